@@ -1,0 +1,2 @@
+//! The wire between taskscope's eBPF programs and its daemon.
+#![no_std]

@@ -1,0 +1,3 @@
+//! taskscope's build, test and release commands: `cargo xtask help` lists them.
+
+fn main() {}
