@@ -1,1 +1,3 @@
-//! x
+//! Watches every Linux task from `copy_process()` to `release_task()`.
+
+pub mod lineage;

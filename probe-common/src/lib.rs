@@ -1,2 +1,31 @@
 //! The wire between taskscope's eBPF programs and its daemon.
+//!
+//! Everything that crosses the ring buffer, the counters map or the programs' read-only globals is defined here, once, for
+//! both sides: integers only, no implicit padding, sizes asserted at compile time. Numbers are in host byte order: both
+//! sides run on one machine.
 #![no_std]
+#![forbid(unsafe_code)]
+
+mod counters;
+mod kind;
+mod offsets;
+mod record;
+mod valid;
+mod wire;
+
+pub use counters::{Counters, Lost};
+pub use kind::{ExitSource, Kind, ReleaseSource};
+pub use offsets::{ABSENT, Offsets, Settings};
+pub use record::{
+    ARGS_LEN, COMM_LEN, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN, Released, Renamed,
+    Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
+};
+pub use valid::Valid;
+#[cfg(feature = "codec")]
+pub use wire::Wire;
+
+/// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
+pub const ABI_VERSION: u32 = 1;
+
+/// Name of the global in the eBPF object that holds [`ABI_VERSION`].
+pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

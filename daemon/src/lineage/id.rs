@@ -1,0 +1,69 @@
+//! Who a task is. A tid alone is not an identity: it is reused.
+
+use std::fmt;
+
+/// A task's id in the initial pid namespace: `task_struct.pid`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub u32);
+
+/// A thread group's id in the initial pid namespace: `task_struct.tgid`, what users call the pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tgid(pub u32);
+
+impl Tgid {
+    /// The tid of this group's leader.
+    #[must_use]
+    pub const fn leader(self) -> Tid {
+        Tid(self.0)
+    }
+}
+
+/// A moment on the kernel's `CLOCK_BOOTTIME`, nanoseconds since boot, suspend included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ktime(pub u64);
+
+impl Ktime {
+    /// Nanoseconds from `earlier` to this moment; 0 if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A task that no reuse of its tid can be mistaken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKey {
+    /// Its tid.
+    pub tid: Tid,
+    /// Its `start_boottime`.
+    pub start: Ktime,
+}
+
+/// A task and the thread group it belongs to, as a record names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskRef {
+    /// The task.
+    pub key: TaskKey,
+    /// Its thread group.
+    pub tgid: Tgid,
+}
+
+impl TaskRef {
+    /// Whether the task leads its group.
+    #[must_use]
+    pub const fn is_leader(self) -> bool {
+        self.key.tid.0 == self.tgid.0
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Tgid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

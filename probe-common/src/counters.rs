@@ -1,0 +1,48 @@
+//! Counters that the programs keep, one instance a CPU.
+
+use crate::kind::Kind;
+
+/// Records by kind, since the programs were loaded: `produced` = read by the daemon + `dropped`.
+///
+/// Plain additions on a per-CPU map value; a program interrupted by another one on the same CPU does not happen for the
+/// hooks in use (the kernel runs them with migration disabled, and none of them runs in interrupt context).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that a program wanted to send.
+    pub produced: [u64; Kind::COUNT],
+    /// Of these, the ones for which the ring had no room.
+    pub dropped: [u64; Kind::COUNT],
+    /// Things other than a full ring that made a program give up, by [`Lost`].
+    pub lost: [u64; Lost::COUNT],
+}
+
+/// Why a program could not report what it saw, apart from a full ring. The index into [`Counters::lost`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// A map that links a function's entry to its return had no room.
+    EntryMapFull = 0,
+    /// A return was seen whose entry was not.
+    NoEntry = 1,
+    /// A task's identity could not be read.
+    Unreadable = 2,
+}
+
+impl Lost {
+    /// Number of reasons.
+    pub const COUNT: usize = 3;
+
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; Self::COUNT] = [Self::EntryMapFull, Self::NoEntry, Self::Unreadable];
+
+    /// Stable name for metrics and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EntryMapFull => "entry_map_full",
+            Self::NoEntry => "no_entry",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}

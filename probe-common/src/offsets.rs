@@ -1,0 +1,60 @@
+//! Where the fields of kernel structures are, found by the daemon in the running kernel's BTF and handed to the programs as
+//! a read-only global. The verifier knows the values, so a field that is absent costs nothing: its branch is dead code.
+
+use crate::wire::wire_struct;
+
+/// The offset of a field that this kernel does not have or whose place could not be resolved.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($size:literal; $($field:ident),* $(,)?) => {
+        wire_struct! {
+            /// Byte offsets from the start of the named structure; [`ABSENT`] where unknown.
+            ///
+            /// A field is named after the structure and the member it stands for. The daemon's table says by which names
+            /// to look for it.
+            pub struct Offsets = $size {
+                $(
+                    #[doc = concat!("`", stringify!($field), "`.")]
+                    pub $field: u32,
+                )*
+            }
+        }
+
+        impl Offsets {
+            /// Everything absent.
+            pub const ABSENT: Self = Self { $($field: ABSENT),* };
+        }
+    };
+}
+
+offsets! {
+    272;
+    task_pid, task_tgid, task_start_boottime, task_exit_signal, task_exit_state, task_exit_code, task_flags,
+    task_group_leader, task_real_parent, task_parent, task_ptrace, task_signal, task_thread_pid, task_children,
+    task_sibling, task_comm, task_cred, task_cgroups, task_mm, task_state,
+    task_exec_runtime, task_run_delay, task_run_count, task_utime, task_stime, task_nvcsw, task_nivcsw, task_min_flt,
+    task_maj_flt,
+    signal_flags, signal_group_exit_code, signal_nr_threads,
+    pid_level, pid_numbers, upid_nr, upid_ns, upid_size, ns_inum,
+    cred_uid, cred_euid,
+    css_set_dfl_cgrp, cgroup_kn, kernfs_id,
+    bprm_filename, bprm_file, file_path_dentry, file_path_mnt,
+    dentry_parent, dentry_name, dentry_name_len,
+    mount_mnt, mount_parent, mount_mountpoint, vfsmount_root,
+    mm_arg_start, mm_arg_end,
+    clone_args_flags, clone_args_exit_signal,
+    reserved_0, reserved_1, reserved_2, reserved_3, reserved_4, reserved_5, reserved_6, reserved_7, reserved_8, reserved_9,
+}
+
+wire_struct! {
+    /// Switches that the daemon sets before load. Zero is the default of each.
+    pub struct Settings = 16 {
+        /// 1: send argument vectors ([`crate::ExecArgs`]).
+        pub args: u32,
+        /// Zero.
+        pub pad: u32,
+        /// Zero.
+        pub pad2: u64,
+    }
+}

@@ -1,0 +1,356 @@
+//! The records. Each begins with a [`Header`]; `valid` says which of the other fields are known.
+
+use crate::wire::wire_struct;
+
+/// Length of a comm, its NUL included: `TASK_COMM_LEN`.
+pub const COMM_LEN: usize = 16;
+/// Length of a path in an exec record.
+pub const PATH_LEN: usize = 256;
+/// Length of an argument vector in a record.
+pub const ARGS_LEN: usize = 1024;
+
+wire_struct! {
+    /// First part of every record.
+    pub struct Header = 16 {
+        /// [`crate::Kind`].
+        pub kind: u16,
+        /// CPU that the program ran on.
+        pub cpu: u16,
+        /// Length of the record, header included, in bytes.
+        pub len: u32,
+        /// When it happened: `bpf_ktime_get_boot_ns()`, nanoseconds since boot, suspend included.
+        pub boottime_ns: u64,
+    }
+}
+
+wire_struct! {
+    /// A task that no reuse of its tid can be mistaken for.
+    pub struct TaskId = 16 {
+        /// `task_struct.pid`, in the initial pid namespace.
+        pub tid: u32,
+        /// `task_struct.tgid`, in the initial pid namespace.
+        pub tgid: u32,
+        /// `task_struct.start_boottime`, nanoseconds since boot.
+        pub start_ns: u64,
+    }
+}
+
+wire_struct! {
+    /// Where a task lives and as whom.
+    pub struct Where = 32 {
+        /// Id of its cgroup in the v2 hierarchy: `cgroups->dfl_cgrp->kn->id`.
+        pub cgroup_id: u64,
+        /// Its tid in its own pid namespace.
+        pub vtid: u32,
+        /// Its thread group's id in that namespace.
+        pub vtgid: u32,
+        /// Inode number of that namespace, as in `/proc/PID/ns/pid`.
+        pub pid_ns: u32,
+        /// Depth of that namespace; 0 is the initial one.
+        pub ns_level: u32,
+        /// Real uid, in the initial user namespace.
+        pub uid: u32,
+        /// Effective uid, in the initial user namespace.
+        pub euid: u32,
+    }
+}
+
+wire_struct! {
+    /// What the kernel's own accounting says of one task.
+    pub struct Usage = 72 {
+        /// `se.sum_exec_runtime`: time on a CPU, ns.
+        pub exec_runtime_ns: u64,
+        /// `sched_info.run_delay`: time on a run queue, ns.
+        pub run_delay_ns: u64,
+        /// `sched_info.pcount`: times it was put on a CPU.
+        pub run_count: u64,
+        /// `utime`: in user mode, ns as sampled by the tick or exact with vtime accounting.
+        pub utime_ns: u64,
+        /// `stime`: in kernel mode, likewise.
+        pub stime_ns: u64,
+        /// `nvcsw`: voluntary switches.
+        pub nvcsw: u64,
+        /// `nivcsw`: involuntary switches.
+        pub nivcsw: u64,
+        /// `min_flt`: minor faults.
+        pub min_flt: u64,
+        /// `maj_flt`: major faults.
+        pub maj_flt: u64,
+    }
+}
+
+wire_struct! {
+    /// A new task, after `copy_process()` linked it in and before it runs.
+    pub struct TaskNew = 144 {
+        /// Header.
+        pub header: Header,
+        /// The new task.
+        pub task: TaskId,
+        /// The task that called clone(2), fork(2) or vfork(2).
+        pub creator: TaskId,
+        /// `real_parent`.
+        pub parent: TaskId,
+        /// Flags of clone(2), as `copy_process()` got them; the low byte of the system call is `exit_signal`.
+        pub clone_flags: u64,
+        /// Where it lives.
+        pub place: Where,
+        /// Signal for the parent at its death; -1 for a thread that is not the leader.
+        pub exit_signal: i32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// Its comm, the creator's at this moment.
+        pub comm: [u8; COMM_LEN],
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+        /// `start_ns` of the group's leader: with `task.tgid` the group's identity.
+        pub leader_start_ns: u64,
+    }
+}
+
+wire_struct! {
+    /// `copy_process()` failed.
+    pub struct CloneFailed = 56 {
+        /// Header.
+        pub header: Header,
+        /// The task that asked.
+        pub creator: TaskId,
+        /// Flags it asked for.
+        pub clone_flags: u64,
+        /// The error, positive: 11 is EAGAIN.
+        pub errno: i32,
+        /// Exit signal it asked for.
+        pub exit_signal: i32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// A task runs another program.
+    pub struct Exec = 616 {
+        /// Header.
+        pub header: Header,
+        /// The task, under its tid after the exec.
+        pub task: TaskId,
+        /// Where it lives and as whom, after the exec.
+        pub place: Where,
+        /// Its tid before: another one when a thread that is not the leader exec'ed.
+        pub old_tid: u32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// Its new comm.
+        pub comm: [u8; COMM_LEN],
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Bytes in use of `path`.
+        pub path_len: u16,
+        /// Bytes in use of `executable`.
+        pub executable_len: u16,
+        /// The file name given to execve(2).
+        pub path: [u8; PATH_LEN],
+        /// The mapped file, names from the file up to the root, each ended by NUL.
+        pub executable: [u8; PATH_LEN],
+        /// `exit_signal` after the exec.
+        pub exit_signal: i32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// The argument vector of an exec.
+    pub struct ExecArgs = 1064 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Bytes in use of `args`.
+        pub len: u32,
+        /// The arguments, each ended by NUL.
+        pub args: [u8; ARGS_LEN],
+    }
+}
+
+wire_struct! {
+    /// A task changed its comm, or had it changed.
+    pub struct Renamed = 72 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// Comm before.
+        pub old: [u8; COMM_LEN],
+        /// Comm after.
+        pub new: [u8; COMM_LEN],
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// `do_exit()` began.
+    pub struct Exiting = 64 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// `code` of `do_exit()`: wait(2) status of this one task.
+        pub exit_code: i32,
+        /// `signal->group_exit_code`.
+        pub group_exit_code: i32,
+        /// `signal->flags`; bit 2 is `SIGNAL_GROUP_EXIT`.
+        pub signal_flags: u32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// `signal->nr_threads`: tasks of the group that are not released yet, this one included.
+        pub nr_threads: i32,
+        /// `exit_signal`.
+        pub exit_signal: i32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// `exit_notify()` has decided what becomes of a dead task.
+    pub struct Exited = 192 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// `real_parent` now.
+        pub parent: TaskId,
+        /// `parent` where the task is ptraced: the tracer.
+        pub tracer: TaskId,
+        /// New parent of the task's own children, read from the first of them.
+        pub heir: TaskId,
+        /// EXIT_ZOMBIE 32, EXIT_DEAD 16.
+        pub exit_state: u32,
+        /// `task_struct.exit_code`.
+        pub exit_code: i32,
+        /// `signal->group_exit_code`.
+        pub group_exit_code: i32,
+        /// `signal->flags`; bit 2 is `SIGNAL_GROUP_EXIT`.
+        pub signal_flags: u32,
+        /// `exit_signal`.
+        pub exit_signal: i32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// `signal->nr_threads`.
+        pub nr_threads: i32,
+        /// [`crate::ExitSource`].
+        pub source: u32,
+        /// The kernel's accounting of the task.
+        pub usage: Usage,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// One child handed on to a new parent.
+    pub struct Reparented = 72 {
+        /// Header.
+        pub header: Header,
+        /// The child.
+        pub child: TaskId,
+        /// The dying task that was its `real_parent`.
+        pub old_parent: TaskId,
+        /// Its `real_parent` now.
+        pub new_parent: TaskId,
+        /// Its `exit_signal`, read before the kernel resets it to SIGCHLD.
+        pub exit_signal: i32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+    }
+}
+
+wire_struct! {
+    /// A task is released: its tid is free.
+    pub struct Released = 120 {
+        /// Header.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// The task that ran `release_task()` on it.
+        pub by: TaskId,
+        /// `real_parent` at that moment.
+        pub parent: TaskId,
+        /// The tracer, where it was ptraced.
+        pub tracer: TaskId,
+        /// `exit_state`.
+        pub exit_state: u32,
+        /// `task_struct.exit_code`.
+        pub exit_code: i32,
+        /// `signal->group_exit_code`.
+        pub group_exit_code: i32,
+        /// `signal->flags`.
+        pub signal_flags: u32,
+        /// `exit_signal`.
+        pub exit_signal: i32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// [`crate::ReleaseSource`].
+        pub source: u32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u64,
+    }
+}
+
+wire_struct! {
+    /// One task as the iterator saw it.
+    pub struct Snapshot = 240 {
+        /// Header; its time is when the task was read.
+        pub header: Header,
+        /// The task.
+        pub task: TaskId,
+        /// `real_parent`.
+        pub parent: TaskId,
+        /// The tracer, where it is ptraced.
+        pub tracer: TaskId,
+        /// Where it lives and as whom.
+        pub place: Where,
+        /// The kernel's accounting of the task.
+        pub usage: Usage,
+        /// Comm.
+        pub comm: [u8; COMM_LEN],
+        /// `exit_state`.
+        pub exit_state: u32,
+        /// `task_struct.exit_code`.
+        pub exit_code: i32,
+        /// `signal->group_exit_code`.
+        pub group_exit_code: i32,
+        /// `signal->flags`.
+        pub signal_flags: u32,
+        /// `exit_signal`.
+        pub exit_signal: i32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// `signal->nr_threads`.
+        pub nr_threads: i32,
+        /// `task_struct.__state`.
+        pub state: u32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+        /// `start_ns` of the group's leader.
+        pub leader_start_ns: u64,
+        /// Zero.
+        pub pad2: u64,
+    }
+}
