@@ -1,0 +1,103 @@
+//! What `cargo xtask vm` asks this guest to do.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// The manifest, as the host wrote it into the initramfs.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    /// Character device that takes the verdict lines.
+    pub(crate) results: String,
+    /// Values of `TASKSCOPE_ATTACH`; the whole suite runs once for each.
+    pub(crate) attach: Vec<String>,
+    /// Environment of every test.
+    pub(crate) env: Vec<(String, String)>,
+    /// libtest binaries.
+    pub(crate) programs: Vec<Program>,
+    /// Command lines to run in place of the tests, their output sent to the host.
+    pub(crate) exec: Vec<Vec<String>>,
+    /// Only tests whose name contains this.
+    pub(crate) filter: Option<String>,
+    /// A test that runs longer is killed and has failed.
+    pub(crate) test_timeout: Duration,
+}
+
+/// One test binary.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) path: String,
+}
+
+impl Manifest {
+    pub(crate) fn read(path: &str) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+        Self::parse(&text).with_context(|| format!("parsing {path}"))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let root: Value = serde_json::from_str(text)?;
+        let env = root["env"].as_object().context("`env` is not an object")?;
+        let programs = root["programs"].as_array().context("`programs` is not a list")?;
+        let exec = root["exec"].as_array().context("`exec` is not a list")?;
+        Ok(Self {
+            results: string(&root["results"], "results")?,
+            attach: strings(&root["attach"], "attach")?,
+            env: env
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), string(value, key)?)))
+                .collect::<anyhow::Result<_>>()?,
+            programs: programs
+                .iter()
+                .map(|program| {
+                    Ok(Program {
+                        name: string(&program["name"], "programs[].name")?,
+                        path: string(&program["path"], "programs[].path")?,
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
+            exec: exec.iter().map(|argv| strings(argv, "exec[]")).collect::<anyhow::Result<_>>()?,
+            filter: root["filter"].as_str().map(str::to_owned),
+            test_timeout: Duration::from_secs(
+                root["test_timeout_s"].as_u64().context("`test_timeout_s` is not a number")?,
+            ),
+        })
+    }
+}
+
+fn string(value: &Value, name: &str) -> anyhow::Result<String> {
+    value.as_str().map(str::to_owned).with_context(|| format!("`{name}` is not a string"))
+}
+
+fn strings(value: &Value, name: &str) -> anyhow::Result<Vec<String>> {
+    let list = value.as_array().with_context(|| format!("`{name}` is not a list"))?;
+    list.iter().map(|item| string(item, name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
+        "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
+        "exec": [["taskscope", "doctor"]], "filter": "fork", "test_timeout_s": 90}"#;
+
+    #[test]
+    fn a_manifest_names_families_programs_and_limits() {
+        let manifest = Manifest::parse(SAMPLE).unwrap();
+        assert_eq!(manifest.attach, ["kprobe", "fentry"]);
+        assert_eq!(manifest.env, [("TASKSCOPE_VM".to_owned(), "1".to_owned())]);
+        assert_eq!(manifest.programs, [Program { name: "a".into(), path: "/tests/a".into() }]);
+        assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
+        assert_eq!(manifest.filter.as_deref(), Some("fork"));
+        assert_eq!(manifest.test_timeout, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        let error = Manifest::parse(&SAMPLE.replace("attach", "atach")).unwrap_err();
+        assert!(error.to_string().contains("`attach`"), "{error}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The file systems, limits and network that a test expects of a booted machine.
+
+use std::{ffi::CString, fs, io, os::unix::fs::symlink};
+
+use anyhow::Context as _;
+
+struct Mount {
+    kind: &'static str,
+    target: &'static str,
+    /// Nothing can be tested without it.
+    needed: bool,
+}
+
+const MOUNTS: [Mount; 12] = [
+    Mount { kind: "proc", target: "/proc", needed: true },
+    Mount { kind: "sysfs", target: "/sys", needed: true },
+    Mount { kind: "devtmpfs", target: "/dev", needed: true },
+    Mount { kind: "devpts", target: "/dev/pts", needed: false },
+    Mount { kind: "tmpfs", target: "/dev/shm", needed: false },
+    Mount { kind: "tmpfs", target: "/tmp", needed: true },
+    Mount { kind: "tmpfs", target: "/run", needed: true },
+    Mount { kind: "cgroup2", target: "/sys/fs/cgroup", needed: false },
+    Mount { kind: "bpf", target: "/sys/fs/bpf", needed: false },
+    Mount { kind: "debugfs", target: "/sys/kernel/debug", needed: false },
+    Mount { kind: "tracefs", target: "/sys/kernel/tracing", needed: false },
+    Mount { kind: "securityfs", target: "/sys/kernel/security", needed: false },
+];
+
+/// Prepares the guest; what a kernel does not offer comes back as text for the log.
+pub(crate) fn prepare() -> anyhow::Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for entry in &MOUNTS {
+        if let Err(error) = mount(entry) {
+            let what = format!("mounting {} on {}", entry.kind, entry.target);
+            if entry.needed {
+                return Err(error).context(what);
+            }
+            complaints.push(format!("{what}: {error}"));
+        }
+    }
+    symlink("/proc/self/fd", "/dev/fd").context("linking /dev/fd")?;
+    // Before 5.11 BPF memory counts against this limit, and 64 KiB hold no ring buffer.
+    unlimited_memlock().context("raising RLIMIT_MEMLOCK")?;
+    if let Err(error) = loopback_up() {
+        complaints.push(format!("bringing up the loopback interface: {error}"));
+    }
+    Ok(complaints)
+}
+
+/// The release of the running kernel, as `uname -r` prints it.
+pub(crate) fn kernel_release() -> anyhow::Result<String> {
+    const PATH: &str = "/proc/sys/kernel/osrelease";
+    Ok(fs::read_to_string(PATH).with_context(|| format!("reading {PATH}"))?.trim().to_owned())
+}
+
+fn mount(entry: &Mount) -> io::Result<()> {
+    // sysfs makes its own mount points; where one is missing, mount(2) says so better than mkdir would.
+    if !entry.target.starts_with("/sys/") {
+        fs::create_dir_all(entry.target)?;
+    }
+    let kind = CString::new(entry.kind)?;
+    let target = CString::new(entry.target)?;
+    // SAFETY: all three strings end with NUL and outlive the call; the data pointer may be null.
+    check(unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) })
+}
+
+fn unlimited_memlock() -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is a valid rlimit for the length of the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })
+}
+
+/// The kernel gives `lo` its address by itself once it is up.
+fn loopback_up() -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: ifreq is plain data for which all zeroes are a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: the descriptor is an open socket and `request` a complete ifreq.
+    check(unsafe {
+        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS, &raw const request)
+    })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,177 @@
+//! One boot of one kernel: QEMU under time limits, its results read as they come.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::{
+    qemu::Qemu,
+    results::{self, Line},
+};
+
+/// From QEMU's start to init's first line; a good boot takes 2 to 4 s.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+const MEMORY: &str = "1024M";
+const CPUS: &str = "2";
+/// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them.
+const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on";
+
+/// How the guest's CPUs are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accel {
+    Kvm,
+    Tcg,
+}
+
+/// What a boot takes.
+pub(super) struct Guest<'a> {
+    pub(super) qemu: &'a Qemu,
+    pub(super) accel: Accel,
+    pub(super) image: &'a Path,
+    pub(super) initramfs: &'a Path,
+    /// The console goes here, and the results beside it.
+    pub(super) console: PathBuf,
+    /// Longest wait for init's first line.
+    pub(super) boot_limit: Duration,
+    /// Longest wait between two lines after that.
+    pub(super) silence_limit: Duration,
+    /// Longest run in all.
+    pub(super) limit: Duration,
+}
+
+/// How a boot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// QEMU ended by itself with this code; none when a signal ended it.
+    Exited(Option<i32>),
+    /// Init did not come up within the limit.
+    NeverBooted(Duration),
+    /// No line for so long.
+    Silent(Duration),
+    /// Not done within the limit of the whole run.
+    TooLong(Duration),
+}
+
+/// A boot that is over.
+#[derive(Debug)]
+pub(super) struct Boot {
+    pub(super) ending: Ending,
+    pub(super) lines: Vec<Line>,
+    /// From QEMU's start to init's first line.
+    pub(super) init_time: Option<Duration>,
+    pub(super) total_time: Duration,
+}
+
+impl<'a> Guest<'a> {
+    pub(super) fn new(
+        qemu: &'a Qemu,
+        accel: Accel,
+        image: &'a Path,
+        initramfs: &'a Path,
+        console: PathBuf,
+    ) -> Self {
+        let silence_limit = Duration::from_secs(150);
+        let limit = Duration::from_secs(20 * 60);
+        Self { qemu, accel, image, initramfs, console, boot_limit: BOOT_LIMIT, silence_limit, limit }
+    }
+
+    /// Boots and waits for the end, telling each line to `on_line`.
+    pub(super) fn run(&self, on_line: &mut dyn FnMut(&Line)) -> anyhow::Result<Boot> {
+        let started = Instant::now();
+        let mut command = self.command();
+        fs::write(self.console.with_extension("command"), format!("{command:?}\n"))
+            .with_context(|| format!("writing beside {}", self.console.display()))?;
+        let errors = fs::File::create(self.console.with_extension("stderr")).context("making QEMU's log")?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .context("starting QEMU under timeout(1)")?;
+        let stdout = child.stdout.take().context("QEMU has no output")?;
+        let (sender, receiver) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n') {
+                let Ok(line) = line else { break };
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+
+        let mut boot = Boot {
+            ending: Ending::Exited(None),
+            lines: Vec::new(),
+            init_time: None,
+            total_time: Duration::ZERO,
+        };
+        let mut raw = String::new();
+        let stopped = loop {
+            let silence = if boot.init_time.is_some() { self.silence_limit } else { self.boot_limit };
+            let rest = self.limit.saturating_sub(started.elapsed());
+            match receiver.recv_timeout(silence.min(rest)) {
+                Ok(text) => {
+                    raw.push_str(&text);
+                    raw.push('\n');
+                    let line = results::parse(&text);
+                    if matches!(line, Line::Boot(_)) {
+                        boot.init_time = Some(started.elapsed());
+                    }
+                    on_line(&line);
+                    boot.lines.push(line);
+                }
+                Err(RecvTimeoutError::Disconnected) => break None,
+                Err(RecvTimeoutError::Timeout) if rest < silence => break Some(Ending::TooLong(self.limit)),
+                Err(RecvTimeoutError::Timeout) if boot.init_time.is_none() => {
+                    break Some(Ending::NeverBooted(silence));
+                }
+                Err(RecvTimeoutError::Timeout) => break Some(Ending::Silent(silence)),
+            }
+        };
+        if stopped.is_some() {
+            stop(&child)?;
+        }
+        let status = child.wait().context("waiting for QEMU")?;
+        if reader.join().is_err() {
+            anyhow::bail!("the thread that reads QEMU's output panicked");
+        }
+        boot.ending = stopped.unwrap_or(Ending::Exited(status.code()));
+        boot.total_time = started.elapsed();
+        fs::write(self.console.with_extension("results"), raw).context("writing the results")?;
+        Ok(boot)
+    }
+
+    fn command(&self) -> Command {
+        // timeout(1) outlives a killed xtask: no QEMU is ever left running.
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "--kill-after=5"]).arg((self.limit.as_secs() + 30).to_string());
+        self.qemu.prepare(&mut command);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]);
+        command.args(match self.accel {
+            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        });
+        command.args(["-smp", CPUS, "-m", MEMORY, "-append", COMMAND_LINE]);
+        command.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initramfs);
+        command.arg("-serial").arg(format!("file:{}", self.console.display())).args(["-serial", "stdio"]);
+        command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
+        command
+    }
+}
+
+/// Asks timeout(1) to end QEMU; it insists after five seconds.
+fn stop(child: &Child) -> anyhow::Result<()> {
+    let status = Command::new("kill").arg(child.id().to_string()).status().context("running kill")?;
+    if !status.success() {
+        eprintln!("vm: QEMU under process {} was gone already", child.id());
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! What goes into a guest: static binaries, a manifest, an initramfs.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::cpio::Archive;
+use crate::{setup, shell};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const INIT: &str = "guest-init";
+/// The port that `boot` makes the results channel.
+const RESULTS: &str = "/dev/ttyS1";
+
+/// Static executables, by the name of their target.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Binaries {
+    /// `taskscope` and the programs of the tests package.
+    pub(super) programs: Vec<(String, PathBuf)>,
+    /// Integration test binaries.
+    pub(super) tests: Vec<(String, PathBuf)>,
+}
+
+/// What a guest is asked to do.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) attach: Vec<String>,
+    pub(super) filter: Option<String>,
+    pub(super) exec: Vec<String>,
+    pub(super) test_timeout_s: u64,
+}
+
+impl Binaries {
+    /// Builds them once for all kernels, and static, so that a guest needs no libraries.
+    pub(super) fn build() -> anyhow::Result<Self> {
+        setup::ensure()?;
+        let mut cargo = shell::cargo();
+        cargo
+            .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+            .args(["--package", "taskscope", "--package", "taskscope-tests", "--bins", "--test", "*"])
+            // Link-time optimization and line tables cost minutes and megabytes and tell a test nothing.
+            .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
+            // Flags for this target alone: build scripts and the eBPF object are built without them.
+            .env(
+                "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+                "-C target-feature=+crt-static -C strip=symbols",
+            )
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            // With this set the binary would come without its programs.
+            .env_remove("AYA_BUILD_SKIP")
+            .stdout(Stdio::piped());
+        eprintln!("+ {}", shell::line(&cargo));
+        let mut child = cargo.spawn().context("running cargo build")?;
+        let stdout = child.stdout.take().context("cargo has no output")?;
+        let mut binaries = Self::default();
+        for line in BufReader::new(stdout).lines() {
+            binaries.note(&line.context("reading cargo's messages")?, &shell::workspace().join("tests"));
+        }
+        let status = child.wait().context("waiting for cargo build")?;
+        if !status.success() {
+            bail!("building the guest's binaries: cargo {status}");
+        }
+        binaries.program(INIT)?;
+        Ok(binaries)
+    }
+
+    /// Init alone, for a guest that has nothing to do.
+    pub(super) fn only_init(&self) -> Self {
+        let programs = self.programs.iter().filter(|(name, _)| name == INIT).cloned().collect();
+        Self { programs, tests: Vec::new() }
+    }
+
+    /// Takes the executable of a `compiler-artifact` message: any program, and the tests below `tests`.
+    fn note(&mut self, message: &str, tests: &Path) {
+        let Ok(message) = serde_json::from_str::<Value>(message) else { return };
+        let target = &message["target"];
+        let (Some(executable), Some(name), Some(kind), Some(source)) = (
+            message["executable"].as_str(),
+            target["name"].as_str(),
+            target["kind"][0].as_str(),
+            target["src_path"].as_str(),
+        ) else {
+            return;
+        };
+        let entry = (name.to_owned(), PathBuf::from(executable));
+        match kind {
+            "bin" => self.programs.push(entry),
+            "test" if Path::new(source).starts_with(tests) => self.tests.push(entry),
+            _ => {}
+        }
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<&Path> {
+        self.programs
+            .iter()
+            .find_map(|(program, path)| (program == name).then_some(path.as_path()))
+            .with_context(|| format!("cargo built no binary called {name}"))
+    }
+
+    /// Writes the whole root file system of a guest.
+    pub(super) fn initramfs(&self, plan: &Plan, path: &Path) -> anyhow::Result<()> {
+        let mut archive = Archive::new(Vec::new());
+        for dir in ["bin", "tests", "dev", "proc", "sys", "tmp", "run", "etc"] {
+            archive.directory(dir)?;
+        }
+        // The kernel opens it for init before anything is mounted.
+        archive.character_device("dev/console", 5, 1)?;
+        archive.file("init", 0o755, &read(self.program(INIT)?)?)?;
+        for (name, program) in self.programs.iter().filter(|(name, _)| name != INIT) {
+            archive.file(&format!("bin/{name}"), 0o755, &read(program)?)?;
+        }
+        for (name, test) in &self.tests {
+            archive.file(&format!("tests/{name}"), 0o755, &read(test)?)?;
+        }
+        archive.file("manifest.json", 0o644, self.manifest(plan).to_string().as_bytes())?;
+        let bytes = archive.finish().context("finishing the initramfs")?;
+        fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Read back by `guest-init`.
+    fn manifest(&self, plan: &Plan) -> Value {
+        let programs: Vec<Value> = self
+            .tests
+            .iter()
+            .map(|(name, _)| json!({ "name": name, "path": format!("/tests/{name}") }))
+            .collect();
+        let exec: Vec<Vec<&str>> =
+            plan.exec.iter().map(|command| command.split_whitespace().collect()).collect();
+        json!({
+            "results": RESULTS,
+            "attach": plan.attach,
+            "env": {
+                "HOME": "/",
+                "PATH": "/bin",
+                "TASKSCOPE_BIN": "/bin/taskscope",
+                "TASKSCOPE_SCENARIO": "/bin/scenario",
+                "TASKSCOPE_VM": "1",
+                "TMPDIR": "/tmp",
+            },
+            "programs": programs,
+            "exec": exec,
+            "filter": plan.filter,
+            "test_timeout_s": plan.test_timeout_s,
+        })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            attach: vec!["kprobe".into()],
+            filter: None,
+            exec: vec!["taskscope doctor --format json".into()],
+            test_timeout_s: 60,
+        }
+    }
+
+    #[test]
+    fn executables_are_told_apart_by_their_kind() {
+        let mut binaries = Binaries::default();
+        let tests = Path::new("/w/tests");
+        for (kind, name, source, executable) in [
+            ("bin", "taskscope", "/w/daemon/src/main.rs", "\"/t/a\""),
+            ("test", "forks", "/w/tests/tests/forks.rs", "\"/t/b\""),
+            ("test", "layers", "/w/daemon/tests/layers.rs", "\"/t/c\""),
+            ("lib", "x", "/w/x", "null"),
+        ] {
+            let target = format!(r#"{{"name":"{name}","kind":["{kind}"],"src_path":"{source}"}}"#);
+            binaries.note(&format!(r#"{{"target":{target},"executable":{executable}}}"#), tests);
+        }
+        binaries.note("not json", tests);
+        assert_eq!(binaries.programs, [("taskscope".to_owned(), PathBuf::from("/t/a"))]);
+        assert_eq!(binaries.tests, [("forks".to_owned(), PathBuf::from("/t/b"))]);
+        assert!(binaries.program(INIT).unwrap_err().to_string().contains(INIT));
+    }
+
+    #[test]
+    fn the_manifest_has_every_field_that_guest_init_asks_for() {
+        let binaries = Binaries { tests: vec![("forks".into(), "/t/b".into())], ..Binaries::default() };
+        let manifest = binaries.manifest(&plan());
+        assert_eq!(manifest["programs"][0]["path"], "/tests/forks");
+        assert_eq!(manifest["exec"][0][1], "doctor");
+        assert_eq!(manifest["attach"][0], "kprobe");
+        assert_eq!(manifest["test_timeout_s"], 60);
+        assert!(manifest["env"].is_object() && manifest["results"].is_string());
+        assert!(manifest["filter"].is_null());
+    }
+}

@@ -1,0 +1,97 @@
+//! Whether KVM can really run a guest here.
+//!
+//! A device that opens is no proof: under some hypervisors a guest starts and never finishes booting. So one
+//! boot with nothing to do is tried, and its answer remembered for this host kernel and QEMU.
+
+use std::{
+    fs::{self, OpenOptions},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use super::{
+    boot::{Accel, Guest},
+    cache::Cache,
+    guest::{Binaries, Plan},
+    kernels::Kernel,
+    qemu::Qemu,
+    run::Run,
+};
+
+const DEVICE: &str = "/dev/kvm";
+/// KVM boots in a second or two; a guest that takes longer gains nothing over TCG.
+const LIMIT: Duration = Duration::from_secs(12);
+
+/// Chooses the accelerator, by trial where the answer is not known yet.
+pub(super) fn choose(
+    cache: &Cache,
+    qemu: &Qemu,
+    kernel: &Kernel,
+    binaries: &Binaries,
+    logs: &Path,
+) -> anyhow::Result<Accel> {
+    if OpenOptions::new().read(true).write(true).open(DEVICE).is_err() {
+        return Ok(Accel::Tcg);
+    }
+    let host =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the host's kernel release")?;
+    let key = format!("{} / {}", host.trim(), qemu.version);
+    let path = cache.path("kvm");
+    if let Some(known) = fs::read_to_string(&path).ok().and_then(|text| remembered(&text, &key)) {
+        return Ok(known);
+    }
+    eprintln!("vm: trying whether KVM finishes booting a guest, for {} s at most", LIMIT.as_secs());
+    let accel = if finishes(qemu, kernel, binaries, logs)? { Accel::Kvm } else { Accel::Tcg };
+    fs::write(&path, format!("{key}\n{}\n", word(accel)))
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok(accel)
+}
+
+/// The name of an accelerator in the cache and in messages.
+pub(super) const fn word(accel: Accel) -> &'static str {
+    match accel {
+        Accel::Kvm => "kvm",
+        Accel::Tcg => "tcg",
+    }
+}
+
+fn finishes(qemu: &Qemu, kernel: &Kernel, binaries: &Binaries, logs: &Path) -> anyhow::Result<bool> {
+    let nothing = Plan { attach: Vec::new(), filter: None, exec: Vec::new(), test_timeout_s: 1 };
+    let initramfs = logs.join("kvm-trial.cpio");
+    binaries.only_init().initramfs(&nothing, &initramfs)?;
+    let console = logs.join("kvm-trial.console");
+    let mut guest = Guest::new(qemu, Accel::Kvm, &kernel.image, &initramfs, console.clone());
+    guest.boot_limit = LIMIT;
+    guest.limit = LIMIT;
+    let boot = guest.run(&mut |_| {})?;
+    let text = fs::read(&console).unwrap_or_default();
+    let run = Run::judge(&boot, &String::from_utf8_lossy(&text));
+    if let Some(trouble) = run.trouble.first() {
+        eprintln!("vm: KVM is there but of no use ({trouble}): using TCG");
+    }
+    Ok(run.succeeded())
+}
+
+fn remembered(text: &str, key: &str) -> Option<Accel> {
+    let mut lines = text.lines();
+    if lines.next()? != key {
+        return None;
+    }
+    let answer = lines.next()?;
+    [Accel::Kvm, Accel::Tcg].into_iter().find(|accel| word(*accel) == answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_holds_for_its_host_kernel_and_qemu_alone() {
+        assert_eq!(remembered("6.18 / QEMU 10\ntcg\n", "6.18 / QEMU 10"), Some(Accel::Tcg));
+        assert_eq!(remembered("6.18 / QEMU 10\nkvm\n", "6.18 / QEMU 10"), Some(Accel::Kvm));
+        assert_eq!(remembered("6.18 / QEMU 10\nkvm\n", "6.19 / QEMU 10"), None);
+        assert_eq!(remembered("6.18 / QEMU 10\n", "6.18 / QEMU 10"), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask vm --list`.
+
+use super::{
+    cache::Cache,
+    kernels, noinline,
+    report::aligned,
+    table::{Line, NEWEST, NOINLINE, SHORT},
+};
+
+/// Every line, what is cached of it, and where it comes from. Looks at the cache alone.
+pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
+    let mut table = vec![["line", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
+    let newest = lines.last().map(|line| line.name.as_str());
+    for line in lines {
+        let cached = kernels::cached(cache, &line.name).map(|kernel| kernel.version);
+        let short = SHORT.contains(&line.name.as_str())
+            || (SHORT.contains(&NEWEST) && newest == Some(line.name.as_str()));
+        table.push(row(&line.name, cached, short, &line.flavour, &line.suites.join(","), &line.note));
+    }
+    let own = noinline::current(cache).map(|kernel| kernel.version);
+    table.push(row(
+        NOINLINE,
+        own,
+        false,
+        "own",
+        "bookworm",
+        "exit_notify is a symbol; built by --build noinline",
+    ));
+    aligned(&table)
+}
+
+fn row(
+    name: &str,
+    cached: Option<String>,
+    short: bool,
+    flavour: &str,
+    suites: &str,
+    note: &str,
+) -> Vec<String> {
+    let cached = cached.unwrap_or_else(|| "no".to_owned());
+    let set = if short { "short" } else { "all" };
+    [name, &cached, set, flavour, suites, note].map(str::to_owned).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::table;
+
+    #[test]
+    fn every_line_is_listed_whether_cached_or_not() {
+        let root = std::env::temp_dir().join(format!("taskscope-list-{}", std::process::id()));
+        let cache = Cache::at(root.clone()).unwrap();
+        std::fs::create_dir_all(cache.path("kernels/6.1")).unwrap();
+        std::fs::write(cache.path("kernels/6.1/linux-image-6.1.0-9_6.1.99-1.vmlinuz"), "").unwrap();
+        let lines = table::lines().unwrap();
+        let text = text(&cache, &lines);
+        assert_eq!(text.lines().count(), lines.len() + 2);
+        assert!(text.lines().any(|line| line.starts_with("6.1 ") && line.contains("6.1.99-1")), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("5.10 ") && line.contains(" no ")), "{text}");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}

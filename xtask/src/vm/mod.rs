@@ -1,0 +1,139 @@
+//! `cargo xtask vm`: the integration tests inside Debian's kernels under QEMU.
+//!
+//! Fetched kernels and QEMU live in the user's cache. The binaries are built once, static, and run on every
+//! kernel from an initramfs whose init is our own (`tests/src/bin/guest-init`).
+
+mod apt;
+mod boot;
+mod cache;
+mod console;
+mod cpio;
+mod guest;
+mod kernels;
+mod kvm;
+mod list;
+mod noinline;
+mod qemu;
+mod report;
+mod results;
+mod run;
+mod session;
+mod table;
+mod tail;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+use self::{cache::Cache, session::Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask vm                          the short set: 5.10, 6.1, 6.12 and the newest
+  cargo xtask vm 6.18 newest              these lines
+  cargo xtask vm --all                    every line, and the kernel with exit_notify as a symbol
+  cargo xtask vm --list                   which lines there are, and what is cached
+  cargo xtask vm 5.10 --attach kprobe --test zombie --verbose
+  cargo xtask vm 5.10 --exec 'taskscope doctor'
+  cargo xtask vm --kernel arch/x86/boot/bzImage";
+
+/// Runs the integration tests inside other kernels.
+///
+/// Kernels are Debian's, by line, fetched through this machine's own apt sources into
+/// ~/.cache/taskscope/vm and verified by apt; nothing is installed. One boot runs the tests once for each
+/// attach family. Logs are left in target/vm/logs.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Kernel lines of xtask/vm/kernels.table, `newest` or `noinline` [default: the short set]
+    #[arg(value_name = "KERNEL")]
+    kernels: Vec<String>,
+    /// Every line of the table, and `noinline`
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+    /// Boot this bzImage; can be given several times
+    #[arg(long = "kernel", value_name = "PATH")]
+    images: Vec<PathBuf>,
+    /// Show the lines and what is cached of them, and do nothing else
+    #[arg(long)]
+    list: bool,
+    /// Compile a kernel of our own, and do nothing else
+    #[arg(long, value_name = "KERNEL", conflicts_with_all = ["kernels", "all", "images", "list"])]
+    build: Option<Own>,
+    /// Attach families to run the tests under [default: kprobe,fentry,tracepoint; auto with --exec]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
+    attach: Vec<String>,
+    /// Only tests whose name, or whose binary's name, contains this
+    #[arg(long, value_name = "FILTER")]
+    test: Option<String>,
+    /// Run this command in the guest in place of the tests, and show its output; can be given several times
+    #[arg(long, value_name = "COMMAND", conflicts_with = "test")]
+    exec: Vec<String>,
+    /// Show the console as it comes
+    #[arg(long, short)]
+    verbose: bool,
+    /// Look for newer kernels of the lines, though there are cached ones
+    #[arg(long)]
+    refresh: bool,
+    /// Seconds that a test may take
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    test_timeout: u64,
+    /// Minutes that one kernel may take
+    #[arg(long, default_value_t = 20, value_name = "MINUTES")]
+    timeout: u64,
+}
+
+/// Kernels that are compiled here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Own {
+    /// Debian's 6.1 source, configured so that `exit_notify` is not inlined.
+    Noinline,
+}
+
+/// `cargo xtask vm`.
+pub(crate) fn main(args: Args) -> anyhow::Result<()> {
+    let cache = Cache::open()?;
+    let lines = table::lines()?;
+    if args.list {
+        print!("{}", list::text(&cache, &lines));
+        return Ok(());
+    }
+    if args.build == Some(Own::Noinline) {
+        return noinline::obtain(&cache, true).map(|kernel| println!("{}", kernel.image.display()));
+    }
+    let names = if args.all {
+        let mut names: Vec<String> = lines.iter().map(|line| line.name.clone()).collect();
+        names.push(table::NOINLINE.to_owned());
+        names
+    } else if args.kernels.is_empty() && args.images.is_empty() {
+        table::SHORT.map(str::to_owned).to_vec()
+    } else {
+        args.kernels.clone()
+    };
+    let rows = Session::prepare(cache, &lines, &names, args)?.run()?;
+    let failed = rows.iter().filter(|row| !row.succeeded()).count();
+    if failed > 0 {
+        bail!("{failed} of {} kernels failed; the logs are in {}", rows.len(), session::logs_dir().display());
+    }
+    Ok(())
+}
+
+/// The short set as CI runs it: the oldest line, 6.1, 6.12 and the newest that can be had.
+pub(crate) fn run_short() -> anyhow::Result<()> {
+    main(Args {
+        kernels: Vec::new(),
+        all: false,
+        images: Vec::new(),
+        list: false,
+        build: None,
+        attach: Vec::new(),
+        test: None,
+        exec: Vec::new(),
+        verbose: false,
+        refresh: false,
+        test_timeout: 120,
+        timeout: 20,
+    })
+}

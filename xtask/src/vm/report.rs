@@ -1,0 +1,170 @@
+//! The tables at the end.
+
+use std::time::Duration;
+
+use super::run::Run;
+
+/// Result of one kernel: the run, or why there was none.
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) outcome: Result<Run, String>,
+}
+
+impl Row {
+    pub(super) fn succeeded(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(Run::succeeded)
+    }
+}
+
+/// kernel x family -> passed and failed, with the times.
+pub(super) fn verdicts(rows: &[Row], families: &[String]) -> String {
+    let mut head = vec!["kernel".to_owned(), "release".to_owned(), "boot".to_owned()];
+    head.extend(families.iter().cloned());
+    head.extend(["total".to_owned(), "verdict".to_owned()]);
+    let mut table = vec![head];
+    for row in rows {
+        let mut cells = vec![row.name.clone()];
+        match &row.outcome {
+            Ok(run) => {
+                cells.push(run.release.clone());
+                cells.push(run.boot_time.map_or_else(|| "-".to_owned(), seconds));
+                cells.extend(families.iter().map(|attach| family_cell(run, attach)));
+                cells.push(seconds(run.total_time));
+                cells.push(verdict(run));
+            }
+            Err(reason) => {
+                cells.extend(["-".to_owned(), "-".to_owned()]);
+                cells.extend(families.iter().map(|_| "-".to_owned()));
+                cells.extend(["-".to_owned(), format!("NOT RUN: {reason}")]);
+            }
+        }
+        table.push(cells);
+    }
+    aligned(&table)
+}
+
+/// What the tests reported, a row for each family and key, a column for each kernel.
+pub(super) fn reports(rows: &[Row]) -> Option<String> {
+    let runs: Vec<(&str, &Run)> =
+        rows.iter().filter_map(|row| Some((row.name.as_str(), row.outcome.as_ref().ok()?))).collect();
+    let mut keys: Vec<(&str, &str)> = Vec::new();
+    for (attach, key, _) in runs.iter().flat_map(|(_, run)| &run.reports) {
+        if !keys.contains(&(attach, key)) {
+            keys.push((attach, key));
+        }
+    }
+    if keys.is_empty() {
+        return None;
+    }
+    // Families stay in the order they ran in, keys are easier to find sorted.
+    let families: Vec<&str> = keys.iter().map(|(attach, _)| *attach).collect();
+    keys.sort_by_key(|(attach, key)| (families.iter().position(|family| family == attach), *key));
+    let mut table = vec![["family", "report"].map(str::to_owned).to_vec()];
+    table[0].extend(runs.iter().map(|(name, _)| (*name).to_owned()));
+    for (attach, key) in keys {
+        let mut cells = vec![attach.to_owned(), key.to_owned()];
+        cells.extend(runs.iter().map(|(_, run)| values(run, attach, key)));
+        table.push(cells);
+    }
+    Some(aligned(&table))
+}
+
+fn values(run: &Run, attach: &str, key: &str) -> String {
+    let mut values: Vec<&str> = Vec::new();
+    for (family, name, value) in &run.reports {
+        if family == attach && name == key && !values.contains(&value.as_str()) {
+            values.push(value);
+        }
+    }
+    if values.is_empty() { "-".to_owned() } else { values.join(", ") }
+}
+
+fn family_cell(run: &Run, attach: &str) -> String {
+    let Some(family) = run.families.iter().find(|family| family.attach == attach) else {
+        return "-".to_owned();
+    };
+    let mut cell = format!("{} passed", family.passed);
+    for (count, word) in [(family.failed, "FAILED"), (family.ignored, "ignored")] {
+        if count > 0 {
+            cell = format!("{cell}, {count} {word}");
+        }
+    }
+    format!("{cell} in {}", seconds(family.time))
+}
+
+fn verdict(run: &Run) -> String {
+    match run.trouble.first() {
+        Some(trouble) => format!("FAILED: {trouble}"),
+        None if run.failures.is_empty() => "passed".to_owned(),
+        None => "FAILED".to_owned(),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Columns as wide as their widest cell; the last one as long as it likes.
+pub(super) fn aligned(table: &[Vec<String>]) -> String {
+    let columns = table.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            table.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in table {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::run::Family;
+
+    fn rows() -> Vec<Row> {
+        let family = Family {
+            attach: "kprobe".into(),
+            passed: 3,
+            failed: 1,
+            ignored: 0,
+            time: Duration::from_millis(4200),
+        };
+        let report = |value: &str| ("kprobe".to_owned(), "rung.do_exit".to_owned(), value.to_owned());
+        let run = Run {
+            release: "5.10.0-46".into(),
+            families: vec![family],
+            reports: vec![report("kprobe"), report("kprobe")],
+            boot_time: Some(Duration::from_secs(2)),
+            total_time: Duration::from_secs(9),
+            trouble: vec!["kernel: WARNING".into()],
+            ..Run::default()
+        };
+        vec![
+            Row { name: "5.10".into(), outcome: Ok(run) },
+            Row { name: "7.3".into(), outcome: Err("no package".into()) },
+        ]
+    }
+
+    #[test]
+    fn each_kernel_has_a_row_whatever_became_of_it() {
+        let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("3 passed, 1 FAILED in 4.2 s"), "{text}");
+        assert!(lines[1].ends_with("FAILED: kernel: WARNING"), "{text}");
+        assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
+    }
+
+    #[test]
+    fn equal_reports_are_shown_once_and_a_missing_one_as_a_dash() {
+        let text = reports(&rows()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.ends_with("kprobe  rung.do_exit  kprobe\n"), "{text}");
+        assert_eq!(reports(&[]), None);
+    }
+}

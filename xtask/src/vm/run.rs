@@ -1,0 +1,196 @@
+//! The verdict on one kernel, from its results, its exit code and its console.
+
+use std::time::Duration;
+
+use super::{
+    boot::{Boot, Ending},
+    console,
+    results::{Id, Line},
+};
+
+/// QEMU's exit codes for the codes of guest-init: `(code << 1) | 1`.
+const PASSED: i32 = 33;
+const FAILED: i32 = 35;
+/// A guest without isa-debug-exit powers off.
+const POWERED_OFF: i32 = 0;
+
+/// The tests of one attach family.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Family {
+    pub(super) attach: String,
+    pub(super) passed: u32,
+    pub(super) failed: u32,
+    pub(super) ignored: u32,
+    pub(super) time: Duration,
+}
+
+/// All that one boot showed.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub(super) release: String,
+    pub(super) families: Vec<Family>,
+    pub(super) failures: Vec<(Id, String)>,
+    /// `(attach, key, value)` in the order printed.
+    pub(super) reports: Vec<(String, String, String)>,
+    pub(super) boot_time: Option<Duration>,
+    pub(super) total_time: Duration,
+    /// Why the run as a whole is no success, beyond single tests.
+    pub(super) trouble: Vec<String>,
+    /// What a reader should know though nothing failed.
+    pub(super) notes: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn judge(boot: &Boot, console: &str) -> Self {
+        let mut run = Self { boot_time: boot.init_time, total_time: boot.total_time, ..Self::default() };
+        let mut running: Option<&Id> = None;
+        let mut end = None;
+        for line in &boot.lines {
+            match line {
+                Line::Boot(release) => run.release.clone_from(release),
+                Line::Note(text) => run.notes.push(text.clone()),
+                Line::Start(id) => running = Some(id),
+                Line::Pass(id, time) => {
+                    running = None;
+                    let family = run.family(&id.attach);
+                    family.passed += 1;
+                    family.time += *time;
+                }
+                Line::Fail(id, time, why) => {
+                    running = None;
+                    let family = run.family(&id.attach);
+                    family.failed += 1;
+                    family.time += *time;
+                    run.failures.push((id.clone(), why.clone()));
+                }
+                Line::Ignored(id) => run.family(&id.attach).ignored += 1,
+                Line::Left(id, process) => run.notes.push(format!("{id} left running: {process}")),
+                Line::Report { attach, key, value } => {
+                    run.reports.push((attach.clone(), key.clone(), value.clone()));
+                }
+                Line::Out(_) => {}
+                Line::End { passed, failed } => end = Some((*passed, *failed)),
+                Line::Unknown(text) => run.trouble.push(format!("a damaged line of results: {text:?}")),
+            }
+        }
+        if let Some(reason) = run.no_end(boot, end, console) {
+            run.trouble.push(match running {
+                Some(id) => format!("{reason}, while {id} ran"),
+                None => reason,
+            });
+        }
+        run.trouble.extend(console::trouble(console).iter().map(|message| format!("kernel: {message}")));
+        run
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        self.trouble.is_empty() && self.failures.is_empty()
+    }
+
+    fn family(&mut self, attach: &str) -> &mut Family {
+        let place = self.families.iter().position(|family| family.attach == attach).unwrap_or_else(|| {
+            self.families.push(Family { attach: attach.to_owned(), ..Family::default() });
+            self.families.len() - 1
+        });
+        &mut self.families[place]
+    }
+
+    /// A run counts only if guest-init said its last line, the counts agree, and QEMU ended as that line says:
+    /// a panic with `panic=-1` and `-no-reboot` ends QEMU with 0 too.
+    fn no_end(&self, boot: &Boot, end: Option<(u32, u32)>, console: &str) -> Option<String> {
+        let code = match boot.ending {
+            Ending::Exited(code) => code,
+            Ending::NeverBooted(limit) => return Some(format!("init did not start within {limit:?}")),
+            Ending::Silent(limit) => return Some(format!("the guest was silent for {limit:?}")),
+            Ending::TooLong(limit) => return Some(format!("the guest was not done within {limit:?}")),
+        };
+        let Some((passed, failed)) = end else {
+            return Some(match (console::panic(console), code) {
+                (Some(panic), _) => panic.to_owned(),
+                (None, Some(code)) => format!("QEMU ended with {code} and no verdict"),
+                (None, None) => "a signal ended QEMU".to_owned(),
+            });
+        };
+        let seen: (u32, u32) =
+            self.families.iter().fold((0, 0), |sum, family| (sum.0 + family.passed, sum.1 + family.failed));
+        if seen != (passed, failed) {
+            return Some(format!("guest-init counted {passed} passed and {failed} failed, {seen:?} arrived"));
+        }
+        let expected = if failed == 0 { PASSED } else { FAILED };
+        match code {
+            Some(code) if code == expected || code == POWERED_OFF => None,
+            other => Some(format!("QEMU ended with {other:?} and not {expected}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::results::parse;
+
+    fn boot(text: &str, ending: Ending) -> Boot {
+        Boot {
+            ending,
+            lines: text.lines().map(parse).collect(),
+            init_time: Some(Duration::from_secs(2)),
+            total_time: Duration::from_secs(5),
+        }
+    }
+
+    const GOOD: &str = "BOOT\t6.1\nSTART\tkprobe\ta\tone\nPASS\tkprobe\ta\tone\t5\nSTART\tfentry\ta\tone\n\
+        REPORT\tfentry\trung x\nPASS\tfentry\ta\tone\t7\nIGNORED\tfentry\ta\ttwo\nEND\t2\t0\t1";
+
+    #[test]
+    fn a_complete_run_succeeds_and_is_counted_by_family() {
+        let run = Run::judge(&boot(GOOD, Ending::Exited(Some(33))), "");
+        assert!(run.succeeded(), "{:?}", run.trouble);
+        assert_eq!(run.families.len(), 2);
+        assert_eq!(run.families[1].passed, 1);
+        assert_eq!(run.families[1].ignored, 1);
+        assert_eq!(run.families[1].time, Duration::from_millis(7));
+        assert_eq!(run.reports, [("fentry".into(), "rung".into(), "x".into())]);
+    }
+
+    #[test]
+    fn a_panic_that_ends_qemu_with_zero_is_no_success() {
+        let cut = GOOD.split("PASS\tfentry").next().unwrap();
+        let console = "[    1.0] Kernel panic - not syncing: Fatal exception\n";
+        let run = Run::judge(&boot(cut, Ending::Exited(Some(0))), console);
+        assert!(!run.succeeded());
+        assert_eq!(run.trouble[0], "Kernel panic - not syncing: Fatal exception, while fentry a one ran");
+        let quiet = Run::judge(&boot(cut, Ending::Exited(Some(0))), "");
+        assert!(quiet.trouble[0].starts_with("QEMU ended with 0 and no verdict"), "{:?}", quiet.trouble);
+    }
+
+    #[test]
+    fn a_verdict_that_the_exit_code_denies_is_no_success() {
+        let run = Run::judge(&boot(GOOD, Ending::Exited(Some(35))), "");
+        assert_eq!(run.trouble, ["QEMU ended with Some(35) and not 33"]);
+        let lost = Run::judge(&boot(&GOOD.replace("END\t2", "END\t3"), Ending::Exited(Some(33))), "");
+        assert!(lost.trouble[0].contains("counted 3 passed"), "{:?}", lost.trouble);
+    }
+
+    #[test]
+    fn hangs_and_kernel_warnings_are_trouble() {
+        let limit = Duration::from_secs(9);
+        for ending in [Ending::NeverBooted(limit), Ending::Silent(limit), Ending::TooLong(limit)] {
+            assert!(!Run::judge(&boot(GOOD, ending), "").succeeded(), "{ending:?}");
+        }
+        let run =
+            Run::judge(&boot(GOOD, Ending::Exited(Some(33))), "[    1.0] WARNING: CPU: 0 PID: 1 at x\n");
+        assert_eq!(run.trouble, ["kernel: WARNING: CPU: 0 PID: 1 at x"]);
+        let damaged = Run::judge(&boot(&format!("PA\n{GOOD}"), Ending::Exited(Some(33))), "");
+        assert!(!damaged.succeeded());
+    }
+
+    #[test]
+    fn a_failed_test_is_named_with_its_reason() {
+        let text = "BOOT\t6.1\nSTART\tkprobe\ta\tone\nFAIL\tkprobe\ta\tone\t5\texit code 101\nEND\t0\t1\t0";
+        let run = Run::judge(&boot(text, Ending::Exited(Some(35))), "");
+        assert!(run.trouble.is_empty(), "{:?}", run.trouble);
+        assert!(!run.succeeded());
+        assert_eq!(run.failures[0].0.to_string(), "kprobe a one");
+        assert_eq!(run.failures[0].1, "exit code 101");
+    }
+}

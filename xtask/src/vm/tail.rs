@@ -1,0 +1,63 @@
+//! Showing a console while it is written.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// Copies a growing file to stderr until dropped, then the rest of it.
+pub(super) struct Tail {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Tail {
+    pub(super) fn follow(path: PathBuf) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let over = Arc::clone(&over);
+            move || copy(&path, &over)
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => eprintln!("vm: showing the console: {error}"),
+            Some(Err(_)) => eprintln!("vm: the thread that shows the console panicked"),
+            _ => {}
+        }
+    }
+}
+
+/// QEMU makes the file; a file of a boot before this one must be gone by then.
+fn copy(path: &PathBuf, over: &AtomicBool) -> io::Result<()> {
+    let mut file = None;
+    let mut buffer = Vec::new();
+    loop {
+        // Looked at before the read, so that nothing written before the end is missed.
+        let last = over.load(Ordering::Acquire);
+        if file.is_none() {
+            file = File::open(path).ok();
+        }
+        if let Some(file) = &mut file {
+            buffer.clear();
+            file.read_to_end(&mut buffer)?;
+            io::stderr().write_all(&buffer)?;
+        }
+        if last {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
