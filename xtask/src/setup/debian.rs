@@ -1,0 +1,120 @@
+//! What Debian's package manager knows of the packages setup may want.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use super::facts::numbers;
+use super::llvm_package;
+use crate::shell::{answer, which};
+
+/// The names of one packaging of the Rust compiler.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Family {
+    /// rustc.
+    pub(crate) compiler: &'static str,
+    /// Its cargo.
+    pub(crate) cargo: &'static str,
+    /// Its own source, with `core`.
+    pub(crate) source: &'static str,
+}
+
+impl Family {
+    /// All of it.
+    pub(crate) fn packages(&self) -> [&'static str; 3] {
+        [self.compiler, self.cargo, self.source]
+    }
+}
+
+/// The compiler that stable releases carry for browsers, newer than their own, and the ordinary one.
+pub(crate) const FAMILIES: [Family; 2] = [
+    Family { compiler: "rustc-web", cargo: "cargo-web", source: "rust-web-src" },
+    Family { compiler: "rustc", cargo: "cargo", source: "rust-src" },
+];
+
+/// The distribution's rustup: the compilers' packages conflict with it.
+pub(crate) const RUSTUP: &str = "rustup";
+
+/// What the package manager knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Debian {
+    /// By name; packages it does not know are missing.
+    pub(crate) packages: BTreeMap<String, Package>,
+    /// Its index was fetched during this setup: what is unknown now stays unknown.
+    pub(crate) refreshed: bool,
+}
+
+/// One package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// It is installed.
+    pub(crate) installed: bool,
+    /// The version that would be installed.
+    pub(crate) candidate: Option<String>,
+}
+
+impl Debian {
+    /// Asks apt; `None` where it is not the package manager.
+    pub(crate) fn look() -> Option<Self> {
+        which("apt-get")?;
+        let mut names: Vec<String> = FAMILIES.iter().flat_map(Family::packages).map(str::to_owned).collect();
+        names.push(RUSTUP.to_owned());
+        names.extend(super::LLVM_SUPPORTED.map(llvm_package));
+        let text = answer(Command::new("apt-cache").arg("policy").args(&names))?;
+        Some(Self { packages: policy(&text), refreshed: false })
+    }
+
+    /// Major and minor version of the candidate of package `name`.
+    pub(crate) fn candidate(&self, name: &str) -> Option<(u32, u32)> {
+        let numbers = numbers(self.packages.get(name)?.candidate.as_deref()?);
+        Some((*numbers.first()?, *numbers.get(1)?))
+    }
+
+    /// Whether package `name` can be installed.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.packages.get(name).is_some_and(|package| package.candidate.is_some())
+    }
+
+    /// Whether package `name` is installed.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.packages.get(name).is_some_and(|package| package.installed)
+    }
+}
+
+/// Reads what `apt-cache policy` prints.
+fn policy(text: &str) -> BTreeMap<String, Package> {
+    let mut packages = BTreeMap::new();
+    let mut current = None;
+    for line in text.lines() {
+        if let Some(name) = line.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
+            current = Some(packages.entry(name.to_owned()).or_insert_with(Package::default));
+        } else if let (Some(package), Some((key, value))) = (&mut current, line.trim_start().split_once(": "))
+        {
+            match key {
+                "Installed" => package.installed = value != "(none)",
+                "Candidate" => package.candidate = (value != "(none)").then(|| value.to_owned()),
+                _ => {}
+            }
+        }
+    }
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_several_packages_is_read() {
+        let packages = policy(
+            "rustc-web:\n  Installed: 1.96.0+dfsg1-1\n  Candidate: 1.96.0+dfsg1-1\n  Version table:\n \
+             *** 1.96.0+dfsg1-1 500\n        500 http://example.org/debian bookworm/main amd64 Packages\n\
+             rustc:\n  Installed: (none)\n  Candidate: 1.63.0+dfsg1-2\n  Version table:\n\
+             rustup:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n",
+        );
+        let debian = Debian { packages, refreshed: false };
+        assert!(debian.has("rustc-web") && !debian.has("rustc") && !debian.has("libllvm22"));
+        assert_eq!(debian.candidate("rustc-web"), Some((1, 96)));
+        assert_eq!(debian.candidate("rustc"), Some((1, 63)));
+        assert!(debian.offers("rustc") && !debian.offers("rustup") && !debian.offers("libllvm22"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Running other programs: what is run is said on stderr, what fails is named, and stdout stays free for taskscope's own.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// The workspace's top directory.
+pub(crate) fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// The directory that holds cargo's artifacts.
+pub(crate) fn target_dir() -> PathBuf {
+    // Relative values are relative to where cargo was called, which is not where we run it.
+    match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => env::current_dir().unwrap_or_default().join(dir),
+        None => workspace().join("target"),
+    }
+}
+
+/// The cargo that runs this xtask, in the workspace, its artifacts where [`target_dir`] looks for them.
+pub(crate) fn cargo() -> Command {
+    let mut cmd = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cmd.current_dir(workspace()).env("CARGO_TARGET_DIR", target_dir()).env_remove("CARGO_BUILD_TARGET");
+    cmd
+}
+
+/// Runs `cmd` to its end, its stdout on our stderr; a status other than 0 is an error.
+pub(crate) fn run(cmd: &mut Command) -> Result<()> {
+    cmd.stdout(stderr()?);
+    run_with_stdout(cmd)
+}
+
+/// As [`run`], but `cmd` keeps our stdout: for test runners, whose report is the product.
+pub(crate) fn run_with_stdout(cmd: &mut Command) -> Result<()> {
+    eprintln!("+ {}", line(cmd));
+    let status = cmd.stdin(Stdio::null()).status().with_context(|| format!("starting {}", line(cmd)))?;
+    if !status.success() {
+        bail!("{} failed: {status}", line(cmd));
+    }
+    Ok(())
+}
+
+/// What `cmd` says on stdout, or `None` if it cannot be run or fails: for looking around.
+pub(crate) fn answer(cmd: &mut Command) -> Option<String> {
+    let output = cmd.env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The first file called `program` on `PATH`.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+/// How this user comes to run something as root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// We are root.
+    Already,
+    /// Through sudo.
+    Sudo,
+    /// Not at all.
+    No,
+}
+
+/// How this user comes to run something as root.
+pub(crate) fn root() -> Root {
+    let already = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    match (already, which("sudo")) {
+        (true, _) => Root::Already,
+        (false, Some(_)) => Root::Sudo,
+        (false, None) => Root::No,
+    }
+}
+
+/// The words that go before a command so that it runs as root with these variables, which sudo would otherwise drop.
+pub(crate) fn root_prefix(why: &str, env: &[(&str, &OsStr)]) -> Result<Vec<OsString>> {
+    let mut words: Vec<OsString> = match root() {
+        Root::Already => Vec::new(),
+        Root::Sudo => vec!["sudo".into(), "--".into()],
+        Root::No => bail!("{why} needs root, and there is no sudo: run this command as root"),
+    };
+    if !env.is_empty() {
+        words.push("env".into());
+        for (key, value) in env {
+            let mut pair = OsString::from(key);
+            pair.push("=");
+            pair.push(value);
+            words.push(pair);
+        }
+    }
+    Ok(words)
+}
+
+/// `program` as a command that runs as root.
+pub(crate) fn as_root(why: &str, env: &[(&str, &OsStr)], program: &OsStr) -> Result<Command> {
+    let mut words = root_prefix(why, env)?.into_iter().chain([program.to_owned()]);
+    let mut cmd = Command::new(words.next().unwrap_or_default());
+    cmd.args(words);
+    Ok(cmd)
+}
+
+/// Our stderr as a child's stdout.
+fn stderr() -> Result<Stdio> {
+    Ok(Stdio::from(io::stderr().as_fd().try_clone_to_owned().context("duplicating stderr")?))
+}
+
+/// `cmd` as one would type it.
+pub(crate) fn line(cmd: &Command) -> String {
+    let program = Path::new(cmd.get_program()).file_name().unwrap_or(cmd.get_program());
+    std::iter::once(program).chain(cmd.get_args()).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
