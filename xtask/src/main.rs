@@ -1,3 +1,73 @@
 //! taskscope's build, test and release commands: `cargo xtask help` lists them.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod build;
+mod ci;
+mod run;
+mod setup;
+mod shell;
+mod steps;
+mod test;
+
+/// Builds, runs and tests taskscope.
+///
+/// Progress goes to stderr; stdout is the product's: events of `run`, reports of the test runners.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run                        what this kernel's tasks do, as NDJSON, until Ctrl-C
+  cargo xtask run | head -5 | jq .       the first five events
+  cargo xtask run -- --format text       for eyes
+  cargo xtask run -- doctor              another subcommand of taskscope
+  cargo xtask test                       everything
+  cargo xtask test --native-only -- zombie   integration tests with `zombie` in their name, this kernel only";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or make a toolchain that compiles eBPF programs (the others do it themselves)
+    ///
+    /// Takes a rustup nightly with rust-src where there is one, else the distribution's compiler with its source;
+    /// on Debian and its kin it installs that with apt-get, through sudo if need be. Builds bpf-linker for the
+    /// compiler's LLVM into ~/.cache/taskscope. Says what it does and why; does nothing when nothing is missing.
+    Setup,
+    /// Build target/release/taskscope, the eBPF programs inside
+    Build,
+    /// Build, then run `taskscope events` as root: NDJSON on stdout, all else on stderr
+    ///
+    /// taskscope takes the place of this command, so its exit code and its answer to signals are taskscope's.
+    Run(run::Args),
+    /// Run the unit tests, then the integration tests on this kernel as root and on others in QEMU
+    Test(test::Args),
+    /// Check the format, the lints and the documentation, then `test`
+    Ci(test::Args),
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Setup => setup::main(),
+        Command::Build => build::release().map(|binary| eprintln!("built {}", binary.display())),
+        Command::Run(args) => run::main(&args),
+        Command::Test(args) => test::main(&args),
+        Command::Ci(args) => ci::main(&args),
+    }
+}

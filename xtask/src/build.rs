@@ -1,0 +1,21 @@
+//! `cargo xtask build`: the release binary with the eBPF programs inside.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::{setup, shell};
+
+/// Makes the eBPF toolchain if need be, then the release binary; gives its path.
+pub(crate) fn release() -> Result<PathBuf> {
+    setup::ensure()?;
+    shell::run(
+        // With this set the binary would come without its programs.
+        shell::cargo().env_remove("AYA_BUILD_SKIP").args(["build", "--release", "--package", "taskscope"]),
+    )?;
+    let binary = shell::target_dir().join("release/taskscope");
+    if !binary.is_file() {
+        bail!("cargo succeeded and left no {}", binary.display());
+    }
+    Ok(binary)
+}

@@ -1,0 +1,32 @@
+//! `cargo xtask ci`: what must hold before a change goes in.
+
+use anyhow::Result;
+
+use crate::steps::Steps;
+use crate::{setup, shell, test};
+
+/// `cargo xtask ci`.
+pub(crate) fn main(args: &test::Args) -> Result<()> {
+    let mut steps = Steps::new();
+    steps.step("format", || shell::run(shell::cargo().args(["fmt", "--all", "--check"])))?;
+    // Before clippy, though that can do without: so the build scripts run once for it and the tests.
+    steps.step("setup", setup::ensure)?;
+    steps.step("clippy", || {
+        shell::run(shell::cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    })?;
+    steps.step("documentation", || {
+        let mut cargo = shell::cargo();
+        cargo.env("RUSTDOCFLAGS", "--deny warnings");
+        shell::run(cargo.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
+    })?;
+    test::all(&mut steps, args)?;
+    steps.finish("ci");
+    Ok(())
+}

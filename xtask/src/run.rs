@@ -1,0 +1,58 @@
+//! `cargo xtask run`: setup, build, and taskscope in our place.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::{build, shell};
+
+/// What `cargo xtask run` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Arguments for `taskscope events`; if the first is no option but a word, such as `doctor`, for `taskscope`.
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+/// Becomes taskscope. There is nobody between it and the shell then: signals and closed pipes reach it directly.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    let why = "observing the kernel";
+    // Before the build, so that whoever cannot run it hears it at once.
+    shell::root_prefix(why, &[])?;
+    let binary = build::release()?;
+    let mut cmd = shell::as_root(why, &[], binary.as_os_str())?;
+    cmd.args(words(&args.args));
+    eprintln!("+ {}", shell::line(&cmd));
+    Err(cmd.exec()).with_context(|| format!("starting {}", shell::line(&cmd)))
+}
+
+/// The main job is `events`, unless a subcommand is named.
+fn words(args: &[OsString]) -> Vec<OsString> {
+    let named = args.first().is_some_and(|first| !first.as_bytes().starts_with(b"-"));
+    let job = (!named).then(|| OsString::from("events"));
+    job.into_iter().chain(args.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Vec<String> {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        words(&args).into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn options_alone_are_for_events() {
+        assert_eq!(run(&[]), ["events"]);
+        assert_eq!(run(&["--format", "text"]), ["events", "--format", "text"]);
+    }
+
+    #[test]
+    fn a_word_first_is_a_subcommand() {
+        assert_eq!(run(&["doctor"]), ["doctor"]);
+        assert_eq!(run(&["events", "--format", "text"]), ["events", "--format", "text"]);
+    }
+}

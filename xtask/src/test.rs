@@ -1,0 +1,72 @@
+//! `cargo xtask test`: unit tests, then taskscope against the running kernel, then against others in QEMU.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::steps::Steps;
+use crate::{build, setup, shell};
+
+/// What `cargo xtask test` takes.
+#[derive(Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only the unit tests: no root, no kernel.
+    #[arg(long, conflicts_with = "native_only")]
+    unit_only: bool,
+    /// Unit tests and the running kernel, no virtual machines.
+    #[arg(long)]
+    native_only: bool,
+    /// Arguments for the integration tests' runner, such as a part of a test's name.
+    #[arg(last = true, value_name = "ARGS")]
+    filter: Vec<OsString>,
+}
+
+/// `cargo xtask test`.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    let mut steps = Steps::new();
+    all(&mut steps, args)?;
+    steps.finish("test");
+    Ok(())
+}
+
+/// The steps of `test`, for `ci` too.
+pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
+    if !args.unit_only {
+        shell::root_prefix("testing on the running kernel", &[])?;
+    }
+    steps.step("setup", setup::ensure)?;
+    steps.step("unit tests", unit)?;
+    if args.unit_only {
+        return Ok(());
+    }
+    let binary = steps.step("release build", build::release)?;
+    steps.step("integration tests on the running kernel", || native(&binary, &args.filter))?;
+    Ok(())
+}
+
+/// All tests but those of the package that needs root and a kernel.
+fn unit() -> Result<()> {
+    let packages = ["--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
+    shell::run_with_stdout(shell::cargo().env_remove("AYA_BUILD_SKIP").arg("test").args(packages))
+}
+
+/// The package `taskscope-tests`: built as this user, run as root.
+fn native(binary: &Path, args: &[OsString]) -> Result<()> {
+    let env: [(&str, &OsStr); 2] = [("TASKSCOPE_BIN", binary.as_os_str()), ("RUST_BACKTRACE", "1".as_ref())];
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--package", "taskscope-tests"]).envs(env);
+    let prefix = shell::root_prefix("testing on the running kernel", &env)?;
+    if shell::root() != shell::Root::Already {
+        let words: Vec<_> = prefix.iter().map(|word| quoted(word)).collect::<Result<_>>()?;
+        cargo.args(["--config", &format!("target.'cfg(unix)'.runner=[{}]", words.join(","))]);
+    }
+    cargo.arg("--").args(args);
+    shell::run_with_stdout(&mut cargo)
+}
+
+/// `word` as a TOML string.
+fn quoted(word: &OsStr) -> Result<String> {
+    let word = word.to_str().with_context(|| format!("{} is not UTF-8", word.display()))?;
+    Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))
+}
