@@ -12,6 +12,7 @@ mod setup;
 mod shell;
 mod steps;
 mod test;
+mod vm;
 
 /// Builds, runs and tests taskscope.
 ///
@@ -30,7 +31,7 @@ Examples:
   cargo xtask run -- --format text       for eyes
   cargo xtask run -- doctor              another subcommand of taskscope
   cargo xtask test                       everything
-  cargo xtask test --native-only -- zombie   integration tests with `zombie` in their name, this kernel only";
+  cargo xtask test --native-only         without the virtual machines";
 
 #[derive(Subcommand)]
 enum Command {
@@ -50,6 +51,8 @@ enum Command {
     Test(test::Args),
     /// Check the format, the lints and the documentation, then `test`
     Ci(test::Args),
+    /// Run the integration tests on other kernels in QEMU
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +72,6 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
+        Command::Vm(args) => vm::main(args),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::steps::Steps;
-use crate::{build, setup, shell};
+use crate::{build, setup, shell, vm};
 
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
@@ -42,6 +42,9 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     }
     let binary = steps.step("release build", build::release)?;
     steps.step("integration tests on the running kernel", || native(&binary, &args.filter))?;
+    if !args.native_only {
+        steps.step("integration tests in virtual machines", vm::run_short)?;
+    }
     Ok(())
 }
 
