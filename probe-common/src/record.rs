@@ -270,7 +270,7 @@ wire_struct! {
         pub old_parent: TaskId,
         /// Its `real_parent` now.
         pub new_parent: TaskId,
-        /// Its `exit_signal`, read before the kernel resets it to SIGCHLD.
+        /// Its `exit_signal` now: `reparent_leader()` has reset it to SIGCHLD.
         pub exit_signal: i32,
         /// [`crate::Valid`].
         pub valid: u32,

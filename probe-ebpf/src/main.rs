@@ -1,2 +1,27 @@
-//! x
-fn main() {}
+//! taskscope's eBPF programs: they report what the kernel does with its tasks, and nothing else.
+//!
+//! One file a hook in `hooks/`; `kread` alone reads kernel memory, `emit` alone writes the ring.
+#![no_std]
+#![no_main]
+// The macros of aya-ebpf make every program public; what a program is for stands at the top of its file.
+#![allow(missing_docs, unreachable_pub)]
+
+mod emit;
+mod globals;
+mod hooks;
+mod kread;
+mod path;
+mod task;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // No program can get here: the verifier refuses an endless loop, so a panic that survives the compiler fails to load.
+    #[expect(clippy::empty_loop, reason = "a BPF program has nothing else to do in a panic")]
+    loop {}
+}
+
+/// The helpers in use are open to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

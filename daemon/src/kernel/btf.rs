@@ -1,0 +1,201 @@
+//! Finds members of kernel structures in BTF.
+//!
+//! A path such as `se.sum_exec_runtime` is followed through named and anonymous structures and unions. Bit fields are
+//! refused: their offset is not a byte offset.
+
+use std::path::{Path, PathBuf};
+
+use btf_rs::{Btf, Type};
+use thiserror::Error;
+
+/// Where a kernel with CONFIG_DEBUG_INFO_BTF shows its own types.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Typedefs, qualifiers and nested anonymous structures are followed this far; kernels need less than ten.
+const MAX_DEPTH: usize = 32;
+
+/// Why a member's place is unknown.
+#[derive(Debug, Error)]
+pub enum BtfError {
+    /// The kernel has no BTF, or it cannot be read.
+    #[error("reading the kernel's type information from {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        source: btf_rs::Error,
+    },
+    /// No structure of that name.
+    #[error("the kernel's type information has no struct {0}")]
+    NoStruct(&'static str),
+    /// No such member, by any of its names.
+    #[error("struct {of} has no member {names}")]
+    NoMember {
+        /// The structure.
+        of: &'static str,
+        /// The names tried.
+        names: String,
+    },
+    /// The member is not as wide as the programs read it.
+    #[error("{of}.{member} is {found} bytes wide, not {wanted}")]
+    Width {
+        /// The structure.
+        of: &'static str,
+        /// The member.
+        member: String,
+        /// Its width, bytes.
+        found: usize,
+        /// The widths that would do, bytes.
+        wanted: String,
+    },
+    /// The member is a bit field.
+    #[error("{of}.{member} is a bit field")]
+    BitField {
+        /// The structure.
+        of: &'static str,
+        /// The member.
+        member: String,
+    },
+}
+
+/// A member's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Offset from the start of the structure, bytes.
+    pub offset: u32,
+    /// Size of the member, bytes; 0 where it has none (a flexible array).
+    pub size: usize,
+}
+
+/// The kernel's types.
+pub struct Types {
+    btf: Btf,
+}
+
+impl Types {
+    /// Reads BTF from a file, normally [`VMLINUX`].
+    pub fn from_file(path: &Path) -> Result<Self, BtfError> {
+        Btf::from_file(path)
+            .map(|btf| Self { btf })
+            .map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })
+    }
+
+    /// Reads BTF from memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BtfError> {
+        Btf::from_bytes(bytes)
+            .map(|btf| Self { btf })
+            .map_err(|source| BtfError::Unreadable { path: PathBuf::from("memory"), source })
+    }
+
+    /// Finds `of`.`path` for the first of `paths` that the kernel has.
+    pub fn member(&self, of: &'static str, paths: &[&str]) -> Result<Place, BtfError> {
+        let mut known = false;
+        for candidate in self.structures(of) {
+            known = true;
+            for path in paths {
+                if let Some(place) = self.follow(of, &candidate, path)? {
+                    return Ok(place);
+                }
+            }
+        }
+        if known {
+            Err(BtfError::NoMember { of, names: paths.join(" or ") })
+        } else {
+            Err(BtfError::NoStruct(of))
+        }
+    }
+
+    /// Size of a structure, bytes.
+    pub fn size_of(&self, of: &'static str) -> Result<usize, BtfError> {
+        self.structures(of).next().map(|s| s.size()).ok_or(BtfError::NoStruct(of))
+    }
+
+    /// Whether the kernel has a function of that name in its type information: what fentry needs.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.btf
+            .resolve_types_by_name(name)
+            .is_ok_and(|types| types.iter().any(|t| matches!(t, Type::Func(_))))
+    }
+
+    fn structures(&self, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
+        self.btf.resolve_types_by_name(name).unwrap_or_default().into_iter().filter_map(|t| match t {
+            Type::Struct(s) => Some(s),
+            _ => None,
+        })
+    }
+
+    fn follow(
+        &self,
+        of: &'static str,
+        structure: &btf_rs::Struct,
+        path: &str,
+    ) -> Result<Option<Place>, BtfError> {
+        let mut current = structure.clone();
+        let mut bits = 0_u32;
+        let mut names = path.split('.').peekable();
+        while let Some(name) = names.next() {
+            let Some((member, member_bits)) = self.find(&current, name, 0) else { return Ok(None) };
+            bits += member_bits;
+            if member.bitfield_size().is_some_and(|size| size != 0) || !bits.is_multiple_of(8) {
+                return Err(BtfError::BitField { of, member: path.to_owned() });
+            }
+            let Some(target) = self.strip(&member) else { return Ok(None) };
+            if names.peek().is_none() {
+                return Ok(Some(Place { offset: bits / 8, size: self.width(&target) }));
+            }
+            current = match target {
+                Type::Struct(s) | Type::Union(s) => s,
+                _ => return Ok(None),
+            };
+        }
+        Ok(None)
+    }
+
+    /// The member `name` of `structure` or of an anonymous structure or union in it, with its offset in bits.
+    fn find(&self, structure: &btf_rs::Struct, name: &str, depth: usize) -> Option<(btf_rs::Member, u32)> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        for member in &structure.members {
+            let member_name = self.btf.resolve_name(member).unwrap_or_default();
+            if member_name == name {
+                return Some((member.clone(), member.bit_offset()));
+            }
+            if member_name.is_empty()
+                && let Some(Type::Struct(inner) | Type::Union(inner)) = self.strip(member)
+                && let Some((found, bits)) = self.find(&inner, name, depth + 1)
+            {
+                return Some((found, member.bit_offset() + bits));
+            }
+        }
+        None
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn strip<T: btf_rs::BtfType + ?Sized>(&self, of: &T) -> Option<Type> {
+        let mut current = self.btf.resolve_chained_type(of).ok()?;
+        for _ in 0..MAX_DEPTH {
+            let next = match &current {
+                Type::Typedef(t) => self.btf.resolve_chained_type(t),
+                Type::TypeTag(t) => self.btf.resolve_chained_type(t),
+                Type::Volatile(t) | Type::Const(t) | Type::Restrict(t) => self.btf.resolve_chained_type(t),
+                _ => return Some(current),
+            };
+            current = next.ok()?;
+        }
+        None
+    }
+
+    fn width(&self, of: &Type) -> usize {
+        match of {
+            Type::Int(i) => i.size(),
+            Type::Ptr(_) => size_of::<u64>(),
+            Type::Struct(s) | Type::Union(s) => s.size(),
+            Type::Enum(e) => e.size(),
+            Type::Enum64(e) => e.size(),
+            Type::Array(a) => self.strip(a).map_or(0, |element| self.width(&element)) * a.len(),
+            _ => 0,
+        }
+    }
+}

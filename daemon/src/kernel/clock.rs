@@ -1,0 +1,33 @@
+//! The two clocks of an event: the kernel's boottime, and the wall clock made from it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::lineage::id::Ktime;
+
+/// `CLOCK_BOOTTIME` now: the clock of every record.
+#[must_use]
+pub fn boottime() -> Ktime {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    Ktime(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
+}
+
+/// Nanoseconds to add to a boottime to get the wall clock (ns since the epoch), as it is now.
+///
+/// Measured again now and then by its user, because the wall clock can be set. The tightest of a few readings is taken: a
+/// reading between two of the other clock is off by at most their distance.
+#[must_use]
+pub fn wall_offset_ns() -> i128 {
+    let mut best = (u64::MAX, 0);
+    for _ in 0..5 {
+        let before = boottime();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos().cast_signed());
+        let after = boottime();
+        let distance = after.since(before);
+        if distance < best.0 {
+            best = (distance, wall - i128::from(before.0 + distance / 2));
+        }
+    }
+    best.1
+}

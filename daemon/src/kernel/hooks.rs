@@ -1,0 +1,199 @@
+//! The hook table: which kernel functions are watched, and by which rungs, in the order they are tried.
+
+use serde::Serialize;
+
+/// A family of ways to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// kprobe and kretprobe.
+    Kprobe,
+    /// fentry and fexit.
+    Fentry,
+    /// btf and raw tracepoints.
+    Tracepoint,
+}
+
+/// How one program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// kprobe on the rung's function.
+    Kprobe,
+    /// kretprobe on the rung's function.
+    Kretprobe,
+    /// fentry on the rung's function.
+    Fentry,
+    /// fexit on the rung's function.
+    Fexit,
+    /// btf tracepoint.
+    BtfTracepoint,
+    /// Raw tracepoint.
+    RawTracepoint,
+    /// By another hook, whose program reports this one's facts too.
+    By(&'static str),
+}
+
+/// One way to watch a hook.
+#[derive(Debug)]
+pub struct Rung {
+    /// Family, for `--attach`.
+    pub family: Family,
+    /// Kernel function or tracepoint.
+    pub point: &'static str,
+    /// Programs in the object, with how each is attached; all or none.
+    pub programs: &'static [(&'static str, Attach)],
+}
+
+/// One hook with its rungs, best first.
+#[derive(Debug)]
+pub struct Hook {
+    /// The kernel function whose effect is watched.
+    pub name: &'static str,
+    /// Whether observing makes no sense without it.
+    pub required: bool,
+    /// What cannot be told without it.
+    pub gives: &'static str,
+    /// The rungs.
+    pub rungs: &'static [Rung],
+}
+
+const fn rung(family: Family, point: &'static str, programs: &'static [(&'static str, Attach)]) -> Rung {
+    Rung { family, point, programs }
+}
+
+use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, Kretprobe, RawTracepoint};
+use Family::{Fentry, Kprobe, Tracepoint};
+
+/// Every hook, in the order in which they are attached: ends before beginnings, so that a task whose birth was seen is seen
+/// to its end.
+pub const HOOKS: &[Hook] = &[
+    Hook {
+        name: "sched_switch",
+        required: true,
+        gives: "the final switch of a dead task",
+        rungs: &[
+            rung(Tracepoint, "sched_switch", &[("sched_switch_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_switch_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "release_task",
+        required: true,
+        gives: "releases and reapers",
+        rungs: &[
+            rung(
+                Kprobe,
+                "release_task",
+                &[("release_task_kprobe", KprobeAt), ("release_task_kretprobe", Kretprobe)],
+            ),
+            rung(Fentry, "release_task", &[("release_task_fentry", FentryAt), ("release_task_fexit", Fexit)]),
+            rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "exit_notify",
+        required: true,
+        gives: "zombies and exit status",
+        rungs: &[
+            rung(
+                Kprobe,
+                "exit_notify",
+                &[("exit_notify_kprobe", KprobeAt), ("exit_notify_kretprobe", Kretprobe)],
+            ),
+            rung(Kprobe, "proc_exit_connector", &[("proc_exit_connector_kprobe", KprobeAt)]),
+            rung(Kprobe, "do_task_dead", &[("do_task_dead_kprobe", KprobeAt)]),
+            rung(Fentry, "exit_notify", &[("exit_notify_fentry", FentryAt), ("exit_notify_fexit", Fexit)]),
+            rung(Fentry, "proc_exit_connector", &[("proc_exit_connector_fentry", FentryAt)]),
+            rung(Fentry, "do_task_dead", &[("do_task_dead_fentry", FentryAt)]),
+            rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]),
+        ],
+    },
+    Hook {
+        name: "forget_original_parent",
+        required: false,
+        gives: "each child handed on",
+        rungs: &[
+            rung(Kprobe, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_kprobe", KprobeAt)]),
+            rung(Fentry, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_fentry", FentryAt)]),
+            rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]),
+        ],
+    },
+    Hook {
+        name: "do_exit",
+        required: true,
+        gives: "beginning exits",
+        rungs: &[
+            rung(Kprobe, "do_exit", &[("do_exit_kprobe", KprobeAt)]),
+            rung(Fentry, "do_exit", &[("do_exit_fentry", FentryAt)]),
+            rung(Tracepoint, "sched_process_exit", &[("sched_process_exit_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_process_exit", &[("sched_process_exit_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "task_rename",
+        required: false,
+        gives: "changes of names",
+        rungs: &[
+            rung(Tracepoint, "task_rename", &[("task_rename_btf", BtfTracepoint)]),
+            rung(Tracepoint, "task_rename", &[("task_rename_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_process_exec",
+        required: true,
+        gives: "execs",
+        rungs: &[
+            rung(Tracepoint, "sched_process_exec", &[("sched_process_exec_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_process_exec", &[("sched_process_exec_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "copy_process",
+        required: true,
+        gives: "new tasks",
+        rungs: &[
+            rung(
+                Kprobe,
+                "copy_process",
+                &[("copy_process_kprobe", KprobeAt), ("copy_process_kretprobe", Kretprobe)],
+            ),
+            rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
+            rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]),
+            rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]),
+        ],
+    },
+];
+
+impl Rung {
+    /// How the rung is shown: what is attached, and to what.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let ways: Vec<_> = self.programs.iter().map(|(_, attach)| attach.label()).collect();
+        format!("{} {}", ways.join("+"), self.point)
+    }
+}
+
+impl Attach {
+    /// The field's word for it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Kprobe => "kprobe",
+            Self::Kretprobe => "kretprobe",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::BtfTracepoint => "tp_btf",
+            Self::RawTracepoint => "raw_tp",
+            Self::By(_) => "final",
+        }
+    }
+}
+
+impl Hook {
+    /// Whether the hook has more than tracepoint rungs, so that a forced family means something for it.
+    #[must_use]
+    pub fn has_family(&self, family: Family) -> bool {
+        self.rungs.iter().any(|rung| rung.family == family)
+    }
+}

@@ -1,0 +1,12 @@
+//! SHELL: everything that talks to the running kernel about tasks, except /proc.
+
+pub mod btf;
+pub mod clock;
+pub mod counters;
+pub mod decode;
+pub mod fields;
+pub mod hooks;
+pub mod ladder;
+pub mod object;
+pub mod observer;
+pub mod privilege;

@@ -1,0 +1,167 @@
+//! The eBPF object: embedded, checked against this binary, loaded with what this kernel's BTF says.
+
+use std::path::Path;
+
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, Settings, Wire as _};
+use thiserror::Error;
+
+use super::{
+    btf::{BtfError, Types, VMLINUX},
+    fields::{self, Missing},
+    privilege,
+};
+
+/// The programs, as daemon/build.rs compiled them; empty where it was told to skip that.
+pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
+
+/// Why the programs cannot be brought into the kernel at all.
+#[derive(Debug, Error)]
+pub enum ObjectError {
+    /// Built for checks only.
+    #[error(
+        "this taskscope was built without its eBPF programs (AYA_BUILD_SKIP was set), so it cannot observe: \
+         build it with `cargo xtask build`"
+    )]
+    NotBuilt,
+    /// Not an eBPF object of ours.
+    #[error("the eBPF object {name} is unusable: {reason}: rebuild it with `cargo xtask build`")]
+    Unusable {
+        /// File name, or "embedded".
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An object for another taskscope.
+    #[error(
+        "the eBPF object {name} speaks ABI version {found}, this taskscope {ABI_VERSION}: \
+         build both from the same source with `cargo xtask build`"
+    )]
+    Abi {
+        /// File name, or "embedded".
+        name: String,
+        /// Version it has.
+        found: u32,
+    },
+    /// Not allowed to.
+    #[error("not permitted to observe the kernel: {missing} missing: run as root, for example with sudo")]
+    Privilege {
+        /// Names and reasons.
+        missing: String,
+    },
+    /// The kernel does not say where its fields are.
+    #[error(
+        "{0}: taskscope needs a kernel with CONFIG_DEBUG_INFO_BTF (every distribution kernel from 5.10 on has it)"
+    )]
+    Btf(#[from] BtfError),
+    /// It says so, but not for what identifies a task.
+    #[error("this kernel's type information lacks what identifies a task: {0}")]
+    Identity(String),
+    /// The kernel refused the maps.
+    #[error("loading the eBPF object: {0}")]
+    Load(#[from] aya::EbpfError),
+}
+
+/// What the daemon wants of the programs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the ring, bytes; rounded up to a power of two of at least a page.
+    pub ring_bytes: u32,
+    /// Send argument vectors.
+    pub args: bool,
+}
+
+/// The object with its maps in the kernel; no program loaded yet.
+pub struct Loaded {
+    /// Programs and maps.
+    pub ebpf: Ebpf,
+    /// The kernel's types, as fentry and btf tracepoints need them.
+    pub btf: Btf,
+    /// The offsets the programs were given.
+    pub offsets: Offsets,
+    /// Fields that this kernel does not have.
+    pub missing: Vec<Missing>,
+}
+
+/// Checks and loads an object. `name` is for messages.
+pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, ObjectError> {
+    check_abi(name, object)?;
+    let lacking = privilege::missing();
+    if !lacking.is_empty() {
+        let missing =
+            lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
+        return Err(ObjectError::Privilege { missing });
+    }
+    let types = Types::from_file(Path::new(VMLINUX))?;
+    let (offsets, missing) = fields::resolve(&types);
+    if !fields::identity_known(&offsets) {
+        let reasons = missing.iter().map(|m| m.reason.as_str()).collect::<Vec<_>>().join("; ");
+        return Err(ObjectError::Identity(reasons));
+    }
+    let btf = Btf::from_sys_fs().map_err(aya::EbpfError::BtfError)?;
+    let settings = Settings { args: u32::from(options.args), pad: 0, pad2: 0 };
+    let mut offset_bytes = [0_u8; Offsets::SIZE];
+    let mut settings_bytes = [0_u8; Settings::SIZE];
+    // Both buffers have the size of what is written.
+    let _ = offsets.write(&mut offset_bytes);
+    let _ = settings.write(&mut settings_bytes);
+    let ebpf = EbpfLoader::new()
+        .btf(Some(&btf))
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+        .override_global("OFFSETS", &offset_bytes[..], true)
+        .override_global("SETTINGS", &settings_bytes[..], true)
+        .map_max_entries("RECORDS", ring_size(options.ring_bytes))
+        .load(object)?;
+    Ok(Loaded { ebpf, btf, offsets, missing })
+}
+
+/// A ring's size must be a power of two and a multiple of the page size.
+fn ring_size(wanted: u32) -> u32 {
+    const PAGE: u32 = 4096;
+    wanted.clamp(PAGE, 1 << 30).next_power_of_two()
+}
+
+/// Compares the object's ABI version with ours, before the kernel sees anything of it.
+pub fn check_abi(name: &str, object: &[u8]) -> Result<(), ObjectError> {
+    if object.is_empty() {
+        return Err(ObjectError::NotBuilt);
+    }
+    let unusable = |reason: &str| ObjectError::Unusable { name: name.to_owned(), reason: reason.to_owned() };
+    let file = object::File::parse(object).map_err(|error| unusable(&error.to_string()))?;
+    let symbol = file
+        .symbols()
+        .find(|symbol| symbol.name() == Ok(ABI_SYMBOL))
+        .ok_or_else(|| unusable("it does not say which ABI version it speaks"))?;
+    let found = symbol
+        .section_index()
+        .and_then(|index| file.section_by_index(index).ok())
+        .and_then(|section| section.data_range(symbol.address(), 4).ok().flatten())
+        .and_then(|bytes| Some(u32::from_ne_bytes(*bytes.first_chunk()?)))
+        .ok_or_else(|| unusable("its ABI version cannot be read"))?;
+    if found == ABI_VERSION { Ok(()) } else { Err(ObjectError::Abi { name: name.to_owned(), found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_object_says_how_to_build_one() {
+        let error = check_abi("embedded", &[]).unwrap_err();
+        assert!(error.to_string().contains("cargo xtask build"), "{error}");
+    }
+
+    #[test]
+    fn garbage_is_named_and_refused() {
+        let error = check_abi("x.o", b"not an object").unwrap_err();
+        assert!(error.to_string().starts_with("the eBPF object x.o is unusable"), "{error}");
+    }
+
+    #[test]
+    fn a_ring_is_a_power_of_two_of_at_least_a_page() {
+        assert_eq!(ring_size(0), 4096);
+        assert_eq!(ring_size(4097), 8192);
+        assert_eq!(ring_size(u32::MAX), 1 << 30);
+    }
+}

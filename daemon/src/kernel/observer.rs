@@ -1,0 +1,120 @@
+//! The programs at work: attached hooks, the ring they write to, their counters and their own log.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use aya::{
+    Btf, Ebpf,
+    maps::{MapData, MapError, RingBuf},
+};
+use aya_log::EbpfLogger;
+use log::Log;
+use thiserror::Error;
+
+use super::{
+    counters::{CountersError, CountersMap, Totals},
+    decode::{DecodeError, decode},
+    fields::Missing,
+    ladder::{self, Choice, HookState, LadderError},
+    object::{self, EMBEDDED, ObjectError, Options},
+};
+use crate::lineage::record::Record;
+
+/// Why the kernel cannot be observed.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// The object cannot be used.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A hook cannot be attached.
+    #[error(transparent)]
+    Ladder(#[from] LadderError),
+    /// A map is missing or refused.
+    #[error("opening the ring buffer RECORDS: {0}")]
+    Ring(#[from] MapError),
+    /// The object has no ring.
+    #[error("the eBPF object has no map RECORDS")]
+    NoRing,
+    /// The counters are missing or refused.
+    #[error(transparent)]
+    Counters(#[from] CountersError),
+}
+
+/// Everything needed to observe. Dropping it detaches all programs.
+pub struct Observer {
+    ring: RingBuf<MapData>,
+    counters: CountersMap,
+    logger: Option<EbpfLogger<&'static dyn Log>>,
+    /// Keeps the kernel's types alive for attaching again.
+    _btf: Btf,
+    /// Programs, links and the maps that are only theirs.
+    ebpf: Ebpf,
+    /// The hooks and how each is attached.
+    pub hooks: Vec<HookState>,
+    /// Kernel fields that could not be found.
+    pub missing: Vec<Missing>,
+}
+
+impl Observer {
+    /// Loads the embedded object and attaches every hook. Records flow into the ring from here on.
+    pub fn start(options: Options, choice: Choice) -> Result<Self, ObserveError> {
+        Self::start_from("embedded", EMBEDDED, options, choice)
+    }
+
+    /// As [`Observer::start`], with another object; `name` is for messages.
+    pub fn start_from(
+        name: &str,
+        object: &[u8],
+        options: Options,
+        choice: Choice,
+    ) -> Result<Self, ObserveError> {
+        let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
+        let ring = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?)?;
+        let counters = CountersMap::take(&mut ebpf)?;
+        // An object whose programs never log has no log map; that is no reason not to observe.
+        let logger = EbpfLogger::init(&mut ebpf).ok();
+        let hooks = ladder::climb(&mut ebpf, &btf, choice, true)?;
+        Ok(Self { ring, counters, logger, _btf: btf, ebpf, hooks, missing })
+    }
+
+    /// Hands up to `limit` records to `take` and answers how many there were.
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Result<Record, DecodeError>)) -> usize {
+        for taken in 0..limit {
+            let Some(item) = self.ring.next() else { return taken };
+            take(decode(&item));
+        }
+        limit
+    }
+
+    /// Sums of the programs' counters.
+    pub fn totals(&self) -> Result<Totals, CountersError> {
+        self.counters.read()
+    }
+
+    /// Passes on what the programs logged.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Takes all programs out of the kernel; what is in the ring stays readable.
+    pub fn detach(&mut self) {
+        let names: Vec<_> =
+            self.hooks.iter().flat_map(|hook| &hook.programs).map(|program| program.name).collect();
+        for name in names {
+            ladder::unload(&mut self.ebpf, name);
+        }
+    }
+}
+
+impl AsFd for Observer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+impl AsRawFd for Observer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}

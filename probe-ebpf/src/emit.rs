@@ -1,0 +1,100 @@
+//! The one place that writes the ring. What does not fit is counted by kind and CPU.
+
+use aya_ebpf::{
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    macros::map,
+    maps::{PerCpuArray, RingBuf},
+};
+use probe_common::{
+    CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, Released, Renamed,
+    Reparented, Snapshot, TaskNew,
+};
+
+/// One ring for all CPUs: one total order. The daemon sets its size.
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// A structure that travels as a record of one kind.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a [`Header`], consists of integers only and has the size that [`Kind::size`] says.
+pub unsafe trait Record: Sized + 'static {
+    /// Its kind.
+    const KIND: Kind;
+}
+
+macro_rules! record {
+    ($($t:ident: $kind:ident),* $(,)?) => {$(
+        const _: () = assert!(size_of::<$t>() == Kind::$kind.size());
+        // SAFETY: declared by `wire_struct!` in probe-common with a Header as the first field; the size is asserted above.
+        unsafe impl Record for $t {
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+record!(
+    TaskNew: TaskNew,
+    CloneFailed: CloneFailed,
+    Exec: Exec,
+    ExecArgs: ExecArgs,
+    Renamed: Renamed,
+    Exiting: Exiting,
+    Exited: Exited,
+    Reparented: Reparented,
+    Released: Released,
+    Snapshot: Snapshot,
+);
+
+/// The header of a record of type `T` made now.
+#[inline(always)]
+pub fn header<T: Record>() -> Header {
+    Header {
+        kind: T::KIND as u16,
+        // SAFETY: helpers without arguments.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        len: size_of::<T>() as u32,
+        // SAFETY: as above.
+        boottime_ns: unsafe { bpf_ktime_get_boot_ns() },
+    }
+}
+
+/// Sends one record. `fill` gets it zeroed up to what it must write itself and sets every field but the header.
+///
+/// Inlined so that the verifier sees one reserve and one submit on every path.
+#[inline(always)]
+pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
+    let kind = T::KIND as usize;
+    let counters = COUNTERS.get_ptr_mut(0);
+    if let Some(counters) = counters {
+        // SAFETY: this CPU's own slot; `kind` is a constant below Kind::COUNT.
+        unsafe { (*counters).produced[kind] += 1 };
+    }
+    let Some(mut entry) = RECORDS.reserve::<T>(0) else {
+        if let Some(counters) = counters {
+            // SAFETY: as above.
+            unsafe { (*counters).dropped[kind] += 1 };
+        }
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the entry is size_of::<T>() bytes that belong to this program until submitted; T starts with a Header and
+    // consists of integers, for which any bytes are a value.
+    let record = unsafe {
+        record.cast::<Header>().write(header::<T>());
+        &mut *record
+    };
+    fill(record);
+    entry.submit(0);
+}
+
+/// Counts something that could not be reported.
+#[inline(always)]
+pub fn lose(why: Lost) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: this CPU's own slot; the index is one of a few constants below Lost::COUNT.
+        unsafe { (*counters).lost[why as usize] += 1 };
+    }
+}

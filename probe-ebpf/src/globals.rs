@@ -1,0 +1,38 @@
+//! What the daemon tells the programs before load. Frozen then, so that the verifier folds the values.
+
+use core::ptr::read_volatile;
+
+use probe_common::{ABI_VERSION, Offsets, Settings};
+
+/// Read by the daemon before load; see [`probe_common::ABI_SYMBOL`].
+#[used]
+#[unsafe(no_mangle)]
+static TASKSCOPE_ABI_VERSION: u32 = ABI_VERSION;
+
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::ABSENT;
+
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings { args: 0, pad: 0, pad2: 0 };
+
+/// Reads a field of one of the globals here.
+#[inline(always)]
+pub fn read(pointer: *const u32) -> u32 {
+    // SAFETY: only called with pointers into the statics above; volatile because the loader rewrites their values behind
+    // the compiler's back.
+    unsafe { read_volatile(pointer) }
+}
+
+/// Whether argument vectors are wanted.
+#[inline(always)]
+pub fn wants_args() -> bool {
+    read(&raw const SETTINGS.args) != 0
+}
+
+/// `offset!(task_pid)`: the offset of one field of [`Offsets`].
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::globals::read(&raw const $crate::globals::OFFSETS.$field)
+    };
+}
+pub(crate) use offset;

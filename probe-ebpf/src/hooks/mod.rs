@@ -1,0 +1,11 @@
+//! One file a hook. A program's name is its hook's function and its rung.
+
+mod copy_process;
+mod do_exit;
+mod exec;
+mod exit_notify;
+mod iterator;
+mod release_task;
+mod rename;
+mod reparent;
+mod sched_switch;

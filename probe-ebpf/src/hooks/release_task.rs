@@ -1,0 +1,165 @@
+//! `release_task()`: somebody lets go of a dead task and its tid is free.
+//!
+//! The function loops inside itself: when it releases the last thread of a group whose leader is dead and whose parent
+//! ignores SIGCHLD, the leader goes in a second turn, without a second entry. So the entry remembers such a leader and the
+//! return looks what became of it. The tracepoint rung sees both alike, an RCU grace period later.
+
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid,
+    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe, map, raw_tracepoint},
+    maps::HashMap,
+    programs::{
+        BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RawTracePointContext,
+        RetProbeContext,
+    },
+};
+use probe_common::{Lost, ReleaseSource, Released, TaskId, Valid};
+
+use crate::{
+    emit::{lose, send},
+    kread::{Direct, Mem, Probed},
+    task::{EXIT_DEAD, EXIT_ZOMBIE, Task, current_id, put},
+};
+
+/// Address of the dead leader that a `release_task()` in flight may release too, by the caller's pid and tgid.
+#[map]
+static TURNS: HashMap<u64, u64> = HashMap::with_max_entries(4_096, 0);
+
+/// Dead leaders in [`TURNS`] that nobody has entered `release_task()` for.
+#[map]
+static LEADERS: HashMap<u64, TaskId> = HashMap::with_max_entries(4_096, 0);
+
+#[kprobe]
+pub fn release_task_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(task) = ctx.arg::<*const u8>(0) {
+        entered(Task::<Probed>::new(task));
+    }
+    0
+}
+
+#[kretprobe]
+pub fn release_task_kretprobe(_ctx: RetProbeContext) -> u32 {
+    left();
+    0
+}
+
+#[fentry(function = "release_task")]
+pub fn release_task_fentry(ctx: FEntryContext) -> i32 {
+    entered(Task::<Direct>::new(ctx.arg(0)));
+    0
+}
+
+#[fexit(function = "release_task")]
+pub fn release_task_fexit(_ctx: FExitContext) -> i32 {
+    left();
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn sched_process_free_btf(ctx: BtfTracePointContext) -> i32 {
+    freed(Task::<Direct>::new(ctx.arg(0)));
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_free")]
+pub fn sched_process_free_raw(ctx: RawTracePointContext) -> i32 {
+    freed(Task::<Probed>::new(ctx.arg(0)));
+    0
+}
+
+#[inline(always)]
+fn entered<M: Mem>(task: Task<M>) {
+    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let by = current_id();
+    let mut valid = 0;
+    if let Some(leader) = task.group_leader()
+        && leader.address() != task.address()
+    {
+        if leader.exit_state() == Some(EXIT_ZOMBIE) {
+            expect_second_turn(leader);
+        }
+        // de_thread(): the exec'ing thread has taken over the old leader's tid and start time and leads the group now.
+        if let Some(by) = by
+            && by.tgid == id.tgid
+            && by.tid == by.tgid
+            && by.start_ns == id.start_ns
+            && by.tid != id.tid
+        {
+            valid = Valid::DE_THREAD;
+        }
+    } else {
+        // Somebody entered for this leader: it is not released in another's second turn. Mostly there is no such entry.
+        let _ = LEADERS.remove(&task.address());
+    }
+    report(task, id, ReleaseSource::Entry, by, valid);
+}
+
+#[inline(always)]
+fn expect_second_turn<M: Mem>(leader: Task<M>) {
+    let Some(id) = leader.id() else { return lose(Lost::Unreadable) };
+    let address = leader.address();
+    if TURNS.insert(&bpf_get_current_pid_tgid(), &address, 0).is_err()
+        || LEADERS.insert(&address, &id, 0).is_err()
+    {
+        lose(Lost::EntryMapFull);
+    }
+}
+
+#[inline(always)]
+fn left() {
+    let key = bpf_get_current_pid_tgid();
+    // SAFETY: the entry belongs to this task, which is here and not in another release_task().
+    let Some(address) = (unsafe { TURNS.get(&key) }).copied() else { return };
+    let _ = TURNS.remove(&key);
+    // SAFETY: removed only when somebody enters release_task() for this leader; a stale copy is checked below.
+    let Some(id) = (unsafe { LEADERS.get(&address) }).copied() else { return };
+    let leader = Task::<Probed>::new(address as *const u8);
+    // Unhashed without an entry of its own, and still the same task: this call has released it.
+    if leader.exit_state() == Some(EXIT_DEAD)
+        && leader.is_unhashed()
+        && leader.start_ns() == Some(id.start_ns)
+    {
+        report(leader, id, ReleaseSource::SecondTurn, current_id(), 0);
+    }
+    let _ = LEADERS.remove(&address);
+}
+
+#[inline(always)]
+fn freed<M: Mem>(task: Task<M>) {
+    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    report(task, id, ReleaseSource::Free, None, 0);
+}
+
+#[inline(always)]
+fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Option<TaskId>, valid: u32) {
+    send::<Released>(|record| {
+        let mut valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
+        record.task = id;
+        record.source = source as u32;
+        put(by, &mut record.by, &mut valid, Valid::ACTOR);
+        record.exit_state = task.exit_state().unwrap_or(0);
+        record.exit_code = task.exit_code().unwrap_or(0);
+        record.exit_signal = task.exit_signal().unwrap_or(0);
+        record.task_flags = task.flags().unwrap_or(0);
+        put(None, &mut record.parent, &mut valid, 0);
+        put(None, &mut record.tracer, &mut valid, 0);
+        record.group_exit_code = 0;
+        record.signal_flags = 0;
+        // After the release the signal structure is detached and the parent may be freed memory.
+        if source as u32 == ReleaseSource::Entry as u32 {
+            if let Some(group) = task.group_exit() {
+                record.group_exit_code = group.code;
+                record.signal_flags = group.flags;
+                valid |= Valid::GROUP_EXIT;
+            }
+            put(task.real_parent().and_then(Task::id), &mut record.parent, &mut valid, Valid::PARENT);
+            let tracer = task.tracer();
+            if tracer.is_some() {
+                valid |= Valid::PTRACE;
+            }
+            put(tracer.flatten().and_then(Task::id), &mut record.tracer, &mut valid, Valid::TRACER);
+        }
+        record.valid = valid;
+        record.pad = 0;
+    });
+}

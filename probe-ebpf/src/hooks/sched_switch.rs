@@ -1,0 +1,40 @@
+//! The final switch of a dead task: it leaves its CPU for good, with its accounting complete.
+//!
+//! The hot path: every switch of the machine comes through here. One load and a compare, then out.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext},
+};
+use probe_common::ExitSource;
+
+use crate::{
+    hooks::{do_exit::heir, exit_notify::report},
+    kread::{Direct, Mem, Probed},
+    task::{TASK_DEAD, Task},
+};
+
+/// Position of `prev`, the same since 4.x.
+const PREV: usize = 1;
+
+#[btf_tracepoint(function = "sched_switch")]
+pub fn sched_switch_btf(ctx: BtfTracePointContext) -> i32 {
+    switched(Task::<Direct>::new(ctx.arg(PREV)));
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_switch")]
+pub fn sched_switch_raw(ctx: RawTracePointContext) -> i32 {
+    switched(Task::<Probed>::new(ctx.arg(PREV)));
+    0
+}
+
+#[inline(always)]
+fn switched<M: Mem>(prev: Task<M>) {
+    // A dead task can be preempted between exit_notify() and do_task_dead(); only TASK_DEAD never runs again.
+    if prev.exit_state().unwrap_or(0) == 0 || prev.state().unwrap_or(0) & TASK_DEAD == 0 {
+        return;
+    }
+    let heir = prev.id().and_then(|id| heir(&id));
+    report(prev, ExitSource::FinalSwitch, heir, 0);
+}

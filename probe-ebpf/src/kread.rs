@@ -1,0 +1,54 @@
+//! The one place that reads kernel memory.
+//!
+//! Two ways: [`Direct`] loads through a pointer that the verifier knows as a kernel structure (arguments of btf tracepoints,
+//! fentry, fexit and iterators): one instruction, a fault reads zero. [`Probed`] calls `bpf_probe_read_kernel()`: works on
+//! any address, costs a call.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use probe_common::ABSENT;
+
+/// A way to read kernel memory.
+pub trait Mem: Copy {
+    /// The value at `offset` from `base`; `None` where the offset is unknown or the memory cannot be read.
+    fn get<T: Copy>(base: *const u8, offset: u32) -> Option<T>;
+}
+
+/// Loads that the verifier checks.
+#[derive(Clone, Copy)]
+pub struct Direct;
+
+/// Reads by helper.
+#[derive(Clone, Copy)]
+pub struct Probed;
+
+impl Mem for Direct {
+    #[inline(always)]
+    fn get<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+        if offset == ABSENT {
+            return None;
+        }
+        // SAFETY: the verifier accepts the load only if it lies within the structure that `base` points to, and makes a
+        // faulting one read zero. Volatile keeps the compiler from merging or widening it.
+        Some(unsafe { read_volatile(base.add(offset as usize).cast::<T>()) })
+    }
+}
+
+impl Mem for Probed {
+    #[inline(always)]
+    fn get<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+        if offset == ABSENT {
+            return None;
+        }
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+    }
+}
+
+/// A pointer member; `None` for NULL too. The check is also what newer verifiers ask for before they follow an RCU pointer.
+#[inline(always)]
+pub fn pointer<M: Mem>(base: *const u8, offset: u32) -> Option<*const u8> {
+    let pointer: *const u8 = M::get(base, offset)?;
+    (!pointer.is_null()).then_some(pointer)
+}

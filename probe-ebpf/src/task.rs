@@ -1,0 +1,300 @@
+//! What there is to know about a `task_struct`.
+
+use core::marker::PhantomData;
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel_buf};
+use probe_common::{COMM_LEN, TaskId, Usage, Valid, Where};
+
+use crate::{
+    globals::offset,
+    kread::{Mem, Probed, pointer},
+};
+
+/// `task_struct.exit_state` of a dead task that waits for its parent.
+pub const EXIT_ZOMBIE: u32 = 0x20;
+/// `task_struct.exit_state` of a task about to be released.
+pub const EXIT_DEAD: u32 = 0x10;
+/// `task_struct.__state` from `do_task_dead()` on.
+pub const TASK_DEAD: u32 = 0x80;
+
+/// Inode number of the initial pid namespace: `PID_NS_INIT_INO`, fixed by
+/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h> and by proc_ns.h before.
+const PID_NS_INIT_INO: u32 = 0xEFFF_FFFC;
+
+/// A `task_struct`, read the way `M` reads.
+#[derive(Clone, Copy)]
+pub struct Task<M> {
+    base: *const u8,
+    mem: PhantomData<M>,
+}
+
+/// The parts of the status that wait(2) returns.
+#[derive(Clone, Copy)]
+pub struct GroupExit {
+    pub code: i32,
+    pub flags: u32,
+}
+
+/// The task that runs this program.
+#[inline(always)]
+pub fn current() -> Task<Probed> {
+    // SAFETY: a helper without arguments.
+    Task::new(unsafe { bpf_get_current_task() } as *const u8)
+}
+
+/// Identity of the task that runs this program: one read instead of three.
+#[inline(always)]
+pub fn current_id() -> Option<TaskId> {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let start_ns = Probed::get(current().base, offset!(task_start_boottime))?;
+    Some(TaskId { tid: pid_tgid as u32, tgid: (pid_tgid >> 32) as u32, start_ns })
+}
+
+/// "Nothing known": what a record holds where a task could not be read.
+pub const NOBODY: TaskId = TaskId { tid: 0, tgid: 0, start_ns: 0 };
+
+/// No place known.
+pub const NOWHERE: Where = Where { cgroup_id: 0, vtid: 0, vtgid: 0, pid_ns: 0, ns_level: 0, uid: 0, euid: 0 };
+
+/// No accounting known.
+pub const NOTHING_USED: Usage = Usage {
+    exec_runtime_ns: 0,
+    run_delay_ns: 0,
+    run_count: 0,
+    utime_ns: 0,
+    stime_ns: 0,
+    nvcsw: 0,
+    nivcsw: 0,
+    min_flt: 0,
+    maj_flt: 0,
+};
+
+impl<M: Mem> Task<M> {
+    #[inline(always)]
+    pub fn new(base: *const u8) -> Self {
+        Self { base, mem: PhantomData }
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.base as u64
+    }
+
+    #[inline(always)]
+    fn get<T: Copy>(self, offset: u32) -> Option<T> {
+        M::get(self.base, offset)
+    }
+
+    #[inline(always)]
+    fn task(self, offset: u32) -> Option<Self> {
+        pointer::<M>(self.base, offset).map(Self::new)
+    }
+
+    #[inline(always)]
+    pub fn id(self) -> Option<TaskId> {
+        Some(TaskId {
+            tid: self.get(offset!(task_pid))?,
+            tgid: self.get(offset!(task_tgid))?,
+            start_ns: self.get(offset!(task_start_boottime))?,
+        })
+    }
+
+    #[inline(always)]
+    pub fn exit_state(self) -> Option<u32> {
+        self.get(offset!(task_exit_state))
+    }
+
+    #[inline(always)]
+    pub fn exit_code(self) -> Option<i32> {
+        self.get(offset!(task_exit_code))
+    }
+
+    #[inline(always)]
+    pub fn exit_signal(self) -> Option<i32> {
+        self.get(offset!(task_exit_signal))
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> Option<u32> {
+        self.get(offset!(task_flags))
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> Option<u32> {
+        self.get(offset!(task_state))
+    }
+
+    #[inline(always)]
+    pub fn real_parent(self) -> Option<Self> {
+        self.task(offset!(task_real_parent))
+    }
+
+    #[inline(always)]
+    pub fn group_leader(self) -> Option<Self> {
+        self.task(offset!(task_group_leader))
+    }
+
+    #[inline(always)]
+    pub fn start_ns(self) -> Option<u64> {
+        self.get(offset!(task_start_boottime))
+    }
+
+    /// `thread_pid`, NULL once the task is unhashed.
+    #[inline(always)]
+    pub fn is_unhashed(self) -> bool {
+        self.get::<u64>(offset!(task_thread_pid)) == Some(0)
+    }
+
+    /// Where the argument vector lies in the task's own memory: `(start, end)`.
+    #[inline(always)]
+    pub fn argument_area(self) -> Option<(u64, u64)> {
+        let mm = pointer::<M>(self.base, offset!(task_mm))?;
+        Some((M::get(mm, offset!(mm_arg_start))?, M::get(mm, offset!(mm_arg_end))?))
+    }
+
+    /// `(first, last)` of the list of children; `None` where it is empty.
+    #[inline(always)]
+    pub fn children(self) -> Option<(Task<Probed>, Task<Probed>)> {
+        let (list, link) = (offset!(task_children), offset!(task_sibling));
+        if link == probe_common::ABSENT {
+            return None;
+        }
+        let first: u64 = self.get(list)?;
+        let last: u64 = self.get(list + 8)?;
+        let child = |node: u64| Task::new(node.wrapping_sub(u64::from(link)) as *const u8);
+        (first != self.address() + u64::from(list)).then_some((child(first), child(last)))
+    }
+
+    /// `None` once `release_task()` has detached the signal structure.
+    #[inline(always)]
+    fn signal(self) -> Option<*const u8> {
+        pointer::<M>(self.base, offset!(task_signal))
+    }
+
+    #[inline(always)]
+    pub fn group_exit(self) -> Option<GroupExit> {
+        let signal = self.signal()?;
+        Some(GroupExit {
+            code: M::get(signal, offset!(signal_group_exit_code))?,
+            flags: M::get(signal, offset!(signal_flags))?,
+        })
+    }
+
+    #[inline(always)]
+    pub fn nr_threads(self) -> Option<i32> {
+        M::get(self.signal()?, offset!(signal_nr_threads))
+    }
+
+    /// `Some(None)`: not ptraced. `Some(Some(tracer))`: ptraced.
+    #[inline(always)]
+    pub fn tracer(self) -> Option<Option<Self>> {
+        let ptrace: u32 = self.get(offset!(task_ptrace))?;
+        if ptrace == 0 { Some(None) } else { Some(Some(self.task(offset!(task_parent))?)) }
+    }
+
+    #[inline(always)]
+    pub fn comm(self, into: &mut [u8; COMM_LEN]) -> bool {
+        let at = offset!(task_comm);
+        *into = [0; COMM_LEN];
+        at != probe_common::ABSENT
+            // SAFETY: the helper checks the address.
+            && unsafe { bpf_probe_read_kernel_buf(self.base.wrapping_add(at as usize), into) }.is_ok()
+    }
+
+    /// Fills `usage`; whether it could.
+    #[inline(always)]
+    pub fn usage(self, usage: &mut Usage) -> bool {
+        let zero_if_absent = |value: Option<u64>| value.unwrap_or(0);
+        usage.exec_runtime_ns = zero_if_absent(self.get(offset!(task_exec_runtime)));
+        usage.run_delay_ns = zero_if_absent(self.get(offset!(task_run_delay)));
+        usage.run_count = zero_if_absent(self.get(offset!(task_run_count)));
+        usage.utime_ns = zero_if_absent(self.get(offset!(task_utime)));
+        usage.stime_ns = zero_if_absent(self.get(offset!(task_stime)));
+        usage.nvcsw = zero_if_absent(self.get(offset!(task_nvcsw)));
+        usage.nivcsw = zero_if_absent(self.get(offset!(task_nivcsw)));
+        usage.min_flt = zero_if_absent(self.get(offset!(task_min_flt)));
+        usage.maj_flt = zero_if_absent(self.get(offset!(task_maj_flt)));
+        offset!(task_exec_runtime) != probe_common::ABSENT
+    }
+
+    /// Fills `place`, whose task has the id `id`; answers the [`Valid`] bits of what it could.
+    #[inline(always)]
+    pub fn place(self, id: &TaskId, place: &mut Where) -> u32 {
+        let mut valid = 0;
+        *place = NOWHERE;
+        if let Some(cgroup_id) = self.cgroup_id() {
+            place.cgroup_id = cgroup_id;
+            valid |= Valid::CGROUP;
+        }
+        if let Some(cred) = pointer::<M>(self.base, offset!(task_cred))
+            && let (Some(uid), Some(euid)) =
+                (M::get(cred, offset!(cred_uid)), M::get(cred, offset!(cred_euid)))
+        {
+            place.uid = uid;
+            place.euid = euid;
+            valid |= Valid::CREDENTIALS;
+        }
+        valid | self.namespace(id, place)
+    }
+
+    #[inline(always)]
+    fn cgroup_id(self) -> Option<u64> {
+        let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
+        let cgroup = pointer::<M>(css_set, offset!(css_set_dfl_cgrp))?;
+        let node = pointer::<M>(cgroup, offset!(cgroup_kn))?;
+        M::get(node, offset!(kernfs_id))
+    }
+
+    #[inline(always)]
+    fn namespace(self, id: &TaskId, place: &mut Where) -> u32 {
+        let Some(pid) = pointer::<M>(self.base, offset!(task_thread_pid)) else { return 0 };
+        let Some(level) = M::get::<u32>(pid, offset!(pid_level)) else { return 0 };
+        place.ns_level = level;
+        if level == 0 {
+            place.vtid = id.tid;
+            place.vtgid = id.tgid;
+            place.pid_ns = PID_NS_INIT_INO;
+            return Valid::NAMESPACE | Valid::VTGID;
+        }
+        let Some((vtid, pid_ns)) = number(pid, level) else { return 0 };
+        place.vtid = vtid;
+        place.pid_ns = pid_ns;
+        if id.tid == id.tgid {
+            place.vtgid = vtid;
+            return Valid::NAMESPACE | Valid::VTGID;
+        }
+        // A thread's group lives in the same namespace, so the leader's number at the same level is the group's id there.
+        if let Some(leader) = self.group_leader()
+            && let Some(pid) = pointer::<Probed>(leader.base, offset!(task_thread_pid))
+            && let Some((vtgid, _)) = number(pid, level)
+        {
+            place.vtgid = vtgid;
+            return Valid::NAMESPACE | Valid::VTGID;
+        }
+        Valid::NAMESPACE
+    }
+}
+
+/// `pid->numbers[level]`: the number, and the inode of its namespace. By helper: a variable index is not a direct load.
+#[inline(always)]
+fn number(pid: *const u8, level: u32) -> Option<(u32, u32)> {
+    let (numbers, size) = (offset!(pid_numbers), offset!(upid_size));
+    if numbers == probe_common::ABSENT || size == probe_common::ABSENT {
+        return None;
+    }
+    let upid =
+        (pid as u64).wrapping_add(u64::from(numbers) + u64::from(level) * u64::from(size)) as *const u8;
+    let nr = Probed::get(upid, offset!(upid_nr))?;
+    let namespace = pointer::<Probed>(upid, offset!(upid_ns))?;
+    Some((nr, Probed::get(namespace, offset!(ns_inum))?))
+}
+
+/// Writes `task`'s identity to `slot` and sets `bit` in `valid`, where there is one.
+#[inline(always)]
+pub fn put(task: Option<TaskId>, slot: &mut TaskId, valid: &mut u32, bit: u32) {
+    *slot = NOBODY;
+    if let Some(id) = task {
+        *slot = id;
+        *valid |= bit;
+    }
+}
