@@ -1,21 +1,16 @@
 //! One boot of one kernel: QEMU under time limits, its results read as they come.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use anyhow::Context as _;
 
-use super::{
-    qemu::Qemu,
-    results::{self, Line},
-};
+use super::qemu::Qemu;
+use super::results::{self, Line};
 
 /// From QEMU's start to init's first line; a good boot takes 2 to 4 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
@@ -68,6 +63,8 @@ pub(super) struct Boot {
     /// From QEMU's start to init's first line.
     pub(super) init_time: Option<Duration>,
     pub(super) total_time: Duration,
+    /// What QEMU itself complained of.
+    pub(super) stderr: String,
 }
 
 impl<'a> Guest<'a> {
@@ -89,11 +86,11 @@ impl<'a> Guest<'a> {
         let mut command = self.command();
         fs::write(self.console.with_extension("command"), format!("{command:?}\n"))
             .with_context(|| format!("writing beside {}", self.console.display()))?;
-        let errors = fs::File::create(self.console.with_extension("stderr")).context("making QEMU's log")?;
+        let errors = self.console.with_extension("stderr");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(errors)
+            .stderr(fs::File::create(&errors).context("making QEMU's log")?)
             .spawn()
             .context("starting QEMU under timeout(1)")?;
         let stdout = child.stdout.take().context("QEMU has no output")?;
@@ -112,6 +109,7 @@ impl<'a> Guest<'a> {
             lines: Vec::new(),
             init_time: None,
             total_time: Duration::ZERO,
+            stderr: String::new(),
         };
         let mut raw = String::new();
         let stopped = loop {
@@ -143,6 +141,7 @@ impl<'a> Guest<'a> {
         if reader.join().is_err() {
             anyhow::bail!("the thread that reads QEMU's output panicked");
         }
+        boot.stderr = fs::read_to_string(&errors).context("reading QEMU's log")?;
         boot.ending = stopped.unwrap_or(Ending::Exited(status.code()));
         boot.total_time = started.elapsed();
         fs::write(self.console.with_extension("results"), raw).context("writing the results")?;

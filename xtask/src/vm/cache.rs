@@ -1,11 +1,8 @@
 //! What is fetched once for all clones of this project on a machine.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, process};
 
 use anyhow::Context as _;
 
@@ -32,7 +29,22 @@ impl Cache {
 
     pub(super) fn at(root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root).with_context(|| format!("making the cache {}", root.display()))?;
-        Ok(Self { root })
+        let cache = Self { root };
+        cache.sweep()?;
+        Ok(cache)
+    }
+
+    /// Removes the scratch directories of runs that were killed.
+    fn sweep(&self) -> anyhow::Result<()> {
+        let entries = fs::read_dir(&self.root).with_context(|| format!("reading {}", self.root.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            let owner = path.file_name().and_then(|name| owner_of_scratch(name.to_str()?));
+            if owner.is_some_and(|owner| !Path::new("/proc").join(owner.to_string()).exists()) {
+                fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, relative: &str) -> PathBuf {
@@ -60,6 +72,12 @@ impl Cache {
             _ => Ok(to),
         }
     }
+}
+
+/// The process id in `scratch-PURPOSE-PID-COUNT`.
+fn owner_of_scratch(name: &str) -> Option<u32> {
+    let (head, _count) = name.strip_prefix("scratch-")?.rsplit_once('-')?;
+    head.rsplit_once('-')?.1.parse().ok()
 }
 
 /// See [`Cache::scratch`].
@@ -94,6 +112,14 @@ mod tests {
         let settled = cache.settle(&path.join("a"), "kernels/6.1/a").unwrap();
         drop(scratch);
         assert!(!path.exists());
+
+        let killed = root.join("scratch-apt-4194305-0");
+        fs::create_dir(&killed).unwrap();
+        let ours = cache.scratch("test").unwrap();
+        Cache::at(root.clone()).unwrap();
+        assert!(!killed.exists(), "no process can have that id");
+        assert!(ours.path().exists(), "this one is alive");
+        drop(ours);
         assert_eq!(fs::read_to_string(settled).unwrap(), "x");
         fs::remove_dir_all(root).unwrap();
     }

@@ -13,7 +13,7 @@ const TROUBLE: [&str; 14] = [
     "INFO: task",
     "INFO: rcu",
     "rcu: INFO",
-    "watchdog:",
+    "watchdog: BUG",
     "invalid opcode",
     "Out of memory",
 ];

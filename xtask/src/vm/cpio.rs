@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn cpio_reads_it_back() {
-        use std::{io::Write as _, process::Command, process::Stdio};
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
         let Ok(mut child) = Command::new("cpio")
             .args(["-t", "-v", "--quiet"])
             .stdin(Stdio::piped())

@@ -1,18 +1,15 @@
 //! Kernel images: found in the cache, or fetched as the newest of their line.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    apt::{Apt, index::Package, version},
-    cache::Cache,
-    table::{Line, NEWEST, NOINLINE, find},
-};
+use super::apt::index::Package;
+use super::apt::{Apt, version};
+use super::cache::Cache;
+use super::table::{Line, NEWEST, NOINLINE, find};
 
 const SUFFIX: &str = "vmlinuz";
 /// A name may have vanished since the index was made; so may the next.

@@ -3,22 +3,18 @@
 //! A device that opens is no proof: under some hypervisors a guest starts and never finishes booting. So one
 //! boot with nothing to do is tried, and its answer remembered for this host kernel and QEMU.
 
-use std::{
-    fs::{self, OpenOptions},
-    path::Path,
-    time::Duration,
-};
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{
-    boot::{Accel, Guest},
-    cache::Cache,
-    guest::{Binaries, Plan},
-    kernels::Kernel,
-    qemu::Qemu,
-    run::Run,
-};
+use super::boot::{Accel, Guest};
+use super::cache::Cache;
+use super::guest::{Binaries, Plan};
+use super::kernels::Kernel;
+use super::qemu::Qemu;
+use super::run::Run;
 
 const DEVICE: &str = "/dev/kvm";
 /// KVM boots in a second or two; a guest that takes longer gains nothing over TCG.

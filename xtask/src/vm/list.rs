@@ -1,11 +1,9 @@
 //! `cargo xtask vm --list`.
 
-use super::{
-    cache::Cache,
-    kernels, noinline,
-    report::aligned,
-    table::{Line, NEWEST, NOINLINE, SHORT},
-};
+use super::cache::Cache;
+use super::report::aligned;
+use super::table::{Line, NEWEST, NOINLINE, SHORT};
+use super::{kernels, noinline};
 
 /// Every line, what is cached of it, and where it comes from. Looks at the cache alone.
 pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
@@ -13,8 +11,8 @@ pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
     let newest = lines.last().map(|line| line.name.as_str());
     for line in lines {
         let cached = kernels::cached(cache, &line.name).map(|kernel| kernel.version);
-        let short = SHORT.contains(&line.name.as_str())
-            || (SHORT.contains(&NEWEST) && newest == Some(line.name.as_str()));
+        let name = if newest == Some(line.name.as_str()) { NEWEST } else { line.name.as_str() };
+        let short = SHORT.contains(&name) || SHORT.contains(&line.name.as_str());
         table.push(row(&line.name, cached, short, &line.flavour, &line.suites.join(","), &line.note));
     }
     let own = noinline::current(cache).map(|kernel| kernel.version);

@@ -26,7 +26,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::ValueEnum;
 
-use self::{cache::Cache, session::Session};
+use self::cache::Cache;
+use self::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:

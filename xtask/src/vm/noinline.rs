@@ -1,23 +1,18 @@
 //! The kernel of our own making: Debian's 6.1 source with a small configuration that keeps `exit_notify` a
 //! symbol, the one place where the literal kprobe on it can be seen at work.
 
-use std::{
-    fs,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+use std::{fs, thread};
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    apt::{Apt, index::Package},
-    cache::Cache,
-    kernels::{Kernel, cached, unpack},
-    table::NOINLINE,
-};
+use super::apt::Apt;
+use super::apt::index::Package;
+use super::cache::Cache;
+use super::kernels::{Kernel, cached, unpack};
+use super::table::NOINLINE;
 use crate::shell;
 
 /// Merged over tinyconfig.
@@ -43,9 +38,11 @@ pub(super) fn current(cache: &Cache) -> Option<Kernel> {
 
 /// Tells kernels of different fragments apart.
 fn mark() -> String {
-    let mut hasher = DefaultHasher::new();
-    FRAGMENT.hash(&mut hasher);
-    format!("+{:08x}", hasher.finish() & 0xffff_ffff)
+    // FNV-1a: the standard library's hasher may differ from one toolchain to the next.
+    let hash = FRAGMENT
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("+{hash:08x}")
 }
 
 fn build(cache: &Cache) -> anyhow::Result<Kernel> {
@@ -82,9 +79,10 @@ fn install_tools() -> anyhow::Result<()> {
     }
     let what = format!("installing {} to compile a kernel", missing.join(" "));
     eprintln!("vm: {what}");
-    let mut command = shell::as_root(&what, &[], "apt-get".as_ref())?;
-    command.args(["install", "--yes", "--no-install-recommends"]).args(missing);
-    shell::run(&mut command)
+    // The index of a fresh machine is empty.
+    shell::run(shell::as_root(&what, &[], "apt-get".as_ref())?.arg("update"))?;
+    let mut install = shell::as_root(&what, &[], "apt-get".as_ref())?;
+    shell::run(install.args(["install", "--yes", "--no-install-recommends"]).args(missing))
 }
 
 fn installed(package: &str) -> bool {

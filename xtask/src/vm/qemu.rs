@@ -2,21 +2,16 @@
 //!
 //! Older ones crash the guest (`Oops: int3`) when probes are attached with `thread=multi`.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    apt::{Apt, version},
-    cache::Cache,
-    kernels::unpack,
-};
+use super::apt::{Apt, version};
+use super::cache::Cache;
+use super::kernels::unpack;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";

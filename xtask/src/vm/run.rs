@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{
-    boot::{Boot, Ending},
-    console,
-    results::{Id, Line},
-};
+use super::boot::{Boot, Ending};
+use super::console;
+use super::results::{Id, Line};
 
 /// QEMU's exit codes for the codes of guest-init: `(code << 1) | 1`.
 const PASSED: i32 = 33;
@@ -83,6 +81,16 @@ impl Run {
         run
     }
 
+    /// A family under which nothing ran has not passed: a filter that matches nothing must not look green.
+    pub(super) fn demand(&mut self, families: &[String]) {
+        for attach in families {
+            let ran = |family: &Family| family.attach == *attach && family.passed + family.failed > 0;
+            if !self.families.iter().any(ran) {
+                self.trouble.push(format!("no test ran under {attach}"));
+            }
+        }
+    }
+
     pub(super) fn succeeded(&self) -> bool {
         self.trouble.is_empty() && self.failures.is_empty()
     }
@@ -107,8 +115,8 @@ impl Run {
         let Some((passed, failed)) = end else {
             return Some(match (console::panic(console), code) {
                 (Some(panic), _) => panic.to_owned(),
-                (None, Some(code)) => format!("QEMU ended with {code} and no verdict"),
-                (None, None) => "a signal ended QEMU".to_owned(),
+                (None, Some(code)) => format!("QEMU ended with {code} and no verdict{}", said(boot)),
+                (None, None) => format!("a signal ended QEMU{}", said(boot)),
             });
         };
         let seen: (u32, u32) =
@@ -124,6 +132,11 @@ impl Run {
     }
 }
 
+/// QEMU's own last words.
+fn said(boot: &Boot) -> String {
+    boot.stderr.trim().lines().next_back().map_or_else(String::new, |line| format!(": {line}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +148,7 @@ mod tests {
             lines: text.lines().map(parse).collect(),
             init_time: Some(Duration::from_secs(2)),
             total_time: Duration::from_secs(5),
+            stderr: "qemu: warning\nqemu: last words\n".into(),
         }
     }
 
@@ -160,7 +174,8 @@ mod tests {
         assert!(!run.succeeded());
         assert_eq!(run.trouble[0], "Kernel panic - not syncing: Fatal exception, while fentry a one ran");
         let quiet = Run::judge(&boot(cut, Ending::Exited(Some(0))), "");
-        assert!(quiet.trouble[0].starts_with("QEMU ended with 0 and no verdict"), "{:?}", quiet.trouble);
+        let expected = "QEMU ended with 0 and no verdict: qemu: last words, while fentry a one ran";
+        assert_eq!(quiet.trouble, [expected]);
     }
 
     #[test]
@@ -182,6 +197,15 @@ mod tests {
         assert_eq!(run.trouble, ["kernel: WARNING: CPU: 0 PID: 1 at x"]);
         let damaged = Run::judge(&boot(&format!("PA\n{GOOD}"), Ending::Exited(Some(33))), "");
         assert!(!damaged.succeeded());
+    }
+
+    #[test]
+    fn a_family_without_a_single_test_is_trouble() {
+        let mut run = Run::judge(&boot(GOOD, Ending::Exited(Some(33))), "");
+        run.demand(&["kprobe".to_owned(), "fentry".to_owned()]);
+        assert!(run.succeeded());
+        run.demand(&["tracepoint".to_owned()]);
+        assert_eq!(run.trouble, ["no test ran under tracepoint"]);
     }
 
     #[test]

@@ -1,28 +1,22 @@
 //! One call of `cargo xtask vm`: everything got ready, each kernel booted, the tables printed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{
-    Args,
-    boot::{Accel, Guest},
-    cache::Cache,
-    console,
-    guest::{Binaries, Plan},
-    kernels::{self, Found, Kernel},
-    kvm, noinline,
-    qemu::Qemu,
-    report::{self, Row},
-    results::Line,
-    run::Run,
-    table::{self, NOINLINE},
-    tail::Tail,
-};
+use super::boot::{Accel, Guest};
+use super::cache::Cache;
+use super::guest::{Binaries, Plan};
+use super::kernels::{self, Found, Kernel};
+use super::qemu::Qemu;
+use super::report::{self, Row};
+use super::results::Line;
+use super::run::Run;
+use super::table::{self, NOINLINE};
+use super::tail::Tail;
+use super::{Args, console, kvm, noinline};
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
@@ -116,7 +110,8 @@ impl Session {
         drop(tail);
         let text = fs::read(&console).with_context(|| format!("reading {}", console.display()))?;
         let text = String::from_utf8_lossy(&text);
-        let run = Run::judge(&boot, &text);
+        let mut run = Run::judge(&boot, &text);
+        run.demand(&self.plan.attach);
         explain(name, &run, &text, self.args.verbose);
         Ok(run)
     }

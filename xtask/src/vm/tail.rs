@@ -1,16 +1,12 @@
 //! Showing a console while it is written.
 
-use std::{
-    fs::File,
-    io::{self, Read as _, Write as _},
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Copies a growing file to stderr until dropped, then the rest of it.
 pub(super) struct Tail {

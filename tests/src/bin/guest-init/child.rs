@@ -1,14 +1,12 @@
 //! Running one program as process 1: its output, its end, its deadline, and everybody's orphans meanwhile.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-    os::unix::process::CommandExt as _,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicI32, Ordering},
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 

@@ -15,7 +15,10 @@ mod suite;
 
 use anyhow::Context as _;
 
-use crate::{child::Reaper, manifest::Manifest, power::Verdict, results::Results};
+use crate::child::Reaper;
+use crate::manifest::Manifest;
+use crate::power::Verdict;
+use crate::results::Results;
 
 fn main() {
     if std::process::id() != 1 {

@@ -1,6 +1,8 @@
 //! The file systems, limits and network that a test expects of a booted machine.
 
-use std::{ffi::CString, fs, io, os::unix::fs::symlink};
+use std::ffi::CString;
+use std::os::unix::fs::symlink;
+use std::{fs, io};
 
 use anyhow::Context as _;
 

@@ -22,7 +22,10 @@ pub(crate) fn describe() -> Vec<String> {
             let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
             // A zombie here is dead and about to be reaped.
             (process.flags & PF_KTHREAD == 0 && process.state != "Z").then(|| {
-                format!("{pid} {} state {} parent {} wchan {wchan}", process.comm, process.state, process.parent)
+                format!(
+                    "{pid} {} state {} parent {} wchan {wchan}",
+                    process.comm, process.state, process.parent
+                )
             })
         })
         .collect()

@@ -2,11 +2,9 @@
 //!
 //! A port of its own, because the kernel writes to the console whenever it likes, in the middle of lines too.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-    os::fd::AsRawFd as _,
-};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 
 use anyhow::Context as _;
 
@@ -16,8 +14,10 @@ pub(crate) struct Results {
 
 impl Results {
     pub(crate) fn open(path: &str) -> anyhow::Result<Self> {
-        let port =
-            OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path} for results"))?;
+        let port = OpenOptions::new()
+            .write(true)
+            .open(path)
+            .with_context(|| format!("opening {path} for results"))?;
         // A terminal turns "\n" into "\r\n" unless told not to.
         raw_mode(&port).with_context(|| format!("setting {path} to raw mode"))?;
         Ok(Self { port })

@@ -6,12 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::{
-    child::{Outcome, Reaper},
-    manifest::{Manifest, Program},
-    power::Verdict,
-    results::Results,
-};
+use crate::child::{Outcome, Reaper};
+use crate::manifest::{Manifest, Program};
+use crate::power::Verdict;
+use crate::results::Results;
 
 /// What tests print on a line of its own for the host's table: `TASKSCOPE-REPORT key value`.
 const REPORT: &str = "TASKSCOPE-REPORT ";
@@ -37,7 +35,11 @@ pub(crate) fn run(manifest: &Manifest, reaper: &Reaper, results: &mut Results) -
     let cases = if manifest.exec.is_empty() {
         let mut cases = Vec::new();
         for program in &manifest.programs {
-            cases.append(&mut list(program, manifest, reaper)?);
+            let mut listed = list(program, manifest, reaper)?;
+            if listed.is_empty() && manifest.filter.is_none() {
+                results.line(&["NOTE", &format!("{} lists no tests", program.path)])?;
+            }
+            cases.append(&mut listed);
         }
         cases
     } else {

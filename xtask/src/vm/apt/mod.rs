@@ -5,16 +5,15 @@ pub(super) mod index;
 pub(super) mod sources;
 pub(super) mod version;
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, bail};
 
-use self::{index::Package, sources::Mirror};
+use self::index::Package;
+use self::sources::Mirror;
 use super::cache::{Cache, Scratch};
 
 const KEYRINGS: [&str; 2] =

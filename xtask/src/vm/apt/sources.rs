@@ -1,6 +1,7 @@
 //! Where this machine's own apt gets Debian from: both formats of sources.list(5).
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
