@@ -1,0 +1,133 @@
+//! What /proc says about a task: the second oracle beside wait(2).
+
+use std::fs;
+
+use crate::{
+    fact::{Fact, die_with},
+    sys::{self, Pid},
+};
+
+/// How long to look for a state that must come.
+const PATIENCE_NS: i64 = 30_000_000_000;
+
+/// The fields of /proc/PID/stat that the tests compare.
+pub(crate) struct Stat {
+    pub(crate) comm: Vec<u8>,
+    pub(crate) state: char,
+    fields: Vec<i64>,
+}
+
+impl Stat {
+    /// `None` once the task is released.
+    pub(crate) fn read(pid: Pid, tid: Pid) -> Option<Self> {
+        let bytes = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+        // The name may hold any byte, parentheses too: the last one ends it.
+        let open = bytes.iter().position(|&b| b == b'(')?;
+        let close = bytes.iter().rposition(|&b| b == b')')?;
+        let rest = String::from_utf8_lossy(bytes.get(close + 1..)?).into_owned();
+        let mut words = rest.split_whitespace();
+        let state = words.next()?.chars().next()?;
+        // Addresses and limits can exceed i64; none of these is compared.
+        let fields = words.map(|word| word.parse().unwrap_or(-1)).collect();
+        Some(Self { comm: bytes.get(open + 1..close)?.to_vec(), state, fields })
+    }
+
+    /// A field by its number in proc(5); the first here is 4.
+    fn field(&self, number: usize) -> i64 {
+        self.fields.get(number - 4).copied().unwrap_or(-1)
+    }
+
+    pub(crate) fn ppid(&self) -> i64 {
+        self.field(4)
+    }
+
+    /// In ticks of 10 ms since boot.
+    pub(crate) fn start_ticks(&self) -> i64 {
+        self.field(22)
+    }
+
+    fn add(&self, fact: Fact) -> Fact {
+        fact.text("state", &self.state.to_string())
+            .number("ppid", self.ppid())
+            .number("pgid", self.field(5))
+            .number("flags", self.field(9))
+            .number("num_threads", self.field(20))
+            .number("start_ticks", self.start_ticks())
+            .number("exit_signal", self.field(38))
+            .number("exit_code", self.field(52))
+            .bytes("comm", &self.comm)
+    }
+}
+
+/// A line of /proc/PID/task/TID/status by its key.
+fn status(pid: Pid, tid: Pid, key: &str) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned()))
+}
+
+/// The tids of a group, sorted.
+pub(crate) fn tasks(pid: Pid) -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut tids: Vec<Pid> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    tids.sort_unstable();
+    tids
+}
+
+/// The caller's pid as the mounted /proc has it: the outer one, also inside a new pid namespace.
+pub(crate) fn outer_pid() -> Pid {
+    fs::read_link("/proc/self")
+        .ok()
+        .and_then(|link| link.to_str()?.parse().ok())
+        .unwrap_or_else(|| die_with("reading the link /proc/self", libc::ENOENT))
+}
+
+/// Adds what /proc says about one task to `fact`.
+pub(crate) fn describe(fact: Fact, pid: Pid, tid: Pid) -> Fact {
+    let fact = fact.number("pid", pid).number("tid", tid);
+    let Some(stat) = Stat::read(pid, tid) else { return fact.flag("gone", true) };
+    let mut fact = stat.add(fact).numbers("tasks", &tasks(pid));
+    if let Some(ids) = status(pid, tid, "NSpid") {
+        let ids: Vec<i32> = ids.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+        fact = fact.numbers("nspid", &ids);
+    }
+    if let Some(tracer) = status(pid, tid, "TracerPid").and_then(|tracer| tracer.parse::<i32>().ok()) {
+        fact = fact.number("tracer", tracer);
+    }
+    // A dead task has no executable any more.
+    if let Ok(exe) = fs::read_link(format!("/proc/{pid}/exe")) {
+        fact = fact.text("exe", &exe.to_string_lossy());
+    }
+    fact
+}
+
+/// Prints what /proc says about the leader of a group at a named moment.
+pub(crate) fn at(when: &str, role: &str, pid: Pid) {
+    describe(Fact::new("proc").text("when", when).text("role", role), pid, pid).emit();
+}
+
+/// Waits until the group's leader is in `state`. The kernel has no notification for a dead leader: this looks
+/// again and again, with a deadline.
+pub(crate) fn until_state(pid: Pid, state: char) {
+    until(&format!("waiting for state {state} of {pid}"), || {
+        Stat::read(pid, pid).is_some_and(|stat| stat.state == state)
+    });
+}
+
+/// Waits until the task is released.
+pub(crate) fn until_gone(pid: Pid, tid: Pid) {
+    until(&format!("waiting for the release of {tid}"), || Stat::read(pid, tid).is_none());
+}
+
+/// Looks until `done`, with a deadline.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = sys::now_ns() + PATIENCE_NS;
+    while !done() {
+        if sys::now_ns() > end {
+            die_with(what, libc::ETIMEDOUT);
+        }
+        sys::breathe();
+    }
+}

@@ -1,0 +1,84 @@
+//! Acts one scenario with real processes and prints what it did and what the kernel answered, as NDJSON.
+//!
+//! The facts are the oracle: a test compares them with what taskscope says about the same tasks. Where a state
+//! must last, the scenario prints a `pause` and goes on when it reads a line from stdin.
+//!
+//! It needs nothing but /proc, /sys and /tmp: where a scenario execs, it execs itself.
+
+mod actor;
+mod basic;
+mod clones;
+mod exits;
+mod fact;
+mod kernel;
+mod look;
+mod namespaces;
+mod naming;
+mod ptrace;
+mod reparenting;
+mod storms;
+mod sys;
+mod threads;
+mod uring;
+mod zombies;
+
+use fact::Fact;
+
+/// A scenario: its name, what it shows, and the act.
+type Entry = (&'static str, &'static str, fn(&[String]));
+
+/// Every scenario by family.
+const FAMILIES: [&[Entry]; 12] = [
+    basic::SCENARIOS,
+    clones::SCENARIOS,
+    exits::SCENARIOS,
+    kernel::SCENARIOS,
+    namespaces::SCENARIOS,
+    naming::SCENARIOS,
+    ptrace::SCENARIOS,
+    reparenting::SCENARIOS,
+    storms::SCENARIOS,
+    threads::SCENARIOS,
+    uring::SCENARIOS,
+    zombies::SCENARIOS,
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = args.split_first() else {
+        eprintln!("usage: scenario NAME [ARGUMENT...]; `scenario list` names them");
+        std::process::exit(2);
+    };
+    match name.as_str() {
+        "list" => list(),
+        // The program that scenarios exec.
+        "report" => basic::report(rest),
+        _ => act(name, rest),
+    }
+}
+
+fn list() {
+    for (name, shows, _) in FAMILIES.iter().copied().flatten() {
+        println!("{name:<24} {shows}");
+    }
+}
+
+fn act(name: &str, args: &[String]) {
+    let Some((_, _, run)) = FAMILIES.iter().copied().flatten().find(|(known, ..)| *known == name) else {
+        eprintln!("scenario: no scenario is called `{name}`; `scenario list` names them");
+        std::process::exit(2);
+    };
+    let me = sys::getpid();
+    actor::announce("scenario", me, me);
+    run(args);
+    Fact::new("done").emit();
+}
+
+/// The argument at `index` as a number, or `default` where it was not given.
+fn number(args: &[String], index: usize, default: i32) -> i32 {
+    let Some(text) = args.get(index) else { return default };
+    text.parse().unwrap_or_else(|_| {
+        eprintln!("scenario: argument `{text}` is not a number");
+        std::process::exit(2);
+    })
+}

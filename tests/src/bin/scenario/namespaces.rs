@@ -1,0 +1,108 @@
+//! Pid namespaces: pid 1 inside, orphans inside, an init whose death takes all down or hangs.
+
+use crate::{
+    Entry,
+    actor::{announce, spawn, spawn_with, wait},
+    fact::{die, pause},
+    look,
+    sys::{self, Channel, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("pid-namespace", "an orphan inside goes to the namespace's init, whose death kills it", pid_namespace),
+    ("nested-namespaces", "a process two pid namespaces deep", nested_namespaces),
+    (
+        "stuck-exit",
+        "a namespace's init cannot finish its exit while a foreign child of it is a zombie",
+        stuck_exit,
+    ),
+];
+
+fn pid_namespace(_: &[String]) {
+    let up = Channel::new();
+    let gate = Channel::new();
+    let init = spawn_with("init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        let middle = inside("middle", || {
+            let orphan = inside("orphan", || sys::sleep_for_ever());
+            up.send(orphan);
+            0
+        });
+        let _ = middle;
+        // Inside, the children have other pids than /proc shows: any child will do.
+        let answer = sys::wait4(-1, 0);
+        up.send(i32::from(answer.is_ok()));
+        gate.receive();
+        22
+    });
+    let orphan = up.receive();
+    up.receive();
+    look::at("inside", "init", init);
+    look::at("orphaned", "orphan", orphan);
+    pause("inside");
+    gate.send(0);
+    wait("scenario", "init", init);
+    look::at("after", "orphan", orphan);
+}
+
+fn nested_namespaces(_: &[String]) {
+    let gate = Channel::new();
+    let outer = spawn_with("outer-init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        let handover = Channel::new();
+        match sys::clone(libc::CLONE_NEWPID, libc::SIGCHLD) {
+            Ok(None) => {
+                let pid = look::outer_pid();
+                announce("inner-init", pid, pid);
+                handover.send(pid);
+                gate.receive();
+                sys::exit_group(23)
+            }
+            Ok(Some(_)) => {}
+            Err(_) => die("clone with CLONE_NEWPID inside a pid namespace"),
+        }
+        handover.receive();
+        // Its pid here is 2; the wait takes any child.
+        i32::from(sys::wait4(-1, 0).is_err())
+    });
+    pause("inside");
+    gate.send(0);
+    wait("scenario", "outer-init", outer);
+}
+
+fn stuck_exit(_: &[String]) {
+    let gate = Channel::new();
+    let init = spawn_with("init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        gate.receive();
+        24
+    });
+    enter(init);
+    // Lives in the namespace, but its parent is out here and does not wait.
+    let guest = spawn("guest", || sys::sleep_for_ever());
+    gate.send(0);
+    look::until_state(guest, 'Z');
+    look::at("stuck", "init", init);
+    look::at("stuck", "guest", guest);
+    pause("stuck");
+    wait("scenario", "guest", guest);
+    wait("scenario", "init", init);
+}
+
+/// Forks inside a pid namespace and returns the outer pid.
+fn inside(role: &str, act: impl FnOnce() -> i32) -> Pid {
+    let told = Channel::new();
+    if sys::fork().is_none() {
+        let pid = look::outer_pid();
+        announce(role, pid, pid);
+        told.send(pid);
+        sys::exit_group(act());
+    }
+    told.receive()
+}
+
+/// Children made from now on live in the pid namespace of `pid`.
+fn enter(pid: Pid) {
+    let Ok(file) = std::fs::File::open(format!("/proc/{pid}/ns/pid")) else { die("opening a pid namespace") };
+    // SAFETY: an open descriptor and an integer.
+    if unsafe { libc::setns(std::os::fd::AsRawFd::as_raw_fd(&file), libc::CLONE_NEWPID) } != 0 {
+        die("setns");
+    }
+}

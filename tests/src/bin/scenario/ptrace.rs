@@ -1,0 +1,87 @@
+//! Tracers: a tracer can hold a zombie that its real parent cannot reap yet.
+#![expect(clippy::similar_names, reason = "tracer and tracee are the words of ptrace(2)")]
+
+use crate::{
+    Entry,
+    actor::{peek, spawn, wait, wait_with},
+    fact::{die, pause},
+    look,
+    sys::{Channel, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("traced-child", "a parent traces its own child, which exits with 25", traced_child),
+    (
+        "foreign-tracer",
+        "a tracer that is not the parent holds the zombie, waits, and the parent waits after it",
+        foreign_tracer,
+    ),
+    ("tracer-exits-first", "a tracer ends while it holds the zombie; the parent gets it", tracer_exits_first),
+];
+
+fn traced_child(_: &[String]) {
+    let gate = Channel::new();
+    let child = spawn("child", || {
+        gate.receive();
+        25
+    });
+    seize(child);
+    look::at("traced", "child", child);
+    gate.send(0);
+    wait("scenario", "child", child);
+}
+
+fn foreign_tracer(_: &[String]) {
+    let (tracee, tracer, go_on) = trace(|tracee| {
+        wait("tracer", "tracee", tracee);
+        0
+    });
+    look::at("held", "tracee", tracee);
+    // The parent is not offered the zombie that a tracer holds.
+    peek("scenario", "tracee", tracee, libc::WNOHANG);
+    pause("held");
+    go_on.send(0);
+    wait("scenario", "tracer", tracer);
+    look::at("given-back", "tracee", tracee);
+    wait_with("scenario", "tracee", tracee, 0);
+}
+
+fn tracer_exits_first(_: &[String]) {
+    let (tracee, tracer, go_on) = trace(|_| 26);
+    look::at("held", "tracee", tracee);
+    pause("held");
+    go_on.send(0);
+    wait("scenario", "tracer", tracer);
+    look::at("given-back", "tracee", tracee);
+    wait_with("scenario", "tracee", tracee, 0);
+}
+
+/// A tracee that has exited and a tracer that holds it and goes on with `after` at a message.
+fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
+    let gate = Channel::new();
+    let seized = Channel::new();
+    let go_on = Channel::new();
+    let tracee = spawn("tracee", || {
+        gate.receive();
+        27
+    });
+    let tracer = spawn("tracer", || {
+        seize(tracee);
+        seized.send(0);
+        go_on.receive();
+        after(tracee)
+    });
+    seized.receive();
+    look::at("traced", "tracee", tracee);
+    gate.send(0);
+    look::until_state(tracee, 'Z');
+    (tracee, tracer, go_on)
+}
+
+/// Attaches without stopping the tracee.
+fn seize(pid: Pid) {
+    // SAFETY: PTRACE_SEIZE takes no memory of ours.
+    if unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } != 0 {
+        die("ptrace(PTRACE_SEIZE)");
+    }
+}

@@ -1,0 +1,108 @@
+//! Orphans: to init, to the nearest subreaper, to a sibling thread of the dead parent.
+
+use crate::{
+    Entry,
+    actor::{join, spawn, thread, wait},
+    fact::pause,
+    look,
+    sys::{self, Channel},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("orphan", "a grandchild outlives its parent and goes to init", orphan),
+    ("nested-subreapers", "an orphan goes to the inner, then to the outer subreaper", nested_subreapers),
+    ("sibling-thread", "a thread forks and ends: its child goes to a sibling thread", sibling_thread),
+];
+
+fn orphan(_: &[String]) {
+    let gate = Channel::new();
+    let born = Channel::new();
+    let middle = spawn("middle", || {
+        born.send(spawn("orphan", || {
+            gate.receive();
+            12
+        }));
+        0
+    });
+    let orphan = born.receive();
+    // Once the parent can be waited for, its children have been handed on.
+    wait("scenario", "middle", middle);
+    look::at("orphaned", "orphan", orphan);
+    pause("orphaned");
+    gate.send(0);
+    look::until_gone(orphan, orphan);
+}
+
+fn nested_subreapers(_: &[String]) {
+    let orphan_gate = Channel::new();
+    let outer_gate = Channel::new();
+    let inner_gate = Channel::new();
+    let born = Channel::new();
+    let events = Channel::new();
+    let outer = spawn("outer", || {
+        sys::be_subreaper();
+        let inner = spawn("inner", || {
+            sys::be_subreaper();
+            let middle = spawn("middle", || {
+                born.send(spawn("orphan", || {
+                    orphan_gate.receive();
+                    13
+                }));
+                0
+            });
+            wait("inner", "middle", middle);
+            events.send(0);
+            inner_gate.receive();
+            0
+        });
+        wait("outer", "inner", inner);
+        events.send(0);
+        wait("outer", "orphan", outer_gate.receive());
+        0
+    });
+    let orphan = born.receive();
+    events.receive();
+    look::at("with-inner", "orphan", orphan);
+    pause("with-inner");
+    inner_gate.send(0);
+    events.receive();
+    look::at("with-outer", "orphan", orphan);
+    pause("with-outer");
+    orphan_gate.send(0);
+    outer_gate.send(orphan);
+    wait("scenario", "outer", outer);
+}
+
+fn sibling_thread(_: &[String]) {
+    let gate = Channel::new();
+    let born = Channel::new();
+    let tids = Channel::new();
+    let ended = Channel::new();
+    let go_on = Channel::new();
+    let group = spawn("group", || {
+        let forker = thread("forker", move || {
+            tids.send(sys::gettid());
+            born.send(spawn("child", || {
+                gate.receive();
+                14
+            }));
+            go_on.receive();
+        });
+        join(forker);
+        ended.send(0);
+        let child = go_on.receive();
+        wait("group", "child", child);
+        0
+    });
+    let forker = tids.receive();
+    let child = born.receive();
+    look::at("before", "child", child);
+    go_on.send(0);
+    ended.receive();
+    look::until_gone(group, forker);
+    look::at("handed-on", "child", child);
+    pause("handed-on");
+    gate.send(0);
+    go_on.send(child);
+    wait("scenario", "group", group);
+}

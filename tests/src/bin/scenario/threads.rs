@@ -1,0 +1,110 @@
+//! Thread groups: dead leaders, group exits, exec by a thread, threads that end.
+
+use crate::{
+    Entry,
+    actor::{join, peek, spawn, thread, wait, wait_with},
+    fact::{Fact, pause},
+    look,
+    sys::{self, Channel},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    (
+        "leader-exits-first",
+        "the main thread exits with 3 and a worker lives on; it ends by exit(5) or, with `group`, exit_group(9); `ignored`: SIGCHLD is",
+        leader_exits_first,
+    ),
+    (
+        "exit-group-from-thread",
+        "a thread that is not the leader calls exit_group(11)",
+        exit_group_from_thread,
+    ),
+    ("signal-to-thread", "SIGTERM for one thread ends the group", signal_to_thread),
+    ("exec-from-thread", "a thread that is not the leader execs while others live", exec_from_thread),
+    ("detached-thread", "a thread that nobody joins ends", detached_thread),
+];
+
+fn leader_exits_first(args: &[String]) {
+    let by_group = args.iter().any(|arg| arg == "group");
+    let ignored = args.iter().any(|arg| arg == "ignored");
+    if ignored {
+        sys::on_sigchld(libc::SIG_IGN, 0);
+    }
+    let gate = Channel::new();
+    let ready = Channel::new();
+    let group = spawn("group", || {
+        thread("worker", move || {
+            ready.send(0);
+            gate.receive();
+            if by_group { sys::exit_group(9) } else { sys::exit_task(5) }
+        });
+        ready.receive();
+        sys::exit_task(3)
+    });
+    look::until_state(group, 'Z');
+    look::at("dead-leader", "group", group);
+    // The kernel does not offer it for a wait while the worker lives.
+    peek("scenario", "group", group, libc::WNOHANG);
+    pause("dead-leader");
+    gate.send(0);
+    wait_with("scenario", "group", group, 0);
+    // Where SIGCHLD is ignored, the wait can end a moment before the release does.
+    look::until_gone(group, group);
+    look::at("after", "group", group);
+}
+
+fn exit_group_from_thread(_: &[String]) {
+    let group = spawn("group", || {
+        let worker = thread("worker", || sys::exit_group(11));
+        join(worker);
+        0
+    });
+    wait("scenario", "group", group);
+}
+
+fn signal_to_thread(_: &[String]) {
+    let tids = Channel::new();
+    let group = spawn("group", || {
+        let worker = thread("worker", move || {
+            tids.send(sys::gettid());
+            sys::sleep_for_ever()
+        });
+        join(worker);
+        0
+    });
+    let worker = tids.receive();
+    Fact::new("killing").text("role", "worker").number("signal", libc::SIGTERM).emit();
+    sys::tgkill(group, worker, libc::SIGTERM);
+    wait("scenario", "group", group);
+}
+
+fn exec_from_thread(_: &[String]) {
+    let bystanding = Channel::new();
+    let group = spawn("group", || {
+        thread("bystander", move || {
+            bystanding.send(0);
+            sys::sleep_for_ever()
+        });
+        bystanding.receive();
+        let worker = thread("worker", || sys::exec_self(&["report", "group", "6"]));
+        join(worker);
+        sys::exit_group(73)
+    });
+    wait("scenario", "group", group);
+}
+
+fn detached_thread(_: &[String]) {
+    let gate = Channel::new();
+    let tids = Channel::new();
+    let group = spawn("group", || {
+        // Dropping the handle detaches the thread.
+        drop(thread("thread", move || tids.send(sys::gettid())));
+        gate.receive();
+        0
+    });
+    let thread = tids.receive();
+    look::until_gone(group, thread);
+    look::at("after", "group", group);
+    gate.send(0);
+    wait("scenario", "group", group);
+}

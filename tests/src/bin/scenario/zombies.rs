@@ -1,0 +1,81 @@
+//! Dead children: waited for late, left behind, or never zombies at all.
+
+use crate::{
+    Entry,
+    actor::{peek, spawn, wait, wait_with},
+    fact::pause,
+    look,
+    sys::{self, Channel},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("zombie", "a dead child stays until `go`, then it is waited for", zombie),
+    ("wnowait", "a dead child is looked at by waitid(WNOWAIT) three times, then reaped", wnowait),
+    (
+        "parent-killed",
+        "a parent is killed while it has a zombie, which goes to init or, with `subreaper`, to one",
+        parent_killed,
+    ),
+    ("sigchld-ignored", "the parent ignores SIGCHLD", sigchld_ignored),
+    ("nocldwait", "the parent set SA_NOCLDWAIT", nocldwait),
+];
+
+fn zombie(_: &[String]) {
+    let child = spawn("child", || 4);
+    peek("scenario", "child", child, 0);
+    look::at("zombie", "child", child);
+    pause("zombie");
+    look::at("still", "child", child);
+    wait("scenario", "child", child);
+}
+
+fn wnowait(_: &[String]) {
+    let child = spawn("child", || 6);
+    for when in ["first", "second", "third"] {
+        peek("scenario", "child", child, 0);
+        look::at(when, "child", child);
+    }
+    pause("looked-at");
+    wait("scenario", "child", child);
+}
+
+fn parent_killed(args: &[String]) {
+    let keeps = args.first().is_some_and(|arg| arg == "subreaper");
+    if keeps {
+        sys::be_subreaper();
+    }
+    let born = Channel::new();
+    let parent = spawn("parent", || {
+        born.send(spawn("child", || 8));
+        sys::sleep_for_ever()
+    });
+    let child = born.receive();
+    look::until_state(child, 'Z');
+    look::at("zombie", "child", child);
+    pause("zombie");
+    sys::kill(parent, libc::SIGKILL);
+    wait("scenario", "parent", parent);
+    if keeps {
+        look::at("handed-on", "child", child);
+        wait("scenario", "child", child);
+    } else {
+        look::until_gone(child, child);
+    }
+}
+
+fn sigchld_ignored(_: &[String]) {
+    sys::on_sigchld(libc::SIG_IGN, 0);
+    never_a_zombie();
+}
+
+fn nocldwait(_: &[String]) {
+    sys::on_sigchld(libc::SIG_DFL, libc::SA_NOCLDWAIT);
+    never_a_zombie();
+}
+
+/// The wait lasts until the child is gone and then says that there is none.
+fn never_a_zombie() {
+    let child = spawn("child", || 2);
+    wait_with("scenario", "child", child, 0);
+    look::at("after", "child", child);
+}
