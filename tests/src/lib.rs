@@ -1,1 +1,21 @@
-//! Harness and oracles.
+//! Harness and oracles: taskscope against the running kernel.
+//!
+//! A [`scenario::Scenario`] acts with real processes and says what the kernel answered, an
+//! [`observer::Observer`] runs taskscope and keeps its events, a [`matcher::Matcher`] says what must be seen,
+//! and the [`normal`] form of a scenario's stream is the same on every kernel and every rung.
+#![expect(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
+#![expect(clippy::must_use_candidate, reason = "of most calls the assertion matters, not the value")]
+
+pub mod event;
+pub mod facts;
+pub mod matcher;
+pub mod normal;
+pub mod observer;
+pub mod oracle;
+pub mod programs;
+pub mod scenario;
+pub mod setting;
+pub mod spawner;
+pub mod stream;
+pub mod tree;
+pub mod view;

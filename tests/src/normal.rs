@@ -1,0 +1,255 @@
+//! A scenario's stream without what differs from run to run: tasks by their roles, no times, no numbers.
+//!
+//! One expected value holds for every kernel and every rung. Each role has its own sequence, because the kernel
+//! orders what one task does and not what two tasks do at the same time.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{
+    event::Event,
+    facts::{Facts, Role},
+};
+
+/// What the rungs in use can report. One expected value serves both; [`Family::allow`] is all that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// kprobe or fentry: everything.
+    Full,
+    /// Tracepoints: no reaper, no failed clone.
+    Tracepoint,
+}
+
+impl Family {
+    /// From the forced family or, with `auto`, from what taskscope said when it got ready.
+    #[must_use]
+    pub fn of(attach: &str, log: &str) -> Self {
+        match attach {
+            "kprobe" | "fentry" => Self::Full,
+            "tracepoint" => Self::Tracepoint,
+            _ => {
+                let rung = log
+                    .split(|c: char| c.is_whitespace() || c == ',' || c == ';')
+                    .skip_while(|word| !word.contains("release_task"))
+                    .take(3)
+                    .find(|word| word.contains("kprobe") || word.contains("fentry"));
+                if rung.is_some() { Self::Full } else { Self::Tracepoint }
+            }
+        }
+    }
+
+    /// An expected line as this family may show it; `None` where it cannot show it at all.
+    fn allow(self, line: &str) -> Option<String> {
+        if self == Self::Full {
+            return Some(line.to_owned());
+        }
+        if line.starts_with("clone_failed") {
+            return None;
+        }
+        if let Some(rest) = line.strip_prefix("released") {
+            let kept: Vec<&str> = rest.split_whitespace().filter(|word| !word.starts_with("by=")).collect();
+            return Some(["released"].into_iter().chain(kept).collect::<Vec<_>>().join(" "));
+        }
+        Some(line.to_owned())
+    }
+
+    /// The lines of one role as this family may show them.
+    #[must_use]
+    pub fn allowed(self, lines: &[&str]) -> Vec<String> {
+        lines.iter().filter_map(|line| self.allow(line)).collect()
+    }
+}
+
+/// Fails with both sequences if a role's stream in normal form is not the expected one.
+#[track_caller]
+pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, &[&str])], family: Family) {
+    let mut wrong = Vec::new();
+    for (name, lines) in expected {
+        let role = facts.role(name);
+        let expected = family.allowed(lines);
+        let found = sequence(events, facts, &role);
+        if found != expected {
+            wrong.push(format!(
+                "\n{name} ({} of {}):\n  expected\n    {}\n  found\n    {}",
+                role.tid,
+                role.pid,
+                expected.join("\n    "),
+                found.join("\n    ")
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "the normal form differs ({family:?}):{}\nfacts:\n{facts}", wrong.concat());
+}
+
+/// One role's events, in order, in normal form.
+#[must_use]
+pub fn sequence(events: &[Arc<Event>], facts: &Facts, role: &Role) -> Vec<String> {
+    events
+        .iter()
+        .filter(|event| role.is(event.tid, event.start_ns()))
+        .map(|event| line(event, facts))
+        .collect()
+}
+
+/// One event in normal form.
+fn line(event: &Event, facts: &Facts) -> String {
+    let mut words = vec![event.action.clone()];
+    let mut word = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            words.push(format!("{key}={value}"));
+        }
+    };
+    let who = |path: &str| event.number(path).map(|id| who(id, facts));
+    let text = |path: &str| event.text(path).map(str::to_owned);
+    match event.action.as_str() {
+        "forked" => {
+            word("parent", who("process.parent_pid"));
+            word("kind", text("task.kind"));
+            word("signal", signal(event));
+            word("flags", flags(event));
+        }
+        "execed" => word("signal", signal(event)),
+        "renamed" => word("name", text("thread.name")),
+        "exited" | "group_exited" => {
+            word("state", text("task.exit_state"));
+            word("exit", exit(event, facts));
+        }
+        "released" | "reaped" => word("by", who("task.reaper.tid")),
+        "clone_failed" => word("errno", event.number("task.errno").map(|errno| errno.to_string())),
+        "reparented" => {
+            word("old", who("task.old_parent_pid"));
+            word("new", who("task.new_parent_pid"));
+            word("kind", text("task.reparent_kind"));
+        }
+        _ => {}
+    }
+    words.join(" ")
+}
+
+/// The name of the exit signal, or its number where it has none.
+fn signal(event: &Event) -> Option<String> {
+    event
+        .text("task.exit_signal_name")
+        .map(str::to_owned)
+        .or_else(|| event.number("task.exit_signal").map(|number| number.to_string()))
+}
+
+fn flags(event: &Event) -> Option<String> {
+    let list = event.get("task.clone_flags")?.as_array()?;
+    let mut names: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+    names.sort_unstable();
+    Some(names.join("|"))
+}
+
+/// `waited` where it is what wait(2) said about the group: which status that is differs between kernels.
+fn exit(event: &Event, facts: &Facts) -> Option<String> {
+    let status = event.number("process.exit.status")?;
+    let group = facts.roles().into_iter().find(|role| role.pid == event.pid && role.tid == event.pid);
+    let waited = group.and_then(|role| facts.waits(&role.name).last().copied());
+    Some(match waited {
+        Some(waited) if i64::from(waited.status) == status => "waited".to_owned(),
+        Some(waited) => format!("{status}(but wait(2) said {})", waited.status),
+        None => status.to_string(),
+    })
+}
+
+/// The role of a task by tid.
+fn who(id: i64, facts: &Facts) -> String {
+    if let Some(role) = facts.roles().into_iter().find(|role| role.tid == id) {
+        return role.name;
+    }
+    match id {
+        0 => "nobody".to_owned(),
+        1 => "init".to_owned(),
+        2 => "kthreadd".to_owned(),
+        id if id == i64::from(std::process::id()) => "test".to_owned(),
+        _ => "stranger".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        for line in [
+            r#"{"fact":"role","role":"scenario","pid":6,"tid":6,"start_ticks":100}"#,
+            r#"{"fact":"role","role":"child","pid":7,"tid":7,"start_ticks":123}"#,
+            r#"{"fact":"waited","role":"child","pid":7,"status":1792,"before_ns":3,"after_ns":4}"#,
+        ] {
+            facts.push(serde_json::from_str(line).unwrap());
+        }
+        facts
+    }
+
+    fn recorded() -> Vec<Arc<Event>> {
+        let line = |sequence: u32, action: &str, pid: u32, start: u64, more: &str, task: &str| {
+            let text = format!(
+                r#"{{"@timestamp":"t","event":{{"action":"{action}","sequence":{sequence}}},"boottime_ns":1,
+                "process":{{"pid":{pid}{more}}},"thread":{{"id":{pid}}},
+                "task":{{"kind":"process","start_boottime_ns":{start}{task}}}}}"#
+            );
+            Arc::new(Event::parse(&text).unwrap())
+        };
+        vec![
+            line(1, "exited", 7, 99_000_000, "", ""),
+            line(
+                2,
+                "forked",
+                7,
+                1_231_234_567,
+                r#","parent_pid":6"#,
+                r#","exit_signal":17,"exit_signal_name":"SIGCHLD","clone_flags":["CLONE_B","CLONE_A"]"#,
+            ),
+            line(3, "exiting", 7, 1_231_234_567, "", ""),
+            line(
+                4,
+                "exited",
+                7,
+                1_231_234_567,
+                r#","exit":{"status":1792,"code":7}"#,
+                r#","exit_state":"EXIT_ZOMBIE""#,
+            ),
+            line(5, "released", 7, 1_231_234_567, "", r#","reaper":{"pid":6,"tid":6}"#),
+        ]
+    }
+
+    const EXPECTED: &[&str] = &[
+        "forked parent=scenario kind=process signal=SIGCHLD flags=CLONE_A|CLONE_B",
+        "exiting",
+        "exited state=EXIT_ZOMBIE exit=waited",
+        "released by=scenario",
+    ];
+
+    #[test]
+    fn a_recorded_stream_has_roles_for_pids_and_no_other_life_of_the_tid() {
+        assert_eq!(sequence(&recorded(), &facts(), &facts().role("child")), EXPECTED);
+    }
+
+    #[test]
+    fn the_tracepoint_family_may_lack_reaper_and_failed_clone_and_nothing_else() {
+        assert_eq!(Family::Full.allowed(EXPECTED), EXPECTED);
+        let expected = ["forked parent=scenario", "clone_failed errno=22", "released by=scenario"];
+        assert_eq!(Family::Tracepoint.allowed(&expected), ["forked parent=scenario", "released"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "but wait(2) said 1792")]
+    fn a_status_that_wait_did_not_say_is_a_difference() {
+        let mut events = recorded();
+        let wrong = events[3].to_string().replace("1792", "1536");
+        events[3] = Arc::new(Event::parse(&wrong).unwrap());
+        assert_equal(&events, &facts(), &[("child", EXPECTED)], Family::Full);
+    }
+
+    #[test]
+    fn auto_takes_the_family_that_the_ready_line_names() {
+        let line = "taskscope: ready: copy_process=kprobe, release_task=kprobe";
+        assert_eq!(Family::of("auto", line), Family::Full);
+        assert_eq!(Family::of("auto", &line.replace("kprobe", "tracepoint")), Family::Tracepoint);
+        assert_eq!(Family::of("fentry", ""), Family::Full);
+        assert_eq!(Family::of("tracepoint", line), Family::Tracepoint);
+    }
+}

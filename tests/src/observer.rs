@@ -1,0 +1,311 @@
+//! A running taskscope.
+
+use std::{
+    fmt,
+    io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{normal::Family, scenario::Scenario, setting, spawner, stream::Stream, view::View};
+
+const READY: &str = "taskscope: ready";
+const SUMMARY: &str = "taskscope: summary:";
+
+/// A taskscope process whose events are kept.
+pub struct Observer {
+    child: Child,
+    stream: Arc<Stream>,
+    log: Arc<Log>,
+}
+
+/// What taskscope writes on stderr.
+#[derive(Default)]
+pub struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    changed: Condvar,
+}
+
+/// How a taskscope ended.
+#[derive(Debug)]
+pub struct End {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// All of stderr.
+    pub stderr: Vec<String>,
+}
+
+impl Observer {
+    /// Starts `taskscope events` with these arguments more and waits until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(setting::taskscope());
+        command.args(["events", "--attach", &setting::attach()]).args(args);
+        Self::start_command(command)
+    }
+
+    /// As [`Self::start`] with a command of one's own.
+    #[must_use]
+    #[track_caller]
+    pub fn start_command(command: Command) -> Self {
+        let observer = Self::launch(command);
+        let ready = observer.log.line(READY, setting::deadline());
+        assert!(ready.is_some(), "taskscope did not get ready:\n{}", observer.log.text());
+        observer
+    }
+
+    /// Starts it with a stdout that nobody here reads and waits until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start_silent(command: Command, stdout: Stdio) -> Self {
+        let observer = Self::launch_to(command, stdout);
+        let ready = observer.log.line(READY, setting::deadline());
+        assert!(ready.is_some(), "taskscope did not get ready:\n{}", observer.log.text());
+        observer
+    }
+
+    /// Starts it and does not wait until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn launch(command: Command) -> Self {
+        Self::launch_to(command, Stdio::piped())
+    }
+
+    #[track_caller]
+    fn launch_to(mut command: Command, stdout: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = spawner::spawn(command).unwrap_or_else(|error| {
+            panic!("starting {program}: {error}: build it with `cargo xtask build` or set TASKSCOPE_BIN")
+        });
+        let stream = Arc::new(Stream::default());
+        let log = Arc::new(Log::default());
+        if let Some(stdout) = child.stdout.take() {
+            let stream = stream.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    stream.line(&line);
+                }
+                stream.end();
+            });
+        } else {
+            stream.end();
+        }
+        if let Some(stderr) = child.stderr.take() {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.push(line);
+                }
+                log.end();
+            });
+        }
+        Self { child, stream, log }
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it sees of a scenario.
+    #[must_use]
+    pub fn view(&self, scenario: &Scenario) -> View<'_> {
+        View::new(&self.stream, &self.log, scenario.started_ns(), self.family())
+    }
+
+    /// What it sees from now on.
+    #[must_use]
+    pub fn from_now(&self) -> View<'_> {
+        View::new(&self.stream, &self.log, setting::now_ns(), self.family())
+    }
+
+    /// Its events.
+    #[must_use]
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Its stderr.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What its rungs can report, as its ready line says.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(&setting::attach(), &self.log.text())
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        spawner::signal(&self.child, signal);
+    }
+
+    /// Whether it ends within a time.
+    #[must_use]
+    pub fn ends_within(&self, deadline: Duration) -> bool {
+        self.log.ended_within(deadline)
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self, deadline: Duration) -> End {
+        let end = Instant::now() + deadline;
+        // stderr ends when the process does; a status can then be waited for without a deadline.
+        assert!(self.log.ended_within(deadline), "taskscope does not end:\n{}", self.log.text());
+        let status = self.child.wait().unwrap_or_else(|error| panic!("waiting for taskscope: {error}"));
+        assert!(
+            self.stream.ended_within(end.saturating_duration_since(Instant::now())),
+            "taskscope ended and its stdout did not"
+        );
+        End { status, stderr: self.log.lines() }
+    }
+
+    /// Stops it by SIGTERM. It must end well, having lost nothing and printed nothing but events.
+    #[track_caller]
+    pub fn stop(self) -> End {
+        self.signal(libc::SIGTERM);
+        let stream = self.stream.clone();
+        let end = self.wait(setting::deadline());
+        assert_eq!(stream.broken(), Vec::<String>::new(), "lines that are no events, or gaps");
+        end.assert_clean();
+        end
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        // After `wait` this changes nothing: the child is reaped and std does not signal it again.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl End {
+    /// The exit code, where it was not a signal.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// All of stderr in one.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.stderr.join("\n")
+    }
+
+    /// The summary line.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
+    }
+
+    /// Exit code 0 and a summary that says that nothing was lost.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        assert_eq!(self.status.into_raw(), 0, "taskscope ended with {}:\n{}", self.status, self.text());
+        let summary = self.summary().unwrap_or_else(|| panic!("no summary on stderr:\n{}", self.text()));
+        assert!(lost(summary) == Some(0), "the summary does not say `lost 0`: {summary}");
+    }
+}
+
+/// The number after `lost` in a summary line.
+#[must_use]
+pub fn lost(summary: &str) -> Option<u64> {
+    let mut words = summary.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.find(|word| *word == "lost")?;
+    words.next()?.parse().ok()
+}
+
+impl Log {
+    fn push(&self, line: String) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.push(line);
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_all();
+    }
+
+    /// The first line that begins with `start`; `None` if it has not come in time.
+    #[must_use]
+    pub fn line(&self, start: &str, deadline: Duration) -> Option<String> {
+        let found = |lines: &[String]| lines.iter().find(|line| line.starts_with(start)).cloned();
+        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = self
+            .changed
+            .wait_timeout_while(state, deadline, |(lines, ended)| !*ended && found(lines).is_none());
+        found(&wait.unwrap_or_else(PoisonError::into_inner).0.0)
+    }
+
+    fn ended_within(&self, deadline: Duration) -> bool {
+        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = self.changed.wait_timeout_while(state, deadline, |(_, ended)| !*ended);
+        wait.unwrap_or_else(PoisonError::into_inner).0.1
+    }
+
+    /// Every line so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Every line so far in one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// One taskscope for all tests of a test binary: it sees the whole system, and each test looks for its own pids.
+/// It is stopped, and must end well, when the test process exits.
+#[must_use]
+#[track_caller]
+pub fn shared() -> &'static Observer {
+    static SHARED: OnceLock<Observer> = OnceLock::new();
+    extern "C" fn at_exit() {
+        let Some(observer) = SHARED.get() else { return };
+        observer.signal(libc::SIGTERM);
+        let ended = observer.log.ended_within(setting::deadline());
+        let summary = observer.log.line(SUMMARY, Duration::ZERO);
+        let clean = summary.as_deref().and_then(lost) == Some(0);
+        let broken = observer.stream.broken();
+        if ended && clean && broken.is_empty() {
+            return;
+        }
+        eprintln!("the shared taskscope did not end well:\n{}\n{}", observer.log.text(), broken.join("\n"));
+        // SAFETY: ends the process as libtest would for a failed test; exit may not be called from here again.
+        unsafe { libc::_exit(101) };
+    }
+    SHARED.get_or_init(|| {
+        let observer = Observer::start(&[]);
+        // SAFETY: the handler has no arguments and does not unwind.
+        unsafe { libc::atexit(at_exit) };
+        observer
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_lost_records_is_read_from_the_summary() {
+        assert_eq!(lost("taskscope: summary: forked 3, exited 3, lost 0; copy_process by kprobe"), Some(0));
+        assert_eq!(lost("taskscope: summary: 12 events, lost 7"), Some(7));
+        assert_eq!(lost("taskscope: summary: 12 events"), None);
+    }
+}

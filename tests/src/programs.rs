@@ -1,0 +1,58 @@
+//! Which BPF programs a process holds, and whether the kernel still has them.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    time::{Duration, Instant},
+};
+
+use crate::setting;
+
+/// `BPF_PROG_GET_FD_BY_ID` of bpf(2).
+const GET_FD_BY_ID: libc::c_long = 13;
+
+/// The ids of the programs behind a process's descriptors, its links' too.
+#[must_use]
+pub fn held_by(pid: u32) -> BTreeSet<u32> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .flat_map(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Waits until the kernel has none of these programs any more: it frees them a moment after their last user.
+#[track_caller]
+pub fn assert_gone(ids: &BTreeSet<u32>) {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let left: Vec<&u32> = ids.iter().filter(|id| exists(**id)).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "the kernel still has these programs: {left:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn exists(id: u32) -> bool {
+    // `union bpf_attr`: the id is its first field, the rest must be zero.
+    let mut attributes = [0_u32; 16];
+    attributes[0] = id;
+    // SAFETY: the attributes are as long as the length says and only read.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
+    if fd >= 0 {
+        // SAFETY: the descriptor was just made and is used by nobody else.
+        unsafe { libc::close(fd as libc::c_int) };
+        return true;
+    }
+    let error = io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "asking for program {id}: {error}");
+    false
+}

@@ -1,0 +1,52 @@
+//! Where the programs are and how much time they get.
+
+use std::{env, path::PathBuf, time::Duration};
+
+/// Which rungs taskscope may use: `TASKSCOPE_ATTACH`, else `auto`.
+#[must_use]
+pub fn attach() -> String {
+    env::var("TASKSCOPE_ATTACH").unwrap_or_else(|_| "auto".to_owned())
+}
+
+/// Whether this is a guest of `cargo xtask vm`, where everything is some times slower.
+#[must_use]
+pub fn in_vm() -> bool {
+    env::var_os("TASKSCOPE_VM").is_some()
+}
+
+/// How long to wait for what must come. Only a failing test waits that long.
+#[must_use]
+pub fn deadline() -> Duration {
+    Duration::from_secs(if in_vm() { 30 } else { 10 })
+}
+
+/// The program under test: `TASKSCOPE_BIN`, else the release build of this workspace.
+#[must_use]
+pub fn taskscope() -> PathBuf {
+    if let Some(path) = env::var_os("TASKSCOPE_BIN") {
+        return path.into();
+    }
+    let target = env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    target.join("release/taskscope")
+}
+
+/// The scenario program: `TASKSCOPE_SCENARIO`, else the one that cargo built for the test.
+#[must_use]
+pub fn scenario(built: &str) -> PathBuf {
+    env::var_os("TASKSCOPE_SCENARIO").map_or_else(|| PathBuf::from(built), PathBuf::from)
+}
+
+/// A line for the table of a VM run: `TASKSCOPE-REPORT key=value`.
+pub fn report(key: &str, value: impl std::fmt::Display) {
+    println!("TASKSCOPE-REPORT {key}={value}");
+}
+
+/// `CLOCK_BOOTTIME` in ns, the clock of every event and fact.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
