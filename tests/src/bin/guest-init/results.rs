@@ -28,11 +28,21 @@ impl Results {
         let line = join(fields);
         println!("guest-init: {}", line.trim_end().replace('\t', " "));
         self.port.write_all(line.as_bytes()).context("writing a result line")?;
+        drain(&self.port).context("draining the results port")
+    }
+}
+
+fn drain(port: &File) -> io::Result<()> {
+    loop {
         // SAFETY: the descriptor is open.
-        if unsafe { libc::tcdrain(self.port.as_raw_fd()) } != 0 {
-            return Err(io::Error::last_os_error()).context("draining the results port");
+        if unsafe { libc::tcdrain(port.as_raw_fd()) } == 0 {
+            return Ok(());
         }
-        Ok(())
+        // Orphans die, and SIGCHLD comes, at any time.
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 
