@@ -8,11 +8,13 @@
 
 pub mod event;
 pub mod facts;
+pub mod life;
 pub mod matcher;
 pub mod normal;
 pub mod observer;
 pub mod oracle;
 pub mod programs;
+pub mod replay;
 pub mod scenario;
 pub mod setting;
 pub mod spawner;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     event::Event,
     facts::{Facts, Role},
+    life::Life,
     matcher::{Matcher, event},
     normal::{self, Family},
     observer::Log,
@@ -91,16 +92,14 @@ impl<'a> View<'a> {
     /// The scenario's stream in normal form is `expected`, with the differences allowed to the observer's rungs.
     /// Waits until as many events of each action have come as are expected.
     #[track_caller]
-    pub fn is_normal(&self, facts: &Facts, expected: &[(&str, &[&str])]) {
-        for (name, lines) in expected {
+    pub fn is_normal(&self, facts: &Facts, expected: &[(&str, Life)]) {
+        for (name, life) in expected {
             let role = facts.role(name);
-            let mut actions: Vec<String> = self.family.allowed(lines);
-            for line in &mut actions {
-                line.truncate(line.find(' ').unwrap_or(line.len()));
-            }
+            let lines = self.family.required(life);
+            let mut actions: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
             actions.sort_unstable();
             for same in actions.chunk_by(|a, b| a == b) {
-                self.expect_many(&event(&same[0]).of(&role), same.len());
+                self.expect_many(&event(same[0]).of(&role), same.len());
             }
         }
         self.fence();
