@@ -1,4 +1,8 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 
+pub mod cli;
+pub mod export;
+pub mod fd;
 pub mod kernel;
 pub mod lineage;
+pub mod runtime;

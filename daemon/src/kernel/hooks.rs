@@ -42,6 +42,8 @@ pub struct Rung {
     pub point: &'static str,
     /// Programs in the object, with how each is attached; all or none.
     pub programs: &'static [(&'static str, Attach)],
+    /// What this rung cannot tell that a better one of the hook can.
+    pub lacks: Option<&'static str>,
 }
 
 /// One hook with its rungs, best first.
@@ -58,11 +60,20 @@ pub struct Hook {
 }
 
 const fn rung(family: Family, point: &'static str, programs: &'static [(&'static str, Attach)]) -> Rung {
-    Rung { family, point, programs }
+    Rung { family, point, programs, lacks: None }
+}
+
+const fn lacking(rung: Rung, lacks: &'static str) -> Rung {
+    Rung { lacks: Some(lacks), ..rung }
 }
 
 use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, Kretprobe, RawTracepoint};
 use Family::{Fentry, Kprobe, Tracepoint};
+
+const LATE: &str = "who released a task; releases come an RCU grace period late";
+const NO_FAILURES: &str = "failed clones";
+const SAMPLED: &str =
+    "each child by itself: the new parent is read from one child and holds for its siblings";
 
 /// Every hook, in the order in which they are attached: ends before beginnings, so that a task whose birth was seen is seen
 /// to its end.
@@ -87,8 +98,14 @@ pub const HOOKS: &[Hook] = &[
                 &[("release_task_kprobe", KprobeAt), ("release_task_kretprobe", Kretprobe)],
             ),
             rung(Fentry, "release_task", &[("release_task_fentry", FentryAt), ("release_task_fexit", Fexit)]),
-            rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
-            rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
+            lacking(
+                rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
+                LATE,
+            ),
+            lacking(
+                rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
+                LATE,
+            ),
         ],
     },
     Hook {
@@ -116,7 +133,7 @@ pub const HOOKS: &[Hook] = &[
         rungs: &[
             rung(Kprobe, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_kprobe", KprobeAt)]),
             rung(Fentry, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_fentry", FentryAt)]),
-            rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]),
+            lacking(rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]), SAMPLED),
         ],
     },
     Hook {
@@ -159,8 +176,8 @@ pub const HOOKS: &[Hook] = &[
                 &[("copy_process_kprobe", KprobeAt), ("copy_process_kretprobe", Kretprobe)],
             ),
             rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
-            rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]),
-            rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]),
+            lacking(rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),
+            lacking(rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
         ],
     },
 ];

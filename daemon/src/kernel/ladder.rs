@@ -75,6 +75,8 @@ pub struct HookState {
     pub programs: Vec<LoadedProgram>,
     /// Why better rungs are not in use.
     pub refused: Vec<Refusal>,
+    /// What the rung in use cannot tell that a better one could.
+    pub lacks: Option<&'static str>,
     /// What is unknown if no rung is in use.
     pub gives: &'static str,
     /// Whether observing makes no sense without it.
@@ -85,6 +87,14 @@ pub struct HookState {
 #[derive(Debug, Error)]
 #[error("{}", describe(.0))]
 pub struct LadderError(pub HookState);
+
+impl HookState {
+    /// Whether everything the hook can tell is told.
+    #[must_use]
+    pub const fn complete(&self) -> bool {
+        self.rung.is_some() && self.lacks.is_none()
+    }
+}
 
 fn describe(state: &HookState) -> String {
     let mut text = format!("no way to attach {}:", state.hook);
@@ -139,6 +149,7 @@ fn climb_one(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook, choice: Choice, before: &[
         family: None,
         programs: Vec::new(),
         refused: Vec::new(),
+        lacks: None,
         gives: hook.gives,
         required: hook.required,
     };
@@ -148,6 +159,7 @@ fn climb_one(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook, choice: Choice, before: &[
                 state.rung = Some(rung.label());
                 state.family = Some(rung.family);
                 state.programs = programs;
+                state.lacks = rung.lacks;
                 return state;
             }
             Err(refusal) => state.refused.push(refusal),

@@ -10,3 +10,5 @@ pub mod ladder;
 pub mod object;
 pub mod observer;
 pub mod privilege;
+pub mod snapshot;
+pub mod survey;

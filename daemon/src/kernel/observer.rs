@@ -16,6 +16,7 @@ use super::{
     fields::Missing,
     ladder::{self, Choice, HookState, LadderError},
     object::{self, EMBEDDED, ObjectError, Options},
+    snapshot::{self, SnapshotError},
 };
 use crate::lineage::record::Record;
 
@@ -52,6 +53,8 @@ pub struct Observer {
     pub hooks: Vec<HookState>,
     /// Kernel fields that could not be found.
     pub missing: Vec<Missing>,
+    /// Why the task iterator cannot be used, where it cannot.
+    pub no_iterator: Option<String>,
 }
 
 impl Observer {
@@ -73,7 +76,8 @@ impl Observer {
         // An object whose programs never log has no log map; that is no reason not to observe.
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let hooks = ladder::climb(&mut ebpf, &btf, choice, true)?;
-        Ok(Self { ring, counters, logger, _btf: btf, ebpf, hooks, missing })
+        let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
+        Ok(Self { ring, counters, logger, _btf: btf, ebpf, hooks, missing, no_iterator })
     }
 
     /// Hands up to `limit` records to `take` and answers how many there were.
@@ -83,6 +87,14 @@ impl Observer {
             take(decode(&item));
         }
         limit
+    }
+
+    /// Reads every task by the kernel's iterator and answers how many there were.
+    pub fn snapshot(
+        &mut self,
+        take: impl FnMut(Result<Record, DecodeError>),
+    ) -> Result<usize, SnapshotError> {
+        snapshot::read(&mut self.ebpf, take)
     }
 
     /// Sums of the programs' counters.

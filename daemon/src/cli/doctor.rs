@@ -1,0 +1,145 @@
+//! `taskscope doctor`: what this kernel offers, and what of it would be used.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use super::{Attach, exit::Exit};
+use crate::kernel::{
+    ladder::HookState,
+    survey::{Finding, Survey, Verdict, survey},
+};
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope doctor                       what this kernel offers, for people
+  taskscope doctor --format json | jq .  the same for programs
+  taskscope doctor --attach tracepoint   what would be told without kprobes and fentry
+
+Exit codes: 0 everything can be told, 8 observing works but not everything can be told,
+4 nothing can be observed, 3 not permitted to find out.")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Try only the rungs of one family
+    #[arg(long, value_enum, default_value_t)]
+    attach: Attach,
+}
+
+/// `--format` of `doctor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs `doctor`.
+pub(super) fn run(args: &Args) -> Exit {
+    let survey = survey(args.attach.into());
+    let text = match args.format {
+        Format::Text => text(&survey),
+        Format::Json => match json(&survey) {
+            Ok(text) => text,
+            Err(error) => {
+                log::error!("encoding the findings as JSON: {error}");
+                return Exit::Failure;
+            }
+        },
+    };
+    if let Err(error) = super::output::print(&text) {
+        log::error!("writing to standard output: {error}");
+        return Exit::Failure;
+    }
+    match survey.verdict() {
+        Verdict::Full => Exit::Success,
+        Verdict::Degraded => Exit::Degraded,
+        Verdict::Nothing => Exit::Kernel,
+        Verdict::Unknown => Exit::Privilege,
+    }
+}
+
+fn json(survey: &Survey) -> serde_json::Result<String> {
+    let mut value = serde_json::to_value(survey)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("verdict".into(), serde_json::to_value(survey.verdict())?);
+    }
+    let mut text = serde_json::to_string_pretty(&value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The findings for people. `String` takes every write.
+fn text(survey: &Survey) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "kernel {}", survey.release);
+    finding(&mut out, "type information (BTF)", &survey.btf);
+    finding(&mut out, "privileges", &survey.privilege);
+    finding(&mut out, "eBPF object", &survey.object);
+    if !survey.hooks.is_empty() {
+        out.push_str("\nhooks\n");
+        let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);
+        for hook in &survey.hooks {
+            hook_line(&mut out, hook, width);
+        }
+    }
+    out.push_str("\nfunctions for kprobe and fentry\n");
+    for symbol in &survey.symbols {
+        let has = |yes: bool, name: &str| if yes { format!("in {name}") } else { format!("not in {name}") };
+        let kallsyms = if survey.symbols_readable.ok {
+            has(symbol.in_kallsyms, "kallsyms")
+        } else {
+            "kallsyms unreadable".into()
+        };
+        let _ = writeln!(out, "  {:<20} {kallsyms}, {}", symbol.name, has(symbol.in_btf, "BTF"));
+    }
+    if !survey.missing_fields.is_empty() {
+        out.push_str("\nfields not found\n");
+        for field in &survey.missing_fields {
+            let _ = writeln!(
+                out,
+                "  {}: {}; unknown without it: {}",
+                field.field, field.reason, field.switches_off
+            );
+        }
+    }
+    for unchecked in &survey.unchecked {
+        let _ = writeln!(out, "\nnot checked: {unchecked}");
+    }
+    let verdict = match survey.verdict() {
+        Verdict::Full => "full: everything can be told",
+        Verdict::Degraded => "degraded: observing works, but not everything can be told (see above)",
+        Verdict::Nothing => "nothing can be observed on this kernel (see above)",
+        Verdict::Unknown => "unknown: run as root to find out",
+    };
+    let _ = writeln!(out, "\n{verdict}");
+    out
+}
+
+fn finding(out: &mut String, what: &str, finding: &Finding) {
+    let mark = if finding.ok { "ok" } else { "NO" };
+    let _ = writeln!(out, "  {mark:<3}{what}: {}", finding.detail);
+}
+
+fn hook_line(out: &mut String, hook: &HookState, width: usize) {
+    let mark = match (&hook.rung, hook.lacks) {
+        (Some(_), None) => "ok",
+        (Some(_), Some(_)) => "~",
+        (None, _) => "NO",
+    };
+    let rung = hook.rung.as_deref().unwrap_or("none");
+    let _ = writeln!(out, "  {mark:<3}{:<width$}  {rung}", hook.hook);
+    if let Some(lacks) = hook.lacks {
+        let _ = writeln!(out, "     {:width$}  cannot tell: {lacks}", "");
+    } else if hook.rung.is_none() {
+        let _ = writeln!(out, "     {:width$}  cannot tell: {}", "", hook.gives);
+    }
+    for refusal in &hook.refused {
+        let _ = writeln!(out, "     {:width$}  not {refusal}", "");
+    }
+}

@@ -1,0 +1,40 @@
+//! Lengths of time on the command line.
+
+use std::time::Duration;
+
+/// Parses `500ms`, `10s`, `2m` or `1h`; a bare number is seconds.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 =
+        number.parse().map_err(|_| format!("`{text}` is not a length of time such as 500ms, 10s or 2m"))?;
+    let (seconds, millis) = match unit {
+        "ms" => (0, number),
+        "" | "s" => (number, 0),
+        "m" => (number.saturating_mul(60), 0),
+        "h" => (number.saturating_mul(3600), 0),
+        _ => return Err(format!("`{unit}` in `{text}` is not a unit of time: use ms, s, m or h")),
+    };
+    Ok(Duration::from_secs(seconds) + Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_units_are_lengths_of_time() {
+        assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999999999999s"] {
+            assert!(parse(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `taskscope events`: what the kernel's tasks do, as it happens.
+
+use std::{fmt::Write as _, io, os::fd::AsFd as _, sync::Arc, time::Duration};
+
+use clap::ValueEnum;
+use tokio::{io::Interest, select, sync::Notify};
+
+use super::{Attach, exit::Exit, output::Output, signals};
+use crate::{
+    export::{self, Stamp},
+    fd::watch,
+    kernel::object::Options,
+    lineage::{Config, Lineage, effect::Effect},
+    runtime::{Face, Pipeline},
+};
+
+/// How long a stop waits for the reader of standard output.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Arguments of `events`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope events | jq 'select(.event.action == \"exited\")'   all that die
+  taskscope events --action reaped,zombie_flagged               who takes which dead child, and who does not
+  taskscope events --format text --pid 4711                     one process, for eyes")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only events with these actions (docs/events.md lists them)
+    #[arg(long, value_delimiter = ',', value_name = "ACTION")]
+    action: Vec<String>,
+    /// Only events of these processes
+    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    pid: Vec<u32>,
+    /// Stop after this many events
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Use only the rungs of one family
+    #[arg(long, value_enum, default_value_t)]
+    attach: Attach,
+    /// Read argument vectors of execs; they can hold secrets
+    #[arg(long)]
+    args: bool,
+    /// Age at which a zombie is flagged, such as 500ms, 10s or 2m
+    #[arg(long, value_name = "AGE", default_value = "10s", value_parser = super::duration::parse)]
+    zombie_after: Duration,
+    /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
+    ring_kib: u32,
+}
+
+/// `--format` of `events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// One aligned line an event
+    Text,
+}
+
+/// Runs `events`.
+pub(super) fn run(args: &Args) -> Exit {
+    if let Some(unknown) = args.action.iter().find(|name| !export::ACTIONS.contains(&name.as_str())) {
+        log::error!("--action {unknown}: no such action; there are: {}", export::ACTIONS.join(", "));
+        return Exit::Usage;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::error!("starting the event loop: {error}");
+            return Exit::Failure;
+        }
+    };
+    runtime.block_on(observe(args))
+}
+
+async fn observe(args: &Args) -> Exit {
+    let config = Config { zombie_after: args.zombie_after, exec_args: args.args, ..Config::default() };
+    let options = Options { ring_bytes: args.ring_kib.saturating_mul(1024), args: args.args };
+    let mut pipeline = match Pipeline::start(options, args.attach.into(), config) {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::from(&error);
+        }
+    };
+    let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args)?)));
+    let (signal, mut lines) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            log::error!("preparing to write events: {error}");
+            return Exit::Failure;
+        }
+    };
+    let closed = lines.output.closed();
+    let full = Arc::clone(&lines.full);
+    log::info!("ready: {}", hooks_line(&pipeline));
+    let stop = async {
+        select! {
+            () = signal => {}
+            () = closed.notified() => {}
+            () = full.notified() => {}
+            () = reader_gone() => {}
+        }
+    };
+    let outcome = pipeline.run(&mut lines, stop).await;
+    let written = finish(&mut lines).await;
+    log::info!("summary: {}", summary(&pipeline, &lines));
+    match (outcome, written) {
+        (Err(error), _) => {
+            log::error!("{error}");
+            Exit::Failure
+        }
+        (_, Err(error)) => {
+            log::error!("writing to standard output: {error}");
+            Exit::Failure
+        }
+        _ => Exit::Success,
+    }
+}
+
+/// Resolves when standard output is a pipe or socket whose reader is gone; never for anything else.
+async fn reader_gone() {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    match stdout.and_then(|fd| watch(fd, Interest::ERROR)) {
+        // An error on the writing end of a pipe means that the reading end is closed (poll(2), POLLERR).
+        Ok(fd) => drop(fd.ready(Interest::ERROR).await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn finish(lines: &mut Lines) -> io::Result<()> {
+    let closed = lines.output.closed();
+    lines.output.close();
+    if tokio::time::timeout(FINISH, closed.notified()).await.is_err() {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("its reader took nothing for {} s; the rest is lost", FINISH.as_secs()),
+        ));
+    }
+    lines.output.finish()
+}
+
+fn hooks_line(pipeline: &Pipeline) -> String {
+    let mut text = String::new();
+    for hook in &pipeline.observer.hooks {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{separator}{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"));
+    }
+    text
+}
+
+fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
+    let mut text = format!("{} events", lines.written);
+    let mut separator = " (";
+    for (action, count) in export::ACTIONS.iter().zip(&lines.by_action) {
+        if *count > 0 {
+            let _ = write!(text, "{separator}{action} {count}");
+            separator = ", ";
+        }
+    }
+    if separator == ", " {
+        text.push(')');
+    }
+    let counts = &pipeline.counts;
+    let received: u64 = counts.received.iter().sum();
+    let _ = write!(
+        text,
+        "; {received} records, lost {}, refused {}, events not written {}; {}",
+        counts.kernel.all_lost(),
+        counts.refused,
+        lines.output.lost,
+        hooks_line(pipeline)
+    );
+    text
+}
+
+/// Effects as lines on standard output.
+struct Lines {
+    output: Output,
+    stamp: Stamp,
+    format: Format,
+    actions: Vec<String>,
+    pids: Vec<u32>,
+    limit: Option<u64>,
+    buffer: Vec<u8>,
+    sequence: u64,
+    written: u64,
+    by_action: Vec<u64>,
+    full: Arc<Notify>,
+}
+
+impl Lines {
+    fn start(args: &Args) -> io::Result<Self> {
+        Ok(Self {
+            output: Output::start()?,
+            stamp: Stamp::now(),
+            format: args.format,
+            actions: args.action.clone(),
+            pids: args.pid.clone(),
+            limit: args.limit,
+            buffer: Vec::with_capacity(256 << 10),
+            sequence: 0,
+            written: 0,
+            by_action: vec![0; export::ACTIONS.len()],
+            full: Arc::new(Notify::new()),
+        })
+    }
+
+    fn wanted(&self, effect: &Effect) -> bool {
+        (self.actions.is_empty() || self.actions.iter().any(|name| name == effect.action.name()))
+            && (self.pids.is_empty() || self.pids.contains(&effect.process.key.tgid.0))
+    }
+}
+
+impl Face for Lines {
+    fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
+        let mut lines = 0;
+        for effect in effects {
+            self.sequence += 1;
+            if !self.wanted(effect) {
+                continue;
+            }
+            if self.limit.is_some_and(|limit| self.written >= limit) {
+                break;
+            }
+            match self.format {
+                Format::Json => export::json::write(effect, self.sequence, &self.stamp, &mut self.buffer),
+                Format::Text => export::text::write(effect, &self.stamp, &mut self.buffer),
+            }
+            if let Some(index) = export::ACTIONS.iter().position(|name| *name == effect.action.name())
+                && let Some(count) = self.by_action.get_mut(index)
+            {
+                *count += 1;
+            }
+            self.written += 1;
+            lines += 1;
+        }
+        let (format, stamp) = (self.format, &self.stamp);
+        self.output.push(&mut self.buffer, lines, |lost| gap(format, stamp, "output", lost));
+        if self.limit.is_some_and(|limit| self.written >= limit) {
+            self.full.notify_one();
+        }
+    }
+
+    fn lost(&mut self, count: u64) {
+        log::warn!(
+            "{count} records lost in the kernel: the ring was full; a larger --ring-kib gives more room"
+        );
+        let mut line = gap(self.format, &self.stamp, "ring", count);
+        self.output.push(&mut line, 0, |lost| gap(self.format, &self.stamp, "output", lost));
+    }
+}
+
+fn gap(format: Format, stamp: &Stamp, place: &'static str, lost: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    match format {
+        Format::Json => export::json::write_gap(place, lost, stamp, &mut line),
+        Format::Text => export::text::write_gap(place, lost, stamp, &mut line),
+    }
+    line
+}

@@ -1,0 +1,78 @@
+//! The command line: one file a subcommand.
+
+mod doctor;
+mod duration;
+mod events;
+pub mod exit;
+mod logging;
+mod output;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::kernel::{hooks::Family, ladder::Choice};
+
+/// Watches every Linux task from copy_process() to release_task().
+#[derive(Debug, Parser)]
+#[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
+struct Cli {
+    /// Say more on standard error; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what the kernel's tasks do, as it happens: one JSON object a line
+    Events(events::Args),
+    /// Say what this kernel offers, which hook would use which rung, and what cannot be told
+    Doctor(doctor::Args),
+}
+
+/// `--attach`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Attach {
+    /// kprobe, then fentry, then tracepoint, hook by hook
+    #[default]
+    Auto,
+    /// kprobes and kretprobes only
+    Kprobe,
+    /// fentry and fexit only
+    Fentry,
+    /// btf and raw tracepoints only
+    Tracepoint,
+}
+
+impl From<Attach> for Choice {
+    fn from(attach: Attach) -> Self {
+        match attach {
+            Attach::Auto => Self::Auto,
+            Attach::Kprobe => Self::Only(Family::Kprobe),
+            Attach::Fentry => Self::Only(Family::Fentry),
+            Attach::Tracepoint => Self::Only(Family::Tracepoint),
+        }
+    }
+}
+
+/// Runs the command line and answers with one of [`exit::Exit`].
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come here too, with success. Nobody is left to tell if printing fails.
+            let _ = error.print();
+            return if error.use_stderr() { exit::Exit::Usage.into() } else { exit::Exit::Success.into() };
+        }
+    };
+    logging::init(cli.verbose);
+    match cli.command {
+        Command::Events(args) => events::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+    .into()
+}

@@ -1,0 +1,116 @@
+//! Standard output for a stream of lines: written by a thread of its own, so that a slow reader stops nobody but itself.
+//!
+//! What waits for the reader is bounded in bytes. Lines that do not fit are dropped whole and counted; the next line that
+//! does fit is preceded by one that says how many were lost.
+
+use std::{
+    io::{self, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::JoinHandle,
+};
+
+use tokio::sync::Notify;
+
+/// Bytes that may wait for the reader.
+const LIMIT_BYTES: usize = 64 << 20;
+
+/// Writes one text to standard output. A reader that has gone away is no error.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The writing end.
+pub(super) struct Output {
+    sender: Option<Sender<Vec<u8>>>,
+    waiting: Arc<AtomicUsize>,
+    closed: Arc<Notify>,
+    writer: Option<JoinHandle<io::Result<()>>>,
+    lost_now: u64,
+    /// Lines dropped because the reader was too slow.
+    pub(super) lost: u64,
+}
+
+impl Output {
+    /// Starts the writer.
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let closed = Arc::new(Notify::new());
+        let writer = {
+            let (waiting, closed) = (Arc::clone(&waiting), Arc::clone(&closed));
+            std::thread::Builder::new().name("stdout".into()).spawn(move || {
+                let outcome = write_all(&receiver, &waiting);
+                closed.notify_one();
+                outcome
+            })?
+        };
+        Ok(Self { sender: Some(sender), waiting, closed, writer: Some(writer), lost_now: 0, lost: 0 })
+    }
+
+    /// Resolves when the reader has gone away or writing failed; [`Output::finish`] says which.
+    pub(super) fn closed(&self) -> Arc<Notify> {
+        Arc::clone(&self.closed)
+    }
+
+    /// Hands over `count` lines, leaving `lines` empty. `gap` makes the line that tells of earlier losses.
+    pub(super) fn push(&mut self, lines: &mut Vec<u8>, count: u64, gap: impl FnOnce(u64) -> Vec<u8>) {
+        if lines.is_empty() {
+            return;
+        }
+        if self.waiting.load(Ordering::Relaxed) + lines.len() > LIMIT_BYTES {
+            self.lost_now += count;
+            self.lost += count;
+            lines.clear();
+            return;
+        }
+        if self.lost_now > 0 {
+            let line = gap(std::mem::take(&mut self.lost_now));
+            self.send(line);
+        }
+        let capacity = lines.capacity().min(1 << 20);
+        let full = std::mem::replace(lines, Vec::with_capacity(capacity));
+        self.send(full);
+    }
+
+    fn send(&self, bytes: Vec<u8>) {
+        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        if let Some(sender) = &self.sender {
+            // Fails only when the writer has ended, which `closed` tells.
+            let _ = sender.send(bytes);
+        }
+    }
+
+    /// No more lines: the writer ends when it has written what waits.
+    pub(super) fn close(&mut self) {
+        self.sender = None;
+    }
+
+    /// Waits for the writer and answers how it ended. A reader that has gone away is no error.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.close();
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        match writer.join() {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Ok(outcome) => outcome,
+            Err(_) => Err(io::Error::other("the thread that writes standard output panicked")),
+        }
+    }
+}
+
+fn write_all(receiver: &Receiver<Vec<u8>>, waiting: &AtomicUsize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for bytes in receiver {
+        stdout.write_all(&bytes)?;
+        stdout.flush()?;
+        waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+    }
+    Ok(())
+}

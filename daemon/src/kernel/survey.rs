@@ -1,0 +1,169 @@
+//! What this kernel offers, found by trying: the facts that `taskscope doctor` shows.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use super::{
+    btf::{Types, VMLINUX},
+    fields::{self, Missing},
+    ladder::{self, Choice, HookState},
+    object::{self, EMBEDDED, ObjectError, Options},
+    privilege,
+};
+
+/// Everything found out.
+#[derive(Debug, Serialize)]
+pub struct Survey {
+    /// `uname -r`.
+    pub release: String,
+    /// Whether the kernel shows its types.
+    pub btf: Finding,
+    /// Whether the privileges to observe are there.
+    pub privilege: Finding,
+    /// Whether the programs and maps can be brought into the kernel.
+    pub object: Finding,
+    /// Kernel functions of the hooks, and whether the kernel has them as symbols.
+    pub symbols: Vec<Symbol>,
+    /// Whether the symbols could be read at all.
+    pub symbols_readable: Finding,
+    /// The hooks, each with the rung it would use; empty where that could not be tried.
+    pub hooks: Vec<HookState>,
+    /// Fields without an offset.
+    pub missing_fields: Vec<Missing>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+/// A yes or a no with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The answer.
+    pub ok: bool,
+    /// Why not, or what was found.
+    pub detail: String,
+}
+
+/// A kernel function that a rung attaches to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Symbol {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether /proc/kallsyms has it under its plain name.
+    pub in_kallsyms: bool,
+    /// Whether BTF has it: what fentry and fexit need.
+    pub in_btf: bool,
+}
+
+/// What can be said in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every hook is on, every field known.
+    Full,
+    /// Observing works, with gaps.
+    Degraded,
+    /// Observing does not work.
+    Nothing,
+    /// It could not be tried.
+    Unknown,
+}
+
+impl Finding {
+    fn yes(detail: impl Into<String>) -> Self {
+        Self { ok: true, detail: detail.into() }
+    }
+
+    fn no(detail: impl Into<String>) -> Self {
+        Self { ok: false, detail: detail.into() }
+    }
+}
+
+/// Looks at the kernel and tries every hook; everything is detached again on return.
+#[must_use]
+pub fn survey(choice: Choice) -> Survey {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |s| s.trim().into());
+    let mut unchecked = Vec::new();
+    let types = Types::from_file(Path::new(VMLINUX));
+    let btf = match &types {
+        Ok(_) => Finding::yes(VMLINUX),
+        Err(error) => Finding::no(error.to_string()),
+    };
+    let missing_fields = types.as_ref().map(|types| fields::resolve(types).1).unwrap_or_default();
+    let (symbols, symbols_readable) = symbols(types.as_ref().ok());
+    let lacking = privilege::missing();
+    let privilege = if lacking.is_empty() {
+        Finding::yes(privilege::NEEDED.map(|c| c.name).join(", "))
+    } else {
+        let names =
+            lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
+        Finding::no(format!("missing: {names}"))
+    };
+    let (object, hooks) = try_hooks(choice, &mut unchecked);
+    Survey { release, btf, privilege, object, symbols, symbols_readable, hooks, missing_fields, unchecked }
+}
+
+fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookState>) {
+    let options = Options { ring_bytes: 4096, args: false };
+    let mut loaded = match object::load("embedded", EMBEDDED, options) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            if matches!(error, ObjectError::Privilege { .. }) {
+                unchecked.push("which rungs load and attach: needs root".into());
+            }
+            return (Finding::no(error.to_string()), Vec::new());
+        }
+    };
+    // Not strict: a hook without a rung is what the reader wants to see.
+    match ladder::climb(&mut loaded.ebpf, &loaded.btf, choice, false) {
+        Ok(hooks) => (Finding::yes("the embedded eBPF object fits"), hooks),
+        Err(error) => (Finding::no(error.to_string()), Vec::new()),
+    }
+}
+
+fn symbols(types: Option<&Types>) -> (Vec<Symbol>, Finding) {
+    let text = fs::read_to_string("/proc/kallsyms");
+    let finding = match &text {
+        Ok(_) => Finding::yes("/proc/kallsyms"),
+        Err(error) => Finding::no(format!("/proc/kallsyms: {error}")),
+    };
+    let text = text.unwrap_or_default();
+    let known: std::collections::HashSet<_> =
+        text.lines().filter_map(|line| line.split_ascii_whitespace().nth(2)).collect();
+    let mut names: Vec<_> = super::hooks::HOOKS
+        .iter()
+        .flat_map(|hook| hook.rungs)
+        .filter(|rung| rung.family != super::hooks::Family::Tracepoint)
+        .map(|rung| rung.point)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let symbols = names
+        .into_iter()
+        .map(|name| Symbol {
+            name,
+            in_kallsyms: known.contains(name),
+            in_btf: types.is_some_and(|types| types.has_function(name)),
+        })
+        .collect();
+    (symbols, finding)
+}
+
+impl Survey {
+    /// The verdict, from the findings.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if !self.privilege.ok {
+            return if self.btf.ok { Verdict::Unknown } else { Verdict::Nothing };
+        }
+        if !self.object.ok || self.hooks.iter().any(|hook| hook.required && hook.rung.is_none()) {
+            return Verdict::Nothing;
+        }
+        if self.missing_fields.is_empty() && self.hooks.iter().all(HookState::complete) {
+            Verdict::Full
+        } else {
+            Verdict::Degraded
+        }
+    }
+}

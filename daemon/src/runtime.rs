@@ -1,0 +1,214 @@
+//! The one place where the parts meet: ring -> decode -> lineage -> effects -> faces.
+//!
+//! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
+//! events.
+
+use std::{future::Future, io, os::fd::OwnedFd, time::Duration};
+
+use probe_common::Kind;
+use thiserror::Error;
+use tokio::{
+    io::Interest,
+    select,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    fd::watch,
+    kernel::{
+        clock::boottime,
+        counters::{CountersError, Totals},
+        ladder::Choice,
+        object::Options,
+        observer::{ObserveError, Observer},
+    },
+    lineage::{Config, Lineage, effect::Effect, record::Record},
+};
+
+/// Records handled before others get a turn: timers, signals, faces.
+const BATCH: usize = 4096;
+
+/// After records were found, the next look at the ring comes this much later: under load one wake-up then serves many
+/// records, and an event still reaches its reader within two milliseconds.
+const COALESCE: Duration = Duration::from_millis(1);
+
+/// How often flags that depend on time, and the programs' loss counters, are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What is done with what the lineage found out.
+pub trait Face {
+    /// Takes a batch of effects, in order.
+    fn take(&mut self, effects: &[Effect], lineage: &Lineage);
+    /// Some records were lost before they could be handled.
+    fn lost(&mut self, count: u64);
+}
+
+/// Why observing ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The ring cannot be waited for.
+    #[error("waiting for the ring buffer: {0}")]
+    Ring(#[from] io::Error),
+    /// The programs' counters cannot be read.
+    #[error(transparent)]
+    Counters(#[from] CountersError),
+}
+
+/// Records by kind, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Taken from the ring and understood, by kind.
+    pub received: [u64; Kind::COUNT],
+    /// Taken from the ring and not understood.
+    pub refused: u64,
+    /// Read from the task iterator.
+    pub snapshot: u64,
+    /// Counters of the programs, as last read.
+    pub kernel: Totals,
+}
+
+/// From the kernel to the effects.
+pub struct Pipeline {
+    /// Programs, ring, counters.
+    pub observer: Observer,
+    /// What is known of all tasks.
+    pub lineage: Lineage,
+    /// What became of the records.
+    pub counts: Counts,
+    effects: Vec<Effect>,
+    lost_told: u64,
+}
+
+impl Pipeline {
+    /// Attaches, then reads every task there is: from here on nothing is missed.
+    pub fn start(options: Options, choice: Choice, config: Config) -> Result<Self, ObserveError> {
+        let observer = Observer::start(options, choice)?;
+        let mut pipeline = Self {
+            observer,
+            lineage: Lineage::new(config),
+            counts: Counts::default(),
+            effects: Vec::with_capacity(BATCH),
+            lost_told: 0,
+        };
+        pipeline.snapshot();
+        Ok(pipeline)
+    }
+
+    fn snapshot(&mut self) {
+        let Self { observer, lineage, counts, effects, .. } = self;
+        lineage.begin_snapshot(boottime());
+        let outcome = observer.snapshot(|record| match record {
+            Ok(record) => {
+                counts.snapshot += 1;
+                lineage.apply(&record, record.at, effects);
+            }
+            Err(error) => {
+                counts.refused += 1;
+                log::error!("task iterator: {error}");
+            }
+        });
+        match outcome {
+            Ok(_) => lineage.end_snapshot(boottime(), effects),
+            Err(error) => {
+                lineage.abandon_snapshot();
+                log::warn!("tasks that existed before are known only from what they do: {error}");
+            }
+        }
+    }
+
+    /// Handles what is in the ring, up to a batch; answers how many records that was.
+    fn turn(&mut self) -> usize {
+        let Self { observer, lineage, counts, effects, .. } = self;
+        let now = boottime();
+        observer.drain(BATCH, |record| match record {
+            Ok(record) => {
+                if let Some(count) = counts.received.get_mut(kind_of(&record) as usize) {
+                    *count += 1;
+                }
+                lineage.apply(&record, now, effects);
+            }
+            Err(error) => {
+                counts.refused += 1;
+                log::error!("ring buffer: {error}");
+            }
+        })
+    }
+
+    fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+        self.lineage.tick(boottime(), &mut self.effects);
+        self.observer.flush_log();
+        self.counts.kernel = self.observer.totals()?;
+        let lost = self.counts.kernel.all_lost();
+        if lost > self.lost_told {
+            face.lost(lost - self.lost_told);
+            self.lost_told = lost;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self, face: &mut impl Face) {
+        if !self.effects.is_empty() {
+            face.take(&self.effects, &self.lineage);
+            self.effects.clear();
+        }
+    }
+
+    /// Runs until `stop` resolves; then detaches and handles what is left in the ring.
+    pub async fn run(
+        &mut self,
+        face: &mut impl Face,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        self.hand_on(face);
+        let ring = watch(self.ring_fd()?, Interest::READABLE)?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            select! {
+                biased;
+                () = &mut stop => break,
+                _ = tick.tick() => self.tick(face)?,
+                ready = ring.readable() => {
+                    let mut ready = ready?;
+                    let handled = self.turn();
+                    if handled == 0 {
+                        ready.clear_ready();
+                    } else if handled < BATCH {
+                        self.hand_on(face);
+                        sleep(COALESCE).await;
+                    }
+                }
+            }
+            self.hand_on(face);
+        }
+        self.observer.detach();
+        while self.turn() > 0 {
+            self.hand_on(face);
+        }
+        self.tick(face)?;
+        self.hand_on(face);
+        Ok(())
+    }
+
+    fn ring_fd(&self) -> io::Result<OwnedFd> {
+        use std::os::fd::AsFd as _;
+        self.observer.as_fd().try_clone_to_owned()
+    }
+}
+
+fn kind_of(record: &Record) -> Kind {
+    use crate::lineage::record::Fact;
+    match record.fact {
+        Fact::New(_) => Kind::TaskNew,
+        Fact::CloneFailed(_) => Kind::CloneFailed,
+        Fact::Exec(_) => Kind::Exec,
+        Fact::ExecArgs(_) => Kind::ExecArgs,
+        Fact::Renamed(_) => Kind::Renamed,
+        Fact::Exiting(_) => Kind::Exiting,
+        Fact::Exited(_) => Kind::Exited,
+        Fact::Reparented(_) => Kind::Reparented,
+        Fact::Released(_) => Kind::Released,
+        Fact::Snapshot(_) => Kind::Snapshot,
+    }
+}
