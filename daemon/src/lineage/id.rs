@@ -56,6 +56,17 @@ impl TaskRef {
     }
 }
 
+/// A thread group that no reuse of its tgid can be mistaken for: its leader's identity.
+///
+/// It survives an exec by another thread: that thread takes over the leader's tid and start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey {
+    /// Its tgid.
+    pub tgid: Tgid,
+    /// Its leader's `start_boottime`; `None` where only another thread of the group was ever seen.
+    pub start: Option<Ktime>,
+}
+
 impl fmt::Display for Tid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

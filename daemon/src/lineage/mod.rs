@@ -1,5 +1,179 @@
 //! PURE: identity, task and group state machines, tree, zombies, reparenting, reapers. No tokio, no files, no clock.
 #![forbid(unsafe_code)]
 
+pub mod effect;
+pub mod flags;
 pub mod id;
 pub mod record;
+pub mod status;
+
+mod arena;
+mod birth;
+mod check;
+mod debt;
+mod exec;
+mod exit;
+mod group;
+mod index;
+mod paths;
+mod queue;
+mod reaper;
+mod release;
+mod reparent;
+mod resolve;
+mod snapshot;
+mod stats;
+mod task;
+mod tree;
+mod view;
+mod zombie;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub use self::debt::Debt;
+pub use self::effect::{Action, Effect, Provenance};
+pub use self::paths::PathName;
+pub use self::reaper::Relation;
+pub use self::stats::Stats;
+pub use self::task::{TaskKind, TaskState};
+
+use self::arena::{Arena, Ix};
+use self::group::{Group, Rare};
+use self::id::{Ktime, TaskKey};
+use self::index::TidIndex;
+use self::paths::Paths;
+use self::queue::Queues;
+use self::record::{Fact, Record};
+use self::task::Task;
+
+/// How a lineage behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A zombie older than this is flagged.
+    pub zombie_after: Duration,
+    /// A task longer in `do_exit()` than this is told as stuck.
+    pub exit_stuck_after: Duration,
+    /// Each exec is followed by a record of its arguments, and waits for it.
+    pub exec_args: bool,
+    /// How long a released task is known as such, for records that come late.
+    pub tombstone: Duration,
+    /// How many of them at most.
+    pub tombstones: usize,
+    /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
+    pub dead_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            zombie_after: Duration::from_secs(10),
+            exit_stuck_after: Duration::from_secs(10),
+            exec_args: false,
+            tombstone: Duration::from_secs(10),
+            tombstones: 16 * 1024,
+            dead_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Every task of the host and how it came to be where it is.
+///
+/// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it answers with [`Effect`]s.
+pub struct Lineage {
+    config: Config,
+    tasks: Arena<Task>,
+    groups: Arena<Group>,
+    rares: Arena<Rare>,
+    debts: Arena<Debt>,
+    index: TidIndex,
+    queues: Queues,
+    paths: Paths,
+    /// Init of each pid namespace below the initial one.
+    namespaces: HashMap<u32, TaskKey>,
+    /// Groups that were seen to adopt orphans.
+    subreapers: u32,
+    /// Execs that wait for their arguments.
+    awaiting_args: HashMap<TaskKey, Effect>,
+    stats: Stats,
+}
+
+impl Lineage {
+    /// An empty lineage: nothing but the idle task, which was never born.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut lineage = Self {
+            config,
+            tasks: Arena::default(),
+            groups: Arena::default(),
+            rares: Arena::default(),
+            debts: Arena::default(),
+            index: TidIndex::default(),
+            queues: Queues::default(),
+            paths: Paths::default(),
+            namespaces: HashMap::new(),
+            subreapers: 0,
+            awaiting_args: HashMap::new(),
+            stats: Stats::default(),
+        };
+        lineage.plant();
+        lineage
+    }
+
+    /// Takes in one record; `now` is the kernel's clock as the caller has it. Effects are added to `out`.
+    pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) {
+        self.stats.records += 1;
+        let at = record.at;
+        if !self.awaiting_args.is_empty() {
+            self.release_held_back_by(&record.fact, out);
+        }
+        match &record.fact {
+            Fact::New(new) => self.on_new(at, new, out),
+            Fact::CloneFailed(failed) => self.on_clone_failed(at, failed, out),
+            Fact::Exec(exec) => self.on_exec(at, exec, out),
+            Fact::ExecArgs(args) => self.on_exec_args(args, out),
+            Fact::Renamed(renamed) => self.on_renamed(at, renamed, out),
+            Fact::Exiting(exiting) => self.on_exiting(at, exiting, out),
+            Fact::Exited(exited) => self.on_exited(at, exited, out),
+            Fact::Reparented(reparented) => self.on_reparented(at, reparented, out),
+            Fact::Released(released) => self.on_released(at, released, out),
+            Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
+        }
+        self.expire(now.max(at), 2, out);
+    }
+
+    /// What became of the records so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
+        let rare = match self.groups[group].rare {
+            Some(rare) => rare,
+            None => {
+                let rare = self.rares.insert(Rare::default());
+                self.groups[group].rare = Some(rare);
+                rare
+            }
+        };
+        &mut self.rares[rare]
+    }
+
+    fn new_debt(&mut self, group: Ix<Group>) -> Ix<Debt> {
+        let debt = self.debts.insert(Debt::default());
+        self.groups[group].debt = Some(debt);
+        debt
+    }
+
+    fn debt(&mut self, group: Ix<Group>) -> &mut Debt {
+        let debt = match self.groups[group].debt {
+            Some(debt) => debt,
+            None => self.new_debt(group),
+        };
+        &mut self.debts[debt]
+    }
+}

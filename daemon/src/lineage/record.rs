@@ -265,7 +265,7 @@ pub struct Reparented {
     pub old_parent: Option<TaskRef>,
     /// The new parent.
     pub new_parent: TaskRef,
-    /// The child's exit signal before the kernel resets it to SIGCHLD.
+    /// The child's exit signal now: `reparent_leader()` has reset it to SIGCHLD.
     pub exit_signal: Option<i32>,
 }
 

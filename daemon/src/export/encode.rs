@@ -1,0 +1,236 @@
+//! Numbers and JSON, written straight into a line.
+
+/// Digits of a `u64` at most.
+const MAX_DIGITS: usize = 20;
+
+/// Writes a number with at least `width` digits.
+pub(super) fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let mut text = [b'0'; MAX_DIGITS];
+    let mut at = MAX_DIGITS;
+    while value > 0 && at > 0 {
+        at -= 1;
+        text[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    let from = at.min(MAX_DIGITS - width.clamp(1, MAX_DIGITS));
+    out.extend_from_slice(&text[from..]);
+}
+
+/// Writes a number.
+pub(super) fn number(out: &mut Vec<u8>, value: u64) {
+    digits(out, value, 1);
+}
+
+/// Writes a number that can be negative.
+pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    number(out, value.unsigned_abs());
+}
+
+/// Writes a JSON string of bytes; what is not UTF-8 becomes U+FFFD, one for each byte. False if there was such.
+pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    out.push(b'"');
+    let mut clean = true;
+    // Nearly all names are plain ASCII without anything to escape.
+    if bytes.iter().all(|&b| is_plain(b)) {
+        out.extend_from_slice(bytes);
+    } else {
+        for chunk in bytes.utf8_chunks() {
+            chunk.valid().bytes().for_each(|b| escape(out, b));
+            for _ in chunk.invalid() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+                clean = false;
+            }
+        }
+    }
+    out.push(b'"');
+    clean
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// Bytes of valid UTF-8 above ASCII go through as they are.
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0..=0x1f | 0x7f => {
+            out.extend_from_slice(b"\\u00");
+            hex(out, byte);
+        }
+        _ => out.push(byte),
+    }
+}
+
+/// Writes a byte as two hex digits.
+pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(HEX[usize::from(byte >> 4)]);
+    out.push(HEX[usize::from(byte & 15)]);
+}
+
+/// A JSON object being written; a field that is not known is simply not asked for.
+pub(super) struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Opens one.
+    pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Closes it.
+    pub(super) fn close(self) {
+        self.out.push(b'}');
+    }
+
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// A field of number.
+    pub(super) fn number(&mut self, key: &str, value: impl Into<u64>) {
+        number(self.key(key), value.into());
+    }
+
+    /// A number that can be negative.
+    pub(super) fn signed(&mut self, key: &str, value: i32) {
+        signed(self.key(key), i64::from(value));
+    }
+
+    /// A mark; only ever set, else absent.
+    pub(super) fn yes(&mut self, key: &str) {
+        self.key(key).extend_from_slice(b"true");
+    }
+
+    /// A name of ours: nothing in it needs an escape.
+    pub(super) fn name(&mut self, key: &str, value: &str) {
+        let out = self.key(key);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+    }
+
+    /// Bytes someone else chose. If they are not UTF-8, the exact ones follow as hex under `key` + `_bytes`.
+    pub(super) fn bytes(&mut self, key: &str, value: &[u8]) {
+        if string(self.key(key), value) {
+            return;
+        }
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"_bytes\":\"");
+        value.iter().for_each(|&byte| hex(self.out, byte));
+        self.out.push(b'"');
+    }
+
+    /// A list of byte strings.
+    pub(super) fn list(&mut self, key: &str, values: &[Vec<u8>]) {
+        let out = self.key(key);
+        out.push(b'[');
+        for (n, value) in values.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            string(out, value);
+        }
+        out.push(b']');
+    }
+
+    /// The names of the bits that are set.
+    pub(super) fn bits<T: Copy>(&mut self, key: &str, names: &[(T, &str)], is_set: impl Fn(T) -> bool) {
+        let out = self.key(key);
+        out.push(b'[');
+        let mut empty = true;
+        for (_, name) in names.iter().filter(|(bit, _)| is_set(*bit)) {
+            if !empty {
+                out.push(b',');
+            }
+            empty = false;
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+
+    /// An object inside.
+    pub(super) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        let out = self.key(key);
+        let mut inner = Object::open(out);
+        fill(&mut inner);
+        inner.close();
+    }
+
+    /// The text so far, for a value that writes itself between quotes.
+    pub(super) fn text(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.key(key);
+        out.push(b'"');
+        write(out);
+        out.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        object.bytes("name", bytes);
+        object.close();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for value in [0, 7, 10, 99, 100, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            number(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
+        let mut out = Vec::new();
+        signed(&mut out, i64::MIN);
+        assert_eq!(String::from_utf8(out).unwrap(), i64::MIN.to_string());
+    }
+
+    #[test]
+    fn hostile_names_stay_inside_their_string() {
+        for name in [
+            &b"a\"b\\c"[..],
+            b"new\nline\r\t",
+            b"\x1b[31mred\x7f",
+            "häß\u{1f600}".as_bytes(),
+            b"",
+            b"\x01\x02",
+        ] {
+            let value: serde_json::Value = serde_json::from_str(&json(name)).unwrap();
+            assert_eq!(value["name"], std::str::from_utf8(name).unwrap());
+            assert!(value.get("name_bytes").is_none());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_marked_and_kept() {
+        let value: serde_json::Value = serde_json::from_str(&json(b"h\xffl\xc3")).unwrap();
+        assert_eq!(value["name"], "h\u{fffd}l\u{fffd}");
+        assert_eq!(value["name_bytes"], "68ff6cc3");
+    }
+}

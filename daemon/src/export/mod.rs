@@ -1,0 +1,30 @@
+//! SHELL: effects as JSON and as text.
+
+pub mod json;
+pub mod text;
+
+mod encode;
+mod stamp;
+mod time;
+
+pub use self::stamp::Stamp;
+
+/// Names of all actions, in the order in which they come in a life. docs/events.md describes them.
+pub const ACTIONS: [&str; 16] = [
+    "forked",
+    "clone_failed",
+    "execed",
+    "exec_takeover",
+    "renamed",
+    "reparented",
+    "exiting",
+    "exit_stuck",
+    "exited",
+    "leader_died",
+    "group_exited",
+    "zombie_began",
+    "zombie_flagged",
+    "reaped",
+    "autoreaped",
+    "released",
+];

@@ -1,0 +1,63 @@
+//! What turns the kernel's clock and pids into a wall-clock time and an id that no reboot repeats.
+
+use std::fs;
+
+use crate::lineage::id::{GroupKey, Ktime};
+
+use super::encode::{digits, number};
+
+/// Characters of the boot id in an entity id: enough to tell the boots of one host apart.
+const BOOT_CHARS: usize = 8;
+
+/// The boot, and where its clock stands against the wall clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    boot: String,
+    wall_offset_ns: i128,
+}
+
+impl Stamp {
+    /// `boot_id` as in `/proc/sys/kernel/random/boot_id`; `wall_offset_ns` is added to a boottime to get ns since the epoch.
+    #[must_use]
+    pub fn new(boot_id: &str, wall_offset_ns: i128) -> Self {
+        let boot = boot_id.chars().filter(char::is_ascii_hexdigit).take(BOOT_CHARS).collect();
+        Self { boot, wall_offset_ns }
+    }
+
+    /// As it is on this host now. Without a readable boot id entity ids begin with zeros.
+    #[must_use]
+    pub fn now() -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|error| {
+            log::warn!(
+                "reading /proc/sys/kernel/random/boot_id: {error}; entity ids are not unique across boots"
+            );
+            "00000000".into()
+        });
+        Self::new(&boot_id, crate::kernel::clock::wall_offset_ns())
+    }
+
+    /// Moves to another offset: the wall clock was set.
+    pub const fn set_wall_offset(&mut self, wall_offset_ns: i128) {
+        self.wall_offset_ns = wall_offset_ns;
+    }
+
+    /// The wall-clock time of a moment, ns since the epoch.
+    #[must_use]
+    pub fn wall_ns(&self, at: Ktime) -> i128 {
+        i128::from(at.0) + self.wall_offset_ns
+    }
+
+    /// The id of a group across reboots and restarts of the daemon, `None` while its start is unknown.
+    #[must_use]
+    pub fn entity_id(&self, group: GroupKey) -> Option<String> {
+        group.start.map(|start| format!("{}-{}-{}", self.boot, group.tgid, start.0))
+    }
+
+    pub(super) fn write_entity_id(&self, out: &mut Vec<u8>, group: GroupKey, start: Ktime) {
+        out.extend_from_slice(self.boot.as_bytes());
+        out.push(b'-');
+        number(out, u64::from(group.tgid.0));
+        out.push(b'-');
+        digits(out, start.0, 1);
+    }
+}

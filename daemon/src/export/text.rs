@@ -1,0 +1,276 @@
+//! One event, one aligned line for eyes. Bytes that someone else chose are escaped: a terminal obeys what it is sent.
+
+use super::Stamp;
+use super::encode::{hex, number, signed};
+use super::time::time_of_day;
+use crate::lineage::effect::{Action, Effect, Reaper, Span};
+use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
+use crate::lineage::id::TaskRef;
+use crate::lineage::record::Comm;
+use crate::lineage::status::WaitStatus;
+
+/// Columns, each as wide as what is usually in it.
+const ACTION: usize = 14;
+const PID: usize = 8;
+const NAME: usize = 16;
+
+/// Adds one event as a line to `line`: time of day (UTC), action, pid, tid, name, facts.
+pub fn write(effect: &Effect, stamp: &Stamp, line: &mut Vec<u8>) {
+    time_of_day(line, stamp.wall_ns(effect.at));
+    line.push(b' ');
+    column(line, ACTION, |out| out.extend_from_slice(effect.action.name().as_bytes()));
+    column(line, PID, |out| number(out, u64::from(effect.process.key.tgid.0)));
+    column(line, PID, |out| number(out, u64::from(effect.thread.key.tid.0)));
+    column(line, NAME, |out| {
+        if let Some(name) = effect.thread.name.or(effect.process.name) {
+            escaped(out, name.bytes());
+        }
+    });
+    facts(line, effect);
+    while line.last() == Some(&b' ') {
+        line.pop();
+    }
+    line.push(b'\n');
+}
+
+/// Adds a line that says that events are missing here.
+pub fn write_gap(place: &str, lost: u64, stamp: &Stamp, line: &mut Vec<u8>) {
+    let _ = stamp;
+    line.extend_from_slice(b"--------------- gap: ");
+    number(line, lost);
+    line.extend_from_slice(b" lost in ");
+    line.extend_from_slice(place.as_bytes());
+    line.push(b'\n');
+}
+
+/// Pads what is written to a width in characters, and leaves one blank after it.
+fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let from = out.len();
+    write(out);
+    let columns = out[from..].iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
+    out.extend(std::iter::repeat_n(b' ', width.saturating_sub(columns) + 1));
+}
+
+/// Writes bytes so that no terminal acts on them: control characters, also those above ASCII, and what is not UTF-8 as `\xNN`.
+fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let mut utf8 = [0; 4];
+            let encoded = c.encode_utf8(&mut utf8).as_bytes();
+            if c == '\\' || is_unsafe(c) {
+                encoded.iter().for_each(|&b| hexed(out, b))
+            } else {
+                out.extend_from_slice(encoded)
+            }
+        }
+        chunk.invalid().iter().for_each(|&b| hexed(out, b));
+    }
+}
+
+/// Control characters, and those that turn or hide the text around them.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn hexed(out: &mut Vec<u8>, byte: u8) {
+    out.extend_from_slice(b"\\x");
+    hex(out, byte);
+}
+
+/// Writes `name=value` facts, each followed by a blank.
+struct Facts<'a>(&'a mut Vec<u8>);
+
+impl Facts<'_> {
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.push(b'=');
+        self.0
+    }
+
+    fn word(&mut self, word: &str) {
+        self.0.extend_from_slice(word.as_bytes());
+        self.0.push(b' ');
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        number(self.key(key), value);
+        self.0.push(b' ');
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key).extend_from_slice(value.as_bytes());
+        self.0.push(b' ');
+    }
+
+    fn bytes(&mut self, key: &str, value: &[u8]) {
+        escaped(self.key(key), value);
+        self.0.push(b' ');
+    }
+
+    fn task(&mut self, key: &str, task: Option<TaskRef>) {
+        if let Some(task) = task {
+            self.number(key, u64::from(task.key.tid.0));
+        }
+    }
+
+    /// A length of time with three digits or so and its unit.
+    fn duration(&mut self, key: &str, ns: u64) {
+        let out = self.key(key);
+        let (unit, name) = match ns {
+            0..1_000 => (1, "ns"),
+            1_000..1_000_000 => (1_000, "us"),
+            1_000_000..1_000_000_000 => (1_000_000, "ms"),
+            _ => (1_000_000_000, "s"),
+        };
+        number(out, ns / unit);
+        if unit > 1 && ns / unit < 100 {
+            out.push(b'.');
+            number(out, ns % unit * 10 / unit);
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.push(b' ');
+    }
+
+    fn signal(&mut self, key: &str, signal: i32) {
+        let out = self.key(key);
+        match signal_name(signal) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None => signed(out, i64::from(signal)),
+        }
+        out.push(b' ');
+    }
+
+    fn status(&mut self, status: Option<WaitStatus>) {
+        let Some(status) = status else { return };
+        if let Some(code) = status.code() {
+            self.number("code", u64::from(code.unsigned_abs()));
+        }
+        if let Some(signal) = status.signal() {
+            self.signal("signal", signal);
+        }
+        if status.core_dumped() {
+            self.word("core");
+        }
+    }
+
+    fn span(&mut self, span: Span) {
+        self.duration("zombie", span.ns);
+        if let Some(bound) = span.bound.name() {
+            self.0.pop();
+            self.0.extend_from_slice(b" (");
+            self.0.extend_from_slice(bound.as_bytes());
+            self.0.extend_from_slice(b") ");
+        }
+    }
+
+    fn reaper(&mut self, reaper: Option<Reaper>) {
+        let Some(reaper) = reaper else { return };
+        self.number("by", u64::from(reaper.process.tgid.0));
+        if let Some(name) = reaper.name {
+            self.name(name);
+        }
+        self.word(reaper.kind.name());
+    }
+
+    fn name(&mut self, name: Comm) {
+        escaped(self.0, name.bytes());
+        self.0.push(b' ');
+    }
+}
+
+fn facts(line: &mut Vec<u8>, effect: &Effect) {
+    let mut facts = Facts(line);
+    let parent = effect.process.parent.map(|parent| u64::from(parent.tgid.0));
+    match &effect.action {
+        Action::Forked { creation, clone_flags, creator } => {
+            if let Some(parent) = parent {
+                facts.number("parent", parent);
+            }
+            match creation {
+                Some(creation) if effect.thread.kind.name() == creation.name() => {}
+                Some(creation) => facts.word(creation.name()),
+                None => {}
+            }
+            facts.word(effect.thread.kind.name());
+            if let Some(signal) = effect.thread.exit_signal.filter(|&signal| signal != 17 && signal != -1) {
+                facts.signal("exit_signal", signal);
+            }
+            facts.task("creator", creator.filter(|creator| Some(u64::from(creator.tgid.0)) != parent));
+            if let Some(flags) = clone_flags {
+                for (_, name) in CLONE_FLAGS.iter().filter(|(bit, _)| flags & bit != 0) {
+                    facts.word(name.trim_start_matches("CLONE_"));
+                }
+            }
+        }
+        Action::CloneFailed { errno, .. } => match errno_name(*errno) {
+            Some(name) => facts.word(name),
+            None => facts.number("errno", u64::from(errno.unsigned_abs())),
+        },
+        Action::Execed { path, args, vfork_held_ns, .. } => {
+            if let Some(path) = effect.process.executable.as_ref().or(path.as_ref()) {
+                facts.bytes("exe", path.bytes());
+            }
+            if let Some(held) = vfork_held_ns {
+                facts.duration("vfork_held", *held);
+            }
+            if let Some((args, truncated)) = args {
+                args.iter().for_each(|arg| facts.bytes("arg", arg));
+                if *truncated {
+                    facts.word("...");
+                }
+            }
+        }
+        Action::ExecTakeover { old_tid } => facts.number("old_tid", u64::from(old_tid.0)),
+        Action::Renamed { old, new } => {
+            facts.bytes("old", old.bytes());
+            facts.bytes("new", new.bytes());
+        }
+        Action::Exiting { .. } | Action::GroupExited | Action::Autoreaped => {
+            facts.status(effect.process.status)
+        }
+        Action::Exited { vfork_held_ns, tracer, .. } => {
+            if let Some(name) = effect.thread.exit_state.and_then(exit_state_name) {
+                facts.word(name);
+            }
+            facts.status(effect.process.status);
+            facts.task("tracer", *tracer);
+            if let Some(held) = vfork_held_ns {
+                facts.duration("vfork_held", *held);
+            }
+        }
+        Action::LeaderDied { threads_left } => facts.number("threads_left", u64::from(*threads_left)),
+        Action::ExitStuck { stuck_ns } => facts.duration("for", *stuck_ns),
+        Action::ZombieBegan { tracer } => {
+            if let Some(parent) = parent {
+                facts.number("parent", parent);
+            }
+            facts.task("tracer", *tracer);
+        }
+        Action::ZombieFlagged { zombie, parent_name } => {
+            facts.span(*zombie);
+            if let Some(parent) = parent {
+                facts.number("parent", parent);
+            }
+            if let Some(name) = parent_name {
+                facts.name(*name);
+            }
+        }
+        Action::Reparented { old_parent, new_parent, kind } => {
+            facts.task("from", *old_parent);
+            facts.number("to", u64::from(new_parent.key.tid.0));
+            facts.text("kind", kind.name());
+        }
+        Action::Reaped { reaper, zombie } => {
+            facts.reaper(*reaper);
+            if let Some(zombie) = zombie {
+                facts.span(*zombie);
+            }
+            facts.status(effect.process.status);
+        }
+        Action::Released { reaper } => facts.reaper(*reaper),
+    }
+    if effect.provenance != crate::lineage::Provenance::Observed {
+        facts.word(effect.provenance.name());
+    }
+}

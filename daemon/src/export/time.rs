@@ -1,0 +1,108 @@
+//! Wall-clock time as RFC 3339, in UTC with nanoseconds.
+
+use super::encode::digits;
+
+const SECOND_NS: i128 = 1_000_000_000;
+const DAY_S: i64 = 86_400;
+
+/// Year, month and day of a number of days since 1970-01-01, by the proleptic Gregorian calendar.
+///
+/// Howard Hinnant's `civil_from_days`: years begin in March, so that the leap day is the last of a year.
+const fn civil(days: i64) -> (i64, u64, u64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month.unsigned_abs(), day.unsigned_abs())
+}
+
+/// A moment taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Utc {
+    year: i64,
+    month: u64,
+    day: u64,
+    second_of_day: u64,
+    ns: u64,
+}
+
+fn utc(since_epoch_ns: i128) -> Utc {
+    let ns = since_epoch_ns.rem_euclid(SECOND_NS);
+    let seconds = i64::try_from(since_epoch_ns.div_euclid(SECOND_NS)).unwrap_or(0);
+    let (year, month, day) = civil(seconds.div_euclid(DAY_S));
+    Utc {
+        year,
+        month,
+        day,
+        second_of_day: seconds.rem_euclid(DAY_S).unsigned_abs(),
+        ns: u64::try_from(ns).unwrap_or(0),
+    }
+}
+
+/// Writes a moment as `2026-11-20T21:30:00.123456789Z`.
+pub(super) fn rfc3339(out: &mut Vec<u8>, since_epoch_ns: i128) {
+    let utc = utc(since_epoch_ns);
+    digits(out, utc.year.unsigned_abs(), 4);
+    out.push(b'-');
+    digits(out, utc.month, 2);
+    out.push(b'-');
+    digits(out, utc.day, 2);
+    out.push(b'T');
+    clock(out, utc.second_of_day);
+    out.push(b'.');
+    digits(out, utc.ns, 9);
+    out.push(b'Z');
+}
+
+/// Writes a moment's time of day as `21:30:00.123456`, UTC.
+pub(super) fn time_of_day(out: &mut Vec<u8>, since_epoch_ns: i128) {
+    let utc = utc(since_epoch_ns);
+    clock(out, utc.second_of_day);
+    out.push(b'.');
+    digits(out, utc.ns / 1000, 6);
+}
+
+fn clock(out: &mut Vec<u8>, second_of_day: u64) {
+    digits(out, second_of_day / 3600, 2);
+    out.push(b':');
+    digits(out, second_of_day / 60 % 60, 2);
+    out.push(b':');
+    digits(out, second_of_day % 60, 2);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(since_epoch_ns: i128) -> String {
+        let mut out = Vec::new();
+        rfc3339(&mut out, since_epoch_ns);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn known_moments_are_written_right() {
+        assert_eq!(text(0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(text(1_000_000_000 * SECOND_NS), "2001-09-09T01:46:40.000000000Z");
+        assert_eq!(text(1_709_210_096 * SECOND_NS + 7), "2024-02-29T12:34:56.000000007Z");
+        assert_eq!(text(951_868_799 * SECOND_NS + 999_999_999), "2000-02-29T23:59:59.999999999Z");
+        assert_eq!(text(4_102_444_800 * SECOND_NS), "2100-01-01T00:00:00.000000000Z");
+        assert_eq!(text(-1), "1969-12-31T23:59:59.999999999Z");
+    }
+
+    #[test]
+    fn each_day_follows_the_one_before() {
+        let mut before = civil(-1);
+        for days in 0..200 * 365 {
+            let now = civil(days);
+            assert!(now > before, "{before:?} then {now:?}");
+            assert!((1..=12).contains(&now.1) && (1..=31).contains(&now.2), "{now:?}");
+            before = now;
+        }
+    }
+}

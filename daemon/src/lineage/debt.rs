@@ -1,0 +1,29 @@
+//! What a parent owes its children: the waits it has made and those it has not.
+
+/// A parent's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debt {
+    /// Children forked, as far as seen.
+    pub forked: u64,
+    /// Children taken by a wait(2) of it.
+    pub reaped: u64,
+    /// Children that went without one, because it ignores `SIGCHLD`.
+    pub autoreaped: u64,
+    /// Zombies that wait for it now.
+    pub zombies: u32,
+    /// For how long children waited for it, all together.
+    pub latency_sum_ns: u64,
+    /// For how long a child waited for it at most.
+    pub latency_max_ns: u64,
+}
+
+impl Debt {
+    /// A child was taken after this long.
+    pub(super) fn reap(&mut self, latency_ns: Option<u64>) {
+        self.reaped += 1;
+        if let Some(ns) = latency_ns {
+            self.latency_sum_ns = self.latency_sum_ns.saturating_add(ns);
+            self.latency_max_ns = self.latency_max_ns.max(ns);
+        }
+    }
+}

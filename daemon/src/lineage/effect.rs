@@ -1,0 +1,399 @@
+//! What a record changed, told so that it can be shown, counted or sent on without looking back into the tree.
+
+use std::sync::Arc;
+
+use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
+use super::paths::PathName;
+use super::record::{Comm, ExitSource, Namespaced, ReleaseSource, Usage};
+use super::status::WaitStatus;
+use super::task::TaskKind;
+
+/// How a fact became known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Provenance {
+    /// Concluded from the kernel's rules and what else is known.
+    #[default]
+    Inferred,
+    /// Found by a snapshot that mended what a loss had left wrong.
+    Repaired,
+    /// Found by the snapshot at the start.
+    Snapshot,
+    /// Seen by a hook when it happened.
+    Observed,
+}
+
+impl Provenance {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inferred => "inferred",
+            Self::Repaired => "repaired",
+            Self::Snapshot => "snapshot",
+            Self::Observed => "observed",
+        }
+    }
+}
+
+/// The kernel function or tracepoint a record of death came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// See [`ExitSource`].
+    Exit(ExitSource),
+    /// See [`ReleaseSource`].
+    Release(ReleaseSource),
+}
+
+impl Hook {
+    /// The kernel's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exit(ExitSource::ExitNotify) => "exit_notify",
+            Self::Exit(ExitSource::ProcExitConnector) => "proc_exit_connector",
+            Self::Exit(ExitSource::DoTaskDead) => "do_task_dead",
+            Self::Exit(ExitSource::FinalSwitch) => "sched_switch",
+            Self::Release(ReleaseSource::Entry | ReleaseSource::SecondTurn) => "release_task",
+            Self::Release(ReleaseSource::Free) => "sched_process_free",
+        }
+    }
+}
+
+/// One thing that happened to one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// When, by the kernel's clock.
+    pub at: Ktime,
+    /// How it is known.
+    pub provenance: Provenance,
+    /// Where it was seen, where more than one place is possible.
+    pub hook: Option<Hook>,
+    /// The thread group, as it is after this.
+    pub process: Process,
+    /// The task, as it is after this.
+    pub thread: Thread,
+    /// What happened.
+    pub action: Action,
+}
+
+/// A thread group in an effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Which.
+    pub key: GroupKey,
+    /// Its leader's comm.
+    pub name: Option<Comm>,
+    /// The group of its `real_parent`. Tgid 0 is the kernel's own idle task, parent of init and kthreadd.
+    pub parent: Option<GroupKey>,
+    /// Its id in its own pid namespace.
+    pub vpid: Option<u32>,
+    /// Path of the program it runs, from its last exec or that of the process it was forked from.
+    pub executable: Option<Arc<PathName>>,
+    /// Real and effective uid.
+    pub credentials: Option<(u32, u32)>,
+    /// What wait(2) says of it, once that cannot change.
+    pub status: Option<WaitStatus>,
+}
+
+/// A task in an effect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thread {
+    /// Which.
+    pub key: TaskKey,
+    /// Its comm.
+    pub name: Option<Comm>,
+    /// What it is.
+    pub kind: TaskKind,
+    /// Signal for its parent at its death.
+    pub exit_signal: Option<i32>,
+    /// Its `exit_state`, once decided.
+    pub exit_state: Option<u32>,
+    /// Its own exit status.
+    pub exit_code: Option<i32>,
+    /// PF_ bits.
+    pub flags: Option<u32>,
+    /// Its cgroup's id in the v2 hierarchy.
+    pub cgroup_id: Option<u64>,
+    /// Its ids in its own pid namespace.
+    pub namespace: Option<Namespaced>,
+}
+
+/// How a task was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Creation {
+    /// fork(2), or a clone(2) that shares nothing that makes a difference to a life.
+    Fork,
+    /// `CLONE_VFORK`: the creator is held until this one execs or exits.
+    Vfork,
+    /// `CLONE_VM` without `CLONE_THREAD`: own pid, shared memory.
+    Hybrid,
+    /// `CLONE_THREAD`.
+    Thread,
+    /// By the kernel, for itself.
+    Kernel,
+}
+
+impl Creation {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Vfork => "vfork",
+            Self::Hybrid => "hybrid",
+            Self::Thread => "thread",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// A length of time, and how well it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Nanoseconds.
+    pub ns: u64,
+    /// How well.
+    pub bound: Bound,
+}
+
+/// How well a length of time is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// Both ends were seen.
+    Exact,
+    /// Its beginning was not seen: it is no longer than this.
+    AtMost,
+    /// It began before it was looked at: it is no shorter than this.
+    AtLeast,
+}
+
+impl Bound {
+    /// Stable name; `None` for an exact one.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Exact => None,
+            Self::AtMost => Some("at_most"),
+            Self::AtLeast => Some("at_least"),
+        }
+    }
+}
+
+/// To whom a child was handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReparentKind {
+    /// To another thread of the dying task's group: the parent process stays the same.
+    SiblingThread,
+    /// To the nearest ancestor that asked for it with `PR_SET_CHILD_SUBREAPER`.
+    Subreaper,
+    /// To the init of a pid namespace.
+    NamespaceInit,
+    /// To pid 1.
+    Init,
+}
+
+impl ReparentKind {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SiblingThread => "sibling_thread",
+            Self::Subreaper => "subreaper",
+            Self::NamespaceInit => "pid_namespace_init",
+            Self::Init => "init",
+        }
+    }
+}
+
+/// Who ran `release_task()`, in relation to the released task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReaperKind {
+    /// Its parent, by wait(2).
+    Parent,
+    /// Itself, or the last thread of its group: nobody waits for it.
+    Itself,
+    /// Its tracer.
+    Tracer,
+    /// A thread of its group that exec'ed and took its place.
+    DeThread,
+    /// The init of its pid namespace, in its own death.
+    NamespaceInit,
+    /// Its dying parent, because the new parent ignores `SIGCHLD`.
+    DyingFather,
+    /// Another relation; the record is kept as it is.
+    Other,
+}
+
+impl ReaperKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Parent,
+        Self::Itself,
+        Self::Tracer,
+        Self::DeThread,
+        Self::NamespaceInit,
+        Self::DyingFather,
+        Self::Other,
+    ];
+
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parent => "parent",
+            Self::Itself => "self",
+            Self::Tracer => "tracer",
+            Self::DeThread => "de_thread",
+            Self::NamespaceInit => "pid_namespace_init",
+            Self::DyingFather => "dying_father",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Who released a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaper {
+    /// The task that did; `None` where only the kernel's rule tells which process it was.
+    pub task: Option<TaskRef>,
+    /// The thread group it belongs to.
+    pub process: GroupKey,
+    /// Its comm.
+    pub name: Option<Comm>,
+    /// Relation.
+    pub kind: ReaperKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// `copy_process()` made the task.
+    Forked {
+        /// How.
+        creation: Option<Creation>,
+        /// Flags of clone(2).
+        clone_flags: Option<u64>,
+        /// Who called clone(2). With `CLONE_PARENT` not the parent.
+        creator: Option<TaskRef>,
+    },
+    /// `copy_process()` failed; process and thread are the caller's.
+    CloneFailed {
+        /// Flags asked for.
+        clone_flags: Option<u64>,
+        /// Exit signal asked for.
+        exit_signal: Option<i32>,
+        /// The error.
+        errno: i32,
+    },
+    /// Runs another program.
+    Execed {
+        /// The file name given to execve(2).
+        path: Option<Arc<PathName>>,
+        /// Whether `path` or the executable's path was cut.
+        truncated: bool,
+        /// Arguments, where asked for, and whether they were cut.
+        args: Option<(Vec<Vec<u8>>, bool)>,
+        /// How long this child of a vfork(2) held its parent.
+        vfork_held_ns: Option<u64>,
+    },
+    /// A thread that is not the leader exec'ed and took over the leader's tid; thread and process are those after it.
+    ExecTakeover {
+        /// The thread's tid before.
+        old_tid: Tid,
+    },
+    /// Changed its comm.
+    Renamed {
+        /// Before.
+        old: Comm,
+        /// After.
+        new: Comm,
+    },
+    /// `do_exit()` began.
+    Exiting {
+        /// Tasks of the group not released yet, by the kernel's count.
+        nr_threads: Option<i32>,
+    },
+    /// `exit_notify()` has decided.
+    Exited {
+        /// Accounting, where it came with the same record.
+        usage: Option<Usage>,
+        /// Tasks of the group not released yet, by the kernel's count.
+        nr_threads: Option<i32>,
+        /// Who traces it.
+        tracer: Option<TaskRef>,
+        /// How long this child of a vfork(2) held its parent.
+        vfork_held_ns: Option<u64>,
+    },
+    /// The leader is dead and other threads live on: not a zombie, no wait can reap it.
+    LeaderDied {
+        /// Threads that live on.
+        threads_left: u32,
+    },
+    /// The last task of the group is dead.
+    GroupExited,
+    /// `do_exit()` began long ago and has not ended.
+    ExitStuck {
+        /// For how long.
+        stuck_ns: u64,
+    },
+    /// Only a wait(2) is missing.
+    ZombieBegan {
+        /// Who traces it, and so keeps it from its parent.
+        tracer: Option<TaskRef>,
+    },
+    /// Has been a zombie for longer than the threshold.
+    ZombieFlagged {
+        /// For how long.
+        zombie: Span,
+        /// Comm of the parent that owes the wait(2).
+        parent_name: Option<Comm>,
+    },
+    /// Its parent exited and it has another.
+    Reparented {
+        /// The former `real_parent`, where known.
+        old_parent: Option<TaskRef>,
+        /// The new one.
+        new_parent: TaskRef,
+        /// What the new one is.
+        kind: ReparentKind,
+    },
+    /// Taken by a wait(2), or by another's `release_task()`.
+    Reaped {
+        /// By whom.
+        reaper: Option<Reaper>,
+        /// For how long it was a zombie; `None` for a thread that is not the leader.
+        zombie: Option<Span>,
+    },
+    /// Went straight to `EXIT_DEAD`: nobody waits for it.
+    Autoreaped,
+    /// `release_task()`: its tid is free.
+    Released {
+        /// By whom.
+        reaper: Option<Reaper>,
+    },
+}
+
+impl Action {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Forked { .. } => "forked",
+            Self::CloneFailed { .. } => "clone_failed",
+            Self::Execed { .. } => "execed",
+            Self::ExecTakeover { .. } => "exec_takeover",
+            Self::Renamed { .. } => "renamed",
+            Self::Exiting { .. } => "exiting",
+            Self::Exited { .. } => "exited",
+            Self::LeaderDied { .. } => "leader_died",
+            Self::GroupExited => "group_exited",
+            Self::ExitStuck { .. } => "exit_stuck",
+            Self::ZombieBegan { .. } => "zombie_began",
+            Self::ZombieFlagged { .. } => "zombie_flagged",
+            Self::Reparented { .. } => "reparented",
+            Self::Reaped { .. } => "reaped",
+            Self::Autoreaped => "autoreaped",
+            Self::Released { .. } => "released",
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Queues through the tasks themselves, each in the order of [`Task::since`]: what a tick looks at is at the front.
+
+use super::arena::{Arena, Ix};
+use super::task::{Queue, Task};
+
+/// Ends of one queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ends {
+    pub(super) first: Option<Ix<Task>>,
+    pub(super) last: Option<Ix<Task>>,
+    pub(super) len: usize,
+}
+
+/// All queues.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    ends: [Ends; 6],
+}
+
+/// How far back a late comer is put into its place; beyond this it only waits a little longer.
+const REORDER: usize = 32;
+
+const fn number(queue: Queue) -> Option<usize> {
+    match queue {
+        Queue::None => None,
+        Queue::Exiting => Some(0),
+        Queue::Candidate => Some(1),
+        Queue::Zombie => Some(2),
+        Queue::Flagged => Some(3),
+        Queue::Dead => Some(4),
+        Queue::Tombstone => Some(5),
+    }
+}
+
+impl Queues {
+    pub(super) fn ends(&self, queue: Queue) -> Ends {
+        number(queue).map_or_else(Ends::default, |n| self.ends[n])
+    }
+
+    /// Takes a task out of its queue and puts it into `queue`.
+    pub(super) fn put(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>, queue: Queue) {
+        self.take(tasks, ix);
+        let Some(ends) = number(queue).map(|n| &mut self.ends[n]) else { return };
+        let since = tasks[ix].since;
+        let mut prev = ends.last;
+        for _ in 0..REORDER {
+            match prev {
+                Some(p) if tasks[p].since > since => prev = tasks[p].queue_prev,
+                _ => break,
+            }
+        }
+        let next = match prev {
+            Some(p) => tasks[p].queue_next,
+            None => ends.first,
+        };
+        match prev {
+            Some(p) => tasks[p].queue_next = Some(ix),
+            None => ends.first = Some(ix),
+        }
+        match next {
+            Some(n) => tasks[n].queue_prev = Some(ix),
+            None => ends.last = Some(ix),
+        }
+        ends.len += 1;
+        let task = &mut tasks[ix];
+        task.queue = queue;
+        task.queue_prev = prev;
+        task.queue_next = next;
+    }
+
+    /// Takes a task out of its queue.
+    pub(super) fn take(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>) {
+        let task = &mut tasks[ix];
+        let (prev, next) = (task.queue_prev.take(), task.queue_next.take());
+        let queue = std::mem::take(&mut task.queue);
+        let Some(ends) = number(queue).map(|n| &mut self.ends[n]) else { return };
+        match prev {
+            Some(p) => tasks[p].queue_next = next,
+            None => ends.first = next,
+        }
+        match next {
+            Some(n) => tasks[n].queue_prev = prev,
+            None => ends.last = prev,
+        }
+        ends.len -= 1;
+    }
+}

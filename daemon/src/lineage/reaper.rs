@@ -1,0 +1,139 @@
+//! Who ran `release_task()` on a task, in relation to it.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::{Reaper, ReaperKind};
+use super::group::{Group, fact};
+use super::id::{GroupKey, TaskRef, Tgid};
+use super::record::{Comm, ReleaseSource, Released};
+use super::task::{Task, TaskState, known};
+
+/// The relations between a released task and its reaper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relation {
+    /// The released task's group.
+    pub group: Option<Tgid>,
+    /// Its `real_parent`'s group.
+    pub parent: Option<Tgid>,
+    /// Its tracer's group.
+    pub tracer: Option<Tgid>,
+    /// The reaper's group.
+    pub by: Option<Tgid>,
+    /// The reaper is in `do_exit()`.
+    pub by_is_dying: bool,
+    /// The reaper is the init of the released task's pid namespace.
+    pub by_is_namespace_init: bool,
+}
+
+impl ReaperKind {
+    /// Tells the kind by the relations.
+    #[must_use]
+    pub fn of(relation: &Relation) -> Self {
+        let is = |who: Option<Tgid>| relation.by.is_some() && who == relation.by;
+        if is(relation.group) {
+            Self::Itself
+        } else if relation.by_is_dying && relation.by_is_namespace_init {
+            Self::NamespaceInit
+        } else if is(relation.parent) {
+            Self::Parent
+        } else if is(relation.tracer) {
+            Self::Tracer
+        } else if relation.by_is_dying {
+            Self::DyingFather
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl Lineage {
+    /// Classifies the reaper of a task. Where the record cannot name it, the kernel's rule does: a zombie goes by its parent's wait.
+    pub(super) fn reaper_of(&self, ix: Ix<Task>, group: Ix<Group>, released: &Released) -> Option<Reaper> {
+        let members = &self.groups[group];
+        let Some(by) = released.by else {
+            let process = members.parent_key()?;
+            let name = members.parent.and_then(|parent| self.process_name(parent));
+            return Some(Reaper { task: None, process, name, kind: ReaperKind::Parent });
+        };
+        let by_task = self.find(by.key);
+        let by_group = by_task.and_then(|by| self.tasks[by].group).map(|group| &self.groups[group]);
+        let kind = if released.de_thread {
+            ReaperKind::DeThread
+        } else if released.source == ReleaseSource::SecondTurn || released.task == by {
+            ReaperKind::Itself
+        } else {
+            let tracer = match released.tracer {
+                Some(tracer) => tracer,
+                None => members.rare.and_then(|rare| self.rares[rare].tracer),
+            };
+            ReaperKind::of(&Relation {
+                group: Some(Tgid(members.tgid)),
+                parent: released
+                    .parent
+                    .map(|parent| parent.tgid)
+                    .or(members.parent_key().map(|parent| parent.tgid)),
+                tracer: tracer.map(|tracer| tracer.tgid),
+                by: Some(by.tgid),
+                by_is_dying: by_task.is_some_and(|by| self.tasks[by].state >= TaskState::Exiting),
+                by_is_namespace_init: members.has(fact::NAMESPACE)
+                    && self.namespace_init(members.namespace) == by_task,
+            })
+        };
+        let _ = ix;
+        let process = by_group.map_or(GroupKey { tgid: by.tgid, start: None }, Group::key);
+        Some(Reaper { task: Some(by), process, name: by_task.and_then(|by| self.process_name(by)), kind })
+    }
+
+    /// Comm of the leader of a task's group.
+    pub(super) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
+        let leader = self.groups[self.tasks[ix].group?].leader?;
+        let leader = &self.tasks[leader];
+        leader.knows(known::COMM).then_some(leader.comm)
+    }
+
+    /// The init of a pid namespace.
+    pub(super) fn namespace_init(&self, namespace: u32) -> Option<Ix<Task>> {
+        self.namespaces.get(&namespace).and_then(|&key| self.find(key))
+    }
+
+    /// Whether a record shows the same parent group as the tree.
+    pub(super) fn is_parent(&self, group: Ix<Group>, parent: TaskRef) -> bool {
+        self.groups[group].parent.is_some_and(|known| self.tasks[known].key == parent.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relation(by: u32) -> Relation {
+        Relation {
+            group: Some(Tgid(10)),
+            parent: Some(Tgid(5)),
+            tracer: Some(Tgid(7)),
+            by: Some(Tgid(by)),
+            ..Relation::default()
+        }
+    }
+
+    #[test]
+    fn a_parents_wait_is_told_from_a_tracers() {
+        assert_eq!(ReaperKind::of(&relation(5)), ReaperKind::Parent);
+        assert_eq!(ReaperKind::of(&relation(7)), ReaperKind::Tracer);
+        assert_eq!(ReaperKind::of(&relation(10)), ReaperKind::Itself);
+        assert_eq!(ReaperKind::of(&relation(3)), ReaperKind::Other);
+    }
+
+    #[test]
+    fn a_dying_father_is_no_longer_the_parent() {
+        let father = Relation { by_is_dying: true, ..relation(3) };
+        assert_eq!(ReaperKind::of(&father), ReaperKind::DyingFather);
+    }
+
+    #[test]
+    fn a_namespace_init_reaps_as_such_only_in_its_own_death() {
+        let alive = Relation { by_is_namespace_init: true, ..relation(5) };
+        assert_eq!(ReaperKind::of(&alive), ReaperKind::Parent);
+        assert_eq!(ReaperKind::of(&Relation { by_is_dying: true, ..alive }), ReaperKind::NamespaceInit);
+    }
+}

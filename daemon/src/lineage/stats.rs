@@ -1,0 +1,30 @@
+//! What became of the records, in numbers.
+
+/// Counters of a lineage; they only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records taken.
+    pub records: u64,
+    /// Records that named a tid no kernel hands out.
+    pub refused: u64,
+    /// Records of a task already further in its life, or gone: facts were added where they were missing, nothing went back.
+    pub late: u64,
+    /// Records that told what was known.
+    pub duplicate: u64,
+    /// Records that cannot be true together with what is known; the newer word of the kernel was kept.
+    pub contradictory: u64,
+    /// Tasks whose birth was not seen, learned of by a later record of their own.
+    pub learned: u64,
+    /// Tasks known only because another's record names them.
+    pub implied: u64,
+    /// Ends never seen, concluded from the kernel's rules (a reused tid, a leader released, an exec).
+    pub concluded: u64,
+    /// Records of a failed clone that do not say who asked.
+    pub unattributable: u64,
+    /// Second exit records that added to the first.
+    pub completed: u64,
+    /// Threads that took their leader's place by an exec.
+    pub takeovers: u64,
+    /// Parents that another record showed to be wrong.
+    pub parents_corrected: u64,
+}

@@ -1,0 +1,167 @@
+//! A task: one `task_struct`.
+
+use super::arena::Ix;
+use super::effect::Provenance;
+use super::flags::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
+use super::group::Group;
+use super::id::{Ktime, TaskKey, Tid};
+use super::record::Comm;
+
+/// Where a task is in its life. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskState {
+    /// Another task's record named it; nothing of its own was seen.
+    #[default]
+    Implied,
+    /// Between `copy_process()` and `do_exit()`.
+    Running,
+    /// In `do_exit()`.
+    Exiting,
+    /// `EXIT_ZOMBIE`: waits for its parent, or for the rest of its group, or its tracer.
+    Zombie,
+    /// `EXIT_DEAD`: the kernel has let it go, or is about to; no wait can see it any more.
+    Dead,
+    /// Its release was seen. Kept for a while so that late records of it are known as such.
+    Released,
+}
+
+/// What sort of task it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Leader of a user thread group.
+    Process,
+    /// Another thread of a user thread group.
+    Thread,
+    /// `PF_KTHREAD`.
+    KernelThread,
+    /// `PF_IO_WORKER`: an `io_uring` worker, a thread of the process that owns the ring.
+    IoWorker,
+    /// `PF_USER_WORKER`: another kernel-made thread of a process, such as vhost's.
+    UserWorker,
+}
+
+impl TaskKind {
+    /// Tells the kind by the PF_ bits.
+    #[must_use]
+    pub const fn of(flags: u32, is_leader: bool) -> Self {
+        if flags & PF_KTHREAD != 0 {
+            Self::KernelThread
+        } else if is_leader {
+            // Both worker bits mean other things on old kernels, where only leaders could have them.
+            Self::Process
+        } else if flags & PF_IO_WORKER != 0 {
+            Self::IoWorker
+        } else if flags & PF_USER_WORKER != 0 {
+            Self::UserWorker
+        } else {
+            Self::Thread
+        }
+    }
+
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Thread => "thread",
+            Self::KernelThread => "kernel_thread",
+            Self::IoWorker => "io_worker",
+            Self::UserWorker => "user_worker",
+        }
+    }
+}
+
+/// Facts of a task that can be unknown.
+pub(super) mod known {
+    pub(crate) const FLAGS: u8 = 1 << 0;
+    pub(crate) const EXIT_CODE: u8 = 1 << 1;
+    pub(crate) const VTID: u8 = 1 << 2;
+    pub(crate) const COMM: u8 = 1 << 3;
+    /// Its start is known; a leader learned of through another thread has none yet.
+    pub(crate) const START: u8 = 1 << 4;
+    /// Its birth was told as an effect.
+    pub(crate) const BIRTH_TOLD: u8 = 1 << 5;
+    /// Its end by itself was told as an effect before its release was seen.
+    pub(crate) const AUTOREAP_TOLD: u8 = 1 << 6;
+    /// `exit_state` was read, not concluded.
+    pub(crate) const EXIT_STATE: u8 = 1 << 7;
+}
+
+/// Which queue a task stands in; it can only be in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// None.
+    #[default]
+    None,
+    /// In `do_exit()`, and not yet told as stuck.
+    Exiting,
+    /// Became a zombie by the end of its last thread; the same `release_task()` may yet release it.
+    Candidate,
+    /// A zombie not yet flagged.
+    Zombie,
+    /// A zombie flagged as old.
+    Flagged,
+    /// `EXIT_DEAD`, its release still to be seen.
+    Dead,
+    /// Released.
+    Tombstone,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) key: TaskKey,
+    /// Its group. Of a tombstone: a group that may be gone.
+    pub(super) group: Option<Ix<Group>>,
+    /// Older task with the same tid.
+    pub(super) same_tid: Option<Ix<Self>>,
+    pub(super) thread_prev: Option<Ix<Self>>,
+    pub(super) thread_next: Option<Ix<Self>>,
+    /// First of the groups whose `real_parent` it is.
+    pub(super) first_child: Option<Ix<Group>>,
+    pub(super) queue_prev: Option<Ix<Self>>,
+    pub(super) queue_next: Option<Ix<Self>>,
+    pub(super) flags: u32,
+    pub(super) exit_code: i32,
+    pub(super) vtid: u32,
+    pub(super) comm: Comm,
+    /// When the kernel had this comm: an older record does not change it back.
+    pub(super) comm_at: Ktime,
+    /// When it came into its present state.
+    pub(super) since: Ktime,
+    pub(super) state: TaskState,
+    pub(super) queue: Queue,
+    pub(super) known: u8,
+    pub(super) provenance: Provenance,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self {
+            key: TaskKey { tid: Tid(0), start: Ktime(0) },
+            group: None,
+            same_tid: None,
+            thread_prev: None,
+            thread_next: None,
+            first_child: None,
+            queue_prev: None,
+            queue_next: None,
+            flags: 0,
+            exit_code: 0,
+            vtid: 0,
+            comm: Comm::default(),
+            comm_at: Ktime(0),
+            since: Ktime(0),
+            state: TaskState::Implied,
+            queue: Queue::None,
+            known: 0,
+            provenance: Provenance::Inferred,
+        }
+    }
+}
+
+impl Task {
+    pub(super) const fn knows(&self, fact: u8) -> bool {
+        self.known & fact != 0
+    }
+}

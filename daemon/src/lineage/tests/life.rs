@@ -1,0 +1,200 @@
+//! Whole lives of single processes and of groups of threads.
+
+use super::scene::{Scene, zombie_ns};
+use crate::lineage::Action;
+use crate::lineage::effect::{ReaperKind, ReparentKind};
+use crate::lineage::id::{TaskKey, TaskRef, Tid};
+use crate::lineage::record::{Fact, ReleaseSource};
+
+const DEAD: u32 = 16;
+const ZOMBIE: u32 = 32;
+
+#[test]
+fn fork_exit_and_wait_make_one_life() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let child = scene.fork(init, 100);
+    assert_eq!(scene.actions(), ["100:forked"]);
+    scene.exec(child, "/bin/true");
+    let execed = scene.one("execed");
+    assert_eq!(execed.process.executable.unwrap().bytes(), b"/bin/true");
+    assert_eq!(execed.thread.name.unwrap().bytes(), b"true");
+    scene.exiting(child, 7 << 8);
+    scene.exited(child, ZOMBIE, 7 << 8, true);
+    let told = scene.told();
+    let names: Vec<_> = told.iter().map(|effect| effect.action.name()).collect();
+    assert_eq!(names, ["exiting", "exited", "group_exited", "zombie_began"]);
+    assert_eq!(told[1].process.status.unwrap().code(), Some(7));
+    assert_eq!(told[1].thread.exit_state, Some(ZOMBIE));
+    let began = scene.now;
+    scene.wait(5_000_000);
+    scene.released(child, init);
+    let reaped = scene.one("reaped");
+    assert_eq!(zombie_ns(&reaped), Some(scene.now.since(began)));
+    match reaped.action {
+        Action::Reaped { reaper: Some(reaper), .. } => {
+            assert_eq!((reaper.kind, reaper.process.tgid.0), (ReaperKind::Parent, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_parents_wait_can_be_quicker_than_the_exit_record() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let child = scene.fork(init, 100);
+    scene.exiting(child, 0);
+    scene.actions();
+    scene.released(child, init);
+    assert_eq!(
+        scene.actions(),
+        ["100:exited", "100:group_exited", "100:zombie_began", "100:reaped", "100:released"]
+    );
+    scene.exited(child, ZOMBIE, 0, true);
+    assert!(scene.actions().is_empty());
+}
+
+#[test]
+fn a_thread_is_autoreaped_by_itself() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let thread = scene.thread(leader, 101);
+    scene.exiting(thread, 0);
+    scene.actions();
+    scene.released(thread, thread);
+    assert_eq!(scene.actions(), ["101:exited", "101:autoreaped", "101:released"]);
+}
+
+#[test]
+fn dead_leader_is_not_a_zombie() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let thread = scene.thread(leader, 101);
+    scene.exiting(leader, 3 << 8);
+    scene.actions();
+    scene.exited(leader, ZOMBIE, 3 << 8, false);
+    assert_eq!(scene.actions(), ["100:exited", "100:leader_died"]);
+    scene.wait(60_000_000_000);
+    assert!(scene.actions().is_empty(), "a dead leader is never flagged as a zombie");
+    scene.exiting(thread, 0);
+    scene.released(thread, thread);
+    assert_eq!(
+        scene.actions(),
+        ["101:exiting", "101:exited", "100:group_exited", "101:autoreaped", "101:released"]
+    );
+    let began = scene.now;
+    scene.wait(20_000_000);
+    let zombie = scene.one("zombie_began");
+    assert_eq!((zombie.at, zombie.process.status.unwrap().code()), (began, Some(3)));
+}
+
+#[test]
+fn a_leader_released_in_the_second_turn_was_never_a_zombie() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let thread = scene.thread(leader, 101);
+    scene.exiting(leader, 0);
+    scene.exited(leader, ZOMBIE, 0, false);
+    scene.exiting(thread, 0);
+    scene.released(thread, thread);
+    scene.actions();
+    let second = Scene::released_of(leader, Some(thread), ReleaseSource::SecondTurn);
+    scene.record(Fact::Released(Box::new(second)));
+    assert_eq!(scene.actions(), ["100:autoreaped", "100:released"]);
+    scene.wait(60_000_000_000);
+    assert!(scene.actions().is_empty());
+}
+
+#[test]
+fn an_orphan_goes_where_the_kernel_says() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let father = scene.fork(init, 100);
+    let child = scene.fork(father, 101);
+    scene.exiting(father, 0);
+    scene.actions();
+    scene.reparented(child, father, init);
+    let reparented = scene.one("reparented");
+    assert!(matches!(reparented.action, Action::Reparented { kind: ReparentKind::Init, .. }));
+    assert_eq!(scene.parent_of(child), Some(1));
+    scene.exited(father, ZOMBIE, 0, true);
+    assert_eq!(scene.actions(), ["100:exited", "100:group_exited", "100:zombie_began"]);
+}
+
+#[test]
+fn a_thread_that_execs_takes_over_its_leaders_tid() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let thread = scene.thread(leader, 101);
+    scene.exiting(leader, 0);
+    scene.exited(leader, ZOMBIE, 0, false);
+    scene.actions();
+    let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
+    let mut released = Scene::released_of(old_leader, Some(leader), ReleaseSource::Entry);
+    released.de_thread = true;
+    scene.record(Fact::Released(Box::new(released)));
+    assert_eq!(scene.actions(), ["100:exec_takeover", "101:released"]);
+    scene.exec_from(leader, 101, "/bin/other");
+    assert_eq!(scene.actions(), ["100:execed"]);
+    assert!(scene.lineage.find(thread.key).is_none(), "the thread's own identity is gone");
+    scene.exiting(leader, 0);
+    scene.exited(leader, ZOMBIE, 0, true);
+    scene.released(leader, init);
+    assert_eq!(
+        scene.actions(),
+        ["100:exiting", "100:exited", "100:group_exited", "100:zombie_began", "100:reaped", "100:released"]
+    );
+    assert_eq!(scene.parent_of(leader), None);
+}
+
+#[test]
+fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let _thread = scene.thread(leader, 101);
+    scene.exiting(leader, 0);
+    scene.actions();
+    scene.exec_from(leader, 101, "/bin/other");
+    assert_eq!(scene.actions(), ["100:exited", "100:exec_takeover", "100:execed"]);
+    let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
+    let free = Scene::released_of(old_leader, None, ReleaseSource::Free);
+    scene.record(Fact::Released(Box::new(free)));
+    assert_eq!(scene.actions(), ["101:autoreaped", "101:released"]);
+    assert_eq!(scene.parent_of(leader), Some(1));
+}
+
+#[test]
+fn a_zombie_is_flagged_once_and_then_reaped() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let child = scene.fork(init, 100);
+    scene.exiting(child, 0);
+    scene.exited(child, ZOMBIE, 0, true);
+    scene.wait(9_000_000_000);
+    assert!(!scene.actions().contains(&"100:zombie_flagged".to_owned()));
+    scene.wait(1_000_000_000);
+    assert_eq!(scene.actions(), ["100:zombie_flagged"]);
+    scene.wait(60_000_000_000);
+    assert!(scene.actions().is_empty());
+    scene.released(child, init);
+    assert_eq!(scene.actions(), ["100:reaped", "100:released"]);
+}
+
+#[test]
+fn sigchld_ignored_means_no_zombie_ever() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let child = scene.fork(init, 100);
+    scene.exiting(child, 0);
+    scene.actions();
+    scene.released(child, child);
+    assert_eq!(scene.actions(), ["100:exited", "100:group_exited", "100:autoreaped", "100:released"]);
+    scene.exited(child, DEAD, 0, true);
+    assert!(scene.actions().is_empty());
+}

@@ -1,0 +1,4 @@
+//! Lives told record by record, as one kernel or another tells them.
+
+mod life;
+mod scene;

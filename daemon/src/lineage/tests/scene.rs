@@ -1,0 +1,221 @@
+//! A scene: records of a few tasks in, names of actions out.
+
+use crate::lineage::effect::Effect;
+use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::lineage::record::{
+    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
+    Released, Reparented,
+};
+use crate::lineage::{Action, Config, Lineage};
+
+/// A comm.
+pub(super) fn comm(text: &str) -> Comm {
+    let mut bytes = [0; 16];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    Comm(bytes)
+}
+
+/// Time goes on by this much with each record.
+const STEP: u64 = 1000;
+
+/// Records in, effects out.
+pub(super) struct Scene {
+    pub(super) lineage: Lineage,
+    pub(super) now: Ktime,
+    pub(super) effects: Vec<Effect>,
+    told: usize,
+}
+
+impl Scene {
+    /// With pid 1 alive, and nothing told yet.
+    pub(super) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(super) fn with(config: Config) -> Self {
+        let mut scene =
+            Self { lineage: Lineage::new(config), now: Ktime(1_000_000), effects: Vec::new(), told: 0 };
+        let swapper = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
+        scene.fork_as(swapper, 1, "init");
+        scene.actions();
+        scene
+    }
+
+    pub(super) fn record(&mut self, fact: Fact) {
+        self.now.0 += STEP;
+        let record = Record { at: self.now, cpu: 0, fact };
+        self.lineage.apply(&record, self.now, &mut self.effects);
+        #[cfg(test)]
+        self.lineage.check().unwrap_or_else(|error| panic!("after {record:?}: {error}"));
+    }
+
+    /// pid 1.
+    pub(super) fn init(&self) -> TaskRef {
+        let key = self.lineage.holder(Tid(1)).map(|ix| self.lineage.tasks[ix].key).unwrap();
+        TaskRef { key, tgid: Tgid(1) }
+    }
+
+    pub(super) fn new_of(&self, parent: TaskRef, tid: u32, name: &str) -> New {
+        New {
+            task: TaskRef {
+                key: TaskKey { tid: Tid(tid), start: Ktime(self.now.0 + STEP / 2) },
+                tgid: Tgid(tid),
+            },
+            leader_start: Some(Ktime(self.now.0 + STEP / 2)),
+            creator: Some(parent),
+            parent: Some(parent),
+            clone_flags: Some(0),
+            exit_signal: Some(17),
+            task_flags: Some(0x40),
+            place: Place::default(),
+            comm: Some(comm(name)),
+        }
+    }
+
+    pub(super) fn fork_as(&mut self, parent: TaskRef, tid: u32, name: &str) -> TaskRef {
+        let new = self.new_of(parent, tid, name);
+        self.record(Fact::New(new));
+        new.task
+    }
+
+    pub(super) fn fork(&mut self, parent: TaskRef, tid: u32) -> TaskRef {
+        self.fork_as(parent, tid, "sh")
+    }
+
+    /// A thread of the group that `leader` leads.
+    pub(super) fn thread(&mut self, leader: TaskRef, tid: u32) -> TaskRef {
+        let mut new = self.new_of(leader, tid, "worker");
+        new.task.tgid = leader.tgid;
+        new.leader_start = Some(leader.key.start);
+        new.clone_flags = Some(0x3d_0f00);
+        new.exit_signal = Some(-1);
+        self.record(Fact::New(new));
+        new.task
+    }
+
+    pub(super) fn exec(&mut self, task: TaskRef, path: &str) {
+        self.exec_from(task, task.key.tid.0, path);
+    }
+
+    pub(super) fn exec_from(&mut self, task: TaskRef, old_tid: u32, path: &str) {
+        self.record(Fact::Exec(Box::new(Exec {
+            task,
+            old_tid: Some(Tid(old_tid)),
+            place: Place::default(),
+            task_flags: Some(0),
+            exit_signal: Some(17),
+            comm: Some(comm(path.rsplit('/').next().unwrap())),
+            path: Some(path.into()),
+            executable: Some(path.into()),
+            truncated: false,
+        })));
+    }
+
+    pub(super) fn exiting(&mut self, task: TaskRef, code: i32) {
+        self.record(Fact::Exiting(Exiting {
+            task,
+            exit: ExitParts { exit_code: Some(code), group: None },
+            task_flags: Some(0x4),
+            nr_threads: None,
+            exit_signal: None,
+            has_children: None,
+        }));
+    }
+
+    pub(super) fn exited_of(task: TaskRef, state: u32, code: i32, by_group: bool) -> Exited {
+        Exited {
+            task,
+            source: ExitSource::ExitNotify,
+            exit_state: Some(state),
+            exit: ExitParts {
+                exit_code: Some(code),
+                group: Some(GroupExit { code: if by_group { code } else { 0 }, by_group }),
+            },
+            exit_signal: None,
+            task_flags: Some(0x4),
+            nr_threads: None,
+            parent: None,
+            tracer: Some(None),
+            heir: None,
+            usage: None,
+        }
+    }
+
+    pub(super) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
+        self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
+    }
+
+    pub(super) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
+        self.record(Fact::Reparented(Reparented {
+            child,
+            old_parent: Some(old),
+            new_parent,
+            exit_signal: Some(17),
+        }));
+    }
+
+    pub(super) fn released_of(task: TaskRef, by: Option<TaskRef>, source: ReleaseSource) -> Released {
+        Released {
+            task,
+            source,
+            by,
+            parent: None,
+            tracer: Some(None),
+            exit_state: Some(16),
+            exit: ExitParts::default(),
+            exit_signal: None,
+            task_flags: None,
+            de_thread: false,
+        }
+    }
+
+    pub(super) fn released(&mut self, task: TaskRef, by: TaskRef) {
+        self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, ns: u64) {
+        self.now.0 += ns;
+        self.lineage.tick(self.now, &mut self.effects);
+    }
+
+    /// What was told since the last call.
+    pub(super) fn told(&mut self) -> Vec<Effect> {
+        let told = self.effects[self.told..].to_vec();
+        self.told = self.effects.len();
+        told
+    }
+
+    /// The same, as `tid:action`.
+    pub(super) fn actions(&mut self) -> Vec<String> {
+        self.told()
+            .iter()
+            .map(|effect| format!("{}:{}", effect.thread.key.tid, effect.action.name()))
+            .collect()
+    }
+
+    /// The one effect with this action since the last call.
+    pub(super) fn one(&mut self, action: &str) -> Effect {
+        let told = self.told();
+        let names: Vec<_> = told.iter().map(|effect| effect.action.name()).collect();
+        let mut found = told.iter().filter(|effect| effect.action.name() == action);
+        match (found.next(), found.next()) {
+            (Some(effect), None) => effect.clone(),
+            _ => panic!("wanted one {action}, told were {names:?}"),
+        }
+    }
+
+    pub(super) fn parent_of(&self, task: TaskRef) -> Option<u32> {
+        let ix = self.lineage.find(task.key)?;
+        let group = self.lineage.tasks[ix].group?;
+        self.lineage.groups[group].parent_key().map(|parent| parent.tgid.0)
+    }
+}
+
+/// The duration of a zombie in a `reaped` effect.
+pub(super) fn zombie_ns(effect: &Effect) -> Option<u64> {
+    match &effect.action {
+        Action::Reaped { zombie, .. } => zombie.map(|zombie| zombie.ns),
+        other => panic!("not a reaped: {other:?}"),
+    }
+}

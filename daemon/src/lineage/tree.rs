@@ -1,0 +1,100 @@
+//! The links: children on their `real_parent`, threads in their group. Every step is O(1).
+
+use super::Lineage;
+use super::arena::Ix;
+use super::group::{Group, fact};
+use super::id::Ktime;
+use super::task::Task;
+
+impl Lineage {
+    /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
+    pub(super) fn adopt(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
+        let Some(parents) = self.tasks[parent].group else { return false };
+        if !self.may_descend(group, parents) {
+            return false;
+        }
+        self.orphan(group);
+        let (parent_key, parent_debt) = (self.groups[parents].key(), self.groups[parents].debt);
+        let next = self.tasks[parent].first_child.replace(group);
+        if let Some(next) = next {
+            self.groups[next].sibling_prev = Some(group);
+        }
+        let child = &mut self.groups[group];
+        child.sibling_next = next;
+        child.parent = Some(parent);
+        child.parent_tgid = parent_key.tgid.0;
+        child.parent_start = parent_key.start.unwrap_or(Ktime(0));
+        child.set(fact::PARENT, true);
+        child.set(fact::PARENT_START, parent_key.start.is_some());
+        if child.has(fact::ZOMBIE) {
+            let debt = parent_debt.unwrap_or_else(|| self.new_debt(parents));
+            self.debts[debt].zombies += 1;
+        }
+        true
+    }
+
+    /// Takes `group` off its parent; who that was stays known.
+    pub(super) fn orphan(&mut self, group: Ix<Group>) {
+        let child = &mut self.groups[group];
+        let Some(parent) = child.parent.take() else { return };
+        let (prev, next) = (child.sibling_prev.take(), child.sibling_next.take());
+        let is_zombie = child.has(fact::ZOMBIE);
+        match prev {
+            Some(prev) => self.groups[prev].sibling_next = next,
+            None => self.tasks[parent].first_child = next,
+        }
+        if let Some(next) = next {
+            self.groups[next].sibling_prev = prev;
+        }
+        if is_zombie && let Some(debt) = self.tasks[parent].group.and_then(|group| self.groups[group].debt) {
+            self.debts[debt].zombies = self.debts[debt].zombies.saturating_sub(1);
+        }
+    }
+
+    /// A parent was there before its child. At boot many tasks share one start; then the smaller tgid was first.
+    fn may_descend(&self, child: Ix<Group>, parent: Ix<Group>) -> bool {
+        let (child, parent) = (&self.groups[child], &self.groups[parent]);
+        // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
+        child.has(fact::START)
+            && (!parent.has(fact::START) || (parent.start, parent.tgid) < (child.start, child.tgid))
+    }
+
+    /// Puts a new task at the end of its group's threads, where the kernel puts it.
+    pub(super) fn join(&mut self, group: Ix<Group>, task: Ix<Task>) {
+        let members = &mut self.groups[group];
+        let last = members.last_thread.replace(task);
+        match last {
+            Some(last) => self.tasks[last].thread_next = Some(task),
+            None => members.first_thread = Some(task),
+        }
+        let member = &mut self.tasks[task];
+        member.thread_prev = last;
+        member.thread_next = None;
+        member.group = Some(group);
+    }
+
+    /// Takes a task out of its group's threads.
+    pub(super) fn part(&mut self, task: Ix<Task>) {
+        let member = &mut self.tasks[task];
+        let Some(group) = member.group.take() else { return };
+        let (prev, next) = (member.thread_prev.take(), member.thread_next.take());
+        match prev {
+            Some(prev) => self.tasks[prev].thread_next = next,
+            None => self.groups[group].first_thread = next,
+        }
+        match next {
+            Some(next) => self.tasks[next].thread_prev = prev,
+            None => self.groups[group].last_thread = prev,
+        }
+    }
+
+    /// The tasks of a group, oldest first.
+    pub(super) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
+        std::iter::successors(self.groups[group].first_thread, |&ix| self.tasks[ix].thread_next)
+    }
+
+    /// The groups whose `real_parent` a task is, youngest first.
+    pub(super) fn children_of(&self, task: Ix<Task>) -> impl Iterator<Item = Ix<Group>> {
+        std::iter::successors(self.tasks[task].first_child, |&ix| self.groups[ix].sibling_next)
+    }
+}

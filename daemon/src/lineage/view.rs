@@ -1,0 +1,105 @@
+//! Tasks and groups as effects show them.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::{Action, Effect, Hook, Process, Provenance, Thread};
+use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
+use super::group::{Group, fact};
+use super::id::{GroupKey, Ktime, Tgid};
+use super::record::Namespaced;
+use super::task::{Task, TaskKind, TaskState, known};
+
+/// When, and how it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) at: Ktime,
+    pub(super) provenance: Provenance,
+    pub(super) hook: Option<Hook>,
+}
+
+impl Told {
+    pub(super) const fn observed(at: Ktime) -> Self {
+        Self { at, provenance: Provenance::Observed, hook: None }
+    }
+
+    pub(super) const fn inferred(self) -> Self {
+        Self { provenance: Provenance::Inferred, hook: None, ..self }
+    }
+}
+
+impl Lineage {
+    pub(super) fn tell(&self, out: &mut Vec<Effect>, ix: Ix<Task>, told: Told, action: Action) {
+        let task = &self.tasks[ix];
+        let (process, thread) = match task.group {
+            Some(group) => {
+                let group = &self.groups[group];
+                (self.process(group), Self::thread(group, ix, task))
+            }
+            // A task without a group was released; its group's own end was told before.
+            None => return,
+        };
+        out.push(Effect {
+            at: told.at,
+            provenance: told.provenance,
+            hook: told.hook,
+            process,
+            thread,
+            action,
+        });
+    }
+
+    fn process(&self, group: &Group) -> Process {
+        let leader = group.leader.map(|ix| &self.tasks[ix]);
+        let vpid = if group.has(fact::VTGID) {
+            Some(group.vtgid)
+        } else {
+            leader.filter(|leader| leader.knows(known::VTID)).map(|leader| leader.vtid)
+        };
+        Process {
+            key: group.key(),
+            name: leader.filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm),
+            parent: group.parent_key(),
+            vpid,
+            executable: group.executable.clone(),
+            credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
+            status: group.status.settled(group.is_dead()),
+        }
+    }
+
+    fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
+        let is_leader = group.leader == Some(ix);
+        let exit_signal =
+            if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
+        let exit_state = match task.state {
+            TaskState::Zombie => Some(EXIT_ZOMBIE),
+            TaskState::Dead | TaskState::Released => Some(EXIT_DEAD),
+            _ => None,
+        };
+        Thread {
+            key: task.key,
+            name: task.knows(known::COMM).then_some(task.comm),
+            kind: TaskKind::of(task.flags, is_leader),
+            exit_signal,
+            exit_state,
+            exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
+            flags: task.knows(known::FLAGS).then_some(task.flags),
+            cgroup_id: group.has(fact::CGROUP).then_some(group.cgroup_id),
+            namespace: (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
+                vtid: task.vtid,
+                vtgid: group.has(fact::VTGID).then_some(group.vtgid),
+                inode: group.namespace,
+                level: group.namespace_level,
+            }),
+        }
+    }
+
+    /// Identity of the group a task belongs to.
+    pub(super) fn group_key(&self, ix: Ix<Task>) -> Option<GroupKey> {
+        self.tasks[ix].group.map(|group| self.groups[group].key())
+    }
+
+    /// Tgid of the group a task belongs to.
+    pub(super) fn tgid(&self, ix: Ix<Task>) -> Option<Tgid> {
+        self.tasks[ix].group.map(|group| Tgid(self.groups[group].tgid))
+    }
+}
