@@ -47,7 +47,7 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let qemu = Qemu::obtain(&cache)?;
         let kernels = collect(&cache, lines, names, &args)?;
-        let binaries = Binaries::build()?;
+        let binaries = Binaries::build(args.exec.is_empty())?;
         let attach = match (args.attach.is_empty(), args.exec.is_empty()) {
             (false, _) => args.attach.clone(),
             (true, true) => FAMILIES.map(str::to_owned).to_vec(),
