@@ -214,6 +214,9 @@ pub struct Exiting {
     pub exit_signal: Option<i32>,
     /// Whether the task has children of its own.
     pub has_children: Option<bool>,
+    /// Whether `real_parent` ignores SIGCHLD or has set `SA_NOCLDWAIT`: nobody waits for this group then. On the tracepoint
+    /// rung nothing else tells a leader that went by itself from one that was waited for before its final switch.
+    pub parent_ignores_sigchld: Option<bool>,
 }
 
 /// Which function an [`Exited`] comes from.

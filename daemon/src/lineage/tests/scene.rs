@@ -119,6 +119,7 @@ impl Scene {
             nr_threads: None,
             exit_signal: None,
             has_children: None,
+            parent_ignores_sigchld: None,
         }));
     }
 
