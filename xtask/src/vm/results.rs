@@ -15,7 +15,7 @@ pub(super) enum Line {
     Ignored(Id),
     /// A process that a test left running.
     Left(Id, String),
-    /// `key value` printed by a test.
+    /// `key=value` printed by a test.
     Report {
         attach: String,
         key: String,
@@ -64,7 +64,7 @@ fn known(fields: &[&str]) -> Option<Line> {
         ["IGNORED", a, p, t] => Line::Ignored(id(a, p, t)),
         ["LEFT", a, p, t, process] => Line::Left(id(a, p, t), process.to_owned()),
         ["REPORT", attach, text] => {
-            let (key, value) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+            let (key, value) = text.trim().split_once(['=', ' ']).unwrap_or((text.trim(), ""));
             let [attach, key, value] = [attach, key, value.trim()].map(str::to_owned);
             Line::Report { attach, key, value }
         }
@@ -100,7 +100,7 @@ mod tests {
             ("IGNORED\tkprobe\tlifecycle\tfork_exit", Line::Ignored(id.clone())),
             ("LEFT\tkprobe\tlifecycle\tfork_exit\t7 sleep", Line::Left(id, "7 sleep".into())),
             (
-                "REPORT\tfentry\trung.do_exit fentry do_exit",
+                "REPORT\tfentry\trung.do_exit=fentry do_exit",
                 Line::Report {
                     attach: "fentry".into(),
                     key: "rung.do_exit".into(),

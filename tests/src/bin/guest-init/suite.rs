@@ -11,7 +11,7 @@ use crate::manifest::{Manifest, Program};
 use crate::power::Verdict;
 use crate::results::Results;
 
-/// What tests print on a line of its own for the host's table: `TASKSCOPE-REPORT key value`.
+/// What tests print on a line of its own for the host's table: `TASKSCOPE-REPORT key=value`.
 const REPORT: &str = "TASKSCOPE-REPORT ";
 /// Output of one test that goes to the console; the serial line takes about 0.6 MB/s.
 const OUTPUT_MAX: usize = 256 * 1024;
