@@ -50,7 +50,8 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
 
 /// All tests but those of the package that needs root and a kernel.
 fn unit() -> Result<()> {
-    let packages = ["--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
+    let packages =
+        ["--no-fail-fast", "--workspace", "--exclude", "probe-ebpf", "--exclude", "taskscope-tests"];
     shell::run_with_stdout(shell::cargo().env_remove("AYA_BUILD_SKIP").arg("test").args(packages))
 }
 
@@ -58,7 +59,7 @@ fn unit() -> Result<()> {
 fn native(binary: &Path, args: &[OsString]) -> Result<()> {
     let env: [(&str, &OsStr); 2] = [("TASKSCOPE_BIN", binary.as_os_str()), ("RUST_BACKTRACE", "1".as_ref())];
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--package", "taskscope-tests"]).envs(env);
+    cargo.args(["test", "--no-fail-fast", "--package", "taskscope-tests"]).envs(env);
     let prefix = shell::root_prefix("testing on the running kernel", &env)?;
     if shell::root() != shell::Root::Already {
         let words: Vec<_> = prefix.iter().map(|word| quoted(word)).collect::<Result<_>>()?;
