@@ -27,14 +27,17 @@ pub enum Lost {
     NoEntry = 1,
     /// A task's identity could not be read.
     Unreadable = 2,
+    /// The kernel had no kretprobe instance left, so a function's return was not seen.
+    MissedReturn = 3,
 }
 
 impl Lost {
     /// Number of reasons.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; Self::COUNT] = [Self::EntryMapFull, Self::NoEntry, Self::Unreadable];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::EntryMapFull, Self::NoEntry, Self::Unreadable, Self::MissedReturn];
 
     /// Stable name for metrics and messages.
     #[must_use]
@@ -43,6 +46,7 @@ impl Lost {
             Self::EntryMapFull => "entry_map_full",
             Self::NoEntry => "no_entry",
             Self::Unreadable => "unreadable",
+            Self::MissedReturn => "missed_return",
         }
     }
 }

@@ -44,7 +44,8 @@ offsets! {
     mount_mnt, mount_parent, mount_mountpoint, vfsmount_root,
     mm_arg_start, mm_arg_end,
     clone_args_flags, clone_args_exit_signal,
-    reserved_0, reserved_1, reserved_2, reserved_3, reserved_4, reserved_5, reserved_6, reserved_7, reserved_8, reserved_9,
+    task_sighand, sighand_action, k_sigaction_size, k_sigaction_handler, k_sigaction_flags,
+    reserved_5, reserved_6, reserved_7, reserved_8, reserved_9,
 }
 
 wire_struct! {

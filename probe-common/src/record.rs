@@ -286,7 +286,7 @@ wire_struct! {
         pub task: TaskId,
         /// The task that ran `release_task()` on it.
         pub by: TaskId,
-        /// `real_parent` at that moment.
+        /// `real_parent` at that moment; by [`crate::ReleaseSource::Free`] what its memory holds then, perhaps another task.
         pub parent: TaskId,
         /// The tracer, where it was ptraced.
         pub tracer: TaskId,

@@ -55,4 +55,8 @@ impl Valid {
     pub const GROUP_DEAD: u32 = 1 << 23;
     /// The exiting task still has children of its own.
     pub const HAS_CHILDREN: u32 = 1 << 24;
+    /// Whether the parent ignores SIGCHLD was read: [`Valid::PARENT_IGNORES`].
+    pub const PARENT_SIGCHLD: u32 = 1 << 25;
+    /// The parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
+    pub const PARENT_IGNORES: u32 = 1 << 26;
 }

@@ -35,6 +35,36 @@ pub struct GroupExit {
     pub flags: u32,
 }
 
+/// A task's identity, where it could be read; else all ones.
+///
+/// Not an `Option`: moving one that is `None` copies bytes nobody wrote, which verifiers before 6.3 refuse.
+#[derive(Clone, Copy)]
+pub struct Identity(TaskId);
+
+impl Identity {
+    const UNREAD: TaskId = TaskId { tid: u32::MAX, tgid: u32::MAX, start_ns: u64::MAX };
+
+    /// Nobody.
+    pub const UNKNOWN: Self = Self(Self::UNREAD);
+
+    /// The identity, if known.
+    #[inline(always)]
+    pub fn known(self) -> Option<TaskId> {
+        if self.is_known() { Some(self.0) } else { None }
+    }
+
+    #[inline(always)]
+    pub fn is_known(self) -> bool {
+        self.0.tid != u32::MAX
+    }
+
+    /// The identity, or all ones.
+    #[inline(always)]
+    pub fn raw(self) -> TaskId {
+        self.0
+    }
+}
+
 /// The task that runs this program.
 #[inline(always)]
 pub fn current() -> Task<Probed> {
@@ -44,10 +74,12 @@ pub fn current() -> Task<Probed> {
 
 /// Identity of the task that runs this program: one read instead of three.
 #[inline(always)]
-pub fn current_id() -> Option<TaskId> {
+pub fn current_id() -> Identity {
     let pid_tgid = bpf_get_current_pid_tgid();
-    let start_ns = Probed::get(current().base, offset!(task_start_boottime))?;
-    Some(TaskId { tid: pid_tgid as u32, tgid: (pid_tgid >> 32) as u32, start_ns })
+    match Probed::get(current().base, offset!(task_start_boottime)) {
+        Some(start_ns) => Identity(TaskId { tid: pid_tgid as u32, tgid: (pid_tgid >> 32) as u32, start_ns }),
+        None => Identity::UNKNOWN,
+    }
 }
 
 /// "Nothing known": what a record holds where a task could not be read.
@@ -90,13 +122,27 @@ impl<M: Mem> Task<M> {
         pointer::<M>(self.base, offset).map(Self::new)
     }
 
+    /// The same task, read by helper: through an address the verifier knows nothing of.
     #[inline(always)]
-    pub fn id(self) -> Option<TaskId> {
-        Some(TaskId {
-            tid: self.get(offset!(task_pid))?,
-            tgid: self.get(offset!(task_tgid))?,
-            start_ns: self.get(offset!(task_start_boottime))?,
-        })
+    pub fn probed(self) -> Task<Probed> {
+        Task::new(self.base)
+    }
+
+    #[inline(always)]
+    pub fn id(self) -> Identity {
+        let tid = self.get(offset!(task_pid)).unwrap_or(u32::MAX);
+        let tgid = self.get(offset!(task_tgid)).unwrap_or(u32::MAX);
+        let start_ns = self.get(offset!(task_start_boottime)).unwrap_or(u64::MAX);
+        Identity(TaskId { tid, tgid, start_ns })
+    }
+
+    /// Identity of `real_parent`.
+    #[inline(always)]
+    pub fn parent_id(self) -> Identity {
+        match self.real_parent() {
+            Some(parent) => parent.id(),
+            None => Identity::UNKNOWN,
+        }
     }
 
     #[inline(always)]
@@ -145,6 +191,33 @@ impl<M: Mem> Task<M> {
         self.get::<u64>(offset!(task_thread_pid)) == Some(0)
     }
 
+    /// The [`Valid`] bits that say whether `parent` will be told of this task's death: do_notify_parent() lets a child go
+    /// at once when its parent ignores SIGCHLD or has set SA_NOCLDWAIT.
+    #[inline(always)]
+    pub fn parent_disposition(self) -> u32 {
+        const SIGCHLD: u32 = 17;
+        const SIG_IGN: u64 = 1;
+        const SA_NOCLDWAIT: u64 = 2;
+        let (action, size) = (offset!(sighand_action), offset!(k_sigaction_size));
+        if action == probe_common::ABSENT || size == probe_common::ABSENT {
+            return 0;
+        }
+        let Some(parent) = self.probed().task(offset!(task_parent)) else { return 0 };
+        let Some(sighand) = pointer::<Probed>(parent.base, offset!(task_sighand)) else { return 0 };
+        let sigaction = sighand.wrapping_add((action + (SIGCHLD - 1) * size) as usize);
+        let (Some(handler), Some(flags)) = (
+            Probed::get::<u64>(sigaction, offset!(k_sigaction_handler)),
+            Probed::get::<u64>(sigaction, offset!(k_sigaction_flags)),
+        ) else {
+            return 0;
+        };
+        if handler == SIG_IGN || flags & SA_NOCLDWAIT != 0 {
+            Valid::PARENT_SIGCHLD | Valid::PARENT_IGNORES
+        } else {
+            Valid::PARENT_SIGCHLD
+        }
+    }
+
     /// Where the argument vector lies in the task's own memory: `(start, end)`.
     #[inline(always)]
     pub fn argument_area(self) -> Option<(u64, u64)> {
@@ -185,11 +258,20 @@ impl<M: Mem> Task<M> {
         M::get(self.signal()?, offset!(signal_nr_threads))
     }
 
-    /// `Some(None)`: not ptraced. `Some(Some(tracer))`: ptraced.
+    /// Fills `tracer`; answers the [`Valid`] bits of what it could.
     #[inline(always)]
-    pub fn tracer(self) -> Option<Option<Self>> {
-        let ptrace: u32 = self.get(offset!(task_ptrace))?;
-        if ptrace == 0 { Some(None) } else { Some(Some(self.task(offset!(task_parent))?)) }
+    pub fn tracer(self, tracer: &mut TaskId) -> u32 {
+        let Some(ptrace) = self.get::<u32>(offset!(task_ptrace)) else {
+            *tracer = NOBODY;
+            return 0;
+        };
+        let mut valid = Valid::PTRACE;
+        let id = match self.task(offset!(task_parent)) {
+            Some(parent) if ptrace != 0 => parent.id(),
+            _ => Identity::UNKNOWN,
+        };
+        put(id, tracer, &mut valid, Valid::TRACER);
+        valid
     }
 
     #[inline(always)]
@@ -256,6 +338,8 @@ impl<M: Mem> Task<M> {
             place.pid_ns = PID_NS_INIT_INO;
             return Valid::NAMESPACE | Valid::VTGID;
         }
+        // A variable index is arithmetic that older verifiers refuse on a typed pointer: read the pointer as a number.
+        let Some(pid) = pointer::<Probed>(self.base, offset!(task_thread_pid)) else { return 0 };
         let Some((vtid, pid_ns)) = number(pid, level) else { return 0 };
         place.vtid = vtid;
         place.pid_ns = pid_ns;
@@ -264,7 +348,7 @@ impl<M: Mem> Task<M> {
             return Valid::NAMESPACE | Valid::VTGID;
         }
         // A thread's group lives in the same namespace, so the leader's number at the same level is the group's id there.
-        if let Some(leader) = self.group_leader()
+        if let Some(leader) = self.probed().group_leader()
             && let Some(pid) = pointer::<Probed>(leader.base, offset!(task_thread_pid))
             && let Some((vtgid, _)) = number(pid, level)
         {
@@ -289,12 +373,13 @@ fn number(pid: *const u8, level: u32) -> Option<(u32, u32)> {
     Some((nr, Probed::get(namespace, offset!(ns_inum))?))
 }
 
-/// Writes `task`'s identity to `slot` and sets `bit` in `valid`, where there is one.
+/// Writes an identity to `slot` and sets `bit` in `valid`, if it is known.
 #[inline(always)]
-pub fn put(task: Option<TaskId>, slot: &mut TaskId, valid: &mut u32, bit: u32) {
-    *slot = NOBODY;
-    if let Some(id) = task {
-        *slot = id;
+pub fn put(id: Identity, slot: &mut TaskId, valid: &mut u32, bit: u32) {
+    if id.is_known() {
+        *slot = id.raw();
         *valid |= bit;
+    } else {
+        *slot = NOBODY;
     }
 }

@@ -216,7 +216,7 @@ fn exiting(from: &wire::Exiting) -> Exiting {
         nr_threads: known(valid, Valid::NR_THREADS, from.nr_threads),
         exit_signal: known(valid, Valid::EXIT_SIGNAL, from.exit_signal),
         has_children: Some(valid & Valid::HAS_CHILDREN != 0),
-        parent_ignores_sigchld: None,
+        parent_ignores_sigchld: known(valid, Valid::PARENT_SIGCHLD, valid & Valid::PARENT_IGNORES != 0),
     }
 }
 

@@ -37,6 +37,7 @@ const USAGE: &str = "CPU time and fault counts";
 const CGROUP: &str = "cgroup ids";
 const NAMESPACE: &str = "pids in namespaces";
 const EXECUTABLE: &str = "paths of executables";
+const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
 const ORPHANS: &str = "new parents of orphans on the tracepoint rung";
 
 macro_rules! fields {
@@ -107,6 +108,10 @@ const FIELDS: &[Field] = fields! {
     vfsmount_root: "vfsmount" ["mnt_root"] (8) EXECUTABLE;
     mm_arg_start: "mm_struct" ["arg_start"] (8) "argument vectors";
     mm_arg_end: "mm_struct" ["arg_end"] (8) "argument vectors";
+    task_sighand: "task_struct" ["sighand"] (8) DISPOSITION;
+    sighand_action: "sighand_struct" ["action"] () DISPOSITION;
+    k_sigaction_handler: "k_sigaction" ["sa.sa_handler"] (8) DISPOSITION;
+    k_sigaction_flags: "k_sigaction" ["sa.sa_flags"] (8) DISPOSITION;
     clone_args_flags: "kernel_clone_args" ["flags"] (8) "clone flags";
     clone_args_exit_signal: "kernel_clone_args" ["exit_signal"] (4) "exit signals of failed clones";
 };
@@ -126,14 +131,18 @@ pub fn resolve(types: &Types) -> (Offsets, Vec<Missing>) {
             }),
         }
     }
-    match types.size_of("upid") {
-        Ok(size) => offsets.upid_size = size as u32,
-        Err(reason) => missing.push(Missing {
-            field: "sizeof(struct upid)".into(),
-            switches_off: NAMESPACE,
-            reason: reason.to_string(),
-        }),
-    }
+    let mut size = |of, slot: &mut u32, switches_off| match types.size_of(of) {
+        Ok(size) => *slot = size as u32,
+        Err(reason) => {
+            missing.push(Missing {
+                field: format!("sizeof(struct {of})"),
+                switches_off,
+                reason: reason.to_string(),
+            });
+        }
+    };
+    size("upid", &mut offsets.upid_size, NAMESPACE);
+    size("k_sigaction", &mut offsets.k_sigaction_size, DISPOSITION);
     (offsets, missing)
 }
 

@@ -4,11 +4,13 @@
 //! `task_newtask` tracepoint, which `copy_process()` fires when the child is linked in, sees no failures.
 
 use aya_ebpf::{
+    bindings::BPF_NOEXIST,
     helpers::bpf_get_current_pid_tgid,
     macros::{btf_tracepoint, fexit, kprobe, kretprobe, map, raw_tracepoint},
     maps::HashMap,
     programs::{BtfTracePointContext, FExitContext, ProbeContext, RawTracePointContext, RetProbeContext},
 };
+use aya_log_ebpf::warn;
 use probe_common::{CloneFailed, Lost, TaskNew, Valid};
 
 use crate::{
@@ -28,7 +30,8 @@ static CLONES: HashMap<u64, CloneArgs> = HashMap::with_max_entries(16_384, 0);
 struct CloneArgs {
     flags: u64,
     exit_signal: i32,
-    pad: u32,
+    /// 1 if the other two are known. Not an `Option`: see [`crate::task::Identity`].
+    known: u32,
 }
 
 /// Position of `struct kernel_clone_args *args`:
@@ -40,11 +43,21 @@ const MAX_ERRNO: u64 = 4095;
 
 #[kprobe]
 pub fn copy_process_kprobe(ctx: ProbeContext) -> u32 {
-    if let Some(args) = ctx.arg::<*const u8>(ARGS)
-        && let Some(asked) = CloneArgs::read::<Probed>(args)
-        && CLONES.insert(&bpf_get_current_pid_tgid(), &asked, 0).is_err()
-    {
-        lose(Lost::EntryMapFull);
+    if let Some(args) = ctx.arg::<*const u8>(ARGS) {
+        let (key, asked) = (bpf_get_current_pid_tgid(), CloneArgs::read::<Probed>(args));
+        // An entry that is still there belongs to a clone of this task whose return was missed.
+        if CLONES.insert(&key, &asked, u64::from(BPF_NOEXIST)).is_err() {
+            if CLONES.insert(&key, &asked, 0).is_err() {
+                lose(Lost::EntryMapFull);
+                warn!(
+                    &ctx,
+                    "copy_process: the map of clones in flight is full: clone flags of one will be unknown"
+                );
+            } else {
+                lose(Lost::MissedReturn);
+                warn!(&ctx, "copy_process: the kernel missed a return: a new task is not reported");
+            }
+        }
     }
     0
 }
@@ -53,8 +66,11 @@ pub fn copy_process_kprobe(ctx: ProbeContext) -> u32 {
 pub fn copy_process_kretprobe(ctx: RetProbeContext) -> u32 {
     let key = bpf_get_current_pid_tgid();
     // SAFETY: the entry belongs to this task, which is here and not in another clone.
-    let asked = unsafe { CLONES.get(&key) }.copied();
-    if asked.is_some() {
+    let asked = match unsafe { CLONES.get(&key) } {
+        Some(asked) => *asked,
+        None => CloneArgs::UNKNOWN,
+    };
+    if asked.known != 0 {
         // A failed removal leaves an entry that this task's next clone replaces.
         let _ = CLONES.remove(&key);
     }
@@ -64,53 +80,57 @@ pub fn copy_process_kretprobe(ctx: RetProbeContext) -> u32 {
 
 #[fexit]
 pub fn copy_process_fexit(ctx: FExitContext) -> i32 {
-    let args: *const u8 = ctx.arg(ARGS);
-    returned::<Direct>(ctx.arg::<u64>(ARGS + 1), CloneArgs::read::<Direct>(args));
+    let asked = CloneArgs::read::<Direct>(ctx.arg(ARGS));
+    returned::<Direct>(ctx.arg::<u64>(ARGS + 1), asked);
     0
 }
 
 #[btf_tracepoint(function = "task_newtask")]
 pub fn task_newtask_btf(ctx: BtfTracePointContext) -> i32 {
-    made(Task::<Direct>::new(ctx.arg(0)), Some(ctx.arg(1)), None);
+    made(Task::<Direct>::new(ctx.arg(0)), CloneArgs::flags_only(ctx.arg(1)));
     0
 }
 
 #[raw_tracepoint(tracepoint = "task_newtask")]
 pub fn task_newtask_raw(ctx: RawTracePointContext) -> i32 {
-    made(Task::<Probed>::new(ctx.arg(0)), Some(ctx.arg(1)), None);
+    made(Task::<Probed>::new(ctx.arg(0)), CloneArgs::flags_only(ctx.arg(1)));
     0
 }
 
 impl CloneArgs {
+    const UNKNOWN: Self = Self { flags: 0, exit_signal: 0, known: 0 };
+
     #[inline(always)]
-    fn read<M: Mem>(args: *const u8) -> Option<Self> {
-        Some(Self {
-            flags: M::get(args, offset!(clone_args_flags))?,
-            exit_signal: M::get(args, offset!(clone_args_exit_signal))?,
-            pad: 0,
-        })
+    fn read<M: Mem>(args: *const u8) -> Self {
+        match (M::get(args, offset!(clone_args_flags)), M::get(args, offset!(clone_args_exit_signal))) {
+            (Some(flags), Some(exit_signal)) => Self { flags, exit_signal, known: 1 },
+            _ => Self::UNKNOWN,
+        }
+    }
+
+    #[inline(always)]
+    fn flags_only(flags: u64) -> Self {
+        Self { flags, exit_signal: 0, known: 1 }
     }
 }
 
 #[inline(always)]
-fn returned<M: Mem>(result: u64, asked: Option<CloneArgs>) {
+fn returned<M: Mem>(result: u64, asked: CloneArgs) {
     if result >= MAX_ERRNO.wrapping_neg() {
         failed(result.wrapping_neg() as i32, asked);
     } else {
-        made(Task::<M>::new(result as *const u8), asked.map(|a| a.flags), asked);
+        made(Task::<M>::new(result as *const u8), asked);
     }
 }
 
 #[inline(always)]
-fn failed(errno: i32, asked: Option<CloneArgs>) {
+fn failed(errno: i32, asked: CloneArgs) {
     send::<CloneFailed>(|record| {
         let mut valid = 0;
         put(current_id(), &mut record.creator, &mut valid, Valid::ACTOR);
-        record.clone_flags = 0;
-        record.exit_signal = 0;
-        if let Some(asked) = asked {
-            record.clone_flags = asked.flags;
-            record.exit_signal = asked.exit_signal;
+        record.clone_flags = asked.flags;
+        record.exit_signal = asked.exit_signal;
+        if asked.known != 0 {
             valid |= Valid::CLONE_FLAGS | Valid::EXIT_SIGNAL;
         }
         record.errno = errno;
@@ -120,15 +140,15 @@ fn failed(errno: i32, asked: Option<CloneArgs>) {
 }
 
 #[inline(always)]
-fn made<M: Mem>(child: Task<M>, flags: Option<u64>, _asked: Option<CloneArgs>) {
-    let Some(id) = child.id() else { return lose(Lost::Unreadable) };
+fn made<M: Mem>(child: Task<M>, asked: CloneArgs) {
+    let Some(id) = child.id().known() else { return lose(Lost::Unreadable) };
     send::<TaskNew>(|record| {
         record.task = id;
         let mut valid = child.place(&id, &mut record.place);
         put(current_id(), &mut record.creator, &mut valid, Valid::ACTOR);
-        put(child.real_parent().and_then(Task::id), &mut record.parent, &mut valid, Valid::PARENT);
-        record.clone_flags = flags.unwrap_or(0);
-        if flags.is_some() {
+        put(child.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
+        record.clone_flags = asked.flags;
+        if asked.known != 0 {
             valid |= Valid::CLONE_FLAGS;
         }
         record.exit_signal = child.exit_signal().unwrap_or(0);

@@ -13,7 +13,7 @@ use probe_common::{Exiting, Lost, TaskId, Valid};
 use crate::{
     emit::{lose, send},
     kread::{Direct, Mem, Probed},
-    task::{Task, current},
+    task::{Identity, Task, current},
 };
 
 /// Two children of an exiting task, by its tid.
@@ -65,7 +65,7 @@ pub fn sched_process_exit_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exiting>(|record| {
         let mut valid = Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
         record.task = id;
@@ -89,6 +89,9 @@ fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
         if task.children().is_some() {
             valid |= Valid::HAS_CHILDREN;
         }
+        if id.tid == id.tgid {
+            valid |= task.parent_disposition();
+        }
         record.valid = valid;
         record.pad = 0;
     });
@@ -97,10 +100,10 @@ fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
 #[inline(always)]
 fn remember_children<M: Mem>(task: Task<M>) {
     let Some((first, last)) = task.children() else { return };
-    let (Some(id), Some(first_id), Some(last_id)) = (task.id(), first.id(), last.id()) else { return };
+    let Some(id) = task.id().known() else { return };
     let sample = Sample {
-        first: Child { address: first.address(), id: first_id },
-        last: Child { address: last.address(), id: last_id },
+        first: Child { address: first.address(), id: first.id().raw() },
+        last: Child { address: last.address(), id: last.id().raw() },
     };
     if SAMPLES.insert(&id.tid, &sample, 0).is_err() {
         lose(Lost::EntryMapFull);
@@ -111,24 +114,25 @@ fn remember_children<M: Mem>(task: Task<M>) {
 ///
 /// All children of one task go to the same new parent (`forget_original_parent()`), so one is as good as all.
 #[inline(always)]
-pub fn heir(id: &TaskId) -> Option<TaskId> {
+pub fn heir(id: &TaskId) -> Identity {
     // SAFETY: the entry was written by this very task, which does not run do_exit() twice.
-    let sample = unsafe { SAMPLES.get(&id.tid) }.copied()?;
+    let Some(sample) = (unsafe { SAMPLES.get(&id.tid) }) else { return Identity::UNKNOWN };
+    let (first, last) = (sample.first, sample.last);
     // A failed removal leaves an entry that the next owner of the tid replaces.
     let _ = SAMPLES.remove(&id.tid);
-    sample.first.parent_other_than(id).or_else(|| sample.last.parent_other_than(id))
+    let heir = first.parent_other_than(id);
+    if heir.is_known() { heir } else { last.parent_other_than(id) }
 }
 
 impl Child {
     /// The child's parent, if the child is still the task that was remembered and has another parent than `former`.
     #[inline(always)]
-    fn parent_other_than(&self, former: &TaskId) -> Option<TaskId> {
+    fn parent_other_than(&self, former: &TaskId) -> Identity {
         let child = Task::<Probed>::new(self.address as *const u8);
-        let now = child.id()?;
-        if now.start_ns != self.id.start_ns || now.tgid != self.id.tgid {
-            return None;
-        }
-        let parent = child.real_parent()?.id()?;
-        (parent.tid != former.tid || parent.start_ns != former.start_ns).then_some(parent)
+        let now = child.id().raw();
+        let parent = child.parent_id();
+        let same_child = now.start_ns == self.id.start_ns && now.tgid == self.id.tgid;
+        let other = parent.raw().tid != former.tid || parent.raw().start_ns != former.start_ns;
+        if same_child && other { parent } else { Identity::UNKNOWN }
     }
 }

@@ -1,7 +1,6 @@
 //! A task runs another program: the `sched_process_exec(task, old_tid, bprm)` tracepoint, past the point of no return.
 
 use aya_ebpf::{
-    EbpfContext,
     helpers::{bpf_probe_read_kernel_str_bytes, generated::bpf_probe_read_user},
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
@@ -18,7 +17,6 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec_btf(ctx: BtfTracePointContext) -> i32 {
-    let _ = ctx.as_ptr();
     execed(Task::<Direct>::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
     0
 }
@@ -31,7 +29,7 @@ pub fn sched_process_exec_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exec>(|record| {
         let mut valid = task.place(&id, &mut record.place) | Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
         record.task = id;

@@ -9,12 +9,12 @@ use aya_ebpf::{
     maps::HashMap,
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use probe_common::{ExitSource, Exited, Lost, TaskId, Valid};
+use probe_common::{ExitSource, Exited, Lost, Valid};
 
 use crate::{
     emit::{lose, send},
     kread::Mem,
-    task::{NOTHING_USED, Task, current, put},
+    task::{Identity, NOTHING_USED, Task, current, put},
 };
 
 /// `group_dead` of an `exit_notify()` in flight, by tid.
@@ -47,31 +47,31 @@ pub fn exit_notify_fexit(_ctx: FExitContext) -> i32 {
 
 #[kprobe]
 pub fn proc_exit_connector_kprobe(_ctx: ProbeContext) -> u32 {
-    report(current(), ExitSource::ProcExitConnector, None, 0);
+    report(current(), ExitSource::ProcExitConnector, Identity::UNKNOWN, 0);
     0
 }
 
 #[fentry(function = "proc_exit_connector")]
 pub fn proc_exit_connector_fentry(_ctx: FEntryContext) -> i32 {
-    report(current(), ExitSource::ProcExitConnector, None, 0);
+    report(current(), ExitSource::ProcExitConnector, Identity::UNKNOWN, 0);
     0
 }
 
 #[kprobe]
 pub fn do_task_dead_kprobe(_ctx: ProbeContext) -> u32 {
-    report(current(), ExitSource::DoTaskDead, None, 0);
+    report(current(), ExitSource::DoTaskDead, Identity::UNKNOWN, 0);
     0
 }
 
 #[fentry(function = "do_task_dead")]
 pub fn do_task_dead_fentry(_ctx: FEntryContext) -> i32 {
-    report(current(), ExitSource::DoTaskDead, None, 0);
+    report(current(), ExitSource::DoTaskDead, Identity::UNKNOWN, 0);
     0
 }
 
 #[inline(always)]
 fn entered(group_dead: i32) {
-    let Some(id) = current().id() else { return lose(Lost::Unreadable) };
+    let Some(id) = current().id().known() else { return lose(Lost::Unreadable) };
     if NOTIFYING.insert(&id.tid, &u32::from(group_dead != 0), 0).is_err() {
         lose(Lost::EntryMapFull);
     }
@@ -80,19 +80,19 @@ fn entered(group_dead: i32) {
 #[inline(always)]
 fn left() {
     let task = current();
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     // SAFETY: the entry belongs to this task, which runs exit_notify() once.
     let group_dead = unsafe { NOTIFYING.get(&id.tid) }.copied();
     // A failed removal leaves an entry that the next owner of the tid replaces.
     let _ = NOTIFYING.remove(&id.tid);
     let valid = if group_dead == Some(1) { Valid::GROUP_DEAD } else { 0 };
-    report(task, ExitSource::ExitNotify, None, valid);
+    report(task, ExitSource::ExitNotify, Identity::UNKNOWN, valid);
 }
 
 /// Sends what is known of a task after the decision. `valid` has the bits of what the caller knows besides.
 #[inline(always)]
-pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Option<TaskId>, valid: u32) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Identity, valid: u32) {
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exited>(|record| {
         let mut valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.task = id;
@@ -112,12 +112,8 @@ pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Option<TaskId>, v
         if nr_threads.is_some() {
             valid |= Valid::NR_THREADS;
         }
-        put(task.real_parent().and_then(Task::id), &mut record.parent, &mut valid, Valid::PARENT);
-        let tracer = task.tracer();
-        if tracer.is_some() {
-            valid |= Valid::PTRACE;
-        }
-        put(tracer.flatten().and_then(Task::id), &mut record.tracer, &mut valid, Valid::TRACER);
+        put(task.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
+        valid |= task.tracer(&mut record.tracer);
         put(heir, &mut record.heir, &mut valid, Valid::HEIR);
         record.usage = NOTHING_USED;
         if task.usage(&mut record.usage) {

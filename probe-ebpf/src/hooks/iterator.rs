@@ -40,7 +40,7 @@ pub extern "C" fn task_iterator(ctx: *const IterTask) -> i32 {
 
 #[inline(always)]
 fn seen(meta: *const IterMeta, task: Task<Direct>) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     let mut record = Snapshot {
         header: header::<Snapshot>(),
         task: id,
@@ -65,12 +65,8 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     let mut valid =
         Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS | Valid::STATE;
     valid |= task.place(&id, &mut record.place);
-    put(task.real_parent().and_then(Task::id), &mut record.parent, &mut valid, Valid::PARENT);
-    let tracer = task.tracer();
-    if tracer.is_some() {
-        valid |= Valid::PTRACE;
-    }
-    put(tracer.flatten().and_then(Task::id), &mut record.tracer, &mut valid, Valid::TRACER);
+    put(task.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
+    valid |= task.tracer(&mut record.tracer);
     if let Some(group) = task.group_exit() {
         record.group_exit_code = group.code;
         record.signal_flags = group.flags;

@@ -18,7 +18,7 @@ use probe_common::{Lost, ReleaseSource, Released, TaskId, Valid};
 use crate::{
     emit::{lose, send},
     kread::{Direct, Mem, Probed},
-    task::{EXIT_DEAD, EXIT_ZOMBIE, Task, current_id, put},
+    task::{EXIT_DEAD, EXIT_ZOMBIE, Identity, Task, current_id, put},
 };
 
 /// Address of the dead leader that a `release_task()` in flight may release too, by the caller's pid and tgid.
@@ -69,35 +69,37 @@ pub fn sched_process_free_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn entered<M: Mem>(task: Task<M>) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
-    let by = current_id();
+    let id = task.id();
+    if !id.is_known() {
+        return lose(Lost::Unreadable);
+    }
+    let (id, by) = (id.raw(), current_id());
+    // By helper, so that the address is a number that a map can hold.
+    let leader = task.probed().group_leader();
     let mut valid = 0;
-    if let Some(leader) = task.group_leader()
-        && leader.address() != task.address()
-    {
-        if leader.exit_state() == Some(EXIT_ZOMBIE) {
+    if id.tid == id.tgid {
+        // Somebody entered for this leader: it is not released in another's second turn. Mostly there is no such entry.
+        if let Some(leader) = leader {
+            let _ = LEADERS.remove(&leader.address());
+        }
+    } else {
+        if let Some(leader) = leader
+            && leader.exit_state() == Some(EXIT_ZOMBIE)
+        {
             expect_second_turn(leader);
         }
         // de_thread(): the exec'ing thread has taken over the old leader's tid and start time and leads the group now.
-        if let Some(by) = by
-            && by.tgid == id.tgid
-            && by.tid == by.tgid
-            && by.start_ns == id.start_ns
-            && by.tid != id.tid
-        {
+        let by = by.raw();
+        if by.tgid == id.tgid && by.tid == by.tgid && by.start_ns == id.start_ns {
             valid = Valid::DE_THREAD;
         }
-    } else {
-        // Somebody entered for this leader: it is not released in another's second turn. Mostly there is no such entry.
-        let _ = LEADERS.remove(&task.address());
     }
     report(task, id, ReleaseSource::Entry, by, valid);
 }
 
 #[inline(always)]
-fn expect_second_turn<M: Mem>(leader: Task<M>) {
-    let Some(id) = leader.id() else { return lose(Lost::Unreadable) };
-    let address = leader.address();
+fn expect_second_turn(leader: Task<Probed>) {
+    let (id, address) = (leader.id().raw(), leader.address());
     if TURNS.insert(&bpf_get_current_pid_tgid(), &address, 0).is_err()
         || LEADERS.insert(&address, &id, 0).is_err()
     {
@@ -109,10 +111,12 @@ fn expect_second_turn<M: Mem>(leader: Task<M>) {
 fn left() {
     let key = bpf_get_current_pid_tgid();
     // SAFETY: the entry belongs to this task, which is here and not in another release_task().
-    let Some(address) = (unsafe { TURNS.get(&key) }).copied() else { return };
+    let Some(address) = (unsafe { TURNS.get(&key) }) else { return };
+    let address = *address;
     let _ = TURNS.remove(&key);
     // SAFETY: removed only when somebody enters release_task() for this leader; a stale copy is checked below.
-    let Some(id) = (unsafe { LEADERS.get(&address) }).copied() else { return };
+    let Some(id) = (unsafe { LEADERS.get(&address) }) else { return };
+    let id = *id;
     let leader = Task::<Probed>::new(address as *const u8);
     // Unhashed without an entry of its own, and still the same task: this call has released it.
     if leader.exit_state() == Some(EXIT_DEAD)
@@ -126,12 +130,15 @@ fn left() {
 
 #[inline(always)]
 fn freed<M: Mem>(task: Task<M>) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
-    report(task, id, ReleaseSource::Free, None, 0);
+    let id = task.id();
+    if !id.is_known() {
+        return lose(Lost::Unreadable);
+    }
+    report(task, id.raw(), ReleaseSource::Free, Identity::UNKNOWN, 0);
 }
 
 #[inline(always)]
-fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Option<TaskId>, valid: u32) {
+fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Identity, valid: u32) {
     send::<Released>(|record| {
         let mut valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.task = id;
@@ -141,23 +148,20 @@ fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Option<T
         record.exit_code = task.exit_code().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
         record.task_flags = task.flags().unwrap_or(0);
-        put(None, &mut record.parent, &mut valid, 0);
-        put(None, &mut record.tracer, &mut valid, 0);
+        // The pointer outlives the release. After it, the parent it points to can be gone and its memory another's: the
+        // daemon believes it only if that identity makes sense.
+        put(task.probed().parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
+        put(Identity::UNKNOWN, &mut record.tracer, &mut valid, 0);
         record.group_exit_code = 0;
         record.signal_flags = 0;
-        // After the release the signal structure is detached and the parent may be freed memory.
+        // After the release the signal structure and the tracer are detached.
         if source as u32 == ReleaseSource::Entry as u32 {
             if let Some(group) = task.group_exit() {
                 record.group_exit_code = group.code;
                 record.signal_flags = group.flags;
                 valid |= Valid::GROUP_EXIT;
             }
-            put(task.real_parent().and_then(Task::id), &mut record.parent, &mut valid, Valid::PARENT);
-            let tracer = task.tracer();
-            if tracer.is_some() {
-                valid |= Valid::PTRACE;
-            }
-            put(tracer.flatten().and_then(Task::id), &mut record.tracer, &mut valid, Valid::TRACER);
+            valid |= task.tracer(&mut record.tracer);
         }
         record.valid = valid;
         record.pad = 0;

@@ -27,7 +27,7 @@ pub fn task_rename_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn renamed<M: Mem>(task: Task<M>, comm: *const u8) {
-    let Some(id) = task.id() else { return lose(Lost::Unreadable) };
+    let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Renamed>(|record| {
         record.task = id;
         task.comm(&mut record.old);

@@ -33,13 +33,14 @@ fn handed_on<M: Mem>(child: Task<M>, father: *const u8) {
     if father.is_null() {
         return;
     }
-    let (Some(id), Some(parent)) = (child.id(), child.real_parent().and_then(Task::id)) else {
+    let (id, parent) = (child.id(), child.parent_id());
+    if !id.is_known() || !parent.is_known() {
         return lose(Lost::Unreadable);
-    };
+    }
     send::<Reparented>(|record| {
         let mut valid = Valid::PARENT | Valid::EXIT_SIGNAL;
-        record.child = id;
-        record.new_parent = parent;
+        record.child = id.raw();
+        record.new_parent = parent.raw();
         put(Task::<M>::new(father).id(), &mut record.old_parent, &mut valid, Valid::ACTOR);
         record.exit_signal = child.exit_signal().unwrap_or(0);
         record.valid = valid;

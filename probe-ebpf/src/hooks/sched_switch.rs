@@ -35,6 +35,5 @@ fn switched<M: Mem>(prev: Task<M>) {
     if prev.exit_state().unwrap_or(0) == 0 || prev.state().unwrap_or(0) & TASK_DEAD == 0 {
         return;
     }
-    let heir = prev.id().and_then(|id| heir(&id));
-    report(prev, ExitSource::FinalSwitch, heir, 0);
+    report(prev, ExitSource::FinalSwitch, heir(&prev.id().raw()), 0);
 }
