@@ -136,7 +136,9 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"_bytes\":\"");
-        value.iter().for_each(|&byte| hex(self.out, byte));
+        for &byte in value {
+            hex(self.out, byte);
+        }
         self.out.push(b'"');
     }
 

@@ -58,12 +58,12 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
             let mut utf8 = [0; 4];
             let encoded = c.encode_utf8(&mut utf8).as_bytes();
             if c == '\\' || is_unsafe(c) {
-                encoded.iter().for_each(|&b| hexed(out, b))
+                encoded.iter().copied().for_each(|b| hexed(out, b));
             } else {
-                out.extend_from_slice(encoded)
+                out.extend_from_slice(encoded);
             }
         }
-        chunk.invalid().iter().for_each(|&b| hexed(out, b));
+        chunk.invalid().iter().copied().for_each(|b| hexed(out, b));
     }
 }
 
@@ -215,7 +215,9 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
                 facts.duration("vfork_held", *held);
             }
             if let Some((args, truncated)) = args {
-                args.iter().for_each(|arg| facts.bytes("arg", arg));
+                for arg in args {
+                    facts.bytes("arg", arg);
+                }
                 if *truncated {
                     facts.word("...");
                 }
@@ -227,7 +229,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.bytes("new", new.bytes());
         }
         Action::Exiting { .. } | Action::GroupExited | Action::Autoreaped => {
-            facts.status(effect.process.status)
+            facts.status(effect.process.status);
         }
         Action::Exited { vfork_held_ns, tracer, .. } => {
             if let Some(name) = effect.thread.exit_state.and_then(exit_state_name) {

@@ -80,16 +80,6 @@ impl<T: Default> Arena<T> {
         self.touched - self.free.len()
     }
 
-    /// Every slot ever used, free ones (which hold a default) among them.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (Ix<T>, &T)> {
-        self.chunks
-            .iter()
-            .flatten()
-            .take(self.touched)
-            .enumerate()
-            .map(|(slot, value)| (Ix::new(slot), value))
-    }
-
     /// Bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<T>()

@@ -3,11 +3,11 @@
 use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Action, Creation, Effect};
-use super::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD, SIGCHLD};
+use super::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
 use super::group::{Group, fact};
 use super::id::Ktime;
-use super::record::{CloneFailed, Comm, New, Place};
-use super::task::{Task, TaskState, known};
+use super::record::{CloneFailed, New};
+use super::task::{TaskState, known};
 use super::view::Told;
 
 impl Creation {
@@ -31,14 +31,7 @@ impl Creation {
 impl Lineage {
     pub(super) fn on_new(&mut self, at: Ktime, new: &New, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
-        let Some(ix) = self.subject(new.task, new.leader_start, told, out) else {
-            self.stats.late += 1;
-            return;
-        };
-        let Some(group) = self.tasks[ix].group else {
-            self.stats.late += 1;
-            return;
-        };
+        let Some((ix, group)) = self.newcomer(new.task, new.leader_start, told, out) else { return };
         // Of what can change later, a birth told late says nothing new.
         if !self.tasks[ix].knows(known::FLAGS) {
             self.learn_flags(ix, new.task_flags);
@@ -58,30 +51,23 @@ impl Lineage {
             return;
         }
         task.known |= known::BIRTH_TOLD;
-        if task.state > TaskState::Running {
-            self.stats.late += 1;
-            return;
-        }
         task.provenance = told.provenance;
-        if task.state == TaskState::Implied {
-            task.state = TaskState::Running;
-            task.since = at;
-        }
         let creation = new.clone_flags.map(|flags| Creation::of(flags, new.task_flags.unwrap_or(0)));
         if new.task.is_leader() {
-            // A vfork'ed child that exec'ed before its birth was told does not hold anyone any more.
+            // A child that exec'ed before its birth was told holds nobody any more.
             let holds = creation == Some(Creation::Vfork) && self.groups[group].execs == 0;
             self.groups[group].set(fact::HOLDS_PARENT, holds);
-            if let Some(parents) = self.groups[group].parent.and_then(|parent| self.tasks[parent].group) {
+            if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).forked += 1;
             }
         }
-        self.tell(
-            out,
-            ix,
-            told,
-            Action::Forked { creation, clone_flags: new.clone_flags, creator: new.creator },
-        );
+        if self.tasks[ix].state > TaskState::Running {
+            self.stats.late += 1;
+            return;
+        }
+        self.seen_running(ix, at);
+        let &New { clone_flags, creator, .. } = new;
+        self.tell(out, ix, told, Action::Forked { creation, clone_flags, creator });
     }
 
     /// What only the birth of a group tells.
@@ -108,89 +94,9 @@ impl Lineage {
             self.stats.unattributable += 1;
             return;
         };
-        let Some(ix) = self.subject(creator, None, told, out) else {
-            self.stats.late += 1;
-            return;
-        };
+        let Some((ix, _)) = self.subject(creator, told, out) else { return };
         self.seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
         self.tell(out, ix, told, Action::CloneFailed { clone_flags, exit_signal, errno });
     }
-
-    /// A task whose own record shows it alive.
-    pub(super) fn seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
-        let task = &mut self.tasks[ix];
-        if task.state == TaskState::Implied {
-            task.state = TaskState::Running;
-            task.since = at;
-            self.stats.learned += 1;
-        }
-    }
-
-    pub(super) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {
-        if let Some(flags) = flags {
-            let task = &mut self.tasks[ix];
-            task.flags = flags;
-            task.known |= known::FLAGS;
-        }
-    }
-
-    pub(super) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
-        let Some(comm) = comm else { return false };
-        let task = &mut self.tasks[ix];
-        if task.knows(known::COMM) && task.comm_at > at {
-            return false;
-        }
-        let changed = task.comm != comm;
-        task.comm = comm;
-        task.comm_at = at;
-        task.known |= known::COMM;
-        changed
-    }
-
-    pub(super) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
-        let Some(group) = self.tasks[ix].group else { return };
-        let is_leader = self.groups[group].leader == Some(ix);
-        if let Some(namespace) = place.namespace {
-            let task = &mut self.tasks[ix];
-            task.vtid = namespace.vtid;
-            task.known |= known::VTID;
-            let members = &mut self.groups[group];
-            members.namespace = namespace.inode;
-            members.namespace_level = namespace.level;
-            members.set(fact::NAMESPACE, true);
-            if let Some(vtgid) = namespace.vtgid {
-                members.vtgid = vtgid;
-                members.set(fact::VTGID, true);
-            }
-            if is_leader && namespace.vtid == 1 && namespace.level > 0 {
-                self.namespaces.insert(namespace.inode, self.tasks[ix].key);
-            }
-        }
-        let members = &mut self.groups[group];
-        // An exec is newer than anything the birth can tell of the group.
-        if !is_leader || members.exec_at > at {
-            return;
-        }
-        if let Some(cgroup_id) = place.cgroup_id {
-            members.cgroup_id = cgroup_id;
-            members.set(fact::CGROUP, true);
-        }
-        if let Some((uid, euid)) = place.credentials {
-            (members.uid, members.euid) = (uid, euid);
-            members.set(fact::CREDENTIALS, true);
-        }
-    }
-
-    pub(super) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
-        // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
-        if let Some(signal) = signal.filter(|&signal| signal >= 0) {
-            let members = &mut self.groups[group];
-            members.exit_signal = signal;
-            members.set(fact::EXIT_SIGNAL, true);
-        }
-    }
 }
-
-/// The exit signal an orphan or an exec'ed process has.
-pub(super) const RESET_EXIT_SIGNAL: i32 = SIGCHLD;

@@ -25,6 +25,20 @@ impl Lineage {
             }
         }
         same("tasks in the index", indexed, self.tasks.len())?;
+        let mut census = super::Census::default();
+        for head in self.index.iter() {
+            let mut next = Some(head).filter(|&ix| self.tasks[ix].key.tid.0 != 0);
+            while let Some(ix) = next {
+                census.add(self.tasks[ix].state);
+                next = self.tasks[ix].same_tid;
+            }
+        }
+        if census != self.census {
+            return Err(format!("census: kept {:?}, counted {census:?}", self.census));
+        }
+        let dead_leaders =
+            self.groups().filter(|group| self.is_dead_leader(group.key().tgid.leader())).count();
+        same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
         self.check_queues()
     }
@@ -101,6 +115,11 @@ impl Lineage {
             .count();
         let owed = group.debt.map_or(0, |debt| self.debts[debt].zombies as usize);
         same(&format!("{name}: zombies owed"), owed, zombies)
+    }
+
+    fn is_dead_leader(&self, tid: super::id::Tid) -> bool {
+        let group = self.holder(tid).and_then(|ix| self.tasks[ix].group);
+        group.is_some_and(|group| self.groups[group].has(fact::DEAD_LEADER))
     }
 
     fn check_queues(&self) -> Result<(), String> {

@@ -1,5 +1,7 @@
 //! What a parent owes its children: the waits it has made and those it has not.
 
+use super::effect::{Bound, Span};
+
 /// A parent's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debt {
@@ -11,17 +13,20 @@ pub struct Debt {
     pub autoreaped: u64,
     /// Zombies that wait for it now.
     pub zombies: u32,
-    /// For how long children waited for it, all together.
+    /// Of those it has taken, how many were seen both dying and being taken.
+    pub timed: u64,
+    /// For how long these waited for it, all together.
     pub latency_sum_ns: u64,
-    /// For how long a child waited for it at most.
+    /// For how long one of these waited for it at most.
     pub latency_max_ns: u64,
 }
 
 impl Debt {
-    /// A child was taken after this long.
-    pub(super) fn reap(&mut self, latency_ns: Option<u64>) {
+    /// A child was taken after this long. Only what was seen from end to end says something about the parent.
+    pub(super) fn reap(&mut self, zombie: Option<Span>) {
         self.reaped += 1;
-        if let Some(ns) = latency_ns {
+        if let Some(Span { ns, bound: Bound::Exact }) = zombie {
+            self.timed += 1;
             self.latency_sum_ns = self.latency_sum_ns.saturating_add(ns);
             self.latency_max_ns = self.latency_max_ns.max(ns);
         }

@@ -3,8 +3,8 @@
 use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Provenance};
-use super::flags::{EXIT_DEAD, PF_EXITING};
-use super::group::fact;
+use super::flags::{EXIT_DEAD, PF_EXITING, SIGCHLD};
+use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
 use super::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
 use super::status::GroupStatus;
@@ -14,14 +14,15 @@ use super::view::Told;
 /// What is known of a task's death, from whichever record told it first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Death {
+    /// `None` where nobody saw what was decided.
     pub(super) exit_state: Option<u32>,
     pub(super) exit: ExitParts,
     pub(super) task_flags: Option<u32>,
     pub(super) nr_threads: Option<i32>,
     pub(super) tracer: Option<TaskRef>,
     pub(super) usage: Option<Usage>,
-    /// Told by the release: when it became a zombie is not known.
-    pub(super) at_release: bool,
+    /// Told by what came after: when it became a zombie is not known.
+    pub(super) told_late: bool,
     /// The old leader dies for an exec by another thread: the group lives.
     pub(super) de_thread: bool,
 }
@@ -29,62 +30,53 @@ pub(super) struct Death {
 impl Lineage {
     pub(super) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
-        let Some(ix) = self.subject(exiting.task, None, told, out) else {
-            self.stats.late += 1;
-            return;
-        };
-        self.seen_running(ix, at);
-        let Some(group) = self.tasks[ix].group else {
-            self.stats.late += 1;
-            return;
-        };
-        if self.tasks[ix].state >= TaskState::Exiting {
-            if self.tasks[ix].state == TaskState::Exiting {
+        let Some((ix, group)) = self.subject(exiting.task, told, out) else { return };
+        if let Some(ignores) = exiting.parent_ignores_sigchld {
+            let members = &mut self.groups[group];
+            members.set(fact::IGNORED_KNOWN, true);
+            members.set(fact::IGNORED, ignores);
+        }
+        match self.tasks[ix].state {
+            TaskState::Implied | TaskState::Running => {}
+            TaskState::Exiting => {
                 self.stats.duplicate += 1;
-            } else {
-                self.stats.late += 1;
+                return;
             }
-            return;
+            _ => {
+                self.stats.late += 1;
+                return;
+            }
         }
-        self.learn_flags(ix, exiting.task_flags);
-        let task = &mut self.tasks[ix];
-        task.flags |= PF_EXITING;
-        task.state = TaskState::Exiting;
-        task.since = at;
-        if let Some(code) = exiting.exit.exit_code {
-            task.exit_code = code;
-            task.known |= known::EXIT_CODE;
-        }
-        if self.is_leader(ix) && !self.groups[group].has(fact::EXIT_SIGNAL) {
-            self.learn_exit_signal(group, exiting.exit_signal);
-        }
+        self.enter(ix, TaskState::Exiting, at);
         self.queues.put(&mut self.tasks, ix, Queue::Exiting);
+        self.learn_flags(ix, exiting.task_flags);
+        self.learn_exit_code(ix, exiting.exit.exit_code);
+        self.tasks[ix].flags |= PF_EXITING;
+        self.learn_exit_signal_once(ix, group, exiting.exit_signal);
         self.tell(out, ix, told, Action::Exiting { nr_threads: exiting.nr_threads });
     }
 
     pub(super) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) };
-        let Some(ix) = self.subject(exited.task, None, told, out) else {
-            self.stats.late += 1;
+        if let Some(gone) = self.find(exited.task.key).filter(|&ix| self.tasks[ix].group.is_none()) {
+            self.complete(gone, exited);
             return;
-        };
+        }
+        let Some((ix, group)) = self.subject(exited.task, told, out) else { return };
         self.seen_running(ix, at);
-        let Some(group) = self.tasks[ix].group else {
-            self.complete(exited);
-            return;
-        };
-        if self.is_leader(ix) {
+        let is_leader = self.groups[group].leader == Some(ix);
+        if is_leader {
             self.learn_parent(group, exited.parent, told, out);
             if let Some(tracer) = exited.tracer {
                 self.learn_tracer(group, tracer);
             }
         }
         self.hand_on_children(ix, exited.heir, told, out);
+        self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.tasks[ix].state >= TaskState::Zombie {
-            self.complete(exited);
+            self.complete(ix, exited);
             return;
         }
-        let certain = exited.source != ExitSource::FinalSwitch || !self.is_leader(ix);
         let death = Death {
             exit_state: exited.exit_state,
             exit: exited.exit,
@@ -94,85 +86,152 @@ impl Lineage {
             usage: exited.usage,
             ..Death::default()
         };
-        self.learn_exit_signal_once(ix, exited.exit_signal);
+        self.account(ix, exited);
+        if is_leader && exited.source == ExitSource::FinalSwitch && exited.exit_state == Some(EXIT_DEAD) {
+            self.die_before_final_switch(ix, group, death, told, out);
+            return;
+        }
         self.die(ix, &death, told, out);
-        // A leader found dead at its final switch may have been a zombie for a moment, taken by a wait before.
-        if certain && self.tasks[ix].state == TaskState::Dead {
-            self.autoreaped(ix, told, out);
+        if self.tasks[ix].state == TaskState::Dead {
+            self.autoreaped(ix, group, told, out);
         }
     }
 
-    fn learn_exit_signal_once(&mut self, ix: Ix<Task>, signal: Option<i32>) {
-        if let Some(group) = self.tasks[ix].group
-            && self.is_leader(ix)
-            && !self.groups[group].has(fact::EXIT_SIGNAL)
-        {
-            self.learn_exit_signal(group, signal);
+    /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was
+    /// taken by a wait. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
+    fn die_before_final_switch(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        death: Death,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let goes_by_itself = self.would_autoreap(group);
+        // Unread, the common case is assumed, and said to be: most parents wait.
+        let exit_told =
+            if goes_by_itself.is_some() { told } else { Told { hook: told.hook, ..told.inferred() } };
+        if goes_by_itself == Some(true) {
+            self.die(ix, &death, exit_told, out);
+            self.autoreaped(ix, group, exit_told, out);
+            return;
         }
+        self.groups[group].set(fact::SOLE, true);
+        let zombie = Death { exit_state: None, told_late: true, ..death };
+        self.die_as(ix, TaskState::Zombie, &zombie, exit_told, out);
+        self.reaped_by_rule(ix, group, told.inferred(), out);
+        self.enter(ix, TaskState::Dead, told.at);
+        self.queues.put(&mut self.tasks, ix, Queue::Dead);
     }
 
-    /// A second exit record of a task adds what the first could not know.
-    fn complete(&mut self, exited: &Exited) {
-        let Some(ix) = self.find(exited.task.key) else { return };
-        if exited.source == ExitSource::FinalSwitch || exited.usage.is_some() {
+    /// Whether a group's end makes its leader go by itself, where that can be told.
+    pub(super) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
+        let members = &self.groups[group];
+        if members.has(fact::EXIT_SIGNAL) && members.exit_signal != SIGCHLD {
+            return Some(false);
+        }
+        members.is_ignored()
+    }
+
+    /// A later exit record of a task adds what the first could not know.
+    fn complete(&mut self, ix: Ix<Task>, exited: &Exited) {
+        if exited.source == ExitSource::FinalSwitch && !self.tasks[ix].knows(known::ACCOUNTED) {
             self.stats.completed += 1;
         } else {
             self.stats.duplicate += 1;
         }
-        if let Some(code) = exited.exit.exit_code
-            && !self.tasks[ix].knows(known::EXIT_CODE)
-        {
+        if !self.tasks[ix].knows(known::EXIT_CODE) {
+            self.learn_exit_code(ix, exited.exit.exit_code);
+        }
+        self.account(ix, exited);
+    }
+
+    /// Adds what a task used to its group's, once, when it has left its CPU for good.
+    fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
+        if exited.source != ExitSource::FinalSwitch || self.tasks[ix].knows(known::ACCOUNTED) {
+            return;
+        }
+        self.tasks[ix].known |= known::ACCOUNTED;
+        let Some(usage) = exited.usage else { return };
+        let start = self.tasks[ix].key.start;
+        let leader = self.holder(exited.task.tgid.leader());
+        let group = self.tasks[ix].group.or_else(|| self.tasks[leader?].group);
+        match group.filter(|&group| self.groups[group].start <= start) {
+            Some(group) => self.rare(group).usage.get_or_insert_default().add(&usage),
+            None => self.graves.add_usage(exited.task.tgid, start, &usage),
+        }
+    }
+
+    fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
+        if let Some(code) = code {
             self.tasks[ix].exit_code = code;
             self.tasks[ix].known |= known::EXIT_CODE;
+        }
+    }
+
+    pub(super) fn learn_exit_signal_once(&mut self, ix: Ix<Task>, group: Ix<Group>, signal: Option<i32>) {
+        if self.groups[group].leader == Some(ix) && !self.groups[group].has(fact::EXIT_SIGNAL) {
+            self.learn_exit_signal(group, signal);
         }
     }
 
     /// A live task dies: `exit_notify()` has decided between zombie and dead.
     pub(super) fn die(&mut self, ix: Ix<Task>, death: &Death, told: Told, out: &mut Vec<Effect>) {
+        let state = match death.exit_state {
+            Some(EXIT_DEAD) => TaskState::Dead,
+            Some(_) => TaskState::Zombie,
+            None => {
+                self.tasks[ix].known |= known::NO_EXIT_STATE;
+                TaskState::Dead
+            }
+        };
+        self.die_as(ix, state, death, told, out);
+    }
+
+    fn die_as(&mut self, ix: Ix<Task>, state: TaskState, death: &Death, told: Told, out: &mut Vec<Effect>) {
         let Some(group) = self.tasks[ix].group else { return };
         let is_leader = self.groups[group].leader == Some(ix);
-        let exiting_since = self.tasks[ix].since;
-        let was_exiting = self.tasks[ix].state == TaskState::Exiting;
+        let since = self.tasks[ix].since;
+        let saw_it_begin = self.tasks[ix].state == TaskState::Exiting;
         self.learn_flags(ix, death.task_flags);
-        if let Some(code) = death.exit.exit_code {
-            self.tasks[ix].exit_code = code;
-            self.tasks[ix].known |= known::EXIT_CODE;
-        }
-        let code = self.tasks[ix].knows(known::EXIT_CODE).then_some(self.tasks[ix].exit_code);
-        let parts = ExitParts { exit_code: code, group: death.exit.group };
-        self.groups[group].status.learn(&parts, is_leader);
-        // Without a word on it: only a leader waits for anyone.
-        let dead = death.exit_state.map_or(!is_leader, |state| state == EXIT_DEAD);
-        if is_leader && death.nr_threads == Some(1) {
+        self.learn_exit_code(ix, death.exit.exit_code);
+        let exit_code = self.tasks[ix].knows(known::EXIT_CODE).then_some(self.tasks[ix].exit_code);
+        self.groups[group].status.learn(&ExitParts { exit_code, group: death.exit.group }, is_leader);
+        if is_leader && death.nr_threads.is_some_and(|count| count <= 1) {
             self.groups[group].set(fact::SOLE, true);
         }
-        self.leave(ix, if dead { TaskState::Dead } else { TaskState::Zombie }, told.at);
-        if is_leader && let Some(tracer) = death.tracer {
-            self.learn_tracer(group, Some(tracer));
+        self.enter(ix, state, told.at);
+        if is_leader && death.tracer.is_some() {
+            self.learn_tracer(group, death.tracer);
         }
         let vfork_held_ns = if is_leader { self.free_parent(group, told.at) } else { None };
         let &Death { usage, nr_threads, tracer, .. } = death;
         self.tell(out, ix, told, Action::Exited { usage, nr_threads, tracer, vfork_held_ns });
-        if dead {
+        if state == TaskState::Dead {
             self.queues.put(&mut self.tasks, ix, Queue::Dead);
-        } else if is_leader && death.at_release && was_exiting {
+        } else if is_leader && death.told_late {
             // The earliest it can have become one.
-            self.tasks[ix].since = exiting_since;
-            self.groups[group].set(fact::ZOMBIE_YOUNGER, true);
+            self.tasks[ix].since = if saw_it_begin { since } else { told.at };
+            self.groups[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
         }
         if death.de_thread {
             return;
         }
-        if is_leader && !dead && !self.groups[group].is_sole() {
-            self.leader_died(ix, told, out);
+        if self.is_in_snapshot() && told.provenance != Provenance::Observed && is_leader {
+            // Its threads come after it.
+            self.judge_later(ix, told.provenance);
+            return;
+        }
+        if is_leader && state == TaskState::Zombie && !self.groups[group].is_sole() {
+            self.leader_died(ix, group, told, out);
         }
         self.after_a_death(group, told, out);
     }
 
     /// A leader died before the others of its group.
-    fn leader_died(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.tasks[ix].group else { return };
+    pub(super) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         self.rare(group).leader_died_at = Some(told.at);
+        self.set_dead_leader(group, true);
         let members = &mut self.groups[group];
         members.set(fact::LEADER_DIED, true);
         // In a group exit the others die as well, in whatever order.
@@ -182,36 +241,26 @@ impl Lineage {
         }
     }
 
-    /// Moves a task on to a state in which its group does not count it as live, or not at all.
-    pub(super) fn leave(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
-        self.queues.take(&mut self.tasks, ix);
-        let task = &mut self.tasks[ix];
-        let before = task.state;
-        task.state = state;
-        task.since = at;
-        let Some(group) = task.group else { return };
+    pub(super) fn set_dead_leader(&mut self, group: Ix<Group>, yes: bool) {
         let members = &mut self.groups[group];
-        if before < TaskState::Zombie {
-            members.live = members.live.saturating_sub(1);
+        match (members.has(fact::DEAD_LEADER), yes) {
+            (false, true) => self.dead_leaders += 1,
+            (true, false) => self.dead_leaders -= 1,
+            _ => return,
         }
-        if before < TaskState::Dead && state >= TaskState::Dead {
-            members.present = members.present.saturating_sub(1);
-        }
+        members.set(fact::DEAD_LEADER, yes);
     }
 
     /// What the death or the departure of one task means for its group.
-    pub(super) fn after_a_death(
-        &mut self,
-        group: super::arena::Ix<super::group::Group>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn after_a_death(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let members = &self.groups[group];
         let Some(leader) = members.leader else { return };
-        if members.is_dead() && self.tasks[leader].state >= TaskState::Zombie && !members.has(fact::EXIT_TOLD)
-        {
+        if self.tasks[leader].state < TaskState::Zombie {
+            return;
+        }
+        if members.is_dead() && !members.has(fact::EXIT_TOLD) {
             self.groups[group].set(fact::EXIT_TOLD, true);
-            self.tell(out, leader, told, Action::GroupExited);
+            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited);
         }
         self.zombie_may_begin(group, told, out);
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::arena::Ix;
 use super::debt::Debt;
-use super::effect::ReparentKind;
+use super::effect::{Reaper, ReparentKind, Span};
 use super::id::{GroupKey, Ktime, TaskRef, Tgid};
+use super::life::End;
 use super::paths::PathName;
 use super::record::Usage;
 use super::status::GroupStatus;
@@ -38,8 +39,14 @@ pub(super) mod fact {
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
     /// The zombie is younger than the time kept for it.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
-    /// Its leader died first and alone.
+    /// Its leader is dead and others live on.
+    pub(crate) const DEAD_LEADER: u32 = 1 << 20;
+    /// Its leader died before the others.
     pub(crate) const LEADER_DIED: u32 = 1 << 17;
+    /// Whether its parent ignores SIGCHLD was read at its last exit.
+    pub(crate) const IGNORED_KNOWN: u32 = 1 << 18;
+    /// It does.
+    pub(crate) const IGNORED: u32 = 1 << 19;
 }
 
 /// One thread group.
@@ -102,8 +109,13 @@ pub(super) struct Rare {
     /// When the leader died before the others.
     pub(super) leader_died_at: Option<Ktime>,
     pub(super) tracer: Option<TaskRef>,
-    /// Of the tasks that are dead.
+    /// Of the tasks that left their CPU for good.
     pub(super) usage: Option<Usage>,
+    /// Who took it.
+    pub(super) reaper: Option<Reaper>,
+    /// How it ended, once that was told, and for how long it was a zombie.
+    pub(super) end: Option<End>,
+    pub(super) zombie: Option<Span>,
 }
 
 impl Group {
@@ -122,6 +134,11 @@ impl Group {
     /// Its identity.
     pub(super) const fn key(&self) -> GroupKey {
         GroupKey { tgid: Tgid(self.tgid), start: if self.has(fact::START) { Some(self.start) } else { None } }
+    }
+
+    /// Whether its parent ignores SIGCHLD, as far as that was read.
+    pub(super) const fn is_ignored(&self) -> Option<bool> {
+        if self.has(fact::IGNORED_KNOWN) { Some(self.has(fact::IGNORED)) } else { None }
     }
 
     /// Its parent's identity.

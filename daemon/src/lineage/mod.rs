@@ -15,14 +15,20 @@ mod exec;
 mod exit;
 mod group;
 mod index;
+mod learn;
+mod life;
+mod passage;
 mod paths;
+mod query;
 mod queue;
 mod reaper;
 mod release;
 mod reparent;
 mod resolve;
+mod retention;
 mod snapshot;
 mod stats;
+mod takeover;
 mod task;
 mod tree;
 mod view;
@@ -36,7 +42,10 @@ use std::time::Duration;
 
 pub use self::debt::Debt;
 pub use self::effect::{Action, Effect, Provenance};
+pub use self::life::{End, Life, LifeState};
+pub use self::passage::Census;
 pub use self::paths::PathName;
+pub use self::query::{GroupView, Memory, TaskView};
 pub use self::reaper::Relation;
 pub use self::stats::Stats;
 pub use self::task::{TaskKind, TaskState};
@@ -48,6 +57,8 @@ use self::index::TidIndex;
 use self::paths::Paths;
 use self::queue::Queues;
 use self::record::{Fact, Record};
+use self::retention::Graveyard;
+use self::snapshot::Sweep;
 use self::task::Task;
 
 /// How a lineage behaves.
@@ -63,6 +74,10 @@ pub struct Config {
     pub tombstone: Duration,
     /// How many of them at most.
     pub tombstones: usize,
+    /// How many lives that are over are remembered.
+    pub dead_lives: usize,
+    /// For how long they are.
+    pub dead_lives_age: Duration,
     /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
     pub dead_after: Duration,
 }
@@ -75,6 +90,8 @@ impl Default for Config {
             exec_args: false,
             tombstone: Duration::from_secs(10),
             tombstones: 16 * 1024,
+            dead_lives: 16 * 1024,
+            dead_lives_age: Duration::from_secs(15 * 60),
             dead_after: Duration::from_secs(30),
         }
     }
@@ -96,8 +113,20 @@ pub struct Lineage {
     namespaces: HashMap<u32, TaskKey>,
     /// Groups that were seen to adopt orphans.
     subreapers: u32,
+    /// Dead leaders with live threads.
+    dead_leaders: usize,
+    /// Whether children handed to another group are reported one by one.
+    sees_reparenting: bool,
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
+    graves: Graveyard,
+    census: Census,
+    /// The snapshot being applied, and its number.
+    sweep: Option<Sweep>,
+    round: u8,
+    had_snapshot: bool,
+    /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
+    unjudged: Vec<(TaskKey, Provenance)>,
     stats: Stats,
 }
 
@@ -116,7 +145,15 @@ impl Lineage {
             paths: Paths::default(),
             namespaces: HashMap::new(),
             subreapers: 0,
+            dead_leaders: 0,
+            sees_reparenting: false,
             awaiting_args: HashMap::new(),
+            graves: Graveyard::default(),
+            census: Census::default(),
+            sweep: None,
+            round: 0,
+            had_snapshot: false,
+            unjudged: Vec::new(),
             stats: Stats::default(),
         };
         lineage.plant();
@@ -128,7 +165,7 @@ impl Lineage {
         self.stats.records += 1;
         let at = record.at;
         if !self.awaiting_args.is_empty() {
-            self.release_held_back_by(&record.fact, out);
+            self.stop_waiting_for_args(&record.fact, out);
         }
         match &record.fact {
             Fact::New(new) => self.on_new(at, new, out),
@@ -152,13 +189,12 @@ impl Lineage {
     }
 
     fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
-        let rare = match self.groups[group].rare {
-            Some(rare) => rare,
-            None => {
-                let rare = self.rares.insert(Rare::default());
-                self.groups[group].rare = Some(rare);
-                rare
-            }
+        let rare = if let Some(rare) = self.groups[group].rare {
+            rare
+        } else {
+            let rare = self.rares.insert(Rare::default());
+            self.groups[group].rare = Some(rare);
+            rare
         };
         &mut self.rares[rare]
     }

@@ -4,9 +4,9 @@ use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Reaper, ReaperKind};
 use super::group::{Group, fact};
-use super::id::{GroupKey, TaskRef, Tgid};
-use super::record::{Comm, ReleaseSource, Released};
-use super::task::{Task, TaskState, known};
+use super::id::{GroupKey, Tgid};
+use super::record::{ReleaseSource, Released};
+use super::task::{Task, TaskState};
 
 /// The relations between a released task and its reaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,58 +47,49 @@ impl ReaperKind {
 }
 
 impl Lineage {
-    /// Classifies the reaper of a task. Where the record cannot name it, the kernel's rule does: a zombie goes by its parent's wait.
-    pub(super) fn reaper_of(&self, ix: Ix<Task>, group: Ix<Group>, released: &Released) -> Option<Reaper> {
+    /// Who released a task, by the record; `None` if the record does not say.
+    pub(super) fn reaper_of(&self, group: Ix<Group>, released: &Released) -> Option<Reaper> {
+        let by = released.by?;
         let members = &self.groups[group];
-        let Some(by) = released.by else {
-            let process = members.parent_key()?;
-            let name = members.parent.and_then(|parent| self.process_name(parent));
-            return Some(Reaper { task: None, process, name, kind: ReaperKind::Parent });
-        };
         let by_task = self.find(by.key);
         let by_group = by_task.and_then(|by| self.tasks[by].group).map(|group| &self.groups[group]);
         let kind = if released.de_thread {
             ReaperKind::DeThread
-        } else if released.source == ReleaseSource::SecondTurn || released.task == by {
+        } else if released.source == ReleaseSource::SecondTurn {
             ReaperKind::Itself
         } else {
             let tracer = match released.tracer {
                 Some(tracer) => tracer,
                 None => members.rare.and_then(|rare| self.rares[rare].tracer),
             };
+            let parent = released.parent.map(|parent| parent.tgid);
+            let namespace = members.has(fact::NAMESPACE).then_some(members.namespace);
             ReaperKind::of(&Relation {
                 group: Some(Tgid(members.tgid)),
-                parent: released
-                    .parent
-                    .map(|parent| parent.tgid)
-                    .or(members.parent_key().map(|parent| parent.tgid)),
+                parent: parent.or_else(|| members.parent_key().map(|parent| parent.tgid)),
                 tracer: tracer.map(|tracer| tracer.tgid),
                 by: Some(by.tgid),
                 by_is_dying: by_task.is_some_and(|by| self.tasks[by].state >= TaskState::Exiting),
-                by_is_namespace_init: members.has(fact::NAMESPACE)
-                    && self.namespace_init(members.namespace) == by_task,
+                by_is_namespace_init: by_task.is_some()
+                    && namespace.is_some_and(|namespace| self.namespace_init(namespace) == by_task),
             })
         };
-        let _ = ix;
         let process = by_group.map_or(GroupKey { tgid: by.tgid, start: None }, Group::key);
-        Some(Reaper { task: Some(by), process, name: by_task.and_then(|by| self.process_name(by)), kind })
+        let name = by_task.and_then(|by| self.process_name(by));
+        Some(Reaper { task: Some(by), process, name, kind })
     }
 
-    /// Comm of the leader of a task's group.
-    pub(super) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
-        let leader = self.groups[self.tasks[ix].group?].leader?;
-        let leader = &self.tasks[leader];
-        leader.knows(known::COMM).then_some(leader.comm)
+    /// Who must have taken a zombie where no record says: its parent.
+    pub(super) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
+        let members = &self.groups[group];
+        let process = members.parent_key()?;
+        let name = members.parent.and_then(|parent| self.process_name(parent));
+        Some(Reaper { task: None, process, name, kind: ReaperKind::Parent })
     }
 
     /// The init of a pid namespace.
     pub(super) fn namespace_init(&self, namespace: u32) -> Option<Ix<Task>> {
         self.namespaces.get(&namespace).and_then(|&key| self.find(key))
-    }
-
-    /// Whether a record shows the same parent group as the tree.
-    pub(super) fn is_parent(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.groups[group].parent.is_some_and(|known| self.tasks[known].key == parent.key)
     }
 }
 

@@ -239,7 +239,7 @@ pub struct Exited {
     pub task: TaskRef,
     /// Where the record comes from.
     pub source: ExitSource,
-    /// EXIT_ZOMBIE 32 or EXIT_DEAD 16.
+    /// `EXIT_ZOMBIE` 32 or `EXIT_DEAD` 16.
     pub exit_state: Option<u32>,
     /// Status parts.
     pub exit: ExitParts,
@@ -296,7 +296,7 @@ pub struct Released {
     pub parent: Option<TaskRef>,
     /// As in [`Exited::tracer`].
     pub tracer: Option<Option<TaskRef>>,
-    /// EXIT_ZOMBIE 32 when taken from a zombie, EXIT_DEAD 16.
+    /// `EXIT_ZOMBIE` 32 when taken from a zombie, `EXIT_DEAD` 16.
     pub exit_state: Option<u32>,
     /// Status parts.
     pub exit: ExitParts,
@@ -330,7 +330,7 @@ pub struct Snapshot {
     pub parent: Option<TaskRef>,
     /// As in [`Exited::tracer`].
     pub tracer: Option<Option<TaskRef>>,
-    /// 0 alive, EXIT_ZOMBIE 32, EXIT_DEAD 16.
+    /// 0 alive, `EXIT_ZOMBIE` 32, `EXIT_DEAD` 16.
     pub exit_state: Option<u32>,
     /// Status parts.
     pub exit: ExitParts,

@@ -6,7 +6,8 @@ use super::effect::{Action, Effect, Hook, Provenance, Reaper, ReaperKind};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
-use super::id::{Ktime, TaskKey, TaskRef};
+use super::id::{Ktime, TaskKey, Tid};
+use super::life::End;
 use super::record::Released;
 use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
@@ -17,89 +18,67 @@ impl Lineage {
         if released.de_thread {
             self.take_over_at_release(released, told, out);
         }
-        let Some(ix) = self.subject(released.task, None, told, out) else {
-            self.stats.late += 1;
-            return;
-        };
-        let Some(group) = self.tasks[ix].group else {
-            self.stats.late += 1;
-            return;
-        };
+        let Some((ix, group)) = self.subject(released.task, told, out) else { return };
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
             self.learn_parent(group, released.parent, told, out);
-        }
-        let reaper = self.reaper_of(ix, group, released);
-        let is_autoreap = self.is_autoreap(ix, group, released, reaper.as_ref());
-        if is_leader {
             // The kernel releases a leader only as the last of its group.
             self.groups[group].set(fact::SOLE, true);
         }
+        let reaper = self.reaper_of(group, released);
+        let goes_by_itself = match &reaper {
+            Some(reaper) => reaper.kind == ReaperKind::Itself,
+            None => self.goes_by_itself(ix, group),
+        };
         self.hand_on_children(ix, None, told, out);
         if self.tasks[ix].state < TaskState::Zombie {
+            self.learn_exit_signal_once(ix, group, released.exit_signal);
             let death = Death {
-                exit_state: Some(if is_autoreap { EXIT_DEAD } else { EXIT_ZOMBIE }),
+                exit_state: Some(if goes_by_itself { EXIT_DEAD } else { EXIT_ZOMBIE }),
                 exit: released.exit,
                 task_flags: released.task_flags,
                 tracer: released.tracer.flatten(),
-                at_release: true,
+                told_late: true,
                 ..Death::default()
             };
-            if is_leader && !self.groups[group].has(fact::EXIT_SIGNAL) {
-                self.learn_exit_signal(group, released.exit_signal);
-            }
             self.die(ix, &death, told, out);
         }
-        let by_rule = if released.by.is_none() { told.inferred() } else { told };
-        if !released.de_thread {
-            if is_autoreap {
-                self.autoreaped(ix, by_rule, out);
-            } else {
-                self.reaped(ix, group, reaper, by_rule, out);
+        match reaper {
+            _ if self.tasks[ix].knows(known::END_TOLD) => {}
+            _ if goes_by_itself => {
+                let told = if reaper.is_some() { told } else { told.inferred() };
+                self.autoreaped(ix, group, told, out);
             }
+            Some(_) => self.reaped(ix, group, reaper, told, out),
+            None => self.reaped_by_rule(ix, group, told.inferred(), out),
         }
-        let reaper = if is_autoreap { None } else { reaper.filter(|_| released.by.is_some()) };
-        self.depart(ix, reaper, told, out);
+        self.depart(ix, reaper.filter(|_| !goes_by_itself), told, out);
     }
 
-    /// Nobody waits for it: by its own release, by one record's word, or by the rule where the kernel side cannot tell.
-    fn is_autoreap(
-        &self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        released: &Released,
-        reaper: Option<&Reaper>,
-    ) -> bool {
-        if released.by.is_some() {
-            return reaper.is_some_and(|reaper| reaper.kind == ReaperKind::Itself);
-        }
+    /// Where the record does not name the reaper: a thread nobody waits for; a leader if it never was a zombie.
+    fn goes_by_itself(&self, ix: Ix<Task>, group: Ix<Group>) -> bool {
         let task = &self.tasks[ix];
-        if task.knows(known::AUTOREAP_TOLD) {
-            return true;
+        if task.state == TaskState::Zombie {
+            return task.queue == Queue::Candidate && self.would_autoreap(group) == Some(true);
         }
-        match task.state {
-            TaskState::Zombie => false,
-            // Found dead at its final switch: a thread is always let go by itself, a leader by whoever usually does.
-            _ => self.groups[group].leader != Some(ix),
-        }
+        self.groups[group].leader != Some(ix) || self.would_autoreap(group) == Some(true)
     }
 
-    pub(super) fn autoreaped(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.tasks[ix].group else { return };
-        if self.tasks[ix].knows(known::AUTOREAP_TOLD) {
-            return;
-        }
-        self.tasks[ix].known |= known::AUTOREAP_TOLD;
-        if self.is_leader(ix) {
+    /// Nobody waits for it.
+    pub(super) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        self.tasks[ix].known |= known::END_TOLD;
+        if self.groups[group].leader == Some(ix) {
             self.take_back_zombie(group);
-            if let Some(parents) = self.groups[group].parent.and_then(|parent| self.tasks[parent].group) {
+            self.rare(group).end = Some(End::Autoreaped);
+            if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).autoreaped += 1;
             }
         }
         self.tell(out, ix, told, Action::Autoreaped);
     }
 
+    /// Somebody took it.
     fn reaped(
         &mut self,
         ix: Ix<Task>,
@@ -108,39 +87,52 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let is_leader = self.groups[group].leader == Some(ix);
+        self.tasks[ix].known |= known::END_TOLD;
         let mut zombie = None;
-        if is_leader {
+        if self.groups[group].leader == Some(ix) {
             if self.tasks[ix].queue == Queue::Candidate {
-                let began = Told { at: self.tasks[ix].since, ..told };
-                self.zombie_begins(ix, began, out);
+                self.settle_candidate(ix, out);
             }
-            if self.tasks[ix].state == TaskState::Zombie {
+            if self.groups[group].has(fact::ZOMBIE) {
                 zombie = Some(self.zombie_span(ix, told.at));
             }
-            self.end_zombie(group);
-            if let Some(parents) = self.groups[group].parent.and_then(|parent| self.tasks[parent].group) {
-                self.debt(parents).reap(zombie.map(|zombie| zombie.ns));
+            self.take_back_zombie(group);
+            let rare = self.rare(group);
+            (rare.end, rare.reaper, rare.zombie) = (Some(End::Reaped), reaper, zombie);
+            if let Some(parents) = self.parents_of(group) {
+                self.debt(parents).reap(zombie);
             }
         }
         self.tell(out, ix, told, Action::Reaped { reaper, zombie });
     }
 
+    /// Somebody must have taken it: its parent. When exactly is not known.
+    pub(super) fn reaped_by_rule(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.groups[group].has(fact::ZOMBIE_OLDER) {
+            self.groups[group].set(fact::ZOMBIE_YOUNGER, true);
+        }
+        let reaper = if self.groups[group].leader == Some(ix) { self.reaper_by_rule(group) } else { None };
+        self.reaped(ix, group, reaper, told, out);
+    }
+
     /// A task is gone; with its leader the group is.
-    pub(super) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
+    fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
         let Some(group) = self.tasks[ix].group else { return };
-        self.hand_on_children(ix, None, told, out);
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
             self.end_threads(group, ix, told, out);
-        }
-        self.leave(ix, TaskState::Released, told.at);
-        if is_leader {
             self.take_back_zombie(group);
         }
+        self.enter(ix, TaskState::Released, told.at);
         self.tell(out, ix, told, Action::Released { reaper });
         if is_leader {
-            self.end_life(group, told);
+            self.end_life(group, told.at);
         } else {
             self.part(ix);
             self.after_a_death(group, told, out);
@@ -164,33 +156,42 @@ impl Lineage {
 
     /// A task's end was not seen but is certain.
     pub(super) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
+        let Some(group) = self.tasks[ix].group else { return };
         let told = if told.provenance == Provenance::Repaired { told } else { told.inferred() };
+        let is_leader = self.groups[group].leader == Some(ix);
+        if is_leader {
+            self.groups[group].set(fact::SOLE, true);
+        }
         self.hand_on_children(ix, None, told, out);
-        if self.tasks[ix].state < TaskState::Zombie {
-            let is_leader = self.is_leader(ix);
-            let exit_state = Some(if is_leader { EXIT_ZOMBIE } else { EXIT_DEAD });
-            if is_leader && let Some(group) = self.tasks[ix].group {
-                self.groups[group].set(fact::SOLE, true);
+        match self.tasks[ix].state {
+            TaskState::Implied | TaskState::Running | TaskState::Exiting => {
+                self.die(ix, &Death::default(), told, out);
             }
-            self.die(ix, &Death { exit_state, at_release: true, ..Death::default() }, told, out);
+            TaskState::Zombie => self.reaped_by_rule(ix, group, told, out),
+            TaskState::Dead | TaskState::Released => {}
         }
         self.depart(ix, None, told, out);
     }
 
     /// The group's last task is gone.
-    fn end_life(&mut self, group: Ix<Group>, _told: Told) {
+    fn end_life(&mut self, group: Ix<Group>, at: Ktime) {
+        let key = self.groups[group].key();
+        if key.tgid.0 != 0
+            && self.config.dead_lives > 0
+            && let Some(life) = self.life_of_group(group, at)
+        {
+            self.graves.bury(life, self.config.dead_lives);
+        }
         self.orphan(group);
         while let Some(thread) = self.groups[group].first_thread {
             self.part(thread);
         }
-        if self.groups[group].has(fact::SUBREAPER) {
+        let gone = self.groups.remove(group);
+        if gone.has(fact::SUBREAPER) {
             self.subreapers -= 1;
         }
-        let gone = self.groups.remove(group);
-        if gone.has(fact::NAMESPACE)
-            && let Some(&init) = self.namespaces.get(&gone.namespace)
-            && init == (TaskKey { tid: super::id::Tid(gone.tgid), start: gone.start })
-        {
+        let leader = TaskKey { tid: Tid(gone.tgid), start: gone.start };
+        if gone.has(fact::NAMESPACE) && self.namespaces.get(&gone.namespace) == Some(&leader) {
             self.namespaces.remove(&gone.namespace);
         }
         if let Some(rare) = gone.rare {
@@ -201,47 +202,24 @@ impl Lineage {
         }
     }
 
-    /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
-    fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
-        if self.find(released.task.key).is_some() {
-            return;
-        }
-        let leader = TaskRef {
-            key: TaskKey { tid: released.task.tgid.leader(), start: released.task.key.start },
-            tgid: released.task.tgid,
-        };
-        let Some(ix) = self.subject(leader, None, told, out) else { return };
-        self.seen_running(ix, told.at);
-        let Some(group) = self.tasks[ix].group else { return };
-        if self.tasks[ix].state < TaskState::Zombie {
-            let death = Death {
-                exit_state: Some(EXIT_ZOMBIE),
-                exit: released.exit,
-                task_flags: released.task_flags,
-                de_thread: true,
-                ..Death::default()
-            };
-            self.die(ix, &death, told, out);
-        }
-        self.take_over(group, released.task.key.tid, Told { hook: None, ..told }, out);
-    }
-
-    /// Lets go of what was kept only for late records: released tasks, and dead ones whose release must have been lost.
+    /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
     pub(super) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         for _ in 0..most {
             let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };
             self.stats.concluded += 1;
-            let told = Told::observed(now).inferred();
-            self.end_unseen(ix, told, out);
+            self.end_unseen(ix, Told::observed(now), out);
         }
         for _ in 0..most {
-            let tombs = self.queues.ends(Queue::Tombstone);
-            let crowded = tombs.len > self.config.tombstones;
-            let Some(ix) = tombs.first else { break };
-            if !crowded && u128::from(now.since(self.tasks[ix].since)) < self.config.tombstone.as_nanos() {
-                break;
-            }
+            let stones = self.queues.ends(Queue::Tombstone);
+            let oldest = if stones.len > self.config.tombstones {
+                stones.first
+            } else {
+                self.front(Queue::Tombstone, now, self.config.tombstone)
+            };
+            let Some(ix) = oldest else { break };
             self.forget(ix);
         }
+        let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
+        self.graves.forget(Ktime(now.0.saturating_sub(age)), most);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Lineage;
 use super::arena::Ix;
-use super::birth::RESET_EXIT_SIGNAL;
-use super::effect::{Action, Effect, ReparentKind};
+use super::effect::{Action, Effect, Provenance, ReparentKind};
+use super::flags::SIGCHLD;
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef, Tgid, Tid};
 use super::record::Reparented;
@@ -16,49 +16,40 @@ const INIT: Tid = Tid(1);
 impl Lineage {
     pub(super) fn on_reparented(&mut self, at: Ktime, reparented: &Reparented, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
-        let Some(child) = self.subject(reparented.child, None, told, out) else {
-            self.stats.late += 1;
-            return;
-        };
+        let Some((child, group)) = self.subject(reparented.child, told, out) else { return };
         self.seen_running(child, at);
-        let Some(group) = self.tasks[child].group else {
-            self.stats.late += 1;
-            return;
-        };
+        self.sees_reparenting = true;
         if self.groups[group].leader != Some(child) {
             // Only leaders hang on a parent; threads follow theirs.
             self.stats.contradictory += 1;
             return;
         }
-        let seen_before = self.groups[group].has(fact::PARENT)
-            && self.is_parent(group, reparented.new_parent)
-            && !self.groups[group].has(fact::PARENT_INFERRED);
-        if seen_before && self.groups[group].parent_at >= at {
-            self.stats.duplicate += 1;
+        let known = &self.groups[group];
+        let is_inferred = known.has(fact::PARENT_INFERRED);
+        if known.has(fact::PARENT) && known.parent_at >= at && !is_inferred {
+            if known.parent_at == at && self.is_parent(group, reparented.new_parent) {
+                self.stats.duplicate += 1;
+            } else {
+                self.stats.late += 1;
+            }
             return;
         }
-        if self.groups[group].parent_at > at {
-            self.stats.late += 1;
-            return;
-        }
-        let was_inferred =
-            self.groups[group].has(fact::PARENT_INFERRED) && self.is_parent(group, reparented.new_parent);
-        let Some(parent) = self.named(reparented.new_parent, told, out) else {
-            self.stats.late += 1;
+        let Some(parent) = self.living(reparented.new_parent, told, out) else {
+            self.stats.contradictory += 1;
             return;
         };
         let old_parent = reparented.old_parent.or_else(|| self.parent_ref(group));
-        self.groups[group].parent_at = at;
+        let is_told = is_inferred && self.groups[group].parent == Some(parent);
+        self.groups[group].parent_at = at.max(self.groups[group].parent_at);
         self.groups[group].set(fact::PARENT_INFERRED, false);
-        if was_inferred {
-            // Told already, when its parent's death was.
+        if is_told {
             self.stats.late += 1;
-            return;
+        } else {
+            self.hand_on(group, old_parent, parent, told, out);
         }
-        self.hand_on(group, old_parent, parent, told, out);
     }
 
-    /// A record shows who a group's parent is at its time. What differs from the tree was not seen: an exit's reparenting.
+    /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
     pub(super) fn learn_parent(
         &mut self,
         group: Ix<Group>,
@@ -66,27 +57,39 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let Some(parent) = parent else { return };
+        let Some(reference) = parent else { return };
         let child = &self.groups[group];
-        if child.has(fact::PARENT) && child.parent_at > told.at {
+        let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
+        if is_known && child.parent_at > told.at {
             return;
         }
-        if self.is_parent(group, parent) {
-            self.groups[group].parent_at = told.at;
-            self.groups[group].set(fact::PARENT_INFERRED, false);
+        let Some(parent) = self.living(reference, told, out) else {
+            // It has handed its children on since then.
+            if !is_known && let Some(heir) = self.heir_of_the_gone() {
+                self.groups[group].set(fact::PARENT_INFERRED, true);
+                self.adopt(group, heir);
+            }
+            return;
+        };
+        let child = &mut self.groups[group];
+        child.parent_at = told.at;
+        child.set(fact::PARENT_INFERRED, false);
+        if child.parent == Some(parent) {
             return;
         }
-        let Some(ix) = self.named(parent, told, out) else { return };
-        let had_parent = self.groups[group].has(fact::PARENT);
+        let is_guess_of_thread = is_inferred && child.parent_tgid == reference.tgid.0;
+        if !is_known || is_guess_of_thread {
+            if !self.adopt(group, parent) {
+                self.stats.contradictory += 1;
+            }
+            return;
+        }
+        match told.provenance {
+            Provenance::Observed => self.stats.parents_corrected += 1,
+            _ => self.stats.wrong_parents += 1,
+        }
         let old_parent = self.parent_ref(group);
-        self.groups[group].parent_at = told.at;
-        self.groups[group].set(fact::PARENT_INFERRED, false);
-        if had_parent {
-            self.stats.parents_corrected += 1;
-            self.hand_on(group, old_parent, ix, told, out);
-        } else if !self.adopt(group, ix) {
-            self.stats.contradictory += 1;
-        }
+        self.hand_on(group, old_parent, parent, told, out);
     }
 
     /// A dying task's children go to its heir: the one the kernel showed, or the one its rule names.
@@ -100,20 +103,20 @@ impl Lineage {
         if self.tasks[dying].first_child.is_none() {
             return;
         }
-        let shown = heir.and_then(|heir| self.named(heir, told, out)).filter(|&heir| heir != dying);
+        let shown = heir.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
         let heir = shown.or_else(|| self.heir_by_rule(dying));
-        let told = if shown.is_some() { told } else { told.inferred() };
+        let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
         let old_parent = self.reference(dying);
         while let Some(child) = self.tasks[dying].first_child {
+            self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());
-            match heir {
-                Some(heir) => self.hand_on(child, old_parent, heir, told, out),
-                None => self.orphan(child),
+            if let Some(heir) = heir {
+                self.hand_on(child, old_parent, heir, told, out);
             }
             if self.tasks[dying].first_child == Some(child) {
-                // Refused, as the heir is younger than the child: whose child it is now is not known.
+                // No heir, or one that cannot be: whose child it is now is not known.
                 self.orphan(child);
-                self.groups[child].set(fact::PARENT, false);
+                self.groups[child].set(fact::PARENT | fact::PARENT_START, false);
             }
         }
     }
@@ -138,7 +141,7 @@ impl Lineage {
         let kind = self.reparent_kind(group, old.map(|old| old.tgid), parent, new_parent);
         if kind != ReparentKind::SiblingThread {
             // `reparent_leader()`
-            self.groups[group].exit_signal = RESET_EXIT_SIGNAL;
+            self.groups[group].exit_signal = SIGCHLD;
             self.groups[group].set(fact::EXIT_SIGNAL, true);
             let rare = self.rare(group);
             rare.first_parent = rare.first_parent.or(first_parent);
@@ -146,7 +149,7 @@ impl Lineage {
             rare.reparented_at = told.at;
             rare.reparent_kind = Some(kind);
         }
-        // Nobody is told of a child that is on its way out.
+        // A child on its way out is nobody's concern any more.
         if self.tasks[leader].state < TaskState::Dead {
             self.tell(out, leader, told, Action::Reparented { old_parent: old, new_parent, kind });
         }
@@ -166,17 +169,10 @@ impl Lineage {
             return ReparentKind::Init;
         }
         let Some(parents) = self.tasks[parent].group else { return ReparentKind::Subreaper };
-        let namespace = self.groups[group].has(fact::NAMESPACE).then_some(self.groups[group].namespace);
-        let is_its_init = namespace
-            .and_then(|namespace| self.namespace_init(namespace))
-            .is_some_and(|init| self.tasks[init].group == Some(parents));
-        let leader = self.groups[parents].leader;
-        let is_an_init = leader.is_some_and(|leader| {
-            self.groups[parents].has(fact::NAMESPACE)
-                && self.groups[parents].namespace_level > 0
-                && self.tasks[leader].vtid == 1
-        });
-        if is_its_init || is_an_init {
+        let child = &self.groups[group];
+        let own_init = if child.has(fact::NAMESPACE) { self.namespace_init(child.namespace) } else { None };
+        let is_own_init = own_init.is_some_and(|init| self.tasks[init].group == Some(parents));
+        if is_own_init || self.is_namespace_init(parents) {
             return ReparentKind::NamespaceInit;
         }
         if !self.groups[parents].has(fact::SUBREAPER) {
@@ -186,11 +182,31 @@ impl Lineage {
         ReparentKind::Subreaper
     }
 
+    fn is_namespace_init(&self, group: Ix<Group>) -> bool {
+        let members = &self.groups[group];
+        let is_first = members.leader.is_some_and(|leader| self.tasks[leader].vtid == 1);
+        members.has(fact::NAMESPACE) && members.namespace_level > 0 && is_first
+    }
+
+    /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
+    /// its threads is under way.
+    fn living(&mut self, reference: TaskRef, told: Told, out: &mut Vec<Effect>) -> Option<Ix<Task>> {
+        let named = self.named(reference, told, out)?;
+        if self.tasks[named].state < TaskState::Zombie {
+            return Some(named);
+        }
+        let group = self.tasks[named].group?;
+        self.live_thread(group, named, TaskState::Zombie)
+    }
+
     /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
     /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
     fn heir_by_rule(&self, dying: Ix<Task>) -> Option<Ix<Task>> {
         let group = self.tasks[dying].group?;
-        if let Some(thread) = self.live_thread(group, dying) {
+        // Where reparenting to other groups is seen, what was not seen stayed in the group.
+        let states = if self.sees_reparenting { TaskState::Zombie } else { TaskState::Exiting };
+        let sibling = self.live_thread(group, dying, TaskState::Exiting);
+        if let Some(thread) = sibling.or_else(|| self.live_thread(group, dying, states)) {
             return Some(thread);
         }
         if self.subreapers > 0
@@ -199,49 +215,51 @@ impl Lineage {
             return Some(thread);
         }
         let members = &self.groups[group];
-        let init = if members.has(fact::NAMESPACE) && members.namespace_level > 0 {
-            self.namespace_init(members.namespace)
-        } else {
-            None
-        };
-        let usable = |init: &Ix<Task>| self.tasks[*init].group.is_some_and(|inits| inits != group);
-        let init = init.filter(usable).or_else(|| self.holder(INIT).filter(usable))?;
-        self.live_thread(self.tasks[init].group?, dying).or(Some(init))
+        let is_nested = members.has(fact::NAMESPACE) && members.namespace_level > 0;
+        let own_init = if is_nested { self.namespace_init(members.namespace) } else { None };
+        [own_init, self.holder(INIT)].into_iter().flatten().find_map(|init| {
+            let inits = self.tasks[init].group.filter(|&inits| inits != group)?;
+            self.live_thread(inits, dying, TaskState::Exiting)
+        })
+    }
+
+    /// For a child whose parent was gone before it was heard of.
+    fn heir_of_the_gone(&self) -> Option<Ix<Task>> {
+        self.holder(INIT).filter(|&init| self.tasks[init].state < TaskState::Zombie)
     }
 
     fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
         let level = |group: &Group| group.has(fact::NAMESPACE).then_some(group.namespace_level);
         let own_level = level(&self.groups[group]);
-        let mut ancestor = self.groups[group].parent;
-        while let Some(above) = ancestor.and_then(|parent| self.tasks[parent].group) {
+        let mut ancestor = self.parents_of(group);
+        while let Some(above) = ancestor {
             let members = &self.groups[above];
-            if members.tgid == 0
-                || (level(members).is_some() && own_level.is_some() && level(members) != own_level)
-            {
+            let is_elsewhere = level(members).is_some_and(|level| own_level.is_some_and(|own| own != level));
+            if members.tgid == 0 || is_elsewhere {
                 return None;
             }
             if members.has(fact::SUBREAPER)
-                && let Some(thread) = self.live_thread(above, dying)
+                && let Some(thread) = self.live_thread(above, dying, TaskState::Exiting)
             {
                 return Some(thread);
             }
-            ancestor = members.parent;
+            ancestor = self.parents_of(above);
         }
         None
     }
 
-    /// `find_alive_thread()`: the first thread that is not exiting.
-    fn live_thread(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
-        self.members(group).find(|&ix| ix != dying && self.tasks[ix].state < TaskState::Exiting)
+    /// `find_alive_thread()`: the first thread that is not exiting, or not in another `state` or beyond.
+    fn live_thread(&self, group: Ix<Group>, dying: Ix<Task>, state: TaskState) -> Option<Ix<Task>> {
+        self.members(group).find(|&ix| ix != dying && self.tasks[ix].state < state)
+    }
+
+    /// Whether a record names the parent that the tree has.
+    fn is_parent(&self, group: Ix<Group>, parent: TaskRef) -> bool {
+        self.groups[group].parent.is_some_and(|known| self.tasks[known].key == parent.key)
     }
 
     /// A group's parent as records name tasks.
     fn parent_ref(&self, group: Ix<Group>) -> Option<TaskRef> {
         self.reference(self.groups[group].parent?)
-    }
-
-    /// A task as records name it.
-    pub(super) fn reference(&self, ix: Ix<Task>) -> Option<TaskRef> {
-        Some(TaskRef { key: self.tasks[ix].key, tgid: self.tgid(ix)? })
     }
 }

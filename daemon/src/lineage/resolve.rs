@@ -28,21 +28,47 @@ impl Lineage {
         self.index.get(tid).filter(|&ix| self.tasks[ix].state != TaskState::Released)
     }
 
-    /// The task a record is about. An unknown one gets a slot; `None` if the record is about one that has gone before, or cannot be.
+    /// Whether a task leads its group.
+    pub(super) fn is_leader(&self, ix: Ix<Task>) -> bool {
+        self.tasks[ix].group.is_some_and(|group| self.groups[group].leader == Some(ix))
+    }
+
+    /// The task that a record is about, and its group. One whose birth went unseen gets a slot; `None`, and counted, if the
+    /// record is about a task that is gone, or cannot be.
     pub(super) fn subject(
+        &mut self,
+        reference: TaskRef,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) -> Option<(Ix<Task>, Ix<Group>)> {
+        let before = self.tasks.len();
+        let subject = self.newcomer(reference, None, told, out)?;
+        if self.tasks.len() > before {
+            self.stats.learned += 1;
+        }
+        Some(subject)
+    }
+
+    /// The same for a record that may well be the first of its task.
+    pub(super) fn newcomer(
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
         told: Told,
         out: &mut Vec<Effect>,
-    ) -> Option<Ix<Task>> {
-        let found = self.look_up(reference, told, out);
-        if found.is_some() {
-            return found;
+    ) -> Option<(Ix<Task>, Ix<Group>)> {
+        let ix = if let Some(known) = self.look_up(reference, told, out) {
+            known
+        } else {
+            let made = self.make(reference, leader_start, told, out)?;
+            self.tasks[made].provenance = told.provenance;
+            made
+        };
+        let group = self.tasks[ix].group;
+        if group.is_none() {
+            self.stats.late += 1;
         }
-        let made = self.make(reference, leader_start, told, out)?;
-        self.tasks[made].provenance = told.provenance;
-        Some(made)
+        group.map(|group| (ix, group))
     }
 
     /// The task that another's record names, such as a parent.
@@ -91,14 +117,12 @@ impl Lineage {
     fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
         let Some(group) = self.tasks[leader].group else { return false };
         let tgid = self.groups[group].tgid;
-        let older_child =
-            std::iter::successors(self.groups[group].first_thread, |&ix| self.tasks[ix].thread_next)
-                .flat_map(|thread| self.children_of(thread))
-                .any(|child| (self.groups[child].start, self.groups[child].tgid) <= (start, tgid));
-        let older_thread = self
-            .members(group)
-            .any(|thread| self.tasks[thread].knows(known::START) && self.tasks[thread].key.start < start);
-        if older_child || older_thread {
+        let too_late = self.members(group).any(|thread| {
+            let younger_child = |child| (self.groups[child].start, self.groups[child].tgid) <= (start, tgid);
+            (self.tasks[thread].knows(known::START) && self.tasks[thread].key.start < start)
+                || self.children_of(thread).any(younger_child)
+        });
+        if too_late {
             return false;
         }
         let task = &mut self.tasks[leader];
@@ -106,12 +130,6 @@ impl Lineage {
         task.known |= known::START;
         self.groups[group].start = start;
         self.groups[group].set(fact::START, true);
-        self.spread_start(group, start);
-        true
-    }
-
-    /// Tells the children of a group's threads its start.
-    fn spread_start(&mut self, group: Ix<Group>, start: Ktime) {
         let mut thread = self.groups[group].first_thread;
         while let Some(ix) = thread {
             let mut child = self.tasks[ix].first_child;
@@ -122,6 +140,7 @@ impl Lineage {
             }
             thread = self.tasks[ix].thread_next;
         }
+        true
     }
 
     fn make(
@@ -136,30 +155,34 @@ impl Lineage {
             self.stats.refused += 1;
             return None;
         }
-        self.vacate(key.tid, key.start, told, out)?;
-        let group = if reference.is_leader() {
-            let leader = self.place(key, known::START, told.at);
-            return Some(self.found(leader, tgid, Some(key.start)));
-        } else {
-            self.group_of_thread(tgid, leader_start, key.start, told, out)?
+        if !self.vacate(key.tid, key.start, told, out) {
+            self.stats.late += 1;
+            return None;
+        }
+        if reference.is_leader() {
+            return Some(self.found(key, known::START, told.at));
+        }
+        let Some(group) = self.group_of_thread(tgid, leader_start, key.start, told, out) else {
+            self.stats.late += 1;
+            return None;
         };
         let task = self.place(key, known::START, told.at);
         self.enrol(group, task);
         Some(task)
     }
 
-    /// A tid is free before it is handed out again: whoever has it and is older has gone unseen. `None` if it is younger.
-    fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> Option<()> {
-        let Some(holder) = self.index.get(tid) else { return Some(()) };
+    /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
+    fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
+        let Some(holder) = self.index.get(tid) else { return true };
         let task = &self.tasks[holder];
-        if task.knows(known::START) && task.key.start >= start {
-            return None;
+        if tid.0 == 0 || (task.knows(known::START) && task.key.start >= start) {
+            return false;
         }
         if task.state != TaskState::Released {
             self.stats.concluded += 1;
             self.end_unseen(holder, told, out);
         }
-        Some(())
+        true
     }
 
     /// The group a thread belongs to, found by its leader, which has its tid until the last thread is gone.
@@ -171,85 +194,86 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) -> Option<Ix<Group>> {
-        if let Some(newest) = self.index.get(tgid.leader()) {
-            let leader = &self.tasks[newest];
-            let same = match leader_start {
-                Some(start) if leader.knows(known::START) => leader.key.start == start,
-                _ => !leader.knows(known::START) || leader.key.start <= thread_start,
+        if leader_start.is_some_and(|start| start > thread_start) {
+            return None;
+        }
+        if let Some(holder) = self.index.get(tgid.leader()) {
+            let task = &self.tasks[holder];
+            let start = task.knows(known::START).then_some(task.key.start);
+            let can_be_it = match (start, leader_start) {
+                (Some(start), Some(wanted)) => start == wanted,
+                (Some(start), None) => start <= thread_start,
+                (None, _) => true,
             };
-            match leader.state {
-                TaskState::Released => {
-                    if (same && leader_start.is_some()) || thread_start <= leader.since {
-                        return None;
-                    }
-                }
-                _ if same && self.is_leader(newest) => {
-                    if let Some(start) = leader_start
-                        && !leader.knows(known::START)
-                    {
-                        self.give_start(newest, start);
-                    }
-                    return self.tasks[newest].group;
-                }
-                _ if leader.knows(known::START)
-                    && leader_start.is_some_and(|start| start < leader.key.start) =>
-                {
+            if task.state == TaskState::Released {
+                // A thread does not outlive its leader; only a later owner of the tid can be meant.
+                let is_later =
+                    thread_start > task.since && leader_start.is_none_or(|start| start > task.since);
+                if !is_later {
                     return None;
                 }
-                _ if leader.knows(known::START) && leader.key.start > thread_start => return None,
-                _ => {
-                    self.stats.concluded += 1;
-                    self.end_unseen(newest, told, out);
+            } else if can_be_it && self.is_leader(holder) {
+                if let (None, Some(start)) = (start, leader_start) {
+                    self.give_start(holder, start);
                 }
+                return self.tasks[holder].group;
+            } else if start.is_some_and(|start| start > leader_start.unwrap_or(thread_start)) {
+                return None;
+            } else {
+                self.stats.concluded += 1;
+                self.end_unseen(holder, told, out);
             }
         }
         let (start, knows) = leader_start.map_or((Ktime(0), 0), |start| (start, known::START));
-        let leader = self.place(TaskKey { tid: tgid.leader(), start }, knows, told.at);
-        self.found(leader, tgid, leader_start);
+        let leader = self.found(TaskKey { tid: tgid.leader(), start }, knows, told.at);
         self.stats.implied += 1;
         self.tasks[leader].group
     }
 
     /// A slot for a task, reachable by its tid.
-    pub(super) fn place(&mut self, key: TaskKey, knows: u8, at: Ktime) -> Ix<Task> {
+    pub(super) fn place(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let task = Task { key, known: knows, since: at, provenance: Provenance::Inferred, ..Task::default() };
+        self.census.add(task.state);
         let ix = self.tasks.insert(task);
         self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
         ix
     }
 
-    /// A new group with this leader.
-    fn found(&mut self, leader: Ix<Task>, tgid: Tgid, start: Option<Ktime>) -> Ix<Task> {
-        let mut group = Group { tgid: tgid.0, leader: Some(leader), ..Group::default() };
-        if let Some(start) = start {
-            group.start = start;
-            group.set(fact::START, true);
-        }
+    /// A leader, with a new group.
+    fn found(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+        let leader = self.place(key, knows, at);
+        let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
+        group.set(fact::START, knows & known::START != 0);
         let group = self.groups.insert(group);
         self.enrol(group, leader);
         leader
     }
 
-    /// A new task in a group that may have thought itself dead.
+    /// A new task in a group, which may have seemed dead.
     pub(super) fn enrol(&mut self, group: Ix<Group>, task: Ix<Task>) {
         self.join(group, task);
         let members = &mut self.groups[group];
         members.present += 1;
         members.live += 1;
-        if members.leader != Some(task) {
-            members.set(fact::SOLE | fact::EXIT_TOLD, false);
-            let threads = members.present - 1;
-            let rare = self.rare(group);
-            rare.threads_created += 1;
-            rare.threads_peak = rare.threads_peak.max(threads);
+        if members.leader == Some(task) {
+            return;
+        }
+        let threads = members.present - 1;
+        // Where the kernel itself counted one task only, this one is on its way out.
+        if !members.has(fact::SOLE) {
+            members.set(fact::EXIT_TOLD, false);
             self.take_back_zombie(group);
         }
+        let rare = self.rare(group);
+        rare.threads_created += 1;
+        rare.threads_peak = rare.threads_peak.max(threads);
     }
 
     /// Forgets a tombstone.
     pub(super) fn forget(&mut self, ix: Ix<Task>) {
         self.queues.take(&mut self.tasks, ix);
         self.unindex(ix);
+        self.census.remove(self.tasks[ix].state);
         self.tasks.remove(ix);
     }
 
@@ -268,10 +292,5 @@ impl Lineage {
             }
             newer = next;
         }
-    }
-
-    /// Whether a task leads its group.
-    pub(super) fn is_leader(&self, ix: Ix<Task>) -> bool {
-        self.tasks[ix].group.is_some_and(|group| self.groups[group].leader == Some(ix))
     }
 }

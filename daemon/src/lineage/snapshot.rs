@@ -1,92 +1,186 @@
-//! Tasks as the kernel has them now, merged with what the records told.
+//! Tasks as the kernel has them now, merged with what the records told; and the tree mended by them after a loss.
+//!
+//! A snapshot is not of one moment: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller hands in
+//! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
 
 use super::Lineage;
 use super::arena::Ix;
-use super::effect::{Effect, Provenance};
+use super::effect::{Action, Effect, Provenance};
 use super::exit::Death;
-use super::flags::EXIT_DEAD;
-use super::group::Group;
-use super::id::{Ktime, TaskRef};
-use super::record::{Comm, Snapshot};
-use super::task::{TaskState, known};
+use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_KTHREAD};
+use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use super::record::{Comm, Snapshot, SnapshotSource};
+use super::task::{Task, TaskState, known};
 use super::view::Told;
 
+/// A snapshot being applied.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    begun: Ktime,
+    /// The first one finds what was there before; later ones mend.
+    is_first: bool,
+}
+
 impl Lineage {
-    pub(super) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
-        let told = Told { at, provenance: Provenance::Snapshot, hook: None };
-        let Some(ix) = self.subject(seen.task, seen.leader_start, told, out) else {
-            self.stats.late += 1;
+    /// A snapshot of all tasks, begun at this moment, is about to be applied.
+    pub fn begin_snapshot(&mut self, at: Ktime) {
+        self.round = if self.round == u8::MAX { 1 } else { self.round + 1 };
+        self.sweep = Some(Sweep { begun: at, is_first: !self.had_snapshot });
+    }
+
+    /// All of it was applied. Whoever should have been in it and was not has gone unseen.
+    pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
+        let Some(sweep) = self.sweep.take() else { return };
+        let told = Told { at, provenance: sweep.provenance(), hook: None };
+        self.judge(out);
+        self.had_snapshot = true;
+        // At the start the only ones not shown are those that the iterator hides, known by their children.
+        if sweep.is_first {
             return;
-        };
-        let Some(group) = self.tasks[ix].group else {
-            self.stats.late += 1;
-            return;
-        };
-        let task = &mut self.tasks[ix];
-        if task.state == TaskState::Implied {
-            task.state = TaskState::Running;
-            task.since = at;
-            task.provenance = told.provenance;
         }
+        let mut gone: Vec<Ix<Task>> = self.index.iter().filter(|&ix| self.is_missing(ix, &sweep)).collect();
+        // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
+        gone.sort_by_key(|&ix| std::cmp::Reverse((self.tasks[ix].key.start, self.tasks[ix].key.tid)));
+        for ix in gone {
+            if self.tasks[ix].state < TaskState::Dead {
+                self.stats.missed_releases += 1;
+                self.tasks[ix].known |= known::UNSEEN;
+                self.end_unseen(ix, told, out);
+            }
+        }
+    }
+
+    /// It broke off: what was seen stays, nothing is concluded from what was not.
+    pub fn abandon_snapshot(&mut self) {
+        self.sweep = None;
+    }
+
+    fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
+        let task = &self.tasks[ix];
+        let tgid = task.group.map_or(0, |group| self.groups[group].tgid);
+        // Some kernels hide init and its threads from iterators; it cannot die without the kernel.
+        let can_be_hidden = tgid <= 1;
+        !can_be_hidden
+            && task.state < TaskState::Dead
+            && task.round != self.round
+            && task.key.start < sweep.begun
+            && task.since < sweep.begun
+    }
+
+    pub(super) const fn is_in_snapshot(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    /// Puts off the question whether a leader is a zombie until all threads are known.
+    pub(super) fn judge_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
+        self.unjudged.push((self.tasks[ix].key, provenance));
+    }
+
+    /// Tells of leaders that a snapshot found dead whether they are zombies.
+    pub(super) fn judge(&mut self, out: &mut Vec<Effect>) {
+        for (key, provenance) in std::mem::take(&mut self.unjudged) {
+            let Some(ix) = self.find(key).filter(|&ix| self.tasks[ix].state == TaskState::Zombie) else {
+                continue;
+            };
+            let Some(group) = self.tasks[ix].group else { continue };
+            let told = Told { at: self.tasks[ix].since, provenance, hook: None };
+            if self.groups[group].is_sole() {
+                self.after_a_death(group, told, out);
+            } else {
+                self.leader_died(ix, group, told, out);
+            }
+        }
+    }
+
+    pub(super) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
+        let (provenance, mends) = match &self.sweep {
+            Some(sweep) => (sweep.provenance(), !sweep.is_first),
+            None => (Provenance::Snapshot, false),
+        };
+        let told = Told { at, provenance, hook: None };
+        self.revive(seen.task, at);
+        let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };
+        self.tasks[ix].round = self.round;
+        let is_new = self.tasks[ix].state == TaskState::Implied;
+        if is_new {
+            self.enter(ix, TaskState::Running, at);
+            self.tasks[ix].provenance = provenance;
+        }
+        let is_leader = self.groups[group].leader == Some(ix);
+        let old_name = self.tasks[ix].comm;
+        let knew_name = self.tasks[ix].knows(known::COMM) && !is_new;
         self.learn_flags(ix, seen.task_flags);
-        self.learn_comm(ix, seen.comm, at);
+        let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
-        if self.groups[group].leader == Some(ix) {
-            self.learn_exit_signal(group, seen.exit_signal);
+        if is_leader {
+            // An orphan's exit signal is reset with its parent.
+            if self.groups[group].parent_at <= at {
+                self.learn_exit_signal(group, seen.exit_signal);
+            }
             self.learn_parent(group, seen.parent, told, out);
             if let Some(tracer) = seen.tracer {
                 self.learn_tracer(group, tracer);
             }
         }
-        let exited = seen.exit_state.is_some_and(|state| state != 0);
-        if exited && self.tasks[ix].state < TaskState::Zombie {
+        if mends && is_new && !self.tasks[ix].knows(known::BIRTH_TOLD) {
+            self.stats.missed_forks += 1;
+            self.tasks[ix].known |= known::BIRTH_TOLD;
+            self.tell(out, ix, told, Action::Forked { creation: None, clone_flags: None, creator: None });
+        } else if mends && knew_name && learned && self.tasks[ix].comm != old_name {
+            self.stats.wrong_names += 1;
+            let new = self.tasks[ix].comm;
+            self.tell(out, ix, told, Action::Renamed { old: old_name, new });
+        }
+        let exit_state = seen.exit_state.filter(|&state| state != 0);
+        if let Some(exit_state) = exit_state.filter(|_| self.tasks[ix].state < TaskState::Zombie) {
+            self.stats.missed_exits += u64::from(mends && !is_new);
             let death = Death {
-                exit_state: seen
-                    .exit_state
-                    .filter(|&state| state == EXIT_DEAD)
-                    .or(Some(super::flags::EXIT_ZOMBIE)),
+                exit_state: Some(if exit_state == EXIT_DEAD { EXIT_DEAD } else { EXIT_ZOMBIE }),
                 exit: seen.exit,
-                task_flags: seen.task_flags,
                 nr_threads: seen.nr_threads,
                 tracer: seen.tracer.flatten(),
                 usage: seen.usage,
                 ..Death::default()
             };
+            self.hand_on_children(ix, None, told, out);
             self.die(ix, &death, told, out);
+        }
+    }
+
+    /// /proc shows a kernel worker under the name of its work.
+    fn name_can_be_trusted(&self, ix: Ix<Task>, seen: &Snapshot) -> bool {
+        let task = &self.tasks[ix];
+        seen.source == SnapshotSource::Iterator || task.flags & PF_KTHREAD == 0 || !task.knows(known::COMM)
+    }
+
+    /// A task that was taken for gone because a former snapshot did not show it is there after all.
+    fn revive(&mut self, seen: TaskRef, at: Ktime) {
+        let Some(ix) = self.find(seen.key) else { return };
+        let task = &self.tasks[ix];
+        if task.state == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
+            self.stats.revived += 1;
+            self.forget(ix);
         }
     }
 
     /// The idle task: parent of init and kthreadd, never born, in no snapshot.
     pub(super) fn plant(&mut self) {
-        let idle = TaskRef {
-            key: super::id::TaskKey { tid: super::id::Tid(0), start: Ktime(0) },
-            tgid: super::id::Tgid(0),
-        };
+        let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
         let told = Told { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
         if let Some(ix) = self.named(idle, told, &mut Vec::new()) {
-            self.stats.implied = 0;
             let task = &mut self.tasks[ix];
             task.state = TaskState::Running;
-            task.flags = super::flags::PF_KTHREAD;
+            task.flags = PF_KTHREAD;
             task.comm = Comm(*b"swapper/0\0\0\0\0\0\0\0");
             task.known |= known::COMM | known::FLAGS | known::BIRTH_TOLD;
         }
-    }
-
-    pub(super) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
-        if tracer.is_some() || self.groups[group].rare.is_some() {
-            self.rare(group).tracer = tracer;
-        }
+        self.stats.implied = 0;
+        self.census = super::Census::default();
     }
 }
 
-impl Lineage {
-    /// A snapshot of all tasks is about to be applied.
-    pub fn begin_snapshot(&mut self, _at: Ktime) {}
-
-    /// All of it was applied.
-    pub fn end_snapshot(&mut self, _at: Ktime, _out: &mut Vec<Effect>) {}
-
-    /// It broke off: what was seen stays, nothing is concluded from what was not.
-    pub fn abandon_snapshot(&mut self) {}
+impl Sweep {
+    const fn provenance(&self) -> Provenance {
+        if self.is_first { Provenance::Snapshot } else { Provenance::Repaired }
+    }
 }

@@ -21,10 +21,22 @@ pub struct Stats {
     pub concluded: u64,
     /// Records of a failed clone that do not say who asked.
     pub unattributable: u64,
+    /// Births that only a snapshot showed.
+    pub missed_forks: u64,
+    /// Exits that only a snapshot showed.
+    pub missed_exits: u64,
+    /// Releases that only a snapshot showed, by not showing the task.
+    pub missed_releases: u64,
+    /// Parents that a snapshot showed to be wrong.
+    pub wrong_parents: u64,
+    /// Comms that a snapshot showed to be wrong.
+    pub wrong_names: u64,
+    /// Tasks taken for gone that a later snapshot showed alive.
+    pub revived: u64,
     /// Second exit records that added to the first.
     pub completed: u64,
     /// Threads that took their leader's place by an exec.
     pub takeovers: u64,
-    /// Parents that another record showed to be wrong.
+    /// Parents that another record of the child showed to be wrong.
     pub parents_corrected: u64,
 }

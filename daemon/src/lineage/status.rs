@@ -25,9 +25,12 @@ impl WaitStatus {
     /// Whether core was dumped: `WCOREDUMP`.
     #[must_use]
     pub const fn core_dumped(self) -> bool {
-        self.signal().is_some() && self.0 & 0x80 != 0
+        self.signal().is_some() && self.0 & CORE != 0
     }
 }
+
+/// The bit that says that core was dumped.
+const CORE: i32 = 0x80;
 
 /// How much is known of a group's wait(2) status, from all its tasks' records.
 ///
@@ -49,10 +52,8 @@ impl GroupStatus {
     pub fn learn(&mut self, exit: &ExitParts, is_leader: bool) {
         match (*self, exit.group) {
             // Late records of other threads can lack the core bit that a former one already had.
-            (Self::Group(known), Some(group)) if group.by_group => {
-                if known & 0x80 == 0 || known & !0x80 != group.code {
-                    *self = Self::Group(group.code);
-                }
+            (Self::Group(known), Some(group)) if group.by_group && known != group.code | CORE => {
+                *self = Self::Group(group.code);
             }
             (Self::Group(_), _) => {}
             (_, Some(group)) if group.by_group => *self = Self::Group(group.code),
@@ -81,6 +82,8 @@ mod tests {
     use super::*;
     use crate::lineage::record::GroupExit;
 
+    const SEGV: i32 = 0xb;
+
     fn parts(own: i32, group: Option<(i32, bool)>) -> ExitParts {
         ExitParts { exit_code: Some(own), group: group.map(|(code, by_group)| GroupExit { code, by_group }) }
     }
@@ -91,8 +94,8 @@ mod tests {
         assert_eq!((exited.code(), exited.signal(), exited.core_dumped()), (Some(255), None, false));
         let killed = WaitStatus(9);
         assert_eq!((killed.code(), killed.signal(), killed.core_dumped()), (None, Some(9), false));
-        let dumped = WaitStatus(11 | 0x80);
-        assert_eq!((dumped.code(), dumped.signal(), dumped.core_dumped()), (None, Some(11), true));
+        let dumped = WaitStatus(SEGV | CORE);
+        assert_eq!((dumped.code(), dumped.signal(), dumped.core_dumped()), (None, Some(SEGV), true));
     }
 
     #[test]
@@ -117,9 +120,9 @@ mod tests {
     #[test]
     fn the_core_bit_is_added_and_stays() {
         let mut status = GroupStatus::default();
-        status.learn(&parts(11, Some((11, true))), true);
-        status.learn(&parts(11, Some((11 | 0x80, true))), true);
-        status.learn(&parts(11, Some((11, true))), false);
-        assert_eq!(status.settled(true), Some(WaitStatus(11 | 0x80)));
+        status.learn(&parts(SEGV, Some((SEGV, true))), true);
+        status.learn(&parts(SEGV, Some((SEGV | CORE, true))), true);
+        status.learn(&parts(SEGV, Some((SEGV, true))), false);
+        assert_eq!(status.settled(true), Some(WaitStatus(SEGV | CORE)));
     }
 }

@@ -25,6 +25,24 @@ pub enum TaskState {
     Released,
 }
 
+impl TaskState {
+    /// Number of states.
+    pub(super) const COUNT: usize = 6;
+
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Implied => "implied",
+            Self::Running => "running",
+            Self::Exiting => "exiting",
+            Self::Zombie => "zombie",
+            Self::Dead => "dead",
+            Self::Released => "released",
+        }
+    }
+}
+
 /// What sort of task it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskKind {
@@ -73,18 +91,22 @@ impl TaskKind {
 
 /// Facts of a task that can be unknown.
 pub(super) mod known {
-    pub(crate) const FLAGS: u8 = 1 << 0;
-    pub(crate) const EXIT_CODE: u8 = 1 << 1;
-    pub(crate) const VTID: u8 = 1 << 2;
-    pub(crate) const COMM: u8 = 1 << 3;
+    pub(crate) const FLAGS: u16 = 1 << 0;
+    pub(crate) const EXIT_CODE: u16 = 1 << 1;
+    pub(crate) const VTID: u16 = 1 << 2;
+    pub(crate) const COMM: u16 = 1 << 3;
     /// Its start is known; a leader learned of through another thread has none yet.
-    pub(crate) const START: u8 = 1 << 4;
+    pub(crate) const START: u16 = 1 << 4;
     /// Its birth was told as an effect.
-    pub(crate) const BIRTH_TOLD: u8 = 1 << 5;
-    /// Its end by itself was told as an effect before its release was seen.
-    pub(crate) const AUTOREAP_TOLD: u8 = 1 << 6;
-    /// `exit_state` was read, not concluded.
-    pub(crate) const EXIT_STATE: u8 = 1 << 7;
+    pub(crate) const BIRTH_TOLD: u16 = 1 << 5;
+    /// Who took it, or that nobody had to, was told as an effect.
+    pub(crate) const END_TOLD: u16 = 1 << 6;
+    /// It was taken for gone because a snapshot did not show it.
+    pub(crate) const UNSEEN: u16 = 1 << 7;
+    /// Whether it was a zombie is not known: its end was concluded, not seen.
+    pub(crate) const NO_EXIT_STATE: u16 = 1 << 8;
+    /// Its final accounting was added to its group's.
+    pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }
 
 /// Which queue a task stands in; it can only be in one.
@@ -131,8 +153,10 @@ pub(super) struct Task {
     pub(super) since: Ktime,
     pub(super) state: TaskState,
     pub(super) queue: Queue,
-    pub(super) known: u8,
+    pub(super) known: u16,
     pub(super) provenance: Provenance,
+    /// Last snapshot that showed it.
+    pub(super) round: u8,
 }
 
 impl Default for Task {
@@ -156,12 +180,13 @@ impl Default for Task {
             queue: Queue::None,
             known: 0,
             provenance: Provenance::Inferred,
+            round: 0,
         }
     }
 }
 
 impl Task {
-    pub(super) const fn knows(&self, fact: u8) -> bool {
+    pub(super) const fn knows(&self, fact: u16) -> bool {
         self.known & fact != 0
     }
 }

@@ -5,8 +5,8 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Process, Provenance, Thread};
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
-use super::id::{GroupKey, Ktime, Tgid};
-use super::record::Namespaced;
+use super::id::{Ktime, TaskRef, Tgid};
+use super::record::{Comm, Namespaced};
 use super::task::{Task, TaskKind, TaskState, known};
 
 /// When, and how it is known.
@@ -66,11 +66,12 @@ impl Lineage {
         }
     }
 
-    fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
+    pub(super) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
         let is_leader = group.leader == Some(ix);
         let exit_signal =
             if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
         let exit_state = match task.state {
+            _ if task.knows(known::NO_EXIT_STATE) => None,
             TaskState::Zombie => Some(EXIT_ZOMBIE),
             TaskState::Dead | TaskState::Released => Some(EXIT_DEAD),
             _ => None,
@@ -84,22 +85,29 @@ impl Lineage {
             exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
             flags: task.knows(known::FLAGS).then_some(task.flags),
             cgroup_id: group.has(fact::CGROUP).then_some(group.cgroup_id),
-            namespace: (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
-                vtid: task.vtid,
-                vtgid: group.has(fact::VTGID).then_some(group.vtgid),
-                inode: group.namespace,
-                level: group.namespace_level,
-            }),
+            namespace: Self::namespace_of(group, task),
         }
     }
 
-    /// Identity of the group a task belongs to.
-    pub(super) fn group_key(&self, ix: Ix<Task>) -> Option<GroupKey> {
-        self.tasks[ix].group.map(|group| self.groups[group].key())
+    pub(super) fn namespace_of(group: &Group, task: &Task) -> Option<Namespaced> {
+        (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
+            vtid: task.vtid,
+            vtgid: group.has(fact::VTGID).then_some(group.vtgid),
+            inode: group.namespace,
+            level: group.namespace_level,
+        })
     }
 
-    /// Tgid of the group a task belongs to.
-    pub(super) fn tgid(&self, ix: Ix<Task>) -> Option<Tgid> {
-        self.tasks[ix].group.map(|group| Tgid(self.groups[group].tgid))
+    /// A task as records name it.
+    pub(super) fn reference(&self, ix: Ix<Task>) -> Option<TaskRef> {
+        let group = &self.groups[self.tasks[ix].group?];
+        Some(TaskRef { key: self.tasks[ix].key, tgid: Tgid(group.tgid) })
+    }
+
+    /// Comm of the leader of a task's group.
+    pub(super) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
+        let leader = self.groups[self.tasks[ix].group?].leader?;
+        let leader = &self.tasks[leader];
+        leader.knows(known::COMM).then_some(leader.comm)
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::Lineage;
 use super::arena::Ix;
-use super::effect::{Action, Bound, Effect, Provenance, Span};
+use super::effect::{Action, Bound, Effect, Hook, Provenance, Span};
 use super::group::{Group, fact};
 use super::id::Ktime;
+use super::record::ExitSource;
 use super::task::{Queue, Task, TaskState};
 use super::view::Told;
 
@@ -19,54 +20,65 @@ impl Lineage {
     pub(super) fn zombie_may_begin(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let members = &self.groups[group];
         let Some(leader) = members.leader else { return };
-        if self.tasks[leader].state != TaskState::Zombie || !members.is_sole() || members.has(fact::ZOMBIE) {
+        if self.tasks[leader].state != TaskState::Zombie || !members.is_sole() {
             return;
         }
-        if members.has(fact::LEADER_DIED) {
-            if self.tasks[leader].queue != Queue::Candidate {
-                self.tasks[leader].since = told.at;
-                self.queues.put(&mut self.tasks, leader, Queue::Candidate);
+        let was_dead_leader = members.has(fact::DEAD_LEADER);
+        self.set_dead_leader(group, false);
+        if self.groups[group].has(fact::ZOMBIE) || self.tasks[leader].queue == Queue::Candidate {
+            return;
+        }
+        if was_dead_leader {
+            self.tasks[leader].since = told.at;
+            let by_tracepoint = matches!(told.hook, Some(Hook::Exit(ExitSource::FinalSwitch)));
+            match self.would_autoreap(group) {
+                Some(true) if by_tracepoint => {
+                    self.autoreaped(leader, group, told.inferred(), out);
+                    self.enter(leader, TaskState::Dead, told.at);
+                    self.queues.put(&mut self.tasks, leader, Queue::Dead);
+                    return;
+                }
+                Some(false) => {}
+                _ => {
+                    self.queues.put(&mut self.tasks, leader, Queue::Candidate);
+                    return;
+                }
             }
-            return;
         }
-        self.zombie_begins(leader, told, out);
+        self.zombie_begins(leader, group, told, out);
     }
 
-    pub(super) fn zombie_begins(&mut self, leader: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.tasks[leader].group else { return };
-        if self.groups[group].has(fact::ZOMBIE) {
-            return;
-        }
+    pub(super) fn zombie_begins(
+        &mut self,
+        leader: Ix<Task>,
+        group: Ix<Group>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
         self.groups[group].set(fact::ZOMBIE, true);
-        if told.provenance == Provenance::Snapshot || told.provenance == Provenance::Repaired {
+        if matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired) {
             self.groups[group].set(fact::ZOMBIE_OLDER, true);
         }
         self.queues.put(&mut self.tasks, leader, Queue::Zombie);
-        if let Some(parents) = self.groups[group].parent.and_then(|parent| self.tasks[parent].group) {
+        if let Some(parents) = self.parents_of(group) {
             self.debt(parents).zombies += 1;
         }
         let tracer = self.groups[group].rare.and_then(|rare| self.rares[rare].tracer);
-        self.tell(out, leader, told, Action::ZombieBegan { tracer });
+        self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
     }
 
-    /// It was none after all: a thread lives, or another took the leader's place.
+    /// It is none any more, or was none after all: it was taken, a thread lives, another took the leader's place.
     pub(super) fn take_back_zombie(&mut self, group: Ix<Group>) {
+        self.set_dead_leader(group, false);
         let Some(leader) = self.groups[group].leader else { return };
         if matches!(self.tasks[leader].queue, Queue::Candidate | Queue::Zombie | Queue::Flagged) {
             self.queues.take(&mut self.tasks, leader);
         }
-        self.end_zombie(group);
-    }
-
-    /// Closes the parent's account of this zombie.
-    pub(super) fn end_zombie(&mut self, group: Ix<Group>) {
-        if !self.groups[group].has(fact::ZOMBIE) {
-            return;
-        }
-        self.groups[group].set(fact::ZOMBIE, false);
-        let parents = self.groups[group].parent.and_then(|parent| self.tasks[parent].group);
-        if let Some(debt) = parents.and_then(|parents| self.groups[parents].debt) {
-            self.debts[debt].zombies = self.debts[debt].zombies.saturating_sub(1);
+        if self.groups[group].has(fact::ZOMBIE) {
+            self.groups[group].set(fact::ZOMBIE | fact::ZOMBIE_OLDER | fact::ZOMBIE_YOUNGER, false);
+            if let Some(parents) = self.parents_of(group) {
+                self.debt(parents).zombies -= 1;
+            }
         }
     }
 
@@ -74,24 +86,26 @@ impl Lineage {
     pub(super) fn zombie_span(&self, leader: Ix<Task>, at: Ktime) -> Span {
         let task = &self.tasks[leader];
         let bound = match task.group.map(|group| &self.groups[group]) {
-            Some(group) if group.has(fact::ZOMBIE_YOUNGER) => Bound::AtMost,
             Some(group) if group.has(fact::ZOMBIE_OLDER) => Bound::AtLeast,
+            Some(group) if group.has(fact::ZOMBIE_YOUNGER) => Bound::AtMost,
             _ => Bound::Exact,
         };
         Span { ns: at.since(task.since), bound }
     }
 
-    /// What time alone brings about: zombies and exits that take too long, and the end of what was only kept for late records.
+    /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
-        self.release_held_back(now, out);
+        self.give_up_args(now, out);
+        if !self.is_in_snapshot() {
+            self.judge(out);
+        }
         self.settle_candidates(now, out);
         while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
             let zombie = self.zombie_span(leader, now);
             self.queues.put(&mut self.tasks, leader, Queue::Flagged);
             let parent = self.tasks[leader].group.and_then(|group| self.groups[group].parent);
             let parent_name = parent.and_then(|parent| self.process_name(parent));
-            let told = Told { at: now, provenance: Provenance::Observed, hook: None };
-            self.tell(out, leader, told, Action::ZombieFlagged { zombie, parent_name });
+            self.tell(out, leader, Told::observed(now), Action::ZombieFlagged { zombie, parent_name });
         }
         while let Some(ix) = self.front(Queue::Exiting, now, self.config.exit_stuck_after) {
             self.queues.take(&mut self.tasks, ix);
@@ -101,19 +115,24 @@ impl Lineage {
         self.expire(now, usize::MAX, out);
     }
 
-    /// A dead leader that no second turn released is a zombie.
-    pub(super) fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+    /// A dead leader that no second turn released is a zombie since its last thread went.
+    fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         while let Some(leader) = self.front(Queue::Candidate, now, SECOND_TURN) {
-            let told = Told::observed(self.tasks[leader].since);
-            self.zombie_begins(leader, told, out);
+            self.settle_candidate(leader, out);
+        }
+    }
+
+    pub(super) fn settle_candidate(&mut self, leader: Ix<Task>, out: &mut Vec<Effect>) {
+        let told = Told::observed(self.tasks[leader].since);
+        match self.tasks[leader].group {
+            Some(group) => self.zombie_begins(leader, group, told, out),
+            None => self.queues.take(&mut self.tasks, leader),
         }
     }
 
     /// First of a queue, if it has stood there for so long.
     pub(super) fn front(&self, queue: Queue, now: Ktime, after: Duration) -> Option<Ix<Task>> {
-        self.queues
-            .ends(queue)
-            .first
-            .filter(|&ix| u128::from(now.since(self.tasks[ix].since)) >= after.as_nanos())
+        let is_due = |ix: &Ix<Task>| u128::from(now.since(self.tasks[*ix].since)) >= after.as_nanos();
+        self.queues.ends(queue).first.filter(is_due)
     }
 }

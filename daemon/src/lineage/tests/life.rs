@@ -31,12 +31,8 @@ fn fork_exit_and_wait_make_one_life() {
     scene.released(child, init);
     let reaped = scene.one("reaped");
     assert_eq!(zombie_ns(&reaped), Some(scene.now.since(began)));
-    match reaped.action {
-        Action::Reaped { reaper: Some(reaper), .. } => {
-            assert_eq!((reaper.kind, reaper.process.tgid.0), (ReaperKind::Parent, 1));
-        }
-        other => panic!("{other:?}"),
-    }
+    let Action::Reaped { reaper: Some(by), .. } = reaped.action else { panic!("{reaped:?}") };
+    assert_eq!((by.kind, by.process.tgid.0), (ReaperKind::Parent, 1));
 }
 
 #[test]
@@ -165,7 +161,7 @@ fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
     let free = Scene::released_of(old_leader, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
-    assert_eq!(scene.actions(), ["101:autoreaped", "101:released"]);
+    assert_eq!(scene.actions(), ["101:released"]);
     assert_eq!(scene.parent_of(leader), Some(1));
 }
 

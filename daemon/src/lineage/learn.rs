@@ -1,0 +1,80 @@
+//! Facts that any record may bring. What can change carries the time it was seen: an older word does not undo a newer one.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::group::{Group, fact};
+use super::id::{Ktime, TaskRef};
+use super::record::{Comm, Place};
+use super::task::{Task, known};
+
+impl Lineage {
+    pub(super) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {
+        if let Some(flags) = flags {
+            let task = &mut self.tasks[ix];
+            task.flags = flags;
+            task.known |= known::FLAGS;
+        }
+    }
+
+    /// False if a newer comm is known.
+    pub(super) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
+        let Some(comm) = comm else { return false };
+        let task = &mut self.tasks[ix];
+        if task.knows(known::COMM) && task.comm_at > at {
+            return false;
+        }
+        task.comm = comm;
+        task.comm_at = at;
+        task.known |= known::COMM;
+        true
+    }
+
+    pub(super) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
+        let Some(group) = self.tasks[ix].group else { return };
+        let is_leader = self.groups[group].leader == Some(ix);
+        if let Some(namespace) = place.namespace {
+            let task = &mut self.tasks[ix];
+            task.vtid = namespace.vtid;
+            task.known |= known::VTID;
+            let members = &mut self.groups[group];
+            members.namespace = namespace.inode;
+            members.namespace_level = namespace.level;
+            members.set(fact::NAMESPACE, true);
+            if let Some(vtgid) = namespace.vtgid {
+                members.vtgid = vtgid;
+                members.set(fact::VTGID, true);
+            }
+            if is_leader && namespace.vtid == 1 && namespace.level > 0 {
+                self.namespaces.insert(namespace.inode, self.tasks[ix].key);
+            }
+        }
+        let members = &mut self.groups[group];
+        // An exec is newer than anything the birth can tell of the group.
+        if !is_leader || members.exec_at > at {
+            return;
+        }
+        if let Some(cgroup_id) = place.cgroup_id {
+            members.cgroup_id = cgroup_id;
+            members.set(fact::CGROUP, true);
+        }
+        if let Some((uid, euid)) = place.credentials {
+            (members.uid, members.euid) = (uid, euid);
+            members.set(fact::CREDENTIALS, true);
+        }
+    }
+
+    pub(super) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
+        // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
+        if let Some(signal) = signal.filter(|&signal| signal >= 0) {
+            let members = &mut self.groups[group];
+            members.exit_signal = signal;
+            members.set(fact::EXIT_SIGNAL, true);
+        }
+    }
+
+    pub(super) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
+        if tracer.is_some() || self.groups[group].rare.is_some() {
+            self.rare(group).tracer = tracer;
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The life of a thread group: all that is known of it, live or dead.
+
+use std::sync::Arc;
+
+use super::Lineage;
+use super::arena::Ix;
+use super::debt::Debt;
+use super::effect::{Creation, Provenance, Reaper, ReparentKind, Span};
+use super::group::{Group, Rare, fact};
+use super::id::{GroupKey, Ktime, TaskRef};
+use super::paths::PathName;
+use super::record::{Comm, Namespaced, Usage};
+use super::status::WaitStatus;
+use super::task::{Queue, TaskKind, TaskState, known};
+
+/// Where a thread group is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LifeState {
+    /// Its leader lives.
+    Running,
+    /// Its leader is in `do_exit()`.
+    Exiting,
+    /// Its leader is dead, other threads are not: no wait can reap it.
+    DeadLeader,
+    /// Only a wait(2) is missing.
+    Zombie,
+    /// Let go, and not yet released.
+    Dead,
+    /// Its tid is free.
+    Released,
+}
+
+impl LifeState {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Exiting => "exiting",
+            Self::DeadLeader => "dead_leader",
+            Self::Zombie => "zombie",
+            Self::Dead => "dead",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// How a life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Somebody took it.
+    Reaped,
+    /// Nobody had to.
+    Autoreaped,
+}
+
+/// Everything known about one thread group. `None` is unknown, or has not happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    /// Which.
+    pub key: GroupKey,
+    /// Where in its life it is, or was when it was last heard of.
+    pub state: LifeState,
+    /// How its beginning is known.
+    pub provenance: Provenance,
+    /// What its leader is.
+    pub kind: TaskKind,
+    /// Its leader's comm.
+    pub name: Option<Comm>,
+    /// Path of its program.
+    pub executable: Option<Arc<PathName>>,
+    /// Group of its `real_parent`, at last.
+    pub parent: Option<GroupKey>,
+    /// That one's comm.
+    pub parent_name: Option<Comm>,
+    /// Group of its first `real_parent`, where that is another.
+    pub first_parent: Option<GroupKey>,
+    /// Who called clone(2), where that is not the first parent: `CLONE_PARENT`.
+    pub creator: Option<TaskRef>,
+    /// Flags of clone(2).
+    pub clone_flags: Option<u64>,
+    /// How it was made.
+    pub creation: Option<Creation>,
+    /// PF_ bits of its leader.
+    pub flags: Option<u32>,
+    /// Signal for its parent at its death.
+    pub exit_signal: Option<i32>,
+    /// Real and effective uid.
+    pub credentials: Option<(u32, u32)>,
+    /// Its cgroup's id in the v2 hierarchy.
+    pub cgroup_id: Option<u64>,
+    /// Its ids in its own pid namespace.
+    pub namespace: Option<Namespaced>,
+    /// Whether it still holds the parent that vforked it.
+    pub holds_parent: bool,
+    /// Execs, and when the last was.
+    pub execs: u32,
+    /// Last exec.
+    pub exec_at: Option<Ktime>,
+    /// Times its tasks changed their comm.
+    pub renames: u32,
+    /// Tasks it has now, the leader included.
+    pub threads: u32,
+    /// Threads besides the leader, ever.
+    pub threads_created: u32,
+    /// Threads besides the leader, at most at once.
+    pub threads_peak: u32,
+    /// Who traces its leader.
+    pub tracer: Option<TaskRef>,
+    /// When its present state began.
+    pub since: Ktime,
+    /// When its leader died, where others lived on.
+    pub leader_died_at: Option<Ktime>,
+    /// How often it was handed to another process, when last, and to what.
+    pub reparented: u32,
+    /// Last reparenting.
+    pub reparented_at: Option<Ktime>,
+    /// To what that was.
+    pub reparent_kind: Option<ReparentKind>,
+    /// What wait(2) says of it.
+    pub status: Option<WaitStatus>,
+    /// For how long it was a zombie; of one that is a zombie now, so far.
+    pub zombie: Option<Span>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Who took it.
+    pub reaper: Option<Reaper>,
+    /// When it was released.
+    pub released_at: Option<Ktime>,
+    /// Its account as a parent.
+    pub debt: Option<Debt>,
+    /// Accounting of those of its tasks that are dead.
+    pub usage: Option<Usage>,
+}
+
+impl Lineage {
+    /// Puts together what is known of a group. `now` is what a zombie's age is measured against.
+    pub(super) fn life_of_group(&self, ix: Ix<Group>, now: Ktime) -> Option<Life> {
+        let group = &self.groups[ix];
+        let leader_ix = group.leader?;
+        let leader = &self.tasks[leader_ix];
+        let none = Rare::default();
+        let rare = group.rare.map_or(&none, |rare| &self.rares[rare]);
+        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged);
+        let state = match leader.state {
+            TaskState::Implied | TaskState::Running => LifeState::Running,
+            TaskState::Exiting => LifeState::Exiting,
+            TaskState::Zombie if group.has(fact::DEAD_LEADER) => LifeState::DeadLeader,
+            TaskState::Zombie => LifeState::Zombie,
+            TaskState::Dead => LifeState::Dead,
+            TaskState::Released => LifeState::Released,
+        };
+        let flags = leader.knows(known::FLAGS).then_some(leader.flags);
+        let clone_flags = group.has(fact::CLONE_FLAGS).then_some(group.clone_flags);
+        let zombie = if is_zombie { Some(self.zombie_span(leader_ix, now)) } else { rare.zombie };
+        Some(Life {
+            key: group.key(),
+            state,
+            provenance: leader.provenance,
+            kind: TaskKind::of(leader.flags, true),
+            name: leader.knows(known::COMM).then_some(leader.comm),
+            executable: group.executable.clone(),
+            parent: group.parent_key(),
+            parent_name: group.parent.and_then(|parent| self.process_name(parent)),
+            first_parent: rare.first_parent,
+            creator: rare.creator,
+            clone_flags,
+            creation: clone_flags.map(|clone| Creation::of(clone, leader.flags)),
+            flags,
+            exit_signal: group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal),
+            credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
+            cgroup_id: group.has(fact::CGROUP).then_some(group.cgroup_id),
+            namespace: Self::namespace_of(group, leader),
+            holds_parent: group.has(fact::HOLDS_PARENT),
+            execs: group.execs,
+            exec_at: (group.execs > 0).then_some(group.exec_at),
+            renames: rare.renames,
+            threads: group.present,
+            threads_created: rare.threads_created,
+            threads_peak: rare.threads_peak,
+            tracer: rare.tracer,
+            since: leader.since,
+            leader_died_at: rare.leader_died_at,
+            reparented: rare.reparented,
+            reparented_at: (rare.reparented > 0).then_some(rare.reparented_at),
+            reparent_kind: rare.reparent_kind,
+            status: group.status.settled(group.is_dead()),
+            zombie,
+            end: rare.end,
+            reaper: rare.reaper,
+            released_at: (state == LifeState::Released).then_some(leader.since),
+            debt: group.debt.map(|debt| self.debts[debt]),
+            usage: rare.usage,
+        })
+    }
+}
+
+impl Usage {
+    /// Adds another task's.
+    pub(super) const fn add(&mut self, other: &Self) {
+        self.exec_runtime_ns = self.exec_runtime_ns.saturating_add(other.exec_runtime_ns);
+        self.run_delay_ns = self.run_delay_ns.saturating_add(other.run_delay_ns);
+        self.run_count = self.run_count.saturating_add(other.run_count);
+        self.utime_ns = self.utime_ns.saturating_add(other.utime_ns);
+        self.stime_ns = self.stime_ns.saturating_add(other.stime_ns);
+        self.nvcsw = self.nvcsw.saturating_add(other.nvcsw);
+        self.nivcsw = self.nivcsw.saturating_add(other.nivcsw);
+        self.min_flt = self.min_flt.saturating_add(other.min_flt);
+        self.maj_flt = self.maj_flt.saturating_add(other.maj_flt);
+    }
+}

@@ -1,0 +1,263 @@
+//! Questions to the lineage: lives by pid and time, walks through the tree, who owes what. A step costs O(1).
+
+use super::Lineage;
+use super::arena::Ix;
+use super::debt::Debt;
+use super::effect::{Provenance, Thread};
+use super::group::Group;
+use super::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
+use super::life::Life;
+use super::passage::Census;
+use super::record::Comm;
+use super::task::{Queue, Task, TaskState};
+
+/// Not a task anyone made.
+const IDLE: Tid = Tid(0);
+
+/// A thread group that lives, as a place to walk from.
+#[derive(Clone, Copy)]
+pub struct GroupView<'a> {
+    lineage: &'a Lineage,
+    ix: Ix<Group>,
+}
+
+/// A task that the kernel still has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TaskView {
+    /// Which.
+    pub task: TaskRef,
+    /// Its state.
+    pub state: TaskState,
+    /// When that began.
+    pub since: Ktime,
+    /// How its beginning is known.
+    pub provenance: Provenance,
+    /// Everything else.
+    pub thread: Thread,
+}
+
+impl<'a> GroupView<'a> {
+    fn group(&self) -> &'a Group {
+        &self.lineage.groups[self.ix]
+    }
+
+    fn at(self, ix: Ix<Group>) -> Self {
+        Self { ix, ..self }
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn key(&self) -> GroupKey {
+        self.group().key()
+    }
+
+    /// Its leader's comm.
+    #[must_use]
+    pub fn name(&self) -> Option<Comm> {
+        self.group().leader.and_then(|leader| self.lineage.process_name(leader))
+    }
+
+    /// Its parent.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.lineage.parents_of(self.ix).map(|ix| self.at(ix))
+    }
+
+    /// Its parent, that one's parent, and so on up to the idle task.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<'a> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+
+    /// Its children, of all its threads.
+    pub fn children(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let (lineage, view) = (self.lineage, *self);
+        lineage.members(self.ix).flat_map(|thread| lineage.children_of(thread)).map(move |ix| view.at(ix))
+    }
+
+    /// Its tasks that the kernel still has, oldest first.
+    pub fn threads(&self) -> impl Iterator<Item = TaskView> + use<'a> {
+        let lineage = self.lineage;
+        lineage
+            .members(self.ix)
+            .filter(|&task| lineage.tasks[task].state < TaskState::Dead)
+            .filter_map(|task| lineage.task_view(task))
+    }
+
+    /// Its account as a parent.
+    #[must_use]
+    pub fn debt(&self) -> Option<Debt> {
+        self.group().debt.map(|debt| self.lineage.debts[debt])
+    }
+
+    /// Since when the oldest of its zombie children waits for it. A step a child.
+    #[must_use]
+    pub fn oldest_zombie(&self) -> Option<(GroupKey, Ktime)> {
+        let lineage = self.lineage;
+        self.debt().filter(|debt| debt.zombies > 0)?;
+        self.children()
+            .filter_map(|child| {
+                let leader = &lineage.tasks[child.group().leader?];
+                matches!(leader.queue, Queue::Zombie | Queue::Flagged).then(|| (child.key(), leader.since))
+            })
+            .min_by_key(|&(_, since)| since)
+    }
+
+    /// Everything known about it.
+    #[must_use]
+    pub fn life(&self, now: Ktime) -> Option<Life> {
+        self.lineage.life_of_group(self.ix, now)
+    }
+}
+
+impl Lineage {
+    /// The group that has this tgid now.
+    #[must_use]
+    pub fn group(&self, tgid: Tgid) -> Option<GroupView<'_>> {
+        let leader = self.holder(tgid.leader()).filter(|&ix| self.is_leader(ix))?;
+        self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix })
+    }
+
+    /// The group that the task with this tid belongs to now.
+    #[must_use]
+    pub fn group_of(&self, tid: Tid) -> Option<GroupView<'_>> {
+        self.tasks[self.holder(tid)?].group.map(|ix| GroupView { lineage: self, ix })
+    }
+
+    /// The task that has this tid now.
+    #[must_use]
+    pub fn task(&self, tid: Tid) -> Option<TaskView> {
+        self.task_view(self.holder(tid)?)
+    }
+
+    /// Every group, in the order of tgids.
+    pub fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.index
+            .iter()
+            .filter(|&ix| self.is_leader(ix) && self.tasks[ix].key.tid != IDLE)
+            .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
+    }
+
+    /// Every task that the kernel still has, in the order of tids.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
+        self.index
+            .iter()
+            .filter(|&ix| self.tasks[ix].state < TaskState::Dead && self.tasks[ix].key.tid != IDLE)
+            .filter_map(|ix| self.task_view(ix))
+    }
+
+    /// Zombies, oldest first: those already flagged, then the others.
+    pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
+        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| {
+            std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
+                .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
+        })
+    }
+
+    /// How many zombies there are.
+    #[must_use]
+    pub fn zombie_count(&self) -> usize {
+        self.queues.ends(Queue::Flagged).len + self.queues.ends(Queue::Zombie).len
+    }
+
+    /// How many of them are flagged as old.
+    #[must_use]
+    pub fn flagged_count(&self) -> usize {
+        self.queues.ends(Queue::Flagged).len
+    }
+
+    /// Leaders that are dead while other threads of their group are not.
+    #[must_use]
+    pub fn dead_leader_count(&self) -> usize {
+        self.dead_leaders
+    }
+
+    /// How many tasks are in each state.
+    #[must_use]
+    pub const fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// How many groups live.
+    #[must_use]
+    pub const fn group_count(&self) -> usize {
+        // The idle task's is none.
+        self.groups.len().saturating_sub(1)
+    }
+
+    /// Dead lives still remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.graves.len()
+    }
+
+    /// The life of the group that has this tgid, or of the last one that had it and is remembered.
+    #[must_use]
+    pub fn life(&self, tgid: Tgid, now: Ktime) -> Option<Life> {
+        let live = self.group(tgid).and_then(|group| group.life(now));
+        live.or_else(|| self.graves.of(tgid).next().cloned())
+    }
+
+    /// The life of the group that had this tgid at a moment.
+    #[must_use]
+    pub fn life_at(&self, tgid: Tgid, moment: Ktime, now: Ktime) -> Option<Life> {
+        let began = |life: &Life| life.key.start.is_none_or(|start| start <= moment);
+        let live = self.group(tgid).and_then(|group| group.life(now)).filter(began);
+        live.or_else(|| {
+            let had = |life: &&Life| began(life) && life.released_at.is_none_or(|end| moment <= end);
+            self.graves.of(tgid).find(had).cloned()
+        })
+    }
+
+    /// The life with this identity.
+    #[must_use]
+    pub fn life_by_key(&self, key: GroupKey, now: Ktime) -> Option<Life> {
+        let live = self.group(key.tgid).filter(|group| group.key() == key).and_then(|group| group.life(now));
+        live.or_else(|| self.graves.find(key).cloned())
+    }
+
+    /// Dead lives still remembered, youngest first.
+    pub fn dead_lives(&self) -> impl Iterator<Item = &Life> {
+        self.graves.iter().rev()
+    }
+
+    /// Bytes held for live tasks, and for what is kept of dead ones.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            live: self.tasks.bytes()
+                + self.groups.bytes()
+                + self.rares.bytes()
+                + self.debts.bytes()
+                + self.index.bytes()
+                + self.paths.bytes(),
+            dead: self.graves.bytes(),
+        }
+    }
+
+    /// Paths of programs that are kept.
+    #[must_use]
+    pub fn path_count(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn task_view(&self, ix: Ix<Task>) -> Option<TaskView> {
+        let task = &self.tasks[ix];
+        let group = &self.groups[task.group?];
+        Some(TaskView {
+            task: TaskRef { key: task.key, tgid: Tgid(group.tgid) },
+            state: task.state,
+            since: task.since,
+            provenance: task.provenance,
+            thread: Self::thread(group, ix, task),
+        })
+    }
+}
+
+/// Bytes held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// For tasks that live, and tombstones.
+    pub live: usize,
+    /// For lives that are over.
+    pub dead: usize,
+}

@@ -1,0 +1,127 @@
+//! Lives that are over, kept for a while: "who was pid 4711 ten minutes ago, and who was its parent".
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::id::{GroupKey, Ktime, Tgid};
+use super::life::Life;
+use super::record::Usage;
+
+/// Number of a dead life, counted up for ever.
+type Serial = u64;
+
+/// Tgids are small numbers that the kernel hands out in turn: a multiplication spreads them well enough.
+#[derive(Default)]
+pub(super) struct TgidHasher(u64);
+
+impl Hasher for TgidHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Debug)]
+struct Grave {
+    life: Life,
+    /// The life before it with the same tgid.
+    older: Option<Serial>,
+}
+
+/// Dead lives, oldest first.
+#[derive(Default)]
+pub(super) struct Graveyard {
+    graves: VecDeque<Grave>,
+    /// Serial of the first.
+    first: Serial,
+    newest: HashMap<u32, Serial, BuildHasherDefault<TgidHasher>>,
+}
+
+impl Graveyard {
+    /// Keeps a life, and at most `most` of them.
+    pub(super) fn bury(&mut self, life: Life, most: usize) {
+        if most == 0 {
+            return;
+        }
+        while self.graves.len() >= most {
+            self.drop_oldest();
+        }
+        let serial = self.first + self.graves.len() as u64;
+        let older = self.newest.insert(life.key.tgid.0, serial);
+        self.graves.push_back(Grave { life, older });
+    }
+
+    /// Forgets lives that ended before `before`.
+    pub(super) fn forget(&mut self, before: Ktime, most: usize) {
+        for _ in 0..most {
+            match self.graves.front() {
+                Some(grave) if grave.life.since < before => self.drop_oldest(),
+                _ => break,
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(grave) = self.graves.pop_front() else { return };
+        let tgid = grave.life.key.tgid.0;
+        if self.newest.get(&tgid) == Some(&self.first) {
+            self.newest.remove(&tgid);
+        }
+        self.first += 1;
+    }
+
+    fn at(&self, serial: Serial) -> Option<&Grave> {
+        self.graves.get(usize::try_from(serial.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Lives that had this tgid, youngest first.
+    pub(super) fn of(&self, tgid: Tgid) -> impl Iterator<Item = &Life> {
+        let newest = self.newest.get(&tgid.0).and_then(|&serial| self.at(serial));
+        std::iter::successors(newest, |grave| self.at(grave.older?)).map(|grave| &grave.life)
+    }
+
+    /// Adds what a task of a dead group used at last.
+    pub(super) fn add_usage(&mut self, tgid: Tgid, thread_start: Ktime, usage: &Usage) {
+        let mut next = self.newest.get(&tgid.0).copied();
+        while let Some(serial) = next {
+            let Some(index) = serial.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
+            else {
+                break;
+            };
+            let Some(grave) = self.graves.get_mut(index) else { break };
+            if grave.life.key.start.is_none_or(|start| start <= thread_start) {
+                grave.life.usage.get_or_insert_default().add(usage);
+                return;
+            }
+            next = grave.older;
+        }
+    }
+
+    /// The life with this identity.
+    pub(super) fn find(&self, key: GroupKey) -> Option<&Life> {
+        self.of(key.tgid).find(|life| life.key == key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.graves.len()
+    }
+
+    /// Every dead life, oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Life> {
+        self.graves.iter().map(|grave| &grave.life)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.graves.capacity() * size_of::<Grave>()
+            + self.newest.capacity() * (size_of::<(u32, Serial)>() + 1)
+    }
+}

@@ -1,0 +1,108 @@
+//! `de_thread()`: an exec by a thread that is not the leader.
+//!
+//! All other threads die; the exec'ing one takes over the leader's tid and start time, and so its identity. What is left of
+//! the old leader is released under the thread's former tid. One life goes on.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::{Action, Effect};
+use super::exit::Death;
+use super::flags::EXIT_ZOMBIE;
+use super::group::{Group, fact};
+use super::id::{Ktime, TaskKey, TaskRef, Tid};
+use super::record::Released;
+use super::status::GroupStatus;
+use super::task::{Queue, Task, TaskState, known};
+use super::view::Told;
+
+impl Lineage {
+    /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released.
+    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
+        let members = &self.groups[group];
+        let thread_waits = self.holder(old_tid).is_some_and(|ix| {
+            let task = &self.tasks[ix];
+            task.group == Some(group) && members.leader != Some(ix) && task.key.start != members.start
+        });
+        // Where the thread's birth was lost: a leader that has exited cannot exec.
+        let leader_is_dead = members.leader.is_some_and(|leader| {
+            let leader = &self.tasks[leader];
+            leader.state > TaskState::Exiting && leader.since < at
+        });
+        thread_waits || leader_is_dead
+    }
+
+    /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
+    pub(super) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
+        let Some(old_leader) = self.groups[group].leader else { return };
+        let leader_key = self.tasks[old_leader].key;
+        let start_known = self.tasks[old_leader].known & known::START;
+        if self.tasks[old_leader].state < TaskState::Zombie {
+            let death = Death { exit_state: Some(EXIT_ZOMBIE), de_thread: true, ..Death::default() };
+            self.die(old_leader, &death, told.inferred(), out);
+        }
+        self.take_back_zombie(group);
+        self.groups[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD, false);
+        let thread = self
+            .holder(old_tid)
+            .filter(|&ix| self.tasks[ix].group == Some(group) && ix != old_leader)
+            .unwrap_or_else(|| self.stand_in(group, leader_key, told));
+
+        self.unindex(old_leader);
+        self.unindex(thread);
+        self.rename_slot(thread, leader_key, start_known);
+        self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
+        self.groups[group].leader = Some(thread);
+        self.groups[group].status = GroupStatus::Unknown;
+        self.groups[group].set(fact::IGNORED_KNOWN, false);
+        if self.groups[group].has(fact::VTGID) {
+            self.tasks[thread].vtid = self.groups[group].vtgid;
+            self.tasks[thread].known |= known::VTID;
+        }
+
+        // Who takes the old leader is told by the exec; it is nobody's child.
+        self.tasks[old_leader].known |= known::END_TOLD;
+        self.hand_on_children(old_leader, None, told, out);
+        self.enter(old_leader, TaskState::Dead, told.at);
+        self.queues.put(&mut self.tasks, old_leader, Queue::Dead);
+        self.stats.takeovers += 1;
+        self.tell(out, thread, Told { hook: None, ..told }, Action::ExecTakeover { old_tid });
+    }
+
+    /// The exec'ing thread, where its birth was lost.
+    fn stand_in(&mut self, group: Ix<Group>, key: TaskKey, told: Told) -> Ix<Task> {
+        let ix = self.place(key, known::START, told.at);
+        self.enrol(group, ix);
+        self.enter(ix, TaskState::Running, told.at);
+        self.stats.learned += 1;
+        ix
+    }
+
+    fn rename_slot(&mut self, ix: Ix<Task>, key: TaskKey, start_known: u16) {
+        let task = &mut self.tasks[ix];
+        task.key = key;
+        task.known = task.known & !known::START | start_known;
+        self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
+    }
+
+    /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
+    pub(super) fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
+        let TaskRef { key, tgid } = released.task;
+        if self.find(key).is_some() || key.tid == tgid.leader() {
+            return;
+        }
+        let leader = TaskRef { key: TaskKey { tid: tgid.leader(), start: key.start }, tgid };
+        let Some((ix, group)) = self.subject(leader, told, out) else { return };
+        self.seen_running(ix, told.at);
+        if self.tasks[ix].state < TaskState::Zombie {
+            let death = Death {
+                exit_state: Some(EXIT_ZOMBIE),
+                exit: released.exit,
+                task_flags: released.task_flags,
+                de_thread: true,
+                ..Death::default()
+            };
+            self.die(ix, &death, told, out);
+        }
+        self.take_over(group, key.tid, told, out);
+    }
+}
