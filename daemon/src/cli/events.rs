@@ -9,7 +9,7 @@ use super::{Attach, exit::Exit, output::Output, signals};
 use crate::{
     export::{self, Stamp},
     fd::watch,
-    kernel::object::Options,
+    kernel::{clock, object::Options},
     lineage::{Config, Lineage, effect::Effect},
     runtime::{Face, Pipeline},
 };
@@ -197,7 +197,7 @@ impl Lines {
     fn start(args: &Args) -> io::Result<Self> {
         Ok(Self {
             output: Output::start()?,
-            stamp: Stamp::now(),
+            stamp: stamp(),
             format: args.format,
             actions: args.action.clone(),
             pids: args.pid.clone(),
@@ -253,6 +253,15 @@ impl Face for Lines {
         let mut line = gap(self.format, &self.stamp, "ring", count);
         self.output.push(&mut line, 0, |lost| gap(self.format, &self.stamp, "output", lost));
     }
+}
+
+/// Without a readable boot id entity ids begin with zeros.
+fn stamp() -> Stamp {
+    let boot_id = clock::boot_id().unwrap_or_else(|error| {
+        log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
+        "00000000".into()
+    });
+    Stamp::new(&boot_id, clock::wall_offset_ns())
 }
 
 fn gap(format: Format, stamp: &Stamp, place: &'static str, lost: u64) -> Vec<u8> {

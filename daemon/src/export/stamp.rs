@@ -1,7 +1,5 @@
 //! What turns the kernel's clock and pids into a wall-clock time and an id that no reboot repeats.
 
-use std::fs;
-
 use crate::lineage::id::{GroupKey, Ktime};
 
 use super::encode::{digits, number};
@@ -22,18 +20,6 @@ impl Stamp {
     pub fn new(boot_id: &str, wall_offset_ns: i128) -> Self {
         let boot = boot_id.chars().filter(char::is_ascii_hexdigit).take(BOOT_CHARS).collect();
         Self { boot, wall_offset_ns }
-    }
-
-    /// As it is on this host now. Without a readable boot id entity ids begin with zeros.
-    #[must_use]
-    pub fn now() -> Self {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_else(|error| {
-            log::warn!(
-                "reading /proc/sys/kernel/random/boot_id: {error}; entity ids are not unique across boots"
-            );
-            "00000000".into()
-        });
-        Self::new(&boot_id, crate::kernel::clock::wall_offset_ns())
     }
 
     /// Moves to another offset: the wall clock was set.

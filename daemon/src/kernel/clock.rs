@@ -1,6 +1,9 @@
 //! The two clocks of an event: the kernel's boottime, and the wall clock made from it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs, io,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::lineage::id::Ktime;
 
@@ -30,4 +33,9 @@ pub fn wall_offset_ns() -> i128 {
         }
     }
     best.1
+}
+
+/// The id of this boot, as random(4) has it.
+pub fn boot_id() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
 }

@@ -1,0 +1,117 @@
+//! The arrows between the rooms of the daemon point one way, as ARCHITECTURE.md draws them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room with the rooms it may use, lowest first. A room missing here is an error, so that none is added unnoticed.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("lineage", &[]),
+    ("fd", &[]),
+    ("kernel", &["lineage"]),
+    ("procfs", &["lineage"]),
+    ("export", &["lineage"]),
+    ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
+    ("cli", &["lineage", "fd", "kernel", "procfs", "export", "runtime"]),
+];
+
+/// Crates that the pure core must not know: no event loop, no kernel, no serialisation of its own.
+const IMPURE: &[&str] = &["tokio", "aya", "libc", "std::fs", "std::net", "std::process", "Instant", "SystemTime"];
+
+fn sources(under: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(under).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn room_of(path: &Path, src: &Path) -> String {
+    let relative = path.strip_prefix(src).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms named after `crate::` in a source, also inside `use crate::{...}`.
+fn uses(text: &str, rooms: &BTreeSet<&str>) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0_u32;
+            let mut word = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => word.clear(),
+                    ':' if depth == 0 => {
+                        used.insert(std::mem::take(&mut word));
+                    }
+                    c if depth == 0 && (c.is_alphanumeric() || c == '_') => word.push(c),
+                    _ => {}
+                }
+            }
+        } else {
+            used.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    used.retain(|word| rooms.contains(word.as_str()));
+    used
+}
+
+#[test]
+fn every_arrow_points_down() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let rooms: BTreeSet<_> = ALLOWED.iter().map(|(room, _)| *room).collect();
+    for path in sources(&src) {
+        let room = room_of(&path, &src);
+        if room == "lib" || room == "main" {
+            continue;
+        }
+        let allowed = ALLOWED
+            .iter()
+            .find(|(name, _)| *name == room)
+            .unwrap_or_else(|| panic!("{}: the room `{room}` is not drawn in this test", path.display()))
+            .1;
+        for used in uses(&fs::read_to_string(&path).unwrap(), &rooms) {
+            assert!(
+                used == room || allowed.contains(&used.as_str()),
+                "{} uses `crate::{used}`: an arrow from `{room}` up to `{used}`",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_lineage_is_pure() {
+    let lineage = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lineage");
+    for path in sources(&lineage) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for impure in IMPURE {
+            assert!(!code.contains(impure), "{} names `{impure}`", path.display());
+        }
+    }
+    assert!(
+        fs::read_to_string(lineage.join("mod.rs")).unwrap().contains("#![forbid(unsafe_code)]"),
+        "the lineage does not forbid unsafe code"
+    );
+}
+
+#[test]
+fn a_use_inside_braces_is_found() {
+    let rooms = BTreeSet::from(["kernel", "lineage"]);
+    let found = uses("use crate::{\n    kernel::{clock::boottime, x},\n    lineage::Lineage,\n};", &rooms);
+    assert_eq!(found, BTreeSet::from(["kernel".to_owned(), "lineage".to_owned()]));
+    assert_eq!(uses("fn f() { crate::kernel::x() }", &rooms), BTreeSet::from(["kernel".to_owned()]));
+}
