@@ -101,7 +101,7 @@ async fn observe(args: &Args) -> Exit {
     let stop = async {
         select! {
             () = signal => {}
-            () = closed.notified() => {}
+            () = closed => {}
             () = full.notified() => {}
             () = reader_gone() => {}
         }
@@ -135,7 +135,7 @@ async fn reader_gone() {
 async fn finish(lines: &mut Lines) -> io::Result<()> {
     let closed = lines.output.closed();
     lines.output.close();
-    if tokio::time::timeout(FINISH, closed.notified()).await.is_err() {
+    if tokio::time::timeout(FINISH, closed).await.is_err() {
         return Err(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("its reader took nothing for {} s; the rest is lost", FINISH.as_secs()),

@@ -13,7 +13,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// Bytes that may wait for the reader.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -31,7 +31,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 pub(super) struct Output {
     sender: Option<Sender<Vec<u8>>>,
     waiting: Arc<AtomicUsize>,
-    closed: Arc<Notify>,
+    closed: watch::Receiver<bool>,
     writer: Option<JoinHandle<io::Result<()>>>,
     lost_now: u64,
     /// Lines dropped because the reader was too slow.
@@ -43,21 +43,26 @@ impl Output {
     pub(super) fn start() -> io::Result<Self> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let closed = Arc::new(Notify::new());
+        let (ended, closed) = watch::channel(false);
         let writer = {
-            let (waiting, closed) = (Arc::clone(&waiting), Arc::clone(&closed));
+            let waiting = Arc::clone(&waiting);
             std::thread::Builder::new().name("stdout".into()).spawn(move || {
                 let outcome = write_all(&receiver, &waiting);
-                closed.notify_one();
+                ended.send_replace(true);
                 outcome
             })?
         };
         Ok(Self { sender: Some(sender), waiting, closed, writer: Some(writer), lost_now: 0, lost: 0 })
     }
 
-    /// Resolves when the reader has gone away or writing failed; [`Output::finish`] says which.
-    pub(super) fn closed(&self) -> Arc<Notify> {
-        Arc::clone(&self.closed)
+    /// Resolves once the writer has ended: all is written, the reader has gone away, or writing failed.
+    /// [`Output::finish`] says which.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closed = self.closed.clone();
+        async move {
+            // An error means that the writer is gone, which is what is waited for.
+            let _ = closed.wait_for(|ended| *ended).await;
+        }
     }
 
     /// Hands over `count` lines, leaving `lines` empty. `gap` makes the line that tells of earlier losses.
