@@ -18,8 +18,7 @@ pub fn forked_by(parent: &str) -> Life {
 
 /// A process made by clone with this exit signal and these flags, sorted and joined by `|`.
 pub fn cloned_by(parent: &str, signal: &str, flags: &str) -> Life {
-    let flags = if flags.is_empty() { String::new() } else { format!(" flags={flags}") };
-    Life::default().does(&format!("forked parent={parent} kind=process signal={signal}{flags}"))
+    Life::default().does(&format!("forked parent={parent} kind=process signal={signal} flags={flags}"))
 }
 
 /// A thread that `pthread_create` made in a process with this parent.
@@ -34,9 +33,9 @@ impl Life {
         self
     }
 
-    /// Execs the scenario program by its name in /proc.
+    /// Execs the scenario program by its name in /proc: the comm becomes the last part of that name.
     pub fn execs(self) -> Self {
-        self.does("execed name=exe")
+        self.does("renamed name=exe").does("execed name=exe")
     }
 
     /// The last task of its group dies: a zombie.
@@ -45,6 +44,23 @@ impl Life {
             .does("exited state=EXIT_ZOMBIE")
             .does("group_exited exit=waited")
             .does("zombie_began")
+    }
+
+    /// As [`Self::dies`], and no wait of the scenario asks for its status.
+    pub fn dies_unasked(self) -> Self {
+        self.does("exiting")
+            .does("exited state=EXIT_ZOMBIE")
+            .does("group_exited exit=unasked")
+            .does("zombie_began")
+    }
+
+    /// The only task of its group dies and is no zombie at any time.
+    pub fn dies_autoreaped(self) -> Self {
+        self.does("exiting")
+            .does("exited state=EXIT_DEAD")
+            .does("group_exited exit=unasked")
+            .does("autoreaped")
+            .does("released")
     }
 
     /// Taken by somebody, and with that released.

@@ -84,12 +84,15 @@ pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, Lif
     assert!(wrong.is_empty(), "the normal form differs ({family:?}):{}\nfacts:\n{facts}", wrong.concat());
 }
 
+/// Actions that tell that time has passed, and not that a task did something.
+const TIMED: [&str; 2] = ["zombie_flagged", "exit_stuck"];
+
 /// One role's events, in order, in normal form.
 #[must_use]
 pub fn sequence(events: &[Arc<Event>], facts: &Facts, role: &Role) -> Vec<String> {
     events
         .iter()
-        .filter(|event| role.is(event.tid, event.start_ns()))
+        .filter(|event| role.is(event.tid, event.start_ns()) && !TIMED.contains(&event.action.as_str()))
         .map(|event| line(event, facts))
         .collect()
 }
@@ -117,10 +120,10 @@ fn line(event: &Event, facts: &Facts) -> String {
         "group_exited" => word("exit", exit(event, facts)),
         "zombie_began" => word("tracer", who("task.tracer.tid")),
         "reaped" => {
-            word("by", who("task.reaper.tid").or_else(|| who("task.reaper.pid")));
+            word("by", who("task.reaper.pid"));
             word("kind", text("task.reaper.kind"));
         }
-        "released" => word("by", who("task.reaper.tid")),
+        "released" => word("by", who("task.reaper.pid")),
         "clone_failed" => word("errno", event.number("task.errno").map(|errno| errno.to_string())),
         "exec_takeover" => word("old", who("task.old_tid")),
         "reparented" => {
@@ -148,7 +151,8 @@ fn flags(event: &Event) -> Option<String> {
     Some(names.join("|"))
 }
 
-/// `waited` where it is what wait(2) said about the group: which status that is differs between kernels.
+/// `waited` where it is what wait(2) said about the group, `unasked` where no wait brought a status: which status it
+/// is differs between kernels.
 fn exit(event: &Event, facts: &Facts) -> Option<String> {
     let status = event.number("process.exit.status")?;
     let group = facts.roles().into_iter().find(|role| role.pid == event.pid && role.tid == event.pid);
@@ -156,7 +160,7 @@ fn exit(event: &Event, facts: &Facts) -> Option<String> {
     Some(match waited {
         Some(waited) if i64::from(waited.status) == status => "waited".to_owned(),
         Some(waited) => format!("{status}(but wait(2) said {})", waited.status),
-        None => status.to_string(),
+        None => "unasked".to_owned(),
     })
 }
 

@@ -275,6 +275,13 @@ impl fmt::Display for Log {
 #[must_use]
 #[track_caller]
 pub fn shared() -> &'static Observer {
+    shared_with(&[])
+}
+
+/// As [`shared`], with arguments that all tests of the test binary agree on.
+#[must_use]
+#[track_caller]
+pub fn shared_with(args: &[&str]) -> &'static Observer {
     static SHARED: OnceLock<Observer> = OnceLock::new();
     extern "C" fn at_exit() {
         let Some(observer) = SHARED.get() else { return };
@@ -291,7 +298,7 @@ pub fn shared() -> &'static Observer {
         unsafe { libc::_exit(101) };
     }
     SHARED.get_or_init(|| {
-        let observer = Observer::start(&[]);
+        let observer = Observer::start(args);
         // SAFETY: the handler has no arguments and does not unwind.
         unsafe { libc::atexit(at_exit) };
         observer

@@ -92,7 +92,7 @@ fn many_orphans(args: &[String]) {
         let children: Vec<Pid> = (0..count)
             .map(|_| {
                 sys::fork().unwrap_or_else(|| {
-                    gate.receive();
+                    gate.receive_only();
                     sys::exit_group(31)
                 })
             })

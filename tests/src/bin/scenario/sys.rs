@@ -315,6 +315,18 @@ impl Channel {
         i32::from_ne_bytes(bytes)
     }
 
+    /// Receives in a process that only receives. Thousands may wait here: each message wakes one of them.
+    pub(crate) fn receive_only(self) -> i32 {
+        // SAFETY: the descriptor is open and not used by this process after this.
+        unsafe { libc::close(self.write) };
+        let mut bytes = [0; 4];
+        if read(self.read, &mut bytes) != bytes.len() {
+            // The last sender is gone, and with it the test.
+            exit_group(72);
+        }
+        i32::from_ne_bytes(bytes)
+    }
+
     /// Gives the descriptors back; other tasks' copies stay.
     pub(crate) fn close(self) {
         // SAFETY: both descriptors are open and not used after this.
