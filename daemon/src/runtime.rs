@@ -35,6 +35,9 @@ const COALESCE: Duration = Duration::from_millis(1);
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
+const TICKS_PER_LOOK: u64 = 10;
+
 /// What is done with what the lineage found out.
 pub trait Face {
     /// Takes a batch of effects, in order.
@@ -65,6 +68,16 @@ pub struct Counts {
     pub snapshot: u64,
     /// Counters of the programs, as last read.
     pub kernel: Totals,
+    /// Calls of programs that the kernel skipped, as last read.
+    pub missed: u64,
+}
+
+impl Counts {
+    /// Everything that was lost on the way here.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kernel.all_lost() + self.missed
+    }
 }
 
 /// From the kernel to the effects.
@@ -77,6 +90,7 @@ pub struct Pipeline {
     pub counts: Counts,
     effects: Vec<Effect>,
     lost_told: u64,
+    ticks: u64,
 }
 
 impl Pipeline {
@@ -89,6 +103,7 @@ impl Pipeline {
             counts: Counts::default(),
             effects: Vec::with_capacity(BATCH),
             lost_told: 0,
+            ticks: 0,
         };
         pipeline.snapshot();
         Ok(pipeline)
@@ -138,12 +153,20 @@ impl Pipeline {
         self.lineage.tick(boottime(), &mut self.effects);
         self.observer.flush_log();
         self.counts.kernel = self.observer.totals()?;
-        let lost = self.counts.kernel.all_lost();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
+            self.look_for_misses();
+        }
+        let lost = self.counts.lost();
         if lost > self.lost_told {
             face.lost(lost - self.lost_told);
             self.lost_told = lost;
         }
         Ok(())
+    }
+
+    fn look_for_misses(&mut self) {
+        self.counts.missed = self.observer.program_stats().filter_map(|(_, stats)| stats.missed).sum();
     }
 
     fn hand_on(&mut self, face: &mut impl Face) {
@@ -182,6 +205,7 @@ impl Pipeline {
             }
             self.hand_on(face);
         }
+        self.look_for_misses();
         self.observer.detach();
         while self.turn() > 0 {
             self.hand_on(face);

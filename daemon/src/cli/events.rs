@@ -170,7 +170,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     let _ = write!(
         text,
         "; {received} records, lost {}, refused {}, events not written {}; {}",
-        counts.kernel.all_lost(),
+        counts.lost(),
         counts.refused,
         lines.output.lost,
         hooks_line(pipeline)

@@ -10,5 +10,6 @@ pub mod ladder;
 pub mod object;
 pub mod observer;
 pub mod privilege;
+pub mod program_stats;
 pub mod snapshot;
 pub mod survey;

@@ -16,6 +16,7 @@ use super::{
     fields::Missing,
     ladder::{self, Choice, HookState, LadderError},
     object::{self, EMBEDDED, ObjectError, Options},
+    program_stats::{self, ProgramStats},
     snapshot::{self, SnapshotError},
 };
 use crate::lineage::record::Record;
@@ -100,6 +101,14 @@ impl Observer {
     /// Sums of the programs' counters.
     pub fn totals(&self) -> Result<Totals, CountersError> {
         self.counters.read()
+    }
+
+    /// The kernel's own figures of each program in use; without those it does not tell.
+    pub fn program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
+        self.hooks.iter().flat_map(|hook| &hook.programs).filter_map(|program| {
+            let fd = self.ebpf.program(program.name)?.fd().ok()?;
+            Some((program.name, program_stats::read(fd).ok()?))
+        })
     }
 
     /// Passes on what the programs logged.
