@@ -3,7 +3,7 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
 //! events.
 
-use std::{future::Future, io, os::fd::OwnedFd, time::Duration};
+use std::{future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
 use probe_common::Kind;
 use thiserror::Error;
@@ -95,8 +95,15 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Attaches, then reads every task there is: from here on nothing is missed.
-    pub fn start(options: Options, choice: Choice, config: Config) -> Result<Self, ObserveError> {
-        let observer = Observer::start(options, choice)?;
+    ///
+    /// `object` is an eBPF object to use in place of the embedded one.
+    pub fn start(
+        object: Option<&Path>,
+        options: Options,
+        choice: Choice,
+        config: Config,
+    ) -> Result<Self, ObserveError> {
+        let observer = Observer::start(object, options, choice)?;
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),

@@ -1,6 +1,6 @@
 //! `taskscope events`: what the kernel's tasks do, as it happens.
 
-use std::{fmt::Write as _, io, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io, os::fd::AsFd as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use tokio::{io::Interest, select, sync::Notify};
@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
     ring_kib: u32,
+    /// Use this eBPF object and not the embedded one, for work on the programs
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    object: Option<PathBuf>,
 }
 
 /// `--format` of `events`.
@@ -80,7 +83,7 @@ pub(super) fn run(args: &Args) -> Exit {
 async fn observe(args: &Args) -> Exit {
     let config = Config { zombie_after: args.zombie_after, exec_args: args.args, ..Config::default() };
     let options = Options { ring_bytes: args.ring_kib.saturating_mul(1024), args: args.args };
-    let mut pipeline = match Pipeline::start(options, args.attach.into(), config) {
+    let mut pipeline = match Pipeline::start(args.object.as_deref(), options, args.attach.into(), config) {
         Ok(pipeline) => pipeline,
         Err(error) => {
             log::error!("{error}");

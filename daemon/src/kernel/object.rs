@@ -159,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_another_version_is_refused_with_both_numbers() {
+        if EMBEDDED.is_empty() {
+            return; // Built with AYA_BUILD_SKIP: there is no object to change.
+        }
+        check_abi("embedded", EMBEDDED).unwrap();
+        let file = object::File::parse(EMBEDDED).unwrap();
+        let symbol = file.symbols().find(|symbol| symbol.name() == Ok(ABI_SYMBOL)).unwrap();
+        let section = file.section_by_index(symbol.section_index().unwrap()).unwrap();
+        let at = (section.file_range().unwrap().0 + symbol.address()) as usize;
+        let mut other = EMBEDDED.to_vec();
+        other[at..at + 4].copy_from_slice(&(ABI_VERSION + 1).to_ne_bytes());
+        let error = check_abi("other.o", &other).unwrap_err();
+        assert!(matches!(error, ObjectError::Abi { found, .. } if found == ABI_VERSION + 1), "{error}");
+        assert!(error.to_string().contains(&format!("this taskscope {ABI_VERSION}")), "{error}");
+    }
+
+    #[test]
     fn a_ring_is_a_power_of_two_of_at_least_a_page() {
         assert_eq!(ring_size(0), 4096);
         assert_eq!(ring_size(4097), 8192);

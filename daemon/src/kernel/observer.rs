@@ -1,6 +1,10 @@
 //! The programs at work: attached hooks, the ring they write to, their counters and their own log.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    path::Path,
+};
 
 use aya::{
     Btf, Ebpf,
@@ -59,13 +63,16 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Loads the embedded object and attaches every hook. Records flow into the ring from here on.
-    pub fn start(options: Options, choice: Choice) -> Result<Self, ObserveError> {
-        Self::start_from("embedded", EMBEDDED, options, choice)
+    /// Loads an object, the embedded one if `file` names none, and attaches every hook. Records flow into the ring from
+    /// here on.
+    pub fn start(file: Option<&Path>, options: Options, choice: Choice) -> Result<Self, ObserveError> {
+        let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
+        let name = path.display().to_string();
+        let bytes = fs::read(path).map_err(|error| ObjectError::Unusable { name: name.clone(), reason: error.to_string() })?;
+        Self::start_from(&name, &bytes, options, choice)
     }
 
-    /// As [`Observer::start`], with another object; `name` is for messages.
-    pub fn start_from(
+    fn start_from(
         name: &str,
         object: &[u8],
         options: Options,
