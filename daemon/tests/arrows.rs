@@ -18,7 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that the pure core must not know: no event loop, no kernel, no serialisation of its own.
-const IMPURE: &[&str] = &["tokio", "aya", "libc", "std::fs", "std::net", "std::process", "Instant", "SystemTime"];
+const IMPURE: &[&str] =
+    &["tokio", "aya", "libc", "std::fs", "std::net", "std::process", "Instant", "SystemTime"];
 
 fn sources(under: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

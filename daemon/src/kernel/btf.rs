@@ -199,3 +199,67 @@ impl Types {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::fields;
+
+    /// The running kernel is the only BTF whose answers can be checked; without it there is nothing to test on.
+    fn running() -> Option<Types> {
+        Types::from_file(Path::new(VMLINUX)).ok()
+    }
+
+    #[test]
+    fn members_of_nested_and_anonymous_structures_are_found() {
+        let Some(types) = running() else { return };
+        let se = types.member("task_struct", &["se"]).unwrap();
+        let nested = types.member("task_struct", &["se.sum_exec_runtime"]).unwrap();
+        assert!(nested.offset > se.offset && (nested.offset as usize) < se.offset as usize + se.size);
+        assert_eq!(nested.size, 8);
+        assert_eq!(types.member("dentry", &["d_name.name"]).unwrap().size, 8);
+        assert_eq!(types.member("task_struct", &["comm"]).unwrap().size, 16);
+    }
+
+    #[test]
+    fn the_first_name_that_the_kernel_has_is_taken() {
+        let Some(types) = running() else { return };
+        let both = types.member("task_struct", &["no_such_member", "pid"]).unwrap();
+        assert_eq!(both, types.member("task_struct", &["pid"]).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let Some(types) = running() else { return };
+        let error = types.member("task_struct", &["nonsense", "rubbish"]).unwrap_err();
+        assert_eq!(error.to_string(), "struct task_struct has no member nonsense or rubbish");
+        let error = types.member("no_such_struct", &["x"]).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel's type information has no struct no_such_struct");
+    }
+
+    #[test]
+    fn bit_fields_are_refused() {
+        let Some(types) = running() else { return };
+        let error = types.member("signal_struct", &["is_child_subreaper"]).unwrap_err();
+        assert!(matches!(error, BtfError::BitField { .. }), "{error}");
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_panic() {
+        let Ok(good) = std::fs::read(VMLINUX) else { return };
+        for len in [0, 1, 7, 23, 24, 25, 1000] {
+            assert!(Types::from_bytes(good.get(..len).unwrap()).is_err(), "{len} bytes were accepted");
+        }
+        let mut bad = good.get(..4096).unwrap().to_vec();
+        bad[12..20].fill(0xff);
+        assert!(Types::from_bytes(&bad).is_err());
+    }
+
+    #[test]
+    fn every_field_of_the_table_is_found_on_a_kernel_from_5_10_on() {
+        let Some(types) = running() else { return };
+        let (offsets, missing) = fields::resolve(&types);
+        assert!(fields::identity_known(&offsets));
+        assert_eq!(missing, []);
+    }
+}

@@ -68,16 +68,12 @@ impl Observer {
     pub fn start(file: Option<&Path>, options: Options, choice: Choice) -> Result<Self, ObserveError> {
         let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| ObjectError::Unusable { name: name.clone(), reason: error.to_string() })?;
+        let bytes = fs::read(path)
+            .map_err(|error| ObjectError::Unusable { name: name.clone(), reason: error.to_string() })?;
         Self::start_from(&name, &bytes, options, choice)
     }
 
-    fn start_from(
-        name: &str,
-        object: &[u8],
-        options: Options,
-        choice: Choice,
-    ) -> Result<Self, ObserveError> {
+    fn start_from(name: &str, object: &[u8], options: Options, choice: Choice) -> Result<Self, ObserveError> {
         let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
         let ring = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?)?;
         let counters = CountersMap::take(&mut ebpf)?;
