@@ -101,8 +101,14 @@ impl Lineage {
 
     pub(super) fn on_renamed(&mut self, at: Ktime, renamed: &Renamed, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
-        let Some((ix, group)) = self.subject(renamed.task, told, out) else { return };
+        let Some((mut ix, group)) = self.subject(renamed.task, told, out) else { return };
         self.seen_running(ix, at);
+        // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is told itself.
+        if let Some(thread) = self.silent_successor(ix, group, at) {
+            let old_tid = self.tasks[thread].key.tid;
+            self.take_over(group, old_tid, told, out);
+            ix = thread;
+        }
         let task = &self.tasks[ix];
         if task.knows(known::COMM) && task.comm_at >= at {
             if task.comm_at == at && task.comm == renamed.new {
@@ -118,7 +124,8 @@ impl Lineage {
         self.tell(out, ix, told, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 
-    /// An exec leaves one task in the group: the others' ends went unseen, or the RCU callbacks are still to tell them.
+    /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
+    /// the rest went unseen.
     fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
         if self.groups[group].present <= 1 {
             return;
@@ -126,7 +133,7 @@ impl Lineage {
         let mut next = self.groups[group].first_thread;
         while let Some(ix) = next {
             next = self.tasks[ix].thread_next;
-            if ix != survivor && self.tasks[ix].state < TaskState::Dead {
+            if ix != survivor && self.tasks[ix].state < TaskState::Exiting {
                 self.stats.concluded += 1;
                 self.end_unseen(ix, told, out);
             }

@@ -3,7 +3,7 @@
 use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Provenance};
-use super::flags::{EXIT_DEAD, PF_EXITING, SIGCHLD};
+use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, SIGCHLD};
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
 use super::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
@@ -52,8 +52,14 @@ impl Lineage {
         self.learn_flags(ix, exiting.task_flags);
         self.learn_exit_code(ix, exiting.exit.exit_code);
         self.tasks[ix].flags |= PF_EXITING;
+        self.groups[group].status.learn_early(&exiting.exit);
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
         self.tell(out, ix, told, Action::Exiting { nr_threads: exiting.nr_threads });
+        match exiting.has_children {
+            Some(false) => self.children_were_taken(ix, group, told, out),
+            Some(true) => self.tasks[ix].known |= known::HAD_CHILDREN,
+            None => {}
+        }
     }
 
     pub(super) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
@@ -66,6 +72,7 @@ impl Lineage {
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
+            self.close_handover(group, exited.parent, out);
             self.learn_parent(group, exited.parent, told, out);
             if let Some(tracer) = exited.tracer {
                 self.learn_tracer(group, tracer);
@@ -116,9 +123,23 @@ impl Lineage {
             self.autoreaped(ix, group, exit_told, out);
             return;
         }
+        self.die_and_be_taken(ix, group, death, exit_told, out);
+    }
+
+    /// A leader became a zombie and its parent took it, both before this.
+    pub(super) fn die_and_be_taken(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        death: Death,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
         self.groups[group].set(fact::SOLE, true);
-        let zombie = Death { exit_state: None, told_late: true, ..death };
-        self.die_as(ix, TaskState::Zombie, &zombie, exit_told, out);
+        if self.tasks[ix].state < TaskState::Zombie {
+            let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
+            self.die(ix, &zombie, told, out);
+        }
         self.reaped_by_rule(ix, group, told.inferred(), out);
         self.enter(ix, TaskState::Dead, told.at);
         self.queues.put(&mut self.tasks, ix, Queue::Dead);
@@ -185,10 +206,6 @@ impl Lineage {
                 TaskState::Dead
             }
         };
-        self.die_as(ix, state, death, told, out);
-    }
-
-    fn die_as(&mut self, ix: Ix<Task>, state: TaskState, death: &Death, told: Told, out: &mut Vec<Effect>) {
         let Some(group) = self.tasks[ix].group else { return };
         let is_leader = self.groups[group].leader == Some(ix);
         let since = self.tasks[ix].since;

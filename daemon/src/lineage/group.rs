@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::arena::Ix;
 use super::debt::Debt;
 use super::effect::{Reaper, ReparentKind, Span};
+use super::handover::Handover;
 use super::id::{GroupKey, Ktime, TaskRef, Tgid};
 use super::life::End;
 use super::paths::PathName;
@@ -109,6 +110,8 @@ pub(super) struct Rare {
     /// When the leader died before the others.
     pub(super) leader_died_at: Option<Ktime>,
     pub(super) tracer: Option<TaskRef>,
+    /// A handing on that may not have come about.
+    pub(super) open: Option<Handover>,
     /// Of the tasks that left their CPU for good.
     pub(super) usage: Option<Usage>,
     /// Who took it.

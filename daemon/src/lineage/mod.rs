@@ -14,6 +14,8 @@ mod debt;
 mod exec;
 mod exit;
 mod group;
+mod handover;
+mod heir;
 mod index;
 mod learn;
 mod life;
@@ -37,7 +39,7 @@ mod zombie;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 pub use self::debt::Debt;
@@ -117,6 +119,8 @@ pub struct Lineage {
     dead_leaders: usize,
     /// Whether children handed to another group are reported one by one.
     sees_reparenting: bool,
+    /// Children of which it is open whether they were handed on, oldest first.
+    open_handovers: VecDeque<(Ktime, TaskKey)>,
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
     graves: Graveyard,
@@ -147,6 +151,7 @@ impl Lineage {
             subreapers: 0,
             dead_leaders: 0,
             sees_reparenting: false,
+            open_handovers: VecDeque::new(),
             awaiting_args: HashMap::new(),
             graves: Graveyard::default(),
             census: Census::default(),

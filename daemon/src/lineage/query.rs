@@ -102,6 +102,13 @@ impl<'a> GroupView<'a> {
             .min_by_key(|&(_, since)| since)
     }
 
+    /// Since when it is a zombie, if it is one.
+    #[must_use]
+    pub fn zombie_since(&self) -> Option<Ktime> {
+        let leader = &self.lineage.tasks[self.group().leader?];
+        matches!(leader.queue, Queue::Zombie | Queue::Flagged).then_some(leader.since)
+    }
+
     /// Everything known about it.
     #[must_use]
     pub fn life(&self, now: Ktime) -> Option<Life> {

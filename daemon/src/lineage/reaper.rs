@@ -4,9 +4,9 @@ use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Reaper, ReaperKind};
 use super::group::{Group, fact};
-use super::id::{GroupKey, Tgid};
+use super::id::{GroupKey, TaskKey, Tgid};
 use super::record::{ReleaseSource, Released};
-use super::task::{Task, TaskState};
+use super::task::{Task, TaskState, known};
 
 /// The relations between a released task and its reaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,17 @@ impl Lineage {
     pub(super) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.groups[group];
         let process = members.parent_key()?;
-        let name = members.parent.and_then(|parent| self.process_name(parent));
+        let name = match (members.parent, process.start) {
+            (Some(parent), _) => self.process_name(parent),
+            // It has died since, and is still remembered.
+            (None, Some(start)) => {
+                self.find(TaskKey { tid: process.tgid.leader(), start }).and_then(|leader| {
+                    let leader = &self.tasks[leader];
+                    leader.knows(known::COMM).then_some(leader.comm)
+                })
+            }
+            (None, None) => None,
+        };
         Some(Reaper { task: None, process, name, kind: ReaperKind::Parent })
     }
 

@@ -8,7 +8,7 @@ use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskKey, Tid};
 use super::life::End;
-use super::record::Released;
+use super::record::{ReleaseSource, Released};
 use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
@@ -22,7 +22,11 @@ impl Lineage {
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
-            self.learn_parent(group, released.parent, told, out);
+            if released.source == ReleaseSource::Free {
+                self.learn_parent_at_free(group, released.parent, told, out);
+            } else {
+                self.learn_parent(group, released.parent, told, out);
+            }
             // The kernel releases a leader only as the last of its group.
             self.groups[group].set(fact::SOLE, true);
         }
@@ -165,10 +169,15 @@ impl Lineage {
         self.hand_on_children(ix, None, told, out);
         match self.tasks[ix].state {
             TaskState::Implied | TaskState::Running | TaskState::Exiting => {
-                self.die(ix, &Death::default(), told, out);
+                // Nobody waits for a thread that is not the leader.
+                let exit_state = if is_leader { None } else { Some(EXIT_DEAD) };
+                self.die(ix, &Death { exit_state, ..Death::default() }, told, out);
             }
             TaskState::Zombie => self.reaped_by_rule(ix, group, told, out),
             TaskState::Dead | TaskState::Released => {}
+        }
+        if !is_leader && !self.tasks[ix].knows(known::END_TOLD) {
+            self.autoreaped(ix, group, told, out);
         }
         self.depart(ix, None, told, out);
     }

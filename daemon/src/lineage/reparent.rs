@@ -5,13 +5,11 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Provenance, ReparentKind};
 use super::flags::SIGCHLD;
 use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef, Tgid, Tid};
+use super::heir::INIT;
+use super::id::{GroupKey, Ktime, TaskRef, Tgid};
 use super::record::Reparented;
 use super::task::{Task, TaskState};
 use super::view::Told;
-
-/// The first process of the initial pid namespace.
-const INIT: Tid = Tid(1);
 
 impl Lineage {
     pub(super) fn on_reparented(&mut self, at: Ktime, reparented: &Reparented, out: &mut Vec<Effect>) {
@@ -105,13 +103,18 @@ impl Lineage {
         }
         let shown = heir.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
         let heir = shown.or_else(|| self.heir_by_rule(dying));
+        let is_open = self.may_have_taken_children(dying, told);
         let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
         let old_parent = self.reference(dying);
         while let Some(child) = self.tasks[dying].first_child {
             self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());
-            if let Some(heir) = heir {
-                self.hand_on(child, old_parent, heir, told, out);
+            match heir {
+                Some(heir) if is_open && self.may_have_been_taken(child) => {
+                    self.hand_on_openly(child, old_parent, heir, told);
+                }
+                Some(heir) => self.hand_on(child, old_parent, heir, told, out),
+                None => {}
             }
             if self.tasks[dying].first_child == Some(child) {
                 // No heir, or one that cannot be: whose child it is now is not known.
@@ -131,10 +134,23 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         let first_parent = self.groups[group].parent_key();
-        if !self.adopt(group, parent) {
+        if self.adopt(group, parent) {
+            self.tell_handover(group, old, first_parent, parent, told, out);
+        } else {
             self.stats.contradictory += 1;
-            return;
         }
+    }
+
+    /// Tells that a child was handed on to the parent it has now.
+    pub(super) fn tell_handover(
+        &mut self,
+        group: Ix<Group>,
+        old: Option<TaskRef>,
+        first_parent: Option<GroupKey>,
+        parent: Ix<Task>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
         let (Some(leader), Some(new_parent)) = (self.groups[group].leader, self.reference(parent)) else {
             return;
         };
@@ -197,60 +213,6 @@ impl Lineage {
         }
         let group = self.tasks[named].group?;
         self.live_thread(group, named, TaskState::Zombie)
-    }
-
-    /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
-    /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
-    fn heir_by_rule(&self, dying: Ix<Task>) -> Option<Ix<Task>> {
-        let group = self.tasks[dying].group?;
-        // Where reparenting to other groups is seen, what was not seen stayed in the group.
-        let states = if self.sees_reparenting { TaskState::Zombie } else { TaskState::Exiting };
-        let sibling = self.live_thread(group, dying, TaskState::Exiting);
-        if let Some(thread) = sibling.or_else(|| self.live_thread(group, dying, states)) {
-            return Some(thread);
-        }
-        if self.subreapers > 0
-            && let Some(thread) = self.nearest_subreaper(group, dying)
-        {
-            return Some(thread);
-        }
-        let members = &self.groups[group];
-        let is_nested = members.has(fact::NAMESPACE) && members.namespace_level > 0;
-        let own_init = if is_nested { self.namespace_init(members.namespace) } else { None };
-        [own_init, self.holder(INIT)].into_iter().flatten().find_map(|init| {
-            let inits = self.tasks[init].group.filter(|&inits| inits != group)?;
-            self.live_thread(inits, dying, TaskState::Exiting)
-        })
-    }
-
-    /// For a child whose parent was gone before it was heard of.
-    fn heir_of_the_gone(&self) -> Option<Ix<Task>> {
-        self.holder(INIT).filter(|&init| self.tasks[init].state < TaskState::Zombie)
-    }
-
-    fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
-        let level = |group: &Group| group.has(fact::NAMESPACE).then_some(group.namespace_level);
-        let own_level = level(&self.groups[group]);
-        let mut ancestor = self.parents_of(group);
-        while let Some(above) = ancestor {
-            let members = &self.groups[above];
-            let is_elsewhere = level(members).is_some_and(|level| own_level.is_some_and(|own| own != level));
-            if members.tgid == 0 || is_elsewhere {
-                return None;
-            }
-            if members.has(fact::SUBREAPER)
-                && let Some(thread) = self.live_thread(above, dying, TaskState::Exiting)
-            {
-                return Some(thread);
-            }
-            ancestor = self.parents_of(above);
-        }
-        None
-    }
-
-    /// `find_alive_thread()`: the first thread that is not exiting, or not in another `state` or beyond.
-    fn live_thread(&self, group: Ix<Group>, dying: Ix<Task>, state: TaskState) -> Option<Ix<Task>> {
-        self.members(group).find(|&ix| ix != dying && self.tasks[ix].state < state)
     }
 
     /// Whether a record names the parent that the tree has.

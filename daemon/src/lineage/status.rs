@@ -43,12 +43,23 @@ pub enum GroupStatus {
     Unknown,
     /// No group exit so far; the leader has died with this code and it will count if none comes.
     Leader(i32),
-    /// A group exit is under way with this code; a core dump may still add its bit.
+    /// A group exit was under way with this code when a task began to die; a core dump may still add its bit.
+    Begun(i32),
+    /// A group exit with this code, as a task saw it that was past any core dump.
     Group(i32),
 }
 
 impl GroupStatus {
-    /// Takes in what one task of the group showed.
+    /// Takes in what a task showed when it began to die.
+    pub fn learn_early(&mut self, exit: &ExitParts) {
+        if let (Self::Unknown | Self::Leader(_) | Self::Begun(_), Some(group)) = (*self, exit.group)
+            && group.by_group
+        {
+            *self = Self::Begun(group.code);
+        }
+    }
+
+    /// Takes in what one task of the group showed when it was dead.
     pub fn learn(&mut self, exit: &ExitParts, is_leader: bool) {
         match (*self, exit.group) {
             // Late records of other threads can lack the core bit that a former one already had.
@@ -57,6 +68,7 @@ impl GroupStatus {
             }
             (Self::Group(_), _) => {}
             (_, Some(group)) if group.by_group => *self = Self::Group(group.code),
+            (Self::Begun(_), _) => {}
             _ if is_leader => {
                 if let Some(code) = exit.exit_code {
                     *self = Self::Leader(code);
@@ -71,7 +83,7 @@ impl GroupStatus {
     pub const fn settled(self, all_dead: bool) -> Option<WaitStatus> {
         match self {
             Self::Group(code) => Some(WaitStatus(code)),
-            Self::Leader(code) if all_dead => Some(WaitStatus(code)),
+            Self::Leader(code) | Self::Begun(code) if all_dead => Some(WaitStatus(code)),
             _ => None,
         }
     }
@@ -115,6 +127,16 @@ mod tests {
         assert_eq!(status.settled(false), Some(WaitStatus(7 << 8)));
         status.learn(&parts(3 << 8, None), true);
         assert_eq!(status.settled(true), Some(WaitStatus(7 << 8)));
+    }
+
+    #[test]
+    fn what_an_exit_began_with_counts_only_at_the_end() {
+        let mut status = GroupStatus::default();
+        status.learn_early(&parts(SEGV, Some((SEGV, true))));
+        assert_eq!(status.settled(false), None);
+        assert_eq!(status.settled(true), Some(WaitStatus(SEGV)));
+        status.learn(&parts(SEGV, Some((SEGV | CORE, true))), true);
+        assert_eq!(status.settled(false), Some(WaitStatus(SEGV | CORE)));
     }
 
     #[test]

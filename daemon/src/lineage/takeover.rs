@@ -31,6 +31,16 @@ impl Lineage {
         thread_waits || leader_is_dead
     }
 
+    /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
+    pub(super) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
+        let task = &self.tasks[leader];
+        if self.groups[group].leader != Some(leader) || task.state < TaskState::Exiting || task.since >= at {
+            return None;
+        }
+        let mut live = self.members(group).filter(|&ix| self.tasks[ix].state < TaskState::Exiting);
+        live.next().filter(|_| live.next().is_none())
+    }
+
     /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
     pub(super) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
         let Some(old_leader) = self.groups[group].leader else { return };

@@ -105,6 +105,8 @@ pub(super) mod known {
     pub(crate) const UNSEEN: u16 = 1 << 7;
     /// Whether it was a zombie is not known: its end was concluded, not seen.
     pub(crate) const NO_EXIT_STATE: u16 = 1 << 8;
+    /// It had children when it began to die.
+    pub(crate) const HAD_CHILDREN: u16 = 1 << 10;
     /// Its final accounting was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }

@@ -100,6 +100,7 @@ impl Lineage {
             self.judge(out);
         }
         self.settle_candidates(now, out);
+        self.settle_handovers(now, out);
         while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
             let zombie = self.zombie_span(leader, now);
             self.queues.put(&mut self.tasks, leader, Queue::Flagged);

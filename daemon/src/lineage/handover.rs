@@ -1,0 +1,165 @@
+//! The tracepoints' blind spot: a wait(2) is not seen, the release of its child only an RCU grace period later.
+//!
+//! When a parent dies in between, its dead child is still in the tree. Either the parent had taken it, or the child was handed
+//! on as a zombie. Two things the kernel side shows tell which: whether the parent had any child left when it began to die, and
+//! the child's `real_parent`, which does not change any more once it is released.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::{Effect, Hook};
+use super::exit::Death;
+use super::group::{Group, fact};
+use super::id::{GroupKey, Ktime, TaskRef};
+use super::record::ExitSource;
+use super::task::{Task, TaskState, known};
+use super::view::Told;
+
+/// After this time a release would have been told: whoever is still a zombie was handed on. An RCU grace period takes some tens
+/// of milliseconds, more under load.
+const GRACE_NS: u64 = 1_000_000_000;
+
+/// A handing on that may not have come about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handover {
+    /// The dying parent.
+    old: Option<TaskRef>,
+    /// Its group.
+    old_group: Option<GroupKey>,
+    told: Told,
+}
+
+impl Lineage {
+    /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
+    pub(super) fn children_were_taken(
+        &mut self,
+        dying: Ix<Task>,
+        group: Ix<Group>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut next = self.tasks[dying].first_child;
+        while let Some(child) = next {
+            next = self.groups[child].sibling_next;
+            let Some(leader) = self.groups[child].leader else { continue };
+            // Among several threads the tree may have given the child to the wrong one.
+            let is_certain =
+                self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
+            if is_certain && self.may_have_been_taken(child) {
+                self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
+            }
+        }
+    }
+
+    /// Whether a dying task, as its last switch tells it, can have taken children that are still in the tree.
+    pub(super) fn may_have_taken_children(&self, dying: Ix<Task>, told: Told) -> bool {
+        let by_tracepoint = matches!(told.hook, Some(Hook::Exit(ExitSource::FinalSwitch)));
+        if !by_tracepoint || self.sees_reparenting {
+            return false;
+        }
+        // It had at least one child left. If the tree has one only, it is that one.
+        let has_several = self.children_of(dying).nth(1).is_some();
+        has_several || !self.tasks[dying].knows(known::HAD_CHILDREN)
+    }
+
+    /// Whether a child can be gone already: all its tasks have at least begun to die.
+    pub(super) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
+        self.groups[child]
+            .leader
+            .is_some_and(|leader| matches!(self.tasks[leader].state, TaskState::Exiting | TaskState::Zombie))
+            && self.members(child).all(|ix| self.tasks[ix].state >= TaskState::Exiting)
+    }
+
+    /// Moves a child to its new parent, and leaves open whether it ever came to it.
+    pub(super) fn hand_on_openly(
+        &mut self,
+        group: Ix<Group>,
+        old: Option<TaskRef>,
+        parent: Ix<Task>,
+        told: Told,
+    ) {
+        let old_group = self.groups[group].parent_key();
+        if !self.adopt(group, parent) {
+            self.stats.contradictory += 1;
+            return;
+        }
+        let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
+        let rare = self.rare(group);
+        // Handed on again: what is open is still whether the first parent took it.
+        if rare.open.is_none() {
+            rare.open = Some(Handover { old, old_group, told });
+            if let Some(key) = key {
+                self.open_handovers.push_back((told.at, key));
+            }
+        }
+    }
+
+    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
+    pub(super) fn close_handover(
+        &mut self,
+        group: Ix<Group>,
+        parent: Option<TaskRef>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) else {
+            return;
+        };
+        match (parent, open.old) {
+            (Some(parent), Some(old)) if parent.key == old.key => self.give_back(group, open.old_group),
+            (None, _) => self.give_back(group, open.old_group),
+            _ => self.tell_open(group, open, out),
+        }
+    }
+
+    fn tell_open(&mut self, group: Ix<Group>, open: Handover, out: &mut Vec<Effect>) {
+        if let Some(parent) = self.groups[group].parent {
+            self.tell_handover(group, open.old, open.old_group, parent, open.told, out);
+        }
+    }
+
+    /// The child never left its dead parent.
+    fn give_back(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
+        self.orphan(group);
+        let child = &mut self.groups[group];
+        child.set(fact::PARENT, parent.is_some());
+        child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
+        child.parent_tgid = parent.map_or(0, |parent| parent.tgid.0);
+        child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
+    }
+
+    /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
+    pub(super) fn learn_parent_at_free(
+        &mut self,
+        group: Ix<Group>,
+        parent: Option<TaskRef>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let parent = parent.filter(|parent| self.find(parent.key).is_some());
+        self.close_handover(group, parent, out);
+        let Some(parent) = parent else { return };
+        let Some(ix) = self.find(parent.key) else { return };
+        let is_gone = self.tasks[ix].state >= TaskState::Zombie;
+        let is_other = self.groups[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
+        if is_gone && is_other && self.tasks[ix].key.tid == parent.tgid.leader() {
+            // Handed on in the tree only: it had been taken before.
+            self.stats.contradictory += 1;
+            self.give_back(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
+        } else if !is_gone {
+            self.learn_parent(group, Some(parent), told, out);
+        }
+    }
+
+    /// Those still there after an RCU grace period were handed on.
+    pub(super) fn settle_handovers(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        while let Some(&(at, key)) = self.open_handovers.front() {
+            if now.since(at) < GRACE_NS {
+                break;
+            }
+            self.open_handovers.pop_front();
+            let Some(group) = self.find(key).and_then(|ix| self.tasks[ix].group) else { continue };
+            if let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) {
+                self.tell_open(group, open, out);
+            }
+        }
+    }
+}
