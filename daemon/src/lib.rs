@@ -5,4 +5,5 @@ pub mod export;
 pub mod fd;
 pub mod kernel;
 pub mod lineage;
+pub mod procfs;
 pub mod runtime;

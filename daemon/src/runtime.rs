@@ -3,7 +3,7 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
 //! events.
 
-use std::{future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
 use probe_common::Kind;
 use thiserror::Error;
@@ -22,7 +22,13 @@ use crate::{
         object::Options,
         observer::{ObserveError, Observer},
     },
-    lineage::{Config, Lineage, effect::Effect, record::Record},
+    lineage::{
+        Config, Lineage,
+        effect::Effect,
+        id::{GroupKey, Ktime},
+        record::Record,
+    },
+    procfs::Procfs,
 };
 
 /// Records handled before others get a turn: timers, signals, faces.
@@ -37,6 +43,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
 const TICKS_PER_LOOK: u64 = 10;
+
+/// A zombie older than this is looked up in /proc, once: on the tracepoint rung a release can go unseen.
+const DOUBT_NS: u64 = 1_000_000_000;
+
+/// The tree is compared with the kernel's tasks this often, also when nothing is known to be lost.
+const AUDIT_NS: u64 = 300 * 1_000_000_000;
 
 /// What is done with what the lineage found out.
 pub trait Face {
@@ -91,6 +103,10 @@ pub struct Pipeline {
     effects: Vec<Effect>,
     lost_told: u64,
     ticks: u64,
+    resynced: Ktime,
+    /// Zombies that /proc has shown as such.
+    confirmed: HashSet<GroupKey>,
+    procfs: Procfs,
 }
 
 impl Pipeline {
@@ -111,12 +127,16 @@ impl Pipeline {
             effects: Vec::with_capacity(BATCH),
             lost_told: 0,
             ticks: 0,
+            resynced: Ktime(0),
+            confirmed: HashSet::new(),
+            procfs: Procfs::default(),
         };
-        pipeline.snapshot();
+        pipeline.resync();
         Ok(pipeline)
     }
 
-    fn snapshot(&mut self) {
+    /// Reads every task by the iterator and mends the tree with it. Events of it are added to what is to be handed on.
+    fn resync(&mut self) {
         let Self { observer, lineage, counts, effects, .. } = self;
         lineage.begin_snapshot(boottime());
         let outcome = observer.snapshot(|record| match record {
@@ -129,12 +149,39 @@ impl Pipeline {
                 log::error!("task iterator: {error}");
             }
         });
+        // What was under way while the iterator ran is no loss.
+        while self.turn() > 0 {}
         match outcome {
-            Ok(_) => lineage.end_snapshot(boottime(), effects),
+            Ok(_) => self.lineage.end_snapshot(boottime(), &mut self.effects),
             Err(error) => {
-                lineage.abandon_snapshot();
-                log::warn!("tasks that existed before are known only from what they do: {error}");
+                self.lineage.abandon_snapshot();
+                log::warn!("tasks cannot be compared with the kernel's: {error}");
             }
+        }
+        self.resynced = boottime();
+    }
+
+    /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
+    /// told of a zombie that is none. Each zombie is looked up once.
+    fn doubt_zombies(&mut self) {
+        let now = boottime();
+        self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
+        let mut gone = false;
+        for zombie in self.lineage.zombies() {
+            let key = zombie.key();
+            let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
+            if now.since(since) < DOUBT_NS || self.confirmed.contains(&key) {
+                continue;
+            }
+            if self.procfs.is_still_zombie(key.tgid, start) {
+                self.confirmed.insert(key);
+            } else {
+                gone = true;
+            }
+        }
+        if gone {
+            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+            self.resync();
         }
     }
 
@@ -157,6 +204,7 @@ impl Pipeline {
     }
 
     fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+        self.doubt_zombies();
         self.lineage.tick(boottime(), &mut self.effects);
         self.observer.flush_log();
         self.counts.kernel = self.observer.totals()?;
@@ -168,6 +216,9 @@ impl Pipeline {
         if lost > self.lost_told {
             face.lost(lost - self.lost_told);
             self.lost_told = lost;
+            self.resync();
+        } else if boottime().since(self.resynced) >= AUDIT_NS {
+            self.resync();
         }
         Ok(())
     }

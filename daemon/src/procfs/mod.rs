@@ -1,0 +1,126 @@
+//! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
+
+mod stat;
+
+pub use self::stat::{Stat, StatError};
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::lineage::id::{Ktime, Tgid};
+
+/// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
+/// (sysconf(_SC_CLK_TCK), <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
+const NS_PER_TICK: u64 = 1_000_000_000 / 100;
+
+/// A mounted procfs.
+#[derive(Clone, Debug)]
+pub struct Procfs {
+    root: PathBuf,
+}
+
+/// Why something could not be read.
+#[derive(Debug, Error)]
+pub enum ProcfsError {
+    /// The file cannot be read, for another reason than that the process is gone.
+    #[error("reading {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file does not hold what proc(5) says.
+    #[error("{path}: {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: StatError,
+    },
+}
+
+impl Default for Procfs {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/proc") }
+    }
+}
+
+impl Procfs {
+    /// A procfs mounted at `root`.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// `/proc/PID/stat`; `None` if there is no such process.
+    pub fn stat(&self, tgid: Tgid) -> Result<Option<Stat>, ProcfsError> {
+        let path = self.root.join(tgid.to_string()).join("stat");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(source) => return Err(ProcfsError::Io { path, source }),
+        };
+        Stat::parse(&text).map(Some).map_err(|source| ProcfsError::Malformed { path, source })
+    }
+
+    /// Whether `tgid` is still the zombie that began at `start`. Unknown (an unreadable /proc) counts as yes.
+    #[must_use]
+    pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> bool {
+        match self.stat(tgid) {
+            Ok(Some(stat)) => stat.state == b'Z' && stat.start_ticks == start.0 / NS_PER_TICK,
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+}
+
+/// The process ended before or while it was read: ENOENT, ESRCH.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(name: &str, stat: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("taskscope-procfs-{}-{name}", std::process::id()));
+        fs::create_dir_all(root.join("42")).unwrap();
+        fs::write(root.join("42/stat"), stat).unwrap();
+        root
+    }
+
+    const ZOMBIE: &str = "42 (a) b) Z 7 42 42 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0 \
+                          18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+
+    #[test]
+    fn a_zombie_is_known_by_its_state_and_start() {
+        let root = tree("zombie", ZOMBIE);
+        let procfs = Procfs::at(&root);
+        assert!(procfs.is_still_zombie(Tgid(42), Ktime(1234 * NS_PER_TICK + 5)));
+        assert!(!procfs.is_still_zombie(Tgid(42), Ktime(1235 * NS_PER_TICK)), "the pid was reused");
+        assert!(!procfs.is_still_zombie(Tgid(43), Ktime(0)), "no such process");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_malformed_file_is_named() {
+        let root = tree("malformed", "42 (x");
+        let error = Procfs::at(&root).stat(Tgid(42)).unwrap_err();
+        assert!(error.to_string().contains("42/stat"), "{error}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn this_process_is_found_in_the_real_proc() {
+        let me = Tgid(std::process::id());
+        let stat = Procfs::default().stat(me).unwrap().unwrap();
+        assert_eq!(stat.pid, me.0);
+        assert!(!Procfs::default().is_still_zombie(me, Ktime(stat.start_ticks * NS_PER_TICK)));
+    }
+}
