@@ -6,7 +6,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 /// Registers `fd` with the event loop.
 ///
-/// Errors: `EPERM` for a file that cannot be waited for, such as a regular one (epoll_ctl(2)).
+/// Errors: `EPERM` for a file that cannot be waited for, such as a regular one (`epoll_ctl(2)`).
 pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is a valid descriptor that stays open, and the same, for as long as it lives; the `AsyncFd` owns it.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };

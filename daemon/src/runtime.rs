@@ -39,12 +39,13 @@ const BATCH: usize = 4096;
 const COALESCE: Duration = Duration::from_millis(1);
 
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(250);
 
 /// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
-const TICKS_PER_LOOK: u64 = 10;
+const TICKS_PER_LOOK: u64 = 4;
 
-/// A zombie older than this is looked up in /proc, once: on the tracepoint rung a release can go unseen.
+/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
+/// unseen.
 const DOUBT_NS: u64 = 1_000_000_000;
 
 /// The tree is compared with the kernel's tasks this often, also when nothing is known to be lost.
@@ -107,6 +108,7 @@ pub struct Pipeline {
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
+    doubt_ns: u64,
 }
 
 impl Pipeline {
@@ -120,6 +122,7 @@ impl Pipeline {
         config: Config,
     ) -> Result<Self, ObserveError> {
         let observer = Observer::start(object, options, choice)?;
+        let doubt_ns = DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
@@ -130,6 +133,7 @@ impl Pipeline {
             resynced: Ktime(0),
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
+            doubt_ns,
         };
         pipeline.resync();
         Ok(pipeline)
@@ -170,7 +174,7 @@ impl Pipeline {
         for zombie in self.lineage.zombies() {
             let key = zombie.key();
             let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
-            if now.since(since) < DOUBT_NS || self.confirmed.contains(&key) {
+            if now.since(since) < self.doubt_ns || self.confirmed.contains(&key) {
                 continue;
             }
             if self.procfs.is_still_zombie(key.tgid, start) {
@@ -204,7 +208,9 @@ impl Pipeline {
     }
 
     fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        self.doubt_zombies();
+        if self.ticks.is_multiple_of(2) {
+            self.doubt_zombies();
+        }
         self.lineage.tick(boottime(), &mut self.effects);
         self.observer.flush_log();
         self.counts.kernel = self.observer.totals()?;

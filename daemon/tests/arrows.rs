@@ -1,4 +1,5 @@
 //! The arrows between the rooms of the daemon point one way, as ARCHITECTURE.md draws them.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
 //! The decoder takes any bytes: whole records come out as they went in, all else is an error that names what is wrong.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use probe_common::{
     ARGS_LEN, Exec, ExecArgs, Exited, Header, Kind, PATH_LEN, Released, Renamed, Settings, TaskId, TaskNew,

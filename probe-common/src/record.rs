@@ -234,7 +234,7 @@ wire_struct! {
         pub tracer: TaskId,
         /// New parent of the task's own children, read from the first of them.
         pub heir: TaskId,
-        /// EXIT_ZOMBIE 32, EXIT_DEAD 16.
+        /// `EXIT_ZOMBIE` 32, `EXIT_DEAD` 16.
         pub exit_state: u32,
         /// `task_struct.exit_code`.
         pub exit_code: i32,

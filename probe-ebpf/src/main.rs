@@ -5,6 +5,13 @@
 #![no_main]
 // The macros of aya-ebpf make every program public; what a program is for stands at the top of its file.
 #![allow(missing_docs, unreachable_pub)]
+#![allow(
+    clippy::inline_always,
+    clippy::needless_pass_by_value,
+    clippy::needless_borrows_for_generic_args,
+    reason = "everything goes into one function a program; the macros fix the signatures; a key handed over by reference \
+              stays where the verifier saw it written"
+)]
 
 mod emit;
 mod globals;
@@ -17,7 +24,6 @@ mod task;
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     // No program can get here: the verifier refuses an endless loop, so a panic that survives the compiler fails to load.
-    #[expect(clippy::empty_loop, reason = "a BPF program has nothing else to do in a panic")]
     loop {}
 }
 

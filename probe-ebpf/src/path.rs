@@ -60,7 +60,7 @@ pub fn walk(file: *const u8, into: &mut [u8; PATH_LEN]) -> (usize, bool) {
         if len <= 0 {
             return (used, false);
         }
-        let len = len as usize & (MAX_NAME * 2 - 1);
+        let len = len.unsigned_abs() as usize & (MAX_NAME * 2 - 1);
         cut |= name_len ^ (len as u32).wrapping_sub(1);
         used += len;
         dentry = parent;

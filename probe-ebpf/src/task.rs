@@ -18,7 +18,7 @@ pub const EXIT_DEAD: u32 = 0x10;
 pub const TASK_DEAD: u32 = 0x80;
 
 /// Inode number of the initial pid namespace: `PID_NS_INIT_INO`, fixed by
-/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h> and by proc_ns.h before.
+/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h> and by `proc_ns.h` before.
 const PID_NS_INIT_INO: u32 = 0xEFFF_FFFC;
 
 /// A `task_struct`, read the way `M` reads.
@@ -130,10 +130,11 @@ impl<M: Mem> Task<M> {
 
     #[inline(always)]
     pub fn id(self) -> Identity {
-        let tid = self.get(offset!(task_pid)).unwrap_or(u32::MAX);
-        let tgid = self.get(offset!(task_tgid)).unwrap_or(u32::MAX);
-        let start_ns = self.get(offset!(task_start_boottime)).unwrap_or(u64::MAX);
-        Identity(TaskId { tid, tgid, start_ns })
+        Identity(TaskId {
+            tid: self.get(offset!(task_pid)).unwrap_or(u32::MAX),
+            tgid: self.get(offset!(task_tgid)).unwrap_or(u32::MAX),
+            start_ns: self.get(offset!(task_start_boottime)).unwrap_or(u64::MAX),
+        })
     }
 
     /// Identity of `real_parent`.
@@ -191,8 +192,8 @@ impl<M: Mem> Task<M> {
         self.get::<u64>(offset!(task_thread_pid)) == Some(0)
     }
 
-    /// The [`Valid`] bits that say whether `parent` will be told of this task's death: do_notify_parent() lets a child go
-    /// at once when its parent ignores SIGCHLD or has set SA_NOCLDWAIT.
+    /// The [`Valid`] bits that say whether `parent` will be told of this task's death: `do_notify_parent()` lets a child go
+    /// at once when its parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
     #[inline(always)]
     pub fn parent_disposition(self) -> u32 {
         const SIGCHLD: u32 = 17;
@@ -232,10 +233,11 @@ impl<M: Mem> Task<M> {
         if link == probe_common::ABSENT {
             return None;
         }
-        let first: u64 = self.get(list)?;
-        let last: u64 = self.get(list + 8)?;
+        // `struct list_head { next, prev }`: the ends of the list.
+        let next: u64 = self.get(list)?;
+        let prev: u64 = self.get(list + 8)?;
         let child = |node: u64| Task::new(node.wrapping_sub(u64::from(link)) as *const u8);
-        (first != self.address() + u64::from(list)).then_some((child(first), child(last)))
+        (next != self.address() + u64::from(list)).then_some((child(next), child(prev)))
     }
 
     /// `None` once `release_task()` has detached the signal structure.

@@ -41,8 +41,8 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     attach: Attach,
     /// Read argument vectors of execs; they can hold secrets
-    #[arg(long)]
-    args: bool,
+    #[arg(long = "args")]
+    argument_vectors: bool,
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m
     #[arg(long, value_name = "AGE", default_value = "10s", value_parser = super::duration::parse)]
     zombie_after: Duration,
@@ -81,8 +81,9 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 async fn observe(args: &Args) -> Exit {
-    let config = Config { zombie_after: args.zombie_after, exec_args: args.args, ..Config::default() };
-    let options = Options { ring_bytes: args.ring_kib.saturating_mul(1024), args: args.args };
+    let config =
+        Config { zombie_after: args.zombie_after, exec_args: args.argument_vectors, ..Config::default() };
+    let options = Options { ring_bytes: args.ring_kib.saturating_mul(1024), args: args.argument_vectors };
     let mut pipeline = match Pipeline::start(args.object.as_deref(), options, args.attach.into(), config) {
         Ok(pipeline) => pipeline,
         Err(error) => {

@@ -45,11 +45,10 @@ impl From<&ObserveError> for Exit {
         match error {
             ObserveError::Object(object) => match object {
                 ObjectError::Privilege { .. } => Self::Privilege,
-                ObjectError::Btf(_) | ObjectError::Identity(_) => Self::Kernel,
+                ObjectError::Btf(_) | ObjectError::Identity(_) | ObjectError::Load(_) => Self::Kernel,
                 ObjectError::NotBuilt | ObjectError::Unusable { .. } | ObjectError::Abi { .. } => {
                     Self::Object
                 }
-                ObjectError::Load(_) => Self::Kernel,
             },
             ObserveError::Ladder(_) => Self::Kernel,
             ObserveError::Ring(_) | ObserveError::NoRing | ObserveError::Counters(_) => Self::Object,

@@ -14,7 +14,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::kernel::{hooks::Family, ladder::Choice};
 
-/// Watches every Linux task from copy_process() to release_task().
+#[expect(clippy::doc_markdown, reason = "the text of --help")]
+/// Watches every Linux task from copy_process() to release_task()
 #[derive(Debug, Parser)]
 #[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
 struct Cli {

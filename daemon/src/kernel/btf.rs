@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use btf_rs::{Btf, Type};
 use thiserror::Error;
 
-/// Where a kernel with CONFIG_DEBUG_INFO_BTF shows its own types.
+/// Where a kernel with `CONFIG_DEBUG_INFO_BTF` shows its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Typedefs, qualifiers and nested anonymous structures are followed this far; kernels need less than ten.

@@ -112,6 +112,7 @@ fn exit_parts(valid: u32, exit_code: i32, code: i32, signal_flags: u32) -> ExitP
     }
 }
 
+#[expect(clippy::option_option, reason = "unknown, not traced, traced by: the type of the record's field")]
 fn tracer(valid: u32, id: TaskId) -> Option<Option<TaskRef>> {
     known(valid, Valid::PTRACE, known(valid, Valid::TRACER, task(id)))
 }

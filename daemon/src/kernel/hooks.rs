@@ -63,8 +63,8 @@ const fn rung(family: Family, point: &'static str, programs: &'static [(&'static
     Rung { family, point, programs, lacks: None }
 }
 
-const fn lacking(rung: Rung, lacks: &'static str) -> Rung {
-    Rung { lacks: Some(lacks), ..rung }
+const fn lacking(rung: &Rung, lacks: &'static str) -> Rung {
+    Rung { family: rung.family, point: rung.point, programs: rung.programs, lacks: Some(lacks) }
 }
 
 use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, Kretprobe, RawTracepoint};
@@ -99,11 +99,11 @@ pub const HOOKS: &[Hook] = &[
             ),
             rung(Fentry, "release_task", &[("release_task_fentry", FentryAt), ("release_task_fexit", Fexit)]),
             lacking(
-                rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
+                &rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
                 LATE,
             ),
             lacking(
-                rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
+                &rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
                 LATE,
             ),
         ],
@@ -133,7 +133,7 @@ pub const HOOKS: &[Hook] = &[
         rungs: &[
             rung(Kprobe, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_kprobe", KprobeAt)]),
             rung(Fentry, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_fentry", FentryAt)]),
-            lacking(rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]), SAMPLED),
+            lacking(&rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]), SAMPLED),
         ],
     },
     Hook {
@@ -176,8 +176,8 @@ pub const HOOKS: &[Hook] = &[
                 &[("copy_process_kprobe", KprobeAt), ("copy_process_kretprobe", Kretprobe)],
             ),
             rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
-            lacking(rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),
-            lacking(rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
+            lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),
+            lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
         ],
     },
 ];

@@ -86,7 +86,7 @@ pub struct HookState {
 /// A hook without which observing makes no sense could not be attached.
 #[derive(Debug, Error)]
 #[error("{}", describe(.0))]
-pub struct LadderError(pub HookState);
+pub struct LadderError(pub Box<HookState>);
 
 impl HookState {
     /// Whether everything the hook can tell is told.
@@ -135,7 +135,7 @@ pub fn climb(
     for hook in HOOKS {
         let state = climb_one(ebpf, btf, hook, choice, &states);
         if strict && hook.required && state.rung.is_none() {
-            return Err(LadderError(state));
+            return Err(LadderError(Box::new(state)));
         }
         states.push(state);
     }

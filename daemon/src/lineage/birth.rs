@@ -84,7 +84,8 @@ impl Lineage {
         if self.groups[group].executable.is_none()
             && let Some(creators) = self.find(creator.key).and_then(|ix| self.tasks[ix].group)
         {
-            self.groups[group].executable = self.groups[creators].executable.clone();
+            let executable = self.groups[creators].executable.clone();
+            self.groups[group].executable = executable;
         }
     }
 

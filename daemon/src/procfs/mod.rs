@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::lineage::id::{Ktime, Tgid};
 
 /// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
-/// (sysconf(_SC_CLK_TCK), <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
+/// (`sysconf(_SC_CLK_TCK)`, <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
 const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
 /// A mounted procfs.
@@ -72,7 +72,7 @@ impl Procfs {
     #[must_use]
     pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> bool {
         match self.stat(tgid) {
-            Ok(Some(stat)) => stat.state == b'Z' && stat.start_ticks == start.0 / NS_PER_TICK,
+            Ok(Some(found)) => found.state == b'Z' && found.start_ticks == start.0 / NS_PER_TICK,
             Ok(None) => false,
             Err(_) => true,
         }

@@ -1,4 +1,4 @@
-//! /proc/PID/stat, as proc_pid_stat(5) has it.
+//! /proc/PID/stat, as `proc_pid_stat(5)` has it.
 
 use thiserror::Error;
 
