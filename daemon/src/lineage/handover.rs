@@ -44,7 +44,8 @@ impl Lineage {
             // Among several threads the tree may have given the child to the wrong one.
             let is_certain =
                 self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
-            if is_certain && self.may_have_been_taken(child) {
+            let is_open = self.groups[child].rare.is_some_and(|rare| self.rares[rare].open.is_some());
+            if is_certain && !is_open && self.may_have_been_taken(child) {
                 self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
             }
         }
@@ -103,16 +104,30 @@ impl Lineage {
         let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) else {
             return;
         };
-        match (parent, open.old) {
-            (Some(parent), Some(old)) if parent.key == old.key => self.give_back(group, open.old_group),
-            (None, _) => self.give_back(group, open.old_group),
-            _ => self.tell_open(group, open, out),
+        // Where the record does not say, the common case is assumed: it had been taken.
+        let parent = parent.or(open.old);
+        if parent.is_none() || parent.map(|parent| parent.key) == open.old.map(|old| old.key) {
+            self.give_back(group, open.old_group);
+            return;
         }
+        let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
+        if let Some(parent) = parent
+            && now.is_none_or(|now| now.key != parent.key)
+        {
+            // Handed on more than once, and taken on the way.
+            let ix = self.find(parent.key).filter(|&ix| self.tasks[ix].state < TaskState::Zombie);
+            if !ix.is_some_and(|ix| self.adopt(group, ix)) {
+                let start = (parent.key.tid == parent.tgid.leader()).then_some(parent.key.start);
+                self.give_back(group, Some(GroupKey { tgid: parent.tgid, start }));
+            }
+        }
+        self.tell_open(group, open, parent, out);
     }
 
-    fn tell_open(&mut self, group: Ix<Group>, open: Handover, out: &mut Vec<Effect>) {
-        if let Some(parent) = self.groups[group].parent {
-            self.tell_handover(group, open.old, open.old_group, parent, open.told, out);
+    fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
+        let new = new.or_else(|| self.reference(self.groups[group].parent?));
+        if let Some(new) = new {
+            self.tell_handover(group, open.old, open.old_group, new, open.told, out);
         }
     }
 
@@ -158,7 +173,7 @@ impl Lineage {
             self.open_handovers.pop_front();
             let Some(group) = self.find(key).and_then(|ix| self.tasks[ix].group) else { continue };
             if let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) {
-                self.tell_open(group, open, out);
+                self.tell_open(group, open, None, out);
             }
         }
     }

@@ -135,26 +135,25 @@ impl Lineage {
     ) {
         let first_parent = self.groups[group].parent_key();
         if self.adopt(group, parent) {
-            self.tell_handover(group, old, first_parent, parent, told, out);
+            let Some(new) = self.reference(parent) else { return };
+            self.tell_handover(group, old, first_parent, new, told, out);
         } else {
             self.stats.contradictory += 1;
         }
     }
 
-    /// Tells that a child was handed on to the parent it has now.
+    /// Tells that a child was handed on.
     pub(super) fn tell_handover(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,
         first_parent: Option<GroupKey>,
-        parent: Ix<Task>,
+        new_parent: TaskRef,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let (Some(leader), Some(new_parent)) = (self.groups[group].leader, self.reference(parent)) else {
-            return;
-        };
-        let kind = self.reparent_kind(group, old.map(|old| old.tgid), parent, new_parent);
+        let Some(leader) = self.groups[group].leader else { return };
+        let kind = self.reparent_kind(group, old.map(|old| old.tgid), new_parent);
         if kind != ReparentKind::SiblingThread {
             // `reparent_leader()`
             self.groups[group].exit_signal = SIGCHLD;
@@ -171,20 +170,15 @@ impl Lineage {
         }
     }
 
-    fn reparent_kind(
-        &mut self,
-        group: Ix<Group>,
-        old: Option<Tgid>,
-        parent: Ix<Task>,
-        new_parent: TaskRef,
-    ) -> ReparentKind {
+    fn reparent_kind(&mut self, group: Ix<Group>, old: Option<Tgid>, new_parent: TaskRef) -> ReparentKind {
         if old == Some(new_parent.tgid) {
             return ReparentKind::SiblingThread;
         }
         if new_parent.tgid.leader() == INIT {
             return ReparentKind::Init;
         }
-        let Some(parents) = self.tasks[parent].group else { return ReparentKind::Subreaper };
+        let parents = self.find(new_parent.key).and_then(|parent| self.tasks[parent].group);
+        let Some(parents) = parents else { return ReparentKind::Subreaper };
         let child = &self.groups[group];
         let own_init = if child.has(fact::NAMESPACE) { self.namespace_init(child.namespace) } else { None };
         let is_own_init = own_init.is_some_and(|init| self.tasks[init].group == Some(parents));
