@@ -59,7 +59,8 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct Boot {
     pub(super) ending: Ending,
-    pub(super) lines: Vec<Line>,
+    /// Each with the time since QEMU's start.
+    pub(super) lines: Vec<(Duration, Line)>,
     /// From QEMU's start to init's first line.
     pub(super) init_time: Option<Duration>,
     pub(super) total_time: Duration,
@@ -124,7 +125,7 @@ impl<'a> Guest<'a> {
                         boot.init_time = Some(started.elapsed());
                     }
                     on_line(&line);
-                    boot.lines.push(line);
+                    boot.lines.push((started.elapsed(), line));
                 }
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) if rest < silence => break Some(Ending::TooLong(self.limit)),

@@ -28,14 +28,12 @@ pub(super) fn panic(console: &str) -> Option<&str> {
     console.lines().rev().filter_map(kernel_message).find(|message| message.starts_with("Kernel panic"))
 }
 
-/// What the console shows between the start of a test and its verdict.
+/// What a test printed.
 pub(super) fn of_test<'a>(console: &'a str, id: &str) -> Vec<&'a str> {
-    let start = format!("guest-init: START {id}");
+    let start = format!("guest-init: OUTPUT {id}");
     let mut lines = console.lines().skip_while(|line| line.trim_end() != start);
     lines.next();
-    lines
-        .take_while(|line| !line.starts_with("guest-init: ") || line.starts_with("guest-init: LEFT"))
-        .collect()
+    lines.take_while(|line| !line.starts_with("guest-init: ")).collect()
 }
 
 /// `[    1.234567] text`, or with a CPU or task number behind the time.
@@ -69,6 +67,7 @@ guest-init: START kprobe a one
 | BUG: what a test prints is not the kernel's
 guest-init: PASS kprobe a one 12
 guest-init: START kprobe a two
+guest-init: OUTPUT kprobe a two
 | thread 'two' panicked
 [    2.500000] WARNING: CPU: 1 PID: 40 at kernel/exit.c:1
 guest-init: LEFT kprobe a two 40 sleep
@@ -94,7 +93,7 @@ guest-init: FAIL kprobe a two 30 exit code 101
     #[test]
     fn the_output_of_one_test_is_cut_out() {
         let lines = of_test(CONSOLE, "kprobe a two");
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 2);
         assert_eq!(lines[0], "| thread 'two' panicked");
         assert!(of_test(CONSOLE, "kprobe a three").is_empty());
     }

@@ -31,6 +31,7 @@ pub(super) struct Plan {
     pub(super) attach: Vec<String>,
     pub(super) filter: Option<String>,
     pub(super) exec: Vec<String>,
+    pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
 }
 
@@ -148,6 +149,7 @@ impl Binaries {
             "programs": programs,
             "exec": exec,
             "filter": plan.filter,
+            "jobs": plan.jobs,
             "test_timeout_s": plan.test_timeout_s,
         })
     }
@@ -166,6 +168,7 @@ mod tests {
             attach: vec!["kprobe".into()],
             filter: None,
             exec: vec!["taskscope doctor --format json".into()],
+            jobs: 2,
             test_timeout_s: 60,
         }
     }
@@ -197,6 +200,7 @@ mod tests {
         assert_eq!(manifest["exec"][0][1], "doctor");
         assert_eq!(manifest["attach"][0], "kprobe");
         assert_eq!(manifest["test_timeout_s"], 60);
+        assert_eq!(manifest["jobs"], 2);
         assert!(manifest["env"].is_object() && manifest["results"].is_string());
         assert!(manifest["filter"].is_null());
     }

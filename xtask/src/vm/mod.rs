@@ -29,6 +29,11 @@ use clap::ValueEnum;
 use self::cache::Cache;
 use self::session::Session;
 
+/// One for each CPU of the guest.
+const JOBS: u8 = 2;
+const TEST_TIMEOUT_S: u64 = 180;
+const TIMEOUT_MIN: u64 = 30;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask vm                          the short set: 5.10, 6.1, 6.12 and the newest
@@ -78,11 +83,14 @@ pub(crate) struct Args {
     /// Look for newer kernels of the lines, though there are cached ones
     #[arg(long)]
     refresh: bool,
+    /// Tests of one binary that run at once
+    #[arg(long, default_value_t = JOBS, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
     /// Seconds that a test may take
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    #[arg(long, default_value_t = TEST_TIMEOUT_S, value_name = "SECONDS")]
     test_timeout: u64,
     /// Minutes that one kernel may take
-    #[arg(long, default_value_t = 20, value_name = "MINUTES")]
+    #[arg(long, default_value_t = TIMEOUT_MIN, value_name = "MINUTES")]
     timeout: u64,
 }
 
@@ -134,7 +142,8 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
         exec: Vec::new(),
         verbose: false,
         refresh: false,
-        test_timeout: 120,
-        timeout: 20,
+        jobs: JOBS,
+        test_timeout: TEST_TIMEOUT_S,
+        timeout: TIMEOUT_MIN,
     })
 }

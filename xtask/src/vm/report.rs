@@ -134,6 +134,7 @@ mod tests {
             failed: 1,
             ignored: 0,
             time: Duration::from_millis(4200),
+            ..Family::default()
         };
         let report = |value: &str| ("kprobe".to_owned(), "rung.do_exit".to_owned(), value.to_owned());
         let run = Run {

@@ -19,7 +19,9 @@ pub(super) struct Family {
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) ignored: u32,
+    /// From the first test's start to the last one's end; some run side by side.
     pub(super) time: Duration,
+    started: Option<Duration>,
 }
 
 /// All that one boot showed.
@@ -41,24 +43,27 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn judge(boot: &Boot, console: &str) -> Self {
         let mut run = Self { boot_time: boot.init_time, total_time: boot.total_time, ..Self::default() };
-        let mut running: Option<&Id> = None;
+        let mut running: Vec<&Id> = Vec::new();
         let mut end = None;
-        for line in &boot.lines {
+        for (at, line) in &boot.lines {
             match line {
                 Line::Boot(release) => run.release.clone_from(release),
                 Line::Note(text) => run.notes.push(text.clone()),
-                Line::Start(id) => running = Some(id),
-                Line::Pass(id, time) => {
-                    running = None;
+                Line::Start(id) => {
+                    running.push(id);
+                    run.family(&id.attach).started.get_or_insert(*at);
+                }
+                Line::Pass(id, _) => {
+                    running.retain(|other| *other != id);
                     let family = run.family(&id.attach);
                     family.passed += 1;
-                    family.time += *time;
+                    family.time = *at - family.started.unwrap_or(*at);
                 }
-                Line::Fail(id, time, why) => {
-                    running = None;
+                Line::Fail(id, _, why) => {
+                    running.retain(|other| *other != id);
                     let family = run.family(&id.attach);
                     family.failed += 1;
-                    family.time += *time;
+                    family.time = *at - family.started.unwrap_or(*at);
                     run.failures.push((id.clone(), why.clone()));
                 }
                 Line::Ignored(id) => run.family(&id.attach).ignored += 1,
@@ -72,9 +77,10 @@ impl Run {
             }
         }
         if let Some(reason) = run.no_end(boot, end, console) {
-            run.trouble.push(match running {
-                Some(id) => format!("{reason}, while {id} ran"),
-                None => reason,
+            let running: Vec<String> = running.iter().map(ToString::to_string).collect();
+            run.trouble.push(match running.as_slice() {
+                [] => reason,
+                ids => format!("{reason}, while {} ran", ids.join(" and ")),
             });
         }
         run.trouble.extend(console::trouble(console).iter().map(|message| format!("kernel: {message}")));
@@ -145,7 +151,7 @@ mod tests {
     fn boot(text: &str, ending: Ending) -> Boot {
         Boot {
             ending,
-            lines: text.lines().map(parse).collect(),
+            lines: text.lines().zip(1..).map(|(line, at)| (Duration::from_secs(at), parse(line))).collect(),
             init_time: Some(Duration::from_secs(2)),
             total_time: Duration::from_secs(5),
             stderr: "qemu: warning\nqemu: last words\n".into(),
@@ -162,7 +168,7 @@ mod tests {
         assert_eq!(run.families.len(), 2);
         assert_eq!(run.families[1].passed, 1);
         assert_eq!(run.families[1].ignored, 1);
-        assert_eq!(run.families[1].time, Duration::from_millis(7));
+        assert_eq!(run.families[1].time, Duration::from_secs(2), "a line a second");
         assert_eq!(run.reports, [("fentry".into(), "rung".into(), "x".into())]);
     }
 

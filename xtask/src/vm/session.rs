@@ -57,6 +57,7 @@ impl Session {
             attach,
             filter: args.test.clone(),
             exec: args.exec.clone(),
+            jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
         };
         Ok(Self { cache, args, qemu, kernels, binaries, plan })

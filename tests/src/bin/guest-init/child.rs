@@ -1,21 +1,22 @@
-//! Running one program as process 1: its output, its end, its deadline, and everybody's orphans meanwhile.
+//! Running programs as process 1: their output, their ends, their deadlines, and everybody's orphans meanwhile.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::orphans;
+use crate::orphans::{self, Tag};
+use crate::output::Output;
 
-/// Longest line held back while its end has not been written.
-const LINE_MAX: usize = 8 * 1024;
 /// How long killed processes may take to go.
-const KILL_GRACE: Duration = Duration::from_secs(10);
+const KILL_GRACE: Duration = Duration::from_secs(20);
+/// How often to look whether killed processes are gone: not all of them are this process's children.
+const CLEARING_TURN: Duration = Duration::from_millis(10);
 
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 
@@ -32,8 +33,23 @@ pub(crate) enum Outcome {
     TimedOut,
 }
 
-/// A program that ended, and what it left running.
-pub(crate) struct Finished {
+/// A program from its start until nothing of it is left.
+pub(crate) struct Child {
+    pid: i32,
+    tag: Tag,
+    output: Output,
+    started: Instant,
+    timeout: Duration,
+    reaped: Option<Outcome>,
+    ended: Option<Ended>,
+    over: bool,
+    /// Lines of output that nobody has taken yet.
+    pub(crate) lines: Vec<String>,
+}
+
+/// How a program ended, and what it left running.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) elapsed: Duration,
     pub(crate) leftovers: Vec<String>,
@@ -62,55 +78,47 @@ impl Reaper {
         Ok(Self { wake })
     }
 
-    /// Runs `command` to its end or to the deadline, hands on its output line by line, and leaves no process
-    /// of it behind.
-    pub(crate) fn run(
-        &self,
-        command: &mut Command,
-        timeout: Duration,
-        on_line: &mut dyn FnMut(&str) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Finished> {
-        let started = Instant::now();
-        let (reader, writer) = io::pipe().context("making a pipe")?;
-        nonblocking(&reader).context("setting the pipe to non-blocking")?;
-        let second = writer.try_clone().context("cloning the pipe")?;
-        let name = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(writer)
-            .stderr(second)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("starting {name}"))?;
-        let pid = child.id().cast_signed();
-        // The command keeps the write ends open until it is dropped or given others.
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-
-        let mut lines = Lines { reader, open: true, pending: Vec::new() };
-        let mut status = None;
-        while status.is_none() {
-            let Some(rest) = timeout.checked_sub(started.elapsed()) else { break };
-            self.wait(&lines, rest)?;
-            lines.pump(on_line)?;
-            reap(pid, &mut status);
+    /// One turn of the loop: sleeps until something happens to one of `children`, then deals with it.
+    pub(crate) fn turn(&self, children: &mut [&mut Child]) -> anyhow::Result<()> {
+        self.wait(children)?;
+        for child in &mut *children {
+            child.output.pump(&mut child.lines)?;
         }
-        let elapsed = started.elapsed();
-        lines.pump(on_line)?;
-        let leftovers = orphans::describe();
-        let mut end = status;
-        self.clear(pid, &mut end)?;
-        lines.finish(on_line)?;
-        Ok(Finished { outcome: status.map_or(Outcome::TimedOut, decode), elapsed, leftovers })
+        reap(|pid, outcome| {
+            if let Some(child) = children.iter_mut().find(|child| child.pid == pid) {
+                child.reaped = Some(outcome);
+            }
+        });
+        for child in children {
+            child.advance()?;
+        }
+        Ok(())
     }
 
-    /// Sleeps until there is output, a dead child, or no time left.
-    fn wait(&self, lines: &Lines, rest: Duration) -> anyhow::Result<()> {
-        let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // poll(2) passes over negative descriptors: a closed pipe must not wake the loop for ever.
-        let output = if lines.open { lines.reader.as_raw_fd() } else { -1 };
-        let mut fds = [watch(self.wake.as_raw_fd()), watch(output)];
+    /// Kills and reaps all there is, so that what comes next starts on a quiet machine.
+    pub(crate) fn clear(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while reap(|_, _| {}) {
+            orphans::kill_all();
+            if started.elapsed() > KILL_GRACE {
+                anyhow::bail!("processes survive SIGKILL: {}", orphans::describe(None).join("; "));
+            }
+            self.sleep(&mut [], CLEARING_TURN)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, children: &[&mut Child]) -> anyhow::Result<()> {
+        let rest = children.iter().map(|child| child.patience()).min().unwrap_or(CLEARING_TURN);
+        let mut outputs: Vec<_> = children.iter().map(|child| watch(child.output.descriptor())).collect();
+        self.sleep(&mut outputs, rest)
+    }
+
+    fn sleep(&self, outputs: &mut [libc::pollfd], rest: Duration) -> anyhow::Result<()> {
+        let mut fds = vec![watch(self.wake.as_raw_fd())];
+        fds.extend_from_slice(outputs);
         let millis = i32::try_from(rest.as_millis()).unwrap_or(i32::MAX).saturating_add(1);
-        // SAFETY: the array and its length belong together and outlive the call.
+        // SAFETY: the list and its length belong together and outlive the call.
         if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) } < 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
@@ -122,33 +130,89 @@ impl Reaper {
         let _ = (&self.wake).read(&mut count);
         Ok(())
     }
+}
 
-    /// Kills and reaps what is left of the program, so that the next one starts on a quiet machine.
-    fn clear(&self, watched: i32, status: &mut Option<i32>) -> anyhow::Result<()> {
+impl Child {
+    /// Starts `command` in a process group of its own, its stdout and stderr in one pipe.
+    pub(crate) fn start(command: &mut Command, timeout: Duration) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let tag = Tag(COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = command.get_program().to_string_lossy().into_owned();
+        let (reader, writer) = io::pipe().context("making a pipe")?;
+        let second = writer.try_clone().context("cloning the pipe")?;
+        let output = Output::new(reader).context("setting the pipe to non-blocking")?;
+        tag.put(command);
         let started = Instant::now();
-        let nothing = Lines::closed()?;
-        while reap(watched, status) {
-            orphans::kill_all();
-            let rest = KILL_GRACE.saturating_sub(started.elapsed());
-            if rest.is_zero() {
-                anyhow::bail!("processes survive SIGKILL: {}", orphans::describe().join("; "));
-            }
-            self.wait(&nothing, rest)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(second)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        // The command keeps the write ends open until it is dropped or given others.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self {
+            pid: child.id().cast_signed(),
+            tag,
+            output,
+            started,
+            timeout,
+            reaped: None,
+            ended: None,
+            over: false,
+            lines: Vec::new(),
+        })
+    }
+
+    /// How it ended, once nothing of it is left.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref().filter(|_| self.over)
+    }
+
+    /// How long nothing may happen before it must be looked at again.
+    fn patience(&self) -> Duration {
+        if self.ended.is_some() { CLEARING_TURN } else { self.timeout.saturating_sub(self.started.elapsed()) }
+    }
+
+    /// Running, then ended by itself or by its deadline, then over when its last process is gone.
+    fn advance(&mut self) -> anyhow::Result<()> {
+        let elapsed = self.started.elapsed();
+        let Some(ended) = &self.ended else {
+            let late = (elapsed >= self.timeout).then_some(Outcome::TimedOut);
+            let Some(outcome) = self.reaped.or(late) else { return Ok(()) };
+            let leftovers = orphans::describe(Some(self.tag));
+            self.ended = Some(Ended { outcome, elapsed, leftovers });
+            return self.advance();
+        };
+        if self.over {
+            return Ok(());
         }
-        Ok(())
+        if orphans::kill(self.tag) > 0 || self.reaped.is_none() {
+            if elapsed.saturating_sub(ended.elapsed) > KILL_GRACE {
+                let who = orphans::describe(Some(self.tag)).join("; ");
+                anyhow::bail!("processes survive SIGKILL: {who}");
+            }
+            return Ok(());
+        }
+        self.over = true;
+        self.output.finish(&mut self.lines)
     }
 }
 
+fn watch(fd: i32) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
 /// Reaps all that is dead, orphans too; returns whether children are left.
-fn reap(watched: i32, status: &mut Option<i32>) -> bool {
+fn reap(mut of: impl FnMut(i32, Outcome)) -> bool {
     loop {
         let mut raw = 0;
         // SAFETY: `raw` is a valid place for the status.
         match unsafe { libc::waitpid(-1, &raw mut raw, libc::WNOHANG) } {
             0 => return true,
             pid if pid < 0 => return false,
-            pid if pid == watched => *status = Some(raw),
-            _ => {}
+            pid => of(pid, decode(raw)),
         }
     }
 }
@@ -168,66 +232,5 @@ fn decode(raw: i32) -> Outcome {
         Outcome::Signaled(libc::WTERMSIG(raw))
     } else {
         Outcome::Exited(libc::WEXITSTATUS(raw))
-    }
-}
-
-fn nonblocking(reader: &io::PipeReader) -> io::Result<()> {
-    // SAFETY: an open descriptor and an integer argument.
-    if unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
-/// Cuts the output of a program into lines.
-struct Lines {
-    reader: io::PipeReader,
-    open: bool,
-    pending: Vec<u8>,
-}
-
-impl Lines {
-    fn closed() -> anyhow::Result<Self> {
-        let (reader, _) = io::pipe().context("making a pipe")?;
-        Ok(Self { reader, open: false, pending: Vec::new() })
-    }
-
-    /// Hands on what is there now.
-    fn pump(&mut self, on_line: &mut dyn FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let mut buffer = [0; 4096];
-        while self.open {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => self.open = false,
-                Ok(count) => {
-                    self.pending.extend_from_slice(&buffer[..count]);
-                    self.cut(on_line)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("reading a program's output"),
-            }
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self, on_line: &mut dyn FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        while let Some(end) = self
-            .pending
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .or_else(|| (self.pending.len() > LINE_MAX).then_some(LINE_MAX))
-        {
-            let line: Vec<u8> = self.pending.drain(..=end).collect();
-            on_line(String::from_utf8_lossy(&line).trim_end_matches('\n'))?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, on_line: &mut dyn FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        self.pump(on_line)?;
-        if !self.pending.is_empty() {
-            on_line(&String::from_utf8_lossy(&self.pending))?;
-        }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod child;
 mod manifest;
 mod mounts;
 mod orphans;
+mod output;
 mod power;
 mod results;
 mod suite;

@@ -20,6 +20,8 @@ pub(crate) struct Manifest {
     pub(crate) exec: Vec<Vec<String>>,
     /// Only tests whose name contains this.
     pub(crate) filter: Option<String>,
+    /// How many tests of one binary run at once.
+    pub(crate) jobs: usize,
     /// A test that runs longer is killed and has failed.
     pub(crate) test_timeout: Duration,
 }
@@ -60,6 +62,10 @@ impl Manifest {
                 .collect::<anyhow::Result<_>>()?,
             exec: exec.iter().map(|argv| strings(argv, "exec[]")).collect::<anyhow::Result<_>>()?,
             filter: root["filter"].as_str().map(str::to_owned),
+            jobs: usize::try_from(root["jobs"].as_u64().unwrap_or(0))
+                .ok()
+                .filter(|jobs| *jobs > 0)
+                .context("`jobs` is not a positive number")?,
             test_timeout: Duration::from_secs(
                 root["test_timeout_s"].as_u64().context("`test_timeout_s` is not a number")?,
             ),
@@ -82,7 +88,7 @@ mod tests {
 
     const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
         "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
-        "exec": [["taskscope", "doctor"]], "filter": "fork", "test_timeout_s": 90}"#;
+        "exec": [["taskscope", "doctor"]], "filter": "fork", "jobs": 2, "test_timeout_s": 90}"#;
 
     #[test]
     fn a_manifest_names_families_programs_and_limits() {
@@ -92,11 +98,14 @@ mod tests {
         assert_eq!(manifest.programs, [Program { name: "a".into(), path: "/tests/a".into() }]);
         assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
         assert_eq!(manifest.filter.as_deref(), Some("fork"));
+        assert_eq!(manifest.jobs, 2);
         assert_eq!(manifest.test_timeout, Duration::from_secs(90));
     }
 
     #[test]
     fn a_missing_field_is_named() {
+        let error = Manifest::parse(&SAMPLE.replace("\"jobs\": 2", "\"jobs\": 0")).unwrap_err();
+        assert!(error.to_string().contains("`jobs`"), "{error}");
         let error = Manifest::parse(&SAMPLE.replace("attach", "atach")).unwrap_err();
         assert!(error.to_string().contains("`attach`"), "{error}");
     }

@@ -1,8 +1,26 @@
-//! Processes that a test left behind.
+//! The processes of a test, wherever in the tree they are by now.
 
 use std::fs;
+use std::process::Command;
 
 const PF_KTHREAD: u64 = 0x0020_0000;
+/// Every process of a test inherits it, whatever its parent, session and group have become.
+const VARIABLE: &str = "TASKSCOPE_TEST";
+
+/// Tells the processes of one test from those of another that runs beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(pub(crate) u32);
+
+impl Tag {
+    pub(crate) fn put(self, command: &mut Command) {
+        command.env(VARIABLE, self.0.to_string());
+    }
+
+    fn is_in(self, environment: &[u8]) -> bool {
+        let wanted = format!("{VARIABLE}={}", self.0);
+        environment.split(|&byte| byte == 0).any(|entry| entry == wanted.as_bytes())
+    }
+}
 
 /// Kills every process but this one and the kernel's threads. The caller reaps them.
 pub(crate) fn kill_all() {
@@ -10,22 +28,44 @@ pub(crate) fn kill_all() {
     unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
-/// One line for each user process but this one: what a hanging test waits for, or what it left running.
-pub(crate) fn describe() -> Vec<String> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|&pid| pid != 1)
+/// Kills the processes of one test that are still alive; returns how many those were.
+pub(crate) fn kill(tag: Tag) -> usize {
+    let pids = living(Some(tag));
+    for &pid in &pids {
+        // SAFETY: no pointers. A process that ended since and a pid that was reused are not memory either.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    pids.len()
+}
+
+/// One line for each living user process, or for those of one test: what it waits for, or left running.
+pub(crate) fn describe(tag: Option<Tag>) -> Vec<String> {
+    living(tag)
+        .into_iter()
         .filter_map(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let process = parse(&stat)?;
             let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
-            // A zombie here is dead and about to be reaped.
-            (process.flags & PF_KTHREAD == 0 && process.state != "Z").then(|| {
-                format!(
-                    "{pid} {} state {} parent {} wchan {wchan}",
-                    process.comm, process.state, process.parent
-                )
+            let Process { comm, state, parent, .. } = process;
+            Some(format!("{pid} {comm} state {state} parent {parent} wchan {wchan}"))
+        })
+        .collect()
+}
+
+fn living(tag: Option<Tag>) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|&pid| pid != 1)
+        .filter(|pid| {
+            tag.is_none_or(|tag| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| tag.is_in(&env)))
+        })
+        .filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+                parse(&stat).is_some_and(|process| {
+                    // A zombie is dead already and waits for its parent.
+                    process.flags & PF_KTHREAD == 0 && process.state != "Z" && process.state != "X"
+                })
             })
         })
         .collect()
@@ -61,5 +101,27 @@ mod tests {
         let process = parse("42 (a) b) S 7 42 42 0 -1 4194304 0 0").unwrap();
         assert_eq!(process, Process { comm: "a) b", state: "S", parent: "7", flags: 0x0040_0000 });
         assert_eq!(parse("42 (short) S 7"), None);
+    }
+
+    #[test]
+    fn a_tag_is_found_in_an_environment_and_is_no_prefix_of_another() {
+        let environment = b"PATH=/bin\0TASKSCOPE_TEST=12\0HOME=/\0";
+        assert!(Tag(12).is_in(environment));
+        assert!(!Tag(1).is_in(environment));
+        assert!(!Tag(12).is_in(b"X=TASKSCOPE_TEST=12\0"));
+        assert!(!Tag(12).is_in(b""), "kernel threads have none");
+    }
+
+    #[test]
+    fn the_processes_of_a_tag_are_found_and_killed() {
+        let tag = Tag(std::process::id());
+        let mut command = Command::new("sleep");
+        tag.put(&mut command);
+        let mut child = command.arg("60").spawn().unwrap();
+        let described = describe(Some(tag));
+        assert_eq!(kill(tag), 1);
+        child.wait().unwrap();
+        assert!(described.len() == 1 && described[0].starts_with(&child.id().to_string()), "{described:?}");
+        assert_eq!(kill(tag), 0);
     }
 }

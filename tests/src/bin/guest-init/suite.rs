@@ -1,12 +1,14 @@
 //! The tests of the manifest, once for each attach family, each test in a process of its own.
 //!
-//! A process a test costs milliseconds and buys a deadline, a verdict and a clean machine for each.
+//! A process a test costs milliseconds and buys a deadline and a verdict for each. Tests of one binary run side
+//! by side as they do under cargo; binaries follow one another, each on a quiet machine.
 
+use std::collections::VecDeque;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::child::{Outcome, Reaper};
+use crate::child::{Child, Outcome, Reaper};
 use crate::manifest::{Manifest, Program};
 use crate::power::Verdict;
 use crate::results::Results;
@@ -16,9 +18,16 @@ const REPORT: &str = "TASKSCOPE-REPORT ";
 /// Output of one test that goes to the console; the serial line takes about 0.6 MB/s.
 const OUTPUT_MAX: usize = 256 * 1024;
 
+/// The tests of one binary, or one command by hand.
+struct Group {
+    program: String,
+    cases: Vec<Case>,
+    /// Sends its output to the host as it comes.
+    by_hand: bool,
+}
+
 /// One thing to run.
 struct Case {
-    program: String,
     test: String,
     argv: Vec<String>,
     ignored: bool,
@@ -31,140 +40,174 @@ struct Tally {
     ignored: u32,
 }
 
+/// A whole run.
+struct Suite<'a> {
+    manifest: &'a Manifest,
+    reaper: &'a Reaper,
+    results: &'a mut Results,
+    tally: Tally,
+}
+
 pub(crate) fn run(manifest: &Manifest, reaper: &Reaper, results: &mut Results) -> anyhow::Result<Verdict> {
-    let cases = if manifest.exec.is_empty() {
-        let mut cases = Vec::new();
-        for program in &manifest.programs {
-            let mut listed = list(program, manifest, reaper)?;
-            if listed.is_empty() && manifest.filter.is_none() {
-                results.line(&["NOTE", &format!("{} lists no tests", program.path)])?;
-            }
-            cases.append(&mut listed);
-        }
-        cases
-    } else {
-        manifest.exec.iter().map(|argv| command_case(argv)).collect()
-    };
-    let mut tally = Tally::default();
+    let mut suite = Suite { manifest, reaper, results, tally: Tally::default() };
+    let groups = suite.groups()?;
     for attach in &manifest.attach {
-        for case in &cases {
-            one(case, attach, manifest, reaper, results, &mut tally)?;
+        for group in &groups {
+            suite.group(group, attach)?;
+            reaper.clear()?;
         }
     }
-    let Tally { passed, failed, ignored } = tally;
+    let Tally { passed, failed, ignored } = suite.tally;
     results.line(&["END", &passed.to_string(), &failed.to_string(), &ignored.to_string()])?;
     Ok(if failed == 0 { Verdict::Passed } else { Verdict::Failed })
 }
 
-/// Asks a libtest binary for the names of its tests.
-fn list(program: &Program, manifest: &Manifest, reaper: &Reaper) -> anyhow::Result<Vec<Case>> {
-    let all = names(program, &["--list", "--format", "terse"], manifest, reaper)?;
-    let ignored = names(program, &["--list", "--format", "terse", "--ignored"], manifest, reaper)?;
-    let wanted = |name: &String| {
-        manifest
-            .filter
-            .as_ref()
-            .is_none_or(|filter| name.contains(filter.as_str()) || program.name.contains(filter.as_str()))
-    };
-    Ok(all
-        .into_iter()
-        .filter(wanted)
-        .map(|test| Case {
-            program: program.name.clone(),
-            argv: [program.path.as_str(), test.as_str(), "--exact", "--nocapture", "--test-threads=1"]
-                .map(str::to_owned)
-                .to_vec(),
-            ignored: ignored.contains(&test),
-            test,
-        })
-        .collect())
-}
-
-fn names(
-    program: &Program,
-    args: &[&str],
-    manifest: &Manifest,
-    reaper: &Reaper,
-) -> anyhow::Result<Vec<String>> {
-    let mut output = Vec::new();
-    let mut command = Command::new(&program.path);
-    command.args(args);
-    let finished = reaper.run(&mut command, manifest.test_timeout, &mut |line| {
-        output.push(line.to_owned());
-        Ok(())
-    })?;
-    if finished.outcome != Outcome::Exited(0) {
-        bail!("{} {}: {}: {}", program.path, args.join(" "), describe(finished.outcome), output.join(" / "));
+impl Suite<'_> {
+    fn groups(&mut self) -> anyhow::Result<Vec<Group>> {
+        let manifest = self.manifest;
+        if !manifest.exec.is_empty() {
+            return Ok(manifest.exec.iter().map(|argv| by_hand(argv)).collect());
+        }
+        manifest.programs.iter().map(|program| self.list(program)).collect()
     }
-    Ok(output.iter().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
-}
 
-fn command_case(argv: &[String]) -> Case {
-    Case { program: "exec".to_owned(), test: argv.join(" "), argv: argv.to_vec(), ignored: false }
-}
-
-fn one(
-    case: &Case,
-    attach: &str,
-    manifest: &Manifest,
-    reaper: &Reaper,
-    results: &mut Results,
-    tally: &mut Tally,
-) -> anyhow::Result<()> {
-    let id = [attach, case.program.as_str(), case.test.as_str()];
-    if case.ignored {
-        tally.ignored += 1;
-        return results.line(&[&["IGNORED"], &id[..]].concat());
+    /// Asks a libtest binary for the names of its tests.
+    fn list(&mut self, program: &Program) -> anyhow::Result<Group> {
+        let all = self.names(program, &["--list", "--format", "terse"])?;
+        let ignored = self.names(program, &["--list", "--format", "terse", "--ignored"])?;
+        if all.is_empty() {
+            self.results.line(&["NOTE", &format!("{} lists no tests", program.path)])?;
+        }
+        let filter = self.manifest.filter.as_deref().unwrap_or_default();
+        let cases = all
+            .into_iter()
+            .filter(|test| test.contains(filter) || program.name.contains(filter))
+            .map(|test| Case {
+                argv: [program.path.as_str(), test.as_str(), "--exact", "--nocapture", "--test-threads=1"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                ignored: ignored.contains(&test),
+                test,
+            })
+            .collect();
+        Ok(Group { program: program.name.clone(), cases, by_hand: false })
     }
-    results.line(&[&["START"], &id[..]].concat())?;
-    let (program, args) = case.argv.split_first().context("an empty command line")?;
-    let mut command = Command::new(program);
-    command.args(args).env_clear().envs(manifest.env.iter().map(|(key, value)| (key, value)));
-    command.env("TASKSCOPE_ATTACH", attach);
 
-    let to_host = case.program == "exec";
-    let mut printed = 0;
-    let mut reports = Vec::new();
-    let finished = reaper.run(&mut command, manifest.test_timeout, &mut |line| {
-        // libtest leaves its "test NAME ... " in front of the first line a test prints.
-        if let Some((_, report)) = line.split_once(REPORT) {
-            reports.push(report.to_owned());
+    fn names(&self, program: &Program, args: &[&str]) -> anyhow::Result<Vec<String>> {
+        let mut child = Child::start(Command::new(&program.path).args(args), self.manifest.test_timeout)?;
+        let outcome = loop {
+            self.reaper.turn(&mut [&mut child])?;
+            if let Some(ended) = child.ended() {
+                break ended.outcome;
+            }
+        };
+        if outcome != Outcome::Exited(0) {
+            let output = child.lines.join(" / ");
+            bail!("{} {}: {}: {output}", program.path, args.join(" "), describe(outcome));
         }
-        if to_host {
-            return results.line(&["OUT", attach, line]);
+        Ok(child.lines.iter().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+
+    /// Runs the cases of a group, as many at once as the manifest allows.
+    fn group(&mut self, group: &Group, attach: &str) -> anyhow::Result<()> {
+        let mut waiting: VecDeque<&Case> = group.cases.iter().collect();
+        let mut running: Vec<(&Case, Child)> = Vec::new();
+        loop {
+            while running.len() < self.manifest.jobs
+                && let Some(case) = waiting.pop_front()
+            {
+                if let Some(child) = self.start(group, case, attach)? {
+                    running.push((case, child));
+                }
+            }
+            if running.is_empty() {
+                return Ok(());
+            }
+            let mut children: Vec<&mut Child> = running.iter_mut().map(|(_, child)| child).collect();
+            self.reaper.turn(&mut children)?;
+            if group.by_hand {
+                for child in children {
+                    for line in child.lines.drain(..) {
+                        self.results.line(&["OUT", attach, &line])?;
+                    }
+                }
+            }
+            for (case, child) in running.extract_if(.., |(_, child)| child.ended().is_some()) {
+                self.end([attach, &group.program, &case.test], &child)?;
+            }
         }
-        printed += line.len();
-        if printed <= OUTPUT_MAX {
-            println!("| {line}");
+    }
+
+    fn start(&mut self, group: &Group, case: &Case, attach: &str) -> anyhow::Result<Option<Child>> {
+        let id = [attach, group.program.as_str(), case.test.as_str()];
+        if case.ignored {
+            self.tally.ignored += 1;
+            self.results.line(&[&["IGNORED"], &id[..]].concat())?;
+            return Ok(None);
         }
-        Ok(())
+        self.results.line(&[&["START"], &id[..]].concat())?;
+        let (program, args) = case.argv.split_first().context("an empty command line")?;
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(self.manifest.env.iter().map(|(key, value)| (key, value)));
+        command.env("TASKSCOPE_ATTACH", attach);
+        match Child::start(&mut command, self.manifest.test_timeout) {
+            Ok(child) => Ok(Some(child)),
+            // A command by hand may name what is not there; a test binary always is.
+            Err(error) if group.by_hand => {
+                self.tally.failed += 1;
+                self.results.line(&[&["FAIL"], &id[..], &["0", &format!("{error:#}")]].concat())?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn end(&mut self, id: [&str; 3], child: &Child) -> anyhow::Result<()> {
+        let Some(ended) = child.ended() else { return Ok(()) };
+        print(id, &child.lines);
+        for line in &child.lines {
+            // libtest leaves its "test NAME ... " in front of the first line a test prints.
+            if let Some((_, report)) = line.split_once(REPORT) {
+                self.results.line(&["REPORT", id[0], report])?;
+            }
+        }
+        for leftover in &ended.leftovers {
+            self.results.line(&[&["LEFT"], &id[..], &[leftover.as_str()]].concat())?;
+        }
+        let millis = ended.elapsed.as_millis().to_string();
+        if ended.outcome == Outcome::Exited(0) {
+            self.tally.passed += 1;
+            self.results.line(&[&["PASS"], &id[..], &[millis.as_str()]].concat())
+        } else {
+            self.tally.failed += 1;
+            let detail = describe(ended.outcome);
+            self.results.line(&[&["FAIL"], &id[..], &[millis.as_str(), detail.as_str()]].concat())
+        }
+    }
+}
+
+fn by_hand(argv: &[String]) -> Group {
+    let case = Case { test: argv.join(" "), argv: argv.to_vec(), ignored: false };
+    Group { program: "exec".to_owned(), cases: vec![case], by_hand: true }
+}
+
+/// The output of one test in one piece, although others run beside it. The last lines tell most.
+fn print(id: [&str; 3], lines: &[String]) {
+    println!("guest-init: OUTPUT {}", id.join(" "));
+    let mut room = OUTPUT_MAX;
+    let shown = lines.iter().rev().take_while(|line| match room.checked_sub(line.len() + 1) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
     });
-    let finished = match finished {
-        Ok(finished) => finished,
-        // A command line by hand may name what is not there; a test binary always is.
-        Err(error) if to_host => {
-            tally.failed += 1;
-            return results.line(&[&["FAIL"], &id[..], &["0", &format!("{error:#}")]].concat());
-        }
-        Err(error) => return Err(error),
-    };
-    if printed > OUTPUT_MAX {
-        println!("| [{} more bytes of output not shown]", printed - OUTPUT_MAX);
+    let hidden = lines.len() - shown.count();
+    if hidden > 0 {
+        println!("| [{hidden} lines before this are not shown]");
     }
-    for report in reports {
-        results.line(&["REPORT", attach, &report])?;
-    }
-    for leftover in &finished.leftovers {
-        results.line(&[&["LEFT"], &id[..], &[leftover.as_str()]].concat())?;
-    }
-    let millis = finished.elapsed.as_millis().to_string();
-    if finished.outcome == Outcome::Exited(0) {
-        tally.passed += 1;
-        results.line(&[&["PASS"], &id[..], &[millis.as_str()]].concat())
-    } else {
-        tally.failed += 1;
-        let detail = describe(finished.outcome);
-        results.line(&[&["FAIL"], &id[..], &[millis.as_str(), detail.as_str()]].concat())
+    for line in &lines[hidden..] {
+        println!("| {line}");
     }
 }
 
