@@ -4,8 +4,8 @@ use std::{
     fmt,
     io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -84,13 +84,7 @@ impl Observer {
         let stream = Arc::new(Stream::default());
         let log = Arc::new(Log::default());
         if let Some(stdout) = child.stdout.take() {
-            let stream = stream.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    stream.line(&line);
-                }
-                stream.end();
-            });
+            read_events(stdout, stream.clone());
         } else {
             stream.end();
         }
@@ -173,10 +167,28 @@ impl Observer {
         self.signal(libc::SIGTERM);
         let stream = self.stream.clone();
         let end = self.wait(setting::deadline());
-        assert_eq!(stream.broken(), Vec::<String>::new(), "lines that are no events, or gaps");
         end.assert_clean();
+        assert_eq!(stream.broken(), Vec::<String>::new(), "lines that are no events, or gaps");
         end
     }
+}
+
+/// Reads as fast as taskscope writes, whatever else the machine does: understanding what was read is another thread's.
+fn read_events(stdout: ChildStdout, stream: Arc<Stream>) {
+    let (raw, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::with_capacity(1 << 20, stdout).lines().map_while(Result::ok) {
+            if raw.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        for line in lines {
+            stream.line(&line);
+        }
+        stream.end();
+    });
 }
 
 impl Drop for Observer {

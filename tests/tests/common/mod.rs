@@ -1,0 +1,8 @@
+//! What every test file starts with.
+
+use taskscope_tests::scenario::Scenario;
+
+/// Starts a scenario with the program that cargo built beside this test.
+pub(crate) fn scenario(name: &str, args: &[&str]) -> Scenario {
+    Scenario::start(env!("CARGO_BIN_EXE_scenario"), name, args)
+}
