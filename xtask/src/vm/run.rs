@@ -21,7 +21,7 @@ pub(super) struct Family {
     pub(super) ignored: u32,
     /// From the first test's start to the last one's end; some run side by side.
     pub(super) time: Duration,
-    started: Option<Duration>,
+    pub(super) started: Option<Duration>,
 }
 
 /// All that one boot showed.
@@ -57,13 +57,13 @@ impl Run {
                     running.retain(|other| *other != id);
                     let family = run.family(&id.attach);
                     family.passed += 1;
-                    family.time = *at - family.started.unwrap_or(*at);
+                    family.time = at.saturating_sub(family.started.unwrap_or(*at));
                 }
                 Line::Fail(id, _, why) => {
                     running.retain(|other| *other != id);
                     let family = run.family(&id.attach);
                     family.failed += 1;
-                    family.time = *at - family.started.unwrap_or(*at);
+                    family.time = at.saturating_sub(family.started.unwrap_or(*at));
                     run.failures.push((id.clone(), why.clone()));
                 }
                 Line::Ignored(id) => run.family(&id.attach).ignored += 1,
