@@ -2,8 +2,15 @@
 
 mod common;
 
+use std::{io::Read as _, process::Command};
+
 use common::scenario;
-use taskscope_tests::{life::forked_by, matcher::event, observer::shared};
+use taskscope_tests::{
+    life::forked_by,
+    matcher::event,
+    observer::{Observer, shared},
+    setting,
+};
 
 fn unhex(text: &str) -> Vec<u8> {
     let byte =
@@ -60,4 +67,32 @@ fn a_hostile_comm_is_whole_in_json_and_its_bytes_are_exact() {
         };
         view.expect(matcher).soon();
     }
+}
+
+#[test]
+fn a_hostile_comm_can_neither_colour_nor_forge_a_line_of_text() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--format", "text", "--attach", &setting::attach()]);
+    let observer = Observer::start_silent(command, writer.into());
+    let output = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let facts = scenario("hostile-comm", &[]).finish();
+    observer.signal(libc::SIGTERM);
+    observer.wait(setting::deadline()).assert_clean();
+    let bytes = output.join().unwrap().unwrap();
+    let text = String::from_utf8(bytes).expect("text for a terminal is UTF-8");
+    let control: Vec<char> = text.chars().filter(|c| c.is_control() && *c != '\n').collect();
+    assert!(control.is_empty(), "control characters reach the terminal: {control:?}");
+    let pid = facts.role("child").pid.to_string();
+    let mut renamed = 0;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let time: Vec<&str> = words[0].split(':').collect();
+        assert!(time.len() == 3 && time[0].len() == 2, "not a line of taskscope: {line:?}");
+        renamed += usize::from(words[1] == "renamed" && words[2] == pid);
+    }
+    assert_eq!(renamed, facts.all("renamed").count(), "one line for each name:\n{text}");
 }
