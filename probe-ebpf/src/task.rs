@@ -30,9 +30,9 @@ pub struct Task<M> {
 
 /// The parts of the status that wait(2) returns.
 #[derive(Clone, Copy)]
-pub struct GroupExit {
-    pub code: i32,
-    pub flags: u32,
+struct GroupExit {
+    code: i32,
+    flags: u32,
 }
 
 /// A task's identity, where it could be read; else all ones.
@@ -246,8 +246,30 @@ impl<M: Mem> Task<M> {
         pointer::<M>(self.base, offset!(task_signal))
     }
 
+    /// Fills the parts of the group's status.
     #[inline(always)]
-    pub fn group_exit(self) -> Option<GroupExit> {
+    pub fn group_status(self, code: &mut i32, flags: &mut u32, valid: &mut u32) {
+        *code = 0;
+        *flags = 0;
+        if let Some(group) = self.group_exit() {
+            *code = group.code;
+            *flags = group.flags;
+            mark(valid, Valid::GROUP_EXIT);
+        }
+    }
+
+    /// Fills the number of tasks in the group that are not released.
+    #[inline(always)]
+    pub fn thread_count(self, count: &mut i32, valid: &mut u32) {
+        *count = 0;
+        if let Some(nr_threads) = self.nr_threads() {
+            *count = nr_threads;
+            mark(valid, Valid::NR_THREADS);
+        }
+    }
+
+    #[inline(always)]
+    fn group_exit(self) -> Option<GroupExit> {
         let signal = self.signal()?;
         Some(GroupExit {
             code: M::get(signal, offset!(signal_group_exit_code))?,
@@ -256,38 +278,39 @@ impl<M: Mem> Task<M> {
     }
 
     #[inline(always)]
-    pub fn nr_threads(self) -> Option<i32> {
+    fn nr_threads(self) -> Option<i32> {
         M::get(self.signal()?, offset!(signal_nr_threads))
     }
 
-    /// Fills `tracer`; answers the [`Valid`] bits of what it could.
+    /// Fills `tracer`.
     #[inline(always)]
-    pub fn tracer(self, tracer: &mut TaskId) -> u32 {
-        let Some(ptrace) = self.get::<u32>(offset!(task_ptrace)) else {
-            *tracer = NOBODY;
-            return 0;
-        };
-        let mut valid = Valid::PTRACE;
-        let id = match self.task(offset!(task_parent)) {
-            Some(parent) if ptrace != 0 => parent.id(),
-            _ => Identity::UNKNOWN,
-        };
-        put(id, tracer, &mut valid, Valid::TRACER);
-        valid
+    pub fn tracer(self, tracer: &mut TaskId, valid: &mut u32) {
+        *tracer = NOBODY;
+        let Some(ptrace) = self.get::<u32>(offset!(task_ptrace)) else { return };
+        mark(valid, Valid::PTRACE);
+        if ptrace != 0
+            && let Some(parent) = self.task(offset!(task_parent))
+        {
+            put(parent.id(), tracer, valid, Valid::TRACER);
+        }
     }
 
+    /// Fills `comm`.
     #[inline(always)]
-    pub fn comm(self, into: &mut [u8; COMM_LEN]) -> bool {
+    pub fn comm(self, comm: &mut [u8; COMM_LEN], valid: &mut u32) {
         let at = offset!(task_comm);
-        *into = [0; COMM_LEN];
-        at != probe_common::ABSENT
+        *comm = [0; COMM_LEN];
+        if at != probe_common::ABSENT
             // SAFETY: the helper checks the address.
-            && unsafe { bpf_probe_read_kernel_buf(self.base.wrapping_add(at as usize), into) }.is_ok()
+            && unsafe { bpf_probe_read_kernel_buf(self.base.wrapping_add(at as usize), comm) }.is_ok()
+        {
+            mark(valid, Valid::COMM);
+        }
     }
 
-    /// Fills `usage`; whether it could.
+    /// Fills `usage`.
     #[inline(always)]
-    pub fn usage(self, usage: &mut Usage) -> bool {
+    pub fn usage(self, usage: &mut Usage, valid: &mut u32) {
         let zero_if_absent = |value: Option<u64>| value.unwrap_or(0);
         usage.exec_runtime_ns = zero_if_absent(self.get(offset!(task_exec_runtime)));
         usage.run_delay_ns = zero_if_absent(self.get(offset!(task_run_delay)));
@@ -298,17 +321,18 @@ impl<M: Mem> Task<M> {
         usage.nivcsw = zero_if_absent(self.get(offset!(task_nivcsw)));
         usage.min_flt = zero_if_absent(self.get(offset!(task_min_flt)));
         usage.maj_flt = zero_if_absent(self.get(offset!(task_maj_flt)));
-        offset!(task_exec_runtime) != probe_common::ABSENT
+        if offset!(task_exec_runtime) != probe_common::ABSENT {
+            mark(valid, Valid::USAGE);
+        }
     }
 
-    /// Fills `place`, whose task has the id `id`; answers the [`Valid`] bits of what it could.
+    /// Fills `place`, whose task has the id `id`.
     #[inline(always)]
-    pub fn place(self, id: &TaskId, place: &mut Where) -> u32 {
-        let mut valid = 0;
+    pub fn place(self, id: &TaskId, place: &mut Where, valid: &mut u32) {
         *place = NOWHERE;
         if let Some(cgroup_id) = self.cgroup_id() {
             place.cgroup_id = cgroup_id;
-            valid |= Valid::CGROUP;
+            mark(valid, Valid::CGROUP);
         }
         if let Some(cred) = pointer::<M>(self.base, offset!(task_cred))
             && let (Some(uid), Some(euid)) =
@@ -316,9 +340,9 @@ impl<M: Mem> Task<M> {
         {
             place.uid = uid;
             place.euid = euid;
-            valid |= Valid::CREDENTIALS;
+            mark(valid, Valid::CREDENTIALS);
         }
-        valid | self.namespace(id, place)
+        self.namespace(id, place, valid);
     }
 
     #[inline(always)]
@@ -330,24 +354,25 @@ impl<M: Mem> Task<M> {
     }
 
     #[inline(always)]
-    fn namespace(self, id: &TaskId, place: &mut Where) -> u32 {
-        let Some(pid) = pointer::<M>(self.base, offset!(task_thread_pid)) else { return 0 };
-        let Some(level) = M::get::<u32>(pid, offset!(pid_level)) else { return 0 };
+    fn namespace(self, id: &TaskId, place: &mut Where, valid: &mut u32) {
+        let Some(pid) = pointer::<M>(self.base, offset!(task_thread_pid)) else { return };
+        let Some(level) = M::get::<u32>(pid, offset!(pid_level)) else { return };
         place.ns_level = level;
         if level == 0 {
             place.vtid = id.tid;
             place.vtgid = id.tgid;
             place.pid_ns = PID_NS_INIT_INO;
-            return Valid::NAMESPACE | Valid::VTGID;
+            return mark(valid, Valid::NAMESPACE | Valid::VTGID);
         }
         // A variable index is arithmetic that older verifiers refuse on a typed pointer: read the pointer as a number.
-        let Some(pid) = pointer::<Probed>(self.base, offset!(task_thread_pid)) else { return 0 };
-        let Some((vtid, pid_ns)) = number(pid, level) else { return 0 };
+        let Some(pid) = pointer::<Probed>(self.base, offset!(task_thread_pid)) else { return };
+        let Some((vtid, pid_ns)) = number(pid, level) else { return };
         place.vtid = vtid;
         place.pid_ns = pid_ns;
+        mark(valid, Valid::NAMESPACE);
         if id.tid == id.tgid {
             place.vtgid = vtid;
-            return Valid::NAMESPACE | Valid::VTGID;
+            return mark(valid, Valid::VTGID);
         }
         // A thread's group lives in the same namespace, so the leader's number at the same level is the group's id there.
         if let Some(leader) = self.probed().group_leader()
@@ -355,9 +380,8 @@ impl<M: Mem> Task<M> {
             && let Some((vtgid, _)) = number(pid, level)
         {
             place.vtgid = vtgid;
-            return Valid::NAMESPACE | Valid::VTGID;
+            mark(valid, Valid::VTGID);
         }
-        Valid::NAMESPACE
     }
 }
 
@@ -375,13 +399,23 @@ fn number(pid: *const u8, level: u32) -> Option<(u32, u32)> {
     Some((nr, Probed::get(namespace, offset!(ns_inum))?))
 }
 
+/// Sets `bits` in a record's `valid`.
+///
+/// In memory, never in a register: the verifier follows constants in registers, so every optional field would double the
+/// paths it goes through (the thirteen of a snapshot cost it 300 ms).
+#[inline(always)]
+pub fn mark(valid: &mut u32, bits: u32) {
+    let valid: *mut u32 = valid;
+    // SAFETY: made from a unique reference just above.
+    unsafe { valid.write_volatile(valid.read_volatile() | bits) };
+}
+
 /// Writes an identity to `slot` and sets `bit` in `valid`, if it is known.
 #[inline(always)]
 pub fn put(id: Identity, slot: &mut TaskId, valid: &mut u32, bit: u32) {
+    *slot = NOBODY;
     if id.is_known() {
         *slot = id.raw();
-        *valid |= bit;
-    } else {
-        *slot = NOBODY;
+        mark(valid, bit);
     }
 }

@@ -3,7 +3,10 @@
 //! A path such as `se.sum_exec_runtime` is followed through named and anonymous structures and unions. Bit fields are
 //! refused: their offset is not a byte offset.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use btf_rs::{Btf, Type};
 use thiserror::Error;
@@ -75,9 +78,10 @@ pub struct Types {
 impl Types {
     /// Reads BTF from a file, normally [`VMLINUX`].
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        Btf::from_file(path)
-            .map(|btf| Self { btf })
-            .map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })
+        let unreadable = |source| BtfError::Unreadable { path: path.to_owned(), source };
+        // Read at once: the library would seek for each of 150,000 types.
+        let bytes = fs::read(path).map_err(|error| unreadable(btf_rs::Error::IO(error)))?;
+        Btf::from_bytes(&bytes).map(|btf| Self { btf }).map_err(unreadable)
     }
 
     /// Reads BTF from memory.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf,
+    Ebpf,
     maps::{MapData, MapError, RingBuf},
 };
 use aya_log::EbpfLogger;
@@ -50,8 +50,6 @@ pub struct Observer {
     ring: RingBuf<MapData>,
     counters: CountersMap,
     logger: Option<EbpfLogger<&'static dyn Log>>,
-    /// Keeps the kernel's types alive for attaching again.
-    _btf: Btf,
     /// Programs, links and the maps that are only theirs.
     ebpf: Ebpf,
     /// The hooks and how each is attached.
@@ -81,7 +79,9 @@ impl Observer {
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let hooks = ladder::climb(&mut ebpf, &btf, choice, true)?;
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
-        Ok(Self { ring, counters, logger, _btf: btf, ebpf, hooks, missing, no_iterator })
+        drop(btf);
+        give_back_memory();
+        Ok(Self { ring, counters, logger, ebpf, hooks, missing, no_iterator })
     }
 
     /// Hands up to `limit` records to `take` and answers how many there were.
@@ -128,6 +128,15 @@ impl Observer {
         for name in names {
             ladder::unload(&mut self.ebpf, name);
         }
+    }
+}
+
+/// The kernel's types took tens of megabytes, in pieces that the allocator would keep for this process.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: touches nothing but free memory of the allocator (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

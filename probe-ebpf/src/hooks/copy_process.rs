@@ -17,7 +17,7 @@ use crate::{
     emit::{lose, send},
     globals::offset,
     kread::{Direct, Mem, Probed},
-    task::{Task, current_id, put},
+    task::{Task, current_id, mark, put},
 };
 
 /// Flags and exit signal of a clone in flight, by the caller's pid and tgid. `copy_process()` can sleep.
@@ -126,15 +126,14 @@ fn returned<M: Mem>(result: u64, asked: CloneArgs) {
 #[inline(always)]
 fn failed(errno: i32, asked: CloneArgs) {
     send::<CloneFailed>(|record| {
-        let mut valid = 0;
-        put(current_id(), &mut record.creator, &mut valid, Valid::ACTOR);
+        record.valid = 0;
+        put(current_id(), &mut record.creator, &mut record.valid, Valid::ACTOR);
         record.clone_flags = asked.flags;
         record.exit_signal = asked.exit_signal;
         if asked.known != 0 {
-            valid |= Valid::CLONE_FLAGS | Valid::EXIT_SIGNAL;
+            mark(&mut record.valid, Valid::CLONE_FLAGS | Valid::EXIT_SIGNAL);
         }
         record.errno = errno;
-        record.valid = valid;
         record.pad = 0;
     });
 }
@@ -144,25 +143,22 @@ fn made<M: Mem>(child: Task<M>, asked: CloneArgs) {
     let Some(id) = child.id().known() else { return lose(Lost::Unreadable) };
     send::<TaskNew>(|record| {
         record.task = id;
-        let mut valid = child.place(&id, &mut record.place);
-        put(current_id(), &mut record.creator, &mut valid, Valid::ACTOR);
-        put(child.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
+        record.valid = Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
+        child.place(&id, &mut record.place, &mut record.valid);
+        put(current_id(), &mut record.creator, &mut record.valid, Valid::ACTOR);
+        put(child.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
         record.clone_flags = asked.flags;
         if asked.known != 0 {
-            valid |= Valid::CLONE_FLAGS;
+            mark(&mut record.valid, Valid::CLONE_FLAGS);
         }
         record.exit_signal = child.exit_signal().unwrap_or(0);
         record.task_flags = child.flags().unwrap_or(0);
-        valid |= Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
-        if child.comm(&mut record.comm) {
-            valid |= Valid::COMM;
-        }
+        child.comm(&mut record.comm, &mut record.valid);
         record.leader_start_ns = if id.tid == id.tgid {
             id.start_ns
         } else {
             child.group_leader().and_then(Task::start_ns).unwrap_or(0)
         };
-        record.valid = valid;
         record.pad = 0;
     });
 }

@@ -13,7 +13,7 @@ use probe_common::{Exiting, Lost, TaskId, Valid};
 use crate::{
     emit::{lose, send},
     kread::{Direct, Mem, Probed},
-    task::{Identity, Task, current},
+    task::{Identity, Task, current, mark},
 };
 
 /// Two children of an exiting task, by its tid.
@@ -67,32 +67,22 @@ pub fn sched_process_exit_raw(ctx: RawTracePointContext) -> i32 {
 fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exiting>(|record| {
-        let mut valid = Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
         record.task = id;
+        record.valid = Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
         record.exit_code = code.unwrap_or(0);
         if code.is_some() {
-            valid |= Valid::EXIT_CODE;
+            mark(&mut record.valid, Valid::EXIT_CODE);
         }
-        let group = task.group_exit();
-        record.group_exit_code = group.map_or(0, |g| g.code);
-        record.signal_flags = group.map_or(0, |g| g.flags);
-        if group.is_some() {
-            valid |= Valid::GROUP_EXIT;
-        }
-        let nr_threads = task.nr_threads();
-        record.nr_threads = nr_threads.unwrap_or(0);
-        if nr_threads.is_some() {
-            valid |= Valid::NR_THREADS;
-        }
+        task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
+        task.thread_count(&mut record.nr_threads, &mut record.valid);
         record.task_flags = task.flags().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
         if task.children().is_some() {
-            valid |= Valid::HAS_CHILDREN;
+            mark(&mut record.valid, Valid::HAS_CHILDREN);
         }
         if id.tid == id.tgid {
-            valid |= task.parent_disposition();
+            mark(&mut record.valid, task.parent_disposition());
         }
-        record.valid = valid;
         record.pad = 0;
     });
 }

@@ -12,7 +12,7 @@ use crate::{
     globals::{offset, wants_args},
     kread::{Direct, Mem, Probed, pointer},
     path::walk,
-    task::Task,
+    task::{Task, mark},
 };
 
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -31,14 +31,13 @@ pub fn sched_process_exec_raw(ctx: RawTracePointContext) -> i32 {
 fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exec>(|record| {
-        let mut valid = task.place(&id, &mut record.place) | Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
         record.task = id;
+        record.valid = Valid::TASK_FLAGS | Valid::EXIT_SIGNAL;
+        task.place(&id, &mut record.place, &mut record.valid);
         record.old_tid = old_tid;
         record.task_flags = task.flags().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
-        if task.comm(&mut record.comm) {
-            valid |= Valid::COMM;
-        }
+        task.comm(&mut record.comm, &mut record.valid);
         record.path_len = 0;
         if let Some(filename) = pointer::<M>(bprm, offset!(bprm_filename))
             // SAFETY: the helper checks the address.
@@ -46,18 +45,17 @@ fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
         {
             // The helper reports a string that just fits and one that was cut alike; the daemon takes a full buffer as cut.
             record.path_len = path.len() as u16;
-            valid |= Valid::PATH;
+            mark(&mut record.valid, Valid::PATH);
         }
         record.executable_len = 0;
         if let Some(file) = pointer::<M>(bprm, offset!(bprm_file)) {
             let (len, whole) = walk(file, &mut record.executable);
             record.executable_len = len as u16;
-            valid |= Valid::EXECUTABLE;
+            mark(&mut record.valid, Valid::EXECUTABLE);
             if !whole {
-                valid |= Valid::TRUNCATED;
+                mark(&mut record.valid, Valid::TRUNCATED);
             }
         }
-        record.valid = valid;
         record.pad = 0;
     });
     if wants_args() {

@@ -94,32 +94,20 @@ fn left() {
 pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Identity, valid: u32) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exited>(|record| {
-        let mut valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.task = id;
+        record.valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.source = source as u32;
         record.exit_state = task.exit_state().unwrap_or(0);
         record.exit_code = task.exit_code().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
         record.task_flags = task.flags().unwrap_or(0);
-        let group = task.group_exit();
-        record.group_exit_code = group.map_or(0, |g| g.code);
-        record.signal_flags = group.map_or(0, |g| g.flags);
-        if group.is_some() {
-            valid |= Valid::GROUP_EXIT;
-        }
-        let nr_threads = task.nr_threads();
-        record.nr_threads = nr_threads.unwrap_or(0);
-        if nr_threads.is_some() {
-            valid |= Valid::NR_THREADS;
-        }
-        put(task.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
-        valid |= task.tracer(&mut record.tracer);
-        put(heir, &mut record.heir, &mut valid, Valid::HEIR);
+        task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
+        task.thread_count(&mut record.nr_threads, &mut record.valid);
+        put(task.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
+        task.tracer(&mut record.tracer, &mut record.valid);
+        put(heir, &mut record.heir, &mut record.valid, Valid::HEIR);
         record.usage = NOTHING_USED;
-        if task.usage(&mut record.usage) {
-            valid |= Valid::USAGE;
-        }
-        record.valid = valid;
+        task.usage(&mut record.usage, &mut record.valid);
         record.pad = 0;
     });
 }

@@ -2,13 +2,13 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_seq_write;
-use probe_common::{COMM_LEN, Lost, Snapshot, Valid};
+use aya_ebpf::{helpers::generated::bpf_seq_write, macros::map, maps::PerCpuArray};
+use probe_common::{Lost, Snapshot, Valid};
 
 use crate::{
     emit::{header, lose},
     kread::Direct,
-    task::{NOBODY, NOTHING_USED, NOWHERE, Task, put},
+    task::{Task, put},
 };
 
 /// `struct bpf_iter__task`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/task_iter.c>.
@@ -38,55 +38,36 @@ pub extern "C" fn task_iterator(ctx: *const IterTask) -> i32 {
     0
 }
 
+/// Where a record is put together: too large for the stack, and memory in which the verifier follows no constants.
+#[map]
+static SCRATCH: PerCpuArray<Snapshot> = PerCpuArray::with_max_entries(1, 0);
+
 #[inline(always)]
 fn seen(meta: *const IterMeta, task: Task<Direct>) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
-    let mut record = Snapshot {
-        header: header::<Snapshot>(),
-        task: id,
-        parent: NOBODY,
-        tracer: NOBODY,
-        place: NOWHERE,
-        usage: NOTHING_USED,
-        comm: [0; COMM_LEN],
-        exit_state: task.exit_state().unwrap_or(0),
-        exit_code: task.exit_code().unwrap_or(0),
-        group_exit_code: 0,
-        signal_flags: 0,
-        exit_signal: task.exit_signal().unwrap_or(0),
-        task_flags: task.flags().unwrap_or(0),
-        nr_threads: 0,
-        state: task.state().unwrap_or(0),
-        valid: 0,
-        pad: 0,
-        leader_start_ns: id.start_ns,
-        pad2: 0,
-    };
-    let mut valid =
+    let Some(record) = SCRATCH.get_ptr_mut(0) else { return lose(Lost::Unreadable) };
+    // SAFETY: this CPU's own slot. One task reads the iterator, and a program is not entered twice on one CPU.
+    let record = unsafe { &mut *record };
+    record.header = header::<Snapshot>();
+    record.task = id;
+    record.valid =
         Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS | Valid::STATE;
-    valid |= task.place(&id, &mut record.place);
-    put(task.parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
-    valid |= task.tracer(&mut record.tracer);
-    if let Some(group) = task.group_exit() {
-        record.group_exit_code = group.code;
-        record.signal_flags = group.flags;
-        valid |= Valid::GROUP_EXIT;
-    }
-    if let Some(nr_threads) = task.nr_threads() {
-        record.nr_threads = nr_threads;
-        valid |= Valid::NR_THREADS;
-    }
-    if task.usage(&mut record.usage) {
-        valid |= Valid::USAGE;
-    }
-    if task.comm(&mut record.comm) {
-        valid |= Valid::COMM;
-    }
-    if id.tid != id.tgid {
-        record.leader_start_ns = task.group_leader().and_then(Task::start_ns).unwrap_or(0);
-    }
-    record.valid = valid;
+    record.exit_state = task.exit_state().unwrap_or(0);
+    record.exit_code = task.exit_code().unwrap_or(0);
+    record.exit_signal = task.exit_signal().unwrap_or(0);
+    record.task_flags = task.flags().unwrap_or(0);
+    record.state = task.state().unwrap_or(0);
+    task.place(&id, &mut record.place, &mut record.valid);
+    put(task.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
+    task.tracer(&mut record.tracer, &mut record.valid);
+    task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
+    task.thread_count(&mut record.nr_threads, &mut record.valid);
+    task.usage(&mut record.usage, &mut record.valid);
+    task.comm(&mut record.comm, &mut record.valid);
+    record.leader_start_ns = task.group_leader().and_then(Task::start_ns).unwrap_or(0);
+    record.pad = 0;
+    record.pad2 = 0;
     // A full seq buffer makes the kernel enlarge it and call again for the same task: nothing is lost, nothing to count.
-    // SAFETY: `meta` is valid for the call; the record is on this program's stack, without padding.
-    unsafe { bpf_seq_write((*meta).seq.cast(), (&raw const record).cast(), size_of::<Snapshot>() as u32) };
+    // SAFETY: `meta` is valid for the call; the record is initialised and without padding.
+    unsafe { bpf_seq_write((*meta).seq.cast(), (&raw const *record).cast(), size_of::<Snapshot>() as u32) };
 }

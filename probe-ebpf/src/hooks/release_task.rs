@@ -18,7 +18,7 @@ use probe_common::{Lost, ReleaseSource, Released, TaskId, Valid};
 use crate::{
     emit::{lose, send},
     kread::{Direct, Mem, Probed},
-    task::{EXIT_DEAD, EXIT_ZOMBIE, Identity, Task, current_id, put},
+    task::{EXIT_DEAD, EXIT_ZOMBIE, Identity, NOBODY, Task, current_id, put},
 };
 
 /// Address of the dead leader that a `release_task()` in flight may release too, by the caller's pid and tgid.
@@ -140,30 +140,25 @@ fn freed<M: Mem>(task: Task<M>) {
 #[inline(always)]
 fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Identity, valid: u32) {
     send::<Released>(|record| {
-        let mut valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.task = id;
+        record.valid = valid | Valid::EXIT_STATE | Valid::EXIT_CODE | Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         record.source = source as u32;
-        put(by, &mut record.by, &mut valid, Valid::ACTOR);
+        put(by, &mut record.by, &mut record.valid, Valid::ACTOR);
         record.exit_state = task.exit_state().unwrap_or(0);
         record.exit_code = task.exit_code().unwrap_or(0);
         record.exit_signal = task.exit_signal().unwrap_or(0);
         record.task_flags = task.flags().unwrap_or(0);
         // The pointer outlives the release. After it, the parent it points to can be gone and its memory another's: the
         // daemon believes it only if that identity makes sense.
-        put(task.probed().parent_id(), &mut record.parent, &mut valid, Valid::PARENT);
-        put(Identity::UNKNOWN, &mut record.tracer, &mut valid, 0);
+        put(task.probed().parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
+        record.tracer = NOBODY;
         record.group_exit_code = 0;
         record.signal_flags = 0;
         // After the release the signal structure and the tracer are detached.
         if source as u32 == ReleaseSource::Entry as u32 {
-            if let Some(group) = task.group_exit() {
-                record.group_exit_code = group.code;
-                record.signal_flags = group.flags;
-                valid |= Valid::GROUP_EXIT;
-            }
-            valid |= task.tracer(&mut record.tracer);
+            task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
+            task.tracer(&mut record.tracer, &mut record.valid);
         }
-        record.valid = valid;
         record.pad = 0;
     });
 }

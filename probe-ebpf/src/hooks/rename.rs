@@ -30,12 +30,12 @@ fn renamed<M: Mem>(task: Task<M>, comm: *const u8) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Renamed>(|record| {
         record.task = id;
-        task.comm(&mut record.old);
+        record.valid = 0;
+        task.comm(&mut record.old, &mut record.valid);
         record.new = [0; COMM_LEN];
         // The helper cuts at COMM_LEN - 1 bytes and a NUL, as the kernel is about to. On an error the comm stays empty.
         // SAFETY: the helper checks the address.
         let _ = unsafe { bpf_probe_read_kernel_str_bytes(comm, &mut record.new) };
-        record.valid = 0;
         record.pad = 0;
     });
 }

@@ -38,11 +38,10 @@ fn handed_on<M: Mem>(child: Task<M>, father: *const u8) {
         return lose(Lost::Unreadable);
     }
     send::<Reparented>(|record| {
-        let mut valid = Valid::PARENT | Valid::EXIT_SIGNAL;
+        record.valid = Valid::PARENT | Valid::EXIT_SIGNAL;
         record.child = id.raw();
         record.new_parent = parent.raw();
-        put(Task::<M>::new(father).id(), &mut record.old_parent, &mut valid, Valid::ACTOR);
+        put(Task::<M>::new(father).id(), &mut record.old_parent, &mut record.valid, Valid::ACTOR);
         record.exit_signal = child.exit_signal().unwrap_or(0);
-        record.valid = valid;
     });
 }
