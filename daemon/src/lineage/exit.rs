@@ -23,6 +23,8 @@ pub(super) struct Death {
     pub(super) usage: Option<Usage>,
     /// Told by what came after: when it became a zombie is not known.
     pub(super) told_late: bool,
+    /// A dead leader that went in the second turn of its last thread's release.
+    pub(super) second_turn: bool,
     /// The old leader dies for an exec by another thread: the group lives.
     pub(super) de_thread: bool,
 }
@@ -35,6 +37,11 @@ impl Lineage {
             let members = &mut self.groups[group];
             members.set(fact::IGNORED_KNOWN, true);
             members.set(fact::IGNORED, ignores);
+            members.set(fact::IGNORED_SINCE, false);
+            if let Some(parents) = self.parents_of(group) {
+                self.groups[parents].set(fact::IGNORES_KNOWN, true);
+                self.groups[parents].set(fact::IGNORES, ignores);
+            }
         }
         match self.tasks[ix].state {
             TaskState::Implied | TaskState::Running => {}
@@ -116,8 +123,13 @@ impl Lineage {
     ) {
         let goes_by_itself = self.would_autoreap(group);
         // Unread, the common case is assumed, and said to be: most parents wait.
-        let exit_told =
-            if goes_by_itself.is_some() { told } else { Told { hook: told.hook, ..told.inferred() } };
+        let is_certain = match goes_by_itself {
+            // Among several threads the leader may have died first, and gone with the last of them.
+            Some(true) => !self.had_threads(group) && !self.groups[group].has(fact::IGNORED_SINCE),
+            Some(false) => !self.groups[group].has(fact::IGNORED_SINCE),
+            None => false,
+        };
+        let exit_told = if is_certain { told } else { told.inferred() };
         if goes_by_itself == Some(true) {
             self.die(ix, &death, exit_told, out);
             self.autoreaped(ix, group, exit_told, out);
@@ -140,18 +152,38 @@ impl Lineage {
             let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
             self.die(ix, &zombie, told, out);
         }
-        self.reaped_by_rule(ix, group, told.inferred(), out);
+        let told = if told.provenance == Provenance::Observed { told.inferred() } else { told };
+        self.reaped_by_rule(ix, group, told, out);
         self.enter(ix, TaskState::Dead, told.at);
         self.queues.put(&mut self.tasks, ix, Queue::Dead);
+    }
+
+    fn had_threads(&self, group: Ix<Group>) -> bool {
+        self.groups[group].rare.is_some_and(|rare| self.rares[rare].threads_created > 0)
     }
 
     /// Whether a group's end makes its leader go by itself, where that can be told.
     pub(super) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
         let members = &self.groups[group];
-        if members.has(fact::EXIT_SIGNAL) && members.exit_signal != SIGCHLD {
+        if self.never_autoreaps(group) {
             return Some(false);
         }
-        members.is_ignored()
+        if members.has(fact::IGNORED_KNOWN) {
+            return Some(members.has(fact::IGNORED));
+        }
+        let parents = &self.groups[self.parents_of(group)?];
+        parents.has(fact::IGNORES_KNOWN).then_some(parents.has(fact::IGNORES))
+    }
+
+    /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
+    pub(super) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
+        let members = &self.groups[group];
+        let is_traced = members.rare.is_some_and(|rare| self.rares[rare].tracer.is_some());
+        is_traced || self.has_other_exit_signal(group)
+    }
+
+    pub(super) fn has_other_exit_signal(&self, group: Ix<Group>) -> bool {
+        self.groups[group].has(fact::EXIT_SIGNAL) && self.groups[group].exit_signal != SIGCHLD
     }
 
     /// A later exit record of a task adds what the first could not know.
@@ -234,6 +266,10 @@ impl Lineage {
         if death.de_thread {
             return;
         }
+        if death.second_turn {
+            self.tell_group_exit(group, told, out);
+            return;
+        }
         if self.is_in_snapshot() && told.provenance != Provenance::Observed && is_leader {
             // Its threads come after it.
             self.judge_later(ix, told.provenance);
@@ -270,6 +306,17 @@ impl Lineage {
 
     /// What the death or the departure of one task means for its group.
     pub(super) fn after_a_death(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        self.tell_group_exit(group, told, out);
+        self.zombie_may_begin(group, told, out);
+        // Not from here: whoever called goes on with this group.
+        if self.groups[group].has(fact::FREED)
+            && let Some(leader) = self.groups[group].leader
+        {
+            self.releasable.push((self.tasks[leader].key, told.at));
+        }
+    }
+
+    fn tell_group_exit(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let members = &self.groups[group];
         let Some(leader) = members.leader else { return };
         if self.tasks[leader].state < TaskState::Zombie {
@@ -279,6 +326,5 @@ impl Lineage {
             self.groups[group].set(fact::EXIT_TOLD, true);
             self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited);
         }
-        self.zombie_may_begin(group, told, out);
     }
 }

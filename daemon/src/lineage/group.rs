@@ -40,14 +40,24 @@ pub(super) mod fact {
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
     /// The zombie is younger than the time kept for it.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
+    /// It is open whether it came to the parent it has: `Rare::open`.
+    pub(crate) const OPEN: u32 = 1 << 21;
     /// Its leader is dead and others live on.
     pub(crate) const DEAD_LEADER: u32 = 1 << 20;
     /// Its leader died before the others.
     pub(crate) const LEADER_DIED: u32 = 1 << 17;
-    /// Whether its parent ignores SIGCHLD was read at its last exit.
+    /// Whether its present parent ignores SIGCHLD was read when its last task began to die.
     pub(crate) const IGNORED_KNOWN: u32 = 1 << 18;
     /// It does.
     pub(crate) const IGNORED: u32 = 1 << 19;
+    /// That is of a parent it came to since then.
+    pub(crate) const IGNORED_SINCE: u32 = 1 << 24;
+    /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
+    pub(crate) const FREED: u32 = 1 << 25;
+    /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
+    pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
+    /// It does.
+    pub(crate) const IGNORES: u32 = 1 << 23;
 }
 
 /// One thread group.
@@ -112,6 +122,8 @@ pub(super) struct Rare {
     pub(super) tracer: Option<TaskRef>,
     /// A handing on that may not have come about.
     pub(super) open: Option<Handover>,
+    /// The dying parent that released it, as the new one ignores SIGCHLD.
+    pub(super) taker: Option<GroupKey>,
     /// Of the tasks that left their CPU for good.
     pub(super) usage: Option<Usage>,
     /// Who took it.
@@ -137,11 +149,6 @@ impl Group {
     /// Its identity.
     pub(super) const fn key(&self) -> GroupKey {
         GroupKey { tgid: Tgid(self.tgid), start: if self.has(fact::START) { Some(self.start) } else { None } }
-    }
-
-    /// Whether its parent ignores SIGCHLD, as far as that was read.
-    pub(super) const fn is_ignored(&self) -> Option<bool> {
-        if self.has(fact::IGNORED_KNOWN) { Some(self.has(fact::IGNORED)) } else { None }
     }
 
     /// Its parent's identity.

@@ -6,17 +6,15 @@
 
 use super::Lineage;
 use super::arena::Ix;
-use super::effect::{Effect, Hook};
+use super::effect::Effect;
 use super::exit::Death;
 use super::group::{Group, fact};
-use super::id::{GroupKey, Ktime, TaskRef};
-use super::record::ExitSource;
+use super::id::{GroupKey, Ktime, TaskKey, TaskRef};
 use super::task::{Task, TaskState, known};
 use super::view::Told;
 
-/// After this time a release would have been told: whoever is still a zombie was handed on. An RCU grace period takes some tens
-/// of milliseconds, more under load.
-const GRACE_NS: u64 = 1_000_000_000;
+/// What a child's exit shows of its parent.
+const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 
 /// A handing on that may not have come about.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +22,9 @@ pub(super) struct Handover {
     /// The dying parent.
     old: Option<TaskRef>,
     /// Its group.
-    old_group: Option<GroupKey>,
+    pub(super) old_group: Option<GroupKey>,
+    /// Whether it ignores SIGCHLD, as the child's exit showed it.
+    ignored: u32,
     told: Told,
 }
 
@@ -44,22 +44,27 @@ impl Lineage {
             // Among several threads the tree may have given the child to the wrong one.
             let is_certain =
                 self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
-            let is_open = self.groups[child].rare.is_some_and(|rare| self.rares[rare].open.is_some());
+            let is_open = self.groups[child].has(fact::OPEN);
             if is_certain && !is_open && self.may_have_been_taken(child) {
                 self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
             }
         }
     }
 
-    /// Whether a dying task, as its last switch tells it, can have taken children that are still in the tree.
-    pub(super) fn may_have_taken_children(&self, dying: Ix<Task>, told: Told) -> bool {
-        let by_tracepoint = matches!(told.hook, Some(Hook::Exit(ExitSource::FinalSwitch)));
-        if !by_tracepoint || self.sees_reparenting {
+    /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
+    pub(super) fn may_have_lost_children(&self, dying: Ix<Task>, told: Told) -> bool {
+        if !told.is_by_tracepoint() || self.sees_reparenting {
             return false;
         }
-        // It had at least one child left. If the tree has one only, it is that one.
-        let has_several = self.children_of(dying).nth(1).is_some();
-        has_several || !self.tasks[dying].knows(known::HAD_CHILDREN)
+        let mut children = self.children_of(dying);
+        let (Some(child), None) = (children.next(), children.next()) else { return true };
+        // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
+        // nobody waits for it in between but another thread, or a namespace's init in its own death.
+        let group = self.tasks[dying].group;
+        let nobody_waits = group.is_some_and(|group| self.groups[group].is_sole() && !self.is_namespace_init(group));
+        let is_zombie =
+            self.groups[child].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
+        !(nobody_waits && is_zombie && self.tasks[dying].knows(known::HAD_CHILDREN))
     }
 
     /// Whether a child can be gone already: all its tasks have at least begun to die.
@@ -79,6 +84,7 @@ impl Lineage {
         told: Told,
     ) {
         let old_group = self.groups[group].parent_key();
+        let ignored = self.groups[group].facts & IGNORED;
         if !self.adopt(group, parent) {
             self.stats.contradictory += 1;
             return;
@@ -87,7 +93,8 @@ impl Lineage {
         let rare = self.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
         if rare.open.is_none() {
-            rare.open = Some(Handover { old, old_group, told });
+            rare.open = Some(Handover { old, old_group, ignored, told });
+            self.groups[group].set(fact::OPEN, true);
             if let Some(key) = key {
                 self.open_handovers.push_back((told.at, key));
             }
@@ -106,11 +113,14 @@ impl Lineage {
         };
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
-        if parent.is_none() || parent.map(|parent| parent.key) == open.old.map(|old| old.key) {
+        let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
+        let key = |task: Option<TaskRef>| task.map(|task| task.key);
+        // Asked second: an heir that exec'ed since has the identity of its dead leader.
+        if key(parent) != key(now) && key(parent) == key(open.old) {
             self.give_back(group, open.old_group);
+            self.groups[group].facts |= open.ignored;
             return;
         }
-        let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
         if let Some(parent) = parent
             && now.is_none_or(|now| now.key != parent.key)
         {
@@ -122,6 +132,35 @@ impl Lineage {
             }
         }
         self.tell_open(group, open, parent, out);
+        self.note_dying_father(group, open.old_group);
+    }
+
+    /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
+    pub(super) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
+        let is_zombie = self.groups[group]
+            .leader
+            .is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie && self.groups[group].is_sole());
+        if is_zombie && self.would_autoreap(group) == Some(true) {
+            self.rare(group).taker = father;
+        }
+    }
+
+    fn take_open(&mut self, group: Ix<Group>) -> Option<Handover> {
+        if !self.groups[group].has(fact::OPEN) {
+            return None;
+        }
+        self.groups[group].set(fact::OPEN, false);
+        self.groups[group].rare.and_then(|rare| self.rares[rare].open.take())
+    }
+
+    /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
+    /// [`Snapshot`](super::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
+    pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
+        let is_open = |key: TaskKey| {
+            let group = self.find(key).and_then(|ix| self.tasks[ix].group);
+            group.is_some_and(|group| self.groups[group].has(fact::OPEN))
+        };
+        self.open_handovers.iter().filter(move |&&(_, key)| is_open(key)).map(|&(at, key)| (key, at))
     }
 
     fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
@@ -136,6 +175,7 @@ impl Lineage {
         self.orphan(group);
         let child = &mut self.groups[group];
         child.set(fact::PARENT, parent.is_some());
+        child.set(IGNORED, false);
         child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
         child.parent_tgid = parent.map_or(0, |parent| parent.tgid.0);
         child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
@@ -164,17 +204,22 @@ impl Lineage {
         }
     }
 
+    /// The child did come to the parent it has in the tree.
+    pub(super) fn settle_handover(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
+        if let Some(open) = self.take_open(group) {
+            self.tell_open(group, open, None, out);
+        }
+    }
+
     /// Those still there after an RCU grace period were handed on.
     pub(super) fn settle_handovers(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         while let Some(&(at, key)) = self.open_handovers.front() {
-            if now.since(at) < GRACE_NS {
+            if u128::from(now.since(at)) < self.config.release_within.as_nanos() {
                 break;
             }
             self.open_handovers.pop_front();
             let Some(group) = self.find(key).and_then(|ix| self.tasks[ix].group) else { continue };
-            if let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) {
-                self.tell_open(group, open, None, out);
-            }
+            self.settle_handover(group, out);
         }
     }
 }

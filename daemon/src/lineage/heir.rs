@@ -5,6 +5,7 @@ use super::arena::Ix;
 use super::group::{Group, fact};
 use super::id::Tid;
 use super::task::{Task, TaskState};
+use super::view::Told;
 
 /// The first process of the initial pid namespace.
 pub(super) const INIT: Tid = Tid(1);
@@ -12,10 +13,11 @@ pub(super) const INIT: Tid = Tid(1);
 impl Lineage {
     /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
     /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
-    pub(super) fn heir_by_rule(&self, dying: Ix<Task>) -> Option<Ix<Task>> {
+    pub(super) fn heir_by_rule(&self, dying: Ix<Task>, told: Told) -> Option<Ix<Task>> {
         let group = self.tasks[dying].group?;
-        // Where reparenting to other groups is seen, what was not seen stayed in the group.
-        let states = if self.sees_reparenting { TaskState::Zombie } else { TaskState::Exiting };
+        // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
+        let is_seen = self.sees_reparenting || (told.hook.is_some() && !told.is_by_tracepoint());
+        let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
         let sibling = self.live_thread(group, dying, TaskState::Exiting);
         if let Some(thread) = sibling.or_else(|| self.live_thread(group, dying, states)) {
             return Some(thread);

@@ -76,6 +76,8 @@ pub struct Config {
     pub tombstone: Duration,
     /// How many of them at most.
     pub tombstones: usize,
+    /// Within this time the RCU callback of a released task comes at the latest. Lazy RCU callbacks wait for up to ten seconds.
+    pub release_within: Duration,
     /// How many lives that are over are remembered.
     pub dead_lives: usize,
     /// For how long they are.
@@ -92,6 +94,7 @@ impl Default for Config {
             exec_args: false,
             tombstone: Duration::from_secs(10),
             tombstones: 16 * 1024,
+            release_within: Duration::from_secs(12),
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
             dead_after: Duration::from_secs(30),
@@ -121,6 +124,10 @@ pub struct Lineage {
     sees_reparenting: bool,
     /// Children of which it is open whether they were handed on, oldest first.
     open_handovers: VecDeque<(Ktime, TaskKey)>,
+    /// Leaders whose RCU callback overtook the last switch of another task of their group.
+    freed: VecDeque<(Ktime, TaskKey)>,
+    /// Of these, leaders of groups that lost a task in the present record.
+    releasable: Vec<(TaskKey, Ktime)>,
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
     graves: Graveyard,
@@ -152,6 +159,8 @@ impl Lineage {
             dead_leaders: 0,
             sees_reparenting: false,
             open_handovers: VecDeque::new(),
+            freed: VecDeque::new(),
+            releasable: Vec::new(),
             awaiting_args: HashMap::new(),
             graves: Graveyard::default(),
             census: Census::default(),
@@ -184,6 +193,7 @@ impl Lineage {
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
         }
+        self.release_freed(out);
         self.expire(now.max(at), 2, out);
     }
 

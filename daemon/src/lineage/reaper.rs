@@ -82,19 +82,17 @@ impl Lineage {
     /// Who must have taken a zombie where no record says: its parent.
     pub(super) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.groups[group];
-        let process = members.parent_key()?;
-        let name = match (members.parent, process.start) {
-            (Some(parent), _) => self.process_name(parent),
+        let taker = members.rare.and_then(|rare| self.rares[rare].taker);
+        let process = taker.or(members.parent_key())?;
+        let name = if let (Some(parent), None) = (members.parent, taker) {
+            self.process_name(parent)
+        } else {
             // It has died since, and is still remembered.
-            (None, Some(start)) => {
-                self.find(TaskKey { tid: process.tgid.leader(), start }).and_then(|leader| {
-                    let leader = &self.tasks[leader];
-                    leader.knows(known::COMM).then_some(leader.comm)
-                })
-            }
-            (None, None) => None,
+            let leader = process.start.and_then(|start| self.find(TaskKey { tid: process.tgid.leader(), start }));
+            leader.map(|leader| &self.tasks[leader]).filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm)
         };
-        Some(Reaper { task: None, process, name, kind: ReaperKind::Parent })
+        let kind = if taker.is_some() { ReaperKind::DyingFather } else { ReaperKind::Parent };
+        Some(Reaper { task: None, process, name, kind })
     }
 
     /// The init of a pid namespace.

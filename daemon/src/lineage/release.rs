@@ -24,12 +24,30 @@ impl Lineage {
         if is_leader {
             if released.source == ReleaseSource::Free {
                 self.learn_parent_at_free(group, released.parent, told, out);
+                if self.members(group).any(|task| self.tasks[task].state == TaskState::Exiting && task != ix) {
+                    self.groups[group].set(fact::FREED, true);
+                    self.freed.push_back((at, released.task.key));
+                    return;
+                }
             } else {
                 self.learn_parent(group, released.parent, told, out);
             }
             // The kernel releases a leader only as the last of its group.
+            self.end_threads(group, ix, told, out);
             self.groups[group].set(fact::SOLE, true);
         }
+        self.release(ix, group, released, told, out);
+    }
+
+    fn release(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        released: &Released,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_leader = self.groups[group].leader == Some(ix);
         let reaper = self.reaper_of(group, released);
         let goes_by_itself = match &reaper {
             Some(reaper) => reaper.kind == ReaperKind::Itself,
@@ -38,8 +56,10 @@ impl Lineage {
         self.hand_on_children(ix, None, told, out);
         if self.tasks[ix].state < TaskState::Zombie {
             self.learn_exit_signal_once(ix, group, released.exit_signal);
+            let second_turn = released.source == ReleaseSource::SecondTurn;
             let death = Death {
-                exit_state: Some(if goes_by_itself { EXIT_DEAD } else { EXIT_ZOMBIE }),
+                exit_state: Some(if goes_by_itself && !second_turn { EXIT_DEAD } else { EXIT_ZOMBIE }),
+                second_turn,
                 exit: released.exit,
                 task_flags: released.task_flags,
                 tracer: released.tracer.flatten(),
@@ -48,8 +68,26 @@ impl Lineage {
             };
             self.die(ix, &death, told, out);
         }
+        self.tell_end(ix, group, reaper, goes_by_itself, released.de_thread, told, out);
+        let is_known = is_leader || released.by.is_some();
+        self.depart(ix, reaper.filter(|_| is_known && !goes_by_itself), told, out);
+    }
+
+    /// Tells who took a task, or that nobody had to.
+    fn tell_end(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        reaper: Option<Reaper>,
+        goes_by_itself: bool,
+        de_thread: bool,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        if de_thread || self.tasks[ix].knows(known::END_TOLD) {
+            return;
+        }
         match reaper {
-            _ if self.tasks[ix].knows(known::END_TOLD) => {}
             _ if goes_by_itself => {
                 let told = if reaper.is_some() { told } else { told.inferred() };
                 self.autoreaped(ix, group, told, out);
@@ -57,7 +95,27 @@ impl Lineage {
             Some(_) => self.reaped(ix, group, reaper, told, out),
             None => self.reaped_by_rule(ix, group, told.inferred(), out),
         }
-        self.depart(ix, reaper.filter(|_| !goes_by_itself), told, out);
+    }
+
+    /// Releases leaders whose RCU callback came before the last switch of a thread, once that has come.
+    pub(super) fn release_freed(&mut self, out: &mut Vec<Effect>) {
+        while let Some((key, at)) = self.releasable.pop() {
+            let Some(leader) = self.find(key) else { continue };
+            let Some(group) = self.tasks[leader].group.filter(|&group| self.groups[group].has(fact::FREED)) else {
+                continue;
+            };
+            if self.members(group).any(|task| task != leader && self.tasks[task].state < TaskState::Dead) {
+                continue;
+            }
+            let hook = Some(Hook::Release(ReleaseSource::Free));
+            let told = Told { at, provenance: Provenance::Observed, hook };
+            self.groups[group].set(fact::FREED, false);
+            self.end_threads(group, leader, told, out);
+            self.groups[group].set(fact::SOLE, true);
+            let goes_by_itself = self.goes_by_itself(leader, group);
+            self.tell_end(leader, group, None, goes_by_itself, false, told, out);
+            self.depart(leader, None, told, out);
+        }
     }
 
     /// Where the record does not name the reaper: a thread nobody waits for; a leader if it never was a zombie.
@@ -74,6 +132,7 @@ impl Lineage {
         self.tasks[ix].known |= known::END_TOLD;
         if self.groups[group].leader == Some(ix) {
             self.take_back_zombie(group);
+            self.set_dead_leader(group, false);
             self.rare(group).end = Some(End::Autoreaped);
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).autoreaped += 1;
@@ -101,6 +160,7 @@ impl Lineage {
                 zombie = Some(self.zombie_span(ix, told.at));
             }
             self.take_back_zombie(group);
+            self.set_dead_leader(group, false);
             let rare = self.rare(group);
             (rare.end, rare.reaper, rare.zombie) = (Some(End::Reaped), reaper, zombie);
             if let Some(parents) = self.parents_of(group) {
@@ -132,6 +192,7 @@ impl Lineage {
         if is_leader {
             self.end_threads(group, ix, told, out);
             self.take_back_zombie(group);
+            self.set_dead_leader(group, false);
         }
         self.enter(ix, TaskState::Released, told.at);
         self.tell(out, ix, told, Action::Released { reaper });
@@ -168,6 +229,14 @@ impl Lineage {
         }
         self.hand_on_children(ix, None, told, out);
         match self.tasks[ix].state {
+            // It was seen to begin its exit: the rule says how that ended.
+            TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
+                self.die_and_be_taken(ix, group, Death::default(), told, out);
+            }
+            TaskState::Exiting if is_leader => {
+                self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..Death::default() }, told, out);
+                self.autoreaped(ix, group, told, out);
+            }
             TaskState::Implied | TaskState::Running | TaskState::Exiting => {
                 // Nobody waits for a thread that is not the leader.
                 let exit_state = if is_leader { None } else { Some(EXIT_DEAD) };
@@ -227,6 +296,18 @@ impl Lineage {
             };
             let Some(ix) = oldest else { break };
             self.forget(ix);
+        }
+        while let Some(&(at, key)) = self.freed.front() {
+            if u128::from(now.since(at)) < self.config.dead_after.as_nanos() {
+                break;
+            }
+            self.freed.pop_front();
+            let leader = self.find(key);
+            let group = leader.and_then(|leader| self.tasks[leader].group);
+            if let (Some(leader), Some(true)) = (leader, group.map(|group| self.groups[group].has(fact::FREED))) {
+                self.stats.concluded += 1;
+                self.end_unseen(leader, Told::observed(now), out);
+            }
         }
         let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
         self.graves.forget(Ktime(now.0.saturating_sub(age)), most);

@@ -61,6 +61,10 @@ impl Lineage {
         if is_known && child.parent_at > told.at {
             return;
         }
+        // Given back to a parent that is dead: it says what is known.
+        if is_known && child.parent.is_none() && child.parent_tgid == reference.tgid.0 {
+            return;
+        }
         let Some(parent) = self.living(reference, told, out) else {
             // It has handed its children on since then.
             if !is_known && let Some(heir) = self.heir_of_the_gone() {
@@ -102,8 +106,8 @@ impl Lineage {
             return;
         }
         let shown = heir.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
-        let heir = shown.or_else(|| self.heir_by_rule(dying));
-        let is_open = self.may_have_taken_children(dying, told);
+        let heir = shown.or_else(|| self.heir_by_rule(dying, told));
+        let is_open = self.may_have_lost_children(dying, told);
         let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
         let old_parent = self.reference(dying);
         while let Some(child) = self.tasks[dying].first_child {
@@ -113,7 +117,13 @@ impl Lineage {
                 Some(heir) if is_open && self.may_have_been_taken(child) => {
                     self.hand_on_openly(child, old_parent, heir, told);
                 }
-                Some(heir) => self.hand_on(child, old_parent, heir, told, out),
+                Some(heir) => {
+                    let father = self.groups[child].parent_key();
+                    self.hand_on(child, old_parent, heir, told, out);
+                    if told.is_by_tracepoint() && self.groups[child].parent_key() != father {
+                        self.note_dying_father(child, father);
+                    }
+                }
                 None => {}
             }
             if self.tasks[dying].first_child == Some(child) {
@@ -133,6 +143,8 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
+        // Seen with the parent it leaves now, it had come to it.
+        self.settle_handover(group, out);
         let first_parent = self.groups[group].parent_key();
         if self.adopt(group, parent) {
             let Some(new) = self.reference(parent) else { return };
@@ -192,7 +204,7 @@ impl Lineage {
         ReparentKind::Subreaper
     }
 
-    fn is_namespace_init(&self, group: Ix<Group>) -> bool {
+    pub(super) fn is_namespace_init(&self, group: Ix<Group>) -> bool {
         let members = &self.groups[group];
         let is_first = members.leader.is_some_and(|leader| self.tasks[leader].vtid == 1);
         members.has(fact::NAMESPACE) && members.namespace_level > 0 && is_first

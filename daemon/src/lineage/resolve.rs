@@ -263,6 +263,9 @@ impl Lineage {
         if !members.has(fact::SOLE) {
             members.set(fact::EXIT_TOLD, false);
             self.take_back_zombie(group);
+            let leader_is_dead =
+                self.groups[group].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
+            self.set_dead_leader(group, leader_is_dead);
         }
         let rare = self.rare(group);
         rare.threads_created += 1;

@@ -117,6 +117,9 @@ impl Lineage {
             if self.groups[group].parent_at <= at {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
+            if at >= self.groups[group].parent_at {
+                self.close_handover(group, seen.parent, out);
+            }
             self.learn_parent(group, seen.parent, told, out);
             if let Some(tracer) = seen.tracer {
                 self.learn_tracer(group, tracer);

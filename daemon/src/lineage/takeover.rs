@@ -51,6 +51,7 @@ impl Lineage {
             self.die(old_leader, &death, told.inferred(), out);
         }
         self.take_back_zombie(group);
+        self.set_dead_leader(group, false);
         self.groups[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD, false);
         let thread = self
             .holder(old_tid)

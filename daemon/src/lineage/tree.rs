@@ -15,11 +15,19 @@ impl Lineage {
         }
         self.orphan(group);
         let (parent_key, parent_debt) = (self.groups[parents].key(), self.groups[parents].debt);
+        let (knows, ignores) =
+            (self.groups[parents].has(fact::IGNORES_KNOWN), self.groups[parents].has(fact::IGNORES));
         let next = self.tasks[parent].first_child.replace(group);
         if let Some(next) = next {
             self.groups[next].sibling_prev = Some(group);
         }
         let child = &mut self.groups[group];
+        if child.parent_tgid != parent_key.tgid.0 {
+            // What was read of the former parent says nothing of this one.
+            child.set(fact::IGNORED_KNOWN, knows);
+            child.set(fact::IGNORED, ignores);
+            child.set(fact::IGNORED_SINCE, true);
+        }
         child.sibling_next = next;
         child.parent = Some(parent);
         child.parent_tgid = parent_key.tgid.0;

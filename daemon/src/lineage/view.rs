@@ -5,8 +5,8 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Process, Provenance, Thread};
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef, Tgid};
-use super::record::{Comm, Namespaced};
+use super::id::{GroupKey, Ktime, TaskRef, Tgid};
+use super::record::{Comm, ExitSource, Namespaced, ReleaseSource};
 use super::task::{Task, TaskKind, TaskState, known};
 
 /// When, and how it is known.
@@ -23,7 +23,15 @@ impl Told {
     }
 
     pub(super) const fn inferred(self) -> Self {
-        Self { provenance: Provenance::Inferred, hook: None, ..self }
+        Self { provenance: Provenance::Inferred, ..self }
+    }
+
+    /// Whether this comes from where the tracepoints see an end: late, and without a word on who brought it about.
+    pub(super) const fn is_by_tracepoint(&self) -> bool {
+        matches!(
+            self.hook,
+            Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free))
+        )
     }
 }
 
@@ -58,12 +66,19 @@ impl Lineage {
         Process {
             key: group.key(),
             name: leader.filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm),
-            parent: group.parent_key(),
+            parent: self.told_parent(group),
             vpid,
             executable: group.executable.clone(),
             credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
             status: group.status.settled(group.is_dead()),
         }
+    }
+
+    /// The parent as it was told: where it is open whether a child was handed on, the former one.
+    fn told_parent(&self, group: &Group) -> Option<GroupKey> {
+        let open =
+            if group.has(fact::OPEN) { group.rare.and_then(|rare| self.rares[rare].open) } else { None };
+        open.map_or(group.parent_key(), |open| open.old_group)
     }
 
     pub(super) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {

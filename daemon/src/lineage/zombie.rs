@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::Lineage;
 use super::arena::Ix;
-use super::effect::{Action, Bound, Effect, Hook, Provenance, Span};
+use super::effect::{Action, Bound, Effect, Provenance, Span};
 use super::group::{Group, fact};
 use super::id::Ktime;
-use super::record::ExitSource;
 use super::task::{Queue, Task, TaskState};
 use super::view::Told;
 
@@ -30,15 +29,15 @@ impl Lineage {
         }
         if was_dead_leader {
             self.tasks[leader].since = told.at;
-            let by_tracepoint = matches!(told.hook, Some(Hook::Exit(ExitSource::FinalSwitch)));
             match self.would_autoreap(group) {
-                Some(true) if by_tracepoint => {
+                Some(true) if told.is_by_tracepoint() => {
                     self.autoreaped(leader, group, told.inferred(), out);
                     self.enter(leader, TaskState::Dead, told.at);
                     self.queues.put(&mut self.tasks, leader, Queue::Dead);
                     return;
                 }
-                Some(false) => {}
+                // What parent and tracer do was read a while ago; where it is seen, the second turn itself tells.
+                Some(false) if told.is_by_tracepoint() || self.has_other_exit_signal(group) => {}
                 _ => {
                     self.queues.put(&mut self.tasks, leader, Queue::Candidate);
                     return;
@@ -69,7 +68,6 @@ impl Lineage {
 
     /// It is none any more, or was none after all: it was taken, a thread lives, another took the leader's place.
     pub(super) fn take_back_zombie(&mut self, group: Ix<Group>) {
-        self.set_dead_leader(group, false);
         let Some(leader) = self.groups[group].leader else { return };
         if matches!(self.tasks[leader].queue, Queue::Candidate | Queue::Zombie | Queue::Flagged) {
             self.queues.take(&mut self.tasks, leader);

@@ -1,0 +1,260 @@
+//! A history: what a few tasks do, one step after the other, in any order the kernel allows.
+
+use std::fmt;
+
+use proptest::prelude::*;
+use taskscope::lineage::record::ExitSource;
+
+use crate::kernel::{Clone as CloneArgs, GroupNo, Kernel, SIGCHLD, SIGKILL, State, TaskNo};
+use crate::tape::{Family, Tape};
+
+/// One step. The numbers choose among what is possible then, so that any history stays one when steps are left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) what: What,
+    pub(crate) who: u16,
+    pub(crate) how: u16,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({}, {})", self.what, self.who, self.how)
+    }
+}
+
+/// What a step is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Fork,
+    Thread,
+    Exec,
+    Rename,
+    Exit,
+    ExitGroup,
+    Kill,
+    Wait,
+    Attitude,
+    Attach,
+    /// The kernel goes on with something under way.
+    Kernel,
+    Time,
+}
+
+/// Steps and the kernel they run on.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) family: Family,
+    pub(crate) syncs_group_exit: bool,
+    pub(crate) pid_max: u32,
+    pub(crate) with_ptrace: bool,
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![
+        6 => Just(What::Fork),
+        3 => Just(What::Thread),
+        2 => Just(What::Exec),
+        1 => Just(What::Rename),
+        2 => Just(What::Exit),
+        2 => Just(What::ExitGroup),
+        1 => Just(What::Kill),
+        5 => Just(What::Wait),
+        1 => Just(What::Attitude),
+        1 => Just(What::Attach),
+        24 => Just(What::Kernel),
+        1 => Just(What::Time),
+    ]
+}
+
+pub(crate) fn family() -> impl Strategy<Value = Family> {
+    prop_oneof![
+        Just(Family::Function(ExitSource::ExitNotify)),
+        Just(Family::Function(ExitSource::ProcExitConnector)),
+        Just(Family::Function(ExitSource::DoTaskDead)),
+        Just(Family::Tracepoint),
+    ]
+}
+
+/// Histories of up to `most` steps.
+pub(crate) fn history(most: usize) -> impl Strategy<Value = History> {
+    let step = (what(), any::<u16>(), any::<u16>()).prop_map(|(what, who, how)| Step { what, who, how });
+    let pid_max = prop_oneof![Just(24_u32), Just(4000_u32)];
+    (prop::collection::vec(step, 1..most), family(), any::<bool>(), pid_max, any::<bool>()).prop_map(
+        |(steps, family, syncs_group_exit, pid_max, with_ptrace)| History {
+            steps,
+            family,
+            syncs_group_exit,
+            pid_max,
+            with_ptrace,
+        },
+    )
+}
+
+/// Something under way that the kernel can go on with.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    DoExit(TaskNo),
+    Notify(TaskNo),
+    Zap(TaskNo),
+    Exec(TaskNo),
+    AfterNotify(TaskNo),
+    Switch(TaskNo),
+    Free(TaskNo),
+}
+
+impl History {
+    /// Lets it happen, up to a moment when nothing is under way any more.
+    pub(crate) fn play(&self) -> Kernel {
+        let mut kernel = self.boot();
+        for &step in &self.steps {
+            self.play_step(&mut kernel, step);
+        }
+        self.settle(&mut kernel);
+        kernel
+    }
+
+    pub(crate) fn boot(&self) -> Kernel {
+        Kernel::new(Tape::new_for(self.family), self.syncs_group_exit, self.pid_max)
+    }
+
+    /// Lets everything under way come to its end.
+    pub(crate) fn settle(&self, kernel: &mut Kernel) {
+        while let Some(&due) = all_due(kernel).first() {
+            self.go_on(kernel, due);
+        }
+    }
+
+    pub(crate) fn play_step(&self, kernel: &mut Kernel, step: Step) {
+        let Step { what, who, how } = step;
+        let actors = kernel.free_to_act();
+        let actor = pick(&actors, who);
+        match (what, actor) {
+            (What::Kernel, _) => {
+                let due = all_due(kernel);
+                if let Some(due) = pick(&due, who) {
+                    self.go_on(kernel, due);
+                }
+            }
+            (What::Time, _) => drop(kernel.tick(u64::from(how) * 10_000)),
+            (What::Fork, Some(task)) => drop(kernel.fork(task, clone_args(kernel, task, how))),
+            (What::Thread, Some(task)) => drop(kernel.thread(task)),
+            (What::Exec, Some(task)) if !is_init(kernel, task) => kernel.exec(task),
+            (What::Rename, Some(task)) => kernel.rename(task, (how % 200) as u8),
+            (What::Exit, Some(task)) if !is_init(kernel, task) || !kernel.is_leader(task) => {
+                kernel.do_exit(task, i32::from(how % 256) << 8);
+            }
+            (What::ExitGroup, Some(task)) if !is_init(kernel, task) => {
+                let code = i32::from(how % 256) << 8;
+                let group = kernel.tasks[task].group;
+                kernel.group_exit(group, code);
+                kernel.do_exit(task, code);
+            }
+            (What::Kill, Some(task)) if !is_init(kernel, task) => {
+                let signals = [SIGKILL, 15, 11 | 0x80];
+                kernel.group_exit(kernel.tasks[task].group, signals[usize::from(how) % 3]);
+            }
+            (What::Wait, Some(task)) => {
+                let zombies = kernel.reapable(task);
+                if let Some(zombie) = pick(&zombies, how) {
+                    kernel.reap(task, zombie);
+                }
+            }
+            (What::Attitude, Some(task)) => {
+                let group = kernel.tasks[task].group;
+                let is_namespace_init = kernel.namespaces.iter().any(|namespace| namespace.init == group);
+                // What a parent does about SIGCHLD is read when its child begins to die, and decides a moment later.
+                let is_being_read = kernel.tasks.iter().any(|task| {
+                    let parent = kernel.groups[task.group].parent;
+                    task.state == State::Exiting && kernel.tasks[parent].group == group
+                });
+                let group = &mut kernel.groups[group];
+                match how % 3 {
+                    0 if !is_being_read => group.ignores = !group.ignores,
+                    _ if !is_namespace_init => group.subreaper = how % 3 == 1,
+                    _ => {}
+                }
+            }
+            (What::Attach, Some(task)) if self.with_ptrace => {
+                let others: Vec<_> = kernel.present().collect();
+                if let Some(other) = pick(&others, how) {
+                    kernel.attach(task, other);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn go_on(&self, kernel: &mut Kernel, due: Due) {
+        match due {
+            Due::DoExit(task) => {
+                let code = kernel.tasks[task].doomed.unwrap_or(0);
+                kernel.do_exit(task, code);
+            }
+            Due::Notify(task) => {
+                kernel.exit_notify(task);
+                if self.family == Family::Function(ExitSource::ExitNotify) {
+                    kernel.after_notify(task);
+                }
+            }
+            Due::Zap(task) => drop(kernel.zap(task)),
+            Due::Exec(task) => kernel.finish_exec(task),
+            Due::AfterNotify(task) => kernel.after_notify(task),
+            Due::Switch(task) => kernel.final_switch(task),
+            Due::Free(task) => kernel.rcu_free(task),
+        }
+    }
+}
+
+fn pick<T: Copy>(from: &[T], number: u16) -> Option<T> {
+    from.get(usize::from(number) % from.len().max(1)).copied()
+}
+
+fn is_init(kernel: &Kernel, task: TaskNo) -> bool {
+    kernel.group_of(task).tgid == 1
+}
+
+fn clone_args(kernel: &Kernel, creator: TaskNo, how: u16) -> CloneArgs {
+    let group: GroupNo = kernel.tasks[creator].group;
+    let unkillable = kernel.namespaces.iter().any(|namespace| namespace.init == group);
+    let parent = how & 7 == 1 && !unkillable;
+    CloneArgs {
+        parent,
+        vfork: how & 0x38 == 0x08,
+        vm: how & 0x38 == 0x10,
+        new_pid_ns: how & 0x1c0 == 0x40 && !parent && kernel.namespaces.len() < 4,
+        exit_signal: match how >> 9 & 15 {
+            1 => 10,
+            2 => 0,
+            _ => SIGCHLD,
+        },
+    }
+}
+
+fn all_due(kernel: &Kernel) -> Vec<Due> {
+    let mut due = Vec::new();
+    for (no, task) in kernel.tasks.iter().enumerate().skip(1) {
+        if task.state == State::Running && task.doomed.is_some() {
+            due.push(Due::DoExit(no));
+        }
+        if task.state == State::Exiting {
+            if kernel.can_notify(no) {
+                due.push(Due::Notify(no));
+            } else if kernel.zap_can_go_on(no) {
+                due.push(Due::Zap(no));
+            }
+        }
+        if task.owes_exited {
+            due.push(Due::AfterNotify(no));
+        } else if task.owes_switch {
+            due.push(Due::Switch(no));
+        }
+        if task.owes_free {
+            due.push(Due::Free(no));
+        }
+        if kernel.exec_is_due(task.group) && kernel.groups[task.group].execing == Some(no) {
+            due.push(Due::Exec(no));
+        }
+    }
+    due
+}
