@@ -14,7 +14,7 @@ use crate::{
     runtime::{Face, Pipeline},
 };
 
-/// How long a stop waits for the reader of standard output.
+/// How long a stop waits for the reader of standard output to take something.
 const FINISH: Duration = Duration::from_secs(2);
 
 /// Arguments of `events`.
@@ -136,14 +136,19 @@ async fn reader_gone() {
     }
 }
 
+/// Lets the writer write what waits, for as long as the reader takes something.
 async fn finish(lines: &mut Lines) -> io::Result<()> {
-    let closed = lines.output.closed();
     lines.output.close();
-    if tokio::time::timeout(FINISH, closed).await.is_err() {
-        return Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("its reader took nothing for {} s; the rest is lost", FINISH.as_secs()),
-        ));
+    let mut waiting = lines.output.waiting();
+    while tokio::time::timeout(FINISH, lines.output.closed()).await.is_err() {
+        let left = lines.output.waiting();
+        if left == waiting {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("its reader took nothing for {} s; {left} bytes are lost", FINISH.as_secs()),
+            ));
+        }
+        waiting = left;
     }
     lines.output.finish()
 }

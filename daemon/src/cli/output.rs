@@ -93,6 +93,11 @@ impl Output {
         }
     }
 
+    /// Bytes that wait for the reader.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// No more lines: the writer ends when it has written what waits.
     pub(super) fn close(&mut self) {
         self.sender = None;
@@ -113,9 +118,12 @@ impl Output {
 fn write_all(receiver: &Receiver<Vec<u8>>, waiting: &AtomicUsize) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for bytes in receiver {
-        stdout.write_all(&bytes)?;
-        stdout.flush()?;
-        waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        // In pieces, so that a slow reader's progress shows.
+        for piece in bytes.chunks(64 << 10) {
+            stdout.write_all(piece)?;
+            stdout.flush()?;
+            waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+        }
     }
     Ok(())
 }

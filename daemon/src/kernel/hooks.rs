@@ -40,7 +40,8 @@ pub struct Rung {
     pub family: Family,
     /// Kernel function or tracepoint.
     pub point: &'static str,
-    /// Programs in the object, with how each is attached; all or none.
+    /// Programs in the object, with how each is attached; all or none. Returns come before entries: an entry seen without
+    /// its return would look like a return that the kernel missed.
     pub programs: &'static [(&'static str, Attach)],
     /// What this rung cannot tell that a better one of the hook can.
     pub lacks: Option<&'static str>,
@@ -95,9 +96,9 @@ pub const HOOKS: &[Hook] = &[
             rung(
                 Kprobe,
                 "release_task",
-                &[("release_task_kprobe", KprobeAt), ("release_task_kretprobe", Kretprobe)],
+                &[("release_task_kretprobe", Kretprobe), ("release_task_kprobe", KprobeAt)],
             ),
-            rung(Fentry, "release_task", &[("release_task_fentry", FentryAt), ("release_task_fexit", Fexit)]),
+            rung(Fentry, "release_task", &[("release_task_fexit", Fexit), ("release_task_fentry", FentryAt)]),
             lacking(
                 &rung(Tracepoint, "sched_process_free", &[("sched_process_free_btf", BtfTracepoint)]),
                 LATE,
@@ -116,11 +117,11 @@ pub const HOOKS: &[Hook] = &[
             rung(
                 Kprobe,
                 "exit_notify",
-                &[("exit_notify_kprobe", KprobeAt), ("exit_notify_kretprobe", Kretprobe)],
+                &[("exit_notify_kretprobe", Kretprobe), ("exit_notify_kprobe", KprobeAt)],
             ),
             rung(Kprobe, "proc_exit_connector", &[("proc_exit_connector_kprobe", KprobeAt)]),
             rung(Kprobe, "do_task_dead", &[("do_task_dead_kprobe", KprobeAt)]),
-            rung(Fentry, "exit_notify", &[("exit_notify_fentry", FentryAt), ("exit_notify_fexit", Fexit)]),
+            rung(Fentry, "exit_notify", &[("exit_notify_fexit", Fexit), ("exit_notify_fentry", FentryAt)]),
             rung(Fentry, "proc_exit_connector", &[("proc_exit_connector_fentry", FentryAt)]),
             rung(Fentry, "do_task_dead", &[("do_task_dead_fentry", FentryAt)]),
             rung(Tracepoint, "sched_switch", &[("", By("sched_switch"))]),
@@ -173,7 +174,7 @@ pub const HOOKS: &[Hook] = &[
             rung(
                 Kprobe,
                 "copy_process",
-                &[("copy_process_kprobe", KprobeAt), ("copy_process_kretprobe", Kretprobe)],
+                &[("copy_process_kretprobe", Kretprobe), ("copy_process_kprobe", KprobeAt)],
             ),
             rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),

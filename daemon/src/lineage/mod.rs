@@ -97,7 +97,7 @@ impl Default for Config {
             release_within: Duration::from_secs(12),
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
-            dead_after: Duration::from_secs(30),
+            dead_after: Duration::from_secs(5),
         }
     }
 }

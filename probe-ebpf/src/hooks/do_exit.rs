@@ -80,9 +80,7 @@ fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
         if task.children().is_some() {
             mark(&mut record.valid, Valid::HAS_CHILDREN);
         }
-        if id.tid == id.tgid {
-            mark(&mut record.valid, task.parent_disposition());
-        }
+        mark(&mut record.valid, task.parent_disposition());
         record.pad = 0;
     });
 }
