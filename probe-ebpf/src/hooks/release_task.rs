@@ -118,10 +118,13 @@ fn left() {
     let Some(id) = (unsafe { LEADERS.get(&address) }) else { return };
     let id = *id;
     let leader = Task::<Probed>::new(address as *const u8);
-    // Unhashed without an entry of its own, and still the same task: this call has released it.
+    let now = leader.id().raw();
+    // Unhashed without an entry of its own, and still the same task under the same tid (de_thread() gives an old leader
+    // that it releases the exec'ing thread's): this call has released it.
     if leader.exit_state() == Some(EXIT_DEAD)
         && leader.is_unhashed()
-        && leader.start_ns() == Some(id.start_ns)
+        && now.start_ns == id.start_ns
+        && now.tid == id.tid
     {
         report(leader, id, ReleaseSource::SecondTurn, current_id(), 0);
     }
