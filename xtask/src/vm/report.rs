@@ -6,6 +6,8 @@ use super::run::Run;
 
 /// Result of one kernel: the run, or why there was none.
 pub(super) struct Row {
+    /// As it was asked for: `newest` is some line by name.
+    pub(super) asked: String,
     pub(super) name: String,
     pub(super) outcome: Result<Run, String>,
 }
@@ -147,8 +149,8 @@ mod tests {
             ..Run::default()
         };
         vec![
-            Row { name: "5.10".into(), outcome: Ok(run) },
-            Row { name: "7.3".into(), outcome: Err("no package".into()) },
+            Row { asked: "5.10".into(), name: "5.10".into(), outcome: Ok(run) },
+            Row { asked: "newest".into(), name: "7.3".into(), outcome: Err("no package".into()) },
         ]
     }
 

@@ -1,7 +1,11 @@
 //! One call of `cargo xtask vm`: everything got ready, each kernel booted, the tables printed.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,6 +24,8 @@ use super::{Args, console, kvm, noinline};
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
+/// Guests have two CPUs each, and tests have deadlines.
+const GUESTS_MAX: usize = 2;
 /// What is shown of a failed test's output; the log has all.
 const SHOWN: usize = 60;
 
@@ -63,7 +69,7 @@ impl Session {
         Ok(Self { cache, args, qemu, kernels, binaries, plan })
     }
 
-    /// Boots every kernel in turn: two guests at once on two cores would slow each other into their deadlines.
+    /// Boots every kernel, as many at once as there are CPUs for: a test's work is mostly on one.
     pub(super) fn run(self) -> anyhow::Result<Vec<Row>> {
         let logs = logs_dir();
         fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
@@ -73,19 +79,23 @@ impl Session {
         if let Some(kernel) = self.kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok()) {
             accel = kvm::choose(&self.cache, &self.qemu, kernel, &self.binaries, &logs)?;
         }
-        eprintln!("vm: {} with {}", self.qemu.version, kvm::word(accel));
-        let mut rows = Vec::new();
-        for (name, kernel) in &self.kernels {
-            let outcome = match kernel {
-                Ok(kernel) => Ok(self.boot(kernel, accel, &initramfs, &logs)?),
-                Err(error) => {
-                    eprintln!("vm: {name}: {error:#}");
-                    Err(format!("{error:#}"))
+        let workers = self.workers();
+        eprintln!("vm: {} with {}, {workers} at once", self.qemu.version, kvm::word(accel));
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            let work = || {
+                while let Some((name, kernel)) = self.kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let row = self.row(name, kernel, accel, &initramfs, &logs);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push(row);
                 }
             };
-            let name = kernel.as_ref().map_or_else(|_| name.clone(), |kernel| kernel.name.clone());
-            rows.push(Row { name, outcome });
-        }
+            for _ in 1..workers {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut rows = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.sort_by_key(|row| self.kernels.iter().position(|(name, _)| *name == row.asked));
         if let Some(reports) = report::reports(&rows) {
             println!("\n{reports}");
         }
@@ -93,9 +103,37 @@ impl Session {
         Ok(rows)
     }
 
+    fn workers(&self) -> usize {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get).min(GUESTS_MAX);
+        match self.args.guests {
+            Some(guests) => usize::from(guests),
+            None if self.args.verbose => 1,
+            None => cpus,
+        }
+    }
+
+    fn row(
+        &self,
+        asked: &str,
+        kernel: &anyhow::Result<Kernel>,
+        accel: Accel,
+        initramfs: &Path,
+        logs: &Path,
+    ) -> Row {
+        let name = kernel.as_ref().map_or(asked, |kernel| kernel.name.as_str()).to_owned();
+        let outcome = match kernel {
+            Ok(kernel) => self.boot(kernel, accel, initramfs, logs).map_err(|error| format!("{error:#}")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        if let Err(reason) = &outcome {
+            eprintln!("vm: {name}: {reason}");
+        }
+        Row { asked: asked.to_owned(), name, outcome }
+    }
+
     fn boot(&self, kernel: &Kernel, accel: Accel, initramfs: &Path, logs: &Path) -> anyhow::Result<Run> {
         let Kernel { name, version, image } = kernel;
-        eprintln!("\nvm: booting {name} ({version})");
+        eprintln!("vm: booting {name} ({version})");
         let console = logs.join(format!("{name}.console"));
         match fs::remove_file(&console) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -107,7 +145,7 @@ impl Session {
         guest.limit = Duration::from_secs(self.args.timeout * 60);
         guest.silence_limit = Duration::from_secs(self.args.test_timeout + 30);
         let tail = self.args.verbose.then(|| Tail::follow(console.clone()));
-        let boot = guest.run(&mut |line| show(line, self.args.verbose))?;
+        let boot = guest.run(&mut |line| show(name, line, self.args.verbose))?;
         drop(tail);
         let text = fs::read(&console).with_context(|| format!("reading {}", console.display()))?;
         let text = String::from_utf8_lossy(&text);
@@ -127,60 +165,78 @@ fn collect(
 ) -> anyhow::Result<Vec<Found>> {
     let fetched: Vec<String> = names.iter().filter(|name| *name != NOINLINE).cloned().collect();
     let mut found = kernels::obtain(cache, lines, &fetched, args.refresh)?;
-    if fetched.len() < names.len() {
-        found.push((NOINLINE.to_owned(), noinline::obtain(cache, false)));
+    if let Some(place) = names.iter().position(|name| name == NOINLINE) {
+        found.insert(place.min(found.len()), (NOINLINE.to_owned(), noinline::obtain(cache, false)));
     }
-    for image in &args.images {
-        let name =
-            image.file_name().map_or_else(|| "kernel".to_owned(), |name| name.to_string_lossy().into_owned());
-        let kernel = image
-            .canonicalize()
-            .with_context(|| format!("no kernel image {}", image.display()))
-            .map(|image| Kernel { name: name.clone(), version: "given by path".to_owned(), image });
-        found.push((name, kernel));
-    }
+    found.extend(args.images.iter().map(|image| given(image, args.images.len() > 1)));
+    // `newest` and its line's own name are one kernel, with one log.
+    let mut seen = Vec::new();
+    found.retain(|(name, kernel)| {
+        let key = kernel.as_ref().map_or_else(|_| name.clone(), |kernel| kernel.name.clone());
+        let new = !seen.contains(&key);
+        seen.push(key);
+        new
+    });
     Ok(found)
 }
 
+/// Kernels are built under one name in many trees: several are told apart by their whole paths.
+fn given(image: &Path, several: bool) -> Found {
+    let name = if several {
+        image.display().to_string().trim_start_matches('/').replace('/', "-")
+    } else {
+        image.file_name().map_or_else(|| "kernel".to_owned(), |name| name.to_string_lossy().into_owned())
+    };
+    let kernel = image
+        .canonicalize()
+        .with_context(|| format!("no kernel image {}", image.display()))
+        .map(|image| Kernel { name: name.clone(), version: "given by path".to_owned(), image });
+    (name, kernel)
+}
+
 /// Progress on stderr; what commands print on stdout.
-fn show(line: &Line, verbose: bool) {
+fn show(kernel: &str, line: &Line, verbose: bool) {
     match line {
         Line::Out(text) => println!("{text}"),
-        Line::Boot(release) => eprintln!("vm: init runs on {release}"),
+        Line::Boot(release) => eprintln!("vm: {kernel}: init runs on {release}"),
         _ if verbose => {}
-        Line::Pass(id, time) => eprintln!("  pass  {id} ({:.1} s)", time.as_secs_f64()),
-        Line::Fail(id, time, why) => eprintln!("  FAIL  {id} ({:.1} s): {why}", time.as_secs_f64()),
-        Line::Ignored(id) => eprintln!("  ignored  {id}"),
+        Line::Pass(id, time) => eprintln!("{kernel}  pass  {id} ({:.1} s)", time.as_secs_f64()),
+        Line::Fail(id, time, why) => eprintln!("{kernel}  FAIL  {id} ({:.1} s): {why}", time.as_secs_f64()),
+        Line::Ignored(id) => eprintln!("{kernel}  ignored  {id}"),
         _ => {}
     }
 }
 
 /// What a reader wants to see of a failure without opening the log.
+///
+/// In one piece: another guest may be telling its own story.
 fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
+    let mut text = String::new();
+    let mut say = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
     for note in &run.notes {
-        eprintln!("vm: {name}: {note}");
+        say(format!("vm: {name}: {note}"));
     }
     for (id, why) in &run.failures {
-        eprintln!("\nvm: {name}: {id}: {why}");
+        say(format!("\nvm: {name}: {id}: {why}"));
         if !verbose {
-            print_last(&console::of_test(console, &id.to_string()));
+            last(&console::of_test(console, &id.to_string())).for_each(&mut say);
         }
     }
     for trouble in &run.trouble {
-        eprintln!("vm: {name}: {trouble}");
+        say(format!("vm: {name}: {trouble}"));
     }
     if !run.trouble.is_empty() && !verbose {
-        eprintln!("vm: {name}: the end of the console:");
-        print_last(&console.lines().collect::<Vec<_>>());
+        say(format!("vm: {name}: the end of the console:"));
+        last(&console.lines().collect::<Vec<_>>()).for_each(&mut say);
     }
+    eprint!("{text}");
 }
 
-fn print_last(lines: &[&str]) {
+fn last(lines: &[&str]) -> impl Iterator<Item = String> {
     let hidden = lines.len().saturating_sub(SHOWN);
-    if hidden > 0 {
-        eprintln!("    [{hidden} lines before this are in the log]");
-    }
-    for line in &lines[hidden..] {
-        eprintln!("    {}", line.trim_end());
-    }
+    let note = (hidden > 0).then(|| format!("    [{hidden} lines before this are in the log]"));
+    note.into_iter().chain(lines[hidden..].iter().map(|line| format!("    {}", line.trim_end())))
 }
