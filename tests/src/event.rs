@@ -1,14 +1,18 @@
 //! One NDJSON line of taskscope.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 /// An event as taskscope printed it, with what every look-up needs at hand.
+///
+/// A storm leaves tens of thousands: each is kept as its line, and taken apart when somebody looks closer.
 #[derive(Clone, Debug)]
 pub struct Event {
-    json: Value,
+    line: Box<str>,
+    json: OnceLock<Value>,
+    start_ns: Option<u64>,
     /// `event.action`.
     pub action: String,
     /// `event.sequence`.
@@ -37,13 +41,14 @@ impl Event {
         if let Some(path) = find_null(&json, "") {
             anyhow::bail!("`{path}` is null: what is unknown must be absent");
         }
-        Ok(Self { json, action, sequence, pid, tid, at_ns })
+        let start_ns = get(&json, "task.start_boottime_ns").and_then(Value::as_u64);
+        Ok(Self { line: line.into(), json: OnceLock::new(), start_ns, action, sequence, pid, tid, at_ns })
     }
 
     /// The value at a dotted path; `None` where it is absent.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Value> {
-        get(&self.json, path)
+        get(self.json.get_or_init(|| self.parsed()), path)
     }
 
     /// A string at a dotted path.
@@ -61,19 +66,24 @@ impl Event {
     /// Whether any pid or tid in it, of a parent or reaper too, is `id`.
     #[must_use]
     pub fn concerns(&self, id: i64) -> bool {
-        mentions(&self.json, id)
+        self.line.contains(&id.to_string()) && mentions(&self.parsed(), id)
     }
 
     /// When the task started, in ns since boot.
     #[must_use]
     pub fn start_ns(&self) -> Option<u64> {
-        self.get("task.start_boottime_ns")?.as_u64()
+        self.start_ns
+    }
+
+    fn parsed(&self) -> Value {
+        // It was JSON when the event was made of it.
+        serde_json::from_str(&self.line).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.json)
+        f.write_str(&self.line)
     }
 }
 

@@ -89,11 +89,19 @@ impl Matcher {
     /// Whether all conditions hold.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        self.conditions.iter().all(|(path, check)| check.holds(event.get(path)))
+        // Most events are of other tasks: that shows without taking them apart.
+        let quick = self.conditions.iter().all(|(path, check)| match path.as_str() {
+            "event.action" => check.holds(Some(&event.action.as_str().into())),
+            "process.pid" => check.holds(Some(&event.pid.into())),
+            "thread.id" => check.holds(Some(&event.tid.into())),
+            _ => true,
+        });
+        quick && self.conditions.iter().all(|(path, check)| check.holds(event.get(path)))
     }
 
     /// How near the event comes: conditions that hold, those that say who and what counting more.
     fn nearness(&self, event: &Event) -> usize {
+        let parsed = event.clone();
         let weight = |path: &str| match path {
             "process.pid" | "thread.id" => 20,
             "event.action" => 15,
@@ -101,7 +109,7 @@ impl Matcher {
         };
         self.conditions
             .iter()
-            .filter(|(path, check)| check.holds(event.get(path)))
+            .filter(|(path, check)| check.holds(parsed.get(path)))
             .map(|(path, _)| weight(path))
             .sum()
     }
