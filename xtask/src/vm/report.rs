@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::run::Run;
 
+/// A longer report is cut in the table; the results beside the console log have all of it.
+const CELL_MAX: usize = 48;
+
 /// Result of one kernel: the run, or why there was none.
 pub(super) struct Row {
     /// As it was asked for: `newest` is some line by name.
@@ -78,7 +81,11 @@ fn values(run: &Run, attach: &str, key: &str) -> String {
             values.push(value);
         }
     }
-    if values.is_empty() { "-".to_owned() } else { values.join(", ") }
+    let all = if values.is_empty() { "-".to_owned() } else { values.join(", ") };
+    match all.char_indices().nth(CELL_MAX) {
+        Some((end, _)) => format!("{}...", &all[..end]),
+        None => all,
+    }
 }
 
 fn family_cell(run: &Run, attach: &str) -> String {
@@ -169,5 +176,12 @@ mod tests {
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.ends_with("kprobe  rung.do_exit  kprobe\n"), "{text}");
         assert_eq!(reports(&[]), None);
+
+        let mut long = rows();
+        if let Ok(run) = &mut long[0].outcome {
+            run.reports[1].2 = "x".repeat(CELL_MAX);
+        }
+        let text = reports(&long).unwrap();
+        assert!(text.trim_end().ends_with("x..."), "{text}");
     }
 }
