@@ -41,11 +41,21 @@ impl Binaries {
     /// Commands by hand run in a guest even while a test does not compile.
     pub(super) fn build(with_tests: bool) -> anyhow::Result<Self> {
         setup::ensure()?;
+        let mut binaries = Self::default();
+        // Apart, because the daemon has tests of its own, which need no kernel.
+        binaries.add(&["--package", "taskscope", "--bins"])?;
+        let tests: &[&str] = if with_tests { &["--test", "*"] } else { &[] };
+        binaries.add(&[&["--package", "taskscope-tests", "--bins"], tests].concat())?;
+        binaries.program(INIT)?;
+        Ok(binaries)
+    }
+
+    /// Builds what `selection` selects.
+    fn add(&mut self, selection: &[&str]) -> anyhow::Result<()> {
         let mut cargo = shell::cargo();
         cargo
             .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
-            .args(["--package", "taskscope", "--package", "taskscope-tests", "--bins"])
-            .args(if with_tests { &["--test", "*"][..] } else { &[] })
+            .args(selection)
             // Link-time optimization and line tables cost minutes and megabytes and tell a test nothing.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
             // Flags for this target alone: build scripts and the eBPF object are built without them.
@@ -61,16 +71,14 @@ impl Binaries {
         eprintln!("+ {}", shell::line(&cargo));
         let mut child = cargo.spawn().context("running cargo build")?;
         let stdout = child.stdout.take().context("cargo has no output")?;
-        let mut binaries = Self::default();
         for line in BufReader::new(stdout).lines() {
-            binaries.note(&line.context("reading cargo's messages")?, &shell::workspace().join("tests"));
+            self.note(&line.context("reading cargo's messages")?);
         }
         let status = child.wait().context("waiting for cargo build")?;
         if !status.success() {
             bail!("building the guest's binaries: cargo {status}");
         }
-        binaries.program(INIT)?;
-        Ok(binaries)
+        Ok(())
     }
 
     /// Init alone, for a guest that has nothing to do.
@@ -79,22 +87,19 @@ impl Binaries {
         Self { programs, tests: Vec::new() }
     }
 
-    /// Takes the executable of a `compiler-artifact` message: any program, and the tests below `tests`.
-    fn note(&mut self, message: &str, tests: &Path) {
+    /// Takes the executable of a `compiler-artifact` message.
+    fn note(&mut self, message: &str) {
         let Ok(message) = serde_json::from_str::<Value>(message) else { return };
         let target = &message["target"];
-        let (Some(executable), Some(name), Some(kind), Some(source)) = (
-            message["executable"].as_str(),
-            target["name"].as_str(),
-            target["kind"][0].as_str(),
-            target["src_path"].as_str(),
-        ) else {
+        let (Some(executable), Some(name), Some(kind)) =
+            (message["executable"].as_str(), target["name"].as_str(), target["kind"][0].as_str())
+        else {
             return;
         };
         let entry = (name.to_owned(), PathBuf::from(executable));
         match kind {
             "bin" => self.programs.push(entry),
-            "test" if Path::new(source).starts_with(tests) => self.tests.push(entry),
+            "test" => self.tests.push(entry),
             _ => {}
         }
     }
@@ -176,17 +181,13 @@ mod tests {
     #[test]
     fn executables_are_told_apart_by_their_kind() {
         let mut binaries = Binaries::default();
-        let tests = Path::new("/w/tests");
-        for (kind, name, source, executable) in [
-            ("bin", "taskscope", "/w/daemon/src/main.rs", "\"/t/a\""),
-            ("test", "forks", "/w/tests/tests/forks.rs", "\"/t/b\""),
-            ("test", "layers", "/w/daemon/tests/layers.rs", "\"/t/c\""),
-            ("lib", "x", "/w/x", "null"),
-        ] {
-            let target = format!(r#"{{"name":"{name}","kind":["{kind}"],"src_path":"{source}"}}"#);
-            binaries.note(&format!(r#"{{"target":{target},"executable":{executable}}}"#), tests);
+        for (kind, name, executable) in
+            [("bin", "taskscope", "\"/t/a\""), ("test", "forks", "\"/t/b\""), ("lib", "x", "null")]
+        {
+            let target = format!(r#"{{"name":"{name}","kind":["{kind}"]}}"#);
+            binaries.note(&format!(r#"{{"target":{target},"executable":{executable}}}"#));
         }
-        binaries.note("not json", tests);
+        binaries.note("not json");
         assert_eq!(binaries.programs, [("taskscope".to_owned(), PathBuf::from("/t/a"))]);
         assert_eq!(binaries.tests, [("forks".to_owned(), PathBuf::from("/t/b"))]);
         assert!(binaries.program(INIT).unwrap_err().to_string().contains(INIT));
