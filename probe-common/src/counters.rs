@@ -4,8 +4,8 @@ use crate::kind::Kind;
 
 /// Records by kind, since the programs were loaded: `produced` = read by the daemon + `dropped`.
 ///
-/// Plain additions on a per-CPU map value; a program interrupted by another one on the same CPU does not happen for the
-/// hooks in use (the kernel runs them with migration disabled, and none of them runs in interrupt context).
+/// Per CPU so that CPUs do not fight for a cache line; added to atomically, because a program can be preempted by another
+/// task's on the same CPU (fentry) or interrupted by a softirq's (`sched_process_free`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {

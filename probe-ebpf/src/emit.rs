@@ -1,5 +1,7 @@
 //! The one place that writes the ring. What does not fit is counted by kind and CPU.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
@@ -70,12 +72,12 @@ pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
     let counters = COUNTERS.get_ptr_mut(0);
     if let Some(counters) = counters {
         // SAFETY: this CPU's own slot; `kind` is a constant below Kind::COUNT.
-        unsafe { (*counters).produced[kind] += 1 };
+        count(unsafe { &raw mut (*counters).produced[kind] });
     }
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
         if let Some(counters) = counters {
             // SAFETY: as above.
-            unsafe { (*counters).dropped[kind] += 1 };
+            count(unsafe { &raw mut (*counters).dropped[kind] });
         }
         return;
     };
@@ -95,6 +97,14 @@ pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
 pub fn lose(why: Lost) {
     if let Some(counters) = COUNTERS.get_ptr_mut(0) {
         // SAFETY: this CPU's own slot; the index is one of a few constants below Lost::COUNT.
-        unsafe { (*counters).lost[why as usize] += 1 };
+        count(unsafe { &raw mut (*counters).lost[why as usize] });
     }
+}
+
+/// Adds one, atomically: a program can be preempted in the middle, and a softirq can run another one on top of it.
+#[inline(always)]
+fn count(counter: *mut u64) {
+    // SAFETY: the callers pass an aligned u64 of a map value, which lives as long as the program; nothing here reads or
+    // writes it otherwise.
+    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(1, Ordering::Relaxed);
 }
