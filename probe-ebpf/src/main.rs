@@ -3,6 +3,7 @@
 //! One file a hook in `hooks/`; `kread` alone reads kernel memory, `emit` alone writes the ring.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 // The macros of aya-ebpf make every program public; what a program is for stands at the top of its file.
 #![allow(missing_docs, unreachable_pub)]
 #![allow(
