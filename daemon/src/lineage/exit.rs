@@ -79,11 +79,14 @@ impl Lineage {
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
-            self.close_handover(group, exited.parent, out);
+            self.close_handover(group, exited.parent, at, out);
             self.learn_parent(group, exited.parent, told, out);
             if let Some(tracer) = exited.tracer {
                 self.learn_tracer(group, tracer);
             }
+        }
+        if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
+            self.learn_parent(group, exited.parent, told, out);
         }
         self.hand_on_children(ix, exited.heir, told, out);
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
@@ -101,9 +104,15 @@ impl Lineage {
             ..Death::default()
         };
         self.account(ix, exited);
-        if is_leader && exited.source == ExitSource::FinalSwitch && exited.exit_state == Some(EXIT_DEAD) {
-            self.die_before_final_switch(ix, group, death, told, out);
-            return;
+        if exited.exit_state == Some(EXIT_DEAD) && exited.source != ExitSource::ExitNotify {
+            if !told.is_by_tracepoint() && self.sees_releases {
+                // By itself it would have been released inside exit_notify(), and so before this: a wait(2) is at it.
+                self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, told, out);
+                return;
+            } else if is_leader {
+                self.die_before_final_switch(ix, group, death, told, out);
+                return;
+            }
         }
         self.die(ix, &death, told, out);
         if self.tasks[ix].state == TaskState::Dead {
@@ -130,6 +139,8 @@ impl Lineage {
             None => false,
         };
         let exit_told = if is_certain { told } else { told.inferred() };
+        // Either way its group had no other task any more.
+        self.groups[group].set(fact::SOLE, true);
         if goes_by_itself == Some(true) {
             self.die(ix, &death, exit_told, out);
             self.autoreaped(ix, group, exit_told, out);
@@ -151,6 +162,8 @@ impl Lineage {
         if self.tasks[ix].state < TaskState::Zombie {
             let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
             self.die(ix, &zombie, told, out);
+        } else {
+            self.after_a_death(group, told, out);
         }
         let told = if told.provenance == Provenance::Observed { told.inferred() } else { told };
         self.reaped_by_rule(ix, group, told, out);

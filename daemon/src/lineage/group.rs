@@ -120,6 +120,8 @@ pub(super) struct Rare {
     /// When the leader died before the others.
     pub(super) leader_died_at: Option<Ktime>,
     pub(super) tracer: Option<TaskRef>,
+    /// When a thread took the place of its leader: what is older is about the old one.
+    pub(super) taken_over_at: Option<Ktime>,
     /// A handing on that may not have come about.
     pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.

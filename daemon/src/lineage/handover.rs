@@ -61,7 +61,8 @@ impl Lineage {
         // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
         // nobody waits for it in between but another thread, or a namespace's init in its own death.
         let group = self.tasks[dying].group;
-        let nobody_waits = group.is_some_and(|group| self.groups[group].is_sole() && !self.is_namespace_init(group));
+        let nobody_waits =
+            group.is_some_and(|group| self.groups[group].is_sole() && !self.is_namespace_init(group));
         let is_zombie =
             self.groups[child].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
         !(nobody_waits && is_zombie && self.tasks[dying].knows(known::HAD_CHILDREN))
@@ -73,6 +74,14 @@ impl Lineage {
             .leader
             .is_some_and(|leader| matches!(self.tasks[leader].state, TaskState::Exiting | TaskState::Zombie))
             && self.members(child).all(|ix| self.tasks[ix].state >= TaskState::Exiting)
+    }
+
+    /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
+    /// it shows another that is not, the group had been handed on.
+    pub(super) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
+        let is_dying = |ix: Ix<Task>| self.tasks[ix].state >= TaskState::Exiting;
+        let shown = parent.and_then(|parent| self.find(parent.key));
+        self.groups[group].parent.is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
     /// Moves a child to its new parent, and leaves open whether it ever came to it.
@@ -106,11 +115,15 @@ impl Lineage {
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
+        at: Ktime,
         out: &mut Vec<Effect>,
     ) {
-        let Some(open) = self.groups[group].rare.and_then(|rare| self.rares[rare].open.take()) else {
+        let open = self.groups[group].rare.and_then(|rare| self.rares[rare].open);
+        // What is older than the handing on says nothing about it.
+        if open.is_none_or(|open| open.told.at > at) {
             return;
-        };
+        }
+        let Some(open) = self.take_open(group) else { return };
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
         let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
@@ -137,9 +150,9 @@ impl Lineage {
 
     /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
     pub(super) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
-        let is_zombie = self.groups[group]
-            .leader
-            .is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie && self.groups[group].is_sole());
+        let is_zombie = self.groups[group].leader.is_some_and(|leader| {
+            self.tasks[leader].state == TaskState::Zombie && self.groups[group].is_sole()
+        });
         if is_zombie && self.would_autoreap(group) == Some(true) {
             self.rare(group).taker = father;
         }
@@ -190,7 +203,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         let parent = parent.filter(|parent| self.find(parent.key).is_some());
-        self.close_handover(group, parent, out);
+        self.close_handover(group, parent, told.at, out);
         let Some(parent) = parent else { return };
         let Some(ix) = self.find(parent.key) else { return };
         let is_gone = self.tasks[ix].state >= TaskState::Zombie;

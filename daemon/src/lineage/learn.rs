@@ -2,6 +2,7 @@
 
 use super::Lineage;
 use super::arena::Ix;
+use super::flags::{PF_IO_WORKER, PF_USER_WORKER};
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
 use super::record::{Comm, Place};
@@ -13,6 +14,12 @@ impl Lineage {
             let task = &mut self.tasks[ix];
             task.flags = flags;
             task.known |= known::FLAGS;
+            if flags & PF_IO_WORKER != 0 {
+                task.known |= known::IO_WORKER;
+            }
+            if flags & PF_USER_WORKER != 0 {
+                task.known |= known::USER_WORKER;
+            }
         }
     }
 

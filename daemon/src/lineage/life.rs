@@ -157,7 +157,7 @@ impl Lineage {
             key: group.key(),
             state,
             provenance: leader.provenance,
-            kind: TaskKind::of(leader.flags, true),
+            kind: leader.kind(true),
             name: leader.knows(known::COMM).then_some(leader.comm),
             executable: group.executable.clone(),
             parent: group.parent_key(),

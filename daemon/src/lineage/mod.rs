@@ -122,6 +122,8 @@ pub struct Lineage {
     dead_leaders: usize,
     /// Whether children handed to another group are reported one by one.
     sees_reparenting: bool,
+    /// Whether releases are reported at their beginning, with who does it.
+    sees_releases: bool,
     /// Children of which it is open whether they were handed on, oldest first.
     open_handovers: VecDeque<(Ktime, TaskKey)>,
     /// Leaders whose RCU callback overtook the last switch of another task of their group.
@@ -158,6 +160,7 @@ impl Lineage {
             subreapers: 0,
             dead_leaders: 0,
             sees_reparenting: false,
+            sees_releases: false,
             open_handovers: VecDeque::new(),
             freed: VecDeque::new(),
             releasable: Vec::new(),

@@ -88,8 +88,12 @@ impl Lineage {
             self.process_name(parent)
         } else {
             // It has died since, and is still remembered.
-            let leader = process.start.and_then(|start| self.find(TaskKey { tid: process.tgid.leader(), start }));
-            leader.map(|leader| &self.tasks[leader]).filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm)
+            let leader =
+                process.start.and_then(|start| self.find(TaskKey { tid: process.tgid.leader(), start }));
+            leader
+                .map(|leader| &self.tasks[leader])
+                .filter(|leader| leader.knows(known::COMM))
+                .map(|leader| leader.comm)
         };
         let kind = if taker.is_some() { ReaperKind::DyingFather } else { ReaperKind::Parent };
         Some(Reaper { task: None, process, name, kind })

@@ -15,6 +15,7 @@ use super::view::Told;
 impl Lineage {
     pub(super) fn on_released(&mut self, at: Ktime, released: &Released, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Release(released.source)) };
+        self.sees_releases |= released.source == ReleaseSource::Entry;
         if released.de_thread {
             self.take_over_at_release(released, told, out);
         }
@@ -24,7 +25,8 @@ impl Lineage {
         if is_leader {
             if released.source == ReleaseSource::Free {
                 self.learn_parent_at_free(group, released.parent, told, out);
-                if self.members(group).any(|task| self.tasks[task].state == TaskState::Exiting && task != ix) {
+                if self.members(group).any(|task| self.tasks[task].state == TaskState::Exiting && task != ix)
+                {
                     self.groups[group].set(fact::FREED, true);
                     self.freed.push_back((at, released.task.key));
                     return;
@@ -68,7 +70,7 @@ impl Lineage {
             };
             self.die(ix, &death, told, out);
         }
-        self.tell_end(ix, group, reaper, goes_by_itself, released.de_thread, told, out);
+        self.tell_end(ix, group, reaper, goes_by_itself, told, out);
         let is_known = is_leader || released.by.is_some();
         self.depart(ix, reaper.filter(|_| is_known && !goes_by_itself), told, out);
     }
@@ -80,11 +82,11 @@ impl Lineage {
         group: Ix<Group>,
         reaper: Option<Reaper>,
         goes_by_itself: bool,
-        de_thread: bool,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if de_thread || self.tasks[ix].knows(known::END_TOLD) {
+        // Of an old leader, the exec that took its place tells it.
+        if self.tasks[ix].knows(known::END_TOLD) {
             return;
         }
         match reaper {
@@ -101,7 +103,8 @@ impl Lineage {
     pub(super) fn release_freed(&mut self, out: &mut Vec<Effect>) {
         while let Some((key, at)) = self.releasable.pop() {
             let Some(leader) = self.find(key) else { continue };
-            let Some(group) = self.tasks[leader].group.filter(|&group| self.groups[group].has(fact::FREED)) else {
+            let Some(group) = self.tasks[leader].group.filter(|&group| self.groups[group].has(fact::FREED))
+            else {
                 continue;
             };
             if self.members(group).any(|task| task != leader && self.tasks[task].state < TaskState::Dead) {
@@ -113,7 +116,7 @@ impl Lineage {
             self.end_threads(group, leader, told, out);
             self.groups[group].set(fact::SOLE, true);
             let goes_by_itself = self.goes_by_itself(leader, group);
-            self.tell_end(leader, group, None, goes_by_itself, false, told, out);
+            self.tell_end(leader, group, None, goes_by_itself, told, out);
             self.depart(leader, None, told, out);
         }
     }
@@ -304,7 +307,9 @@ impl Lineage {
             self.freed.pop_front();
             let leader = self.find(key);
             let group = leader.and_then(|leader| self.tasks[leader].group);
-            if let (Some(leader), Some(true)) = (leader, group.map(|group| self.groups[group].has(fact::FREED))) {
+            if let (Some(leader), Some(true)) =
+                (leader, group.map(|group| self.groups[group].has(fact::FREED)))
+            {
                 self.stats.concluded += 1;
                 self.end_unseen(leader, Told::observed(now), out);
             }

@@ -64,7 +64,7 @@ impl Lineage {
             self.tasks[made].provenance = told.provenance;
             made
         };
-        let group = self.tasks[ix].group;
+        let group = self.tasks[ix].group.filter(|&group| !self.is_of_old_leader(ix, group, told.at));
         if group.is_none() {
             self.stats.late += 1;
         }

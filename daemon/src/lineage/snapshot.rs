@@ -117,9 +117,7 @@ impl Lineage {
             if self.groups[group].parent_at <= at {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
-            if at >= self.groups[group].parent_at {
-                self.close_handover(group, seen.parent, out);
-            }
+            self.close_handover(group, seen.parent, at, out);
             self.learn_parent(group, seen.parent, told, out);
             if let Some(tracer) = seen.tracer {
                 self.learn_tracer(group, tracer);

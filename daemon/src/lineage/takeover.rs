@@ -60,6 +60,7 @@ impl Lineage {
 
         self.unindex(old_leader);
         self.unindex(thread);
+        self.bury_identity(thread, leader_key, told.at);
         self.rename_slot(thread, leader_key, start_known);
         self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
         self.groups[group].leader = Some(thread);
@@ -75,8 +76,15 @@ impl Lineage {
         self.hand_on_children(old_leader, None, told, out);
         self.enter(old_leader, TaskState::Dead, told.at);
         self.queues.put(&mut self.tasks, old_leader, Queue::Dead);
+        self.rare(group).taken_over_at = Some(told.at);
         self.stats.takeovers += 1;
         self.tell(out, thread, Told { hook: None, ..told }, Action::ExecTakeover { old_tid });
+    }
+
+    /// Whether a record of this time is about a leader whose place another has taken since.
+    pub(super) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
+        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        self.groups[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
     /// The exec'ing thread, where its birth was lost.
@@ -86,6 +94,17 @@ impl Lineage {
         self.enter(ix, TaskState::Running, told.at);
         self.stats.learned += 1;
         ix
+    }
+
+    /// The thread's own identity is gone; late records that name it are known as such.
+    fn bury_identity(&mut self, thread: Ix<Task>, leader_key: TaskKey, at: Ktime) {
+        let key = self.tasks[thread].key;
+        if key == leader_key {
+            return;
+        }
+        let grave = self.place(key, known::START, at);
+        self.enter(grave, TaskState::Released, at);
+        self.queues.put(&mut self.tasks, grave, Queue::Tombstone);
     }
 
     fn rename_slot(&mut self, ix: Ix<Task>, key: TaskKey, start_known: u16) {

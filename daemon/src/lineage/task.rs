@@ -107,6 +107,9 @@ pub(super) mod known {
     pub(crate) const NO_EXIT_STATE: u16 = 1 << 8;
     /// It had children when it began to die.
     pub(crate) const HAD_CHILDREN: u16 = 1 << 10;
+    /// It was seen as an `io_uring` worker, or as another user worker: it stays one, though its exit clears the PF_ bit.
+    pub(crate) const IO_WORKER: u16 = 1 << 11;
+    pub(crate) const USER_WORKER: u16 = 1 << 12;
     /// Its final accounting was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }
@@ -188,6 +191,18 @@ impl Default for Task {
 }
 
 impl Task {
+    /// What it is, now or before its exit.
+    pub(super) const fn kind(&self, is_leader: bool) -> TaskKind {
+        let mut flags = self.flags;
+        if self.knows(known::IO_WORKER) {
+            flags |= PF_IO_WORKER;
+        }
+        if self.knows(known::USER_WORKER) {
+            flags |= PF_USER_WORKER;
+        }
+        TaskKind::of(flags, is_leader)
+    }
+
     pub(super) const fn knows(&self, fact: u16) -> bool {
         self.known & fact != 0
     }

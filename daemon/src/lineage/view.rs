@@ -7,7 +7,7 @@ use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
 use super::id::{GroupKey, Ktime, TaskRef, Tgid};
 use super::record::{Comm, ExitSource, Namespaced, ReleaseSource};
-use super::task::{Task, TaskKind, TaskState, known};
+use super::task::{Task, TaskState, known};
 
 /// When, and how it is known.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +28,7 @@ impl Told {
 
     /// Whether this comes from where the tracepoints see an end: late, and without a word on who brought it about.
     pub(super) const fn is_by_tracepoint(&self) -> bool {
-        matches!(
-            self.hook,
-            Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free))
-        )
+        matches!(self.hook, Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free)))
     }
 }
 
@@ -94,7 +91,7 @@ impl Lineage {
         Thread {
             key: task.key,
             name: task.knows(known::COMM).then_some(task.comm),
-            kind: TaskKind::of(task.flags, is_leader),
+            kind: task.kind(is_leader),
             exit_signal,
             exit_state,
             exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
