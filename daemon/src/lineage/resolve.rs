@@ -9,6 +9,9 @@ use super::index::TID_LIMIT;
 use super::task::{Task, TaskState, known};
 use super::view::Told;
 
+/// /proc gives a start in ticks of `USER_HZ`, 100 a second on every architecture.
+const PROC_TICK_NS: u64 = 10_000_000;
+
 impl Lineage {
     /// The task with this identity, dead ones that are still remembered among them.
     pub(super) fn find(&self, key: TaskKey) -> Option<Ix<Task>> {
@@ -93,6 +96,9 @@ impl Lineage {
             return found;
         }
         let newest = self.holder(reference.key.tid)?;
+        if self.sharpen(newest, reference.key.start) {
+            return Some(newest);
+        }
         if reference.is_leader() {
             if self.tasks[newest].knows(known::START) || !self.is_leader(newest) {
                 return None;
@@ -113,6 +119,37 @@ impl Lineage {
         self.find(reference.key)
     }
 
+    /// A task known from /proc shows its exact start. False if it is not that task.
+    fn sharpen(&mut self, ix: Ix<Task>, start: Ktime) -> bool {
+        let task = &mut self.tasks[ix];
+        if !task.knows(known::ROUGH_START) || task.key.start.0 / PROC_TICK_NS != start.0 / PROC_TICK_NS {
+            return false;
+        }
+        task.known &= !known::ROUGH_START;
+        task.key.start = start;
+        if let Some(group) = self.tasks[ix].group
+            && self.groups[group].leader == Some(ix)
+        {
+            self.set_group_start(group, start);
+        }
+        true
+    }
+
+    fn set_group_start(&mut self, group: Ix<Group>, start: Ktime) {
+        self.groups[group].start = start;
+        self.groups[group].set(fact::START, true);
+        let mut thread = self.groups[group].first_thread;
+        while let Some(ix) = thread {
+            let mut child = self.tasks[ix].first_child;
+            while let Some(c) = child {
+                self.groups[c].parent_start = start;
+                self.groups[c].set(fact::PARENT_START, true);
+                child = self.groups[c].sibling_next;
+            }
+            thread = self.tasks[ix].thread_next;
+        }
+    }
+
     /// A leader known only through its threads shows its own start. False if that cannot be.
     fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
         let Some(group) = self.tasks[leader].group else { return false };
@@ -128,18 +165,7 @@ impl Lineage {
         let task = &mut self.tasks[leader];
         task.key.start = start;
         task.known |= known::START;
-        self.groups[group].start = start;
-        self.groups[group].set(fact::START, true);
-        let mut thread = self.groups[group].first_thread;
-        while let Some(ix) = thread {
-            let mut child = self.tasks[ix].first_child;
-            while let Some(c) = child {
-                self.groups[c].parent_start = start;
-                self.groups[c].set(fact::PARENT_START, true);
-                child = self.groups[c].sibling_next;
-            }
-            thread = self.tasks[ix].thread_next;
-        }
+        self.set_group_start(group, start);
         true
     }
 

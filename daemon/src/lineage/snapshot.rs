@@ -105,6 +105,9 @@ impl Lineage {
         if is_new {
             self.enter(ix, TaskState::Running, at);
             self.tasks[ix].provenance = provenance;
+            if seen.source == SnapshotSource::Procfs {
+                self.tasks[ix].known |= known::ROUGH_START;
+            }
         }
         let is_leader = self.groups[group].leader == Some(ix);
         let old_name = self.tasks[ix].comm;

@@ -91,6 +91,8 @@ impl TaskKind {
 
 /// Facts of a task that can be unknown.
 pub(super) mod known {
+    /// Its start is that of /proc: rounded down to a tick, until a record brings the exact one.
+    pub(crate) const ROUGH_START: u16 = 1 << 15;
     pub(crate) const FLAGS: u16 = 1 << 0;
     pub(crate) const EXIT_CODE: u16 = 1 << 1;
     pub(crate) const VTID: u16 = 1 << 2;
