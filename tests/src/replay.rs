@@ -24,7 +24,8 @@ pub fn replay(events: &[Arc<Event>]) -> Tree {
     tree
 }
 
-fn apply(tree: &mut Tree, event: &Event) {
+/// Applies one event.
+pub fn apply(tree: &mut Tree, event: &Event) {
     let is_leader = event.tid == event.pid;
     if event.action == "forked" && is_leader {
         let parent = event.number("process.parent_pid").unwrap_or(0);

@@ -1,0 +1,197 @@
+//! A taskscope under soak: its events become a tree as they come, and are not kept.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use taskscope_tests::{
+    event::Event,
+    replay, setting, spawner,
+    tree::{self, Tree},
+};
+
+/// How long the tree may take to become equal to /proc, after losses of any size.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ring sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ring {
+    /// One page: loses at any chance.
+    Page,
+    /// 256 KiB: loses when the daemon stands still.
+    Small,
+    /// The default.
+    Usual,
+}
+
+/// What its reader makes of it.
+#[derive(Default)]
+struct Seen {
+    tree: Tree,
+    repaired: u64,
+    gaps: u64,
+    broken: Option<String>,
+}
+
+/// The running daemon.
+pub(crate) struct Daemon {
+    child: Child,
+    seen: Arc<Mutex<Seen>>,
+    reader: Option<JoinHandle<()>>,
+    log: Option<JoinHandle<Vec<String>>>,
+}
+
+/// What it left.
+pub(crate) struct End {
+    /// The line that begins with `taskscope: summary:`.
+    pub(crate) summary: String,
+    /// Events that a comparison had to tell.
+    pub(crate) repaired_events: u64,
+    /// Gap records in its stream.
+    pub(crate) gaps: u64,
+}
+
+impl Daemon {
+    pub(crate) fn start(family: &str, ring: Ring) -> anyhow::Result<Self> {
+        let mut command = Command::new(setting::taskscope());
+        command.args(["events", "--attach", family, "--audit-every", "20s", "--canary-every", "5s"]);
+        match ring {
+            Ring::Page => drop(command.args(["--ring-kib", "4"])),
+            Ring::Small => drop(command.args(["--ring-kib", "256"])),
+            Ring::Usual => {}
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawner::spawn(command).context("starting taskscope")?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let reader = {
+            let seen = Arc::clone(&seen);
+            std::thread::spawn(move || {
+                for line in stdout.into_iter().flat_map(|out| BufReader::with_capacity(1 << 20, out).lines())
+                {
+                    let Ok(line) = line else { break };
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).take(&line);
+                }
+            })
+        };
+        let (ready, is_ready) = mpsc::channel();
+        let log = std::thread::spawn(move || {
+            let mut lines = Vec::new();
+            for line in stderr.into_iter().flat_map(|err| BufReader::new(err).lines()).map_while(Result::ok) {
+                if line.starts_with("taskscope: ready") {
+                    // Nobody waits any more after a time-out.
+                    let _ = ready.send(());
+                } else if !line.contains("records lost in the kernel") {
+                    eprintln!("  {line}");
+                }
+                lines.push(line);
+            }
+            lines
+        });
+        let daemon = Self { child, seen, reader: Some(reader), log: Some(log) };
+        is_ready.recv_timeout(PATIENCE).context("taskscope did not get ready")?;
+        Ok(daemon)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The processes below `root` as the events told them are those of /proc, which stand still.
+    pub(crate) fn compare(&self, root: i64) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        loop {
+            let proc = tree::below(&tree::from_proc(Path::new("/proc"))?, root);
+            let ours = tree::below(&self.seen().tree, root);
+            let differences = tree::differences(&proc, &ours);
+            ensure!(proc.contains_key(&root), "{root} is not in /proc: the scenario ended by itself");
+            if differences.is_empty() {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("the tree below {root} differs from /proc:\n{}", differences.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Nothing of it is left: the deaths came through, or were repaired.
+    pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.seen().tree.contains_key(&root) {
+            ensure!(begun.elapsed() < PATIENCE, "{root} is gone and its release was not told");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        spawner::signal(&self.child, signal);
+    }
+
+    pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {path}: taskscope has ended"))?;
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("VmRSS is empty")?.parse()?)
+    }
+
+    fn join(&mut self) -> Vec<String> {
+        self.reader.take().map(JoinHandle::join);
+        self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
+    }
+
+    /// Ends it by SIGTERM; it must end well.
+    pub(crate) fn stop(&mut self) -> anyhow::Result<End> {
+        self.signal(libc::SIGTERM);
+        let status = self.child.wait()?;
+        let log = self.join();
+        ensure!(status.success(), "taskscope ended with {status}:\n{}", log.join("\n"));
+        let wrong: Vec<&String> = log.iter().filter(|line| line.contains("do not add up")).collect();
+        ensure!(wrong.is_empty(), "{wrong:?}");
+        let summary = log.iter().find(|line| line.starts_with("taskscope: summary:")).cloned();
+        let seen = self.seen();
+        if let Some(broken) = &seen.broken {
+            bail!("a line of stdout is no event: {broken}");
+        }
+        let summary = summary.context("no summary")?;
+        Ok(End { summary, repaired_events: seen.repaired, gaps: seen.gaps })
+    }
+
+    /// Ends it by SIGKILL.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.signal(libc::SIGKILL);
+        self.child.wait()?;
+        self.join();
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Reaped already, std does nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Seen {
+    fn take(&mut self, line: &str) {
+        match Event::parse(line) {
+            Ok(event) => {
+                self.repaired += u64::from(event.text("task.provenance") == Some("repaired"));
+                replay::apply(&mut self.tree, &event);
+            }
+            Err(_) if line.contains(r#""action":"gap""#) => self.gaps += 1,
+            Err(error) => self.broken = Some(format!("{error:#}: {line}")),
+        }
+    }
+}

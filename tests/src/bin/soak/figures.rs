@@ -1,0 +1,189 @@
+//! What is counted over the whole run, and whether it is good.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context as _, ensure};
+
+use crate::daemon::{End, Ring};
+
+/// Memory of the daemon may be this much larger in the last third of the run than in the first, KiB.
+const FLAT_KIB: u64 = 4096;
+
+/// Sums over all daemons that ended by themselves.
+#[derive(Default)]
+pub(crate) struct Figures {
+    /// Rounds of storms.
+    pub(crate) rounds: u64,
+    /// Times that the daemon was stopped and continued.
+    pub(crate) stops: u64,
+    /// Times that it was killed.
+    pub(crate) kills: u64,
+    ends: u64,
+    comparisons: u64,
+    slowest: Duration,
+    produced: u64,
+    received: u64,
+    dropped: u64,
+    lost: u64,
+    mended: u64,
+    drift: u64,
+    resyncs: u64,
+    longest_us: u64,
+    repaired_events: u64,
+    gaps: u64,
+    whole: u64,
+    broken: u64,
+    rss_kib: Vec<u64>,
+}
+
+impl Figures {
+    /// Takes in a daemon's last words.
+    pub(crate) fn add(&mut self, end: &End) -> anyhow::Result<()> {
+        let summary = &end.summary;
+        let before = |word: &str| number_before(summary, word);
+        let after = |word: &str| number_after(summary, word);
+        self.ends += 1;
+        let (produced, received, dropped) = (before("produced")?, before("received")?, before("dropped")?);
+        ensure!(
+            produced == received + dropped + before("not understood")?,
+            "the sums do not come out: {summary}"
+        );
+        ensure!(
+            received + before("by snapshot")? == before("applied")? + before("refused")?,
+            "the sums do not come out: {summary}"
+        );
+        self.produced += produced;
+        self.received += received;
+        self.dropped += dropped;
+        self.lost += after("lost")?;
+        self.mended += after("mended")?;
+        self.drift += after("drift")?;
+        self.resyncs += before("resyncs")?;
+        self.longest_us = self.longest_us.max(after("longest")?);
+        self.whole += after("canaries")?;
+        self.broken += before("broken")?;
+        self.repaired_events += end.repaired_events;
+        self.gaps += end.gaps;
+        Ok(())
+    }
+
+    /// A tree was found equal to /proc after so long.
+    pub(crate) fn compared(&mut self, after: Duration) {
+        self.comparisons += 1;
+        self.slowest = self.slowest.max(after);
+    }
+
+    /// The daemon's memory after a round, where its ring is the usual one: others map less.
+    pub(crate) fn sample(&mut self, ring: Ring, rss_kib: u64) {
+        if ring == Ring::Usual {
+            self.rss_kib.push(rss_kib);
+        }
+    }
+
+    /// One line for those who wait.
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "{} rounds, {} trees equal, {} records, {} dropped, {} mended, drift {}, RSS {} KiB",
+            self.rounds,
+            self.comparisons,
+            self.produced,
+            self.dropped,
+            self.mended,
+            self.drift,
+            self.rss_kib.last().copied().unwrap_or(0)
+        )
+    }
+
+    /// Highest memory in the first and in the last third.
+    fn thirds(&self) -> (u64, u64) {
+        let third = self.rss_kib.len().div_ceil(3);
+        let highest = |part: &[u64]| part.iter().copied().max().unwrap_or(0);
+        let first = self.rss_kib.get(..third).map_or(0, highest);
+        let last = self.rss_kib.get(self.rss_kib.len() - third..).map_or(0, highest);
+        (first, last)
+    }
+
+    pub(crate) fn table(&self, family: &str, took: Duration) -> String {
+        let (first, last) = self.thirds();
+        let peak = self.rss_kib.iter().copied().max().unwrap_or(0);
+        let mut text = String::new();
+        let rows = [
+            ("family", family.to_owned()),
+            ("minutes", format!("{:.1}", took.as_secs_f64() / 60.0)),
+            ("rounds", self.rounds.to_string()),
+            ("trees equal to /proc", self.comparisons.to_string()),
+            ("slowest to become equal", format!("{:.1} s", self.slowest.as_secs_f64())),
+            ("daemons ended, killed", format!("{}, {}", self.ends, self.kills)),
+            ("stopped and continued", self.stops.to_string()),
+            ("records produced", self.produced.to_string()),
+            ("records received", self.received.to_string()),
+            ("records dropped", self.dropped.to_string()),
+            ("lost in all", self.lost.to_string()),
+            ("gap records", self.gaps.to_string()),
+            ("comparisons with the kernel", self.resyncs.to_string()),
+            ("longest comparison", format!("{} us", self.longest_us)),
+            ("mended after losses", self.mended.to_string()),
+            ("drift", self.drift.to_string()),
+            ("events told as repaired", self.repaired_events.to_string()),
+            ("canaries whole, broken", format!("{}, {}", self.whole, self.broken)),
+            ("peak RSS", format!("{peak} KiB")),
+            ("RSS first, last third", format!("{first}, {last} KiB")),
+        ];
+        for (name, value) in rows {
+            let _ = writeln!(text, "{name:<28} {value}");
+        }
+        text
+    }
+
+    /// Whether all of that is good.
+    pub(crate) fn verdict(&self) -> anyhow::Result<()> {
+        let (first, last) = self.thirds();
+        ensure!(self.comparisons > 0 && self.ends > 0, "the run was too short to compare anything");
+        ensure!(last <= first + FLAT_KIB, "memory is not flat: {first} KiB at first, {last} KiB at last");
+        Ok(())
+    }
+}
+
+fn number_before(text: &str, word: &str) -> anyhow::Result<u64> {
+    let at = text.find(&format!(" {word}")).with_context(|| format!("no `{word}` in: {text}"))?;
+    let number = text[..at].rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    number.parse().with_context(|| format!("no number before `{word}` in: {text}"))
+}
+
+fn number_after(text: &str, word: &str) -> anyhow::Result<u64> {
+    let rest = text.split_once(&format!("{word} ")).with_context(|| format!("no `{word}` in: {text}"))?.1;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().with_context(|| format!("no number after `{word}` in: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_grows_is_not_flat() {
+        let mut figures = Figures { comparisons: 1, ends: 1, ..Figures::default() };
+        for turn in 0..30 {
+            figures.sample(Ring::Usual, 20_000 + turn % 3);
+        }
+        figures.verdict().unwrap();
+        figures.sample(Ring::Usual, 40_000);
+        figures.verdict().unwrap_err();
+    }
+
+    #[test]
+    fn sums_that_do_not_come_out_are_an_error() {
+        let summary = |received| {
+            format!(
+                "taskscope: summary: 9 events; lost 3; 10 produced = {received} received + 3 dropped + 0 not understood; \
+                 7 received + 5 by snapshot = 12 applied + 0 refused; 9 lines = 9 written + 0 not written; 2 resyncs, \
+                 longest 1200 us, mended 4 (missed_fork 4), drift 1; canaries 6 whole, 1 broken"
+            )
+        };
+        let end = |received| End { summary: summary(received), repaired_events: 4, gaps: 1 };
+        let mut figures = Figures::default();
+        figures.add(&end(7)).unwrap();
+        assert_eq!((figures.mended, figures.drift, figures.longest_us, figures.broken), (4, 1, 1200, 1));
+        figures.add(&end(6)).unwrap_err();
+    }
+}

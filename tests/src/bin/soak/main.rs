@@ -1,0 +1,54 @@
+//! A mixed storm for as long as asked, with provoked losses and daemon restarts. It ends well if every tree compared
+//! equals /proc, every sum comes out and the daemon's memory is flat. The table goes to stdout.
+//!
+//! `soak [MINUTES [FAMILY]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
+
+mod daemon;
+mod figures;
+mod storm;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use daemon::{Daemon, Ring};
+use figures::Figures;
+use taskscope_tests::setting;
+
+/// Storms between two restarts.
+const ROUNDS_A_LIFE: u32 = 6;
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let minutes: f64 = match args.first() {
+        Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of minutes"))?,
+        None => 30.0,
+    };
+    let family = args.get(1).cloned().unwrap_or_else(setting::attach);
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let begun = Instant::now();
+    let mut figures = Figures::default();
+    let mut life = 0_u32;
+    while Instant::now() < end {
+        // A ring of a page, a small one, and the one that users have.
+        let ring = [Ring::Usual, Ring::Page, Ring::Usual, Ring::Small][life as usize % 4];
+        let mut daemon = Daemon::start(&family, ring)?;
+        for round in 0..ROUNDS_A_LIFE {
+            if Instant::now() >= end && round > 0 {
+                break;
+            }
+            storm::round(&daemon, life, round, &mut figures)?;
+            figures.sample(ring, daemon.rss_kib()?);
+        }
+        // Every fourth is killed, and the next one starts into what it left.
+        if life % 4 == 3 {
+            daemon.kill()?;
+            figures.kills += 1;
+        } else {
+            figures.add(&daemon.stop()?)?;
+        }
+        life += 1;
+        eprintln!("soak: {} s, {}", begun.elapsed().as_secs(), figures.line());
+    }
+    println!("{}", figures.table(&family, begun.elapsed()));
+    figures.verdict()
+}
