@@ -126,7 +126,12 @@ impl Lineage {
                 self.learn_tracer(group, tracer);
             }
         }
-        if mends && is_new && !self.tasks[ix].knows(known::BIRTH_TOLD) {
+        if !mends && !self.tasks[ix].knows(known::BIRTH_TOLD) {
+            // Nobody missed its birth: it was there before.
+            self.tasks[ix].provenance = Provenance::Snapshot;
+        }
+        let born_before = self.tasks[ix].provenance == Provenance::Snapshot;
+        if mends && !born_before && !self.tasks[ix].knows(known::BIRTH_TOLD) {
             self.stats.missed_forks += 1;
             self.tasks[ix].known |= known::BIRTH_TOLD;
             self.tell(out, ix, told, Action::Forked { creation: None, clone_flags: None, creator: None });
