@@ -30,7 +30,10 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     if event.action == "forked" && is_leader {
         let parent = event.number("process.parent_pid").unwrap_or(0);
         let threads = BTreeSet::from([event.tid]);
-        tree.insert(event.pid, Group { parent, state: State::Alive, threads });
+        // A birth that was lost is told late: of one who is dead already, that was told before.
+        let is_dead = event.text("task.exit_state") == Some("EXIT_ZOMBIE");
+        let state = if is_dead { State::Zombie } else { State::Alive };
+        tree.insert(event.pid, Group { parent, state, threads });
         return;
     }
     if event.action == "released" && is_leader {
