@@ -3,6 +3,11 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
 //! events.
 
+mod canary;
+mod repairs;
+mod resync;
+mod sums;
+
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
 use probe_common::Kind;
@@ -13,11 +18,17 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
+use self::resync::Kept;
+pub use self::{
+    canary::Canary,
+    repairs::{Mending, Repairs, Why},
+    sums::{Counts, Imbalance, Sums},
+};
 use crate::{
     fd::watch,
     kernel::{
         clock::boottime,
-        counters::{CountersError, Totals},
+        counters::CountersError,
         ladder::Choice,
         object::Options,
         observer::{ObserveError, Observer},
@@ -48,8 +59,25 @@ const TICKS_PER_LOOK: u64 = 4;
 /// unseen.
 const DOUBT_NS: u64 = 1_000_000_000;
 
-/// The tree is compared with the kernel's tasks this often, also when nothing is known to be lost.
-const AUDIT_NS: u64 = 300 * 1_000_000_000;
+/// How often the ring is looked at again for records of programs that were running when they were detached.
+const LAST_LOOKS: u32 = 100;
+
+/// How the pipeline keeps itself honest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The tree is compared with the kernel's tasks this often, also when nothing is known to be lost; zero is never.
+    pub audit_every: Duration,
+    /// A process of our own is made this often, whose whole life must come through; zero is never.
+    pub canary_every: Duration,
+    /// Whether the kernel's task iterator may be used; /proc alone otherwise.
+    pub iterator: bool,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { audit_every: Duration::from_secs(300), canary_every: Duration::from_secs(15), iterator: true }
+    }
+}
 
 /// What is done with what the lineage found out.
 pub trait Face {
@@ -70,29 +98,6 @@ pub enum RunError {
     Counters(#[from] CountersError),
 }
 
-/// Records by kind, and what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Taken from the ring and understood, by kind.
-    pub received: [u64; Kind::COUNT],
-    /// Taken from the ring and not understood.
-    pub refused: u64,
-    /// Read from the task iterator.
-    pub snapshot: u64,
-    /// Counters of the programs, as last read.
-    pub kernel: Totals,
-    /// Calls of programs that the kernel skipped, as last read.
-    pub missed: u64,
-}
-
-impl Counts {
-    /// Everything that was lost on the way here.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.kernel.all_lost() + self.missed
-    }
-}
-
 /// From the kernel to the effects.
 pub struct Pipeline {
     /// Programs, ring, counters.
@@ -101,10 +106,22 @@ pub struct Pipeline {
     pub lineage: Lineage,
     /// What became of the records.
     pub counts: Counts,
+    /// What comparisons with the kernel have mended.
+    pub mending: Mending,
+    /// Processes of our own whose lives must come through.
+    pub canary: Canary,
+    trust: Trust,
     effects: Vec<Effect>,
     lost_told: u64,
     ticks: u64,
+    /// When the last comparison with the kernel ended, and before when there is no next one.
     resynced: Ktime,
+    rest_until: Ktime,
+    /// The youngest record so far.
+    drained_to: Ktime,
+    /// A loss is not yet followed by a comparison.
+    owes_resync: bool,
+    told_blind: bool,
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
@@ -121,56 +138,50 @@ impl Pipeline {
         choice: Choice,
         config: Config,
     ) -> Result<Self, ObserveError> {
+        Self::start_with(object, options, choice, config, Trust::default())
+    }
+
+    /// The same with other habits.
+    pub fn start_with(
+        object: Option<&Path>,
+        options: Options,
+        choice: Choice,
+        config: Config,
+        trust: Trust,
+    ) -> Result<Self, ObserveError> {
         let observer = Observer::start(object, options, choice)?;
         let doubt_ns = DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
             counts: Counts::default(),
+            mending: Mending::default(),
+            canary: Canary::new(trust.canary_every),
+            trust,
             effects: Vec::with_capacity(BATCH),
             lost_told: 0,
             ticks: 0,
             resynced: Ktime(0),
+            rest_until: Ktime(0),
+            drained_to: Ktime(0),
+            owes_resync: false,
+            told_blind: false,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
             doubt_ns,
         };
-        pipeline.resync();
+        let mut kept = Kept::default();
+        pipeline.resync(Why::Start, &mut kept);
+        pipeline.effects = kept.0;
         Ok(pipeline)
-    }
-
-    /// Reads every task by the iterator and mends the tree with it. Events of it are added to what is to be handed on.
-    fn resync(&mut self) {
-        let Self { observer, lineage, counts, effects, .. } = self;
-        lineage.begin_snapshot(boottime());
-        let outcome = observer.snapshot(|record| match record {
-            Ok(record) => {
-                counts.snapshot += 1;
-                lineage.apply(&record, record.at, effects);
-            }
-            Err(error) => {
-                counts.refused += 1;
-                log::error!("task iterator: {error}");
-            }
-        });
-        // What was under way while the iterator ran is no loss.
-        while self.turn() > 0 {}
-        match outcome {
-            Ok(_) => self.lineage.end_snapshot(boottime(), &mut self.effects),
-            Err(error) => {
-                self.lineage.abandon_snapshot();
-                log::warn!("tasks cannot be compared with the kernel's: {error}");
-            }
-        }
-        self.resynced = boottime();
     }
 
     /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
     /// told of a zombie that is none. Each zombie is looked up once.
-    fn doubt_zombies(&mut self) {
+    fn doubt_zombies(&mut self, face: &mut impl Face) {
         let now = boottime();
         self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
-        let mut gone = false;
+        let mut gone = Vec::new();
         for zombie in self.lineage.zombies() {
             let key = zombie.key();
             let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
@@ -180,51 +191,72 @@ impl Pipeline {
             if self.procfs.is_still_zombie(key.tgid, start) {
                 self.confirmed.insert(key);
             } else {
-                gone = true;
+                gone.push(key);
             }
         }
-        if gone {
+        if !gone.is_empty() {
             log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-            self.resync();
+            self.resync(Why::Doubt, face);
+            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
+            self.confirmed.extend(gone);
         }
     }
 
     /// Handles what is in the ring, up to a batch; answers how many records that was.
     fn turn(&mut self) -> usize {
-        let Self { observer, lineage, counts, effects, .. } = self;
+        let Self { observer, lineage, counts, effects, drained_to, .. } = self;
         let now = boottime();
         observer.drain(BATCH, |record| match record {
             Ok(record) => {
                 if let Some(count) = counts.received.get_mut(kind_of(&record) as usize) {
                     *count += 1;
                 }
+                *drained_to = record.at.max(*drained_to);
                 lineage.apply(&record, now, effects);
             }
             Err(error) => {
-                counts.refused += 1;
+                counts.undecoded += 1;
                 log::error!("ring buffer: {error}");
             }
         })
     }
 
     fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        if self.ticks.is_multiple_of(2) {
-            self.doubt_zombies();
-        }
-        self.lineage.tick(boottime(), &mut self.effects);
+        self.canary.tick(boottime());
         self.observer.flush_log();
-        self.counts.kernel = self.observer.totals()?;
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
             self.look_for_misses();
         }
+        self.look_for_losses(face)?;
+        self.compare(face);
+        self.lineage.tick(boottime(), &mut self.effects);
+        Ok(())
+    }
+
+    /// Compares the tree with the kernel's tasks, if there is a reason to.
+    fn compare(&mut self, face: &mut impl Face) {
+        let now = boottime();
+        let audit_ns = self.trust.audit_every.as_nanos();
+        if now < self.rest_until {
+            return;
+        }
+        if std::mem::take(&mut self.owes_resync) {
+            self.resync(Why::Loss, face);
+        } else if audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns {
+            self.resync(Why::Audit, face);
+        } else if self.ticks.is_multiple_of(2) {
+            self.doubt_zombies(face);
+        }
+    }
+
+    fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+        self.counts.kernel = self.observer.totals()?;
         let lost = self.counts.lost();
         if lost > self.lost_told {
             face.lost(lost - self.lost_told);
             self.lost_told = lost;
-            self.resync();
-        } else if boottime().since(self.resynced) >= AUDIT_NS {
-            self.resync();
+            self.owes_resync = true;
         }
         Ok(())
     }
@@ -234,6 +266,7 @@ impl Pipeline {
     }
 
     fn hand_on(&mut self, face: &mut impl Face) {
+        self.canary.filter(&mut self.effects);
         if !self.effects.is_empty() {
             face.take(&self.effects, &self.lineage);
             self.effects.clear();
@@ -269,14 +302,40 @@ impl Pipeline {
             }
             self.hand_on(face);
         }
+        self.end(face).await
+    }
+
+    /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
+    async fn end(&mut self, face: &mut impl Face) -> Result<(), RunError> {
+        self.canary.stop();
         self.look_for_misses();
         self.observer.detach();
-        while self.turn() > 0 {
-            self.hand_on(face);
+        // A program that was running on another CPU may be about to send its last record.
+        for _ in 0..LAST_LOOKS {
+            while self.turn() > 0 {
+                self.hand_on(face);
+            }
+            self.look_for_losses(face)?;
+            if self.sums().check().is_empty() {
+                break;
+            }
+            sleep(COALESCE).await;
         }
-        self.tick(face)?;
+        if std::mem::take(&mut self.owes_resync) {
+            self.resync(Why::Loss, face);
+        }
+        self.lineage.tick(boottime(), &mut self.effects);
         self.hand_on(face);
+        for wrong in self.sums().check() {
+            log::error!("records do not add up: {wrong}");
+        }
         Ok(())
+    }
+
+    /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        self.counts.sums(self.lineage.stats())
     }
 
     fn ring_fd(&self) -> io::Result<OwnedFd> {

@@ -11,11 +11,14 @@ use crate::{
     fd::watch,
     kernel::{clock, object::Options},
     lineage::{Config, Lineage, effect::Effect},
-    runtime::{Face, Pipeline},
+    runtime::{Face, Pipeline, Trust},
 };
 
 /// How long a stop waits for the reader of standard output to take something.
 const FINISH: Duration = Duration::from_secs(2);
+
+/// Two measurements of where the wall clock stands differ by less than this unless it was set.
+const NOISE_NS: i128 = 100_000;
 
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +52,15 @@ pub(super) struct Args {
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
     ring_kib: u32,
+    /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never
+    #[arg(long, value_name = "AGE", default_value = "5m", value_parser = super::duration::parse)]
+    audit_every: Duration,
+    /// How often a short-lived process of taskscope's own, which is not shown, must come through; 0s is never
+    #[arg(long, value_name = "AGE", default_value = "15s", value_parser = super::duration::parse)]
+    canary_every: Duration,
+    /// Do without the kernel's task iterator, as where it has none: /proc alone
+    #[arg(long, hide_short_help = true)]
+    no_iterator: bool,
     /// Use this eBPF object and not the embedded one, for work on the programs
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     object: Option<PathBuf>,
@@ -84,7 +96,10 @@ async fn observe(args: &Args) -> Exit {
     let config =
         Config { zombie_after: args.zombie_after, exec_args: args.argument_vectors, ..Config::default() };
     let options = Options { ring_bytes: args.ring_kib.saturating_mul(1024), args: args.argument_vectors };
-    let mut pipeline = match Pipeline::start(args.object.as_deref(), options, args.attach.into(), config) {
+    let trust =
+        Trust { audit_every: args.audit_every, canary_every: args.canary_every, iterator: !args.no_iterator };
+    let started = Pipeline::start_with(args.object.as_deref(), options, args.attach.into(), config, trust);
+    let mut pipeline = match started {
         Ok(pipeline) => pipeline,
         Err(error) => {
             log::error!("{error}");
@@ -174,16 +189,26 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     if separator == ", " {
         text.push(')');
     }
-    let counts = &pipeline.counts;
-    let received: u64 = counts.received.iter().sum();
+    let mending = &pipeline.mending;
     let _ = write!(
         text,
-        "; {received} records, lost {}, refused {}, events not written {}; {}",
-        counts.lost(),
-        counts.refused,
-        lines.output.lost,
-        hooks_line(pipeline)
+        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}; canaries {} whole, {} broken",
+        pipeline.counts.lost(),
+        pipeline.sums(),
+        lines.output.handed,
+        lines.output.written(),
+        lines.output.handed - lines.output.written(),
+        mending.resyncs,
+        mending.longest_ns / 1000,
+        mending.repaired,
+        mending.drift,
+        pipeline.canary.whole,
+        pipeline.canary.broken,
     );
+    if let Some(age) = pipeline.canary.age(clock::boottime()) {
+        let _ = write!(text, ", last {} s ago", age.as_secs());
+    }
+    let _ = write!(text, "; {}", hooks_line(pipeline));
     text
 }
 
@@ -191,6 +216,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
 struct Lines {
     output: Output,
     stamp: Stamp,
+    wall_offset_ns: i128,
     format: Format,
     actions: Vec<String>,
     pids: Vec<u32>,
@@ -204,9 +230,11 @@ struct Lines {
 
 impl Lines {
     fn start(args: &Args) -> io::Result<Self> {
+        let wall_offset_ns = clock::wall_offset_ns();
         Ok(Self {
             output: Output::start()?,
-            stamp: stamp(),
+            stamp: stamp(wall_offset_ns),
+            wall_offset_ns,
             format: args.format,
             actions: args.action.clone(),
             pids: args.pid.clone(),
@@ -219,6 +247,15 @@ impl Lines {
         })
     }
 
+    /// The wall clock can be set. What is less than that is the noise of measuring.
+    fn follow_wall_clock(&mut self) {
+        let offset_ns = clock::wall_offset_ns();
+        if (offset_ns - self.wall_offset_ns).abs() > NOISE_NS {
+            self.wall_offset_ns = offset_ns;
+            self.stamp.set_wall_offset(offset_ns);
+        }
+    }
+
     fn wanted(&self, effect: &Effect) -> bool {
         (self.actions.is_empty() || self.actions.iter().any(|name| name == effect.action.name()))
             && (self.pids.is_empty() || self.pids.contains(&effect.process.key.tgid.0))
@@ -227,6 +264,7 @@ impl Lines {
 
 impl Face for Lines {
     fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
+        self.follow_wall_clock();
         let mut lines = 0;
         for effect in effects {
             self.sequence += 1;
@@ -260,17 +298,17 @@ impl Face for Lines {
             "{count} records lost in the kernel: the ring was full; a larger --ring-kib gives more room"
         );
         let mut line = gap(self.format, &self.stamp, "ring", count);
-        self.output.push(&mut line, 0, |lost| gap(self.format, &self.stamp, "output", lost));
+        self.output.push(&mut line, 1, |lost| gap(self.format, &self.stamp, "output", lost));
     }
 }
 
 /// Without a readable boot id entity ids begin with zeros.
-fn stamp() -> Stamp {
+fn stamp(wall_offset_ns: i128) -> Stamp {
     let boot_id = clock::boot_id().unwrap_or_else(|error| {
         log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
         "00000000".into()
     });
-    Stamp::new(&boot_id, clock::wall_offset_ns())
+    Stamp::new(&boot_id, wall_offset_ns)
 }
 
 fn gap(format: Format, stamp: &Stamp, place: &'static str, lost: u64) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::{
     io::{self, Write as _},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
@@ -27,15 +27,19 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// The writing end.
+/// Some lines, and how many.
+type Lines = (Vec<u8>, u64);
+
+/// The writing end. Lines handed over are lines written and lines not written, once it has ended.
 pub(super) struct Output {
-    sender: Option<Sender<Vec<u8>>>,
+    sender: Option<Sender<Lines>>,
+    written: Arc<AtomicU64>,
     waiting: Arc<AtomicUsize>,
     closed: watch::Receiver<bool>,
     writer: Option<JoinHandle<io::Result<()>>>,
     lost_now: u64,
-    /// Lines dropped because the reader was too slow.
-    pub(super) lost: u64,
+    /// Lines handed over, those about gaps included.
+    pub(super) handed: u64,
 }
 
 impl Output {
@@ -43,16 +47,25 @@ impl Output {
     pub(super) fn start() -> io::Result<Self> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::new(AtomicU64::new(0));
         let (ended, closed) = watch::channel(false);
         let writer = {
-            let waiting = Arc::clone(&waiting);
+            let (waiting, written) = (Arc::clone(&waiting), Arc::clone(&written));
             std::thread::Builder::new().name("stdout".into()).spawn(move || {
-                let outcome = write_all(&receiver, &waiting);
+                let outcome = write_all(&receiver, &waiting, &written);
                 ended.send_replace(true);
                 outcome
             })?
         };
-        Ok(Self { sender: Some(sender), waiting, closed, writer: Some(writer), lost_now: 0, lost: 0 })
+        Ok(Self {
+            sender: Some(sender),
+            waiting,
+            closed,
+            writer: Some(writer),
+            lost_now: 0,
+            handed: 0,
+            written,
+        })
     }
 
     /// Resolves once the writer has ended: all is written, the reader has gone away, or writing failed.
@@ -70,32 +83,38 @@ impl Output {
         if lines.is_empty() {
             return;
         }
+        self.handed += count;
         if self.waiting.load(Ordering::Relaxed) + lines.len() > LIMIT_BYTES {
             self.lost_now += count;
-            self.lost += count;
             lines.clear();
             return;
         }
         if self.lost_now > 0 {
             let line = gap(std::mem::take(&mut self.lost_now));
-            self.send(line);
+            self.handed += 1;
+            self.send(line, 1);
         }
         let capacity = lines.capacity().min(1 << 20);
         let full = std::mem::replace(lines, Vec::with_capacity(capacity));
-        self.send(full);
+        self.send(full, count);
     }
 
-    fn send(&self, bytes: Vec<u8>) {
+    fn send(&self, bytes: Vec<u8>, count: u64) {
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         if let Some(sender) = &self.sender {
             // Fails only when the writer has ended, which `closed` tells.
-            let _ = sender.send(bytes);
+            let _ = sender.send((bytes, count));
         }
     }
 
     /// Bytes that wait for the reader.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Lines that the kernel took, all of their batch with them.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// No more lines: the writer ends when it has written what waits.
@@ -115,15 +134,16 @@ impl Output {
     }
 }
 
-fn write_all(receiver: &Receiver<Vec<u8>>, waiting: &AtomicUsize) -> io::Result<()> {
+fn write_all(receiver: &Receiver<Lines>, waiting: &AtomicUsize, written: &AtomicU64) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    for bytes in receiver {
+    for (bytes, count) in receiver {
         // In pieces, so that a slow reader's progress shows.
         for piece in bytes.chunks(64 << 10) {
             stdout.write_all(piece)?;
             stdout.flush()?;
             waiting.fetch_sub(piece.len(), Ordering::Relaxed);
         }
+        written.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
 
 mod stat;
+mod tasks;
 
-pub use self::stat::{Stat, StatError};
+pub use self::{
+    stat::{Stat, StatError},
+    tasks::Sight,
+};
 
 use std::{
     fs, io,
@@ -15,7 +19,7 @@ use crate::lineage::id::{Ktime, Tgid};
 
 /// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
 /// (`sysconf(_SC_CLK_TCK)`, <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
-const NS_PER_TICK: u64 = 1_000_000_000 / 100;
+pub const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
 /// A mounted procfs.
 #[derive(Clone, Debug)]
@@ -59,7 +63,11 @@ impl Procfs {
 
     /// `/proc/PID/stat`; `None` if there is no such process.
     pub fn stat(&self, tgid: Tgid) -> Result<Option<Stat>, ProcfsError> {
-        let path = self.root.join(tgid.to_string()).join("stat");
+        self.read_stat(&format!("{tgid}/stat"))
+    }
+
+    fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {
+        let path = self.root.join(file);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if is_gone(&error) => return Ok(None),

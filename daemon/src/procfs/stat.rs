@@ -13,10 +13,14 @@ pub struct Stat {
     pub state: u8,
     /// Field 4.
     pub ppid: u32,
+    /// Field 9: PF_ bits.
+    pub flags: u32,
     /// Field 20: threads of the group.
     pub num_threads: u32,
     /// Field 22: start after boot, in ticks of `USER_HZ`.
     pub start_ticks: u64,
+    /// Field 38: signal for the parent at the end; absent where the line was cut.
+    pub exit_signal: Option<i32>,
 }
 
 /// What is wrong with the text.
@@ -50,8 +54,10 @@ impl Stat {
             comm,
             state: field(3)?.first().copied().ok_or(StatError::Field(3))?,
             ppid: number(field(4)?).ok_or(StatError::Field(4))?,
+            flags: number(field(9)?).ok_or(StatError::Field(9))?,
             num_threads: number(field(20)?).ok_or(StatError::Field(20))?,
             start_ticks: number(field(22)?).ok_or(StatError::Field(22))?,
+            exit_signal: field(38).ok().and_then(number),
         })
     }
 }

@@ -1,0 +1,110 @@
+//! Every task that /proc shows, for what the kernel's iterator hides or where there is none.
+
+use std::{fs, io, os::linux::fs::MetadataExt as _};
+
+use super::{Procfs, ProcfsError, Stat};
+use crate::lineage::id::{Tgid, Tid};
+
+/// Inode of the initial pid namespace: `PROC_PID_INIT_INO`,
+/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h>.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// How much of the system a /proc shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Every task, by the pids that the kernel's records have.
+    All,
+    /// Some are hidden (`hidepid`): who is missing is not gone.
+    Partial,
+    /// Nothing that could be used: other pids, or no /proc at all.
+    None,
+}
+
+impl Procfs {
+    /// How much this one shows.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        match fs::metadata(self.root.join("self/ns/pid")) {
+            Ok(namespace) if namespace.st_ino() == INITIAL_PID_NAMESPACE => {}
+            _ => return Sight::None,
+        }
+        // Whoever may not look at init may not look at others either.
+        match self.stat(Tgid(1)) {
+            Ok(Some(_)) => Sight::All,
+            _ => Sight::Partial,
+        }
+    }
+
+    /// Every thread group shown, in no order.
+    pub fn groups(&self) -> Result<Vec<Tgid>, ProcfsError> {
+        Ok(self.numbers("")?.unwrap_or_default().into_iter().map(Tgid).collect())
+    }
+
+    /// Every task of a group, its leader first; empty if the group is gone.
+    pub fn tasks(&self, tgid: Tgid) -> Result<Vec<Tid>, ProcfsError> {
+        let mut tids = self.numbers(&format!("{tgid}/task"))?.unwrap_or_default();
+        tids.sort_unstable_by_key(|&tid| (tid != tgid.0, tid));
+        Ok(tids.into_iter().map(Tid).collect())
+    }
+
+    /// `/proc/PID/task/TID/stat`; `None` if there is no such task.
+    pub fn task_stat(&self, group: Tgid, task: Tid) -> Result<Option<Stat>, ProcfsError> {
+        self.read_stat(&format!("{group}/task/{task}/stat"))
+    }
+
+    /// Names of entries that are numbers; `None` if the directory is gone.
+    fn numbers(&self, directory: &str) -> Result<Option<Vec<u32>>, ProcfsError> {
+        let path = self.root.join(directory);
+        let failed = |source: io::Error| ProcfsError::Io { path: path.clone(), source };
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if super::is_gone(&error) && !directory.is_empty() => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => {
+                    numbers.extend(entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+                }
+                Err(error) if super::is_gone(&error) => break,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(Some(numbers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn root(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("taskscope-tasks-{}-{name}", std::process::id()));
+        for directory in ["42/task/42", "42/task/40", "42/task/41", "self", "net"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn groups_are_the_numbers_and_a_leader_comes_before_its_threads() {
+        let root = root("list");
+        let procfs = Procfs::at(&root);
+        assert_eq!(procfs.groups().unwrap(), [Tgid(42)]);
+        assert_eq!(procfs.tasks(Tgid(42)).unwrap(), [Tid(42), Tid(40), Tid(41)]);
+        assert_eq!(procfs.tasks(Tgid(43)).unwrap(), [], "a group that is gone has no tasks");
+        assert_eq!(procfs.task_stat(Tgid(42), Tid(40)).unwrap(), None, "gone between the two reads");
+        fs::remove_dir_all(&root).unwrap();
+        assert!(procfs.groups().unwrap_err().to_string().contains("taskscope-tasks"), "no /proc is an error");
+    }
+
+    #[test]
+    fn a_proc_that_is_none_or_of_another_namespace_is_not_used() {
+        let root = root("sight");
+        assert_eq!(Procfs::at(&root).sight(), Sight::None);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -1,0 +1,228 @@
+//! A short-lived child of our own, now and then: its whole life must come through. That shows what no counter can, such
+//! as probes that somebody disarmed.
+
+use std::{io, time::Duration};
+
+use crate::lineage::{
+    effect::{Effect, Provenance},
+    id::{Ktime, Tgid},
+};
+
+/// What of a life must be told for it to be whole.
+const WHOLE: [&str; 4] = ["forked", "exiting", "exited", "released"];
+
+/// A life not whole after this is not going to be: the latest record comes an RCU grace period after the death.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+/// Bytes of stack for a child that does nothing.
+const STACK: usize = 16 << 10;
+
+/// A child on its way.
+#[derive(Debug)]
+struct Flight {
+    pid: libc::pid_t,
+    launched: Ktime,
+    waited_for: bool,
+    /// Which of [`WHOLE`] were seen, and whether the end was told in any way.
+    seen: [bool; WHOLE.len()],
+    over: bool,
+}
+
+/// The canaries of one daemon.
+#[derive(Debug)]
+pub struct Canary {
+    every: Duration,
+    flight: Option<Flight>,
+    next: Ktime,
+    last_whole: Option<Ktime>,
+    complained: bool,
+    stopped: bool,
+    /// Lives that came through whole.
+    pub whole: u64,
+    /// Lives that did not.
+    pub broken: u64,
+    stack: Box<[u128]>,
+}
+
+/// The child: ends at once. It shares our memory and thread-local storage, so it must not touch either.
+extern "C" fn die(_: *mut libc::c_void) -> libc::c_int {
+    0
+}
+
+impl Canary {
+    /// One every so often; never if that is zero.
+    #[must_use]
+    pub fn new(every: Duration) -> Self {
+        Self {
+            every,
+            flight: None,
+            next: Ktime(0),
+            last_whole: None,
+            complained: false,
+            stopped: false,
+            whole: 0,
+            broken: 0,
+            stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
+        }
+    }
+
+    /// How long ago the last life ended that came through whole; `None` before the first, or without canaries.
+    #[must_use]
+    pub fn age(&self, now: Ktime) -> Option<Duration> {
+        self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
+    }
+
+    /// What time alone brings: launches one that is due, waits for one that is dead, gives up one that went unseen.
+    /// Called often; costs nothing most times.
+    pub(super) fn tick(&mut self, now: Ktime) {
+        if self.stopped {
+            return;
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.wait();
+            if flight.over && flight.waited_for {
+                self.flight = None;
+            } else if flight.waited_for && now.since(flight.launched) >= PATIENCE_NS {
+                self.give_up();
+            }
+        }
+        if self.flight.is_none() && !self.every.is_zero() && now >= self.next {
+            self.next = Ktime(now.0 + self.every.as_nanos() as u64);
+            match self.launch() {
+                Ok(pid) => {
+                    let seen = [false; WHOLE.len()];
+                    self.flight = Some(Flight { pid, launched: now, waited_for: false, seen, over: false });
+                }
+                Err(error) => log::warn!("making a canary process: {error}"),
+            }
+        }
+    }
+
+    /// Takes what was told of the canary out of `effects`: it is nobody's business but ours.
+    pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flight.as_mut().filter(|flight| !flight.over) else { return };
+        let tgid = Tgid(flight.pid.cast_unsigned());
+        effects.retain(|effect| {
+            let is_ours = effect.process.key.tgid == tgid && effect.at >= flight.launched;
+            if is_ours {
+                flight.see(effect);
+            }
+            !is_ours
+        });
+        if !flight.over {
+            return;
+        }
+        if flight.seen == [true; WHOLE.len()] {
+            self.whole += 1;
+            log::debug!("canary: a whole life came through");
+            // Its launch and not its end: an age may be a little too large, never too small.
+            self.last_whole = Some(flight.launched);
+            if std::mem::take(&mut self.complained) {
+                log::warn!("canary: whole lives come through again");
+            }
+        } else if !self.stopped {
+            let missing = flight.missing();
+            self.complain(&missing);
+        }
+    }
+
+    /// No more of them; one on its way need not arrive.
+    pub(super) const fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    fn give_up(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.complain(&flight.missing());
+        }
+    }
+
+    /// Says it once, until a life comes through again.
+    fn complain(&mut self, missing: &[&str]) {
+        self.broken += 1;
+        let missing = missing.join(", ");
+        if std::mem::replace(&mut self.complained, true) {
+            log::debug!("canary: {missing} of it was not seen");
+        } else {
+            log::warn!(
+                "canary: {missing} of a process of our own was not seen: a hook may have been disarmed \
+                 (/sys/kernel/debug/kprobes/enabled, kernel.ftrace_enabled), or the machine is overloaded"
+            );
+        }
+    }
+
+    fn launch(&mut self) -> io::Result<libc::pid_t> {
+        let top = self.stack.as_mut_ptr_range().end;
+        // SAFETY: the child gets a stack of its own, aligned to 16 bytes, that lives as long as `self` and is used by one child
+        // at a time (the next is made only after this one was waited for); it returns at once and touches nothing shared.
+        let pid =
+            unsafe { libc::clone(die, top.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
+        if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
+    }
+}
+
+impl Flight {
+    fn see(&mut self, effect: &Effect) {
+        let action = effect.action.name();
+        if effect.provenance != Provenance::Repaired {
+            for (name, seen) in WHOLE.iter().zip(&mut self.seen) {
+                *seen |= *name == action;
+            }
+        }
+        self.over |= action == "released";
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        WHOLE.iter().zip(self.seen).filter(|(_, seen)| !seen).map(|(name, _)| *name).collect()
+    }
+
+    /// Waits for the child if it is dead.
+    fn wait(&mut self) {
+        if self.waited_for {
+            return;
+        }
+        // SAFETY: a null status pointer is allowed.
+        let answer = unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) };
+        // With SIGCHLD ignored, by inheritance, the kernel waits for it: ECHILD.
+        self.waited_for = answer != 0;
+    }
+}
+
+impl Drop for Canary {
+    /// The child runs on our stack: it must be gone before that is.
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.as_ref().filter(|flight| !flight.waited_for) {
+            // SAFETY: as above; the child ends by itself.
+            unsafe { libc::waitpid(flight.pid, std::ptr::null_mut(), 0) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::clock::boottime;
+
+    #[test]
+    fn a_canary_is_made_waited_for_and_missed_when_nobody_tells_of_it() {
+        let mut canary = Canary::new(Duration::from_secs(3600));
+        let begin = boottime();
+        canary.tick(begin);
+        let pid = canary.flight.as_ref().unwrap().pid;
+        while !canary.flight.as_ref().unwrap().waited_for {
+            canary.tick(boottime());
+            std::thread::yield_now();
+        }
+        // SAFETY: null status pointer; the child was waited for, so there is none.
+        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }, -1);
+        canary.tick(Ktime(begin.0 + PATIENCE_NS));
+        assert_eq!((canary.whole, canary.broken, canary.age(boottime())), (0, 1, None));
+    }
+
+    #[test]
+    fn without_canaries_none_is_made() {
+        let mut canary = Canary::new(Duration::ZERO);
+        canary.tick(boottime());
+        assert!(canary.flight.is_none());
+    }
+}

@@ -1,0 +1,137 @@
+//! What comparing the tree with the kernel has mended, by kind; and what that cost.
+
+use std::fmt;
+
+use crate::lineage::Stats;
+
+/// Why the tree is compared with the kernel's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Observing begins.
+    Start,
+    /// Records are known to be lost.
+    Loss,
+    /// /proc does not have a zombie that the tree has.
+    Doubt,
+    /// It was time to.
+    Audit,
+}
+
+/// Mended facts by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Births that went unseen.
+    pub missed_forks: u64,
+    /// Exits that went unseen.
+    pub missed_exits: u64,
+    /// Releases that went unseen.
+    pub missed_releases: u64,
+    /// Wrong parents.
+    pub wrong_parents: u64,
+    /// Wrong comms.
+    pub wrong_names: u64,
+}
+
+impl Repairs {
+    /// What a lineage has mended in all.
+    #[must_use]
+    pub const fn of(stats: &Stats) -> Self {
+        Self {
+            missed_forks: stats.missed_forks,
+            missed_exits: stats.missed_exits,
+            missed_releases: stats.missed_releases,
+            wrong_parents: stats.wrong_parents,
+            wrong_names: stats.wrong_names,
+        }
+    }
+
+    /// Each kind by its stable name.
+    #[must_use]
+    pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
+        [
+            ("missed_fork", self.missed_forks),
+            ("missed_exit", self.missed_exits),
+            ("missed_release", self.missed_releases),
+            ("wrong_parent", self.wrong_parents),
+            ("wrong_name", self.wrong_names),
+        ]
+    }
+
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_kind().iter().map(|(_, count)| count).sum()
+    }
+
+    fn add(&mut self, after: &Self, before: &Self) {
+        self.missed_forks += after.missed_forks - before.missed_forks;
+        self.missed_exits += after.missed_exits - before.missed_exits;
+        self.missed_releases += after.missed_releases - before.missed_releases;
+        self.wrong_parents += after.wrong_parents - before.wrong_parents;
+        self.wrong_names += after.wrong_names - before.wrong_names;
+    }
+}
+
+impl fmt::Display for Repairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.total())?;
+        let mut separator = " (";
+        for (kind, count) in self.by_kind().into_iter().filter(|(_, count)| *count > 0) {
+            write!(f, "{separator}{kind} {count}")?;
+            separator = ", ";
+        }
+        if separator == ", " { f.write_str(")") } else { Ok(()) }
+    }
+}
+
+/// All comparisons so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mending {
+    /// Comparisons, the one at the start included.
+    pub resyncs: u64,
+    /// Comparisons that broke off.
+    pub failed: u64,
+    /// Mended after a known loss.
+    pub repaired: Repairs,
+    /// Mended though nothing was known to be lost: should be 0.
+    pub drift: Repairs,
+    /// Duration of the last comparison, ns.
+    pub last_ns: u64,
+    /// Duration of the longest, ns.
+    pub longest_ns: u64,
+}
+
+impl Mending {
+    pub(super) fn add(&mut self, why: Why, before: &Stats, after: &Stats, duration_ns: u64) {
+        self.resyncs += 1;
+        self.last_ns = duration_ns;
+        self.longest_ns = self.longest_ns.max(duration_ns);
+        let (before, after) = (Repairs::of(before), Repairs::of(after));
+        match why {
+            // The first comparison finds what was there before; nothing of it was missed.
+            Why::Start => {}
+            Why::Loss => self.repaired.add(&after, &before),
+            Why::Doubt | Why::Audit => self.drift.add(&after, &before),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mended_without_a_known_loss_is_drift() {
+        let before = Stats { missed_forks: 3, ..Stats::default() };
+        let after = Stats { missed_forks: 5, wrong_parents: 1, ..before };
+        let mut mending = Mending::default();
+        mending.add(Why::Start, &Stats::default(), &before, 1);
+        assert_eq!((mending.repaired.total(), mending.drift.total()), (0, 0));
+        mending.add(Why::Loss, &before, &after, 9);
+        mending.add(Why::Audit, &after, &Stats { missed_releases: 1, ..after }, 2);
+        assert_eq!(mending.repaired.to_string(), "3 (missed_fork 2, wrong_parent 1)");
+        assert_eq!(mending.drift.to_string(), "1 (missed_release 1)");
+        assert_eq!((mending.resyncs, mending.last_ns, mending.longest_ns), (3, 2, 9));
+        assert_eq!(Repairs::default().to_string(), "0");
+    }
+}

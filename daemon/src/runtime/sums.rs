@@ -1,0 +1,202 @@
+//! Loss is arithmetic: what the programs made is what came through plus what did not, at every station of the way.
+
+use std::fmt;
+
+use probe_common::Kind;
+
+use crate::{kernel::counters::Totals, lineage::Stats};
+
+/// Records by kind, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Taken from the ring and understood, by kind.
+    pub received: [u64; Kind::COUNT],
+    /// Taken from the ring and not understood.
+    pub undecoded: u64,
+    /// Read from the task iterator.
+    pub snapshot: u64,
+    /// Read from the task iterator and not understood.
+    pub snapshot_undecoded: u64,
+    /// Read from /proc, for what the iterator does not show.
+    pub completed: u64,
+    /// Counters of the programs, as last read.
+    pub kernel: Totals,
+    /// Calls of programs that the kernel skipped, as last read.
+    pub missed: u64,
+}
+
+impl Counts {
+    /// Everything that was lost on the way here.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kernel.all_lost() + self.missed + self.undecoded
+    }
+
+    /// Records taken from the ring, understood or not.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.received.iter().sum::<u64>() + self.undecoded
+    }
+
+    /// The sums, with what the lineage says of the records it was handed.
+    #[must_use]
+    pub fn sums(&self, lineage: &Stats) -> Sums {
+        Sums {
+            produced: self.kernel.produced,
+            dropped: self.kernel.dropped,
+            received: self.received,
+            undecoded: self.undecoded,
+            by_snapshot: self.snapshot + self.completed,
+            handed: lineage.records,
+            refused: lineage.refused,
+        }
+    }
+}
+
+/// The records' way as sums. Quiet, that is with nothing left in the ring, they balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sums {
+    /// Records that programs wanted to send, by kind.
+    pub produced: [u64; Kind::COUNT],
+    /// Of these, the ones for which the ring had no room.
+    pub dropped: [u64; Kind::COUNT],
+    /// Taken from the ring and understood.
+    pub received: [u64; Kind::COUNT],
+    /// Taken from the ring and not understood: of an unknown kind.
+    pub undecoded: u64,
+    /// Records of snapshots.
+    pub by_snapshot: u64,
+    /// Handed to the lineage.
+    pub handed: u64,
+    /// Of these, the ones it could make nothing of.
+    pub refused: u64,
+}
+
+/// A sum that does not come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imbalance {
+    /// Which.
+    pub sum: &'static str,
+    /// What went in.
+    pub whole: u64,
+    /// What came out, all parts together.
+    pub parts: u64,
+}
+
+impl fmt::Display for Imbalance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} against {}", self.sum, self.whole, self.parts)
+    }
+}
+
+impl Sums {
+    /// Records that took effect.
+    #[must_use]
+    pub const fn applied(&self) -> u64 {
+        self.handed.saturating_sub(self.refused)
+    }
+
+    /// Every sum that does not come out; none if all do. Meaningful while the ring is empty and nothing is produced.
+    #[must_use]
+    pub fn check(&self) -> Vec<Imbalance> {
+        let mut wrong = Vec::new();
+        let mut expect = |sum, whole, parts| {
+            if whole != parts {
+                wrong.push(Imbalance { sum, whole, parts });
+            }
+        };
+        let received: u64 = self.received.iter().sum();
+        let dropped: u64 = self.dropped.iter().sum();
+        expect(
+            "records produced = received + dropped + not understood",
+            self.produced.iter().sum(),
+            received + dropped + self.undecoded,
+        );
+        // One that was not understood is of an unknown kind: then only the whole can be compared.
+        if self.undecoded == 0 {
+            for kind in Kind::ALL {
+                let at = |counts: &[u64; Kind::COUNT]| counts.get(kind as usize).copied().unwrap_or(0);
+                expect(kind.name(), at(&self.produced), at(&self.received) + at(&self.dropped));
+            }
+        }
+        expect(
+            "records received + by snapshot = applied + refused",
+            received + self.by_snapshot,
+            self.handed,
+        );
+        wrong
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |counts: &[u64; Kind::COUNT]| counts.iter().sum::<u64>();
+        write!(
+            f,
+            "{} produced = {} received + {} dropped + {} not understood; {} received + {} by snapshot = {} applied + {} refused",
+            sum(&self.produced),
+            sum(&self.received),
+            sum(&self.dropped),
+            self.undecoded,
+            sum(&self.received),
+            self.by_snapshot,
+            self.applied(),
+            self.refused
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balanced() -> Sums {
+        let mut sums = Sums {
+            produced: [0; Kind::COUNT],
+            dropped: [0; Kind::COUNT],
+            received: [0; Kind::COUNT],
+            undecoded: 0,
+            by_snapshot: 100,
+            handed: 107,
+            refused: 1,
+        };
+        sums.produced[Kind::Exited as usize] = 10;
+        sums.dropped[Kind::Exited as usize] = 3;
+        sums.received[Kind::Exited as usize] = 7;
+        sums
+    }
+
+    #[test]
+    fn sums_that_come_out_are_not_complained_about() {
+        assert_eq!(balanced().check(), []);
+        assert_eq!(balanced().applied(), 106);
+    }
+
+    #[test]
+    fn a_record_of_one_kind_that_became_another_is_found() {
+        let mut sums = balanced();
+        sums.received[Kind::Exited as usize] -= 1;
+        sums.received[Kind::Exiting as usize] += 1;
+        let wrong: Vec<_> = sums.check().iter().map(|imbalance| imbalance.sum).collect();
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+    }
+
+    #[test]
+    fn a_record_that_vanished_is_found() {
+        let mut sums = balanced();
+        sums.produced[Kind::Exited as usize] += 1;
+        let wrong = sums.check();
+        assert_eq!((wrong[0].whole, wrong[0].parts), (11, 10), "{wrong:?}");
+        let mut sums = balanced();
+        sums.handed -= 1;
+        assert_eq!(sums.check().len(), 1);
+    }
+
+    #[test]
+    fn one_that_was_not_understood_balances_as_a_whole() {
+        let mut sums = balanced();
+        sums.produced[Kind::Exited as usize] += 1;
+        sums.undecoded = 1;
+        assert_eq!(sums.check(), []);
+    }
+}
