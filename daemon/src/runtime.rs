@@ -256,6 +256,7 @@ impl Pipeline {
         if lost > self.lost_told {
             face.lost(lost - self.lost_told);
             self.lost_told = lost;
+            self.canary.loss_is_known();
             self.owes_resync = true;
         }
         Ok(())

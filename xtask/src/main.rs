@@ -10,6 +10,7 @@ mod ci;
 mod run;
 mod setup;
 mod shell;
+mod soak;
 mod steps;
 mod test;
 mod vm;
@@ -53,6 +54,8 @@ enum Command {
     Ci(test::Args),
     /// Run the integration tests on other kernels in QEMU
     Vm(vm::Args),
+    /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,5 +76,6 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
         Command::Vm(args) => vm::main(args),
+        Command::Soak(args) => soak::main(args),
     }
 }

@@ -37,6 +37,8 @@ pub struct Canary {
     last_whole: Option<Ktime>,
     complained: bool,
     stopped: bool,
+    /// Records were lost since the last launch.
+    lossy: bool,
     /// Lives that came through whole.
     pub whole: u64,
     /// Lives that did not.
@@ -60,6 +62,7 @@ impl Canary {
             last_whole: None,
             complained: false,
             stopped: false,
+            lossy: false,
             whole: 0,
             broken: 0,
             stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
@@ -88,6 +91,7 @@ impl Canary {
         }
         if self.flight.is_none() && !self.every.is_zero() && now >= self.next {
             self.next = Ktime(now.0 + self.every.as_nanos() as u64);
+            self.lossy = false;
             match self.launch() {
                 Ok(pid) => {
                     let seen = [false; WHOLE.len()];
@@ -126,6 +130,11 @@ impl Canary {
         }
     }
 
+    /// Records are known to be lost: the present canary's may be among them.
+    pub(super) const fn loss_is_known(&mut self) {
+        self.lossy = true;
+    }
+
     /// No more of them; one on its way need not arrive.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
@@ -137,11 +146,11 @@ impl Canary {
         }
     }
 
-    /// Says it once, until a life comes through again.
+    /// Says it once, until a life comes through again. A canary lost in a known loss tells nothing new.
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
-        if std::mem::replace(&mut self.complained, true) {
+        if self.lossy || std::mem::replace(&mut self.complained, true) {
             log::debug!("canary: {missing} of it was not seen");
         } else {
             log::warn!(

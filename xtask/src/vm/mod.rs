@@ -33,6 +33,8 @@ use self::session::Session;
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
 const TIMEOUT_MIN: u64 = 30;
+/// Minutes that a soak may take beyond what was asked for.
+const SOAK_MARGIN_MIN: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,20 +136,40 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 
 /// The short set as CI runs it: the oldest line, 6.1, 6.12 and the newest that can be had.
 pub(crate) fn run_short() -> anyhow::Result<()> {
+    main(Args::default())
+}
+
+/// The storm of `cargo xtask soak` on one kernel.
+pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::Result<()> {
+    let minutes = u64::from(minutes);
     main(Args {
-        kernels: Vec::new(),
-        all: false,
-        images: Vec::new(),
-        list: false,
-        build: None,
-        attach: Vec::new(),
-        test: None,
-        exec: Vec::new(),
-        verbose: false,
-        refresh: false,
-        guests: None,
-        jobs: JOBS,
-        test_timeout: TEST_TIMEOUT_S,
-        timeout: TIMEOUT_MIN,
+        kernels: vec![kernel],
+        exec: vec![format!("soak {minutes} {attach}")],
+        attach: vec![attach],
+        // A round that has begun is finished, and patience with a tree is a minute.
+        test_timeout: (minutes + SOAK_MARGIN_MIN) * 60,
+        timeout: minutes + 2 * SOAK_MARGIN_MIN,
+        ..Args::default()
     })
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            kernels: Vec::new(),
+            all: false,
+            images: Vec::new(),
+            list: false,
+            build: None,
+            attach: Vec::new(),
+            test: None,
+            exec: Vec::new(),
+            verbose: false,
+            refresh: false,
+            guests: None,
+            jobs: JOBS,
+            test_timeout: TEST_TIMEOUT_S,
+            timeout: TIMEOUT_MIN,
+        }
+    }
 }
