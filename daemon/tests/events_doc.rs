@@ -1,0 +1,53 @@
+//! docs/events.md describes exactly what is written: every action and every field, and no other.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use taskscope::export::ACTIONS;
+
+fn read(relative: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)).unwrap()
+}
+
+/// First cells of the table rows below the heading `## title`, up to the next heading of that level.
+fn rows(page: &str, title: &str) -> BTreeSet<String> {
+    let from = page.find(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("no heading {title}"));
+    let body = &page[from + 4..];
+    let body = &body[..body.find("\n## ").unwrap_or(body.len())];
+    body.lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|rest| rest.split('`').next().unwrap().to_owned())
+        .collect()
+}
+
+/// String literals of the encoder that look like a field's name.
+fn literals(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '@');
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .filter(|text| is_name(text))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_action_is_described_and_no_other() {
+    let described = rows(&read("../docs/events.md"), "Actions");
+    let written: BTreeSet<_> = ACTIONS.iter().map(|action| (*action).to_owned()).collect();
+    assert_eq!(described, written);
+}
+
+#[test]
+fn every_field_is_described_and_no_other() {
+    let described = rows(&read("../docs/events.md"), "Fields");
+    let written = literals(&read("src/export/json.rs"));
+    let missing: Vec<_> = written.difference(&described).collect();
+    let stale: Vec<_> = described.difference(&written).collect();
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "not described: {missing:?}; described, never written: {stale:?}"
+    );
+}
