@@ -33,16 +33,6 @@ impl Lineage {
     pub(super) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some((ix, group)) = self.subject(exiting.task, told, out) else { return };
-        if let Some(ignores) = exiting.parent_ignores_sigchld {
-            let members = &mut self.groups[group];
-            members.set(fact::IGNORED_KNOWN, true);
-            members.set(fact::IGNORED, ignores);
-            members.set(fact::IGNORED_SINCE, false);
-            if let Some(parents) = self.parents_of(group) {
-                self.groups[parents].set(fact::IGNORES_KNOWN, true);
-                self.groups[parents].set(fact::IGNORES, ignores);
-            }
-        }
         match self.tasks[ix].state {
             TaskState::Implied | TaskState::Running => {}
             TaskState::Exiting => {
@@ -52,6 +42,16 @@ impl Lineage {
             _ => {
                 self.stats.late += 1;
                 return;
+            }
+        }
+        if let Some(ignores) = exiting.parent_ignores_sigchld {
+            let members = &mut self.groups[group];
+            members.set(fact::IGNORED_KNOWN, true);
+            members.set(fact::IGNORED, ignores);
+            members.set(fact::IGNORED_SINCE, false);
+            if let Some(parents) = self.parents_of(group) {
+                self.groups[parents].set(fact::IGNORES_KNOWN, true);
+                self.groups[parents].set(fact::IGNORES, ignores);
             }
         }
         self.enter(ix, TaskState::Exiting, at);
