@@ -29,20 +29,25 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     let is_leader = event.tid == event.pid;
     if event.action == "forked" && is_leader {
         let parent = event.number("process.parent_pid").unwrap_or(0);
-        let threads = BTreeSet::from([event.tid]);
-        // A birth that was lost is told late: of one who is dead already, that was told before.
+        // A birth that was lost is told late: of one who is dead already, that was told before, and its threads as well.
         let is_dead = event.text("task.exit_state") == Some("EXIT_ZOMBIE");
         let state = if is_dead { State::Zombie } else { State::Alive };
-        tree.insert(event.pid, Group { parent, state, threads });
-        return;
+        let group = tree.entry(event.pid).or_insert(Group { parent, state, threads: BTreeSet::new() });
+        (group.parent, group.state) = (parent, state);
+        group.threads.insert(event.tid);
     }
     if event.action == "released" && is_leader {
         tree.remove(&event.pid);
         return;
     }
+    if event.action == "forked" && !is_leader {
+        // Perhaps a thread of a group whose own birth is not told yet.
+        let parent = event.number("process.parent_pid").unwrap_or(0);
+        let group = Group { parent, state: State::Alive, threads: BTreeSet::from([event.pid]) };
+        tree.entry(event.pid).or_insert(group).threads.insert(event.tid);
+    }
     let Some(group) = tree.get_mut(&event.pid) else { return };
     match event.action.as_str() {
-        "forked" => drop(group.threads.insert(event.tid)),
         "exited" if is_leader && event.text("task.exit_state") == Some("EXIT_ZOMBIE") => {
             group.state = State::Zombie;
         }
@@ -110,6 +115,18 @@ mod tests {
         assert_eq!(replay(&events)[&5].parent, 9);
         events.push(event("released", 5, 5, "", ""));
         assert!(replay(&events).is_empty());
+    }
+
+    #[test]
+    fn births_that_are_told_late_are_in_the_tree_as_they_are_now() {
+        let mut events = vec![event("forked", 5, 6, "", "")];
+        events.push(event("forked", 5, 5, r#","parent_pid":1"#, r#","exit_state":"EXIT_ZOMBIE""#));
+        let tree = replay(&events);
+        assert_eq!((tree[&5].state, tree[&5].parent, tree[&5].threads.len()), (State::DeadLeader, 1, 2));
+        events.remove(0);
+        assert_eq!(replay(&events)[&5].state, State::Zombie);
+        events.push(event("forked", 5, 6, "", ""));
+        assert_eq!(replay(&events)[&5].state, State::DeadLeader);
     }
 
     #[test]
