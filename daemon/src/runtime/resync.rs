@@ -52,6 +52,10 @@ impl Pipeline {
         self.hand_on(face);
         let ended = boottime();
         let duration = ended.since(begun);
+        // What was lost meanwhile is known to be lost, too.
+        let lost = self.observer.totals().map_or(0, |totals| totals.all_lost());
+        let is_drift = matches!(why, Why::Doubt | Why::Audit) && lost == self.counts.kernel.all_lost();
+        let why = if is_drift || why == Why::Start { why } else { Why::Loss };
         self.mending.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
         self.rest_until = Ktime(ended.0 + (REST * duration).max(REST_AT_LEAST_NS));
