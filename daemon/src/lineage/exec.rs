@@ -27,6 +27,9 @@ impl Lineage {
             self.take_over(group, old_tid, told, out);
             ix = self.groups[group].leader.unwrap_or(ix);
         }
+        if self.tasks[ix].state >= TaskState::Exiting && self.tasks[ix].since < at {
+            self.rise(ix, group, told, out);
+        }
         let is_late = self.tasks[ix].state > TaskState::Exiting;
         self.seen_running(ix, at);
         if !is_late {
@@ -126,14 +129,21 @@ impl Lineage {
 
     /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
     /// the rest went unseen.
-    fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
+    pub(super) fn end_others(
+        &mut self,
+        group: Ix<Group>,
+        survivor: Ix<Task>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
         if self.groups[group].present <= 1 {
             return;
         }
         let mut next = self.groups[group].first_thread;
         while let Some(ix) = next {
             next = self.tasks[ix].thread_next;
-            if ix != survivor && self.tasks[ix].state < TaskState::Exiting {
+            let is_older = self.tasks[ix].key.start < told.at;
+            if ix != survivor && is_older && self.tasks[ix].state < TaskState::Exiting {
                 self.stats.concluded += 1;
                 self.end_unseen(ix, told, out);
             }

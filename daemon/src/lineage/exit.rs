@@ -6,6 +6,7 @@ use super::effect::{Action, Effect, Hook, Provenance};
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, SIGCHLD};
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
+use super::index::TID_LIMIT;
 use super::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
 use super::status::GroupStatus;
 use super::task::{Queue, Task, TaskState, known};
@@ -71,14 +72,21 @@ impl Lineage {
 
     pub(super) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) };
-        if let Some(gone) = self.find(exited.task.key).filter(|&ix| self.tasks[ix].group.is_none()) {
+        let known = self.find(exited.task.key);
+        if let Some(gone) = known.filter(|&ix| self.tasks[ix].group.is_none()) {
             self.complete(gone, exited);
+            return;
+        }
+        if exited.exit_state == Some(EXIT_DEAD) && self.is_last_word(exited.task) {
+            self.bury_stranger(exited.task, at);
             return;
         }
         let Some((ix, group)) = self.subject(exited.task, told, out) else { return };
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
-        if is_leader {
+        // A task that was gone before anyone looked names a parent that may be gone as well.
+        let is_stranger = known.is_none() && exited.exit_state == Some(EXIT_DEAD);
+        if is_leader && !is_stranger {
             self.close_handover(group, exited.parent, at, out);
             self.learn_parent(group, exited.parent, told, out);
             if let Some(tracer) = exited.tracer {
@@ -88,7 +96,12 @@ impl Lineage {
         if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
             self.learn_parent(group, exited.parent, told, out);
         }
-        self.hand_on_children(ix, exited.heir, told, out);
+        // By the kernel's count there is a thread left that was never seen: the children are its now, and stay in the group.
+        let present = i64::from(self.groups[group].present);
+        let is_hidden = is_leader && exited.nr_threads.is_some_and(|count| i64::from(count) > present);
+        if exited.heir.is_some() || !is_hidden {
+            self.hand_on_children(ix, exited.heir, told, out);
+        }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.tasks[ix].state >= TaskState::Zombie {
             self.complete(ix, exited);
@@ -105,12 +118,20 @@ impl Lineage {
         };
         self.account(ix, exited);
         if exited.exit_state == Some(EXIT_DEAD) && exited.source != ExitSource::ExitNotify {
-            if !told.is_by_tracepoint() && self.sees_releases {
+            if known.is_none() {
+                // All of its life but this was before anyone looked.
+                self.die(ix, &death, told, out);
+                return;
+            }
+            let goes_by_itself = is_leader && self.would_autoreap(group) == Some(true);
+            if told.is_by_tracepoint() || !self.sees_releases {
+                if is_leader {
+                    self.die_before_final_switch(ix, group, death, told, out);
+                    return;
+                }
+            } else if !goes_by_itself {
                 // By itself it would have been released inside exit_notify(), and so before this: a wait(2) is at it.
                 self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, told, out);
-                return;
-            } else if is_leader {
-                self.die_before_final_switch(ix, group, death, told, out);
                 return;
             }
         }
@@ -118,6 +139,22 @@ impl Lineage {
         if self.tasks[ix].state == TaskState::Dead {
             self.autoreaped(ix, group, told, out);
         }
+    }
+
+    /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.
+    pub(super) fn is_last_word(&self, task: TaskRef) -> bool {
+        !task.is_leader() && self.find(task.key).is_none() && self.holder(task.tgid.leader()).is_none()
+    }
+
+    /// Remembers that it is gone: an older word may still come.
+    pub(super) fn bury_stranger(&mut self, task: TaskRef, at: Ktime) {
+        self.stats.late += 1;
+        if task.key.tid.0 == 0 || task.key.tid.0 >= TID_LIMIT || self.holder(task.key.tid).is_some() {
+            return;
+        }
+        let grave = self.place(task.key, known::START, at);
+        self.enter(grave, TaskState::Released, at);
+        self.queues.put(&mut self.tasks, grave, Queue::Tombstone);
     }
 
     /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was

@@ -19,6 +19,10 @@ impl Lineage {
         if released.de_thread {
             self.take_over_at_release(released, told, out);
         }
+        if self.is_last_word(released.task) {
+            self.bury_stranger(released.task, at);
+            return;
+        }
         let Some((ix, group)) = self.subject(released.task, told, out) else { return };
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
@@ -32,7 +36,8 @@ impl Lineage {
                     return;
                 }
             } else {
-                self.learn_parent(group, released.parent, told, out);
+                let parent = released.parent.filter(|parent| self.find(parent.key).is_some());
+                self.learn_parent(group, parent, told, out);
             }
             // The kernel releases a leader only as the last of its group.
             self.end_threads(group, ix, told, out);

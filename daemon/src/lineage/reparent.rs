@@ -213,12 +213,18 @@ impl Lineage {
     /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
     /// its threads is under way.
     fn living(&mut self, reference: TaskRef, told: Told, out: &mut Vec<Effect>) -> Option<Ix<Task>> {
-        let named = self.named(reference, told, out)?;
-        if self.tasks[named].state < TaskState::Zombie {
+        let named = self.named(reference, told, out);
+        if let Some(named) = named.filter(|&named| self.tasks[named].state < TaskState::Zombie) {
             return Some(named);
         }
-        let group = self.tasks[named].group?;
-        self.live_thread(group, named, TaskState::Zombie)
+        // A released thread's children stayed in its group, and so did those of one that took its leader's place.
+        let of_named = named.and_then(|named| self.tasks[named].group);
+        let leader = self.holder(reference.tgid.leader());
+        let group = of_named.or_else(|| self.tasks[leader?].group)?;
+        if self.groups[group].start > reference.key.start {
+            return None;
+        }
+        self.members(group).find(|&ix| Some(ix) != named && self.tasks[ix].state < TaskState::Zombie)
     }
 
     /// Whether a record names the parent that the tree has.

@@ -192,6 +192,15 @@ impl Lineage {
             self.stats.late += 1;
             return None;
         };
+        // An exec leaves no older thread in the group.
+        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
+            && taken_over_at.is_none_or(|at| at <= told.at)
+            && self.groups[group].exec_at <= told.at;
+        if !is_shown_alive && key.start < self.groups[group].exec_at.max(taken_over_at.unwrap_or_default()) {
+            self.stats.late += 1;
+            return None;
+        }
         let task = self.place(key, known::START, told.at);
         self.enrol(group, task);
         Some(task)

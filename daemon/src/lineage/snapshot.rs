@@ -7,10 +7,11 @@ use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Action, Effect, Provenance};
 use super::exit::Death;
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_KTHREAD};
+use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
+use super::group::Group;
 use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use super::record::{Comm, Snapshot, SnapshotSource};
-use super::task::{Task, TaskState, known};
+use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
 /// A snapshot being applied.
@@ -42,7 +43,11 @@ impl Lineage {
         // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
         gone.sort_by_key(|&ix| std::cmp::Reverse((self.tasks[ix].key.start, self.tasks[ix].key.tid)));
         for ix in gone {
-            if self.tasks[ix].state < TaskState::Dead {
+            let Some(group) = self.tasks[ix].group else { continue };
+            if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && self.is_leader(ix) {
+                // Taken by a wait; the RCU callback is on its way.
+                self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
+            } else if self.tasks[ix].state < TaskState::Dead {
                 self.stats.missed_releases += 1;
                 self.tasks[ix].known |= known::UNSEEN;
                 self.end_unseen(ix, told, out);
@@ -57,14 +62,16 @@ impl Lineage {
 
     fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
         let task = &self.tasks[ix];
-        let tgid = task.group.map_or(0, |group| self.groups[group].tgid);
-        // Some kernels hide init and its threads from iterators; it cannot die without the kernel.
-        let can_be_hidden = tgid <= 1;
+        // Some machines hide init and its threads from iterators; it cannot die without the kernel.
+        let can_be_hidden = task.group.is_none_or(|group| {
+            let members = &self.groups[group];
+            let leader_was_seen = members.leader.is_some_and(|leader| self.tasks[leader].round == self.round);
+            members.tgid == 0 || (members.tgid == 1 && !leader_was_seen)
+        });
         !can_be_hidden
             && task.state < TaskState::Dead
             && task.round != self.round
             && task.key.start < sweep.begun
-            && task.since < sweep.begun
     }
 
     pub(super) const fn is_in_snapshot(&self) -> bool {
@@ -99,6 +106,14 @@ impl Lineage {
         };
         let told = Told { at, provenance, hook: None };
         self.revive(seen.task, at);
+        if let Some(known) = self.find(seen.task.key) {
+            self.tasks[known].round = self.round;
+        }
+        if let Some(group) = self.group_since_exec(seen.task, at) {
+            // The leader it shows is another's by now; what it says of the group still holds.
+            self.learn_parent(group, seen.parent, told, out);
+            return;
+        }
         let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };
         self.tasks[ix].round = self.round;
         let is_new = self.tasks[ix].state == TaskState::Implied;
@@ -110,18 +125,25 @@ impl Lineage {
             }
         }
         let is_leader = self.groups[group].leader == Some(ix);
+        let lives =
+            seen.exit_state == Some(0) && seen.task_flags.is_some_and(|flags| flags & PF_EXITING == 0);
+        if is_leader && lives && self.tasks[ix].state >= TaskState::Exiting && self.tasks[ix].since < at {
+            self.rise(ix, group, told, out);
+        }
         let old_name = self.tasks[ix].comm;
         let knew_name = self.tasks[ix].knows(known::COMM) && !is_new;
         self.learn_flags(ix, seen.task_flags);
         let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
         if is_leader {
-            // An orphan's exit signal is reset with its parent.
-            if self.groups[group].parent_at <= at {
-                self.learn_exit_signal(group, seen.exit_signal);
-            }
             self.close_handover(group, seen.parent, at, out);
             self.learn_parent(group, seen.parent, told, out);
+            // An orphan's exit signal is reset with its parent.
+            let members = &self.groups[group];
+            let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+            if reset_at.max(members.exec_at) <= at {
+                self.learn_exit_signal(group, seen.exit_signal);
+            }
             if let Some(tracer) = seen.tracer {
                 self.learn_tracer(group, tracer);
             }
@@ -140,6 +162,15 @@ impl Lineage {
             let new = self.tasks[ix].comm;
             self.tell(out, ix, told, Action::Renamed { old: old_name, new });
         }
+        if seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0)
+            && self.tasks[ix].state == TaskState::Running
+        {
+            self.enter(ix, TaskState::Exiting, at);
+            self.queues.put(&mut self.tasks, ix, Queue::Exiting);
+            if mends {
+                self.tell(out, ix, told, Action::Exiting { nr_threads: seen.nr_threads });
+            }
+        }
         let exit_state = seen.exit_state.filter(|&state| state != 0);
         if let Some(exit_state) = exit_state.filter(|_| self.tasks[ix].state < TaskState::Zombie) {
             self.stats.missed_exits += u64::from(mends && !is_new);
@@ -154,6 +185,11 @@ impl Lineage {
             self.hand_on_children(ix, None, told, out);
             self.die(ix, &death, told, out);
         }
+    }
+
+    fn group_since_exec(&self, seen: TaskRef, at: Ktime) -> Option<Ix<Group>> {
+        let ix = self.find(seen.key)?;
+        self.tasks[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))
     }
 
     /// /proc shows a kernel worker under the name of its work.

@@ -26,7 +26,7 @@ impl Lineage {
         // Where the thread's birth was lost: a leader that has exited cannot exec.
         let leader_is_dead = members.leader.is_some_and(|leader| {
             let leader = &self.tasks[leader];
-            leader.state > TaskState::Exiting && leader.since < at
+            leader.state >= TaskState::Exiting && leader.since < at
         });
         thread_waits || leader_is_dead
     }
@@ -85,6 +85,30 @@ impl Lineage {
     pub(super) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
         let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
         self.groups[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
+    }
+
+    /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.
+    pub(super) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        let at = told.at;
+        self.take_back_zombie(group);
+        self.set_dead_leader(group, false);
+        self.queues.take(&mut self.tasks, ix);
+        let task = &mut self.tasks[ix];
+        let died_at = task.since;
+        let before = std::mem::replace(&mut task.state, TaskState::Running);
+        task.since = at;
+        task.known &= !(known::EXIT_CODE | known::END_TOLD | known::NO_EXIT_STATE | known::HAD_CHILDREN);
+        self.census.remove(before);
+        self.census.add(TaskState::Running);
+        let members = &mut self.groups[group];
+        members.live += u32::from(before >= TaskState::Zombie);
+        members.present += u32::from(before >= TaskState::Dead);
+        members.status = GroupStatus::Unknown;
+        members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD | fact::FREED, false);
+        self.rare(group).taken_over_at = Some(at);
+        self.stats.takeovers += 1;
+        // Who was there when the leader died did not survive the exec; who came later may be new.
+        self.end_others(group, ix, Told { at: died_at, ..told }, out);
     }
 
     /// The exec'ing thread, where its birth was lost.
