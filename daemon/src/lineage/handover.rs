@@ -45,7 +45,8 @@ impl Lineage {
             let is_certain =
                 self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
             let is_open = self.groups[child].has(fact::OPEN);
-            if is_certain && !is_open && self.may_have_been_taken(child) {
+            let is_seen_later = self.tasks[leader].since > told.at;
+            if is_certain && !is_open && !is_seen_later && self.may_have_been_taken(child) {
                 self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
             }
         }

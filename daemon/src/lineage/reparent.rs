@@ -67,7 +67,11 @@ impl Lineage {
         }
         let Some(parent) = self.living(reference, told, out) else {
             // It has handed its children on since then.
-            if !is_known && let Some(heir) = self.heir_of_the_gone() {
+            let dead = self.find(reference.key);
+            let dead_group = dead.and_then(|dead| self.tasks[dead].group);
+            // The kernel counts threads of its group that are still to be seen: the child stayed among them.
+            let stays = dead.filter(|_| dead_group.is_some_and(|group| !self.groups[group].has(fact::SOLE)));
+            if !is_known && let Some(heir) = stays.or_else(|| self.heir_of_the_gone()) {
                 self.groups[group].set(fact::PARENT_INFERRED, true);
                 self.adopt(group, heir);
             }

@@ -162,9 +162,8 @@ impl Lineage {
             let new = self.tasks[ix].comm;
             self.tell(out, ix, told, Action::Renamed { old: old_name, new });
         }
-        if seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0)
-            && self.tasks[ix].state == TaskState::Running
-        {
+        let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
+        if is_exiting && self.tasks[ix].state == TaskState::Running && self.groups[group].exec_at <= at {
             self.enter(ix, TaskState::Exiting, at);
             self.queues.put(&mut self.tasks, ix, Queue::Exiting);
             if mends {

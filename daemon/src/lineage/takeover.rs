@@ -37,7 +37,11 @@ impl Lineage {
         if self.groups[group].leader != Some(leader) || task.state < TaskState::Exiting || task.since >= at {
             return None;
         }
-        let mut live = self.members(group).filter(|&ix| self.tasks[ix].state < TaskState::Exiting);
+        let can_be_it = |ix: &Ix<Task>| {
+            let task = &self.tasks[*ix];
+            task.state < TaskState::Exiting && task.key.start < at
+        };
+        let mut live = self.members(group).filter(can_be_it);
         live.next().filter(|_| live.next().is_none())
     }
 

@@ -137,7 +137,7 @@ fn a_thread_that_execs_takes_over_its_leaders_tid() {
     assert_eq!(scene.actions(), ["100:exec_takeover", "101:released"]);
     scene.exec_from(leader, 101, "/bin/other");
     assert_eq!(scene.actions(), ["100:execed"]);
-    assert!(scene.lineage.find(thread.key).is_none(), "the thread's own identity is gone");
+    assert_eq!(scene.lineage.task(thread.key.tid), None, "the thread's own identity is gone");
     scene.exiting(leader, 0);
     scene.exited(leader, ZOMBIE, 0, true);
     scene.released(leader, init);
