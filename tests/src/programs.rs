@@ -14,14 +14,24 @@ const GET_FD_BY_ID: libc::c_long = 13;
 /// The ids of the programs behind a process's descriptors, its links' too.
 #[must_use]
 pub fn held_by(pid: u32) -> BTreeSet<u32> {
+    values(pid, "prog_id:").into_iter().filter_map(|id| id.try_into().ok()).collect()
+}
+
+/// How often the kernel skipped a program because it was at work on that CPU already, over all programs of a process.
+/// A kernel that preempts programs does that; the record is lost without the program's knowledge.
+#[must_use]
+pub fn skipped(pid: u32) -> u64 {
+    values(pid, "recursion_misses:").into_iter().sum()
+}
+
+/// A number of what stands behind a process's descriptors, of each that has it.
+fn values(pid: u32, key: &str) -> Vec<u64> {
     let directory = format!("/proc/{pid}/fdinfo");
     let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));
     entries
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .flat_map(|text| {
-            text.lines()
-                .filter_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
-                .collect::<Vec<u32>>()
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.ok()?.path()).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
         })
         .collect()
 }

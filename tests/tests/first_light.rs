@@ -15,6 +15,7 @@ use taskscope_tests::{
     matcher::{TICK_NS, event},
     normal::Family,
     observer::{Observer, shared},
+    programs,
     setting::report,
     view::View,
 };
@@ -321,6 +322,7 @@ fn a_burst_of_2000_short_processes_is_seen_whole() {
     }
     assert!(whole);
     let millis = (crowd["after_ns"].as_u64().unwrap() - crowd["before_ns"].as_u64().unwrap()) / 1_000_000;
+    report("burst_programs_skipped", programs::skipped(observer.pid()));
     let end = observer.stop();
     report("burst_processes", statuses.len());
     report("burst_events", records);
