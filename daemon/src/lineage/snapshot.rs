@@ -112,6 +112,9 @@ impl Lineage {
         if let Some(group) = self.group_since_exec(seen.task, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
             self.learn_parent(group, seen.parent, told, out);
+            if let Some(leader) = self.groups[group].leader {
+                self.learn_comm(leader, seen.comm, at);
+            }
             return;
         }
         let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };

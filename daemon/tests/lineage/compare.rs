@@ -114,24 +114,30 @@ fn act(effect: &Effect) -> Option<String> {
             format!("reparented {}", new_parent.tgid)
         }
         // Whether others still live is a question of microseconds, which the hooks after exit_notify() answer later.
-        Action::LeaderDied { .. } | Action::ZombieFlagged { .. } | Action::ExitStuck { .. } => return None,
-        Action::CloneFailed { .. } => return None,
+        Action::LeaderDied { .. }
+        | Action::ZombieFlagged { .. }
+        | Action::ExitStuck { .. }
+        | Action::CloneFailed { .. } => return None,
         action => action.name().to_owned(),
     })
 }
 
-/// What was told of each task is what it did, in that order. How often it was not, and said to be inferred.
-pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
+/// What was told of each task.
+pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     let mut told: BTreeMap<TaskKey, Vec<String>> = BTreeMap::new();
-    let mut guessed: BTreeSet<TaskKey> = BTreeSet::new();
     for effect in effects {
-        if effect.provenance == Provenance::Inferred {
-            guessed.insert(effect.thread.key);
-        }
         if let Some(act) = act(effect) {
             told.entry(effect.thread.key).or_default().push(act);
         }
     }
+    told
+}
+
+/// What was told of each task is what it did, in that order. How often it was not, and said to be inferred.
+pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
+    let told = told(effects);
+    let inferred = effects.iter().filter(|effect| effect.provenance == Provenance::Inferred);
+    let guessed: BTreeSet<TaskKey> = inferred.map(|effect| effect.thread.key).collect();
     let mut wrong = String::new();
     let mut wrong_guesses = 0;
     let nothing = Vec::new();
@@ -168,5 +174,6 @@ fn is_part(found: &[String], expected: &[String]) -> bool {
 }
 
 fn accepts(family: Family, expected: &str, found: &str) -> bool {
-    expected == found || (family == Family::Tracepoint && found == "reaped" && expected.starts_with("reaped by"))
+    expected == found
+        || (family == Family::Tracepoint && found == "reaped" && expected.starts_with("reaped by"))
 }

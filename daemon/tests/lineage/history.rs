@@ -106,26 +106,24 @@ enum Due {
 impl History {
     /// Lets it happen, up to a moment when nothing is under way any more.
     pub(crate) fn play(&self) -> Kernel {
-        let mut kernel = self.boot();
+        self.play_watched(|_| {})
+    }
+
+    /// The same; `watch` sees the kernel after each step.
+    pub(crate) fn play_watched(&self, mut watch: impl FnMut(&mut Kernel)) -> Kernel {
+        let mut kernel = Kernel::new(Tape::new_for(self.family), self.syncs_group_exit, self.pid_max);
         for &step in &self.steps {
             self.play_step(&mut kernel, step);
+            watch(&mut kernel);
         }
-        self.settle(&mut kernel);
+        while let Some(&due) = all_due(&kernel).first() {
+            self.go_on(&mut kernel, due);
+            watch(&mut kernel);
+        }
         kernel
     }
 
-    pub(crate) fn boot(&self) -> Kernel {
-        Kernel::new(Tape::new_for(self.family), self.syncs_group_exit, self.pid_max)
-    }
-
-    /// Lets everything under way come to its end.
-    pub(crate) fn settle(&self, kernel: &mut Kernel) {
-        while let Some(&due) = all_due(kernel).first() {
-            self.go_on(kernel, due);
-        }
-    }
-
-    pub(crate) fn play_step(&self, kernel: &mut Kernel, step: Step) {
+    fn play_step(&self, kernel: &mut Kernel, step: Step) {
         let Step { what, who, how } = step;
         let actors = kernel.free_to_act();
         let actor = pick(&actors, who);
@@ -151,7 +149,7 @@ impl History {
                 kernel.do_exit(task, code);
             }
             (What::Kill, Some(task)) if !is_init(kernel, task) => {
-                let signals = [SIGKILL, 15, 11 | 0x80];
+                let signals = [SIGKILL, 15, 0x8b];
                 kernel.group_exit(kernel.tasks[task].group, signals[usize::from(how) % 3]);
             }
             (What::Wait, Some(task)) => {

@@ -3,8 +3,8 @@
 //! It knows nothing of the lineage. Each step does what one task does under the kernel's locks; what the hooks would record of
 //! it goes to the [`Tape`]s of both families of rungs, and what really happened to the [`Truth`].
 
-use taskscope::lineage::id::{TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::id::Ktime;
+use taskscope::lineage::id::{TaskKey, TaskRef, Tgid, Tid};
 
 use crate::tape::Tape;
 use crate::truth::Truth;
@@ -30,6 +30,7 @@ pub(crate) enum State {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what a task still owes")]
 pub(crate) struct Task {
     pub(crate) tid: u32,
     pub(crate) start: u64,
@@ -54,6 +55,7 @@ pub(crate) struct Task {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "group_exit is the kernel's word")]
 pub(crate) struct Group {
     pub(crate) tgid: u32,
     pub(crate) start: u64,
@@ -189,7 +191,12 @@ impl Kernel {
                             && task.state == State::Zombie
                             && (!self.is_leader(no) || group.members.len() == 1)
                     }
-                    None => is_mine && self.is_leader(no) && task.state == State::Zombie && group.members.len() == 1,
+                    None => {
+                        is_mine
+                            && self.is_leader(no)
+                            && task.state == State::Zombie
+                            && group.members.len() == 1
+                    }
                 }
             })
             .collect()
@@ -201,7 +208,13 @@ impl Kernel {
         for _ in 0..self.pid_max {
             self.last_tid = if self.last_tid + 1 >= self.pid_max { 3 } else { self.last_tid + 1 };
             let tid = self.last_tid;
-            if self.present().all(|no| self.tasks[no].tid != tid && self.group_of(no).tgid != tid) {
+            // Tids go round: one is not handed out again before its last owner has left its CPU.
+            let is_free = |no: TaskNo| {
+                let task = &self.tasks[no];
+                let is_used = task.state != State::Dead || !task.switched;
+                !(is_used && (task.tid == tid || self.group_of(no).tgid == tid))
+            };
+            if (0..self.tasks.len()).all(is_free) {
                 return Some(tid);
             }
         }
@@ -257,7 +270,7 @@ impl Kernel {
         self.tick(2);
         let view = self.view(no);
         let creator = self.reference(creator);
-        self.tape.new(self.now, &view, creator, flags);
+        self.tape.born(self.now, &view, creator, flags);
         self.truth.did(self.key(no), "forked");
     }
 
@@ -361,7 +374,8 @@ impl Kernel {
         self.tasks[task].exit_code = code;
         self.tasks[task].doomed = None;
         self.tasks[task].waits_for = None;
-        let others_run = self.groups[group].members.iter().any(|&other| self.tasks[other].state == State::Running);
+        let others_run =
+            self.groups[group].members.iter().any(|&other| self.tasks[other].state == State::Running);
         if self.syncs_group_exit && !others_run && self.groups[group].group_exit.is_none() {
             self.groups[group].group_exit = Some(code);
         }
@@ -370,7 +384,8 @@ impl Kernel {
         self.tape.exiting_by_tracepoint(at, &view, code, has_children, ignored);
         let children = self.children_of(task);
         let ends = [children.first(), children.last()];
-        self.tasks[task].samples = ends.into_iter().flatten().map(|&child| self.groups[child].leader).collect();
+        self.tasks[task].samples =
+            ends.into_iter().flatten().map(|&child| self.groups[child].leader).collect();
         self.truth.did(self.key(task), "exiting");
         self.let_parent_go(task);
         if self.groups[group].execing == Some(task) {
@@ -380,7 +395,8 @@ impl Kernel {
 
     /// Whether `exit_notify()` can be reached: a namespace's init waits until it is alone.
     pub(crate) fn can_notify(&self, task: TaskNo) -> bool {
-        self.tasks[task].state == State::Exiting && (!self.is_last_of_init(task) || self.is_alone_in_namespace(task))
+        self.tasks[task].state == State::Exiting
+            && (!self.is_last_of_init(task) || self.is_alone_in_namespace(task))
     }
 
     fn is_last_of_init(&self, task: TaskNo) -> bool {
@@ -439,7 +455,11 @@ impl Kernel {
     }
 
     fn alive_thread(&self, group: GroupNo, except: TaskNo) -> Option<TaskNo> {
-        self.groups[group].members.iter().copied().find(|&no| no != except && self.tasks[no].state == State::Running)
+        self.groups[group]
+            .members
+            .iter()
+            .copied()
+            .find(|&no| no != except && self.tasks[no].state == State::Running)
     }
 
     fn find_new_reaper(&self, father: TaskNo) -> TaskNo {
@@ -570,6 +590,13 @@ impl Kernel {
         let group = self.tasks[zombie].group;
         let real = self.tasks[self.groups[group].parent].group;
         let is_foreign = self.tasks[zombie].tracer.is_some() && real != self.tasks[by].group;
+        // The task's own way from exit_notify() to what follows it may cross with the wait.
+        if !is_foreign && self.tasks[zombie].owes_exited && self.tasks[by].tid.is_multiple_of(2) {
+            self.tasks[zombie].owes_exited = false;
+            let at = self.tick(2);
+            let view = self.view(zombie);
+            self.tape.exited_by_function(at, &view, true);
+        }
         self.tasks[zombie].tracer = None;
         if is_foreign && self.is_leader(zombie) {
             // EXIT_TRACE: its tracer has seen it; now it is its parent's.
@@ -590,28 +617,32 @@ impl Kernel {
 
     // --- ptrace.c
 
-    pub(crate) fn attach(&mut self, tracer: TaskNo, tracee: TaskNo) {
-        let is_own = self.tasks[tracer].group == self.tasks[tracee].group;
-        if is_own || self.tasks[tracee].tracer.is_some() || self.tasks[tracee].state != State::Running || tracee <= 2 {
+    pub(crate) fn attach(&mut self, tracer: TaskNo, victim: TaskNo) {
+        let is_own = self.tasks[tracer].group == self.tasks[victim].group;
+        if is_own
+            || self.tasks[victim].tracer.is_some()
+            || self.tasks[victim].state != State::Running
+            || victim <= 2
+        {
             return;
         }
-        self.tasks[tracee].tracer = Some(tracer);
+        self.tasks[victim].tracer = Some(tracer);
     }
 
     /// A dying tracer lets its tracees go; those only it waited for are dead.
     fn exit_ptrace(&mut self, tracer: TaskNo) -> Vec<TaskNo> {
         let mut dead = Vec::new();
-        for tracee in self.present().collect::<Vec<_>>() {
-            if self.tasks[tracee].tracer != Some(tracer) {
+        for victim in self.present().collect::<Vec<_>>() {
+            if self.tasks[victim].tracer != Some(tracer) {
                 continue;
             }
-            self.tasks[tracee].tracer = None;
-            if self.tasks[tracee].state != State::Zombie {
+            self.tasks[victim].tracer = None;
+            if self.tasks[victim].state != State::Zombie {
                 continue;
             }
-            let group = self.tasks[tracee].group;
+            let group = self.tasks[victim].group;
             let real = self.tasks[self.groups[group].parent].group;
-            let goes = if !self.is_leader(tracee) {
+            let goes = if !self.is_leader(victim) {
                 true
             } else if !self.is_sole(group) {
                 false
@@ -621,7 +652,7 @@ impl Kernel {
                 self.groups[real].ignores
             };
             if goes {
-                dead.push(tracee);
+                dead.push(victim);
             }
         }
         dead
@@ -633,7 +664,7 @@ impl Kernel {
         self.tasks[task].owes_exited = false;
         let at = self.tick(2);
         let view = self.view(task);
-        self.tape.exited_by_function(at, &view);
+        self.tape.exited_by_function(at, &view, false);
     }
 
     pub(crate) fn final_switch(&mut self, task: TaskNo) {
@@ -651,7 +682,9 @@ impl Kernel {
     /// The new parent of a remembered child that has another one now.
     fn sampled_heir(&self, task: TaskNo) -> Option<TaskRef> {
         self.tasks[task].samples.iter().find_map(|&child| {
-            let parent = self.view(child).parent;
+            // `child->group_leader`: another thread may have taken the child's place.
+            let leader = self.group_of(child).leader;
+            let parent = self.view(leader).parent;
             (parent.key != self.key(task)).then_some(parent)
         })
     }
@@ -679,9 +712,9 @@ impl Kernel {
             exit_code: task.exit_code,
             group_exit: group.group_exit,
             exit_signal: if group.leader == no { group.exit_signal } else { -1 },
-            nr_threads: i32::try_from(group.members.len()).unwrap(),
+            nr_threads: i32::try_from(group.members.len()).unwrap_or(i32::MAX),
             comm: task.comm,
-            namespace: u32::try_from(group.namespace).unwrap(),
+            namespace: u32::try_from(group.namespace).unwrap_or(u32::MAX),
             level: namespace.level,
             is_namespace_init: group.leader == no && self.namespaces[group.namespace].init == task.group,
         }
@@ -708,6 +741,7 @@ pub(crate) struct View {
 }
 
 /// How to clone.
+#[expect(clippy::struct_excessive_bools, reason = "as the flags of clone(2)")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clone {
     pub(crate) parent: bool,
@@ -726,7 +760,10 @@ impl Default for Clone {
 impl Clone {
     fn flags(self) -> u64 {
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
-        bit(self.parent, 0x8000) | bit(self.vfork, 0x4100) | bit(self.vm, 0x100) | bit(self.new_pid_ns, 0x2000_0000)
+        bit(self.parent, 0x8000)
+            | bit(self.vfork, 0x4100)
+            | bit(self.vm, 0x100)
+            | bit(self.new_pid_ns, 0x2000_0000)
     }
 }
 

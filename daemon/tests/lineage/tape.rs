@@ -2,8 +2,8 @@
 
 use taskscope::lineage::id::{Ktime, TaskRef};
 use taskscope::lineage::record::{
-    CloneFailed, Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced, New, Place, Record,
-    ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource,
+    CloneFailed, Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced, New, Place,
+    Record, ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource,
 };
 
 use crate::kernel::{State, View};
@@ -64,7 +64,7 @@ pub(crate) fn snapshot(at: u64, view: &View) -> Record {
         exit_state: Some(exit_state(view.state)),
         exit: parts(view),
         exit_signal: Some(view.exit_signal),
-        task_flags: Some(0),
+        task_flags: Some(if view.state == State::Running { 0 } else { 4 }),
         nr_threads: Some(view.nr_threads),
         state: None,
         place: place(view),
@@ -87,7 +87,7 @@ impl Tape {
         self.records.push(Record { at: Ktime(at), cpu: 0, fact });
     }
 
-    pub(crate) fn new(&mut self, at: u64, view: &View, creator: TaskRef, flags: u64) {
+    pub(crate) fn born(&mut self, at: u64, view: &View, creator: TaskRef, flags: u64) {
         self.put(
             at,
             Fact::New(New {
@@ -106,8 +106,12 @@ impl Tape {
 
     pub(crate) fn clone_failed(&mut self, at: u64, creator: TaskRef, flags: u64) {
         if self.is_function() {
-            let failed =
-                CloneFailed { creator: Some(creator), clone_flags: Some(flags), exit_signal: Some(17), errno: 11 };
+            let failed = CloneFailed {
+                creator: Some(creator),
+                clone_flags: Some(flags),
+                exit_signal: Some(17),
+                errno: 11,
+            };
             self.put(at, Fact::CloneFailed(failed));
         }
     }
@@ -146,13 +150,27 @@ impl Tape {
         );
     }
 
-    pub(crate) fn exiting_by_function(&mut self, at: u64, view: &View, code: i32, has_children: bool, ignored: bool) {
+    pub(crate) fn exiting_by_function(
+        &mut self,
+        at: u64,
+        view: &View,
+        code: i32,
+        has_children: bool,
+        ignored: bool,
+    ) {
         if self.is_function() {
             self.exiting(at, view, code, has_children, ignored);
         }
     }
 
-    pub(crate) fn exiting_by_tracepoint(&mut self, at: u64, view: &View, code: i32, has_children: bool, ignored: bool) {
+    pub(crate) fn exiting_by_tracepoint(
+        &mut self,
+        at: u64,
+        view: &View,
+        code: i32,
+        has_children: bool,
+        ignored: bool,
+    ) {
         if !self.is_function() {
             self.exiting(at, view, code, has_children, ignored);
         }
@@ -175,9 +193,12 @@ impl Tape {
         self.put(at, fact);
     }
 
-    pub(crate) fn exited_by_function(&mut self, at: u64, view: &View) {
+    /// `taken`: a wait(2) has set `EXIT_DEAD`, and has not come to `release_task()` yet.
+    pub(crate) fn exited_by_function(&mut self, at: u64, view: &View, taken: bool) {
         if let Family::Function(source) = self.family {
-            self.exited(at, view, source, None);
+            let state = if taken { State::Dead } else { view.state };
+            let nr_threads = view.nr_threads;
+            self.exited(at, &View { state, nr_threads, ..*view }, source, None);
         }
     }
 
