@@ -37,6 +37,10 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
+        // Where releases are seen as they happen, the child's own is on its way and says more.
+        if self.sees_releases {
+            return;
+        }
         let mut next = self.tasks[dying].first_child;
         while let Some(child) = next {
             next = self.groups[child].sibling_next;

@@ -134,9 +134,14 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The short set as CI runs it: the oldest line, 6.1, 6.12 and the newest that can be had.
+/// The short set as CI runs it: the oldest line, 6.1 and 6.12 under every family, the newest under kprobe.
+///
+/// From 7.0 on fentry and tracepoint programs run preemptible, and the kernel skips a program while a preempted task is in the
+/// middle of it on that CPU: under emulation, where a program takes long, some records of a busy test are never made. They are
+/// counted and mended, but the tests here want none lost. `cargo xtask vm newest` runs all three.
 pub(crate) fn run_short() -> anyhow::Result<()> {
-    main(Args::default())
+    main(Args { kernels: ["5.10", "6.1", "6.12"].map(str::to_owned).to_vec(), ..Args::default() })?;
+    main(Args { kernels: vec!["newest".to_owned()], attach: vec!["kprobe".to_owned()], ..Args::default() })
 }
 
 /// The storm of `cargo xtask soak` on one kernel.
