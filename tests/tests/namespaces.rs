@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::scenario;
 use taskscope_tests::{
     facts::{Role, Waited},
     life::{cloned_by, forked_by},
     matcher::{Matcher, event},
     observer::shared,
+    setting,
 };
 
 /// The inode of a process's pid namespace, which must live.
@@ -113,4 +116,25 @@ fn an_init_that_cannot_finish_its_exit_is_neither_dead_nor_a_zombie() {
             ("guest", forked_by("scenario").waited_for_by("scenario")),
         ],
     );
+}
+
+#[test]
+fn an_exit_that_hangs_is_told_as_stuck_with_its_time() {
+    // The daemon's threshold.
+    const STUCK_AFTER: Duration = Duration::from_secs(10);
+    let observer = shared();
+    let mut scenario = scenario("stuck-exit", &[]);
+    scenario.pause("stuck");
+    let view = observer.view(&scenario);
+    let init = scenario.facts().role("init");
+    let exiting = view.expect(event("exiting").of(&init)).soon();
+    let stuck = view.expect(event("exit_stuck").of(&init)).within(STUCK_AFTER + setting::deadline());
+    let stuck_ns = stuck.get("task.stuck_ns").and_then(serde_json::Value::as_u64).unwrap();
+    assert!(u128::from(stuck_ns) >= STUCK_AFTER.as_nanos(), "too early: {stuck}");
+    assert!(stuck_ns <= stuck.at_ns - exiting.at_ns, "longer than it can be: {stuck}");
+    // Its guest hangs as a zombie, which is another thing.
+    view.never(&event("exit_stuck").of(&scenario.facts().role("guest")));
+    scenario.go();
+    scenario.finish();
+    view.expect(event("group_exited").of(&init)).soon();
 }
