@@ -13,7 +13,7 @@ use crate::{
     life::Life,
 };
 
-/// What the rungs in use can report. One expected value serves both; [`Family::allow`] is all that differs.
+/// What the rungs in use can report. One expected value serves both; the normal form says what each allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// kprobe or fentry: everything.
