@@ -1,4 +1,5 @@
 //! Lives told record by record, as one kernel or another tells them.
 
 mod life;
+mod memory;
 mod scene;
