@@ -74,6 +74,7 @@ fn cut(pending: &mut Vec<u8>, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -88,6 +89,14 @@ mod tests {
         writer.write_all(b"o\n\n").unwrap();
         writer.write_all(&vec![b'x'; LINE_MAX + 3]).unwrap();
         drop(writer);
+        // A child that another test forks just now holds a copy of the writing end until it execs.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while output.descriptor() >= 0 && Instant::now() < deadline {
+            let mut end = libc::pollfd { fd: output.descriptor(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one valid pollfd.
+            unsafe { libc::poll(&raw mut end, 1, 1000) };
+            output.pump(&mut lines).unwrap();
+        }
         output.finish(&mut lines).unwrap();
         assert_eq!(lines.len(), 5);
         assert_eq!((lines[1].as_str(), lines[2].as_str(), lines[4].as_str()), ("two", "", "xxx"));
