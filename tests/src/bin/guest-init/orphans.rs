@@ -94,6 +94,8 @@ fn parse(stat: &str) -> Option<Process<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -118,7 +120,15 @@ mod tests {
         let mut command = Command::new("sleep");
         tag.put(&mut command);
         let mut child = command.arg("60").spawn().unwrap();
-        let described = describe(Some(tag));
+        // spawn() returns when the child has left our memory, which is before the kernel has laid out its environment.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let described = loop {
+            let described = describe(Some(tag));
+            if !described.is_empty() || Instant::now() > deadline {
+                break described;
+            }
+            std::thread::yield_now();
+        };
         assert_eq!(kill(tag), 1);
         child.wait().unwrap();
         assert!(described.len() == 1 && described[0].starts_with(&child.id().to_string()), "{described:?}");
