@@ -176,14 +176,26 @@ impl Lineage {
             None => false,
         };
         let exit_told = if is_certain { told } else { told.inferred() };
-        // Either way its group had no other task any more.
-        self.groups[group].set(fact::SOLE, true);
         if goes_by_itself == Some(true) {
-            self.die(ix, &death, exit_told, out);
-            self.autoreaped(ix, group, exit_told, out);
+            self.die_by_itself(ix, group, death, exit_told, out);
             return;
         }
         self.die_and_be_taken(ix, group, death, exit_told, out);
+    }
+
+    /// A leader went without ever having been a zombie, before this.
+    pub(super) fn die_by_itself(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        death: Death,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        // Its group had no other task any more.
+        self.groups[group].set(fact::SOLE, true);
+        self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, told, out);
+        self.autoreaped(ix, group, told, out);
     }
 
     /// A leader became a zombie and its parent took it, both before this.

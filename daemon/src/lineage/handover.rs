@@ -50,7 +50,13 @@ impl Lineage {
                 self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
             let is_open = self.groups[child].has(fact::OPEN);
             let is_seen_later = self.tasks[leader].since > told.at;
-            if is_certain && !is_open && !is_seen_later && self.may_have_been_taken(child) {
+            if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
+                continue;
+            }
+            if self.tasks[leader].state < TaskState::Zombie && self.would_autoreap(child) == Some(true) {
+                // Its last switch comes after this: it lost its CPU to its parent, on its way out.
+                self.die_by_itself(leader, child, Death::default(), told.inferred(), out);
+            } else {
                 self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
             }
         }

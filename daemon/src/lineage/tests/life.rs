@@ -4,7 +4,7 @@ use super::scene::{Scene, zombie_ns};
 use crate::lineage::Action;
 use crate::lineage::effect::{ReaperKind, ReparentKind};
 use crate::lineage::id::{TaskKey, TaskRef, Tid};
-use crate::lineage::record::{Fact, ReleaseSource};
+use crate::lineage::record::{ExitParts, ExitSource, Exited, Exiting, Fact, ReleaseSource};
 
 const DEAD: u32 = 16;
 const ZOMBIE: u32 = 32;
@@ -193,4 +193,31 @@ fn sigchld_ignored_means_no_zombie_ever() {
     assert_eq!(scene.actions(), ["100:exited", "100:group_exited", "100:autoreaped", "100:released"]);
     scene.exited(child, DEAD, 0, true);
     assert!(scene.actions().is_empty());
+}
+
+#[test]
+fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let parent = scene.fork(init, 100);
+    let child = scene.fork(parent, 101);
+    let exiting = |task, ignores, has_children| Exiting {
+        task,
+        exit: ExitParts { exit_code: Some(0), group: None },
+        task_flags: Some(0x4),
+        nr_threads: Some(1),
+        exit_signal: Some(17),
+        has_children: Some(has_children),
+        parent_ignores_sigchld: Some(ignores),
+    };
+    scene.record(Fact::Exiting(exiting(child, true, false)));
+    scene.actions();
+    scene.record(Fact::Exiting(exiting(parent, false, false)));
+    assert_eq!(scene.actions(), ["100:exiting", "101:exited", "101:group_exited", "101:autoreaped"]);
+    let last = Exited { source: ExitSource::FinalSwitch, ..Scene::exited_of(child, DEAD, 0, true) };
+    scene.record(Fact::Exited(Box::new(last)));
+    assert!(scene.actions().is_empty());
+    let free = Scene::released_of(child, None, ReleaseSource::Free);
+    scene.record(Fact::Released(Box::new(free)));
+    assert_eq!(scene.actions(), ["101:released"]);
 }
