@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::{
     io::Interest,
     select,
+    sync::mpsc,
     time::{MissedTickBehavior, interval, sleep},
 };
 
@@ -86,6 +87,9 @@ pub trait Face {
     /// Some records were lost before they could be handled.
     fn lost(&mut self, count: u64);
 }
+
+/// A question to the owner of the lineage, and to the face that goes with it; asked between two batches of records.
+pub type Question<F> = Box<dyn FnOnce(&Pipeline, &mut F) + Send>;
 
 /// Why observing ended.
 #[derive(Debug, Error)]
@@ -275,9 +279,20 @@ impl Pipeline {
     }
 
     /// Runs until `stop` resolves; then detaches and handles what is left in the ring.
-    pub async fn run(
+    pub async fn run<F: Face>(
         &mut self,
-        face: &mut impl Face,
+        face: &mut F,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let (_, mut nobody) = mpsc::channel(1);
+        self.serve(face, &mut nobody, stop).await
+    }
+
+    /// The same, answering questions meanwhile. Records come first, but no batch of them lets a question wait.
+    pub async fn serve<F: Face>(
+        &mut self,
+        face: &mut F,
+        questions: &mut mpsc::Receiver<Question<F>>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(face);
@@ -299,7 +314,13 @@ impl Pipeline {
                         self.hand_on(face);
                         sleep(COALESCE).await;
                     }
+                    if let Ok(question) = questions.try_recv() {
+                        self.hand_on(face);
+                        question(self, face);
+                    }
                 }
+                // Where nobody can ask any more, this branch is off.
+                Some(question) = questions.recv() => question(self, face),
             }
             self.hand_on(face);
         }
