@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// Bytes that may wait for the reader.
 const LIMIT_BYTES: usize = 64 << 20;
 
+/// The buffer in which lines are made keeps no more than this from one batch to the next.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Writes one text to standard output. A reader that has gone away is no error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -27,14 +30,18 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Some lines, and how many.
-type Lines = (Vec<u8>, u64);
+/// Some lines, and how many. Without spare capacity: what waits may take no more memory than is counted.
+type Lines = (Box<[u8]>, u64);
+
+/// What a batch takes besides its bytes: its place in the channel and the allocator's header, rounded up.
+const PER_BATCH: usize = 64;
 
 /// The writing end. Lines handed over are lines written and lines not written, once it has ended.
 pub(super) struct Output {
     sender: Option<Sender<Lines>>,
     written: Arc<AtomicU64>,
     waiting: Arc<AtomicUsize>,
+    batches: Arc<AtomicUsize>,
     closed: watch::Receiver<bool>,
     writer: Option<JoinHandle<io::Result<()>>>,
     lost_now: u64,
@@ -47,12 +54,14 @@ impl Output {
     pub(super) fn start() -> io::Result<Self> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
+        let batches = Arc::new(AtomicUsize::new(0));
         let written = Arc::new(AtomicU64::new(0));
         let (ended, closed) = watch::channel(false);
         let writer = {
-            let (waiting, written) = (Arc::clone(&waiting), Arc::clone(&written));
+            let (waiting, batches) = (Arc::clone(&waiting), Arc::clone(&batches));
+            let written = Arc::clone(&written);
             std::thread::Builder::new().name("stdout".into()).spawn(move || {
-                let outcome = write_all(&receiver, &waiting, &written);
+                let outcome = write_all(&receiver, &waiting, &batches, &written);
                 ended.send_replace(true);
                 outcome
             })?
@@ -60,6 +69,7 @@ impl Output {
         Ok(Self {
             sender: Some(sender),
             waiting,
+            batches,
             closed,
             writer: Some(writer),
             lost_now: 0,
@@ -84,7 +94,8 @@ impl Output {
             return;
         }
         self.handed += count;
-        if self.waiting.load(Ordering::Relaxed) + lines.len() > LIMIT_BYTES {
+        let kept = self.waiting() + self.batches.load(Ordering::Relaxed) * PER_BATCH;
+        if kept + lines.len() > LIMIT_BYTES {
             self.lost_now += count;
             lines.clear();
             return;
@@ -92,18 +103,19 @@ impl Output {
         if self.lost_now > 0 {
             let line = gap(std::mem::take(&mut self.lost_now));
             self.handed += 1;
-            self.send(line, 1);
+            self.send(&line, 1);
         }
-        let capacity = lines.capacity().min(1 << 20);
-        let full = std::mem::replace(lines, Vec::with_capacity(capacity));
-        self.send(full, count);
+        self.send(lines, count);
+        lines.clear();
+        lines.shrink_to(KEPT_BYTES);
     }
 
-    fn send(&self, bytes: Vec<u8>, count: u64) {
+    fn send(&self, bytes: &[u8], count: u64) {
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
         if let Some(sender) = &self.sender {
             // Fails only when the writer has ended, which `closed` tells.
-            let _ = sender.send((bytes, count));
+            let _ = sender.send((bytes.into(), count));
         }
     }
 
@@ -134,7 +146,12 @@ impl Output {
     }
 }
 
-fn write_all(receiver: &Receiver<Lines>, waiting: &AtomicUsize, written: &AtomicU64) -> io::Result<()> {
+fn write_all(
+    receiver: &Receiver<Lines>,
+    waiting: &AtomicUsize,
+    batches: &AtomicUsize,
+    written: &AtomicU64,
+) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for (bytes, count) in receiver {
         // In pieces, so that a slow reader's progress shows.
@@ -143,6 +160,7 @@ fn write_all(receiver: &Receiver<Lines>, waiting: &AtomicUsize, written: &Atomic
             stdout.flush()?;
             waiting.fetch_sub(piece.len(), Ordering::Relaxed);
         }
+        batches.fetch_sub(1, Ordering::Relaxed);
         written.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
