@@ -93,8 +93,9 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         return Err(ObjectError::Privilege { missing });
     }
-    let types = Types::from_file(Path::new(VMLINUX))?;
-    let (offsets, missing) = fields::resolve(&types);
+    let (offsets, missing) = fields::resolve(&Types::from_file(Path::new(VMLINUX))?);
+    // Aya reads the same types again, in its own form: each takes tens of megabytes, and one is enough at a time.
+    give_back_memory();
     if !fields::identity_known(&offsets) {
         let reasons = missing.iter().map(|m| m.reason.as_str()).collect::<Vec<_>>().join("; ");
         return Err(ObjectError::Identity(reasons));
@@ -114,6 +115,15 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .map_max_entries("RECORDS", ring_size(options.ring_bytes))
         .load(object)?;
     Ok(Loaded { ebpf, btf, offsets, missing })
+}
+
+/// The kernel's types took tens of megabytes, in pieces that the allocator would keep for this process.
+pub(super) fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: touches nothing but free memory of the allocator (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// A ring's size must be a power of two and a multiple of the page size.

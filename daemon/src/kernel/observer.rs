@@ -80,7 +80,7 @@ impl Observer {
         let hooks = ladder::climb(&mut ebpf, &btf, choice, true)?;
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
-        give_back_memory();
+        object::give_back_memory();
         Ok(Self { ring, counters, logger, ebpf, hooks, missing, no_iterator })
     }
 
@@ -128,15 +128,6 @@ impl Observer {
         for name in names {
             ladder::unload(&mut self.ebpf, name);
         }
-    }
-}
-
-/// The kernel's types took tens of megabytes, in pieces that the allocator would keep for this process.
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: touches nothing but free memory of the allocator (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 
