@@ -89,7 +89,7 @@ pub trait Face {
 }
 
 /// A question to the owner of the lineage, and to the face that goes with it; asked between two batches of records.
-pub type Question<F> = Box<dyn FnOnce(&Pipeline, &mut F) + Send>;
+pub type Question<F> = Box<dyn FnOnce(&mut Pipeline, &mut F) + Send>;
 
 /// Why observing ended.
 #[derive(Debug, Error)]
