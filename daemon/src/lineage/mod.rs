@@ -47,7 +47,7 @@ pub use self::effect::{Action, Effect, Provenance};
 pub use self::life::{End, Life, LifeState};
 pub use self::passage::Census;
 pub use self::paths::PathName;
-pub use self::query::{GroupView, Memory, TaskView};
+pub use self::query::{GroupView, Kept, Memory, TaskView};
 pub use self::reaper::Relation;
 pub use self::stats::Stats;
 pub use self::task::{TaskKind, TaskState};

@@ -247,6 +247,22 @@ impl Lineage {
         self.paths.len()
     }
 
+    /// What is kept besides live tasks and their groups.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept {
+            released: self.queues.ends(Queue::Tombstone).len,
+            dead: self.queues.ends(Queue::Dead).len,
+            dead_lives: self.graves.len(),
+            open_handovers: self.open_handovers.len(),
+            early_frees: self.freed.len(),
+            execs_without_args: self.awaiting_args.len(),
+            unjudged: self.unjudged.len(),
+            namespaces: self.namespaces.len(),
+            paths: self.paths.len(),
+        }
+    }
+
     fn task_view(&self, ix: Ix<Task>) -> Option<TaskView> {
         let task = &self.tasks[ix];
         let group = &self.groups[task.group?];
@@ -267,4 +283,27 @@ pub struct Memory {
     pub live: usize,
     /// For lives that are over.
     pub dead: usize,
+}
+
+/// What is kept besides live tasks and their groups, in numbers. Each has a bound, or ends with time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Released tasks, for late records of them.
+    pub released: usize,
+    /// Tasks let go whose release is still to be seen.
+    pub dead: usize,
+    /// Lives that are over.
+    pub dead_lives: usize,
+    /// Dead children of dead parents of which it is open whether they were handed on.
+    pub open_handovers: usize,
+    /// Leaders whose RCU callback overtook the last switch of another task.
+    pub early_frees: usize,
+    /// Execs that wait for their arguments.
+    pub execs_without_args: usize,
+    /// Leaders that a snapshot found dead, and whose threads are still to be seen.
+    pub unjudged: usize,
+    /// Inits of pid namespaces.
+    pub namespaces: usize,
+    /// Paths of programs.
+    pub paths: usize,
 }

@@ -1,0 +1,332 @@
+//! Records made from any bytes: few tasks, few starts, and every field as it likes, so that they contradict each other often.
+//!
+//! The fuzz target `lineage` (`daemon/fuzz/`) and a test of this package make the same records of the same bytes: what the one
+//! finds, the other keeps.
+
+use std::time::Duration;
+
+use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use taskscope::lineage::record::{
+    CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced,
+    New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource, Usage,
+};
+use taskscope::lineage::{Config, Lineage};
+
+/// Numbers out of bytes; zeros when they are used up.
+struct Source<'a>(&'a [u8]);
+
+impl Source<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    fn below(&mut self, most: u8) -> u8 {
+        self.byte() % most
+    }
+
+    fn word(&mut self) -> u32 {
+        u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() & 1 != 0
+    }
+
+    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.flag() { Some(make(self)) } else { None }
+    }
+
+    fn tid(&mut self) -> u32 {
+        match self.byte() {
+            255 => self.word(),
+            byte => u32::from(byte % 12),
+        }
+    }
+
+    fn start(&mut self, tid: u32) -> u64 {
+        match self.byte() {
+            255 => u64::from(self.word()) << 16,
+            254 => u64::MAX,
+            byte => u64::from(tid) * 100 + u64::from(byte % 4) * 10_000,
+        }
+    }
+
+    fn task(&mut self) -> TaskRef {
+        let tid = self.tid();
+        let start = Ktime(self.start(tid));
+        let tgid = if self.below(3) > 0 { tid } else { self.tid() };
+        TaskRef { key: TaskKey { tid: Tid(tid), start }, tgid: Tgid(tgid) }
+    }
+
+    fn place(&mut self) -> Place {
+        Place {
+            cgroup_id: self.maybe(|source| u64::from(source.byte())),
+            namespace: self.maybe(|source| Namespaced {
+                vtid: source.tid(),
+                vtgid: source.maybe(Self::tid),
+                inode: if source.below(16) == 0 { source.word() } else { u32::from(source.below(4)) },
+                level: u32::from(source.below(3)),
+            }),
+            credentials: self.maybe(|source| (source.word(), source.word())),
+        }
+    }
+
+    fn exit_state(&mut self) -> Option<u32> {
+        [None, Some(0), Some(16), Some(32), Some(48), Some(u32::MAX)][usize::from(self.below(6))]
+    }
+
+    fn exit_signal(&mut self) -> Option<i32> {
+        [None, Some(17), Some(0), Some(-1), Some(10), Some(i32::MIN)][usize::from(self.below(6))]
+    }
+
+    fn parts(&mut self) -> ExitParts {
+        ExitParts {
+            exit_code: self.maybe(|source| i32::from(source.byte())),
+            group: self.maybe(|source| GroupExit { code: i32::from(source.byte()), by_group: source.flag() }),
+        }
+    }
+
+    fn flags(&mut self) -> Option<u32> {
+        [None, Some(0), Some(4), Some(0x0020_0000), Some(0x4010), Some(u32::MAX)][usize::from(self.below(6))]
+    }
+
+    fn threads(&mut self) -> Option<i32> {
+        [None, Some(0), Some(1), Some(2), Some(i32::MAX), Some(-1)][usize::from(self.below(6))]
+    }
+
+    fn comm(&mut self) -> Option<Comm> {
+        self.maybe(|source| Comm([source.byte(); 16]))
+    }
+
+    fn path(&mut self) -> Option<Vec<u8>> {
+        self.maybe(|source| vec![source.byte(); usize::from(source.below(3))])
+    }
+
+    fn usage(&mut self) -> Option<Usage> {
+        self.maybe(|source| {
+            let huge = if source.below(8) == 0 { u64::MAX } else { u64::from(source.byte()) };
+            Usage { exec_runtime_ns: huge, utime_ns: huge, nvcsw: huge, ..Usage::default() }
+        })
+    }
+
+    fn new_task(&mut self) -> New {
+        New {
+            task: self.task(),
+            leader_start: self.maybe(|source| {
+                let tid = source.tid();
+                Ktime(source.start(tid))
+            }),
+            creator: self.maybe(Self::task),
+            parent: self.maybe(Self::task),
+            clone_flags: [None, Some(0), Some(0x4100), Some(0x100), Some(0x1_0100), Some(u64::MAX)]
+                [usize::from(self.below(6))],
+            exit_signal: self.exit_signal(),
+            task_flags: self.flags(),
+            place: self.place(),
+            comm: self.comm(),
+        }
+    }
+
+    fn exec(&mut self) -> Exec {
+        Exec {
+            task: self.task(),
+            old_tid: self.maybe(|source| Tid(source.tid())),
+            place: self.place(),
+            task_flags: self.flags(),
+            exit_signal: self.exit_signal(),
+            comm: self.comm(),
+            path: self.path(),
+            executable: self.path(),
+            truncated: self.flag(),
+        }
+    }
+
+    fn exited(&mut self) -> Exited {
+        use ExitSource::{DoTaskDead, ExitNotify, FinalSwitch, ProcExitConnector};
+        Exited {
+            task: self.task(),
+            source: [ExitNotify, ProcExitConnector, DoTaskDead, FinalSwitch][usize::from(self.below(4))],
+            exit_state: self.exit_state(),
+            exit: self.parts(),
+            exit_signal: self.exit_signal(),
+            task_flags: self.flags(),
+            nr_threads: self.threads(),
+            parent: self.maybe(Self::task),
+            tracer: self.maybe(|source| source.maybe(Self::task)),
+            heir: self.maybe(Self::task),
+            usage: self.usage(),
+        }
+    }
+
+    fn released(&mut self) -> Released {
+        use ReleaseSource::{Entry, Free, SecondTurn};
+        Released {
+            task: self.task(),
+            source: [Entry, SecondTurn, Free][usize::from(self.below(3))],
+            by: self.maybe(Self::task),
+            parent: self.maybe(Self::task),
+            tracer: self.maybe(|source| source.maybe(Self::task)),
+            exit_state: self.exit_state(),
+            exit: self.parts(),
+            exit_signal: self.exit_signal(),
+            task_flags: self.flags(),
+            de_thread: self.below(4) == 0,
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        use SnapshotSource::{Iterator, Procfs};
+        Snapshot {
+            task: self.task(),
+            leader_start: self.maybe(|source| {
+                let tid = source.tid();
+                Ktime(source.start(tid))
+            }),
+            source: if self.flag() { Iterator } else { Procfs },
+            parent: self.maybe(Self::task),
+            tracer: self.maybe(|source| source.maybe(Self::task)),
+            exit_state: self.exit_state(),
+            exit: self.parts(),
+            exit_signal: self.exit_signal(),
+            task_flags: self.flags(),
+            nr_threads: self.threads(),
+            state: self.maybe(Self::word),
+            place: self.place(),
+            comm: self.comm(),
+            usage: self.usage(),
+        }
+    }
+
+    fn fact(&mut self) -> Fact {
+        match self.below(10) {
+            0 | 1 => Fact::New(self.new_task()),
+            2 => Fact::CloneFailed(CloneFailed {
+                creator: self.maybe(Self::task),
+                clone_flags: None,
+                exit_signal: self.exit_signal(),
+                errno: 11,
+            }),
+            3 => Fact::Exec(Box::new(self.exec())),
+            4 => Fact::ExecArgs(Box::new(ExecArgs {
+                task: self.task(),
+                args: vec![vec![self.byte()]],
+                truncated: self.flag(),
+            })),
+            5 => Fact::Renamed(Renamed {
+                task: self.task(),
+                old: self.comm().unwrap_or_default(),
+                new: self.comm().unwrap_or_default(),
+            }),
+            6 => Fact::Exiting(Exiting {
+                task: self.task(),
+                exit: self.parts(),
+                task_flags: self.flags(),
+                nr_threads: self.threads(),
+                exit_signal: self.exit_signal(),
+                has_children: self.maybe(Self::flag),
+                parent_ignores_sigchld: self.maybe(Self::flag),
+            }),
+            7 => Fact::Exited(Box::new(self.exited())),
+            8 if self.flag() => Fact::Reparented(Reparented {
+                child: self.task(),
+                old_parent: self.maybe(Self::task),
+                new_parent: self.task(),
+                exit_signal: self.exit_signal(),
+            }),
+            8 => Fact::Released(Box::new(self.released())),
+            _ => Fact::Snapshot(Box::new(self.snapshot())),
+        }
+    }
+}
+
+/// Small bounds, so that a short run comes to all of them.
+fn config(exec_args: bool) -> Config {
+    Config {
+        exec_args,
+        zombie_after: Duration::from_micros(50),
+        exit_stuck_after: Duration::from_micros(50),
+        tombstone: Duration::from_micros(100),
+        tombstones: 8,
+        release_within: Duration::from_micros(100),
+        dead_lives: 6,
+        dead_lives_age: Duration::from_millis(1),
+        dead_after: Duration::from_micros(60),
+    }
+}
+
+/// Feeds a lineage whatever these bytes say: records, ticks, snapshots begun and ended in any place. What must hold after each
+/// is checked, and that nothing is kept without a bound.
+pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
+    let mut source = Source(bytes);
+    let mut lineage = Lineage::new(config(source.flag()));
+    let mut effects = Vec::new();
+    let mut now = 1_000_u64;
+    while !source.0.is_empty() {
+        let what = source.byte();
+        let step = u64::from(source.byte());
+        now = now.saturating_add(match what {
+            250 => step << 56,
+            _ => step * 16,
+        });
+        // A record can be older than what was told before it, or bear a time of its own.
+        let at = match source.below(8) {
+            0 => now.saturating_sub(u64::from(source.byte()) * 64),
+            1 if what == 251 => u64::MAX,
+            _ => now,
+        };
+        let story = match what % 16 {
+            0 => {
+                lineage.tick(Ktime(now), &mut effects);
+                "a tick".to_owned()
+            }
+            1 => match source.below(3) {
+                0 => {
+                    lineage.begin_snapshot(Ktime(at));
+                    "the beginning of a snapshot".to_owned()
+                }
+                1 => {
+                    lineage.end_snapshot(Ktime(at), &mut effects);
+                    "the end of a snapshot".to_owned()
+                }
+                _ => {
+                    lineage.abandon_snapshot();
+                    "a snapshot broken off".to_owned()
+                }
+            },
+            _ => {
+                let record = Record { at: Ktime(at), cpu: 0, fact: source.fact() };
+                lineage.apply(&record, Ktime(now), &mut effects);
+                format!("{record:?}")
+            }
+        };
+        lineage.check().map_err(|error| format!("after {story}:\n{error}"))?;
+        effects.clear();
+    }
+    stays_bounded(&mut lineage, now)
+}
+
+/// Long after the last record nothing is kept but what lives.
+fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
+    let later = Ktime(now.saturating_add(172_800_000_000_000));
+    let mut effects = Vec::new();
+    lineage.abandon_snapshot();
+    lineage.tick(later, &mut effects);
+    lineage.tick(Ktime(later.0.saturating_add(1_000_000_000)), &mut effects);
+    lineage.check().map_err(|error| format!("at the end:\n{error}"))?;
+    let kept = lineage.kept();
+    let ends_with_time = [
+        kept.released,
+        kept.dead,
+        kept.dead_lives,
+        kept.open_handovers,
+        kept.early_frees,
+        kept.execs_without_args,
+        kept.unjudged,
+    ];
+    if ends_with_time != [0; 7] || kept.namespaces > lineage.group_count() {
+        return Err(format!("kept for ever: {kept:?}"));
+    }
+    Ok(())
+}
