@@ -3,12 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::Context as _;
 
+use super::monitor::Monitor;
 use super::qemu::Qemu;
 use super::results::{self, Line};
 
@@ -17,7 +18,15 @@ const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const MEMORY: &str = "1024M";
 const CPUS: &str = "2";
 /// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them.
-const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on";
+///
+/// A kernel that hangs finds out by itself and panics, with what every task does then (`panic_print`): a CPU that does
+/// not schedule, one that passes no quiescent state, a task that waits uninterruptibly for a minute. `unknown_nmi_panic`
+/// is for the one that does not find out (see [`Monitor`]).
+const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
+    softlockup_panic=1 hung_task_panic=1 unknown_nmi_panic panic_print=0x41 \
+    sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";
+/// How long a guest that was interrupted may take to say what it knows, and how long between two lines of that.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// How the guest's CPUs are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +93,8 @@ impl<'a> Guest<'a> {
     /// Boots and waits for the end, telling each line to `on_line`.
     pub(super) fn run(&self, on_line: &mut dyn FnMut(&Line)) -> anyhow::Result<Boot> {
         let started = Instant::now();
-        let mut command = self.command();
+        let monitor = Monitor::new();
+        let mut command = self.command(&monitor);
         fs::write(self.console.with_extension("command"), format!("{command:?}\n"))
             .with_context(|| format!("writing beside {}", self.console.display()))?;
         let errors = self.console.with_extension("stderr");
@@ -135,7 +145,10 @@ impl<'a> Guest<'a> {
                 Err(RecvTimeoutError::Timeout) => break Some(Ending::Silent(silence)),
             }
         };
-        if stopped.is_some() {
+        if let Some(ending) = stopped {
+            if !matches!(ending, Ending::TooLong(_)) {
+                self.interrogate(&monitor, &receiver);
+            }
             stop(&child)?;
         }
         let status = child.wait().context("waiting for QEMU")?;
@@ -149,7 +162,17 @@ impl<'a> Guest<'a> {
         Ok(boot)
     }
 
-    fn command(&self) -> Command {
+    /// Gets out of a guest that has stopped what it can still tell; all of that is on the console and beside it.
+    fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) {
+        let into = self.console.with_extension("cpus");
+        match monitor.interrogate(&into) {
+            // With the panic, QEMU ends, and so do the results.
+            Ok(()) => while results.recv_timeout(LAST_WORDS).is_ok() {},
+            Err(error) => eprintln!("vm: asking the silent guest what it does: {error:#}"),
+        }
+    }
+
+    fn command(&self, monitor: &Monitor) -> Command {
         // timeout(1) outlives a killed xtask: no QEMU is ever left running.
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after=5"]).arg((self.limit.as_secs() + 30).to_string());
@@ -163,6 +186,7 @@ impl<'a> Guest<'a> {
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initramfs);
         command.arg("-serial").arg(format!("file:{}", self.console.display())).args(["-serial", "stdio"]);
         command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
+        command.arg("-qmp").arg(monitor.option());
         command
     }
 }

@@ -12,6 +12,7 @@ mod guest;
 mod kernels;
 mod kvm;
 mod list;
+mod monitor;
 mod noinline;
 mod qemu;
 mod report;
