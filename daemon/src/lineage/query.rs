@@ -4,7 +4,7 @@ use super::Lineage;
 use super::arena::Ix;
 use super::debt::Debt;
 use super::effect::{Provenance, Thread};
-use super::group::Group;
+use super::group::{Group, fact};
 use super::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
 use super::life::Life;
 use super::passage::Census;
@@ -55,6 +55,12 @@ impl<'a> GroupView<'a> {
     #[must_use]
     pub fn name(&self) -> Option<Comm> {
         self.group().leader.and_then(|leader| self.lineage.process_name(leader))
+    }
+
+    /// Its cgroup's id in the v2 hierarchy.
+    #[must_use]
+    pub fn cgroup_id(&self) -> Option<u64> {
+        self.group().has(fact::CGROUP).then_some(self.group().cgroup_id)
     }
 
     /// Its parent.
