@@ -4,6 +4,7 @@
 //! events.
 
 mod canary;
+mod place;
 mod repairs;
 mod resync;
 mod sums;
@@ -22,6 +23,7 @@ use tokio::{
 use self::resync::Kept;
 pub use self::{
     canary::Canary,
+    place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
 };
@@ -86,6 +88,10 @@ pub trait Face {
     fn take(&mut self, effects: &[Effect], lineage: &Lineage);
     /// Some records were lost before they could be handled.
     fn lost(&mut self, count: u64);
+    /// The same with the place where.
+    fn lost_at(&mut self, _place: Place, count: u64) {
+        self.lost(count);
+    }
 }
 
 /// A question to the owner of the lineage, and to the face that goes with it; asked between two batches of records.
@@ -116,7 +122,7 @@ pub struct Pipeline {
     pub canary: Canary,
     trust: Trust,
     effects: Vec<Effect>,
-    lost_told: u64,
+    lost_told: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and before when there is no next one.
     resynced: Ktime,
@@ -163,7 +169,7 @@ impl Pipeline {
             canary: Canary::new(trust.canary_every),
             trust,
             effects: Vec::with_capacity(BATCH),
-            lost_told: 0,
+            lost_told: [0; Place::COUNT],
             ticks: 0,
             resynced: Ktime(0),
             rest_until: Ktime(0),
@@ -212,11 +218,9 @@ impl Pipeline {
         let now = boottime();
         observer.drain(BATCH, |record| match record {
             Ok(record) => {
-                if let Some(count) = counts.received.get_mut(kind_of(&record) as usize) {
-                    *count += 1;
-                }
+                count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
-                lineage.apply(&record, now, effects);
+                hand_over(lineage, counts, &record, now, effects);
             }
             Err(error) => {
                 counts.undecoded += 1;
@@ -256,12 +260,13 @@ impl Pipeline {
 
     fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
         self.counts.kernel = self.observer.totals()?;
-        let lost = self.counts.lost();
-        if lost > self.lost_told {
-            face.lost(lost - self.lost_told);
-            self.lost_told = lost;
-            self.canary.loss_is_known();
-            self.owes_resync = true;
+        for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
+            if lost > *told {
+                face.lost_at(place, lost - *told);
+                *told = lost;
+                self.canary.loss_is_known();
+                self.owes_resync = true;
+            }
         }
         Ok(())
     }
@@ -363,6 +368,26 @@ impl Pipeline {
     fn ring_fd(&self) -> io::Result<OwnedFd> {
         use std::os::fd::AsFd as _;
         self.observer.as_fd().try_clone_to_owned()
+    }
+}
+
+/// Gives a record to the lineage and counts what it made of it.
+fn hand_over(
+    lineage: &mut Lineage,
+    counts: &mut Counts,
+    record: &Record,
+    now: Ktime,
+    effects: &mut Vec<Effect>,
+) {
+    let refused = lineage.stats().refused;
+    lineage.apply(record, now, effects);
+    let became = if lineage.stats().refused == refused { &mut counts.applied } else { &mut counts.refused };
+    count(became, kind_of(record));
+}
+
+fn count(counts: &mut [u64; Kind::COUNT], kind: Kind) {
+    if let Some(count) = counts.get_mut(kind as usize) {
+        *count += 1;
     }
 }
 

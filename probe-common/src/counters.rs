@@ -2,7 +2,7 @@
 
 use crate::kind::Kind;
 
-/// Records by kind, since the programs were loaded: `produced` = read by the daemon + `dropped`.
+/// Records by kind, since the programs were loaded: `produced` = read by the daemon + `dropped` + `shed`.
 ///
 /// Per CPU so that CPUs do not fight for a cache line; added to atomically, because a program can be preempted by another
 /// task's on the same CPU (fentry) or interrupted by a softirq's (`sched_process_free`).
@@ -13,6 +13,8 @@ pub struct Counters {
     pub produced: [u64; Kind::COUNT],
     /// Of these, the ones for which the ring had no room.
     pub dropped: [u64; Kind::COUNT],
+    /// And the ones left out because the daemon was behind, so that others found room ([`crate::Settings`]).
+    pub shed: [u64; Kind::COUNT],
     /// Things other than a full ring that made a program give up, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
 }

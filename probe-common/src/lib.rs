@@ -15,7 +15,7 @@ mod wire;
 
 pub use counters::{Counters, Lost};
 pub use kind::{ExitSource, Kind, ReleaseSource};
-pub use offsets::{ABSENT, Offsets, Settings};
+pub use offsets::{ABSENT, NEVER_SHED, Offsets, Settings};
 pub use record::{
     ARGS_LEN, COMM_LEN, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN, Released, Renamed,
     Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
@@ -25,7 +25,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

@@ -6,6 +6,9 @@ use crate::wire::wire_struct;
 /// The offset of a field that this kernel does not have or whose place could not be resolved.
 pub const ABSENT: u32 = u32::MAX;
 
+/// The mark that no ring reaches.
+pub const NEVER_SHED: u32 = u32::MAX;
+
 macro_rules! offsets {
     ($size:literal; $($field:ident),* $(,)?) => {
         wire_struct! {
@@ -53,9 +56,12 @@ wire_struct! {
     pub struct Settings = 16 {
         /// 1: send argument vectors ([`crate::ExecArgs`]).
         pub args: u32,
+        /// With more bytes than this in the ring, renames, argument vectors and failed clones are shed;
+        /// [`NEVER_SHED`] for never.
+        pub shed_details_above: u32,
+        /// With more bytes than this in the ring, creations of threads are shed as well; [`NEVER_SHED`] for never.
+        pub shed_threads_above: u32,
         /// Zero.
         pub pad: u32,
-        /// Zero.
-        pub pad2: u64,
     }
 }

@@ -1,13 +1,17 @@
 //! The one place that writes the ring. What does not fit is counted by kind and CPU.
+//!
+//! A daemon that falls behind is spared first what its tree can do without, then creations of threads, so that the room left
+//! is for processes, exits and releases: a thread's exit tells of the thread, nothing tells of an exit but itself.
 
 use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use probe_common::{
-    CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, Released, Renamed,
-    Reparented, Snapshot, TaskNew,
+    CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED, Released,
+    Renamed, Reparented, Snapshot, TaskNew,
 };
 
 /// One ring for all CPUs: one total order. The daemon sets its size.
@@ -66,11 +70,25 @@ pub fn header<T: Record>() -> Header {
 /// Inlined so that the verifier sees one reserve and one submit on every path.
 #[inline(always)]
 pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
+    send_below(NEVER_SHED, fill);
+}
+
+/// The same while the ring holds no more bytes than `mark`, which the caller has from [`crate::globals`]; above it the record
+/// is shed.
+#[inline(always)]
+pub fn send_below<T: Record>(mark: u32, fill: impl FnOnce(&mut T)) {
     let kind = T::KIND as usize;
     let counters = COUNTERS.get_ptr_mut(0);
     if let Some(counters) = counters {
         // SAFETY: this CPU's own slot; `kind` is a constant below Kind::COUNT.
         count(unsafe { &raw mut (*counters).produced[kind] });
+    }
+    if mark != NEVER_SHED && RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(mark) {
+        if let Some(counters) = counters {
+            // SAFETY: as above.
+            count(unsafe { &raw mut (*counters).shed[kind] });
+        }
+        return;
     }
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
         if let Some(counters) = counters {

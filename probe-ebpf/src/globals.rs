@@ -2,7 +2,7 @@
 
 use core::ptr::read_volatile;
 
-use probe_common::{ABI_VERSION, Offsets, Settings};
+use probe_common::{ABI_VERSION, NEVER_SHED, Offsets, Settings};
 
 /// Read by the daemon before load; see [`probe_common::ABI_SYMBOL`].
 #[used]
@@ -13,7 +13,8 @@ static TASKSCOPE_ABI_VERSION: u32 = ABI_VERSION;
 pub static OFFSETS: Offsets = Offsets::ABSENT;
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { args: 0, pad: 0, pad2: 0 };
+static SETTINGS: Settings =
+    Settings { args: 0, shed_details_above: NEVER_SHED, shed_threads_above: NEVER_SHED, pad: 0 };
 
 /// Reads a field of one of the globals here.
 #[inline(always)]
@@ -27,6 +28,18 @@ pub fn read(pointer: *const u32) -> u32 {
 #[inline(always)]
 pub fn wants_args() -> bool {
     read(&raw const SETTINGS.args) != 0
+}
+
+/// Above how many bytes in the ring records are shed that a tree can do without.
+#[inline(always)]
+pub fn shed_details_above() -> u32 {
+    read(&raw const SETTINGS.shed_details_above)
+}
+
+/// The same for creations of threads.
+#[inline(always)]
+pub fn shed_threads_above() -> u32 {
+    read(&raw const SETTINGS.shed_threads_above)
 }
 
 /// `offset!(task_pid)`: the offset of one field of [`Offsets`].

@@ -38,6 +38,8 @@ pub struct Totals {
     pub produced: [u64; Kind::COUNT],
     /// Records for which the ring had no room, by kind.
     pub dropped: [u64; Kind::COUNT],
+    /// Records left out because the daemon was behind, by kind.
+    pub shed: [u64; Kind::COUNT],
     /// Other losses, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
 }
@@ -55,6 +57,7 @@ impl CountersMap {
         for cpu in self.map.get(&0, 0)?.iter() {
             add(&mut totals.produced, &cpu.0.produced);
             add(&mut totals.dropped, &cpu.0.dropped);
+            add(&mut totals.shed, &cpu.0.shed);
             add(&mut totals.lost, &cpu.0.lost);
         }
         Ok(totals)
@@ -68,7 +71,13 @@ fn add<const N: usize>(sum: &mut [u64; N], part: &[u64; N]) {
 }
 
 impl Totals {
-    /// Everything that was lost, in the ring or before it.
+    /// Everything that was left out by rule.
+    #[must_use]
+    pub fn all_shed(&self) -> u64 {
+        self.shed.iter().sum()
+    }
+
+    /// Everything that was lost, in the ring or before it; not what was shed.
     #[must_use]
     pub fn all_lost(&self) -> u64 {
         self.dropped.iter().sum::<u64>() + self.lost.iter().sum::<u64>()

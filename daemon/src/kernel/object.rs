@@ -101,7 +101,13 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         return Err(ObjectError::Identity(reasons));
     }
     let btf = Btf::from_sys_fs().map_err(aya::EbpfError::BtfError)?;
-    let settings = Settings { args: u32::from(options.args), pad: 0, pad2: 0 };
+    let ring_bytes = ring_size(options.ring_bytes);
+    let settings = Settings {
+        args: u32::from(options.args),
+        shed_details_above: ring_bytes / 2,
+        shed_threads_above: ring_bytes / 4 * 3,
+        pad: 0,
+    };
     let mut offset_bytes = [0_u8; Offsets::SIZE];
     let mut settings_bytes = [0_u8; Settings::SIZE];
     // Both buffers have the size of what is written.
@@ -112,7 +118,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("OFFSETS", &offset_bytes[..], true)
         .override_global("SETTINGS", &settings_bytes[..], true)
-        .map_max_entries("RECORDS", ring_size(options.ring_bytes))
+        .map_max_entries("RECORDS", ring_bytes)
         .load(object)?;
     Ok(Loaded { ebpf, btf, offsets, missing })
 }

@@ -21,7 +21,7 @@ use super::{
     ladder::{self, Choice, HookState, LadderError},
     object::{self, EMBEDDED, ObjectError, Options},
     program_stats::{self, ProgramStats},
-    snapshot::{self, SnapshotError},
+    snapshot::{self, Reading, SnapshotError},
 };
 use crate::lineage::record::Record;
 
@@ -93,12 +93,9 @@ impl Observer {
         limit
     }
 
-    /// Reads every task by the kernel's iterator and answers how many there were.
-    pub fn snapshot(
-        &mut self,
-        take: impl FnMut(Result<Record, DecodeError>),
-    ) -> Result<usize, SnapshotError> {
-        snapshot::read(&mut self.ebpf, take)
+    /// Begins a reading of every task by the kernel's iterator.
+    pub fn snapshot(&mut self) -> Result<Reading, SnapshotError> {
+        snapshot::open(&mut self.ebpf)
     }
 
     /// Sums of the programs' counters.

@@ -45,39 +45,48 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Reads all tasks, in the order of their tids, and answers how many there were.
-pub fn read(ebpf: &mut Ebpf, take: impl FnMut(Result<Record, DecodeError>)) -> Result<usize, SnapshotError> {
+/// Begins a reading of all tasks, in the order of their tids.
+pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
     let program: &mut Iter = ebpf.program_mut(PROGRAM).ok_or(SnapshotError::NoProgram)?.try_into()?;
     let link_id = program.attach()?;
     let file = program.take_link(link_id)?.into_file()?;
-    read_from(file, take)
+    // The kernel hands out at most eight pages a read.
+    Ok(Reading { file, buffer: vec![0_u8; 32 << 10], filled: 0 })
 }
 
-fn read_from(
-    mut file: File,
-    mut take: impl FnMut(Result<Record, DecodeError>),
-) -> Result<usize, SnapshotError> {
-    const RECORD: usize = Kind::Snapshot.size();
-    // The kernel hands out at most eight pages a read.
-    let mut buffer = vec![0_u8; 32 << 10];
-    let mut filled = 0;
-    let mut count = 0;
-    loop {
-        let space = buffer.get_mut(filled..).unwrap_or_default();
-        let read = match file.read(space) {
-            Ok(0) if filled == 0 => return Ok(count),
-            Ok(0) => return Err(SnapshotError::Cut(filled)),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        filled += read;
-        let whole = filled - filled % RECORD;
-        for record in buffer.get(..whole).unwrap_or_default().chunks_exact(RECORD) {
-            take(decode(record));
-            count += 1;
+/// A reading under way. It stands still between two pieces, so that the ring can be emptied meanwhile.
+pub struct Reading {
+    file: File,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Reading {
+    /// Reads the next tasks, some hundred at most, and answers how many there were; none at the end.
+    pub fn next(
+        &mut self,
+        mut take: impl FnMut(Result<Record, DecodeError>),
+    ) -> Result<usize, SnapshotError> {
+        const RECORD: usize = Kind::Snapshot.size();
+        loop {
+            let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let read = match self.file.read(space) {
+                Ok(0) if self.filled == 0 => return Ok(0),
+                Ok(0) => return Err(SnapshotError::Cut(self.filled)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            self.filled += read;
+            let whole = self.filled - self.filled % RECORD;
+            let records = self.buffer.get(..whole).unwrap_or_default().chunks_exact(RECORD);
+            let count = records.len();
+            records.for_each(|record| take(decode(record)));
+            self.buffer.copy_within(whole..self.filled, 0);
+            self.filled -= whole;
+            if count > 0 {
+                return Ok(count);
+            }
         }
-        buffer.copy_within(whole..filled, 0);
-        filled -= whole;
     }
 }

@@ -17,6 +17,25 @@ pub enum Why {
     Audit,
 }
 
+impl Why {
+    /// How many reasons there are.
+    pub const COUNT: usize = 4;
+
+    /// Every reason.
+    pub const ALL: [Self; Self::COUNT] = [Self::Start, Self::Loss, Self::Doubt, Self::Audit];
+
+    /// Stable name for metrics and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Loss => "loss",
+            Self::Doubt => "doubt",
+            Self::Audit => "audit",
+        }
+    }
+}
+
 /// Mended facts by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
@@ -89,6 +108,7 @@ impl fmt::Display for Repairs {
 pub struct Mending {
     /// Comparisons, the one at the start included.
     pub resyncs: u64,
+    by_cause: [u64; Why::COUNT],
     /// Comparisons that broke off.
     pub failed: u64,
     /// Mended after a known loss.
@@ -99,11 +119,23 @@ pub struct Mending {
     pub last_ns: u64,
     /// Duration of the longest, ns.
     pub longest_ns: u64,
+    /// Duration of all together, ns.
+    pub total_ns: u64,
 }
 
 impl Mending {
+    /// Comparisons by cause, in the order of [`Why::ALL`].
+    #[must_use]
+    pub fn by_cause(&self) -> [(Why, u64); Why::COUNT] {
+        Why::ALL.map(|why| (why, self.by_cause.get(why as usize).copied().unwrap_or(0)))
+    }
+
     pub(super) fn add(&mut self, why: Why, before: &Stats, after: &Stats, duration_ns: u64) {
         self.resyncs += 1;
+        if let Some(count) = self.by_cause.get_mut(why as usize) {
+            *count += 1;
+        }
+        self.total_ns += duration_ns;
         self.last_ns = duration_ns;
         self.longest_ns = self.longest_ns.max(duration_ns);
         let (before, after) = (Repairs::of(before), Repairs::of(after));

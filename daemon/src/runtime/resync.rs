@@ -1,8 +1,8 @@
 //! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
 
-use super::{BATCH, Face, Pipeline, Why};
+use super::{BATCH, Face, Pipeline, Why, hand_over};
 use crate::{
-    kernel::clock::boottime,
+    kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
         Lineage, TaskState,
         effect::Effect,
@@ -53,8 +53,9 @@ impl Pipeline {
         let ended = boottime();
         let duration = ended.since(begun);
         // What was lost meanwhile is known to be lost, too.
-        let lost = self.observer.totals().map_or(0, |totals| totals.all_lost());
-        let is_drift = matches!(why, Why::Doubt | Why::Audit) && lost == self.counts.kernel.all_lost();
+        let all = |totals: &Totals| totals.all_lost() + totals.all_shed();
+        let lost = self.observer.totals().map_or(0, |totals| all(&totals));
+        let is_drift = matches!(why, Why::Doubt | Why::Audit) && lost == all(&self.counts.kernel);
         let why = if is_drift || why == Why::Start { why } else { Why::Loss };
         self.mending.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
@@ -66,9 +67,9 @@ impl Pipeline {
     fn read_all(&mut self, begun: Ktime, face: &mut impl Face) -> Result<(), String> {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
-        let by_iterator = self.iterate(&mut shown);
+        let by_iterator = self.iterate(&mut shown, face);
         self.catch_up(face);
-        let by_iterator = by_iterator.map(|differing| self.apply_all(&differing));
+        let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, face));
         let sight = self.procfs.sight();
         let completed = match sight {
             Sight::None => Ok(()),
@@ -84,40 +85,66 @@ impl Pipeline {
     }
 
     /// What differs from the tree is given back, to be applied once the ring is empty: most of it only was under way.
-    fn iterate(&mut self, shown: &mut Vec<Tid>) -> Result<Vec<Record>, String> {
+    fn iterate(&mut self, shown: &mut Vec<Tid>, face: &mut impl Face) -> Result<Vec<Record>, String> {
         if !self.trust.iterator {
             return Err("the task iterator is not used".into());
         }
-        let is_first = self.mending.resyncs == 0;
         let mut differing = Vec::new();
-        let Self { observer, lineage, counts, effects, .. } = self;
-        let outcome = observer.snapshot(|record| match record {
-            Ok(record) => {
-                counts.snapshot += 1;
-                let Fact::Snapshot(seen) = &record.fact else { return };
-                shown.push(seen.task.key.tid);
-                if is_first || agrees(lineage, seen) {
-                    lineage.apply(&record, record.at, effects);
-                } else {
-                    differing.push(record);
-                }
-            }
-            Err(error) => {
-                counts.snapshot_undecoded += 1;
-                log::error!("task iterator: {error}");
-            }
-        });
+        let outcome = self.read_iterator(shown, &mut differing, face);
         shown.sort_unstable();
-        if let Err(error) = outcome {
-            self.apply_all(&differing);
-            return Err(error.to_string());
+        match outcome {
+            Ok(()) => Ok(differing),
+            Err(error) => {
+                self.apply_all(&differing, face);
+                Err(error.to_string())
+            }
         }
-        Ok(differing)
     }
 
-    fn apply_all(&mut self, records: &[Record]) {
-        for record in records {
-            self.lineage.apply(record, record.at, &mut self.effects);
+    fn read_iterator(
+        &mut self,
+        shown: &mut Vec<Tid>,
+        differing: &mut Vec<Record>,
+        face: &mut impl Face,
+    ) -> Result<(), SnapshotError> {
+        let is_first = self.mending.resyncs == 0;
+        let mut reading = self.observer.snapshot()?;
+        loop {
+            let Self { lineage, counts, effects, .. } = self;
+            let read = reading.next(|record| match record {
+                Ok(record) => {
+                    counts.snapshot += 1;
+                    let Fact::Snapshot(seen) = &record.fact else { return };
+                    shown.push(seen.task.key.tid);
+                    if is_first || agrees(lineage, seen) {
+                        hand_over(lineage, counts, &record, record.at, effects);
+                    } else {
+                        differing.push(record);
+                    }
+                }
+                Err(error) => {
+                    counts.snapshot_undecoded += 1;
+                    log::error!("task iterator: {error}");
+                }
+            })?;
+            if read == 0 {
+                return Ok(());
+            }
+            // What happens meanwhile must not fill the ring. At the start the tree is to be known first.
+            if !is_first {
+                self.turn();
+                self.hand_on(face);
+            }
+        }
+    }
+
+    fn apply_all(&mut self, records: &[Record], face: &mut impl Face) {
+        for piece in records.chunks(BATCH) {
+            let Self { lineage, counts, effects, .. } = self;
+            for record in piece {
+                hand_over(lineage, counts, record, record.at, effects);
+            }
+            self.hand_on(face);
         }
     }
 
@@ -231,7 +258,7 @@ impl Pipeline {
     fn complete_with(&mut self, at: Ktime, snapshot: Box<Snapshot>) {
         self.counts.completed += 1;
         let record = Record { at, cpu: 0, fact: Fact::Snapshot(snapshot) };
-        self.lineage.apply(&record, at, &mut self.effects);
+        hand_over(&mut self.lineage, &mut self.counts, &record, at, &mut self.effects);
     }
 }
 

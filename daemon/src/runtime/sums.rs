@@ -11,6 +11,10 @@ use crate::{kernel::counters::Totals, lineage::Stats};
 pub struct Counts {
     /// Taken from the ring and understood, by kind.
     pub received: [u64; Kind::COUNT],
+    /// Of these and of the snapshots' records, the ones that took effect, by kind.
+    pub applied: [u64; Kind::COUNT],
+    /// And the ones the lineage could make nothing of.
+    pub refused: [u64; Kind::COUNT],
     /// Taken from the ring and not understood.
     pub undecoded: u64,
     /// Read from the task iterator.
@@ -26,7 +30,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Everything that was lost on the way here.
+    /// Everything that was lost on the way here; what was shed by rule is counted apart from it.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.kernel.all_lost() + self.missed + self.undecoded
@@ -44,11 +48,14 @@ impl Counts {
         Sums {
             produced: self.kernel.produced,
             dropped: self.kernel.dropped,
+            shed: self.kernel.shed,
             received: self.received,
             undecoded: self.undecoded,
             by_snapshot: self.snapshot + self.completed,
+            applied: self.applied,
+            refused: self.refused,
             handed: lineage.records,
-            refused: lineage.refused,
+            refused_in_all: lineage.refused,
         }
     }
 }
@@ -60,16 +67,22 @@ pub struct Sums {
     pub produced: [u64; Kind::COUNT],
     /// Of these, the ones for which the ring had no room.
     pub dropped: [u64; Kind::COUNT],
+    /// And the ones that were left out because the daemon was behind.
+    pub shed: [u64; Kind::COUNT],
     /// Taken from the ring and understood.
     pub received: [u64; Kind::COUNT],
     /// Taken from the ring and not understood: of an unknown kind.
     pub undecoded: u64,
-    /// Records of snapshots.
+    /// Records of snapshots, all of one kind.
     pub by_snapshot: u64,
-    /// Handed to the lineage.
+    /// Handed to the lineage and took effect.
+    pub applied: [u64; Kind::COUNT],
+    /// Handed to the lineage, which could make nothing of them.
+    pub refused: [u64; Kind::COUNT],
+    /// What the lineage itself says it was handed.
     pub handed: u64,
-    /// Of these, the ones it could make nothing of.
-    pub refused: u64,
+    /// And how many of these it says it refused.
+    pub refused_in_all: u64,
 }
 
 /// A sum that does not come out.
@@ -93,7 +106,7 @@ impl Sums {
     /// Records that took effect.
     #[must_use]
     pub const fn applied(&self) -> u64 {
-        self.handed.saturating_sub(self.refused)
+        self.handed.saturating_sub(self.refused_in_all)
     }
 
     /// Every sum that does not come out; none if all do. Meaningful while the ring is empty and nothing is produced.
@@ -105,25 +118,33 @@ impl Sums {
                 wrong.push(Imbalance { sum, whole, parts });
             }
         };
-        let received: u64 = self.received.iter().sum();
-        let dropped: u64 = self.dropped.iter().sum();
+        let all = |counts: &[u64; Kind::COUNT]| counts.iter().sum::<u64>();
+        let at = |counts: &[u64; Kind::COUNT], kind: Kind| counts.get(kind as usize).copied().unwrap_or(0);
         expect(
-            "records produced = received + dropped + not understood",
-            self.produced.iter().sum(),
-            received + dropped + self.undecoded,
+            "records produced = received + dropped + shed + not understood",
+            all(&self.produced),
+            all(&self.received) + all(&self.dropped) + all(&self.shed) + self.undecoded,
         );
         // One that was not understood is of an unknown kind: then only the whole can be compared.
         if self.undecoded == 0 {
             for kind in Kind::ALL {
-                let at = |counts: &[u64; Kind::COUNT]| counts.get(kind as usize).copied().unwrap_or(0);
-                expect(kind.name(), at(&self.produced), at(&self.received) + at(&self.dropped));
+                expect(
+                    kind.name(),
+                    at(&self.produced, kind),
+                    at(&self.received, kind) + at(&self.dropped, kind) + at(&self.shed, kind),
+                );
             }
+        }
+        for kind in Kind::ALL {
+            let came = if kind == Kind::Snapshot { self.by_snapshot } else { at(&self.received, kind) };
+            expect(kind.name(), came, at(&self.applied, kind) + at(&self.refused, kind));
         }
         expect(
             "records received + by snapshot = applied + refused",
-            received + self.by_snapshot,
+            all(&self.received) + self.by_snapshot,
             self.handed,
         );
+        expect("records refused", all(&self.refused), self.refused_in_all);
         wrong
     }
 }
@@ -133,15 +154,16 @@ impl fmt::Display for Sums {
         let sum = |counts: &[u64; Kind::COUNT]| counts.iter().sum::<u64>();
         write!(
             f,
-            "{} produced = {} received + {} dropped + {} not understood; {} received + {} by snapshot = {} applied + {} refused",
+            "{} produced = {} received + {} dropped + {} shed + {} not understood; {} received + {} by snapshot = {} applied + {} refused",
             sum(&self.produced),
             sum(&self.received),
             sum(&self.dropped),
+            sum(&self.shed),
             self.undecoded,
             sum(&self.received),
             self.by_snapshot,
             self.applied(),
-            self.refused
+            self.refused_in_all
         )
     }
 }
@@ -154,15 +176,23 @@ mod tests {
         let mut sums = Sums {
             produced: [0; Kind::COUNT],
             dropped: [0; Kind::COUNT],
+            shed: [0; Kind::COUNT],
             received: [0; Kind::COUNT],
             undecoded: 0,
             by_snapshot: 100,
+            applied: [0; Kind::COUNT],
+            refused: [0; Kind::COUNT],
             handed: 107,
-            refused: 1,
+            refused_in_all: 1,
         };
+        sums.produced[Kind::TaskNew as usize] = 4;
+        sums.shed[Kind::TaskNew as usize] = 4;
         sums.produced[Kind::Exited as usize] = 10;
         sums.dropped[Kind::Exited as usize] = 3;
         sums.received[Kind::Exited as usize] = 7;
+        sums.applied[Kind::Exited as usize] = 6;
+        sums.refused[Kind::Exited as usize] = 1;
+        sums.applied[Kind::Snapshot as usize] = 100;
         sums
     }
 
@@ -178,7 +208,12 @@ mod tests {
         sums.received[Kind::Exited as usize] -= 1;
         sums.received[Kind::Exiting as usize] += 1;
         let wrong: Vec<_> = sums.check().iter().map(|imbalance| imbalance.sum).collect();
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        let mut sums = balanced();
+        sums.applied[Kind::Exited as usize] -= 1;
+        sums.applied[Kind::Released as usize] += 1;
+        let wrong: Vec<_> = sums.check().iter().map(|imbalance| imbalance.sum).collect();
+        assert_eq!(wrong, ["exited", "released"]);
     }
 
     #[test]
@@ -186,7 +221,7 @@ mod tests {
         let mut sums = balanced();
         sums.produced[Kind::Exited as usize] += 1;
         let wrong = sums.check();
-        assert_eq!((wrong[0].whole, wrong[0].parts), (11, 10), "{wrong:?}");
+        assert_eq!((wrong[0].whole, wrong[0].parts), (15, 14), "{wrong:?}");
         let mut sums = balanced();
         sums.handed -= 1;
         assert_eq!(sums.check().len(), 1);

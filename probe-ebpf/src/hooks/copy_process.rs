@@ -11,11 +11,11 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FExitContext, ProbeContext, RawTracePointContext, RetProbeContext},
 };
 use aya_log_ebpf::warn;
-use probe_common::{CloneFailed, Lost, TaskNew, Valid};
+use probe_common::{CloneFailed, Lost, NEVER_SHED, TaskNew, Valid};
 
 use crate::{
-    emit::{lose, send},
-    globals::offset,
+    emit::{lose, send_below},
+    globals::{offset, shed_details_above, shed_threads_above},
     kread::{Direct, Mem, Probed},
     task::{Task, current_id, mark, put},
 };
@@ -125,7 +125,7 @@ fn returned<M: Mem>(result: u64, asked: CloneArgs) {
 
 #[inline(always)]
 fn failed(errno: i32, asked: CloneArgs) {
-    send::<CloneFailed>(|record| {
+    send_below::<CloneFailed>(shed_details_above(), |record| {
         record.valid = 0;
         put(current_id(), &mut record.creator, &mut record.valid, Valid::ACTOR);
         record.clone_flags = asked.flags;
@@ -141,7 +141,8 @@ fn failed(errno: i32, asked: CloneArgs) {
 #[inline(always)]
 fn made<M: Mem>(child: Task<M>, asked: CloneArgs) {
     let Some(id) = child.id().known() else { return lose(Lost::Unreadable) };
-    send::<TaskNew>(|record| {
+    let shed_above = if id.tid == id.tgid { NEVER_SHED } else { shed_threads_above() };
+    send_below::<TaskNew>(shed_above, |record| {
         record.task = id;
         record.valid = Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         child.place(&id, &mut record.place, &mut record.valid);

@@ -8,8 +8,8 @@ use aya_ebpf::{
 use probe_common::{ARGS_LEN, Exec, ExecArgs, Lost, TaskId, Valid};
 
 use crate::{
-    emit::{lose, send},
-    globals::{offset, wants_args},
+    emit::{lose, send, send_below},
+    globals::{offset, shed_details_above, wants_args},
     kread::{Direct, Mem, Probed, pointer},
     path::walk,
     task::{Task, mark},
@@ -67,7 +67,7 @@ fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
 #[inline(always)]
 fn arguments<M: Mem>(task: Task<M>, id: TaskId) {
     let Some((start, end)) = task.argument_area() else { return };
-    send::<ExecArgs>(|record| {
+    send_below::<ExecArgs>(shed_details_above(), |record| {
         record.task = id;
         record.valid = 0;
         let wanted = end.wrapping_sub(start);

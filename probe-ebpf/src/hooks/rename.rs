@@ -8,7 +8,8 @@ use aya_ebpf::{
 use probe_common::{COMM_LEN, Lost, Renamed};
 
 use crate::{
-    emit::{lose, send},
+    emit::{lose, send_below},
+    globals::shed_details_above,
     kread::{Direct, Mem, Probed},
     task::Task,
 };
@@ -28,7 +29,7 @@ pub fn task_rename_raw(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn renamed<M: Mem>(task: Task<M>, comm: *const u8) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
-    send::<Renamed>(|record| {
+    send_below::<Renamed>(shed_details_above(), |record| {
         record.task = id;
         record.valid = 0;
         task.comm(&mut record.old, &mut record.valid);

@@ -1,0 +1,92 @@
+//! Where on their way records are lost.
+
+use super::Counts;
+
+/// A place where records are lost, each for its own reason and with its own remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The ring was full: taskscope did not keep up.
+    Ring,
+    /// The ring was filling up, and these were left out by rule so that exits and releases found room: argument vectors,
+    /// renames and failed clones first, then creations of threads.
+    Shed,
+    /// The kernel skipped calls of a program because it ran already on that CPU.
+    Skipped,
+    /// A program could not tell what it saw: a map was full, a return or a field was missing.
+    Program,
+    /// What came through the ring was not understood.
+    Decode,
+}
+
+impl Place {
+    /// How many places there are.
+    pub const COUNT: usize = 5;
+
+    /// Every place.
+    pub const ALL: [Self; Self::COUNT] = [Self::Ring, Self::Shed, Self::Skipped, Self::Program, Self::Decode];
+
+    /// Stable name for events and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Shed => "shed",
+            Self::Skipped => "skipped",
+            Self::Program => "program",
+            Self::Decode => "decode",
+        }
+    }
+
+    /// What happened there and what helps, for a message about some records.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Ring => "the ring was full; a larger --ring-kib gives more room",
+            Self::Shed => {
+                "left out because the ring was filling up, so that exits found room; a larger --ring-kib gives more"
+            }
+            Self::Skipped => {
+                "the kernel skipped a program that it had preempted; --attach kprobe does not have that"
+            }
+            Self::Program => "a program could not tell what it saw",
+            Self::Decode => "not understood",
+        }
+    }
+}
+
+impl Counts {
+    /// What was lost so far, by place, in the order of [`Place::ALL`].
+    #[must_use]
+    pub fn by_place(&self) -> [(Place, u64); Place::COUNT] {
+        Place::ALL.map(|place| {
+            let count = match place {
+                Place::Ring => self.kernel.dropped.iter().sum(),
+                Place::Shed => self.kernel.all_shed(),
+                Place::Skipped => self.missed,
+                Place::Program => self.kernel.lost.iter().sum(),
+                Place::Decode => self.undecoded,
+            };
+            (place, count)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_common::Kind;
+
+    use super::*;
+
+    #[test]
+    fn every_loss_has_one_place_and_shedding_is_none() {
+        let mut counts = Counts { missed: 3, undecoded: 5, ..Counts::default() };
+        counts.kernel.dropped[Kind::Exited as usize] = 7;
+        counts.kernel.shed[Kind::TaskNew as usize] = 100;
+        counts.kernel.lost[0] = 11;
+        let places = counts.by_place();
+        assert_eq!(places.map(|(_, count)| count), [7, 100, 3, 11, 5]);
+        let lost: u64 =
+            places.iter().filter(|(place, _)| *place != Place::Shed).map(|(_, count)| count).sum();
+        assert_eq!(lost, counts.lost());
+    }
+}
