@@ -43,7 +43,7 @@ fn assert_sums(end: &End) {
     assert!(!end.text().contains("do not add up"), "{}", end.text());
     assert_eq!(
         sum(end, "produced"),
-        sum(end, "received") + sum(end, "dropped") + sum(end, "not understood"),
+        sum(end, "received") + sum(end, "dropped") + sum(end, "shed") + sum(end, "not understood"),
         "{}",
         end.text()
     );

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -31,6 +31,14 @@ pub(crate) enum Ring {
     Usual,
 }
 
+/// Comparisons with the kernel's tasks for one reason, as its log told.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub(crate) count: u64,
+    pub(crate) total_us: u64,
+    pub(crate) longest_us: u64,
+}
+
 /// What its reader makes of it.
 #[derive(Default)]
 struct Seen {
@@ -46,6 +54,7 @@ pub(crate) struct Daemon {
     seen: Arc<Mutex<Seen>>,
     reader: Option<JoinHandle<()>>,
     log: Option<JoinHandle<Vec<String>>>,
+    audits: Arc<Mutex<Cost>>,
 }
 
 /// What it left.
@@ -61,7 +70,16 @@ pub(crate) struct End {
 impl Daemon {
     pub(crate) fn start(family: &str, ring: Ring) -> anyhow::Result<Self> {
         let mut command = Command::new(setting::taskscope());
-        command.args(["events", "--attach", family, "--audit-every", "20s", "--canary-every", "5s"]);
+        command.args([
+            "events",
+            "--attach",
+            family,
+            "--audit-every",
+            "20s",
+            "--canary-every",
+            "5s",
+            "--verbose",
+        ]);
         match ring {
             Ring::Page => drop(command.args(["--ring-kib", "4"])),
             Ring::Small => drop(command.args(["--ring-kib", "256"])),
@@ -71,23 +89,21 @@ impl Daemon {
         let mut child = spawner::spawn(command).context("starting taskscope")?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let reader = {
-            let seen = Arc::clone(&seen);
-            std::thread::spawn(move || {
-                for line in stdout.into_iter().flat_map(|out| BufReader::with_capacity(1 << 20, out).lines())
-                {
-                    let Ok(line) = line else { break };
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).take(&line);
-                }
-            })
-        };
+        let reader = read_events(stdout, Arc::clone(&seen));
+        let audits = Arc::new(Mutex::new(Cost::default()));
         let (ready, is_ready) = mpsc::channel();
+        let costs = Arc::clone(&audits);
         let log = std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in stderr.into_iter().flat_map(|err| BufReader::new(err).lines()).map_while(Result::ok) {
                 if line.starts_with("taskscope: ready") {
                     // Nobody waits any more after a time-out.
                     let _ = ready.send(());
+                } else if line.starts_with("taskscope: debug:") {
+                    if let Some(us) = audit_us(&line) {
+                        costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
+                    }
+                    continue;
                 } else if !line.contains("records lost in the kernel") {
                     eprintln!("  {line}");
                 }
@@ -95,7 +111,7 @@ impl Daemon {
             }
             lines
         });
-        let daemon = Self { child, seen, reader: Some(reader), log: Some(log) };
+        let daemon = Self { child, seen, reader, log: Some(log), audits };
         is_ready.recv_timeout(PATIENCE).context("taskscope did not get ready")?;
         Ok(daemon)
     }
@@ -136,12 +152,28 @@ impl Daemon {
         spawner::signal(&self.child, signal);
     }
 
+    /// What its audits took so far.
+    pub(crate) fn audits(&self) -> Cost {
+        *self.audits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its memory now, KiB.
     pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most it ever had.
+    pub(crate) fn peak_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &'static str) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text =
             fs::read_to_string(&path).with_context(|| format!("reading {path}: taskscope has ended"))?;
-        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).context("VmRSS is empty")?.parse()?)
+        let line =
+            text.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
+        Ok(line.split_whitespace().nth(1).with_context(|| format!("{field} is empty"))?.parse()?)
     }
 
     fn join(&mut self) -> Vec<String> {
@@ -173,6 +205,38 @@ impl Daemon {
         self.join();
         Ok(())
     }
+}
+
+impl Cost {
+    fn add(&mut self, us: u64) {
+        self.count += 1;
+        self.total_us += us;
+        self.longest_us = self.longest_us.max(us);
+    }
+}
+
+/// How long an audit took, where the line tells of one.
+fn audit_us(line: &str) -> Option<u64> {
+    line.split_once("tasks (Audit) in ")?.1.split(' ').next()?.parse().ok()
+}
+
+/// Reads as fast as taskscope writes, so that its memory is its own and not what waits for us; understanding what was read is
+/// another thread's.
+fn read_events(stdout: Option<ChildStdout>, seen: Arc<Mutex<Seen>>) -> Option<JoinHandle<()>> {
+    let stdout = stdout?;
+    let (raw, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::with_capacity(1 << 20, stdout).lines().map_while(Result::ok) {
+            if raw.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    Some(std::thread::spawn(move || {
+        for line in lines {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).take(&line);
+        }
+    }))
 }
 
 impl Drop for Daemon {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, ensure};
 
-use crate::daemon::{End, Ring};
+use crate::daemon::{Cost, End, Ring};
 
 /// Memory of the daemon may be larger in the last third of the run than in the first by this part of it: how many dead lives it
 /// remembers, up to its bound, depends on how many rounds it lived.
@@ -34,7 +34,10 @@ pub(crate) struct Figures {
     gaps: u64,
     whole: u64,
     broken: u64,
+    shed: u64,
+    audits: Cost,
     rss_kib: Vec<u64>,
+    peak_kib: u64,
 }
 
 impl Figures {
@@ -44,9 +47,10 @@ impl Figures {
         let before = |word: &str| number_before(summary, word);
         let after = |word: &str| number_after(summary, word);
         self.ends += 1;
-        let (produced, received, dropped) = (before("produced")?, before("received")?, before("dropped")?);
+        let (produced, received) = (before("produced")?, before("received")?);
+        let (dropped, shed) = (before("dropped")?, before("shed")?);
         ensure!(
-            produced == received + dropped + before("not understood")?,
+            produced == received + dropped + shed + before("not understood")?,
             "the sums do not come out: {summary}"
         );
         ensure!(
@@ -56,6 +60,7 @@ impl Figures {
         self.produced += produced;
         self.received += received;
         self.dropped += dropped;
+        self.shed += shed;
         self.lost += after("lost")?;
         self.mended += after("mended")?;
         self.drift += after("drift")?;
@@ -75,10 +80,18 @@ impl Figures {
     }
 
     /// The daemon's memory after a round, where its ring is the usual one: others map less.
-    pub(crate) fn sample(&mut self, ring: Ring, rss_kib: u64) {
+    pub(crate) fn sample(&mut self, ring: Ring, rss_kib: u64, peak_kib: u64) {
+        self.peak_kib = self.peak_kib.max(peak_kib);
         if ring == Ring::Usual {
             self.rss_kib.push(rss_kib);
         }
+    }
+
+    /// What the audits of a daemon's whole life took.
+    pub(crate) fn audited(&mut self, cost: Cost) {
+        self.audits.count += cost.count;
+        self.audits.total_us += cost.total_us;
+        self.audits.longest_us = self.audits.longest_us.max(cost.longest_us);
     }
 
     /// One line for those who wait.
@@ -106,7 +119,8 @@ impl Figures {
 
     pub(crate) fn table(&self, family: &str, took: Duration) -> String {
         let (first, last) = self.thirds();
-        let peak = self.rss_kib.iter().copied().max().unwrap_or(0);
+        let peak = self.peak_kib;
+        let audits = self.audits;
         let mut text = String::new();
         let rows = [
             ("family", family.to_owned()),
@@ -119,10 +133,20 @@ impl Figures {
             ("records produced", self.produced.to_string()),
             ("records received", self.received.to_string()),
             ("records dropped", self.dropped.to_string()),
+            ("records shed by rule", self.shed.to_string()),
             ("lost in all", self.lost.to_string()),
             ("gap records", self.gaps.to_string()),
             ("comparisons with the kernel", self.resyncs.to_string()),
             ("longest comparison", format!("{} us", self.longest_us)),
+            (
+                "audits, mean, longest",
+                format!(
+                    "{}, {} us, {} us",
+                    audits.count,
+                    audits.total_us / audits.count.max(1),
+                    audits.longest_us
+                ),
+            ),
             ("mended after losses", self.mended.to_string()),
             ("drift", self.drift.to_string()),
             ("events told as repaired", self.repaired_events.to_string()),
@@ -165,10 +189,10 @@ mod tests {
     fn memory_that_grows_is_not_flat() {
         let mut figures = Figures { comparisons: 1, ends: 1, ..Figures::default() };
         for turn in 0..30 {
-            figures.sample(Ring::Usual, 20_000 + turn % 3);
+            figures.sample(Ring::Usual, 20_000 + turn % 3, 60_000);
         }
         figures.verdict().unwrap();
-        figures.sample(Ring::Usual, 40_000);
+        figures.sample(Ring::Usual, 40_000, 60_000);
         figures.verdict().unwrap_err();
     }
 
@@ -176,7 +200,7 @@ mod tests {
     fn sums_that_do_not_come_out_are_an_error() {
         let summary = |received| {
             format!(
-                "taskscope: summary: 9 events; lost 3; 10 produced = {received} received + 3 dropped + 0 not understood; \
+                "taskscope: summary: 9 events; lost 3; 10 produced = {received} received + 2 dropped + 1 shed + 0 not understood; \
                  7 received + 5 by snapshot = 12 applied + 0 refused; 9 lines = 9 written + 0 not written; 2 resyncs, \
                  longest 1200 us, mended 4 (missed_fork 4), drift 1; canaries 6 whole, 1 broken"
             )

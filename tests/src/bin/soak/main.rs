@@ -37,8 +37,9 @@ fn main() -> anyhow::Result<()> {
                 break;
             }
             storm::round(&daemon, life, round, &mut figures)?;
-            figures.sample(ring, daemon.rss_kib()?);
+            figures.sample(ring, daemon.rss_kib()?, daemon.peak_kib()?);
         }
+        figures.audited(daemon.audits());
         // Every fourth is killed, and the next one starts into what it left.
         if life % 4 == 3 {
             daemon.kill()?;
