@@ -20,6 +20,9 @@ use taskscope_tests::{
 /// How long the tree may take to become equal to /proc, after losses of any size.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Lines of its log that are shown and kept; the others tell what it is doing, in detail.
+const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope: summary:"];
+
 /// Ring sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ring {
@@ -99,15 +102,14 @@ impl Daemon {
                 if line.starts_with("taskscope: ready") {
                     // Nobody waits any more after a time-out.
                     let _ = ready.send(());
-                } else if line.starts_with("taskscope: debug:") {
-                    if let Some(us) = audit_us(&line) {
-                        costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
+                } else if let Some(us) = audit_us(&line) {
+                    costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
+                } else if KEPT.iter().any(|start| line.starts_with(start)) {
+                    if !line.contains("records lost in the kernel") {
+                        eprintln!("  {line}");
                     }
-                    continue;
-                } else if !line.contains("records lost in the kernel") {
-                    eprintln!("  {line}");
+                    lines.push(line);
                 }
-                lines.push(line);
             }
             lines
         });
