@@ -31,6 +31,7 @@ pub(super) struct Plan {
     pub(super) attach: Vec<String>,
     pub(super) filter: Option<String>,
     pub(super) exec: Vec<String>,
+    pub(super) together: bool,
     pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
 }
@@ -47,6 +48,8 @@ impl Binaries {
         let tests: &[&str] = if with_tests { &["--test", "*"] } else { &[] };
         binaries.add(&[&["--package", "taskscope-tests", "--bins"], tests].concat())?;
         binaries.program(INIT)?;
+        // Cargo tells of them as they are done; runs are compared more easily in one order.
+        binaries.tests.sort();
         Ok(binaries)
     }
 
@@ -154,6 +157,7 @@ impl Binaries {
             "programs": programs,
             "exec": exec,
             "filter": plan.filter,
+            "together": plan.together,
             "jobs": plan.jobs,
             "test_timeout_s": plan.test_timeout_s,
         })
@@ -173,6 +177,7 @@ mod tests {
             attach: vec!["kprobe".into()],
             filter: None,
             exec: vec!["taskscope doctor --format json".into()],
+            together: true,
             jobs: 2,
             test_timeout_s: 60,
         }
@@ -202,6 +207,7 @@ mod tests {
         assert_eq!(manifest["attach"][0], "kprobe");
         assert_eq!(manifest["test_timeout_s"], 60);
         assert_eq!(manifest["jobs"], 2);
+        assert_eq!(manifest["together"], true);
         assert!(manifest["env"].is_object() && manifest["results"].is_string());
         assert!(manifest["filter"].is_null());
     }

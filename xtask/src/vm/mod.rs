@@ -89,7 +89,10 @@ pub(crate) struct Args {
     /// Kernels that run at once [default: one for each CPU of this machine, two at most; one with --verbose]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     guests: Option<u8>,
-    /// Tests of one binary that run at once in a guest; more than one shows what observers do to each other
+    /// Run each test in a process of its own, with a taskscope of its own, and not those of a binary in one
+    #[arg(long)]
+    alone: bool,
+    /// Tests of one binary that run at once in a guest, each in a process of its own: shows what observers do to each other
     #[arg(long, default_value_t = JOBS, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Seconds that a test may take
@@ -178,6 +181,7 @@ impl Default for Args {
             verbose: false,
             refresh: false,
             guests: None,
+            alone: false,
             jobs: JOBS,
             test_timeout: TEST_TIMEOUT_S,
             timeout: TIMEOUT_MIN,

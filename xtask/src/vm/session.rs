@@ -63,6 +63,7 @@ impl Session {
             attach,
             filter: args.test.clone(),
             exec: args.exec.clone(),
+            together: !args.alone && args.jobs == 1,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
         };

@@ -39,6 +39,8 @@ pub(crate) struct Child {
     tag: Tag,
     output: Output,
     started: Instant,
+    /// The deadline is counted from here.
+    progressed: Instant,
     timeout: Duration,
     reaped: Option<Outcome>,
     ended: Option<Ended>,
@@ -157,12 +159,18 @@ impl Child {
             tag,
             output,
             started,
+            progressed: started,
             timeout,
             reaped: None,
             ended: None,
             over: false,
             lines: Vec::new(),
         })
+    }
+
+    /// Counts its deadline anew: one of the things that it does is done.
+    pub(crate) fn progressed(&mut self) {
+        self.progressed = Instant::now();
     }
 
     /// How it ended, once nothing of it is left.
@@ -172,14 +180,18 @@ impl Child {
 
     /// How long nothing may happen before it must be looked at again.
     fn patience(&self) -> Duration {
-        if self.ended.is_some() { CLEARING_TURN } else { self.timeout.saturating_sub(self.started.elapsed()) }
+        if self.ended.is_some() {
+            CLEARING_TURN
+        } else {
+            self.timeout.saturating_sub(self.progressed.elapsed())
+        }
     }
 
     /// Running, then ended by itself or by its deadline, then over when its last process is gone.
     fn advance(&mut self) -> anyhow::Result<()> {
         let elapsed = self.started.elapsed();
         let Some(ended) = &self.ended else {
-            let late = (elapsed >= self.timeout).then_some(Outcome::TimedOut);
+            let late = (self.progressed.elapsed() >= self.timeout).then_some(Outcome::TimedOut);
             let Some(outcome) = self.reaped.or(late) else { return Ok(()) };
             let leftovers = orphans::describe(Some(self.tag));
             self.ended = Some(Ended { outcome, elapsed, leftovers });

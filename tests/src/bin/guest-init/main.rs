@@ -2,10 +2,11 @@
 //!
 //! `cargo xtask vm` boots a kernel with nothing but an initramfs: this program as `/init`, the static
 //! `taskscope`, the scenario programs, the integration test binaries and a manifest that says what to run.
-//! It makes the file systems a test expects, runs each test as a process of its own, reaps every orphan as
-//! an init must, writes one line a verdict to the second serial port and ends QEMU with an exit code.
+//! It makes the file systems a test expects, runs one test binary after the other, reaps every orphan as an
+//! init must, writes one line a verdict to the second serial port and ends QEMU with an exit code.
 
 mod child;
+mod libtest;
 mod manifest;
 mod mounts;
 mod orphans;
@@ -13,6 +14,7 @@ mod output;
 mod power;
 mod results;
 mod suite;
+mod together;
 
 use anyhow::Context as _;
 

@@ -20,7 +20,9 @@ pub(crate) struct Manifest {
     pub(crate) exec: Vec<Vec<String>>,
     /// Only tests whose name contains this.
     pub(crate) filter: Option<String>,
-    /// How many tests of one binary run at once.
+    /// The tests of a binary run in one process, one after the other; those that fail so, then alone.
+    pub(crate) together: bool,
+    /// How many tests of one binary run at once, where they do not run together.
     pub(crate) jobs: usize,
     /// A test that runs longer is killed and has failed.
     pub(crate) test_timeout: Duration,
@@ -62,6 +64,7 @@ impl Manifest {
                 .collect::<anyhow::Result<_>>()?,
             exec: exec.iter().map(|argv| strings(argv, "exec[]")).collect::<anyhow::Result<_>>()?,
             filter: root["filter"].as_str().map(str::to_owned),
+            together: root["together"].as_bool().context("`together` is neither true nor false")?,
             jobs: usize::try_from(root["jobs"].as_u64().unwrap_or(0))
                 .ok()
                 .filter(|jobs| *jobs > 0)
@@ -88,7 +91,7 @@ mod tests {
 
     const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
         "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
-        "exec": [["taskscope", "doctor"]], "filter": "fork", "jobs": 2, "test_timeout_s": 90}"#;
+        "exec": [["taskscope", "doctor"]], "filter": "fork", "together": true, "jobs": 2, "test_timeout_s": 90}"#;
 
     #[test]
     fn a_manifest_names_families_programs_and_limits() {
@@ -98,6 +101,7 @@ mod tests {
         assert_eq!(manifest.programs, [Program { name: "a".into(), path: "/tests/a".into() }]);
         assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
         assert_eq!(manifest.filter.as_deref(), Some("fork"));
+        assert!(manifest.together);
         assert_eq!(manifest.jobs, 2);
         assert_eq!(manifest.test_timeout, Duration::from_secs(90));
     }

@@ -1,10 +1,11 @@
-//! The tests of the manifest, once for each attach family, each test in a process of its own.
+//! The tests of the manifest, once for each attach family; binaries follow one another, each on a quiet machine.
 //!
-//! A process a test costs milliseconds and buys a deadline and a verdict for each. Tests of one binary run side
-//! by side as they do under cargo; binaries follow one another, each on a quiet machine.
+//! The tests of one binary run in one process, because most of their time is the start of a taskscope, which they share
+//! then. Else each is a process of its own, several at once if that is asked for.
 
 use std::collections::VecDeque;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -19,18 +20,27 @@ const REPORT: &str = "TASKSCOPE-REPORT ";
 const OUTPUT_MAX: usize = 256 * 1024;
 
 /// The tests of one binary, or one command by hand.
-struct Group {
-    program: String,
-    cases: Vec<Case>,
+pub(crate) struct Group {
+    pub(crate) program: String,
+    /// Of a test binary.
+    pub(crate) path: String,
+    pub(crate) cases: Vec<Case>,
     /// Sends its output to the host as it comes.
     by_hand: bool,
 }
 
 /// One thing to run.
-struct Case {
-    test: String,
+pub(crate) struct Case {
+    pub(crate) test: String,
     argv: Vec<String>,
-    ignored: bool,
+    pub(crate) ignored: bool,
+}
+
+impl Case {
+    /// Its command line.
+    pub(crate) fn alone(&self) -> &[String] {
+        &self.argv
+    }
 }
 
 #[derive(Default)]
@@ -41,10 +51,10 @@ struct Tally {
 }
 
 /// A whole run.
-struct Suite<'a> {
-    manifest: &'a Manifest,
-    reaper: &'a Reaper,
-    results: &'a mut Results,
+pub(crate) struct Suite<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) reaper: &'a Reaper,
+    pub(crate) results: &'a mut Results,
     tally: Tally,
 }
 
@@ -90,7 +100,8 @@ impl Suite<'_> {
                 test,
             })
             .collect();
-        Ok(Group { program: program.name.clone(), cases, by_hand: false })
+        let (program, path) = (program.name.clone(), program.path.clone());
+        Ok(Group { program, path, cases, by_hand: false })
     }
 
     fn names(&self, program: &Program, args: &[&str]) -> anyhow::Result<Vec<String>> {
@@ -108,9 +119,22 @@ impl Suite<'_> {
         Ok(child.lines.iter().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
 
-    /// Runs the cases of a group, as many at once as the manifest allows.
     fn group(&mut self, group: &Group, attach: &str) -> anyhow::Result<()> {
-        let mut waiting: VecDeque<&Case> = group.cases.iter().collect();
+        let runnable = group.cases.iter().filter(|case| !case.ignored).count();
+        if self.manifest.together && !group.by_hand && runnable > 1 {
+            self.together(group, attach)
+        } else {
+            self.alone(group, group.cases.iter().collect(), attach)
+        }
+    }
+
+    /// Runs cases of a group in a process each, as many at once as the manifest allows.
+    pub(crate) fn alone(
+        &mut self,
+        group: &Group,
+        mut waiting: VecDeque<&Case>,
+        attach: &str,
+    ) -> anyhow::Result<()> {
         let mut running: Vec<(&Case, Child)> = Vec::new();
         loop {
             while running.len() < self.manifest.jobs
@@ -141,16 +165,11 @@ impl Suite<'_> {
     fn start(&mut self, group: &Group, case: &Case, attach: &str) -> anyhow::Result<Option<Child>> {
         let id = [attach, group.program.as_str(), case.test.as_str()];
         if case.ignored {
-            self.tally.ignored += 1;
-            self.results.line(&[&["IGNORED"], &id[..]].concat())?;
+            self.ignored(id)?;
             return Ok(None);
         }
         self.results.line(&[&["START"], &id[..]].concat())?;
-        let (program, args) = case.argv.split_first().context("an empty command line")?;
-        let mut command = Command::new(program);
-        command.args(args).env_clear().envs(self.manifest.env.iter().map(|(key, value)| (key, value)));
-        command.env("TASKSCOPE_ATTACH", attach);
-        match Child::start(&mut command, self.manifest.test_timeout) {
+        match self.launch(case.alone(), attach) {
             Ok(child) => Ok(Some(child)),
             // A command by hand may name what is not there; a test binary always is.
             Err(error) if group.by_hand => {
@@ -162,38 +181,66 @@ impl Suite<'_> {
         }
     }
 
+    /// Starts a command as tests are started.
+    pub(crate) fn launch(&self, argv: &[String], attach: &str) -> anyhow::Result<Child> {
+        let (program, rest) = argv.split_first().context("an empty command line")?;
+        let mut command = Command::new(program);
+        command.args(rest).env_clear().envs(self.manifest.env.iter().map(|(key, value)| (key, value)));
+        command.env("TASKSCOPE_ATTACH", attach);
+        Child::start(&mut command, self.manifest.test_timeout)
+    }
+
     fn end(&mut self, id: [&str; 3], child: &Child) -> anyhow::Result<()> {
         let Some(ended) = child.ended() else { return Ok(()) };
-        print(id, &child.lines);
-        for line in &child.lines {
+        self.left(id, &ended.leftovers)?;
+        let why = (ended.outcome != Outcome::Exited(0)).then(|| describe(ended.outcome));
+        self.verdict(id, ended.elapsed, &child.lines, why.as_deref())
+    }
+
+    /// Tells of processes that outlived their test.
+    pub(crate) fn left(&mut self, id: [&str; 3], leftovers: &[String]) -> anyhow::Result<()> {
+        leftovers.iter().try_for_each(|process| self.results.line(&[&["LEFT"], &id[..], &[process]].concat()))
+    }
+
+    /// Tells and counts how a test ended, and shows what it printed; `why` is there if it failed.
+    pub(crate) fn verdict(
+        &mut self,
+        id: [&str; 3],
+        elapsed: Duration,
+        lines: &[String],
+        why: Option<&str>,
+    ) -> anyhow::Result<()> {
+        print("OUTPUT", id, lines);
+        for line in lines {
             // libtest leaves its "test NAME ... " in front of the first line a test prints.
             if let Some((_, report)) = line.split_once(REPORT) {
                 self.results.line(&["REPORT", id[0], report])?;
             }
         }
-        for leftover in &ended.leftovers {
-            self.results.line(&[&["LEFT"], &id[..], &[leftover.as_str()]].concat())?;
-        }
-        let millis = ended.elapsed.as_millis().to_string();
-        if ended.outcome == Outcome::Exited(0) {
-            self.tally.passed += 1;
-            self.results.line(&[&["PASS"], &id[..], &[millis.as_str()]].concat())
-        } else {
+        let millis = elapsed.as_millis().to_string();
+        if let Some(why) = why {
             self.tally.failed += 1;
-            let detail = describe(ended.outcome);
-            self.results.line(&[&["FAIL"], &id[..], &[millis.as_str(), detail.as_str()]].concat())
+            self.results.line(&[&["FAIL"], &id[..], &[&millis, why]].concat())
+        } else {
+            self.tally.passed += 1;
+            self.results.line(&[&["PASS"], &id[..], &[&millis]].concat())
         }
+    }
+
+    pub(crate) fn ignored(&mut self, id: [&str; 3]) -> anyhow::Result<()> {
+        self.tally.ignored += 1;
+        self.results.line(&[&["IGNORED"], &id[..]].concat())
     }
 }
 
 fn by_hand(argv: &[String]) -> Group {
     let case = Case { test: argv.join(" "), argv: argv.to_vec(), ignored: false };
-    Group { program: "exec".to_owned(), cases: vec![case], by_hand: true }
+    Group { program: "exec".to_owned(), path: String::new(), cases: vec![case], by_hand: true }
 }
 
 /// The output of one test in one piece, although others run beside it. The last lines tell most.
-fn print(id: [&str; 3], lines: &[String]) {
-    println!("guest-init: OUTPUT {}", id.join(" "));
+pub(crate) fn print(title: &str, id: [&str; 3], lines: &[String]) {
+    println!("guest-init: {title} {}", id.join(" "));
     let mut room = OUTPUT_MAX;
     let shown = lines.iter().rev().take_while(|line| match room.checked_sub(line.len() + 1) {
         Some(rest) => {
@@ -211,7 +258,7 @@ fn print(id: [&str; 3], lines: &[String]) {
     }
 }
 
-fn describe(outcome: Outcome) -> String {
+pub(crate) fn describe(outcome: Outcome) -> String {
     match outcome {
         Outcome::Exited(code) => format!("exit code {code}"),
         Outcome::Signaled(signal) => format!("killed by signal {signal}"),
