@@ -65,6 +65,9 @@ const DOUBT_NS: u64 = 1_000_000_000;
 /// How often the ring is looked at again for records of programs that were running when they were detached.
 const LAST_LOOKS: u32 = 100;
 
+/// The ring of a pipeline that attaches nothing: it stays empty, and the kernel wants one.
+const LOOK_RING_BYTES: u32 = 64 << 10;
+
 /// How the pipeline keeps itself honest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
@@ -159,7 +162,16 @@ impl Pipeline {
         config: Config,
         trust: Trust,
     ) -> Result<Self, ObserveError> {
-        let observer = Observer::start(object, options, choice)?;
+        Ok(Self::begin(Observer::start(object, options, choice)?, config, trust))
+    }
+
+    /// Reads every task there is and attaches nothing: what comes after is not seen.
+    pub fn look(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
+        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false };
+        Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
+    }
+
+    fn begin(observer: Observer, config: Config, trust: Trust) -> Self {
         let doubt_ns = DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,
@@ -183,7 +195,7 @@ impl Pipeline {
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
         pipeline.effects = kept.0;
-        Ok(pipeline)
+        pipeline
     }
 
     /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is

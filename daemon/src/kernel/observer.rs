@@ -64,6 +64,19 @@ impl Observer {
     /// Loads an object, the embedded one if `file` names none, and attaches every hook. Records flow into the ring from
     /// here on.
     pub fn start(file: Option<&Path>, options: Options, choice: Choice) -> Result<Self, ObserveError> {
+        Self::start_file(file, options, Some(choice))
+    }
+
+    /// The same without any hook: all that can be had of it is a snapshot.
+    pub fn look(file: Option<&Path>, options: Options) -> Result<Self, ObserveError> {
+        Self::start_file(file, options, None)
+    }
+
+    fn start_file(
+        file: Option<&Path>,
+        options: Options,
+        choice: Option<Choice>,
+    ) -> Result<Self, ObserveError> {
         let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
         let name = path.display().to_string();
         let bytes = fs::read(path)
@@ -71,13 +84,21 @@ impl Observer {
         Self::start_from(&name, &bytes, options, choice)
     }
 
-    fn start_from(name: &str, object: &[u8], options: Options, choice: Choice) -> Result<Self, ObserveError> {
+    fn start_from(
+        name: &str,
+        object: &[u8],
+        options: Options,
+        choice: Option<Choice>,
+    ) -> Result<Self, ObserveError> {
         let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
         let ring = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?)?;
         let counters = CountersMap::take(&mut ebpf)?;
         // An object whose programs never log has no log map; that is no reason not to observe.
         let logger = EbpfLogger::init(&mut ebpf).ok();
-        let hooks = ladder::climb(&mut ebpf, &btf, choice, true)?;
+        let hooks = match choice {
+            Some(choice) => ladder::climb(&mut ebpf, &btf, choice, true)?,
+            None => Vec::new(),
+        };
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         object::give_back_memory();

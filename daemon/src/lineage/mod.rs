@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod effect;
+pub mod explain;
 pub mod flags;
 pub mod id;
 pub mod record;

@@ -69,6 +69,18 @@ impl<'a> GroupView<'a> {
         self.lineage.parents_of(self.ix).map(|ix| self.at(ix))
     }
 
+    /// The task that is its `real_parent`: a thread of its parent.
+    #[must_use]
+    pub fn parent_task(&self) -> Option<TaskRef> {
+        self.lineage.task_view(self.group().parent?).map(|parent| parent.task)
+    }
+
+    /// Whether it was seen to adopt orphans though it is no pid namespace's init.
+    #[must_use]
+    pub fn is_subreaper(&self) -> bool {
+        self.group().has(fact::SUBREAPER)
+    }
+
     /// Its parent, that one's parent, and so on up to the idle task.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<'a> {
         std::iter::successors(self.parent(), Self::parent)

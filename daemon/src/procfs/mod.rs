@@ -1,5 +1,6 @@
 //! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
 
+mod facts;
 mod stat;
 mod tasks;
 

@@ -15,6 +15,9 @@ pub struct Stat {
     pub ppid: u32,
     /// Field 9: PF_ bits.
     pub flags: u32,
+    /// Fields 11, 13, 16 and 17: whether children that were waited for had used anything. Every child that ever ran has: its
+    /// first instruction is a page fault.
+    pub children_used: Option<bool>,
     /// Field 20: threads of the group.
     pub num_threads: u32,
     /// Field 22: start after boot, in ticks of `USER_HZ`.
@@ -55,11 +58,21 @@ impl Stat {
             state: field(3)?.first().copied().ok_or(StatError::Field(3))?,
             ppid: number(field(4)?).ok_or(StatError::Field(4))?,
             flags: number(field(9)?).ok_or(StatError::Field(9))?,
+            children_used: children_used(field),
             num_threads: number(field(20)?).ok_or(StatError::Field(20))?,
             start_ticks: number(field(22)?).ok_or(StatError::Field(22))?,
             exit_signal: field(38).ok().and_then(number),
         })
     }
+}
+
+/// What waited-for children used; `None` where a field is missing.
+fn children_used<'a>(field: impl Fn(usize) -> Result<&'a [u8], StatError>) -> Option<bool> {
+    let mut any = false;
+    for n in [11, 13, 16, 17] {
+        any |= number::<i64>(field(n).ok()?)? > 0;
+    }
+    Some(any)
 }
 
 fn number<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
@@ -81,6 +94,13 @@ mod tests {
             (stat.pid, stat.state, stat.ppid, stat.num_threads, stat.start_ticks),
             (4711, b'S', 1, 3, 98765)
         );
+    }
+
+    #[test]
+    fn a_parent_that_has_waited_is_known_by_what_its_children_used() {
+        assert_eq!(Stat::parse(LINE).unwrap().children_used, Some(false));
+        let waited = b"7 (x) S 1 7 7 0 -1 4194560 103 88 0 0 1 2 0 0 20 0 3 0 98765 1 2\n";
+        assert_eq!(Stat::parse(waited).unwrap().children_used, Some(true));
     }
 
     #[test]

@@ -1,0 +1,240 @@
+//! What a verdict wants to know of a process: signals, states and system calls of its threads.
+
+use std::{fs, io, path::Path, thread::sleep, time::Duration};
+
+use super::{NS_PER_TICK, Procfs, Sight};
+use crate::lineage::{
+    explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
+    flags::SIGCHLD,
+    id::{GroupKey, Tid},
+};
+
+/// Threads of one process that are looked at.
+const MOST_THREADS: usize = 256;
+
+/// Descriptors of one process that are looked at for a signalfd.
+const MOST_DESCRIPTORS: usize = 4096;
+
+/// A thread that is in state D is looked at again after this: to sleep so for a moment is nothing.
+const SECOND_LOOK: Duration = Duration::from_millis(30);
+
+/// `P_ALL`, `P_PID`, `P_PGID`, `P_PIDFD` of waitid(2).
+const WAITID_KINDS: [u64; 4] = [0, 1, 2, 3];
+
+impl Procfs {
+    /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
+    pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
+        if self.sight() == Sight::None {
+            return Err("a /proc of the initial pid namespace, at /proc".into());
+        }
+        let pid = key.tgid;
+        let stat = match self.stat(pid) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return Err("a process that is still there: it ended before /proc was read".into()),
+            Err(error) => return Err(format!("a readable /proc/{pid} ({error})")),
+        };
+        if key.start.is_some_and(|start| start.0 / NS_PER_TICK != stat.start_ticks) {
+            return Err("a process that is still there: its pid is another's by now".into());
+        }
+        let directory = self.root.join(pid.to_string());
+        let Ok(status) = fs::read(directory.join("status")) else {
+            return Err(format!("a readable /proc/{pid}/status"));
+        };
+        let mut tids = self.tasks(pid).unwrap_or_default();
+        let threads_omitted = tids.len().saturating_sub(MOST_THREADS);
+        tids.truncate(MOST_THREADS);
+        let mut threads: Vec<ThreadFacts> = tids.iter().filter_map(|&tid| thread(&directory, tid)).collect();
+        settle(&directory, &mut threads);
+        Ok(ProcessFacts {
+            ignored: mask(&status, "SigIgn"),
+            caught: mask(&status, "SigCgt"),
+            pending: mask(&status, "ShdPnd"),
+            namespace_pids: value(&status, "NSpid")
+                .map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+                .unwrap_or_default(),
+            has_waited: stat.children_used,
+            signalfd: signalfd(&directory).ok(),
+            threads,
+            threads_omitted,
+        })
+    }
+}
+
+/// `None` if the thread is gone.
+fn thread(process: &Path, tid: Tid) -> Option<ThreadFacts> {
+    let directory = process.join("task").join(tid.to_string());
+    let status = fs::read(directory.join("status")).ok()?;
+    let state = state_of(&status);
+    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
+    let wchan = read("wchan").filter(|place| place != "0" && !place.is_empty());
+    Some(ThreadFacts {
+        tid,
+        state,
+        blocked: mask(&status, "SigBlk"),
+        tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
+        call: read("syscall").and_then(|text| call(&text)),
+        wchan,
+    })
+}
+
+/// Looks again at threads in state D, and keeps that state only for those which are in it still.
+fn settle(process: &Path, threads: &mut [ThreadFacts]) {
+    if !threads.iter().any(|thread| thread.state == Some(b'D')) {
+        return;
+    }
+    sleep(SECOND_LOOK);
+    for known in threads.iter_mut().filter(|thread| thread.state == Some(b'D')) {
+        match thread(process, known.tid) {
+            Some(again) if again.state == Some(b'D') && again.wchan == known.wchan => {}
+            Some(again) => {
+                *known = ThreadFacts { state: again.state.filter(|&state| state != b'D'), ..again }
+            }
+            None => known.state = Some(b'X'),
+        }
+    }
+}
+
+fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
+    // The name, the only part that anyone chooses, is escaped by the kernel: no newline in it.
+    status.split(|&byte| byte == b'\n').find_map(|line| {
+        let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
+        Some(std::str::from_utf8(rest).ok()?.trim())
+    })
+}
+
+fn mask(status: &[u8], key: &str) -> Option<Signals> {
+    u64::from_str_radix(value(status, key)?, 16).ok().map(Signals)
+}
+
+fn state_of(status: &[u8]) -> Option<u8> {
+    value(status, "State")?.bytes().next()
+}
+
+/// Understands /proc/PID/syscall: number and arguments of the call that a thread sits in.
+fn call(text: &str) -> Option<Call> {
+    let mut words = text.split_whitespace();
+    let first = words.next()?;
+    if first == "running" {
+        return Some(Call::Running);
+    }
+    let number: i64 = first.parse().ok()?;
+    let args: Vec<u64> = words.map_while(argument).collect();
+    let arg = |n: usize| args.get(n).copied();
+    if number == libc::SYS_wait4 {
+        // The kernel takes the lower half as pid_t.
+        let pid = (arg(0)? as u32).cast_signed();
+        let whom = match pid {
+            -1 => Whom::Any,
+            0 => Whom::ProcessGroup(0),
+            pid if pid < 0 => Whom::ProcessGroup(pid.unsigned_abs()),
+            pid => Whom::Pid(pid.unsigned_abs()),
+        };
+        return Some(Call::Wait(WaitCall { whom, options: arg(2)? as u32 }));
+    }
+    if number == libc::SYS_waitid {
+        let id = arg(1)? as u32;
+        let whom = match WAITID_KINDS.iter().position(|&kind| Some(kind) == arg(0))? {
+            0 => Whom::Any,
+            1 => Whom::Pid(id),
+            2 => Whom::ProcessGroup(id),
+            _ => Whom::Pidfd,
+        };
+        return Some(Call::Wait(WaitCall { whom, options: arg(3)? as u32 }));
+    }
+    Some(Call::Other)
+}
+
+fn argument(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
+/// Whether it has a signalfd that reads SIGCHLD.
+fn signalfd(process: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(process.join("fd"))?.take(MOST_DESCRIPTORS) {
+        let entry = entry?;
+        match fs::read_link(entry.path()) {
+            Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
+            _ => continue,
+        }
+        let info = fs::read(process.join("fdinfo").join(entry.file_name())).unwrap_or_default();
+        if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lineage::{explain::facts::WNOTHREAD, id::Tgid};
+
+    const STATUS: &[u8] = b"Name:\ta\\nSigCgt:\t1\nState:\tT (stopped)\nTracerPid:\t7\nNSpid:\t900\t12\t1\n\
+        ShdPnd:\t0000000000010000\nSigBlk:\t0000000000010001\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000010000\n";
+
+    #[test]
+    fn a_status_is_read_by_its_keys() {
+        assert_eq!(state_of(STATUS), Some(b'T'));
+        assert_eq!(value(STATUS, "NSpid"), Some("900\t12\t1"));
+        assert!(mask(STATUS, "SigCgt").unwrap().has(SIGCHLD));
+        assert!(!mask(STATUS, "SigIgn").unwrap().has(SIGCHLD));
+        assert_eq!(mask(STATUS, "SigPnd"), None, "what is not there is not known");
+    }
+
+    #[test]
+    fn every_cut_of_a_status_is_understood_or_not_known() {
+        for len in 0..STATUS.len() {
+            let cut = STATUS.get(..len).unwrap();
+            let _ = (state_of(cut), mask(cut, "SigBlk"), value(cut, "NSpid"));
+        }
+    }
+
+    fn wait(whom: Whom, options: u32) -> Option<Call> {
+        Some(Call::Wait(WaitCall { whom, options }))
+    }
+
+    #[test]
+    fn a_wait_is_known_by_whom_it_takes() {
+        let wait4 = |pid: &str, options: &str| {
+            call(&format!("{} {pid} 0x7ffe {options} 0x0 0x0 0x0 0x7fff 0x7f00", libc::SYS_wait4))
+        };
+        assert_eq!(wait4("0xffffffffffffffff", "0x0"), wait(Whom::Any, 0));
+        assert_eq!(wait4("0xffffffff", "0x20000000"), wait(Whom::Any, WNOTHREAD));
+        assert_eq!(wait4("0x2a", "0x1"), wait(Whom::Pid(42), 1));
+        assert_eq!(wait4("0x0", "0x0"), wait(Whom::ProcessGroup(0), 0));
+        assert_eq!(wait4("0xffffffffffffffd6", "0x0"), wait(Whom::ProcessGroup(42), 0));
+        let waitid =
+            |kind: &str| call(&format!("{} {kind} 0x2a 0x7ffe 0x4 0x0 0x0 0x1 0x2", libc::SYS_waitid));
+        assert_eq!(waitid("0x0"), wait(Whom::Any, 4));
+        assert_eq!(waitid("0x1"), wait(Whom::Pid(42), 4));
+        assert_eq!(waitid("0x3"), wait(Whom::Pidfd, 4));
+        assert_eq!(waitid("0x9"), None, "a kind that is not known");
+    }
+
+    #[test]
+    fn anything_else_a_thread_is_in_is_no_wait() {
+        assert_eq!(call("running\n"), Some(Call::Running));
+        assert_eq!(call("-1 0x7ffe 0x7f00"), Some(Call::Other));
+        assert_eq!(call("0 0x0 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2"), Some(Call::Other));
+        assert_eq!(call(""), None);
+        assert_eq!(call("x"), None);
+        assert_eq!(call(&format!("{} 0x1", libc::SYS_wait4)), None, "cut");
+    }
+
+    #[test]
+    fn this_process_is_seen_as_it_is() {
+        let me = std::process::id();
+        let key = GroupKey { tgid: Tgid(me), start: None };
+        let facts = match Procfs::default().facts(key) {
+            Ok(facts) => facts,
+            // The test runs in a pid namespace of its own.
+            Err(why) => return assert!(why.contains("namespace"), "{why}"),
+        };
+        assert_eq!(facts.threads.first().map(|thread| thread.tid), Some(Tid(me)));
+        assert_eq!(facts.namespace_pids.first(), Some(&me));
+        assert_eq!(facts.signalfd, Some(false));
+        assert!(facts.ignored.unwrap().has(libc::SIGPIPE), "Rust's runtime ignores it");
+        let other = GroupKey { start: Some(crate::lineage::id::Ktime(1)), ..key };
+        assert!(Procfs::default().facts(other).unwrap_err().contains("another"), "the pid of another life");
+    }
+}
