@@ -1,9 +1,12 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 
+pub mod cgroup;
 pub mod cli;
+pub mod duration;
 pub mod export;
 pub mod fd;
 pub mod kernel;
 pub mod lineage;
 pub mod procfs;
 pub mod runtime;
+pub mod service;

@@ -11,11 +11,14 @@ use std::{
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lineage", &[]),
     ("fd", &[]),
+    ("duration", &[]),
     ("kernel", &["lineage"]),
     ("procfs", &["lineage"]),
-    ("export", &["lineage"]),
+    ("cgroup", &[]),
+    ("export", &["lineage", "cgroup"]),
     ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
-    ("cli", &["lineage", "fd", "kernel", "procfs", "export", "runtime"]),
+    ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "runtime"]),
+    ("cli", &["lineage", "fd", "duration", "kernel", "procfs", "cgroup", "export", "runtime", "service"]),
 ];
 
 /// Crates that the pure core must not know: no event loop, no kernel, no serialisation of its own.

@@ -11,7 +11,7 @@ use crate::{
     fd::watch,
     kernel::{clock, object::Options},
     lineage::{Config, Lineage, effect::Effect},
-    runtime::{Face, Pipeline, Trust},
+    runtime::{Face, Pipeline, Place, Trust},
 };
 
 /// How long a stop waits for the reader of standard output to take something.
@@ -47,16 +47,16 @@ pub(super) struct Args {
     #[arg(long = "args")]
     argument_vectors: bool,
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m
-    #[arg(long, value_name = "AGE", default_value = "10s", value_parser = super::duration::parse)]
+    #[arg(long, value_name = "AGE", default_value = "10s", value_parser = crate::duration::parse)]
     zombie_after: Duration,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
     ring_kib: u32,
     /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never
-    #[arg(long, value_name = "AGE", default_value = "5m", value_parser = super::duration::parse)]
+    #[arg(long, value_name = "AGE", default_value = "5m", value_parser = crate::duration::parse)]
     audit_every: Duration,
     /// How often a short-lived process of taskscope's own, which is not shown, must come through; 0s is never
-    #[arg(long, value_name = "AGE", default_value = "15s", value_parser = super::duration::parse)]
+    #[arg(long, value_name = "AGE", default_value = "15s", value_parser = crate::duration::parse)]
     canary_every: Duration,
     /// Do without the kernel's task iterator, as where it has none: /proc alone
     #[arg(long, hide_short_help = true)]
@@ -275,7 +275,9 @@ impl Face for Lines {
                 break;
             }
             match self.format {
-                Format::Json => export::json::write(effect, self.sequence, &self.stamp, &mut self.buffer),
+                Format::Json => {
+                    export::json::write(effect, self.sequence, &self.stamp, None, &mut self.buffer);
+                }
                 Format::Text => export::text::write(effect, &self.stamp, &mut self.buffer),
             }
             if let Some(index) = export::ACTIONS.iter().position(|name| *name == effect.action.name())
@@ -294,10 +296,12 @@ impl Face for Lines {
     }
 
     fn lost(&mut self, count: u64) {
-        log::warn!(
-            "{count} records lost in the kernel: the ring was full; a larger --ring-kib gives more room"
-        );
-        let mut line = gap(self.format, &self.stamp, "ring", count);
+        self.lost_at(Place::Ring, count);
+    }
+
+    fn lost_at(&mut self, place: Place, count: u64) {
+        log::warn!("{count} records lost: {}", place.reason());
+        let mut line = gap(self.format, &self.stamp, place.name(), count);
         self.output.push(&mut line, 1, |lost| gap(self.format, &self.stamp, "output", lost));
     }
 }
@@ -314,7 +318,7 @@ fn stamp(wall_offset_ns: i128) -> Stamp {
 fn gap(format: Format, stamp: &Stamp, place: &'static str, lost: u64) -> Vec<u8> {
     let mut line = Vec::new();
     match format {
-        Format::Json => export::json::write_gap(place, lost, stamp, &mut line),
+        Format::Json => export::json::write_gap(place, Some(lost), stamp, &mut line),
         Format::Text => export::text::write_gap(place, lost, stamp, &mut line),
     }
     line

@@ -1,11 +1,11 @@
 //! The command line: one file a subcommand.
 
 mod doctor;
-mod duration;
 mod events;
 pub mod exit;
 mod logging;
 mod output;
+mod run;
 mod signals;
 
 use std::process::ExitCode;
@@ -28,6 +28,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run as a daemon: metrics for Prometheus, an API on a Unix socket
+    Run(run::Args),
     /// Print what the kernel's tasks do, as it happens: one JSON object a line
     Events(events::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
     };
     logging::init(cli.verbose);
     match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

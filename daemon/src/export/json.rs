@@ -3,14 +3,15 @@
 use super::Stamp;
 use super::encode::Object;
 use super::time::rfc3339;
+use crate::cgroup::Place;
 use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
 use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{GroupKey, TaskRef};
 use crate::lineage::record::{Comm, Usage};
 use crate::lineage::status::WaitStatus;
 
-/// Adds one event as a line to `line`.
-pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, line: &mut Vec<u8>) {
+/// Adds one event as a line to `line`. `place` is where its task lives, as far as that is known.
+pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(effect.at)));
     event.object("event", |event| {
@@ -28,6 +29,9 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, line: &mut Vec<u8>) 
             thread.number("vid", namespace.vtid);
         }
     });
+    if let Some(place) = place {
+        write_place(&mut event, place);
+    }
     event.object("task", |task| {
         write_task(task, &effect.thread);
         write_action(task, &effect.action, stamp);
@@ -40,17 +44,35 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, line: &mut Vec<u8>) 
     line.push(b'\n');
 }
 
-/// Adds a line that says that events are missing here: how many, and where they were lost.
-pub fn write_gap(place: &str, lost: u64, stamp: &Stamp, line: &mut Vec<u8>) {
+/// Adds a line that says that events are missing here: how many, where that is known, and where they were lost.
+pub fn write_gap(place: &str, lost: Option<u64>, stamp: &Stamp, line: &mut Vec<u8>) {
     let _ = stamp;
     let mut event = Object::open(line);
     event.object("event", |event| event.name("action", "gap"));
     event.object("gap", |gap| {
         gap.name("place", place);
-        gap.number("lost", lost);
+        write_number(gap, "lost", lost);
     });
     event.close();
     line.push(b'\n');
+}
+
+fn write_place(event: &mut Object<'_>, place: &Place) {
+    event.object("cgroup", |cgroup| {
+        cgroup.bytes("path", place.path.as_bytes());
+        if let Some(unit) = &place.unit {
+            cgroup.bytes("unit", unit.as_bytes());
+        }
+    });
+    if let Some(container) = &place.container {
+        event.object("container", |object| {
+            object.bytes("id", container.id.as_bytes());
+            object.name("runtime", container.runtime);
+        });
+    }
+    if let Some(uid) = &place.pod_uid {
+        event.object("pod", |pod| pod.bytes("uid", uid.as_bytes()));
+    }
 }
 
 fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {

@@ -4,10 +4,14 @@ pub mod json;
 pub mod text;
 
 mod encode;
+mod filter;
 mod stamp;
 mod time;
 
-pub use self::stamp::Stamp;
+pub use self::{
+    filter::{Filter, UnknownAction, Wish},
+    stamp::Stamp,
+};
 
 /// Names of all actions, in the order in which they come in a life. docs/events.md describes them.
 pub const ACTIONS: [&str; 16] = [

@@ -1,9 +1,9 @@
-//! Lengths of time on the command line.
+//! Lengths of time as people write them, on the command line and in the configuration.
 
 use std::time::Duration;
 
 /// Parses `500ms`, `10s`, `2m` or `1h`; a bare number is seconds.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 =

@@ -1,0 +1,157 @@
+//! From a cgroup's id to its path. The kernel has no call for that without `CAP_DAC_READ_SEARCH`; but the id is the inode
+//! number of the cgroup's directory (`kernfs_node.id`), so the mounted hierarchy is read, seldom, and remembered.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::DirEntryExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::Place;
+
+/// Directories read at most in one walk: a host with more has some tasks whose place is not known.
+const WALK_LIMIT: usize = 65_536;
+
+/// Cgroups remembered, dead ones too: their tasks' last events come after they are gone.
+const REMEMBERED: usize = 16_384;
+
+/// Between two walks for ids that were not found, ns.
+const WALK_EVERY_NS: u64 = 200_000_000;
+
+/// The v2 hierarchy's root has this id: every task of a host that uses only v1 seems to be there.
+const ROOT_ID: u64 = 1;
+
+/// The cgroups of the v2 hierarchy by id.
+#[derive(Debug)]
+pub struct Cgroups {
+    root: Option<PathBuf>,
+    places: HashMap<u64, Arc<Place>>,
+    next_walk_ns: u64,
+    /// Ids that were asked for and not found.
+    pub unresolved: u64,
+}
+
+impl Cgroups {
+    /// Of this host, wherever its v2 hierarchy is mounted.
+    #[must_use]
+    pub fn of_host() -> Self {
+        Self::at(fs::read_to_string("/proc/self/mounts").ok().and_then(|mounts| mount_point(&mounts)))
+    }
+
+    /// Below a directory; none of them is known without one.
+    #[must_use]
+    pub fn at(root: Option<PathBuf>) -> Self {
+        Self { root, places: HashMap::new(), next_walk_ns: 0, unresolved: 0 }
+    }
+
+    /// Where the v2 hierarchy is mounted.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// Every cgroup that is remembered.
+    pub fn places(&self) -> impl Iterator<Item = &Arc<Place>> {
+        self.places.values()
+    }
+
+    /// The place with this id, as far as it is remembered.
+    #[must_use]
+    pub fn known(&self, id: u64) -> Option<&Arc<Place>> {
+        self.places.get(&id)
+    }
+
+    /// The place with this id; an unknown one is looked for, but not more often than a few times a second.
+    pub fn place(&mut self, id: u64, now_ns: u64) -> Option<&Arc<Place>> {
+        if !self.places.contains_key(&id) && now_ns >= self.next_walk_ns {
+            self.next_walk_ns = now_ns + WALK_EVERY_NS;
+            self.walk();
+            if !self.places.contains_key(&id) {
+                self.unresolved += 1;
+            }
+        }
+        self.places.get(&id)
+    }
+
+    /// Reads the hierarchy. What is gone from it stays remembered as long as there is room.
+    fn walk(&mut self) {
+        let Some(root) = self.root.clone() else { return };
+        if self.places.len() > REMEMBERED {
+            self.places.clear();
+        }
+        self.places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
+        let mut open = vec![(root, String::new())];
+        let mut read = 0;
+        while let Some((directory, path)) = open.pop() {
+            read += 1;
+            if read > WALK_LIMIT {
+                log::warn!(
+                    "{}: more than {WALK_LIMIT} cgroups; some places are not known",
+                    directory.display()
+                );
+                return;
+            }
+            // One that vanished meanwhile has nothing to tell.
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for entry in entries.flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                let name = entry.file_name();
+                let below = format!("{path}/{}", name.to_string_lossy());
+                let id = entry.ino();
+                // Ids are not reused while the host runs: what is known stays true.
+                self.places.entry(id).or_insert_with(|| Arc::new(Place::of(&below)));
+                open.push((entry.path(), below));
+            }
+        }
+    }
+}
+
+/// Mount point of the v2 hierarchy in the text of /proc/self/mounts.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (point, kind) = (fields.nth(1)?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(point))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_mount_point_is_found_in_a_hybrid_host_too() {
+        let mounts =
+            "cgroup /sys/fs/cgroup/pids cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        assert_eq!(mount_point(mounts).unwrap(), Path::new("/sys/fs/cgroup/unified"));
+        assert_eq!(mount_point("proc /proc proc rw 0 0\n"), None);
+        assert_eq!(mount_point("garbage"), None);
+    }
+
+    #[test]
+    fn an_id_is_the_inode_number_of_a_directory() {
+        let root = std::env::temp_dir().join(format!("taskscope-cgroup-{}", std::process::id()));
+        fs::create_dir_all(root.join("system.slice/ssh.service")).unwrap();
+        let id = fs::metadata(root.join("system.slice/ssh.service")).unwrap().ino();
+        let mut cgroups = Cgroups::at(Some(root.clone()));
+        assert_eq!(cgroups.place(id, 1).unwrap().unit.as_deref(), Some("ssh.service"));
+        assert_eq!(cgroups.known(ROOT_ID).unwrap().path, "/");
+        // Not found, and not looked for again at once.
+        assert!(cgroups.place(u64::MAX, 2).is_none());
+        assert!(cgroups.place(u64::MAX, WALK_EVERY_NS * 2).is_none());
+        assert_eq!(cgroups.unresolved, 1);
+        fs::remove_dir_all(&root).unwrap();
+        assert!(cgroups.place(id, WALK_EVERY_NS * 9).is_some(), "remembered after its end");
+    }
+
+    #[test]
+    fn without_a_hierarchy_no_place_is_known() {
+        assert!(Cgroups::at(None).place(7, 1).is_none());
+    }
+}

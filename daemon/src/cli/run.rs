@@ -1,0 +1,165 @@
+//! `taskscope run`: the daemon.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Attach, exit::Exit, output};
+use crate::service::{
+    self, ServiceError, Start,
+    config::{ConfigError, DEFAULT_FILE, Partial, Settings},
+};
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(after_help = "\
+Examples:
+  taskscope run                                      metrics on 127.0.0.1:9753, API on the Unix socket
+  taskscope run --listen 0.0.0.0:9753 --zombie-after 1m
+  taskscope run --check-config --config ./taskscope.toml
+
+Signals: SIGTERM and Ctrl-C drain and detach, SIGHUP reads the configuration again and says what needs a restart.")]
+pub(super) struct Args {
+    /// Configuration in TOML; the flags below win over it [default: /etc/taskscope/taskscope.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the configuration, print the settings in force, and do nothing else
+    #[arg(long)]
+    check_config: bool,
+    /// Address of /metrics, '' for none [default: 127.0.0.1:9753]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Unix socket of the API, '' for none [default: /run/taskscope/taskscope.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+    /// Group that may use the socket [default: taskscope]
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+    /// Serve the whole API, and not only metrics and health, on --listen, too
+    #[arg(long)]
+    api_on_tcp: bool,
+    /// Use only the rungs of one family
+    #[arg(long, value_enum)]
+    attach: Option<Attach>,
+    /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: 8192]
+    #[arg(long, value_name = "KIB")]
+    ring_kib: Option<u32>,
+    /// Age at which a zombie is flagged [default: 10s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    zombie_after: Option<Duration>,
+    /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never [default: 5m]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    audit_every: Option<Duration>,
+    /// How often a short-lived process of taskscope's own must come through; 0s is never [default: 15s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    canary_every: Option<Duration>,
+    /// Processes that are gone and remembered, at most [default: 16384]
+    #[arg(long, value_name = "N")]
+    dead_lives: Option<usize>,
+    /// For how long they are remembered [default: 15m]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    dead_lives_age: Option<Duration>,
+    /// Events kept for readers that connect again [default: 8192]
+    #[arg(long, value_name = "N")]
+    backlog: Option<usize>,
+    /// Parents named in metrics, the worst first [default: 20]
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Read argument vectors of execs; they can hold secrets
+    #[arg(long = "args")]
+    argument_vectors: bool,
+    /// Keep all capabilities, for work on taskscope itself
+    #[arg(long, hide_short_help = true)]
+    keep_capabilities: bool,
+    /// Use this eBPF object and not the embedded one, for work on the programs
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    object: Option<PathBuf>,
+}
+
+impl Args {
+    fn flags(&self) -> Partial {
+        Partial {
+            listen: self.listen.clone(),
+            socket: self.socket.clone(),
+            socket_group: self.socket_group.clone(),
+            api_on_tcp: self.api_on_tcp.then_some(true),
+            attach: self.attach.and_then(|attach| {
+                use clap::ValueEnum as _;
+                attach.to_possible_value().map(|value| value.get_name().to_owned())
+            }),
+            ring_kib: self.ring_kib,
+            zombie_after: self.zombie_after,
+            audit_every: self.audit_every,
+            canary_every: self.canary_every,
+            dead_lives: self.dead_lives,
+            dead_lives_age: self.dead_lives_age,
+            backlog: self.backlog,
+            top: self.top,
+            args: self.argument_vectors.then_some(true),
+        }
+    }
+
+    /// The settings in force: read anew each time.
+    fn settings(&self) -> Result<Settings, ConfigError> {
+        let file = match &self.config {
+            Some(file) => Partial::read(file)?,
+            None => match Partial::read(DEFAULT_FILE.as_ref()) {
+                Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    Partial::default()
+                }
+                other => other?,
+            },
+        };
+        self.flags().or(file).settle()
+    }
+}
+
+/// Runs `run`.
+pub(super) fn run(args: &Args) -> Exit {
+    let settings = match args.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::Usage;
+        }
+    };
+    if args.check_config {
+        return match output::print(&format!("{settings:#?}\n")) {
+            Ok(()) => Exit::Success,
+            Err(error) => {
+                log::error!("writing to standard output: {error}");
+                Exit::Failure
+            }
+        };
+    }
+    let again = args.clone();
+    let start = Start {
+        choice: args.attach.or_else(|| attach_of(&settings)).unwrap_or_default().into(),
+        settings,
+        reload: Box::new(move || again.settings()),
+        object: args.object.clone(),
+        keep_capabilities: args.keep_capabilities,
+    };
+    // One thread: capabilities are given up by a thread for itself.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::error!("starting the event loop: {error}");
+            return Exit::Failure;
+        }
+    };
+    match runtime.block_on(service::serve(start)) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            log::error!("{error}");
+            match &error {
+                ServiceError::Observe(observe) => observe.into(),
+                _ => Exit::Failure,
+            }
+        }
+    }
+}
+
+fn attach_of(settings: &Settings) -> Option<Attach> {
+    use clap::ValueEnum as _;
+    Attach::from_str(&settings.attach, false).ok()
+}

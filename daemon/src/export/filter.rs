@@ -1,0 +1,174 @@
+//! Which events a reader wants. Conditions of one sort are alternatives, those of different sorts must all hold.
+
+use std::collections::HashSet;
+
+use super::ACTIONS;
+use crate::{
+    cgroup::Place,
+    lineage::{
+        Lineage,
+        effect::{Action, Effect},
+        id::{GroupKey, Tgid},
+    },
+};
+
+/// What a reader asks for; empty lists ask for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Names of actions.
+    pub actions: Vec<String>,
+    /// Thread groups.
+    pub pids: Vec<u32>,
+    /// A thread group with all its descendants.
+    pub subtree: Option<u32>,
+    /// Names of processes or threads, `*` and `?` as in a shell.
+    pub comms: Vec<String>,
+    /// systemd units, the same.
+    pub units: Vec<String>,
+    /// Ids of containers, or their beginnings.
+    pub containers: Vec<String>,
+}
+
+/// A wish, and what it has to remember.
+#[derive(Debug)]
+pub struct Filter {
+    wish: Wish,
+    members: Option<HashSet<GroupKey>>,
+}
+
+/// An action that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: no such action; there are: {list}", list = ACTIONS.join(", "))]
+pub struct UnknownAction(String);
+
+impl Wish {
+    /// A filter for this wish, from now on.
+    pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
+        if let Some(unknown) = self.actions.iter().find(|name| !ACTIONS.contains(&name.as_str())) {
+            return Err(UnknownAction(unknown.clone()));
+        }
+        let members = self.subtree.map(|root| descendants(lineage, Tgid(root)));
+        Ok(Filter { wish: self, members })
+    }
+
+    /// Whether where a task lives makes a difference.
+    #[must_use]
+    pub const fn needs_place(&self) -> bool {
+        !self.units.is_empty() || !self.containers.is_empty()
+    }
+}
+
+/// A group and all below it.
+fn descendants(lineage: &Lineage, root: Tgid) -> HashSet<GroupKey> {
+    let mut found = HashSet::new();
+    let mut open: Vec<_> = lineage.group(root).into_iter().collect();
+    while let Some(group) = open.pop() {
+        if found.insert(group.key()) {
+            open.extend(group.children());
+        }
+    }
+    found
+}
+
+impl Filter {
+    /// Whether an event is wanted. Every event must be shown to it, in order: it follows the subtree by them.
+    pub fn wants(&mut self, effect: &Effect, place: Option<&Place>) -> bool {
+        let wish = &self.wish;
+        let is_member = self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, effect));
+        is_member
+            && any(&wish.actions, |name| name == effect.action.name())
+            && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
+            && any(&wish.comms, |glob| is_called(effect, glob))
+            && any(&wish.units, |glob| {
+                let unit = place.and_then(|place| place.unit.as_deref());
+                unit.is_some_and(|unit| matches(glob.as_bytes(), unit.as_bytes()))
+            })
+            && any(&wish.containers, |id| {
+                let container = place.and_then(|place| place.container.as_ref());
+                container.is_some_and(|container| container.id.starts_with(id.as_str()))
+            })
+    }
+}
+
+fn any<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {
+    conditions.is_empty() || conditions.iter().any(holds)
+}
+
+/// Descendants stay members when they are handed to another parent: they are still below in the order of births.
+fn follow(members: &mut HashSet<GroupKey>, root: Option<u32>, effect: &Effect) -> bool {
+    let process = &effect.process;
+    if matches!(effect.action, Action::Forked { .. })
+        && (root == Some(process.key.tgid.0)
+            || process.parent.is_some_and(|parent| members.contains(&parent)))
+    {
+        members.insert(process.key);
+    }
+    let is_member = members.contains(&process.key);
+    let is_last = effect.thread.key.tid == process.key.tgid.leader();
+    if is_last && matches!(effect.action, Action::Released { .. }) {
+        members.remove(&process.key);
+    }
+    is_member
+}
+
+fn is_called(effect: &Effect, glob: &str) -> bool {
+    let names = [effect.thread.name, effect.process.name];
+    names.iter().flatten().any(|name| matches(glob.as_bytes(), name.bytes()))
+}
+
+/// `*` is any bytes, `?` is one byte.
+fn matches(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t) = (0, 0);
+    // Where to go on when what follows the last `*` did not match.
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                retry = Some((g + 1, t));
+                g += 1;
+            }
+            Some(&byte) if byte == b'?' || Some(&byte) == text.get(t) => {
+                g += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((after, from)) = retry else { return false };
+                retry = Some((after, from + 1));
+                (g, t) = (after, from + 1);
+            }
+        }
+    }
+    glob.get(g..).is_none_or(|rest| rest.iter().all(|&byte| byte == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_matches_as_in_a_shell() {
+        for (glob, text, is_match) in [
+            ("nginx", "nginx", true),
+            ("nginx", "nginx2", false),
+            ("ngin*", "nginx", true),
+            ("*x", "nginx", true),
+            ("n?i*x", "nginx", true),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+            ("a*", "b", false),
+        ] {
+            assert_eq!(matches(glob.as_bytes(), text.as_bytes()), is_match, "{glob} {text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_action_is_named_with_those_there_are() {
+        let lineage = Lineage::new(crate::lineage::Config::default());
+        let wish = Wish { actions: vec!["died".into()], ..Wish::default() };
+        let error = wish.filter(&lineage).unwrap_err().to_string();
+        assert!(error.starts_with("died: no such action; there are: forked, "), "{error}");
+    }
+}

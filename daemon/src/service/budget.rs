@@ -1,0 +1,171 @@
+//! The pid budget: how many pids are in use, where the limit is, and when it will be reached at the present growth.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "pids are far below 2^52, and nanoseconds of a few minutes as well"
+)]
+
+use std::{fs, path::Path, time::Duration};
+
+use crate::{cgroup::Cgroups, lineage::id::Ktime};
+
+/// Between two looks at the limits.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// Growth is averaged over about this long, seconds: a burst of a second is no trend.
+const SMOOTH_SECONDS: f64 = 60.0;
+
+/// Cgroups whose pids.max is read at most.
+const CGROUPS: usize = 4096;
+
+/// Something that limits pids.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scope {
+    /// `pid_max`, `threads_max` or `cgroup`.
+    pub(super) what: &'static str,
+    /// Which cgroup.
+    pub(super) name: String,
+    /// In use.
+    pub(super) used: u64,
+    /// At most.
+    pub(super) limit: u64,
+    /// Pids a second.
+    pub(super) growth_per_second: f64,
+    at: Ktime,
+}
+
+impl Scope {
+    /// `+Inf` while it does not grow.
+    pub(super) fn exhausted_in_seconds(&self) -> f64 {
+        let left = self.limit.saturating_sub(self.used);
+        if left == 0 {
+            0.0
+        } else if self.growth_per_second <= 0.0 {
+            f64::INFINITY
+        } else {
+            left as f64 / self.growth_per_second
+        }
+    }
+
+    fn follow(&mut self, now: Ktime, used: u64, limit: u64) {
+        let seconds = now.since(self.at) as f64 / 1e9;
+        if seconds > 0.0 {
+            let growth = (used as f64 - self.used as f64) / seconds;
+            let weight = 1.0 - (-seconds / SMOOTH_SECONDS).exp();
+            self.growth_per_second += (growth - self.growth_per_second) * weight;
+        }
+        (self.used, self.limit, self.at) = (used, limit, now);
+    }
+}
+
+/// What is left of the pids.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    scopes: Vec<Scope>,
+}
+
+impl Budget {
+    /// Each limit.
+    pub(super) fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Looks at the limits; `tasks` is how many there are.
+    pub(super) fn look(&mut self, now: Ktime, tasks: u64, cgroups: &Cgroups) {
+        for (what, file) in
+            [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")]
+        {
+            if let Some(limit) = number(Path::new(file)) {
+                self.follow(now, what, "", tasks, limit);
+            }
+        }
+        let nearest = nearest_cgroup(cgroups);
+        let keep = nearest.as_ref().map_or("", |(name, _, _)| name);
+        self.scopes.retain(|scope| scope.what != "cgroup" || scope.name == keep);
+        if let Some((name, used, limit)) = nearest {
+            self.follow(now, "cgroup", &name, used, limit);
+        }
+    }
+
+    fn follow(&mut self, now: Ktime, what: &'static str, name: &str, used: u64, limit: u64) {
+        if let Some(known) = self.scopes.iter_mut().find(|known| known.what == what && known.name == name) {
+            known.follow(now, used, limit);
+        } else {
+            self.scopes.push(Scope {
+                what,
+                name: name.to_owned(),
+                used,
+                limit,
+                growth_per_second: 0.0,
+                at: now,
+            });
+        }
+    }
+}
+
+/// The cgroup that has used most of its pids.max: path, used, limit.
+fn nearest_cgroup(cgroups: &Cgroups) -> Option<(String, u64, u64)> {
+    let root = cgroups.root()?;
+    let used_up = |place: &str| {
+        let directory = root.join(place.trim_start_matches('/'));
+        // Without a limit it says `max`, which is no number.
+        let limit = number(&directory.join("pids.max")).filter(|limit| *limit > 0)?;
+        Some((place.to_owned(), number(&directory.join("pids.current"))?, limit))
+    };
+    cgroups
+        .places()
+        .take(CGROUPS)
+        .filter_map(|place| used_up(&place.path))
+        .max_by(|one, other| share(one).total_cmp(&share(other)).then_with(|| other.0.cmp(&one.0)))
+}
+
+fn share((_, used, limit): &(String, u64, u64)) -> f64 {
+    *used as f64 / *limit as f64
+}
+
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Ktime {
+        Ktime(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn steady_growth_is_found_and_gives_a_time() {
+        let mut budget = Budget::default();
+        for second in 0..600 {
+            budget.follow(at(second), "pid_max", "", 1000 + 10 * second, 32_768);
+        }
+        let scope = &budget.scopes()[0];
+        assert!((scope.growth_per_second - 10.0).abs() < 0.1, "{scope:?}");
+        let left = scope.exhausted_in_seconds();
+        assert!((left - 2577.8).abs() < 50.0, "{left}");
+    }
+
+    #[test]
+    fn what_does_not_grow_lasts_for_ever_and_what_is_used_up_has_no_time() {
+        let mut budget = Budget::default();
+        budget.follow(at(1), "pid_max", "", 100, 200);
+        assert!(budget.scopes()[0].exhausted_in_seconds().is_infinite());
+        budget.follow(at(2), "pid_max", "", 200, 200);
+        assert!(budget.scopes()[0].exhausted_in_seconds() < f64::EPSILON);
+    }
+
+    #[test]
+    fn the_cgroup_nearest_to_its_limit_is_named() {
+        let root = std::env::temp_dir().join(format!("taskscope-budget-{}", std::process::id()));
+        for (name, current, max) in [("a", "5", "max"), ("b", "50", "100"), ("c", "60", "1000")] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            fs::write(root.join(name).join("pids.current"), current).unwrap();
+            fs::write(root.join(name).join("pids.max"), max).unwrap();
+        }
+        let mut cgroups = Cgroups::at(Some(root.clone()));
+        cgroups.place(1, 1);
+        assert_eq!(nearest_cgroup(&cgroups), Some(("/b".into(), 50, 100)));
+        fs::remove_dir_all(root).unwrap();
+    }
+}

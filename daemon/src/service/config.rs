@@ -1,0 +1,411 @@
+//! Settings of the daemon: flags, then a TOML file, then defaults. The flags win.
+//!
+//! One table of keys feeds the file's reader, the hints for unknown keys, and the manual.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+/// Where the file is looked for when no flag names one; that it is not there is no error.
+pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
+
+/// Where the API's socket is made.
+pub const DEFAULT_SOCKET: &str = "/run/taskscope/taskscope.sock";
+
+/// Settings, each as a flag or the file gives it; `None` is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partial {
+    /// Address of /metrics; empty is none.
+    pub listen: Option<String>,
+    /// Path of the API's Unix socket; empty is none.
+    pub socket: Option<String>,
+    /// Group that may use the socket.
+    pub socket_group: Option<String>,
+    /// Whether the whole API is served on `listen`, too.
+    pub api_on_tcp: Option<bool>,
+    /// Family of rungs.
+    pub attach: Option<String>,
+    /// Size of the ring, KiB.
+    pub ring_kib: Option<u32>,
+    /// Age at which a zombie is flagged.
+    pub zombie_after: Option<Duration>,
+    /// Between two comparisons with the kernel without a known loss.
+    pub audit_every: Option<Duration>,
+    /// Between two canaries.
+    pub canary_every: Option<Duration>,
+    /// Lives that are over and remembered.
+    pub dead_lives: Option<usize>,
+    /// For how long they are.
+    pub dead_lives_age: Option<Duration>,
+    /// Events kept for readers that resume.
+    pub backlog: Option<usize>,
+    /// Culprits named in metrics.
+    pub top: Option<usize>,
+    /// Whether argument vectors of execs are read.
+    pub args: Option<bool>,
+}
+
+/// Settings in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Partial`")]
+pub struct Settings {
+    pub listen: Option<SocketAddr>,
+    pub socket: Option<PathBuf>,
+    pub socket_group: String,
+    pub api_on_tcp: bool,
+    pub attach: String,
+    pub ring_kib: u32,
+    pub zombie_after: Duration,
+    pub audit_every: Duration,
+    pub canary_every: Duration,
+    pub dead_lives: usize,
+    pub dead_lives_age: Duration,
+    pub backlog: usize,
+    pub top: usize,
+    pub args: bool,
+}
+
+/// The keys of the file.
+pub const KEYS: [&str; 14] = [
+    "listen",
+    "socket",
+    "socket_group",
+    "api_on_tcp",
+    "attach",
+    "ring_kib",
+    "zombie_after",
+    "audit_every",
+    "canary_every",
+    "dead_lives",
+    "dead_lives_age",
+    "backlog",
+    "top",
+    "args",
+];
+
+/// The keys that SIGHUP can change; the others need a restart.
+pub const RELOADABLE: [&str; 2] = ["zombie_after", "top"];
+
+/// What is wrong with the settings.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading {file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML.
+    #[error("{file}: line {line}: {what}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// It has a key that does not exist.
+    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key))]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+    },
+    /// A value is of the wrong kind or out of range.
+    #[error("{file}: line {line}: {key}: {what}")]
+    Value {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What it should be.
+        what: String,
+    },
+    /// The same of a flag, or of the whole.
+    #[error("{key}: {what}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What it should be.
+        what: String,
+    },
+}
+
+/// Names the key that was meant, or all.
+fn hint(key: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(key, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 3);
+    match near {
+        Some((_, known)) => format!("; did you mean `{known}`?"),
+        None => format!("; there are: {}", KEYS.join(", ")),
+    }
+}
+
+impl Partial {
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let name = file.display().to_string();
+        let text =
+            fs::read_to_string(file).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+        Self::parse(&name, &text)
+    }
+
+    /// Reads the text of a file called `file`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let line_of = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+            file: file.to_owned(),
+            line: line_of(error.span().map_or(0, |span| span.start)),
+            what: error.message().to_owned(),
+        })?;
+        let mut partial = Self::default();
+        for (key, value) in table.get_ref() {
+            let name: &str = key.get_ref();
+            partial.set(name, value.get_ref()).map_err(|wrong| match wrong {
+                Wrong::Key => ConfigError::UnknownKey {
+                    file: file.to_owned(),
+                    line: line_of(key.span().start),
+                    key: name.to_owned(),
+                },
+                Wrong::Value(what) => ConfigError::Value {
+                    file: file.to_owned(),
+                    line: line_of(value.span().start),
+                    key: name.to_owned(),
+                    what,
+                },
+            })?;
+        }
+        Ok(partial)
+    }
+
+    fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Wrong> {
+        match key {
+            "listen" => self.listen = Some(text(value)?),
+            "socket" => self.socket = Some(text(value)?),
+            "socket_group" => self.socket_group = Some(text(value)?),
+            "api_on_tcp" => self.api_on_tcp = Some(yes_or_no(value)?),
+            "attach" => self.attach = Some(text(value)?),
+            "ring_kib" => self.ring_kib = Some(number(value)?),
+            "zombie_after" => self.zombie_after = Some(age(value)?),
+            "audit_every" => self.audit_every = Some(age(value)?),
+            "canary_every" => self.canary_every = Some(age(value)?),
+            "dead_lives" => self.dead_lives = Some(number(value)?),
+            "dead_lives_age" => self.dead_lives_age = Some(age(value)?),
+            "backlog" => self.backlog = Some(number(value)?),
+            "top" => self.top = Some(number(value)?),
+            "args" => self.args = Some(yes_or_no(value)?),
+            _ => return Err(Wrong::Key),
+        }
+        Ok(())
+    }
+
+    /// These where they are given, else the others.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            socket: self.socket.or(other.socket),
+            socket_group: self.socket_group.or(other.socket_group),
+            api_on_tcp: self.api_on_tcp.or(other.api_on_tcp),
+            attach: self.attach.or(other.attach),
+            ring_kib: self.ring_kib.or(other.ring_kib),
+            zombie_after: self.zombie_after.or(other.zombie_after),
+            audit_every: self.audit_every.or(other.audit_every),
+            canary_every: self.canary_every.or(other.canary_every),
+            dead_lives: self.dead_lives.or(other.dead_lives),
+            dead_lives_age: self.dead_lives_age.or(other.dead_lives_age),
+            backlog: self.backlog.or(other.backlog),
+            top: self.top.or(other.top),
+            args: self.args.or(other.args),
+        }
+    }
+
+    /// Fills in the defaults and checks the whole.
+    pub fn settle(self) -> Result<Settings, ConfigError> {
+        let wrong = |key, what: String| ConfigError::Setting { key, what };
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:9753".into());
+        let listen = match listen.as_str() {
+            "" => None,
+            address => Some(address.parse().map_err(|_| {
+                wrong("listen", format!("`{address}` is not an address and port such as 127.0.0.1:9753"))
+            })?),
+        };
+        let socket = self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+        let settings = Settings {
+            listen,
+            socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
+            socket_group: self.socket_group.unwrap_or_else(|| "taskscope".into()),
+            api_on_tcp: self.api_on_tcp.unwrap_or(false),
+            attach: self.attach.unwrap_or_else(|| "auto".into()),
+            ring_kib: self.ring_kib.unwrap_or(8192),
+            zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
+            audit_every: self.audit_every.unwrap_or(Duration::from_secs(300)),
+            canary_every: self.canary_every.unwrap_or(Duration::from_secs(15)),
+            dead_lives: self.dead_lives.unwrap_or(16 * 1024),
+            dead_lives_age: self.dead_lives_age.unwrap_or(Duration::from_secs(15 * 60)),
+            backlog: self.backlog.unwrap_or(8192),
+            top: self.top.unwrap_or(20),
+            args: self.args.unwrap_or(false),
+        };
+        if !["auto", "kprobe", "fentry", "tracepoint"].contains(&settings.attach.as_str()) {
+            let what = format!("`{}` is not one of auto, kprobe, fentry, tracepoint", settings.attach);
+            return Err(wrong("attach", what));
+        }
+        if !(4..=1_048_576).contains(&settings.ring_kib) {
+            return Err(wrong("ring_kib", format!("{} is not between 4 and 1048576", settings.ring_kib)));
+        }
+        if settings.top > 1000 {
+            return Err(wrong("top", format!("{} is more than 1000", settings.top)));
+        }
+        if settings.backlog > 1 << 20 {
+            return Err(wrong("backlog", format!("{} is more than {}", settings.backlog, 1 << 20)));
+        }
+        if settings.listen.is_none() && settings.socket.is_none() {
+            return Err(wrong("listen and socket", "both are off: nobody could ask anything".into()));
+        }
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    /// The keys whose values differ.
+    #[must_use]
+    pub fn changes(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            self.listen != other.listen,
+            self.socket != other.socket,
+            self.socket_group != other.socket_group,
+            self.api_on_tcp != other.api_on_tcp,
+            self.attach != other.attach,
+            self.ring_kib != other.ring_kib,
+            self.zombie_after != other.zombie_after,
+            self.audit_every != other.audit_every,
+            self.canary_every != other.canary_every,
+            self.dead_lives != other.dead_lives,
+            self.dead_lives_age != other.dead_lives_age,
+            self.backlog != other.backlog,
+            self.top != other.top,
+            self.args != other.args,
+        ];
+        KEYS.into_iter().zip(differs).filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+/// What a key of the file can be wrong in.
+enum Wrong {
+    Key,
+    Value(String),
+}
+
+fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
+    value.as_str().map(str::to_owned).ok_or_else(|| Wrong::Value("should be a string".into()))
+}
+
+fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| Wrong::Value("should be true or false".into()))
+}
+
+fn number<T: TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, Wrong> {
+    value
+        .as_integer()
+        .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| Wrong::Value("should be a whole number that is not negative".into()))
+}
+
+fn age(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    text(value).and_then(|text| crate::duration::parse(&text).map_err(Wrong::Value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Partial::parse("t.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            listen = "127.0.0.1:1"
+            socket = "/s"
+            socket_group = "g"
+            api_on_tcp = true
+            attach = "kprobe"
+            ring_kib = 64
+            zombie_after = "3s"
+            audit_every = "1m"
+            canary_every = "0s"
+            dead_lives = 7
+            dead_lives_age = "2m"
+            backlog = 9
+            top = 5
+            args = true
+        "#;
+        let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
+        let defaults = Partial::default().settle().unwrap();
+        assert_eq!(settings.changes(&defaults), KEYS, "a key is not read, or its value here is the default");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line_and_a_near_match() {
+        assert_eq!(
+            error("top = 3\nzombie_atfer = \"3s\"\n"),
+            "t.toml: line 2: unknown key `zombie_atfer`; did you mean `zombie_after`?"
+        );
+        assert!(error("completely = 1").contains("there are: listen, socket,"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        assert_eq!(
+            error("\n\ntop = -1"),
+            "t.toml: line 3: top: should be a whole number that is not negative"
+        );
+        assert_eq!(error("args = 1"), "t.toml: line 1: args: should be true or false");
+        assert!(error("zombie_after = \"soon\"").starts_with("t.toml: line 1: zombie_after: "));
+        assert!(error("top = \n").starts_with("t.toml: line "));
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = Partial { top: Some(3), backlog: Some(4), ..Partial::default() };
+        let flags = Partial { top: Some(9), ..Partial::default() };
+        let settings = flags.or(file).settle().unwrap();
+        assert_eq!((settings.top, settings.backlog), (9, 4));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (partial, key) in [
+            (Partial { listen: Some("9753".into()), ..Partial::default() }, "listen"),
+            (Partial { attach: Some("uprobe".into()), ..Partial::default() }, "attach"),
+            (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
+            (
+                Partial { listen: Some(String::new()), socket: Some(String::new()), ..Partial::default() },
+                "both are off",
+            ),
+        ] {
+            let error = partial.settle().unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

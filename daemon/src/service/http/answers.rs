@@ -1,0 +1,17 @@
+//! Answers as JSON: how the daemon itself does, and what can be asked.
+
+use axum::{Json, extract::State, http::header, response::IntoResponse};
+
+use super::{Api, error::ApiError};
+use crate::service::status::Status;
+
+/// The description of this API.
+const OPENAPI: &str = include_str!("openapi.json");
+
+pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
+    api.ask(|pipeline, service| Status::of(pipeline, service)).await.map(Json)
+}
+
+pub(super) async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}

@@ -1,0 +1,48 @@
+//! Errors as JSON: `{"error": {"status": 404, "message": "..."}}`.
+
+use axum::{
+    Json,
+    http::{Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub(in crate::service) struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
+    }
+
+    /// The owner of the lineage is gone.
+    pub(super) fn stopping() -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": { "status": self.status.as_u16(), "message": self.message } });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> ApiError {
+    let message =
+        format!("there is no {}; /openapi.json on the Unix socket describes what there is", uri.path());
+    ApiError { status: StatusCode::NOT_FOUND, message }
+}
+
+pub(super) async fn not_allowed(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{method} is not for {}: only GET is", uri.path());
+    ApiError { status: StatusCode::METHOD_NOT_ALLOWED, message }
+}

@@ -1,0 +1,174 @@
+//! /v1/events: what happens, as it happens. NDJSON, or server-sent events for those who accept them.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use hyper::body::{Body as HttpBody, Frame};
+
+use super::{Api, INSTANCE, error::ApiError};
+use crate::{
+    export::Wish,
+    service::hub::{Framing, Reader, Wanted},
+};
+
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The query of `/v1/events`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    wish: Wish,
+    after: Option<u64>,
+    instance: Option<String>,
+    limit: Option<u64>,
+}
+
+pub(super) async fn stream(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (framing, kind) = if accepts.contains("text/event-stream") {
+        (Framing::ServerSent, EVENT_STREAM)
+    } else {
+        (Framing::Lines, NDJSON)
+    };
+    // What a browser's EventSource sends when it connects again: INSTANCE-SEQUENCE.
+    if let Some((instance, after)) = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok()?.rsplit_once('-'))
+        .and_then(|(instance, after)| Some((instance.to_owned(), after.parse().ok()?)))
+    {
+        (query.instance, query.after) = (Some(instance), Some(after));
+    }
+    let instance = api.instance.clone();
+    let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
+    let reader = api
+        .ask(move |pipeline, service| {
+            let filter = query.wish.filter(&pipeline.lineage)?;
+            let after = query.after.map(|after| (after, is_ours));
+            let wanted = Wanted { filter, framing, after, limit: query.limit };
+            Ok(service.join(wanted))
+        })
+        .await?
+        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
+    let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, kind), (INSTANCE, instance)], Body::new(Stream(reader))).into_response())
+}
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = decode(value);
+            let list = || value.split(',').map(str::to_owned);
+            let number = |what: &str| -> Result<u64, ApiError> {
+                value.parse().map_err(|_| ApiError::bad_request(format!("{what}={value}: not a number")))
+            };
+            match key {
+                "action" => query.wish.actions.extend(list()),
+                "pid" => {
+                    for pid in value.split(',') {
+                        let pid = pid.parse();
+                        query.wish.pids.push(
+                            pid.map_err(|_| ApiError::bad_request(format!("pid={value}: not a number")))?,
+                        );
+                    }
+                }
+                "subtree" => {
+                    let pid = u32::try_from(number("subtree")?);
+                    query.wish.subtree =
+                        Some(pid.map_err(|_| ApiError::bad_request(format!("subtree={value}: not a pid")))?);
+                }
+                "comm" => query.wish.comms.push(value),
+                "unit" => query.wish.units.push(value),
+                "container" => query.wish.containers.push(value),
+                "after" => query.after = Some(number("after")?),
+                "instance" => query.instance = Some(value),
+                "limit" => query.limit = Some(number("limit")?),
+                _ => {
+                    return Err(ApiError::bad_request(format!(
+                        "{key}: no such parameter; there are: action, pid, subtree, comm, unit, container, after, \
+                         instance, limit"
+                    )));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// `%XX` and `+` of a query.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => bytes.push(b' '),
+            (byte, _) => bytes.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A reader's queue as the body of a response.
+struct Stream(Reader);
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_and_decoded() {
+        let query =
+            Query::parse("action=exited,reaped&pid=1,2&comm=a%20b*&after=7&limit=3&subtree=9").unwrap();
+        assert_eq!(query.wish.actions, ["exited", "reaped"]);
+        assert_eq!(query.wish.pids, [1, 2]);
+        assert_eq!(query.wish.comms, ["a b*"]);
+        assert_eq!((query.after, query.limit, query.wish.subtree), (Some(7), Some(3), Some(9)));
+        assert_eq!(Query::parse("").unwrap(), Query::default());
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for text in ["pdi=1", "pid=x", "after=-1", "limit=", "subtree=99999999999"] {
+            assert!(Query::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_decoded_without_a_panic() {
+        assert_eq!(decode("%zz%4"), "%zz%4");
+        assert_eq!(decode("a%2Cb+c%"), "a,b c%");
+        assert_eq!(decode("%ff"), "\u{fffd}");
+    }
+}

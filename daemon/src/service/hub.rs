@@ -1,0 +1,226 @@
+//! Readers of events: a backlog to resume from, and a bounded queue for each reader.
+//!
+//! Sequence numbers count every event of this daemon. A reader that is too slow loses its own events, whole ones, and is told
+//! how many before the next one that it gets.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::body::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::{
+    cgroup::Cgroups,
+    export::{Filter, Stamp, json},
+    lineage::effect::Effect,
+};
+
+/// Bytes that may wait for one reader.
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// How events are framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// One JSON object a line.
+    Lines,
+    /// Server-sent events, each with its sequence number as id.
+    ServerSent,
+}
+
+/// What a reader asks for.
+pub(super) struct Wanted {
+    pub(super) filter: Filter,
+    pub(super) framing: Framing,
+    /// Go on after this event; false if it was another daemon's.
+    pub(super) after: Option<(u64, bool)>,
+    /// End after this many.
+    pub(super) limit: Option<u64>,
+}
+
+/// The reading end of a reader's queue.
+pub(super) struct Reader {
+    receiver: UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Reader {
+    /// The next piece; `None` when there is no more.
+    pub(super) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>> {
+        self.receiver.poll_recv(context).map(|piece| {
+            if let Some(piece) = &piece {
+                self.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+            }
+            piece
+        })
+    }
+}
+
+struct Queue {
+    wanted: Wanted,
+    sender: UnboundedSender<Bytes>,
+    waiting: Arc<AtomicUsize>,
+    /// Lost since the last piece that had room.
+    lost_now: u64,
+    buffer: Vec<u8>,
+    /// Events in the buffer.
+    buffered: u64,
+    sent: u64,
+}
+
+/// All readers, and what they can resume from.
+pub(super) struct Hub {
+    backlog: VecDeque<(u64, Effect)>,
+    keep: usize,
+    sequence: u64,
+    queues: Vec<Queue>,
+    /// Events that readers were too slow for, all readers together.
+    pub(super) lost: u64,
+    /// Events that went to readers.
+    pub(super) sent: u64,
+}
+
+impl Hub {
+    pub(super) fn new(keep: usize) -> Self {
+        Self { backlog: VecDeque::new(), keep, sequence: 0, queues: Vec::new(), lost: 0, sent: 0 }
+    }
+
+    /// Readers now.
+    pub(super) fn readers(&self) -> usize {
+        self.queues.iter().filter(|queue| !queue.sender.is_closed()).count()
+    }
+
+    /// Events so far.
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Adds a reader, and gives it what it resumes with.
+    pub(super) fn join(&mut self, mut wanted: Wanted, stamp: &Stamp, cgroups: &Cgroups) -> Reader {
+        let (sender, receiver) = unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let after = wanted.after.take();
+        let mut queue = Queue {
+            wanted,
+            sender,
+            waiting: Arc::clone(&waiting),
+            lost_now: 0,
+            buffer: Vec::new(),
+            buffered: 0,
+            sent: 0,
+        };
+        if let Some((after, is_ours)) = after {
+            let oldest = self.backlog.front().map_or(self.sequence + 1, |(sequence, _)| *sequence);
+            let is_ours = is_ours && after <= self.sequence;
+            if !is_ours {
+                queue.gap("restart", None, stamp);
+            } else if after + 1 < oldest {
+                queue.gap("backlog", Some(oldest - after - 1), stamp);
+            }
+            let after = if is_ours { after } else { 0 };
+            for (sequence, effect) in self.backlog.iter().filter(|(sequence, _)| *sequence > after) {
+                queue.add(effect, *sequence, stamp, cgroups);
+            }
+        }
+        self.lost += queue.flush(stamp);
+        self.sent += queue.sent;
+        self.queues.push(queue);
+        Reader { receiver, waiting }
+    }
+
+    /// Tells all readers.
+    pub(super) fn tell(&mut self, effects: &[Effect], stamp: &Stamp, cgroups: &Cgroups) {
+        self.queues.retain(|queue| !queue.sender.is_closed() && !queue.is_full());
+        for effect in effects {
+            self.sequence += 1;
+            for queue in &mut self.queues {
+                queue.add(effect, self.sequence, stamp, cgroups);
+            }
+            if self.keep > 0 {
+                if self.backlog.len() >= self.keep {
+                    self.backlog.pop_front();
+                }
+                self.backlog.push_back((self.sequence, effect.clone()));
+            }
+        }
+        for queue in &mut self.queues {
+            let before = queue.sent;
+            self.lost += queue.flush(stamp);
+            self.sent += queue.sent - before;
+        }
+        // One whose wish is fulfilled ends here, and not only when more happens.
+        self.queues.retain(|queue| !queue.is_full());
+    }
+
+    /// Tells all readers that something is missing from here on.
+    pub(super) fn tell_gap(&mut self, place: &str, lost: Option<u64>, stamp: &Stamp) {
+        for queue in &mut self.queues {
+            queue.gap(place, lost, stamp);
+            self.lost += queue.flush(stamp);
+        }
+    }
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.wanted.limit.is_some_and(|limit| self.sent + self.buffered >= limit) && self.buffered == 0
+    }
+
+    fn add(&mut self, effect: &Effect, sequence: u64, stamp: &Stamp, cgroups: &Cgroups) {
+        let place = effect.thread.cgroup_id.and_then(|id| cgroups.known(id)).map(AsRef::as_ref);
+        if !self.wanted.filter.wants(effect, place)
+            || self.wanted.limit.is_some_and(|limit| self.sent + self.buffered >= limit)
+        {
+            return;
+        }
+        self.buffered += 1;
+        match self.wanted.framing {
+            Framing::Lines => json::write(effect, sequence, stamp, place, &mut self.buffer),
+            Framing::ServerSent => {
+                let head = format!("id: {sequence}\nevent: {}\ndata: ", effect.action.name());
+                self.buffer.extend_from_slice(head.as_bytes());
+                json::write(effect, sequence, stamp, place, &mut self.buffer);
+                self.buffer.push(b'\n');
+            }
+        }
+    }
+
+    fn gap(&mut self, place: &str, lost: Option<u64>, stamp: &Stamp) {
+        if self.wanted.framing == Framing::ServerSent {
+            self.buffer.extend_from_slice(b"event: gap\ndata: ");
+        }
+        json::write_gap(place, lost, stamp, &mut self.buffer);
+        if self.wanted.framing == Framing::ServerSent {
+            self.buffer.push(b'\n');
+        }
+    }
+
+    /// Sends what is buffered, if there is room; answers how many events were lost.
+    fn flush(&mut self, stamp: &Stamp) -> u64 {
+        if self.buffer.is_empty() {
+            return 0;
+        }
+        let count = std::mem::take(&mut self.buffered);
+        let mut piece = std::mem::take(&mut self.buffer);
+        if self.waiting.load(Ordering::Relaxed) + piece.len() > QUEUE_BYTES {
+            self.lost_now += count;
+            return count;
+        }
+        if self.lost_now > 0 {
+            let lost = std::mem::take(&mut self.lost_now);
+            self.gap("output", Some(lost), stamp);
+            let mut with_gap = std::mem::take(&mut self.buffer);
+            with_gap.append(&mut piece);
+            piece = with_gap;
+        }
+        self.sent += count;
+        self.waiting.fetch_add(piece.len(), Ordering::Relaxed);
+        // It fails only when the reader is gone; then it is taken off the list at the next event.
+        let _ = self.sender.send(piece.into());
+        0
+    }
+}

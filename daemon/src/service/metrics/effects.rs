@@ -1,0 +1,203 @@
+//! Counters of what happens to tasks.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::families::seconds;
+use super::names::{ERRNOS, HEIRS, KINDS, REASONS, reason};
+use crate::lineage::{
+    TaskKind,
+    effect::{Action, Effect, ReaperKind},
+    flags::errno_name,
+    status::WaitStatus,
+};
+
+/// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
+const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
+
+/// A counter with one label, its children at hand by index.
+struct Family(Vec<IntCounter>);
+
+impl Family {
+    fn register<'a>(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> prometheus::Result<Self> {
+        let vec = IntCounterVec::new(Opts::new(name, help), &[label])?;
+        let children = values.into_iter().map(|value| vec.with_label_values(&[value])).collect();
+        registry.register(Box::new(vec))?;
+        Ok(Self(children))
+    }
+
+    /// Raises the counter at an index of the values.
+    fn raise(&self, index: usize) {
+        if let Some(counter) = self.0.get(index) {
+            counter.inc();
+        }
+    }
+}
+
+/// Counters of effects.
+pub(super) struct EffectCounters {
+    creations: Family,
+    failed: Family,
+    execs: IntCounter,
+    takeovers: IntCounter,
+    renames: IntCounter,
+    /// By kind of task, then by reason.
+    exits: Vec<Family>,
+    reaps: Family,
+    autoreaps: Family,
+    releases: IntCounter,
+    reparentings: Family,
+    leader_deaths: IntCounter,
+    stuck: IntCounter,
+    flagged: IntCounter,
+    zombie_seconds: Histogram,
+}
+
+fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
+    values.iter().position(|other| other == value).unwrap_or(usize::MAX)
+}
+
+impl EffectCounters {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let kinds = || KINDS.iter().map(|kind| kind.name());
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let exits = IntCounterVec::new(
+            Opts::new(
+                "taskscope_exits_total",
+                "Processes and threads that ended, by kind and by how: exit code 0, another one, a signal, a signal with a core dump. A process ends with its last thread.",
+            ),
+            &["kind", "reason"],
+        )?;
+        let exits_by_kind = KINDS
+            .iter()
+            .map(|kind| {
+                Family(REASONS.iter().map(|reason| exits.with_label_values(&[kind.name(), reason])).collect())
+            })
+            .collect();
+        registry.register(Box::new(exits))?;
+        let zombie_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "taskscope_zombie_duration_seconds",
+                "How long processes were zombies before they were reaped: the time their parent took to wait(2).",
+            )
+            .buckets(ZOMBIE_BUCKETS.to_vec()),
+        )?;
+        registry.register(Box::new(zombie_seconds.clone()))?;
+        Ok(Self {
+            creations: Family::register(
+                registry,
+                "taskscope_tasks_created_total",
+                "Tasks that copy_process() made, by kind.",
+                "kind",
+                kinds(),
+            )?,
+            failed: Family::register(
+                registry,
+                "taskscope_clone_failures_total",
+                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Always 0 where copy_process is watched by a tracepoint.",
+                "errno",
+                ERRNOS,
+            )?,
+            execs: counter("taskscope_execs_total", "Successful calls of execve(2).")?,
+            takeovers: counter(
+                "taskscope_exec_takeovers_total",
+                "Calls of execve(2) by a thread that is not its group's leader; it ends all others.",
+            )?,
+            renames: counter(
+                "taskscope_renames_total",
+                "Changes of a task's name (comm), by itself or by an exec.",
+            )?,
+            exits: exits_by_kind,
+            reaps: Family::register(
+                registry,
+                "taskscope_reaps_total",
+                "Dead processes that somebody took, by whom: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
+                "by",
+                ReaperKind::ALL.iter().map(|kind| kind.name()),
+            )?,
+            autoreaps: Family::register(
+                registry,
+                "taskscope_autoreaps_total",
+                "Tasks nobody has to wait for: threads, and processes whose parent ignores SIGCHLD.",
+                "kind",
+                kinds(),
+            )?,
+            releases: counter(
+                "taskscope_releases_total",
+                "Tasks that release_task() let go: their pid is free again.",
+            )?,
+            reparentings: Family::register(
+                registry,
+                "taskscope_reparentings_total",
+                "Children whose parent exited, by what they were handed to.",
+                "to",
+                HEIRS.iter().map(|kind| kind.name()),
+            )?,
+            leader_deaths: counter(
+                "taskscope_leader_deaths_total",
+                "Processes whose main thread ended while others live on.",
+            )?,
+            stuck: counter(
+                "taskscope_exits_stuck_total",
+                "Tasks found in do_exit() for longer than 10 seconds.",
+            )?,
+            flagged: counter(
+                "taskscope_zombies_flagged_total",
+                "Zombies that grew older than --zombie-after without a wait(2).",
+            )?,
+            zombie_seconds,
+        })
+    }
+
+    pub(super) fn count(&self, effect: &Effect) {
+        let kind = index_of(&KINDS, &effect.thread.kind);
+        match &effect.action {
+            Action::Forked { .. } => self.creations.raise(kind),
+            Action::CloneFailed { errno, .. } => {
+                let name = errno_name(*errno).unwrap_or("other");
+                self.failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
+            }
+            Action::Execed { .. } => self.execs.inc(),
+            Action::ExecTakeover { .. } => self.takeovers.inc(),
+            Action::Renamed { .. } => self.renames.inc(),
+            Action::Exited { .. } if is_other_thread(effect) => {
+                self.exit(kind, effect.thread.exit_code.map(WaitStatus));
+            }
+            Action::GroupExited => self.exit(kind, effect.process.status),
+            Action::LeaderDied { .. } => self.leader_deaths.inc(),
+            Action::ExitStuck { .. } => self.stuck.inc(),
+            Action::ZombieFlagged { .. } => self.flagged.inc(),
+            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&HEIRS, kind)),
+            Action::Reaped { reaper, zombie } => {
+                let by = reaper.map_or(ReaperKind::Other, |reaper| reaper.kind);
+                self.reaps.raise(index_of(&ReaperKind::ALL, &by));
+                if let Some(zombie) = zombie {
+                    self.zombie_seconds.observe(seconds(zombie.ns));
+                }
+            }
+            Action::Autoreaped => self.autoreaps.raise(kind),
+            Action::Released { .. } => self.releases.inc(),
+            Action::Exiting { .. } | Action::Exited { .. } | Action::ZombieBegan { .. } => {}
+        }
+    }
+
+    fn exit(&self, kind: usize, status: Option<WaitStatus>) {
+        if let Some(family) = self.exits.get(kind) {
+            family.raise(reason(status));
+        }
+    }
+}
+
+/// A thread that is not its group's leader.
+fn is_other_thread(effect: &Effect) -> bool {
+    effect.thread.key.tid != effect.process.key.tgid.leader() && effect.thread.kind != TaskKind::Process
+}

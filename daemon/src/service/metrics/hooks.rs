@@ -1,0 +1,56 @@
+//! How the kernel is watched, and what that costs it.
+
+use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
+
+use super::families::{Families, seconds, set};
+use crate::runtime::Pipeline;
+
+/// Metrics of the hooks and their programs.
+pub(super) struct HookMetrics {
+    hooks: IntGaugeVec,
+    run_seconds: CounterVec,
+    runs: IntCounterVec,
+    skipped: IntCounterVec,
+}
+
+impl HookMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            hooks: of.counts(
+                "taskscope_hook_info",
+                "How each hook is watched: its rung, or none; always 1.",
+                &["hook", "rung"],
+            )?,
+            run_seconds: of.seconds(
+                "taskscope_program_run_seconds_total",
+                "Time spent in each eBPF program since it was loaded; counted by the kernel while kernel.bpf_stats_enabled is 1.",
+                &["program"],
+            )?,
+            runs: of.counters(
+                "taskscope_program_runs_total",
+                "Runs of each eBPF program; counted under the same condition.",
+                &["program"],
+            )?,
+            skipped: of.counters(
+                "taskscope_program_skipped_total",
+                "Calls of each eBPF program that the kernel skipped because it already ran on that CPU; among the lost.",
+                &["program"],
+            )?,
+        })
+    }
+
+    pub(super) fn read(&self, pipeline: &Pipeline) {
+        self.hooks.reset();
+        for hook in &pipeline.observer.hooks {
+            let rung = hook.rung.as_deref().unwrap_or("none");
+            self.hooks.with_label_values(&[hook.hook, rung]).set(1);
+        }
+        for (program, stats) in pipeline.observer.program_stats() {
+            let run_seconds = self.run_seconds.with_label_values(&[program]);
+            run_seconds.reset();
+            run_seconds.inc_by(seconds(stats.run_time_ns));
+            set(&self.runs.with_label_values(&[program]), stats.run_count);
+            set(&self.skipped.with_label_values(&[program]), stats.missed.unwrap_or(0));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! /metrics: what an operator is told in numbers. Every label set is closed, and no label is a pid.
+//!
+//! Counters of what happens are raised with each effect; everything that is a state is read from its owner at the scrape.
+
+mod effects;
+mod families;
+mod hooks;
+mod names;
+mod pids;
+mod tasks;
+mod top;
+mod trust;
+
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use self::{
+    effects::EffectCounters, families::Families, hooks::HookMetrics, pids::PidMetrics, tasks::TaskMetrics,
+    trust::TrustMetrics,
+};
+use super::budget::Budget;
+use crate::{
+    cgroup::Cgroups,
+    lineage::{effect::Effect, id::Ktime},
+    runtime::Pipeline,
+};
+
+/// Everything that /metrics shows.
+pub(super) struct Metrics {
+    registry: Registry,
+    effects: EffectCounters,
+    tasks: TaskMetrics,
+    pids: PidMetrics,
+    trust: TrustMetrics,
+    hooks: HookMetrics,
+}
+
+/// What a scrape looks at besides the pipeline.
+pub(super) struct Sources<'a> {
+    /// The kernel's clock.
+    pub(super) now: Ktime,
+    /// Where tasks live.
+    pub(super) cgroups: &'a mut Cgroups,
+    /// Pids left.
+    pub(super) budget: &'a Budget,
+    /// Readers of events now, and events that readers were too slow for.
+    pub(super) readers: (usize, u64),
+    /// Culprits named.
+    pub(super) top: usize,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub(super) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let effects = EffectCounters::register(&registry)?;
+        let of = Families(&registry);
+        let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
+        let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
+        of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self { registry, effects, tasks, pids, trust, hooks })
+    }
+
+    /// Counts what happened.
+    pub(super) fn count(&self, effect: &Effect) {
+        self.effects.count(effect);
+    }
+
+    /// The text of a scrape.
+    pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
+        self.tasks.read(pipeline, &mut sources);
+        self.pids.read(sources.budget);
+        self.trust.read(pipeline, &sources);
+        self.hooks.read(pipeline);
+        let mut text = Vec::with_capacity(32 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}

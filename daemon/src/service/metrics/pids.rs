@@ -1,0 +1,57 @@
+//! Pids in use, their limits, and when those will be reached.
+
+use prometheus::{GaugeVec, IntGaugeVec};
+
+use super::families::{Families, int};
+use crate::service::budget::Budget;
+
+/// Metrics of the pid budget.
+pub(super) struct PidMetrics {
+    used: IntGaugeVec,
+    limit: IntGaugeVec,
+    growth: GaugeVec,
+    left: GaugeVec,
+}
+
+impl PidMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            used: of.counts(
+                "taskscope_pids_used",
+                "Pids in use, by what limits them: kernel.pid_max, kernel.threads-max, or the pids.max of the cgroup nearest to it.",
+                &["scope", "name"],
+            )?,
+            limit: of.counts(
+                "taskscope_pids_limit",
+                "The limit of taskscope_pids_used.",
+                &["scope", "name"],
+            )?,
+            growth: of.gauges(
+                "taskscope_pids_growth_per_second",
+                "Growth of taskscope_pids_used over the last minutes; negative when it shrinks.",
+                &["scope", "name"],
+            )?,
+            left: of.gauges(
+                "taskscope_pids_exhausted_in_seconds",
+                "Time until the limit is reached at the present growth; +Inf while it does not grow.",
+                &["scope", "name"],
+            )?,
+        })
+    }
+
+    pub(super) fn read(&self, budget: &Budget) {
+        for metric in [&self.used, &self.limit] {
+            metric.reset();
+        }
+        for metric in [&self.growth, &self.left] {
+            metric.reset();
+        }
+        for scope in budget.scopes() {
+            let labels = [scope.what, scope.name.as_str()];
+            self.used.with_label_values(&labels).set(int(scope.used));
+            self.limit.with_label_values(&labels).set(int(scope.limit));
+            self.growth.with_label_values(&labels).set(scope.growth_per_second);
+            self.left.with_label_values(&labels).set(scope.exhausted_in_seconds());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Tasks now, and who owes the waits.
+
+use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
+
+use super::{
+    Sources,
+    families::{Families, int, seconds},
+    top::{Culprit, culprits},
+};
+use crate::{lineage::TaskState, runtime::Pipeline};
+
+/// States of tasks.
+const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
+
+/// Labels of a culprit.
+const WHO: [&str; 3] = ["parent", "unit", "container"];
+
+/// Metrics of the tasks there are.
+pub(super) struct TaskMetrics {
+    tasks: IntGaugeVec,
+    processes: IntGauge,
+    zombies: IntGauge,
+    zombies_old: IntGauge,
+    oldest_zombie: Gauge,
+    parent_zombies: IntGaugeVec,
+    parent_oldest: GaugeVec,
+    memory: IntGaugeVec,
+    lives: IntGauge,
+}
+
+impl TaskMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            tasks: of.counts(
+                "taskscope_tasks",
+                "Tasks (processes and threads) now, by state. A dead_leader has ended while threads of its process live on: no wait(2) can reap it.",
+                &["state"],
+            )?,
+            processes: of.count("taskscope_processes", "Processes now, zombies among them.")?,
+            zombies: of.count(
+                "taskscope_zombies",
+                "Zombies now: dead processes that wait for their parent's wait(2), dead leaders left out.",
+            )?,
+            zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
+            oldest_zombie: of.gauge(
+                "taskscope_oldest_zombie_age_seconds",
+                "Age of the oldest zombie; 0 without one.",
+            )?,
+            parent_zombies: of.counts(
+                "taskscope_parent_zombies",
+                "Zombies now by the parent that owes the wait(2): its name, systemd unit and container. The worst are named, the rest is parent=\"other\".",
+                &WHO,
+            )?,
+            parent_oldest: of.gauges(
+                "taskscope_parent_oldest_zombie_age_seconds",
+                "Age of the oldest zombie of these parents.",
+                &WHO,
+            )?,
+            memory: of.counts(
+                "taskscope_lineage_bytes",
+                "Memory held for tasks that live and for lives that are over.",
+                &["of"],
+            )?,
+            lives: of.count("taskscope_lives_remembered", "Processes that are gone and still remembered.")?,
+        })
+    }
+
+    pub(super) fn read(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
+        self.read_culprits(pipeline, sources);
+        let lineage = &pipeline.lineage;
+        let census = lineage.census();
+        let dead_leaders = lineage.dead_leader_count();
+        let counts = [
+            census.of(TaskState::Implied) + census.of(TaskState::Running),
+            census.of(TaskState::Exiting),
+            census.of(TaskState::Zombie).saturating_sub(dead_leaders),
+            dead_leaders,
+        ];
+        for (state, count) in STATES.iter().zip(counts) {
+            self.tasks.with_label_values(&[state]).set(int(count));
+        }
+        self.processes.set(int(lineage.group_count()));
+        self.zombies.set(int(lineage.zombie_count()));
+        self.zombies_old.set(int(lineage.flagged_count()));
+        let oldest = lineage.zombies().next().and_then(|zombie| zombie.zombie_since());
+        self.oldest_zombie.set(oldest.map_or(0.0, |since| seconds(sources.now.since(since))));
+        let memory = lineage.memory();
+        self.memory.with_label_values(&["live"]).set(int(memory.live));
+        self.memory.with_label_values(&["dead"]).set(int(memory.dead));
+        self.lives.set(int(lineage.remembered()));
+    }
+
+    fn read_culprits(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
+        let (named, other) = culprits(&pipeline.lineage, sources.cgroups, sources.now, sources.top);
+        self.parent_zombies.reset();
+        self.parent_oldest.reset();
+        for culprit in named.iter().chain([&other]) {
+            let Culprit { who, zombies, oldest } = culprit;
+            let labels = [who.parent.as_str(), who.unit.as_str(), who.container.as_str()];
+            self.parent_zombies.with_label_values(&labels).set(int(*zombies));
+            let age = oldest.map_or(0.0, |since| seconds(sources.now.since(since)));
+            self.parent_oldest.with_label_values(&labels).set(age);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
+
+use probe_common::{Kind, Lost};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
+
+use super::{
+    Sources,
+    families::{Families, int, seconds, set},
+};
+use crate::runtime::Pipeline;
+
+/// Metrics of trust.
+pub(super) struct TrustMetrics {
+    received: IntCounterVec,
+    dropped: IntCounterVec,
+    shed: IntCounterVec,
+    lost: IntCounterVec,
+    repaired: IntCounterVec,
+    drift: IntCounterVec,
+    resyncs: IntCounterVec,
+    resyncs_failed: IntCounter,
+    resync_seconds: Gauge,
+    canaries: IntCounterVec,
+    canary_age: Gauge,
+    readers: IntGauge,
+    reader_lost: IntCounter,
+}
+
+impl TrustMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            received: of.counters(
+                "taskscope_records_received_total",
+                "Records received from the kernel, by kind.",
+                &["kind"],
+            )?,
+            dropped: of.counters(
+                "taskscope_records_dropped_total",
+                "Records for which the ring between kernel and daemon had no room, by kind. Each is followed by a resync.",
+                &["kind"],
+            )?,
+            shed: of.counters(
+                "taskscope_records_shed_total",
+                "Records left out by rule while the ring was nearly full, so that exits and releases still find room, by kind. Each is followed by a resync.",
+                &["kind"],
+            )?,
+            lost: of.counters(
+                "taskscope_records_lost_total",
+                "Records lost in another way, by cause: calls of programs that the kernel skipped, functions whose return was not seen, records not understood.",
+                &["cause"],
+            )?,
+            repaired: of.counters(
+                "taskscope_repaired_total",
+                "Facts mended by reading all tasks after a known loss, by kind.",
+                &["kind"],
+            )?,
+            drift: of.counters(
+                "taskscope_drift_total",
+                "Facts mended though nothing was known to be lost, by kind: should be 0.",
+                &["kind"],
+            )?,
+            resyncs: of.counters(
+                "taskscope_resyncs_total",
+                "Comparisons of the tree with the kernel's tasks, by cause: the start, a loss, a zombie that /proc does not have, an audit because it was time.",
+                &["cause"],
+            )?,
+            resyncs_failed: of.counter("taskscope_resyncs_failed_total", "Comparisons that broke off.")?,
+            resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
+            canaries: of.counters(
+                "taskscope_canaries_total",
+                "Short-lived processes of taskscope's own, by whether their whole life came through.",
+                &["result"],
+            )?,
+            canary_age: of.gauge(
+                "taskscope_canary_age_seconds",
+                "Time since the last canary came through whole; -1 before the first. Grows when observing is broken.",
+            )?,
+            readers: of.count("taskscope_event_readers", "Readers of the event stream now.")?,
+            reader_lost: of.counter(
+                "taskscope_event_readers_lost_events_total",
+                "Events that readers lost because they were too slow.",
+            )?,
+        })
+    }
+
+    pub(super) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
+        let counts = &pipeline.counts;
+        for kind in Kind::ALL {
+            let at = |values: &[u64]| values.get(kind as usize).copied().unwrap_or(0);
+            set(&self.received.with_label_values(&[kind.name()]), at(&counts.received));
+            set(&self.dropped.with_label_values(&[kind.name()]), at(&counts.kernel.dropped));
+            set(&self.shed.with_label_values(&[kind.name()]), at(&counts.kernel.shed));
+        }
+        for (cause, count) in Lost::ALL.iter().zip(counts.kernel.lost) {
+            set(&self.lost.with_label_values(&[cause.name()]), count);
+        }
+        set(&self.lost.with_label_values(&["program_skipped"]), counts.missed);
+        set(&self.lost.with_label_values(&["not_understood"]), counts.undecoded);
+        let mending = &pipeline.mending;
+        for (family, repairs) in [(&self.repaired, &mending.repaired), (&self.drift, &mending.drift)] {
+            for (kind, count) in repairs.by_kind() {
+                set(&family.with_label_values(&[kind]), count);
+            }
+        }
+        for (why, count) in mending.by_cause() {
+            set(&self.resyncs.with_label_values(&[why.name()]), count);
+        }
+        set(&self.resyncs_failed, mending.failed);
+        self.resync_seconds.set(seconds(mending.last_ns));
+        set(&self.canaries.with_label_values(&["whole"]), pipeline.canary.whole);
+        set(&self.canaries.with_label_values(&["broken"]), pipeline.canary.broken);
+        self.canary_age.set(pipeline.canary.age(sources.now).map_or(-1.0, |age| age.as_secs_f64()));
+        self.readers.set(int(sources.readers.0));
+        set(&self.reader_lost, sources.readers.1);
+    }
+}

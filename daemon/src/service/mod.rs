@@ -1,0 +1,19 @@
+//! `taskscope run`: the daemon as a service. Metrics, the API, systemd, and no more privilege than is needed.
+
+mod budget;
+pub mod config;
+mod face;
+pub mod http;
+mod hub;
+mod metrics;
+mod notify;
+pub mod privileges;
+mod socket;
+mod start;
+mod status;
+
+pub use self::{
+    face::Service,
+    start::{ServiceError, Start, serve},
+    status::Status,
+};

@@ -1,0 +1,81 @@
+//! No more privilege than is needed. What loading and attaching took is given up for good once that is done.
+//!
+//! | capability | needed for |
+//! |---|---|
+//! | `CAP_BPF` | loading programs, making maps; on kernels that gate every `bpf(2)` call (before 5.19 with `kernel.unprivileged_bpf_disabled`), reading counters and tasks as well |
+//! | `CAP_PERFMON` | programs that read kernel memory, attaching them to functions and tracepoints |
+//!
+//! Nothing else, not even root, is asked for. Whether `CAP_BPF` must stay is found out by trying without it.
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+use crate::runtime::Pipeline;
+
+/// The privileges before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Permitted before.
+    pub before: Vec<String>,
+    /// Permitted from now on.
+    pub after: Vec<String>,
+}
+
+/// Gives up every capability that observing does not need any more, and any way to new ones.
+///
+/// Capabilities belong to threads: this must run before there is a second one.
+pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let mut needed = None;
+    for candidate in [vec![], vec![Capability::CAP_BPF], vec![Capability::CAP_BPF, Capability::CAP_PERFMON]] {
+        let candidate: CapsHashSet = candidate.into_iter().collect();
+        if !candidate.is_subset(&permitted) {
+            continue;
+        }
+        caps::set(None, CapSet::Effective, &candidate)?;
+        if still_works(pipeline) {
+            needed = Some(candidate);
+            break;
+        }
+    }
+    let needed = if let Some(needed) = needed {
+        needed
+    } else {
+        log::warn!("observing does not go on without {}: they stay", names(&permitted).join(", "));
+        permitted.clone()
+    };
+    // The bounding set shrinks only with CAP_SETPCAP, which a service started with few capabilities does not have: its unit
+    // bounds them.
+    if permitted.contains(&Capability::CAP_SETPCAP) {
+        caps::set(None, CapSet::Effective, &permitted)?;
+        for capability in caps::all() {
+            if !needed.contains(&capability) {
+                // Older kernels do not know the newest ones.
+                let _ = caps::drop(None, CapSet::Bounding, capability);
+            }
+        }
+    }
+    let _ = caps::clear(None, CapSet::Ambient);
+    caps::set(None, CapSet::Effective, &needed)?;
+    caps::set(None, CapSet::Permitted, &needed)?;
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
+    // SAFETY: prctl with integers; there is nothing to be wrong.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        log::warn!("prctl(PR_SET_NO_NEW_PRIVS): {}", std::io::Error::last_os_error());
+    }
+    Ok(Dropped { before: names(&permitted), after: names(&needed) })
+}
+
+/// Everything that is done to the kernel while observing.
+fn still_works(pipeline: &mut Pipeline) -> bool {
+    if pipeline.observer.totals().is_err() {
+        return false;
+    }
+    // A kernel without the iterator does not get one by a capability.
+    pipeline.observer.no_iterator.is_some() || pipeline.observer.snapshot().is_ok()
+}
+
+fn names(set: &CapsHashSet) -> Vec<String> {
+    let mut names: Vec<String> = set.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names
+}

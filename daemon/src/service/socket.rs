@@ -1,0 +1,83 @@
+//! The API's Unix socket: one daemon, mode 0660, a group of its own.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+use tokio::net::{UnixListener, UnixStream};
+
+/// Why there is no socket.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// Another daemon has it.
+    #[error("another taskscope answers on {0}; stop it, or give this one another --socket")]
+    Taken(PathBuf),
+    /// Something that is no socket has its name.
+    #[error("{0} is there and is no socket; remove it, or use another --socket")]
+    NoSocket(PathBuf),
+    /// It cannot be made.
+    #[error("making the socket {path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A socket's file, removed with this.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the socket; one left behind by a daemon that was killed is replaced.
+pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
+    let failed = |source| SocketError::Io { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NoSocket(path.to_owned())),
+        Ok(_) => {
+            if UnixStream::connect(path).await.is_ok() {
+                return Err(SocketError::Taken(path.to_owned()));
+            }
+            fs::remove_file(path).map_err(failed)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory).map_err(failed)?;
+            }
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let file = SocketFile(path.to_owned());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    match group_id(group) {
+        Some(id) => {
+            if let Err(error) = chown(path, None, Some(id)) {
+                log::warn!(
+                    "giving {} to the group {group}: {error}; only its owner may use it",
+                    path.display()
+                );
+            }
+        }
+        None => log::info!("there is no group {group}: only the owner of {} may use it", path.display()),
+    }
+    Ok((listener, file))
+}
+
+fn group_id(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: `name` ends with NUL. The answer points to static memory that the next call overwrites; nothing else here asks
+    // for groups, and it is read before this returns.
+    unsafe { libc::getgrnam(name.as_ptr()).as_ref() }.map(|group| group.gr_gid)
+}

@@ -1,0 +1,237 @@
+//! The daemon from its start to its end.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use sd_notify::NotifyState;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    select,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Service, budget,
+    config::{ConfigError, RELOADABLE, Settings},
+    http::{self, Api, Gate},
+    notify::{say, watchdog_every},
+    privileges,
+    socket::{self, SocketError},
+    status::Status,
+};
+use crate::{
+    kernel::{ladder::Choice, object::Options, observer::ObserveError},
+    lineage::Config,
+    runtime::{Pipeline, Question, RunError, Trust},
+};
+
+/// Questions that may wait for the owner.
+const QUESTIONS: usize = 64;
+
+/// Connections at once, on TCP and on the socket.
+const TCP_CONNECTIONS: usize = 64;
+const UNIX_CONNECTIONS: usize = 256;
+
+/// How often systemd is told how it goes.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the service ended, or did not start.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// The kernel cannot be observed.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The address is taken, or is none of this host's.
+    #[error("listening on {address}: {source}; use another --listen, or --listen '' for none")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// A metric is defined twice, or wrongly.
+    #[error("defining the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// Capabilities cannot be read or given up.
+    #[error("giving up capabilities: {0}")]
+    Capabilities(#[from] caps::errors::CapsError),
+    /// Signals cannot be had.
+    #[error("preparing for signals: {0}")]
+    Signals(io::Error),
+    /// Observing broke off.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// What the daemon is started with.
+pub struct Start {
+    /// Settings in force.
+    pub settings: Settings,
+    /// Reads the settings again, for SIGHUP.
+    pub reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
+    /// Family of rungs.
+    pub choice: Choice,
+    /// Another eBPF object than the embedded one.
+    pub object: Option<PathBuf>,
+    /// Keep every capability.
+    pub keep_capabilities: bool,
+}
+
+/// Runs the daemon until SIGTERM or Ctrl-C.
+pub async fn serve(start: Start) -> Result<(), ServiceError> {
+    let Start { settings, reload, choice, object, keep_capabilities } = start;
+    // First what fails soon: another daemon on the socket, a port that is taken.
+    let unix = match &settings.socket {
+        Some(path) => Some(socket::bind(path, &settings.socket_group).await?),
+        None => None,
+    };
+    let tcp = match settings.listen {
+        Some(address) => Some(
+            TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?,
+        ),
+        None => None,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(ServiceError::Signals)?;
+
+    let mut pipeline = observe(&settings, choice, object.as_deref())?;
+    if keep_capabilities {
+        log::warn!("every capability is kept, as asked");
+    } else {
+        let dropped = privileges::give_up(&mut pipeline)?;
+        log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));
+    }
+    let mut service = Service::new(settings.clone())?;
+    let (sender, mut questions) = mpsc::channel(QUESTIONS);
+    let api = Api::new(sender.clone(), &service.instance);
+    if let Some(listener) = tcp {
+        if let Ok(address) = listener.local_addr() {
+            log::info!("serving http://{address}/metrics");
+        }
+        let router = if settings.api_on_tcp { http::full(api.clone()) } else { http::public(api.clone()) };
+        tokio::spawn(http::serve(listener, router, Gate::new(TCP_CONNECTIONS)));
+    }
+    let socket_file = unix.map(|(listener, file)| {
+        tokio::spawn(http::serve(listener, http::full(api.clone()), Gate::new(UNIX_CONNECTIONS)));
+        file
+    });
+    tokio::spawn(housekeeping(sender.clone()));
+    tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
+    drop((sender, api));
+    service.look_at_budget(&pipeline);
+    log::info!("ready: {}", hooks_line(&pipeline));
+    let line = Status::of(&pipeline, &service).line();
+    say(&[NotifyState::Ready, NotifyState::Status(&line)]);
+
+    let stop = async {
+        select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        say(&[NotifyState::Stopping]);
+    };
+    let outcome = pipeline.serve(&mut service, &mut questions, stop).await;
+    drop(socket_file);
+    log::info!("summary: {}; {}", Status::of(&pipeline, &service).line(), pipeline.sums());
+    Ok(outcome?)
+}
+
+fn observe(
+    settings: &Settings,
+    choice: Choice,
+    object: Option<&std::path::Path>,
+) -> Result<Pipeline, ServiceError> {
+    let config = Config {
+        zombie_after: settings.zombie_after,
+        exec_args: settings.args,
+        dead_lives: settings.dead_lives,
+        dead_lives_age: settings.dead_lives_age,
+        ..Config::default()
+    };
+    let options = Options { ring_bytes: settings.ring_kib.saturating_mul(1024), args: settings.args };
+    let trust =
+        Trust { audit_every: settings.audit_every, canary_every: settings.canary_every, iterator: true };
+    Ok(Pipeline::start_with(object, options, choice, config, trust)?)
+}
+
+/// What comes with time: limits of pids, words to systemd.
+async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
+    let mut budget = interval(budget::EVERY);
+    let mut status = interval(STATUS_EVERY);
+    let mut watchdog = interval(watchdog_every().unwrap_or(Duration::from_secs(3600)));
+    for timer in [&mut budget, &mut status, &mut watchdog] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        let question: Question<Service> = select! {
+            _ = budget.tick() => Box::new(|pipeline, service| service.look_at_budget(pipeline)),
+            _ = status.tick() => Box::new(|pipeline, service| {
+                say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
+            }),
+            // Fed only while whole lives come through: systemd restarts one that is blind.
+            _ = watchdog.tick() => Box::new(|pipeline, service| {
+                match service.is_ready(pipeline) {
+                    Ok(()) => say(&[NotifyState::Watchdog]),
+                    Err(why) => log::error!("the watchdog is not fed: {why}"),
+                }
+            }),
+        };
+        if questions.send(question).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes new settings at each SIGHUP, as far as that goes.
+async fn reload_on(
+    mut hangup: Signal,
+    reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
+    mut now: Settings,
+    questions: mpsc::Sender<Question<Service>>,
+) {
+    while hangup.recv().await.is_some() {
+        let new = match reload() {
+            Ok(new) => new,
+            Err(error) => {
+                log::error!("reloading: {error}; everything stays as it is");
+                continue;
+            }
+        };
+        let changes = now.changes(&new);
+        let (taken, refused): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|key| RELOADABLE.contains(key));
+        let word = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+        log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));
+        now.zombie_after = new.zombie_after;
+        now.top = new.top;
+        let settings = now.clone();
+        let question: Question<Service> = Box::new(move |_pipeline, service| {
+            //pipeline.lineage.set_zombie_after(settings.zombie_after);
+            service.settings = settings;
+        });
+        if questions.send(question).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    match names.len() {
+        0 => "none".into(),
+        1..=8 => names.join(", "),
+        more => format!("{more}, {} among them", names.first().map_or("", String::as_str)),
+    }
+}
+
+fn hooks_line(pipeline: &Pipeline) -> String {
+    let hooks = pipeline.observer.hooks.iter();
+    let words: Vec<_> =
+        hooks.map(|hook| format!("{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"))).collect();
+    words.join(", ")
+}

@@ -1,0 +1,140 @@
+//! How the daemon itself does: hooks, records, losses, repairs, readers, memory.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::Service;
+use crate::{
+    kernel::clock,
+    runtime::{Pipeline, Repairs},
+};
+
+/// `/v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it, with units; docs/api.md describes them")]
+pub struct Status {
+    pub version: String,
+    pub instance: String,
+    pub pid: u32,
+    pub uptime_ns: u64,
+    /// Hook by rung; absent where it is not watched.
+    pub hooks: BTreeMap<String, String>,
+    pub tasks: u64,
+    pub processes: u64,
+    pub zombies: u64,
+    pub zombies_old: u64,
+    pub dead_leaders: u64,
+    pub lives_remembered: u64,
+    pub records_received: u64,
+    pub records_dropped: u64,
+    pub records_shed: u64,
+    pub records_lost: u64,
+    pub repaired: BTreeMap<String, u64>,
+    pub drift: BTreeMap<String, u64>,
+    pub resyncs: u64,
+    pub resync_last_ns: u64,
+    pub resync_longest_ns: u64,
+    pub canaries_whole: u64,
+    pub canaries_broken: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary_age_ns: Option<u64>,
+    pub ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_ready_because: Option<String>,
+    pub events: u64,
+    pub readers: u64,
+    pub readers_sent: u64,
+    pub readers_lost: u64,
+    pub lineage_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident_bytes: Option<u64>,
+    /// Settings of the kernel's side that could not be had.
+    pub degraded: Vec<String>,
+}
+
+fn by_kind(repairs: &Repairs) -> BTreeMap<String, u64> {
+    repairs.by_kind().into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+}
+
+impl Status {
+    /// As it is now.
+    #[must_use]
+    pub fn of(pipeline: &Pipeline, service: &Service) -> Self {
+        let now = clock::boottime();
+        let (lineage, counts, mending) = (&pipeline.lineage, &pipeline.counts, &pipeline.mending);
+        let ready = service.is_ready(pipeline);
+        let memory = lineage.memory();
+        let observer = &pipeline.observer;
+        let hooks = observer.hooks.iter().filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
+        let lacking =
+            observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
+        let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
+        let dropped: u64 = counts.kernel.dropped.iter().sum();
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            instance: service.instance.clone(),
+            pid: std::process::id(),
+            uptime_ns: now.since(service.started),
+            hooks: hooks.collect(),
+            tasks: lineage.census().present() as u64,
+            processes: lineage.group_count() as u64,
+            zombies: lineage.zombie_count() as u64,
+            zombies_old: lineage.flagged_count() as u64,
+            dead_leaders: lineage.dead_leader_count() as u64,
+            lives_remembered: lineage.remembered() as u64,
+            records_received: counts.taken(),
+            records_dropped: dropped,
+            records_shed: counts.kernel.shed.iter().sum(),
+            records_lost: counts.lost(),
+            repaired: by_kind(&mending.repaired),
+            drift: by_kind(&mending.drift),
+            resyncs: mending.resyncs,
+            resync_last_ns: mending.last_ns,
+            resync_longest_ns: mending.longest_ns,
+            canaries_whole: pipeline.canary.whole,
+            canaries_broken: pipeline.canary.broken,
+            canary_age_ns: pipeline.canary.age(now).map(|age| age.as_nanos() as u64),
+            ready: ready.is_ok(),
+            not_ready_because: ready.err(),
+            events: service.hub.sequence(),
+            readers: service.hub.readers() as u64,
+            readers_sent: service.hub.sent,
+            readers_lost: service.hub.lost,
+            lineage_bytes: (memory.live + memory.dead) as u64,
+            resident_bytes: resident_bytes(),
+            degraded: lacking.chain(no_iterator).collect(),
+        }
+    }
+
+    /// One line for systemd and for the log.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut text = format!(
+            "{} tasks, {} zombies ({} old); {} records, {} lost, {} repaired, {} drift",
+            self.tasks,
+            self.zombies,
+            self.zombies_old,
+            self.records_received,
+            self.records_lost,
+            self.repaired.values().sum::<u64>(),
+            self.drift.values().sum::<u64>(),
+        );
+        if let Some(age_ns) = self.canary_age_ns {
+            // Writing to a String does not fail.
+            let _ = write!(text, "; canary {} s ago", age_ns / 1_000_000_000);
+        }
+        if let Some(why) = &self.not_ready_because {
+            let _ = write!(text, "; NOT READY: {why}");
+        }
+        text
+    }
+}
+
+/// `VmRSS` of this process.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
