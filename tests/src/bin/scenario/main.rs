@@ -7,7 +7,9 @@
 
 mod actor;
 mod basic;
+mod bomb;
 mod clones;
+mod crowd;
 mod exits;
 mod fact;
 mod kernel;
@@ -28,9 +30,11 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 12] = [
+const FAMILIES: [&[Entry]; 14] = [
     basic::SCENARIOS,
+    bomb::SCENARIOS,
     clones::SCENARIOS,
+    crowd::SCENARIOS,
     exits::SCENARIOS,
     kernel::SCENARIOS,
     namespaces::SCENARIOS,

@@ -1,4 +1,4 @@
-//! System calls, each with its failure named. The only module besides `uring` that needs `unsafe` for calls.
+//! System calls, each with its failure named. The only module besides `crowd` and `uring` that needs `unsafe` for calls.
 
 use std::{ffi::CString, io};
 
@@ -178,6 +178,22 @@ pub(crate) fn breathe() {
     let moment = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     // SAFETY: `moment` is valid; the remainder may be null.
     unsafe { libc::nanosleep(&raw const moment, std::ptr::null_mut()) };
+}
+
+/// Makes the caller the leader of a process group of its own.
+pub(crate) fn lead_a_group() {
+    // SAFETY: integers only.
+    if unsafe { libc::setpgid(0, 0) } != 0 {
+        die("setpgid");
+    }
+}
+
+/// Gives up root for good.
+pub(crate) fn become_user(id: u32) {
+    // SAFETY: integers only.
+    if unsafe { libc::setresuid(id, id, id) } != 0 {
+        die("setresuid");
+    }
 }
 
 pub(crate) fn be_subreaper() {

@@ -20,7 +20,7 @@ use taskscope_tests::{
 /// How long the tree may take to become equal to /proc, after losses of any size.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Lines of its log that are shown and kept; the others tell what it is doing, in detail.
+/// Lines of its own log that are shown and kept; the others tell in detail what it is doing.
 const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope: summary:"];
 
 /// Ring sizes.
@@ -104,7 +104,8 @@ impl Daemon {
                     let _ = ready.send(());
                 } else if let Some(us) = audit_us(&line) {
                     costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
-                } else if KEPT.iter().any(|start| line.starts_with(start)) {
+                } else if !line.starts_with("taskscope: ") || KEPT.iter().any(|start| line.starts_with(start))
+                {
                     if !line.contains("records lost in the kernel") {
                         eprintln!("  {line}");
                     }

@@ -1,0 +1,84 @@
+//! A fork bomb under a limit: as many processes as are allowed, and many that are refused.
+
+use crate::{
+    Entry,
+    actor::{spawn, wait},
+    fact::{Fact, die_with},
+    number,
+    sys::{self, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] =
+    &[("fork-bomb", "N (200) processes that all fork, limited by a pids cgroup DIR, else for a user", bomb)];
+
+/// A user that has no other processes: `RLIMIT_NPROC` counts those of a user.
+const NOBODY_ELSE: u32 = 61_234;
+
+/// How long it goes on.
+const BURNING_NS: i64 = 1_500_000_000;
+
+/// After this each process of it ends by itself, should nobody be left to end it.
+const AT_MOST_NS: i64 = 10 * BURNING_NS;
+
+/// Milliseconds between two attempts of one process.
+const TURN_MS: u32 = 10;
+
+fn bomb(args: &[String]) {
+    let limit = number(args, 0, 200);
+    let cgroup = args.get(1);
+    sys::be_subreaper();
+    let begun = sys::now_ns();
+    let first = spawn("bomb", || {
+        sys::lead_a_group();
+        if let Some(directory) = cgroup {
+            join(directory);
+        } else {
+            sys::set_limit(libc::RLIMIT_NPROC, limit.unsigned_abs().into());
+            sys::become_user(NOBODY_ELSE);
+        }
+        burn(begun + AT_MOST_NS)
+    });
+    while sys::now_ns() < begun + BURNING_NS {
+        sys::breathe();
+    }
+    // A fork under way fails with the signal pending: nobody escapes.
+    sys::kill(-first, libc::SIGKILL);
+    wait("scenario", "bomb", first);
+    let mut orphans: Vec<Pid> = Vec::new();
+    loop {
+        match sys::wait4(-1, 0) {
+            Ok((pid, _)) => orphans.push(pid),
+            Err(libc::ECHILD) => break,
+            Err(errno) => die_with("wait4", errno),
+        }
+    }
+    Fact::new("crowd").text("role", "bomb").numbers("pids", &orphans).emit();
+}
+
+/// Every process of it: forks, reaps, and now and then gives up its place to another.
+fn burn(until: i64) -> i32 {
+    let mut refused = 0;
+    while sys::now_ns() < until {
+        while matches!(sys::wait4(-1, libc::WNOHANG), Ok((pid, _)) if pid > 0) {}
+        match sys::clone(0, libc::SIGCHLD) {
+            Ok(None) => refused = 0,
+            Ok(Some(_)) => {}
+            Err(libc::EAGAIN) => refused += 1,
+            Err(errno) => return errno,
+        }
+        if refused > 8 && sys::getpid() % 8 == 0 {
+            return 0;
+        }
+        for _ in 0..TURN_MS {
+            sys::breathe();
+        }
+    }
+    0
+}
+
+fn join(directory: &str) {
+    let file = format!("{directory}/cgroup.procs");
+    if let Err(error) = std::fs::write(&file, "0") {
+        die_with(&format!("writing {file}"), error.raw_os_error().unwrap_or(0));
+    }
+}

@@ -1,0 +1,105 @@
+//! More threads than a thread library can make: bare tasks on one block of stacks, that wait and end at once together.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{
+    Entry,
+    actor::{spawn, wait},
+    fact::{Fact, die_with, pause},
+    look, number,
+    sys::{self, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] =
+    &[("crowd", "a group with N (1000) bare threads that all end at once", crowd)];
+
+/// Enough for a function that makes two system calls.
+const STACK_BYTES: usize = 4096;
+
+/// A thread of the caller's group, without thread-local storage of its own.
+const THREAD: i32 = libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM;
+
+/// 0 while all wait, then 1.
+static GATE: AtomicU32 = AtomicU32::new(0);
+
+fn crowd(args: &[String]) {
+    let count = usize::try_from(number(args, 0, 1000)).unwrap_or_default();
+    let go = sys::Channel::new();
+    let group = spawn("group", || {
+        let tids: Vec<Pid> = Stacks::new(count).map(start).collect();
+        Fact::new("crowd").text("role", "thread").numbers("tids", &tids).emit();
+        go.receive();
+        open();
+        let me = sys::getpid();
+        look::until("waiting for all threads to end", || look::tasks(me).len() == 1);
+        30
+    });
+    look::until("waiting for all threads", || look::tasks(group).len() > count);
+    pause("all-alive");
+    go.send(0);
+    wait("scenario", "group", group);
+}
+
+/// Tops of stacks in one mapping, which is never given back.
+struct Stacks {
+    next: usize,
+    end: usize,
+}
+
+impl Stacks {
+    fn new(count: usize) -> Self {
+        let bytes = (count * STACK_BYTES).max(STACK_BYTES);
+        // SAFETY: new anonymous memory, nobody else's.
+        let block = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if block == libc::MAP_FAILED {
+            die_with("mmap of stacks", sys::errno());
+        }
+        let first = block as usize + STACK_BYTES;
+        Self { next: first, end: first + count * STACK_BYTES }
+    }
+}
+
+impl Iterator for Stacks {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let top = self.next;
+        self.next += STACK_BYTES;
+        (top < self.end).then_some(top)
+    }
+}
+
+fn start(stack_top: usize) -> Pid {
+    // SAFETY: the stack is this thread's alone and never given back. The thread shares thread-local storage with its maker, so
+    // it makes system calls only; their errno, which nobody reads meanwhile, is all it writes there.
+    let tid = unsafe { libc::clone(stand, stack_top as *mut libc::c_void, THREAD, std::ptr::null_mut()) };
+    if tid < 0 { die_with("clone of a thread", sys::errno()) } else { tid }
+}
+
+extern "C" fn stand(_: *mut libc::c_void) -> libc::c_int {
+    while GATE.load(Ordering::Acquire) == 0 {
+        // SAFETY: the word lives for ever; no time-out.
+        unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAIT, 0, std::ptr::null::<u8>()) };
+    }
+    sys::exit_task(0)
+}
+
+fn open() {
+    GATE.store(1, Ordering::Release);
+    // SAFETY: as above; wakes all.
+    unsafe { libc::syscall(libc::SYS_futex, GATE.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
+}

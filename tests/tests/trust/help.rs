@@ -1,0 +1,125 @@
+//! What all of them need: a taskscope's own sums, and waiting for what must come.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use taskscope_tests::{
+    observer::{End, Observer},
+    replay, setting, tree,
+    view::View,
+};
+
+use crate::common::scenario;
+
+/// As long as a comparison after a loss may take to come, with room for a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) fn events(args: &[&str]) -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--attach", &setting::attach()]).args(args);
+    command
+}
+
+/// The number before a word or words in the summary, such as `7 dropped`.
+#[track_caller]
+pub(crate) fn sum(end: &End, what: &str) -> u64 {
+    let summary = end.summary().unwrap_or_else(|| panic!("no summary:\n{}", end.text()));
+    let at = summary.find(&format!(" {what}")).unwrap_or_else(|| panic!("no `{what}` in: {summary}"));
+    let number = summary[..at].rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    number.parse().unwrap_or_else(|_| panic!("no number before `{what}` in: {summary}"))
+}
+
+/// Every sum of the summary comes out, and taskscope itself found the same.
+#[track_caller]
+pub(crate) fn assert_sums(end: &End) {
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    assert!(!end.text().contains("do not add up"), "{}", end.text());
+    assert_eq!(
+        sum(end, "produced"),
+        sum(end, "received") + sum(end, "dropped") + sum(end, "shed") + sum(end, "not understood"),
+        "{}",
+        end.text()
+    );
+    assert_eq!(
+        sum(end, "received") + sum(end, "by snapshot"),
+        sum(end, "applied") + sum(end, "refused"),
+        "{}",
+        end.text()
+    );
+    assert_eq!(sum(end, "lines"), sum(end, "written") + sum(end, "not written"), "{}", end.text());
+}
+
+/// Waits for something that must come to be.
+#[track_caller]
+pub(crate) fn until(what: &str, mut come: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !come() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How often a text was said on stderr.
+pub(crate) fn times_said(observer: &Observer, text: &str) -> usize {
+    observer.log().lines().iter().filter(|line| line.contains(text)).count()
+}
+
+/// The tree below `root` becomes what /proc shows. Not `assert_equals_proc`: its fence process may be lost as well.
+#[track_caller]
+pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
+    let compare = || {
+        let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
+        let (proc, ours) = (tree::below(&proc, root), tree::below(&replay::replay(&view.events()), root));
+        assert!(proc.contains_key(&root), "{root} is not in /proc");
+        tree::differences(&proc, &ours)
+    };
+    let deadline = Instant::now() + SOON;
+    loop {
+        let differences = compare();
+        if differences.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the tree is not mended:\n{}", differences.join("\n"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits for an event in a stream with gaps, which an expectation takes for broken.
+#[track_caller]
+pub(crate) fn until_told(view: &View<'_>, action: &str, pid: i64) {
+    let told =
+        || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
+    until(&format!("`{action}` of {pid} is never told"), told);
+}
+
+/// Ends it and gives back how; losses are allowed.
+#[track_caller]
+pub(crate) fn stop(observer: Observer) -> End {
+    observer.signal(libc::SIGTERM);
+    observer.wait(setting::deadline())
+}
+
+/// Stopped, it reads nothing: so much is lost for sure when more than the ring holds is produced meanwhile.
+#[track_caller]
+pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
+    observer.signal(libc::SIGSTOP);
+    scenario("burst", &[storm]).finish();
+    observer.signal(libc::SIGCONT);
+}
+
+/// Waits until each of these actions was told of each of these tasks.
+#[track_caller]
+pub(crate) fn until_all_told(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
+    let mut missing: BTreeSet<(&str, i64)> =
+        actions.iter().flat_map(|&action| tids.iter().map(move |&tid| (action, tid))).collect();
+    until("not everything is told", || {
+        let seen = view.events();
+        let told: BTreeSet<(&str, i64)> = seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();
+        missing.retain(|wanted| !told.contains(wanted));
+        missing.is_empty()
+    });
+}

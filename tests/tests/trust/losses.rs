@@ -1,0 +1,128 @@
+//! Records that are lost are counted, told and mended.
+
+use std::time::{Duration, Instant};
+
+use taskscope_tests::{facts::numbers, observer::Observer};
+
+use crate::{
+    common::scenario,
+    help::{assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_told, until_told},
+};
+
+/// Longer than any scheduler, and than a debugger is patient.
+const STOPPED: Duration = Duration::from_secs(20);
+
+#[test]
+fn without_a_loss_every_sum_comes_out() {
+    let observer = Observer::start(&[]);
+    scenario("burst", &["1000"]).finish();
+    observer.from_now().fence();
+    let end = stop(observer);
+    assert_sums(&end);
+    assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
+    assert!(sum(&end, "received") >= 3000, "a storm of 1000 went by unseen: {}", end.text());
+}
+
+#[test]
+fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
+    let observer = Observer::start(&["--ring-kib", "4"]);
+    let view = observer.from_now();
+    // Lives that stand still over the storm: their births come through or are repaired.
+    let mut crowd = scenario("many-threads", &["200"]);
+    crowd.pause("all-alive");
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    lose_by_standing_still(&observer, "500");
+    let roots = [crowd.facts().role("scenario").pid, zombie.facts().role("scenario").pid];
+    for root in roots {
+        until_told(&view, "forked", root);
+        assert_becomes_proc(&view, root);
+    }
+    // And deaths: those that were lost are repaired, too.
+    observer.signal(libc::SIGSTOP);
+    crowd.go();
+    crowd.finish();
+    zombie.go();
+    zombie.finish();
+    observer.signal(libc::SIGCONT);
+    for root in roots {
+        until_told(&view, "released", root);
+    }
+    assert!(
+        observer
+            .stream()
+            .broken()
+            .iter()
+            .any(|line| line.contains(r#""action":"gap""#) && line.contains("ring")),
+        "the stream has no gap record: {:?}",
+        observer.stream().broken()
+    );
+    let end = stop(observer);
+    assert_sums(&end);
+    assert!(sum(&end, "dropped") > 0, "nothing was dropped, so nothing was tested: {}", end.text());
+    let summary = end.summary().unwrap_or_default();
+    assert!(!summary.contains("mended 0,"), "nothing was mended: {summary}");
+}
+
+#[test]
+fn a_stopped_daemon_counts_what_it_missed_and_finds_the_truth() {
+    let observer = Observer::start(&["--ring-kib", "256"]);
+    let view = observer.from_now();
+    let mut standing = scenario("many-threads", &["50"]);
+    observer.signal(libc::SIGSTOP);
+    standing.pause("all-alive");
+    let begun = Instant::now();
+    scenario("burst", &["5000"]).finish();
+    while begun.elapsed() < STOPPED {
+        scenario("burst", &["200"]).finish();
+    }
+    observer.signal(libc::SIGCONT);
+    let root = standing.facts().role("scenario").pid;
+    until_told(&view, "forked", root);
+    assert_becomes_proc(&view, root);
+    standing.go();
+    standing.finish();
+    let end = stop(observer);
+    assert_sums(&end);
+    assert!(sum(&end, "dropped") > 0, "{}", end.text());
+}
+
+/// Its ring, KiB, and more threads than three quarters of it have room for.
+const SHEDDING: (&str, &str) = ("1024", "6000");
+
+#[test]
+fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
+    let observer = Observer::start(&["--ring-kib", SHEDDING.0]);
+    let view = observer.from_now();
+    let mut dying = scenario("crowd", &["100"]);
+    dying.pause("all-alive");
+    observer.signal(libc::SIGSTOP);
+    let mut crowd = scenario("crowd", &[SHEDDING.1]);
+    crowd.pause("all-alive");
+    dying.go();
+    let facts = dying.finish();
+    observer.signal(libc::SIGCONT);
+    // The exits found room, and came as they happened.
+    let group = facts.role("group").pid;
+    let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
+    until_all_told(&view, &["exiting", "exited", "released"], &tids);
+    let mended: Vec<String> = view
+        .events()
+        .iter()
+        .filter(|seen| seen.pid == group && tids.contains(&seen.tid))
+        .filter(|seen| ["exiting", "exited", "released"].contains(&seen.action.as_str()))
+        .filter(|seen| seen.text("task.provenance") == Some("repaired"))
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(mended, Vec::<String>::new(), "exits found no room and had to be mended");
+    // The births that were left out are made up for.
+    let root = crowd.facts().role("scenario").pid;
+    until_told(&view, "forked", root);
+    assert_becomes_proc(&view, root);
+    let end = stop(observer);
+    crowd.go();
+    crowd.finish();
+    assert_sums(&end);
+    assert!(sum(&end, "shed") > 0, "nothing was shed, so nothing was tested: {}", end.text());
+    assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
+}

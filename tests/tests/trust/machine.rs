@@ -1,0 +1,195 @@
+//! What the machine does to it: its clock, its CPUs, its limits.
+
+use std::{
+    ffi::CString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use taskscope_tests::{
+    facts::numbers,
+    matcher::event,
+    normal::Family,
+    observer::Observer,
+    setting::{self, report},
+    spawner,
+};
+
+use crate::{
+    common::scenario,
+    help::{assert_becomes_proc, assert_sums, stop, sum, until_all_told, until_told},
+};
+
+/// The wall clock, and setting it. In a guest only: this clock is everybody's.
+fn set_wall_clock(by_seconds: i64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid place for the answer, and then a valid value.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time);
+        time.tv_sec += by_seconds;
+        assert_eq!(libc::clock_settime(libc::CLOCK_REALTIME, &raw const time), 0, "setting the clock");
+    }
+}
+
+/// `@timestamp` of a birth that happens now, up to the hour.
+#[track_caller]
+fn hour_of_a_birth(observer: &Observer) -> String {
+    let view = observer.from_now();
+    let pid = spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
+    let born = view.expect(event("forked").pid(i64::from(pid))).soon();
+    born.text("@timestamp").unwrap_or_default()[..13].to_owned()
+}
+
+#[test]
+fn a_wall_clock_that_is_set_moves_the_time_stamps() {
+    if !setting::in_vm() {
+        eprintln!("skipped: the wall clock of this machine is not ours to set");
+        return;
+    }
+    let observer = Observer::start(&[]);
+    let before = hour_of_a_birth(&observer);
+    set_wall_clock(2 * 86_400);
+    let after = hour_of_a_birth(&observer);
+    set_wall_clock(-2 * 86_400);
+    assert_ne!(before, after, "events go on with the old clock");
+    assert_eq!(hour_of_a_birth(&observer)[..10], before[..10]);
+    observer.stop();
+}
+
+#[test]
+fn a_cpu_that_goes_and_comes_back_takes_no_record_with_it() {
+    const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
+    if !setting::in_vm() || !fs::exists(CPU).unwrap_or(false) {
+        eprintln!("skipped: needs a guest with {CPU}");
+        return;
+    }
+    let switch =
+        |to: &str| fs::write(CPU, to).unwrap_or_else(|error| panic!("writing {to} to {CPU}: {error}"));
+    let observer = Observer::start(&["--audit-every", "1s"]);
+    for _ in 0..3 {
+        switch("0");
+        scenario("burst", &["200"]).finish();
+        switch("1");
+        scenario("burst", &["200"]).finish();
+    }
+    observer.from_now().fence();
+    let end = stop(observer);
+    assert_sums(&end);
+    assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
+    assert!(sum(&end, "received") >= 6 * 400, "storms went by unseen: {}", end.text());
+}
+
+/// A bomb of a hundred processes goes off; each of its orphans is seen to begin and to end.
+#[track_caller]
+fn survives_a_fork_bomb(args: &[&str]) {
+    let observer = Observer::start(&[]);
+    let mut bomb = scenario("fork-bomb", args);
+    let facts = bomb.finish();
+    let pids = numbers(&facts.find("crowd", "role", "bomb")["pids"]);
+    assert!(pids.len() > 20, "the bomb was a squib: {pids:?}");
+    let view = observer.view(&bomb);
+    until_all_told(&view, &["forked", "exited", "released"], &pids);
+    if observer.family() != Family::Tracepoint {
+        let refused = view.events().iter().any(|seen| {
+            seen.action == "clone_failed" && seen.number("task.errno") == Some(libc::EAGAIN.into())
+        });
+        assert!(refused, "no clone was refused, so nothing was tested");
+    }
+    let end = stop(observer);
+    assert_sums(&end);
+    assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
+}
+
+#[test]
+fn a_fork_bomb_under_a_users_limit_is_seen_whole() {
+    survives_a_fork_bomb(&["100"]);
+}
+
+/// A cgroup of our own that allows so many tasks; the directory is removed with it.
+struct PidsCgroup(PathBuf);
+
+impl PidsCgroup {
+    /// In the hierarchy of cgroup v1 or v2 that has the controller; one is mounted where there is none and the machine is ours.
+    fn new(limit: &str) -> Option<Self> {
+        let v1 = Path::new("/sys/fs/cgroup/pids");
+        let parent = if v1.join("cgroup.procs").exists() { v1.to_owned() } else { Self::v2()? };
+        let directory = parent.join(format!("taskscope-test-{}", std::process::id()));
+        fs::create_dir_all(&directory).ok()?;
+        let cgroup = Self(directory);
+        fs::write(cgroup.0.join("pids.max"), limit).ok()?;
+        Some(cgroup)
+    }
+
+    fn v2() -> Option<PathBuf> {
+        let mut root = PathBuf::from("/sys/fs/cgroup");
+        if !root.join("cgroup.controllers").exists() {
+            if !setting::in_vm() {
+                return None;
+            }
+            root = std::env::temp_dir().join("taskscope-cgroup");
+            fs::create_dir_all(&root).ok()?;
+            let path = CString::new(root.to_str()?).ok()?;
+            // SAFETY: strings that end with NUL. Mounted already is as good.
+            unsafe {
+                libc::mount(c"cgroup2".as_ptr(), path.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null())
+            };
+        }
+        fs::write(root.join("cgroup.subtree_control"), "+pids").ok()?;
+        Some(root)
+    }
+}
+
+impl Drop for PidsCgroup {
+    fn drop(&mut self) {
+        // It is empty, or the test has failed anyway.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_fork_bomb_under_a_pids_cgroup_is_seen_whole() {
+    let Some(cgroup) = PidsCgroup::new("100") else {
+        eprintln!("skipped: no cgroup with a pids controller can be made here");
+        return;
+    };
+    survives_a_fork_bomb(&["100", &cgroup.0.to_string_lossy()]);
+}
+
+/// A number in a file of one line.
+fn number_in(path: &str) -> usize {
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// As many threads as leave the machine as much again: of tids, of memory (64 KiB each are ample), of the kernel's own limit.
+fn threads_allowed() -> usize {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available_kib = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    let limit = number_in("/proc/sys/kernel/pid_max").min(number_in("/proc/sys/kernel/threads-max"));
+    (limit / 2).min(available_kib / 64 / 2).min(1 << 16)
+}
+
+#[test]
+fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
+    let threads = threads_allowed();
+    report("threads", threads);
+    let observer = Observer::start(&[]);
+    let view = observer.from_now();
+    let mut crowd = scenario("crowd", &[&threads.to_string()]);
+    crowd.pause("all-alive");
+    let root = crowd.facts().role("scenario").pid;
+    until_told(&view, "forked", root);
+    assert_becomes_proc(&view, root);
+    crowd.go();
+    let facts = crowd.finish();
+    let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
+    assert_eq!(tids.len(), threads, "the scenario did not do what this test is about");
+    until_all_told(&view, &["forked", "exiting", "exited", "released"], &tids);
+    let end = stop(observer);
+    assert_sums(&end);
+    for what in ["dropped", "shed"] {
+        report(&format!("threads_{what}"), sum(&end, what));
+    }
+}

@@ -1,0 +1,10 @@
+//! Trust: nothing is lost in silence, what was lost is mended, and no ill treatment makes it lie or stay behind.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod help;
+mod losses;
+mod machine;
+mod readers;
+mod starts;
+mod watch;

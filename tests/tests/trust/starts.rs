@@ -1,0 +1,171 @@
+//! Starting into what is there, and leaving nothing behind.
+
+use std::{ffi::CStr, fs, io, os::unix::process::CommandExt as _, process::Command};
+
+use taskscope_tests::{matcher::event, observer::Observer, setting};
+
+use crate::{
+    common::scenario,
+    help::{events, until},
+};
+
+/// Ids of the BPF programs that a process holds.
+fn programs_of(pid: u32) -> Vec<u32> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|text| {
+            let line = text.lines().find(|line| line.starts_with("prog_id:"))?.to_owned();
+            line.split_whitespace().nth(1)?.parse().ok()
+        })
+        .collect()
+}
+
+/// Whether the kernel still has a BPF program: asked by `BPF_PROG_GET_FD_BY_ID`.
+fn exists(program: u32) -> bool {
+    const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+    let attr = [program, 0, 0];
+    // SAFETY: the command reads the three words that are there.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attr.as_ptr(), size_of_val(&attr)) };
+    if fd >= 0 {
+        // SAFETY: a descriptor that was made just now and is nobody else's.
+        unsafe { libc::close(fd as i32) };
+    }
+    fd >= 0
+}
+
+#[test]
+fn killed_it_leaves_nothing_in_the_kernel_and_the_next_one_finds_the_truth() {
+    let observer = Observer::start(&[]);
+    let programs = programs_of(observer.pid());
+    assert!(programs.len() >= 5, "it holds no programs: {programs:?}");
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    observer.signal(libc::SIGKILL);
+    let end = observer.wait(setting::deadline());
+    assert_eq!(end.code(), None, "it was not killed: {}", end.text());
+    until("a program outlives the daemon", || !programs.iter().any(|&program| exists(program)));
+    // What happened before its time is known to the next one, with how long at least.
+    let next = Observer::start(&["--zombie-after", "500ms"]);
+    let child = zombie.facts().role("child");
+    let began = next
+        .stream()
+        .expect(event("zombie_began").pid(child.pid).field("task.provenance", "snapshot"), 0, next.log())
+        .soon();
+    assert_eq!(began.number("process.parent_pid"), Some(zombie.facts().role("scenario").pid), "{began}");
+    zombie.go();
+    zombie.finish();
+    let reaped = next.stream().expect(event("reaped").pid(child.pid), 0, next.log()).soon();
+    assert!(reaped.get("task.zombie_duration_ns").is_some(), "{reaped}");
+    next.stop();
+}
+
+/// Zombies and dead leaders that were there before, by the iterator or by /proc alone.
+#[track_caller]
+fn knows_who_was_there_before(args: &[&str]) {
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    let mut leader = scenario("leader-exits-first", &[]);
+    leader.pause("dead-leader");
+    let observer = Observer::start(args);
+    let told = |action: &str, pid| {
+        let wanted = event(action).pid(pid).tid(pid).field("task.provenance", "snapshot");
+        observer.stream().expect(wanted, 0, observer.log()).soon()
+    };
+    let child = zombie.facts().role("child").pid;
+    let parent = zombie.facts().role("scenario").pid;
+    assert_eq!(told("zombie_began", child).number("process.parent_pid"), Some(parent));
+    told("leader_died", leader.facts().role("group").pid);
+    zombie.go();
+    zombie.finish();
+    observer.stream().expect(event("reaped").pid(child), 0, observer.log()).soon();
+    observer.stream().expect(event("released").pid(child), 0, observer.log()).soon();
+    leader.go();
+    leader.finish();
+    let group = leader.facts().role("group").pid;
+    observer.stream().expect(event("released").pid(group).tid(group), 0, observer.log()).soon();
+    let once = observer.stream().since(0);
+    let births = once.iter().filter(|seen| seen.action == "released" && seen.tid == child).count();
+    assert_eq!(births, 1, "the child of the start and the one of its records were taken for two");
+    observer.stop();
+}
+
+#[test]
+fn zombies_and_dead_leaders_of_before_are_known_by_the_iterator() {
+    knows_who_was_there_before(&[]);
+}
+
+#[test]
+fn zombies_and_dead_leaders_of_before_are_known_by_proc_alone() {
+    knows_who_was_there_before(&["--no-iterator"]);
+}
+
+/// taskscope with another /proc, mounted in a namespace of its own, and without the right to look through it.
+fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -> Command {
+    const CAP_SYS_PTRACE: libc::c_ulong = 19;
+    let mut command = events(args);
+    let prepare = move || {
+        let none = std::ptr::null();
+        // SAFETY: system calls with strings that end with NUL and live for ever; nothing else is touched.
+        let failed = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) != 0
+                || libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) != 0
+                || libc::mount(
+                    filesystem.as_ptr(),
+                    c"/proc".as_ptr(),
+                    filesystem.as_ptr(),
+                    0,
+                    options.as_ptr().cast(),
+                ) != 0
+                || libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_PTRACE, 0, 0, 0) != 0
+        };
+        if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the closure makes system calls only.
+    unsafe { command.pre_exec(prepare) };
+    command
+}
+
+/// A zombie that /proc does not show is not taken for gone.
+#[track_caller]
+fn believes_in_a_hidden_zombie(command: Command, before: bool) {
+    let mut zombie = scenario("zombie", &[]);
+    if before {
+        zombie.pause("zombie");
+    }
+    let observer = Observer::start_command(command);
+    if !before {
+        zombie = scenario("zombie", &[]);
+        zombie.pause("zombie");
+    }
+    let child = zombie.facts().role("child").pid;
+    let told = |action: &str| observer.stream().expect(event(action).pid(child), 0, observer.log()).soon();
+    told("zombie_flagged");
+    let gone = observer.stream().since(0).iter().any(|seen| seen.pid == child && seen.action == "released");
+    assert!(!gone, "a zombie that is hidden was taken for gone");
+    zombie.go();
+    zombie.finish();
+    told("reaped");
+    told("released");
+    observer.stop();
+}
+
+#[test]
+fn a_proc_that_hides_all_others_changes_nothing_where_there_is_an_iterator() {
+    let command = with_proc(c"proc", c"hidepid=2", &["--zombie-after", "2s"]);
+    believes_in_a_hidden_zombie(command, true);
+}
+
+#[test]
+fn a_directory_that_is_no_proc_changes_nothing_where_there_is_an_iterator() {
+    let command = with_proc(c"tmpfs", c"size=4k", &["--zombie-after", "2s"]);
+    believes_in_a_hidden_zombie(command, true);
+}
+
+#[test]
+fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
+    let command = with_proc(c"proc", c"hidepid=2", &["--zombie-after", "2s", "--no-iterator"]);
+    believes_in_a_hidden_zombie(command, false);
+}
