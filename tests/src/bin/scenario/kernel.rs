@@ -3,7 +3,10 @@
 //! The huge-page daemon `khugepaged` exists exactly while transparent huge pages are not switched off: the
 //! one kernel thread that a plain write to sysfs makes, on every kernel line.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Entry,
@@ -16,6 +19,8 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] =
     &[("kernel-thread", "khugepaged is stopped and made again", kernel_thread)];
 
+/// Longer than a loaded machine needs to end a thread.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
 const SWITCH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 fn kernel_thread(_: &[String]) {
@@ -29,6 +34,14 @@ fn kernel_thread(_: &[String]) {
     };
     let on = if was == "never" { "madvise" } else { was };
     set("never");
+    // The kernel waits until the thread has ended its work, and not until it is gone.
+    let end = Instant::now() + GONE_WITHIN;
+    while find().is_some() {
+        if Instant::now() > end {
+            die_with("waiting until khugepaged is gone", libc::ETIMEDOUT)
+        }
+        thread::yield_now();
+    }
     Fact::new("stopped").emit();
     set(on);
     let pid = find();
