@@ -175,7 +175,9 @@ fn threads_allowed() -> usize {
 fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
     let threads = threads_allowed();
     report("threads", threads);
-    let observer = Observer::start(&[]);
+    // 64 thousand that end at once on two CPUs are more than a ring holds and than a reader of lines takes: their begin and
+    // their end are told all the same, from a comparison where the records were lost.
+    let observer = Observer::start(&["--action", "forked,released"]);
     let view = observer.from_now();
     let mut crowd = scenario("crowd", &[&threads.to_string()]);
     crowd.pause("all-alive");
@@ -186,7 +188,7 @@ fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
     let facts = crowd.finish();
     let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
     assert_eq!(tids.len(), threads, "the scenario did not do what this test is about");
-    until_all_told(&view, &["forked", "exiting", "exited", "released"], &tids);
+    until_all_told(&view, &["forked", "released"], &tids);
     let end = stop(observer);
     assert_sums(&end);
     for what in ["dropped", "shed"] {
