@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod programs;
 pub mod replay;
 pub mod scenario;
+pub mod service;
 pub mod setting;
 pub mod spawner;
 pub mod stream;

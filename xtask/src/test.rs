@@ -57,7 +57,15 @@ fn unit() -> Result<()> {
 
 /// The package `taskscope-tests`: built as this user, run as root.
 fn native(binary: &Path, args: &[OsString]) -> Result<()> {
-    let env: [(&str, &OsStr); 2] = [("TASKSCOPE_BIN", binary.as_os_str()), ("RUST_BACKTRACE", "1".as_ref())];
+    // The service is scraped by a real one.
+    let prometheus = vm::program("prometheus", "prometheus")?;
+    let promtool = vm::program("prometheus", "promtool")?;
+    let env: [(&str, &OsStr); 4] = [
+        ("TASKSCOPE_BIN", binary.as_os_str()),
+        ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
+        ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
+        ("RUST_BACKTRACE", "1".as_ref()),
+    ];
     let mut cargo = shell::cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "taskscope-tests"]).envs(env);
     let prefix = shell::root_prefix("testing on the running kernel", &env)?;

@@ -194,10 +194,11 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             task.bytes("new_name", new.bytes());
         }
         Action::Exiting { nr_threads } => write_threads(task, *nr_threads),
-        Action::Exited { usage, nr_threads, tracer, vfork_held_ns } => {
+        Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns } => {
             write_threads(task, *nr_threads);
             write_ref(task, "tracer", *tracer);
             write_number(task, "vfork_held_ns", *vfork_held_ns);
+            write_number(task, "exit_duration_ns", *exit_ns);
             if let Some(usage) = usage {
                 task.object("usage", |object| write_usage(object, usage));
             }

@@ -211,8 +211,8 @@ async fn reload_on(
         now.zombie_after = new.zombie_after;
         now.top = new.top;
         let settings = now.clone();
-        let question: Question<Service> = Box::new(move |_pipeline, service| {
-            //pipeline.lineage.set_zombie_after(settings.zombie_after);
+        let question: Question<Service> = Box::new(move |pipeline, service| {
+            pipeline.lineage.set_zombie_after(settings.zombie_after);
             service.settings = settings;
         });
         if questions.send(question).await.is_err() {

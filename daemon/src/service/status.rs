@@ -111,7 +111,7 @@ impl Status {
     #[must_use]
     pub fn line(&self) -> String {
         let mut text = format!(
-            "{} tasks, {} zombies ({} old); {} records, {} lost, {} repaired, {} drift",
+            "{} tasks, {} zombies ({} old); {} records, lost {}, repaired {}, drift {}",
             self.tasks,
             self.zombies,
             self.zombies_old,

@@ -21,6 +21,9 @@ mod run;
 mod session;
 mod table;
 mod tail;
+mod tools;
+
+pub(crate) use self::tools::program;
 
 use std::path::PathBuf;
 
@@ -77,6 +80,9 @@ pub(crate) struct Args {
     /// Only tests whose name, or whose binary's name, contains this
     #[arg(long, value_name = "FILTER")]
     test: Option<String>,
+    /// Test binaries that run under the first attach family only
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    once: Vec<String>,
     /// Run this command in the guest in place of the tests, and show its output; can be given several times
     #[arg(long, value_name = "COMMAND", conflicts_with = "test")]
     exec: Vec<String>,
@@ -177,6 +183,7 @@ impl Default for Args {
             build: None,
             attach: Vec::new(),
             test: None,
+            once: Vec::new(),
             exec: Vec::new(),
             verbose: false,
             refresh: false,

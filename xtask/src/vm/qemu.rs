@@ -146,7 +146,7 @@ fn leading_number(text: &str) -> Option<u32> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn codename(os_release: &str) -> Option<String> {
+pub(super) fn codename(os_release: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
     Some(value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// A request's headers must be there by then; between two requests a connection may rest as long.
-const HEADER_TIME: Duration = Duration::from_secs(15);
+const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes of a request line and its headers at most.
 const HEADER_BYTES: usize = 16 << 10;

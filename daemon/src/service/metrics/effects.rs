@@ -14,6 +14,9 @@ use crate::lineage::{
 /// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
 const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
 
+/// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
+const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
+
 /// A counter with one label, its children at hand by index.
 struct Family(Vec<IntCounter>);
 
@@ -56,6 +59,7 @@ pub(super) struct EffectCounters {
     stuck: IntCounter,
     flagged: IntCounter,
     zombie_seconds: Histogram,
+    exit_seconds: Histogram,
 }
 
 fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
@@ -84,14 +88,21 @@ impl EffectCounters {
             })
             .collect();
         registry.register(Box::new(exits))?;
-        let zombie_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "taskscope_zombie_duration_seconds",
-                "How long processes were zombies before they were reaped: the time their parent took to wait(2).",
-            )
-            .buckets(ZOMBIE_BUCKETS.to_vec()),
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let zombie_seconds = histogram(
+            "taskscope_zombie_duration_seconds",
+            "How long processes were zombies before they were reaped: the time their parent took to wait(2).",
+            &ZOMBIE_BUCKETS,
         )?;
-        registry.register(Box::new(zombie_seconds.clone()))?;
+        let exit_seconds = histogram(
+            "taskscope_exit_duration_seconds",
+            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are let go there.",
+            &EXIT_BUCKETS,
+        )?;
         Ok(Self {
             creations: Family::register(
                 registry,
@@ -155,11 +166,15 @@ impl EffectCounters {
                 "Zombies that grew older than --zombie-after without a wait(2).",
             )?,
             zombie_seconds,
+            exit_seconds,
         })
     }
 
     pub(super) fn count(&self, effect: &Effect) {
         let kind = index_of(&KINDS, &effect.thread.kind);
+        if let Action::Exited { exit_ns: Some(ns), .. } = &effect.action {
+            self.exit_seconds.observe(seconds(*ns));
+        }
         match &effect.action {
             Action::Forked { .. } => self.creations.raise(kind),
             Action::CloneFailed { errno, .. } => {

@@ -1,0 +1,467 @@
+//! `taskscope run`: metrics, the API, its socket, its configuration, its privileges.
+
+mod common;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    process::Command,
+    time::Duration,
+};
+
+use common::scenario;
+use taskscope_tests::{
+    observer::Observer,
+    service::{self, Service},
+    setting,
+};
+
+const FAILURE: i32 = 1;
+const USAGE: i32 = 2;
+
+#[test]
+fn a_scrape_has_every_family_from_the_start_with_zeros() {
+    let service = Service::start(&[]);
+    let samples = service.metrics();
+    for name in [
+        "taskscope_build_info{version=\"0.1.0\"}",
+        "taskscope_tasks{state=\"running\"}",
+        "taskscope_tasks{state=\"dead_leader\"}",
+        "taskscope_zombies_old",
+        "taskscope_oldest_zombie_age_seconds",
+        "taskscope_exits_total{kind=\"process\",reason=\"core_dump\"}",
+        "taskscope_reaps_total{by=\"dying_father\"}",
+        "taskscope_reparentings_total{to=\"subreaper\"}",
+        "taskscope_clone_failures_total{errno=\"EAGAIN\"}",
+        "taskscope_zombie_duration_seconds_count",
+        "taskscope_records_dropped_total{kind=\"exited\"}",
+        "taskscope_drift_total{kind=\"wrong_parent\"}",
+        "taskscope_parent_zombies{container=\"\",parent=\"other\",unit=\"\"}",
+        "taskscope_pids_limit{name=\"\",scope=\"pid_max\"}",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(samples.contains_key(name), "no {name} in {samples:#?}");
+    }
+    assert!(samples["taskscope_tasks{state=\"running\"}"] > 1.0, "there are more tasks than this");
+    service.stop_clean();
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let service = Service::start(&[]);
+    let before = service.metrics();
+    scenario("burst", &["50"]).finish();
+    let risen = |samples: &std::collections::BTreeMap<String, f64>, name: &str| samples[name] - before[name];
+    service.until("50 lives", |now| {
+        risen(now, "taskscope_tasks_created_total{kind=\"process\"}") >= 50.0
+            && risen(now, "taskscope_exits_total{kind=\"process\",reason=\"success\"}") >= 50.0
+            && risen(now, "taskscope_releases_total") >= 50.0
+            && risen(now, "taskscope_reaps_total{by=\"parent\"}") >= 50.0
+            && risen(now, "taskscope_zombie_duration_seconds_count") >= 50.0
+    });
+    service.stop_clean();
+}
+
+#[test]
+fn the_parent_that_owes_a_wait_is_named_until_it_waits() {
+    let service = Service::start(&["--zombie-after", "200ms"]);
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    let owed = |samples: &std::collections::BTreeMap<String, f64>| {
+        samples
+            .iter()
+            .filter(|(name, _)| {
+                name.starts_with("taskscope_parent_zombies{") && name.contains("parent=\"scenario\"")
+            })
+            .map(|(_, count)| *count)
+            .sum::<f64>()
+    };
+    let samples =
+        service.until("a flagged zombie", |now| owed(now) >= 1.0 && now["taskscope_zombies_old"] >= 1.0);
+    assert!(samples["taskscope_oldest_zombie_age_seconds"] > 0.0);
+    zombie.go();
+    zombie.finish();
+    service.until("no zombie of it", |now| owed(now) < 1.0);
+    service.stop_clean();
+}
+
+#[test]
+fn it_is_alive_and_ready_and_errors_are_json() {
+    let service = Service::start(&[]);
+    assert_eq!((service.get("/healthz").status, service.get("/healthz").body.as_str()), (200, "ok\n"));
+    assert_eq!(service.get("/readyz").status, 200);
+    let missing = service.get("/nothing");
+    assert_eq!(missing.status, 404);
+    assert!(missing.body.contains(r#""status":404"#) && missing.body.contains("/nothing"), "{missing:?}");
+    let post = service.ask("POST /metrics HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(post.status, 405, "{post:?}");
+    assert!(post.body.contains("only GET"), "{post:?}");
+    service.stop_clean();
+}
+
+#[test]
+fn the_api_is_on_the_socket_and_on_tcp_only_where_asked_for() {
+    let service = Service::start(&[]);
+    assert_eq!(service.get("/v1/status").status, 404);
+    let status = service.json("/v1/status");
+    assert_eq!(status["pid"], service.process().pid());
+    assert_eq!(status["records_lost"], 0);
+    assert!(status["hooks"]["do_exit"].is_string(), "{status}");
+    service.stop_clean();
+    let service = Service::start(&["--api-on-tcp"]);
+    assert_eq!(service.get("/v1/status").status, 200);
+    service.stop_clean();
+}
+
+#[test]
+fn the_socket_is_for_its_group_and_gone_after_the_end() {
+    let service = Service::start(&[]);
+    let socket = service.socket();
+    let metadata = fs::metadata(&socket).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
+    service.stop_clean();
+    assert!(!socket.exists());
+}
+
+#[test]
+fn events_come_filtered_and_end_at_their_limit() {
+    let service = Service::start(&[]);
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    let child = zombie.facts().role("child").pid;
+    let lines = service.events(&format!("?pid={child}&action=reaped,released&limit=2"), "");
+    zombie.go();
+    zombie.finish();
+    let lines = lines.rest();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains(r#""action":"reaped""#) && lines[1].contains(r#""action":"released""#),
+        "{lines:?}"
+    );
+    let wrong = service.get_local("/v1/events?action=died");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.body.contains("died: no such action"), "{wrong:?}");
+    assert_eq!(service.get_local("/v1/events?pdi=1").status, 400);
+    service.stop_clean();
+}
+
+#[test]
+fn a_subtree_is_followed_through_its_births() {
+    let service = Service::start(&[]);
+    let mut storm = scenario("zombie", &[]);
+    storm.pause("zombie");
+    let root = storm.facts().role("scenario").pid;
+    let lines = service.events(&format!("?subtree={root}&action=released&limit=2"), "");
+    scenario("burst", &["20"]).finish();
+    storm.go();
+    storm.finish();
+    for line in lines.rest() {
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let (pid, parent) = (&event["process"]["pid"], &event["process"]["parent_pid"]);
+        assert!(pid == root || parent == root, "not below {root}: {line}");
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_goes_on_where_it_was_and_is_told_what_is_missing() {
+    let service = Service::start(&["--backlog", "100"]);
+    scenario("burst", &["10"]).finish();
+    let first = service.events("?limit=1&after=0", "").next_json();
+    let sequence = first["event"]["sequence"].as_u64();
+    if let Some(sequence) = sequence {
+        let next = service.events(&format!("?limit=1&after={sequence}"), "").next_json();
+        assert_eq!(next["event"]["sequence"].as_u64(), Some(sequence + 1));
+    }
+    scenario("burst", &["100"]).finish();
+    service.until("more than the backlog", |now| now["taskscope_releases_total"] > 100.0);
+    let gap = service.events("?limit=1&after=0", "").next_json();
+    assert_eq!(
+        (gap["event"]["action"].as_str(), gap["gap"]["place"].as_str()),
+        (Some("gap"), Some("backlog"))
+    );
+    assert!(gap["gap"]["lost"].as_u64() > Some(0), "{gap}");
+    let gap = service.events("?limit=1&after=5&instance=another", "").next_json();
+    assert_eq!(gap["gap"]["place"], "restart", "{gap}");
+    service.stop_clean();
+}
+
+#[test]
+fn server_sent_events_carry_their_sequence() {
+    let service = Service::start(&[]);
+    scenario("burst", &["5"]).finish();
+    let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
+    let mut head = lines.next_line().unwrap();
+    if head == "event: gap" {
+        // Of the start: the backlog begins with the first event.
+        while lines.next_line().is_some_and(|line| !line.is_empty()) {}
+        head = lines.next_line().unwrap();
+    }
+    assert!(head.starts_with("id: "), "{head}");
+    assert_eq!(lines.next_line().unwrap(), "event: forked");
+    assert!(lines.next_line().unwrap().starts_with("data: {"));
+    assert_eq!(lines.next_line().unwrap(), "");
+    drop(lines);
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_that_never_reads_loses_its_own_events_only() {
+    let service = Service::start(&[]);
+    let stuck = service.events("", "");
+    let released = service.metrics()["taskscope_releases_total"];
+    // More than the queue of a reader and its socket hold.
+    scenario("burst", &["3000"]).finish();
+    service.until("all lives", |now| now["taskscope_releases_total"] >= released + 3000.0);
+    let samples = service.metrics();
+    assert!(
+        samples["taskscope_event_readers_lost_events_total"] > 0.0,
+        "it lost nothing, so nothing was tested"
+    );
+    let status = service.json("/v1/status");
+    assert_eq!(status["records_lost"], 0, "{status}");
+    drop(stuck);
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_that_leaves_in_mid_line_is_forgotten() {
+    let service = Service::start(&[]);
+    let mut stream = service.events("", "");
+    scenario("burst", &["5"]).finish();
+    stream.next_line();
+    drop(stream);
+    scenario("burst", &["5"]).finish();
+    service.until("no reader", |now| now["taskscope_event_readers"] < 1.0);
+    service.stop_clean();
+}
+
+#[test]
+fn a_second_daemon_on_the_same_socket_is_refused() {
+    let service = Service::start(&[]);
+    let second = Observer::launch(service::command(service.directory(), &["--listen", ""]));
+    let end = second.wait(setting::deadline());
+    assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
+    assert!(end.text().contains("another taskscope answers on"), "{}", end.text());
+    assert_eq!(service.get_local("/healthz").status, 200, "the first one was harmed");
+    service.stop_clean();
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_remedy() {
+    let service = Service::start(&[]);
+    let directory = service::directory();
+    let second = Observer::launch(service::command(&directory, &["--listen", service.address()]));
+    let end = second.wait(setting::deadline());
+    assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
+    assert!(end.text().contains(service.address()) && end.text().contains("--listen"), "{}", end.text());
+    fs::remove_dir_all(directory).unwrap();
+    service.stop_clean();
+}
+
+#[test]
+fn after_a_kill_the_next_one_takes_the_socket_over() {
+    let service = Service::start(&[]);
+    let directory = service.kill();
+    assert!(directory.join("socket").exists(), "a killed daemon cannot clean up");
+    let service = Service::start_in(directory, &[]);
+    assert_eq!(service.get_local("/healthz").status, 200);
+    service.stop_clean();
+}
+
+#[test]
+fn a_file_in_the_sockets_place_is_left_alone() {
+    let directory = service::directory();
+    fs::write(directory.join("socket"), "precious").unwrap();
+    let end = Observer::launch(service::command(&directory, &["--listen", ""])).wait(setting::deadline());
+    assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
+    assert!(end.text().contains("is no socket"), "{}", end.text());
+    assert_eq!(fs::read_to_string(directory.join("socket")).unwrap(), "precious");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn sighup_takes_what_can_be_taken_and_names_the_rest() {
+    let directory = service::directory();
+    let file = directory.join("taskscope.toml");
+    fs::write(&file, "top = 3\n").unwrap();
+    let service = Service::start_in(directory, &["--config", file.to_str().unwrap()]);
+    fs::write(&file, "top = 5\nzombie_after = \"1s\"\nring_kib = 64\n").unwrap();
+    service.process().signal(libc::SIGHUP);
+    let said = service.says("reloaded:");
+    assert!(said.contains("zombie_after, top changed") && said.contains("restart: ring_kib"), "{said}");
+    fs::write(&file, "tpo = 5\n").unwrap();
+    service.process().signal(libc::SIGHUP);
+    let said = service.says("error: reloading:");
+    assert!(said.contains("line 1: unknown key `tpo`; did you mean `top`?"), "{said}");
+    service.stop_clean();
+}
+
+#[test]
+fn a_configuration_can_be_checked() {
+    let directory = service::directory();
+    let file = directory.join("t.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut command = service::command(&directory, &["--check-config", "--config"]);
+        command.arg(&file).output().unwrap()
+    };
+    let good = check("zombie_after = \"3s\"\n");
+    assert_eq!(good.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&good.stdout).contains("zombie_after: 3s"), "{good:?}");
+    let bad = check("zombie_after = 3\n");
+    assert_eq!(bad.status.code(), Some(USAGE));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("line 1: zombie_after"), "{bad:?}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// A mask of /proc/PID/status.
+fn mask(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    u64::from_str_radix(line.trim(), 16).unwrap_or_else(|error| panic!("{name} of {pid}: {error}: {status}"))
+}
+
+#[test]
+fn it_keeps_no_capability_it_does_not_need_and_still_observes() {
+    const CAP_PERFMON: u64 = 1 << 38;
+    const CAP_BPF: u64 = 1 << 39;
+    let service = Service::start(&["--audit-every", "1s", "--canary-every", "1s"]);
+    let pid = service.process().pid();
+    for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"] {
+        let kept = mask(pid, set);
+        assert_eq!(kept & !(CAP_BPF | CAP_PERFMON), 0, "{set} {kept:x}");
+        setting::report(&format!("capabilities_{}", set.trim_end_matches(':')), format!("{kept:x}"));
+    }
+    assert_eq!(mask(pid, "NoNewPrivs:"), 1);
+    // It reads all tasks again, and its own lives come through.
+    service.until("an audit and a canary after the drop", |now| {
+        now["taskscope_resyncs_total{cause=\"audit\"}"] >= 2.0
+            && now["taskscope_canaries_total{result=\"whole\"}"] >= 1.0
+    });
+    assert!(service.metrics()["taskscope_resyncs_failed_total"] < 1.0);
+    service.stop_clean();
+}
+
+#[test]
+fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
+    let service = Service::start(&[]);
+    let long = service.ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64 << 10)));
+    assert_eq!(long.status, 431, "{long:?}");
+    // Half a request: it ends without an answer, and nobody else waits for it.
+    let mut half = TcpStream::connect(service.address()).unwrap();
+    half.write_all(b"GET /met").unwrap();
+    assert_eq!(service.get("/healthz").status, 200);
+    half.set_read_timeout(Some(setting::deadline() + Duration::from_secs(30))).unwrap();
+    let mut rest = Vec::new();
+    half.read_to_end(&mut rest).unwrap();
+    service.stop_clean();
+}
+
+/// A program of another project, by the variable that says where it is.
+fn tool(variable: &str, name: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_a_scrape() {
+    if setting::in_vm() {
+        return;
+    }
+    let service = Service::start(&[]);
+    let mut promtool = tool("TASKSCOPE_PROMTOOL", "promtool");
+    promtool.args(["check", "metrics"]).stdin(std::process::Stdio::piped());
+    promtool.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = promtool.spawn().expect("promtool: apt-get install prometheus, or cargo xtask test");
+    child.stdin.take().unwrap().write_all(service.get("/metrics").body.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    service.stop_clean();
+}
+
+/// A Prometheus that scrapes one daemon every second; killed when it is dropped.
+struct Prometheus {
+    child: std::process::Child,
+    address: String,
+    directory: std::path::PathBuf,
+}
+
+impl Prometheus {
+    fn start(target: &str) -> Self {
+        let directory = service::directory();
+        let config = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: taskscope\n  static_configs: [ {{ targets: [ '{target}' ] }} ]\n"
+        );
+        let file = directory.join("prometheus.yml");
+        fs::write(&file, config).unwrap_or_else(|error| panic!("writing its configuration: {error}"));
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = address.unwrap_or_else(|error| panic!("a free port: {error}")).to_string();
+        let child = tool("TASKSCOPE_PROMETHEUS", "prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("prometheus: {error}: apt-get install prometheus, or cargo xtask test")
+            });
+        Self { child, address, directory }
+    }
+
+    /// The first value of a query's answer, once there is one that is as it must become.
+    fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
+        let deadline = std::time::Instant::now() + setting::deadline() * 4;
+        let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));
+        let mut last = String::new();
+        while std::time::Instant::now() < deadline {
+            // It takes a moment until it listens.
+            if TcpStream::connect(&self.address).is_ok() {
+                last = service::get(&self.address, &path).body;
+                let answer: serde_json::Value = serde_json::from_str(&last).unwrap_or_default();
+                let value =
+                    answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok());
+                if let Some(value) = value.filter(|value| come(*value)) {
+                    return value;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        panic!("{query} does not become what it must: {last}");
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
+    if setting::in_vm() {
+        return;
+    }
+    let service = Service::start(&["--zombie-after", "200ms"]);
+    let prometheus = Prometheus::start(service.address());
+    prometheus.until("up{job=\"taskscope\"}", |up| up > 0.0);
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    prometheus.until("taskscope_parent_zombies{parent=\"scenario\"}", |zombies| zombies >= 1.0);
+    scenario("burst", &["100"]).finish();
+    prometheus.until("increase(taskscope_exits_total{kind=\"process\",reason=\"success\"}[1m])", |exits| {
+        exits > 50.0
+    });
+    zombie.go();
+    zombie.finish();
+    // The series of a parent that owes nothing ends; what stays says 0.
+    prometheus.until("sum(taskscope_parent_zombies{parent=~\"scenario|other\"})", |zombies| zombies < 1.0);
+    drop(prometheus);
+    service.stop_clean();
+}
