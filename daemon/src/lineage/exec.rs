@@ -16,6 +16,11 @@ const ARGS_WITHIN_NS: u64 = 100_000_000;
 impl Lineage {
     pub(super) fn on_exec(&mut self, at: Ktime, exec: &Exec, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
+        if !exec.task.is_leader() {
+            // Whoever execs is its group's leader after it.
+            self.stats.contradictory += 1;
+            return;
+        }
         let Some((mut ix, group)) = self.subject(exec.task, told, out) else { return };
         if self.groups[group].execs > 0 && self.groups[group].exec_at >= at {
             self.stats.duplicate += 1;
@@ -23,6 +28,7 @@ impl Lineage {
         }
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
             && self.is_takeover_due(group, old_tid, at)
+            && self.frees_for_takeover(group, old_tid, told, out)
         {
             self.take_over(group, old_tid, told, out);
             ix = self.groups[group].leader.unwrap_or(ix);

@@ -30,6 +30,7 @@ mod reparent;
 mod resolve;
 mod retention;
 mod snapshot;
+mod start;
 mod stats;
 mod takeover;
 mod task;
@@ -63,6 +64,10 @@ use self::record::{Fact, Record};
 use self::retention::Graveyard;
 use self::snapshot::Sweep;
 use self::task::Task;
+
+/// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
+/// record: the caller can have been stopped in between.
+const FUTURE_NS: u64 = 86_400_000_000_000;
 
 /// How a lineage behaves.
 #[derive(Clone, Debug)]
@@ -178,10 +183,19 @@ impl Lineage {
         lineage
     }
 
+    /// From now on a zombie older than this is flagged. Those flagged already stay so.
+    pub const fn set_zombie_after(&mut self, after: Duration) {
+        self.config.zombie_after = after;
+    }
+
     /// Takes in one record; `now` is the kernel's clock as the caller has it. Effects are added to `out`.
     pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) {
         self.stats.records += 1;
         let at = record.at;
+        if at.since(now) > FUTURE_NS {
+            self.stats.refused += 1;
+            return;
+        }
         if !self.awaiting_args.is_empty() {
             self.stop_waiting_for_args(&record.fact, out);
         }

@@ -120,6 +120,7 @@ impl Lineage {
             self.groups[group].set(fact::FREED, false);
             self.end_threads(group, leader, told, out);
             self.groups[group].set(fact::SOLE, true);
+            self.hand_on_children(leader, None, told, out);
             let goes_by_itself = self.goes_by_itself(leader, group);
             self.tell_end(leader, group, None, goes_by_itself, told, out);
             self.depart(leader, None, told, out);

@@ -225,7 +225,8 @@ impl Lineage {
         let of_named = named.and_then(|named| self.tasks[named].group);
         let leader = self.holder(reference.tgid.leader());
         let group = of_named.or_else(|| self.tasks[leader?].group)?;
-        if self.groups[group].start > reference.key.start {
+        let members = &self.groups[group];
+        if members.tgid != reference.tgid.0 || members.start > reference.key.start {
             return None;
         }
         self.members(group).find(|&ix| Some(ix) != named && self.tasks[ix].state < TaskState::Zombie)

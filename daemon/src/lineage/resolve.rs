@@ -9,9 +9,6 @@ use super::index::TID_LIMIT;
 use super::task::{Task, TaskState, known};
 use super::view::Told;
 
-/// /proc gives a start in ticks of `USER_HZ`, 100 a second on every architecture.
-const PROC_TICK_NS: u64 = 10_000_000;
-
 impl Lineage {
     /// The task with this identity, dead ones that are still remembered among them.
     pub(super) fn find(&self, key: TaskKey) -> Option<Ix<Task>> {
@@ -60,6 +57,11 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
+        // Every CPU's idle task has this tid. None is born, dies or is looked for.
+        if reference.key.tid.0 == 0 {
+            self.stats.refused += 1;
+            return None;
+        }
         let ix = if let Some(known) = self.look_up(reference, told, out) {
             known
         } else {
@@ -68,10 +70,16 @@ impl Lineage {
             made
         };
         let group = self.tasks[ix].group.filter(|&group| !self.is_of_old_leader(ix, group, told.at));
-        if group.is_none() {
+        let Some(group) = group else {
             self.stats.late += 1;
+            return None;
+        };
+        if self.groups[group].tgid != reference.tgid.0 {
+            // No task ever changes its group.
+            self.stats.contradictory += 1;
+            return None;
         }
-        group.map(|group| (ix, group))
+        Some((ix, group))
     }
 
     /// The task that another's record names, such as a parent.
@@ -96,7 +104,7 @@ impl Lineage {
             return found;
         }
         let newest = self.holder(reference.key.tid)?;
-        if self.sharpen(newest, reference.key.start) {
+        if self.sharpen(newest, reference) {
             return Some(newest);
         }
         if reference.is_leader() {
@@ -117,56 +125,6 @@ impl Lineage {
         }
         self.take_over(group, reference.key.tid, told.inferred(), out);
         self.find(reference.key)
-    }
-
-    /// A task known from /proc shows its exact start. False if it is not that task.
-    fn sharpen(&mut self, ix: Ix<Task>, start: Ktime) -> bool {
-        let task = &mut self.tasks[ix];
-        if !task.knows(known::ROUGH_START) || task.key.start.0 / PROC_TICK_NS != start.0 / PROC_TICK_NS {
-            return false;
-        }
-        task.known &= !known::ROUGH_START;
-        task.key.start = start;
-        if let Some(group) = self.tasks[ix].group
-            && self.groups[group].leader == Some(ix)
-        {
-            self.set_group_start(group, start);
-        }
-        true
-    }
-
-    fn set_group_start(&mut self, group: Ix<Group>, start: Ktime) {
-        self.groups[group].start = start;
-        self.groups[group].set(fact::START, true);
-        let mut thread = self.groups[group].first_thread;
-        while let Some(ix) = thread {
-            let mut child = self.tasks[ix].first_child;
-            while let Some(c) = child {
-                self.groups[c].parent_start = start;
-                self.groups[c].set(fact::PARENT_START, true);
-                child = self.groups[c].sibling_next;
-            }
-            thread = self.tasks[ix].thread_next;
-        }
-    }
-
-    /// A leader known only through its threads shows its own start. False if that cannot be.
-    fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
-        let Some(group) = self.tasks[leader].group else { return false };
-        let tgid = self.groups[group].tgid;
-        let too_late = self.members(group).any(|thread| {
-            let younger_child = |child| (self.groups[child].start, self.groups[child].tgid) <= (start, tgid);
-            (self.tasks[thread].knows(known::START) && self.tasks[thread].key.start < start)
-                || self.children_of(thread).any(younger_child)
-        });
-        if too_late {
-            return false;
-        }
-        let task = &mut self.tasks[leader];
-        task.key.start = start;
-        task.known |= known::START;
-        self.set_group_start(group, start);
-        true
     }
 
     fn make(
@@ -207,7 +165,7 @@ impl Lineage {
     }
 
     /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
-    fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
+    pub(super) fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
         let Some(holder) = self.index.get(tid) else { return true };
         let task = &self.tasks[holder];
         if tid.0 == 0 || (task.knows(known::START) && task.key.start >= start) {

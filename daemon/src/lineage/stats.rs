@@ -5,7 +5,7 @@
 pub struct Stats {
     /// Records taken.
     pub records: u64,
-    /// Records that named a tid no kernel hands out.
+    /// Records that named a tid no kernel hands out, or the idle task as if it could be born or die, or a time that is not yet.
     pub refused: u64,
     /// Records of a task already further in its life, or gone: facts were added where they were missing, nothing went back.
     pub late: u64,

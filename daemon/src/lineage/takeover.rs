@@ -10,6 +10,7 @@ use super::exit::Death;
 use super::flags::EXIT_ZOMBIE;
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskKey, TaskRef, Tid};
+use super::index::TID_LIMIT;
 use super::record::Released;
 use super::status::GroupStatus;
 use super::task::{Queue, Task, TaskState, known};
@@ -29,6 +30,23 @@ impl Lineage {
             leader.state >= TaskState::Exiting && leader.since < at
         });
         thread_waits || leader_is_dead
+    }
+
+    /// The exec'ing thread had this tid: whoever else has it in the tree is gone, and was not seen to go. False if a younger
+    /// task has it: then the old leader is gone by now as well.
+    pub(super) fn frees_for_takeover(
+        &mut self,
+        group: Ix<Group>,
+        old_tid: Tid,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        if old_tid.0 == 0 || old_tid.0 >= TID_LIMIT {
+            self.stats.refused += 1;
+            return false;
+        }
+        let is_own = self.holder(old_tid).is_some_and(|ix| self.tasks[ix].group == Some(group));
+        is_own || self.vacate(old_tid, told.at, told, out)
     }
 
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
@@ -150,6 +168,9 @@ impl Lineage {
         }
         let leader = TaskRef { key: TaskKey { tid: tgid.leader(), start: key.start }, tgid };
         let Some((ix, group)) = self.subject(leader, told, out) else { return };
+        if !self.frees_for_takeover(group, key.tid, told, out) {
+            return;
+        }
         self.seen_running(ix, told.at);
         if self.tasks[ix].state < TaskState::Zombie {
             let death = Death {

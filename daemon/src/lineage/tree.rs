@@ -59,12 +59,15 @@ impl Lineage {
         }
     }
 
-    /// A parent was there before its child. At boot many tasks share one start; then the smaller tgid was first.
-    fn may_descend(&self, child: Ix<Group>, parent: Ix<Group>) -> bool {
-        let (child, parent) = (&self.groups[child], &self.groups[parent]);
+    /// A parent was there before its child.
+    fn may_descend(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
         // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
-        child.has(fact::START)
-            && (!parent.has(fact::START) || (parent.start, parent.tgid) < (child.start, child.tgid))
+        if !self.groups[child].has(fact::START) {
+            return false;
+        }
+        let Group { start, tgid, .. } = self.groups[parent];
+        !self.groups[parent].has(fact::START)
+            || (self.starts_after(child, start, tgid) && self.groups[parent].start == start)
     }
 
     /// Puts a new task at the end of its group's threads, where the kernel puts it.

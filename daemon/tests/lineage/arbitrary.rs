@@ -12,6 +12,8 @@ use taskscope::lineage::record::{
 };
 use taskscope::lineage::{Config, Lineage};
 
+const DAY_NS: u64 = 86_400_000_000_000;
+
 /// Numbers out of bytes; zeros when they are used up.
 struct Source<'a>(&'a [u8]);
 
@@ -259,6 +261,15 @@ fn config(exec_args: bool) -> Config {
 /// Feeds a lineage whatever these bytes say: records, ticks, snapshots begun and ended in any place. What must hold after each
 /// is checked, and that nothing is kept without a bound.
 pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
+    run(bytes, |_| {}).map_err(|error| {
+        let mut story = Vec::new();
+        // The same again, written down.
+        let _ = run(bytes, |what| story.push(what()));
+        format!("{}\n{error}", story.join("\n"))
+    })
+}
+
+fn run(bytes: &[u8], mut write_down: impl FnMut(&dyn Fn() -> String)) -> Result<(), String> {
     let mut source = Source(bytes);
     let mut lineage = Lineage::new(config(source.flag()));
     let mut effects = Vec::new();
@@ -266,42 +277,39 @@ pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
     while !source.0.is_empty() {
         let what = source.byte();
         let step = u64::from(source.byte());
-        now = now.saturating_add(match what {
-            250 => step << 56,
-            _ => step * 16,
-        });
+        now += if what == 250 { step << 40 } else { step * 16 };
         // A record can be older than what was told before it, or bear a time of its own.
         let at = match source.below(8) {
             0 => now.saturating_sub(u64::from(source.byte()) * 64),
             1 if what == 251 => u64::MAX,
             _ => now,
         };
-        let story = match what % 16 {
+        match what % 16 {
             0 => {
+                write_down(&|| format!("{now} a tick"));
                 lineage.tick(Ktime(now), &mut effects);
-                "a tick".to_owned()
             }
             1 => match source.below(3) {
                 0 => {
+                    write_down(&|| format!("{at} a snapshot begins"));
                     lineage.begin_snapshot(Ktime(at));
-                    "the beginning of a snapshot".to_owned()
                 }
                 1 => {
+                    write_down(&|| format!("{at} a snapshot ends"));
                     lineage.end_snapshot(Ktime(at), &mut effects);
-                    "the end of a snapshot".to_owned()
                 }
                 _ => {
+                    write_down(&|| format!("{now} a snapshot breaks off"));
                     lineage.abandon_snapshot();
-                    "a snapshot broken off".to_owned()
                 }
             },
             _ => {
                 let record = Record { at: Ktime(at), cpu: 0, fact: source.fact() };
+                write_down(&|| format!("{now} {record:?}"));
                 lineage.apply(&record, Ktime(now), &mut effects);
-                format!("{record:?}")
             }
-        };
-        lineage.check().map_err(|error| format!("after {story}:\n{error}"))?;
+        }
+        lineage.check()?;
         effects.clear();
     }
     stays_bounded(&mut lineage, now)
@@ -309,11 +317,11 @@ pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
 
 /// Long after the last record nothing is kept but what lives.
 fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
-    let later = Ktime(now.saturating_add(172_800_000_000_000));
+    let later = Ktime(now + 2 * DAY_NS);
     let mut effects = Vec::new();
     lineage.abandon_snapshot();
     lineage.tick(later, &mut effects);
-    lineage.tick(Ktime(later.0.saturating_add(1_000_000_000)), &mut effects);
+    lineage.tick(Ktime(later.0 + DAY_NS), &mut effects);
     lineage.check().map_err(|error| format!("at the end:\n{error}"))?;
     let kept = lineage.kept();
     let ends_with_time = [
