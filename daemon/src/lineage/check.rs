@@ -59,7 +59,7 @@ impl Lineage {
         }
         match (task.state, task.queue) {
             (TaskState::Implied | TaskState::Running, Queue::None)
-            | (TaskState::Exiting, Queue::None | Queue::Exiting)
+            | (TaskState::Exiting, Queue::None | Queue::Exiting | Queue::Stuck)
             | (TaskState::Zombie, Queue::None | Queue::Candidate | Queue::Zombie | Queue::Flagged)
             | (TaskState::Dead | TaskState::Released, _) => {}
             (_, queue) => return Err(format!("{name}: in queue {queue:?}")),
@@ -123,9 +123,15 @@ impl Lineage {
     }
 
     fn check_queues(&self) -> Result<(), String> {
-        for queue in
-            [Queue::Exiting, Queue::Candidate, Queue::Zombie, Queue::Flagged, Queue::Dead, Queue::Tombstone]
-        {
+        for queue in [
+            Queue::Exiting,
+            Queue::Stuck,
+            Queue::Candidate,
+            Queue::Zombie,
+            Queue::Flagged,
+            Queue::Dead,
+            Queue::Tombstone,
+        ] {
             let ends = self.queues.ends(queue);
             let mut count = 0;
             let mut last = None;

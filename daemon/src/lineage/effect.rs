@@ -323,6 +323,8 @@ pub enum Action {
         tracer: Option<TaskRef>,
         /// How long this child of a vfork(2) held its parent.
         vfork_held_ns: Option<u64>,
+        /// Time in `do_exit()`, up to where this was seen; `None` where its beginning was not.
+        exit_ns: Option<u64>,
     },
     /// The leader is dead and other threads live on: not a zombie, no wait can reap it.
     LeaderDied {

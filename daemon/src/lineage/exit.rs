@@ -317,7 +317,12 @@ impl Lineage {
         }
         let vfork_held_ns = if is_leader { self.free_parent(group, told.at) } else { None };
         let &Death { usage, nr_threads, tracer, .. } = death;
-        self.tell(out, ix, told, Action::Exited { usage, nr_threads, tracer, vfork_held_ns });
+        let saw_both = saw_it_begin
+            && told.provenance == Provenance::Observed
+            && !death.told_late
+            && !self.tasks[ix].knows(known::EXIT_BEGAN_UNSEEN);
+        let exit_ns = saw_both.then(|| told.at.since(since));
+        self.tell(out, ix, told, Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns });
         if state == TaskState::Dead {
             self.queues.put(&mut self.tasks, ix, Queue::Dead);
         } else if is_leader && death.told_late {

@@ -190,6 +190,27 @@ impl Lineage {
         self.queues.ends(Queue::Flagged).len
     }
 
+    /// How many tasks are in `do_exit()` and not told as stuck there.
+    #[must_use]
+    pub fn exiting_count(&self) -> usize {
+        self.queues.ends(Queue::Exiting).len
+    }
+
+    /// How many tasks are told as stuck in `do_exit()`, and are still there.
+    #[must_use]
+    pub fn stuck_count(&self) -> usize {
+        self.queues.ends(Queue::Stuck).len
+    }
+
+    /// The task that is in `do_exit()` for longest.
+    #[must_use]
+    pub fn oldest_exiting(&self) -> Option<TaskView> {
+        [Queue::Stuck, Queue::Exiting]
+            .into_iter()
+            .find_map(|queue| self.queues.ends(queue).first)
+            .and_then(|ix| self.task_view(ix))
+    }
+
     /// Leaders that are dead while other threads of their group are not.
     #[must_use]
     pub fn dead_leader_count(&self) -> usize {

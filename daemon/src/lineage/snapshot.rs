@@ -168,6 +168,7 @@ impl Lineage {
         let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
         if is_exiting && self.tasks[ix].state == TaskState::Running && self.groups[group].exec_at <= at {
             self.enter(ix, TaskState::Exiting, at);
+            self.tasks[ix].known |= known::EXIT_BEGAN_UNSEEN;
             self.queues.put(&mut self.tasks, ix, Queue::Exiting);
             if mends {
                 self.tell(out, ix, told, Action::Exiting { nr_threads: seen.nr_threads });

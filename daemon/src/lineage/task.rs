@@ -112,6 +112,8 @@ pub(super) mod known {
     /// It was seen as an `io_uring` worker, or as another user worker: it stays one, though its exit clears the PF_ bit.
     pub(crate) const IO_WORKER: u16 = 1 << 11;
     pub(crate) const USER_WORKER: u16 = 1 << 12;
+    /// It was in `do_exit()` already when that was first seen.
+    pub(crate) const EXIT_BEGAN_UNSEEN: u16 = 1 << 13;
     /// Its final accounting was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }
@@ -124,6 +126,8 @@ pub(super) enum Queue {
     None,
     /// In `do_exit()`, and not yet told as stuck.
     Exiting,
+    /// In `do_exit()`, and told as stuck.
+    Stuck,
     /// Became a zombie by the end of its last thread; the same `release_task()` may yet release it.
     Candidate,
     /// A zombie not yet flagged.

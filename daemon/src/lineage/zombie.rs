@@ -10,9 +10,11 @@ use super::id::Ktime;
 use super::task::{Queue, Task, TaskState};
 use super::view::Told;
 
-/// How long the `release_task()` that released a group's last thread may take to release its dead leader too, where nobody
-/// waits for that one. Until then the leader is not called a zombie.
+/// How long the `release_task()` that released a group's last thread may take to release its dead leader too. Until then the
+/// leader is not called a zombie. A virtual CPU can stand still in between for longer than anyone would wait, so where the parent
+/// is known to ignore `SIGCHLD`, and the release must come, it gets the long time.
 const SECOND_TURN: Duration = Duration::from_millis(10);
+const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
     /// A leader is a zombie once it is the only task of its group.
@@ -107,7 +109,7 @@ impl Lineage {
             self.tell(out, leader, Told::observed(now), Action::ZombieFlagged { zombie, parent_name });
         }
         while let Some(ix) = self.front(Queue::Exiting, now, self.config.exit_stuck_after) {
-            self.queues.take(&mut self.tasks, ix);
+            self.queues.put(&mut self.tasks, ix, Queue::Stuck);
             let stuck_ns = now.since(self.tasks[ix].since);
             self.tell(out, ix, Told::observed(now), Action::ExitStuck { stuck_ns });
         }
@@ -116,8 +118,15 @@ impl Lineage {
 
     /// A dead leader that no second turn released is a zombie since its last thread went.
     fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
-        while let Some(leader) = self.front(Queue::Candidate, now, SECOND_TURN) {
-            self.settle_candidate(leader, out);
+        let mut next = self.queues.ends(Queue::Candidate).first;
+        while let Some(leader) = next {
+            let task = &self.tasks[leader];
+            next = task.queue_next;
+            let is_due = task.group.is_some_and(|group| self.would_autoreap(group) == Some(true));
+            let patience = if is_due { SECOND_TURN_DUE } else { SECOND_TURN };
+            if u128::from(now.since(task.since)) >= patience.as_nanos() {
+                self.settle_candidate(leader, out);
+            }
         }
     }
 
