@@ -23,7 +23,7 @@ const CPUS: &str = "2";
 /// not schedule, one that passes no quiescent state, a task that waits uninterruptibly for a minute. `unknown_nmi_panic`
 /// is for the one that does not find out (see [`Monitor`]).
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 printk.time=1 panic=-1 oops=panic random.trust_cpu=on \
-    softlockup_panic=1 hung_task_panic=1 unknown_nmi_panic panic_print=0x41 \
+    softlockup_panic=1 hung_task_panic=1 sysrq_always_enabled unknown_nmi_panic panic_print=0x41 \
     sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.hung_task_timeout_secs=60";
 /// How long a guest that was interrupted may take to say what it knows, and how long between two lines of that.
 const LAST_WORDS: Duration = Duration::from_secs(60);
@@ -58,8 +58,10 @@ pub(super) enum Ending {
     Exited(Option<i32>),
     /// Init did not come up within the limit.
     NeverBooted(Duration),
-    /// No line for so long.
+    /// No line for so long, and a kernel that lives.
     Silent(Duration),
+    /// No line for so long, and a kernel that answers nothing: it, or QEMU, hangs.
+    Hung(Duration),
     /// Not done within the limit of the whole run.
     TooLong(Duration),
 }
@@ -123,7 +125,7 @@ impl<'a> Guest<'a> {
             stderr: String::new(),
         };
         let mut raw = String::new();
-        let stopped = loop {
+        let mut stopped = loop {
             let silence = if boot.init_time.is_some() { self.silence_limit } else { self.boot_limit };
             let rest = self.limit.saturating_sub(started.elapsed());
             match receiver.recv_timeout(silence.min(rest)) {
@@ -145,9 +147,11 @@ impl<'a> Guest<'a> {
                 Err(RecvTimeoutError::Timeout) => break Some(Ending::Silent(silence)),
             }
         };
-        if let Some(ending) = stopped {
-            if !matches!(ending, Ending::TooLong(_)) {
-                self.interrogate(&monitor, &receiver);
+        if let Some(ending) = &mut stopped {
+            if let Ending::Silent(limit) | Ending::NeverBooted(limit) = *ending
+                && !self.interrogate(&monitor, &receiver)
+            {
+                *ending = Ending::Hung(limit);
             }
             stop(&child)?;
         }
@@ -163,12 +167,20 @@ impl<'a> Guest<'a> {
     }
 
     /// Gets out of a guest that has stopped what it can still tell; all of that is on the console and beside it.
-    fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) {
+    ///
+    /// Answers whether its kernel lives.
+    fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) -> bool {
         let into = self.console.with_extension("cpus");
         match monitor.interrogate(&into) {
-            // With the panic, QEMU ends, and so do the results.
-            Ok(()) => while results.recv_timeout(LAST_WORDS).is_ok() {},
-            Err(error) => eprintln!("vm: asking the silent guest what it does: {error:#}"),
+            Ok(lives) => {
+                // With the panic, QEMU ends, and so do the results.
+                while results.recv_timeout(LAST_WORDS).is_ok() {}
+                lives
+            }
+            Err(error) => {
+                eprintln!("vm: asking the silent guest what it does: {error:#}");
+                false
+            }
         }
     }
 
@@ -184,9 +196,8 @@ impl<'a> Guest<'a> {
         });
         command.args(["-smp", CPUS, "-m", MEMORY, "-append", COMMAND_LINE]);
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initramfs);
-        command.arg("-serial").arg(format!("file:{}", self.console.display())).args(["-serial", "stdio"]);
+        command.args(monitor.options(&self.console)).args(["-serial", "stdio"]);
         command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
-        command.arg("-qmp").arg(monitor.option());
         command
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::cpio::Archive;
+use super::results::Id;
 use crate::{setup, shell};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -26,7 +27,7 @@ pub(super) struct Binaries {
 }
 
 /// What a guest is asked to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Plan {
     pub(super) attach: Vec<String>,
     pub(super) filter: Option<String>,
@@ -34,6 +35,10 @@ pub(super) struct Plan {
     pub(super) together: bool,
     pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
+    /// Test binaries that run under the first family only.
+    pub(super) once: Vec<String>,
+    /// Tests that have their verdict from a boot before.
+    pub(super) done: Vec<Id>,
 }
 
 impl Binaries {
@@ -157,6 +162,8 @@ impl Binaries {
             "programs": programs,
             "exec": exec,
             "filter": plan.filter,
+            "once": plan.once,
+            "done": plan.done.iter().map(|id| json!([id.attach, id.program, id.test])).collect::<Value>(),
             "together": plan.together,
             "jobs": plan.jobs,
             "test_timeout_s": plan.test_timeout_s,
@@ -180,6 +187,8 @@ mod tests {
             together: true,
             jobs: 2,
             test_timeout_s: 60,
+            once: vec!["cli".into()],
+            done: vec![Id { attach: "kprobe".into(), program: "forks".into(), test: "one".into() }],
         }
     }
 
@@ -208,6 +217,8 @@ mod tests {
         assert_eq!(manifest["test_timeout_s"], 60);
         assert_eq!(manifest["jobs"], 2);
         assert_eq!(manifest["together"], true);
+        assert_eq!(manifest["once"][0], "cli");
+        assert_eq!(manifest["done"], json!([["kprobe", "forks", "one"]]));
         assert!(manifest["env"].is_object() && manifest["results"].is_string());
         assert!(manifest["filter"].is_null());
     }

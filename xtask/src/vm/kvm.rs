@@ -54,14 +54,7 @@ pub(super) const fn word(accel: Accel) -> &'static str {
 }
 
 fn finishes(qemu: &Qemu, kernel: &Kernel, binaries: &Binaries, logs: &Path) -> anyhow::Result<bool> {
-    let nothing = Plan {
-        attach: Vec::new(),
-        filter: None,
-        exec: Vec::new(),
-        together: false,
-        jobs: 1,
-        test_timeout_s: 1,
-    };
+    let nothing = Plan { jobs: 1, test_timeout_s: 1, ..Plan::default() };
     let initramfs = logs.join("kvm-trial.cpio");
     binaries.only_init().initramfs(&nothing, &initramfs)?;
     let console = logs.join("kvm-trial.console");

@@ -2,7 +2,7 @@
 //!
 //! Protocol: <https://www.qemu.org/docs/master/interop/qmp-spec.html>
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,11 +14,20 @@ use serde_json::{Value, json};
 
 /// QEMU answers at once, or it hangs itself.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A kernel that has said nothing more for so long has answered, or does not answer.
+const QUIET: Duration = Duration::from_secs(3);
+/// Magic system request keys: all messages, blocked tasks, all tasks, what each CPU does.
+///
+/// See <https://docs.kernel.org/admin-guide/sysrq.html>.
+const KEYS: [u8; 4] = *b"8wtl";
+/// QEMU's name of the console.
+const CONSOLE: &str = "console";
 
-/// The socket of one QEMU's monitor; the file goes with the value.
+/// The sockets of one QEMU's monitor and of its guest's console; the files go with the value.
 #[derive(Debug)]
 pub(super) struct Monitor {
     path: PathBuf,
+    console: PathBuf,
 }
 
 impl Monitor {
@@ -26,18 +35,29 @@ impl Monitor {
     pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self { path: env::temp_dir().join(format!("taskscope-vm-{}-{count}.qmp", process::id())) }
+        let place = |kind| env::temp_dir().join(format!("taskscope-vm-{}-{count}.{kind}", process::id()));
+        Self { path: place("qmp"), console: place("console") }
     }
 
-    /// The value of QEMU's `-qmp`.
-    pub(super) fn option(&self) -> String {
-        format!("unix:{},server=on,wait=off", self.path.display())
+    /// QEMU's options for the monitor, and for a console on the first serial port that is written to `log`.
+    pub(super) fn options(&self, log: &Path) -> [String; 6] {
+        let server = "server=on,wait=off";
+        [
+            "-qmp".to_owned(),
+            format!("unix:{},{server}", self.path.display()),
+            "-chardev".to_owned(),
+            format!("socket,id={CONSOLE},path={},{server},logfile={}", self.console.display(), log.display()),
+            "-serial".to_owned(),
+            format!("chardev:{CONSOLE}"),
+        ]
     }
 
-    /// Writes where each CPU is, several times, and then interrupts the kernel so that it panics with what it knows.
+    /// Writes where each CPU is, several times; has the kernel tell what its tasks do; and then interrupts it so that it
+    /// panics with what it knows. The last works also where it takes no other interrupts.
     ///
-    /// The command line of the guest has `unknown_nmi_panic`.
-    pub(super) fn interrogate(&self, into: &Path) -> anyhow::Result<()> {
+    /// Answers whether the kernel said anything before it was made to panic: then it lives, and what hangs is a program.
+    /// Its command line has `sysrq_always_enabled` and `unknown_nmi_panic`.
+    pub(super) fn interrogate(&self, into: &Path) -> anyhow::Result<bool> {
         let mut session = Session::open(&self.path)?;
         let mut text = String::new();
         for look in 1..=3 {
@@ -47,17 +67,33 @@ impl Monitor {
             }
         }
         fs::write(into, text).with_context(|| format!("writing {}", into.display()))?;
-        session.ask("inject-nmi", &json!({})).map(drop)
+        let mut console = UnixStream::connect(&self.console)
+            .with_context(|| format!("connecting to the console {}", self.console.display()))?;
+        console.set_read_timeout(Some(QUIET)).context("limiting a wait for the console")?;
+        let mut answered = false;
+        for key in KEYS {
+            session.ask("chardev-send-break", &json!({ "id": CONSOLE }))?;
+            console.write_all(&[key]).context("writing to the console")?;
+            // QEMU's own log has it; somebody must take it from the socket.
+            let mut taken = [0; 4096];
+            while console.read(&mut taken).is_ok_and(|count| count > 0) {
+                answered = true;
+            }
+        }
+        session.ask("inject-nmi", &json!({}))?;
+        Ok(answered)
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                eprintln!("vm: removing {}: {error}", self.path.display());
+        for path in [&self.path, &self.console] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    eprintln!("vm: removing {}: {error}", path.display());
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
@@ -129,15 +165,25 @@ mod tests {
         let monitor = Monitor::new();
         let into = monitor.path.with_extension("cpus");
         let listener = UnixListener::bind(&monitor.path).unwrap();
+        let console = UnixListener::bind(&monitor.console).unwrap();
         let server = thread::spawn(move || serve(&listener));
-        monitor.interrogate(&into).unwrap();
+        let typed = thread::spawn(move || {
+            let (mut stream, _) = console.accept().unwrap();
+            let mut keys = [0; KEYS.len()];
+            stream.read_exact(&mut keys).unwrap();
+            stream.write_all(b"sysrq: Show State").unwrap();
+            keys
+        });
+        assert!(monitor.interrogate(&into).unwrap());
         let asked = server.join().unwrap();
+        assert_eq!(typed.join().unwrap(), KEYS);
+        assert_eq!(asked.iter().filter(|command| *command == "chardev-send-break").count(), KEYS.len());
         assert_eq!(asked.first().unwrap(), "qmp_capabilities");
         assert_eq!(asked.last().unwrap(), "inject-nmi");
         assert!(fs::read_to_string(&into).unwrap().contains("answer to human-monitor-command"));
         fs::remove_file(into).unwrap();
-        let path = monitor.path.clone();
+        let (path, console) = (monitor.path.clone(), monitor.console.clone());
         drop(monitor);
-        assert!(!path.exists());
+        assert!(!path.exists() && !console.exists());
     }
 }

@@ -102,11 +102,12 @@ fn family_cell(run: &Run, attach: &str) -> String {
 }
 
 fn verdict(run: &Run) -> String {
-    match run.trouble.first() {
+    let word = match run.trouble.first() {
         Some(trouble) => format!("FAILED: {trouble}"),
         None if run.failures.is_empty() => "passed".to_owned(),
         None => "FAILED".to_owned(),
-    }
+    };
+    run.reboots.iter().fold(word, |word, why| format!("{word}; REBOOTED: {why}"))
 }
 
 fn seconds(time: Duration) -> String {
@@ -153,6 +154,7 @@ mod tests {
             boot_time: Some(Duration::from_secs(2)),
             total_time: Duration::from_secs(9),
             trouble: vec!["kernel: WARNING".into()],
+            reboots: vec!["the kernel hung".into()],
             ..Run::default()
         };
         vec![
@@ -166,7 +168,7 @@ mod tests {
         let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("3 passed, 1 FAILED in 4.2 s"), "{text}");
-        assert!(lines[1].ends_with("FAILED: kernel: WARNING"), "{text}");
+        assert!(lines[1].ends_with("FAILED: kernel: WARNING; REBOOTED: the kernel hung"), "{text}");
         assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
     }
 

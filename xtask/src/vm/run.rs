@@ -38,14 +38,24 @@ pub(super) struct Run {
     pub(super) trouble: Vec<String>,
     /// What a reader should know though nothing failed.
     pub(super) notes: Vec<String>,
+    /// Tests with a verdict, the ignored ones too.
+    pub(super) done: Vec<Id>,
+    /// The kernel or QEMU hung, which is no fault of a program's.
+    pub(super) hung: bool,
+    /// Why the guest was booted anew.
+    pub(super) reboots: Vec<String>,
 }
 
 impl Run {
     pub(super) fn judge(boot: &Boot, console: &str) -> Self {
         let mut run = Self { boot_time: boot.init_time, total_time: boot.total_time, ..Self::default() };
+        run.hung = matches!(boot.ending, Ending::Hung(_));
         let mut running: Vec<&Id> = Vec::new();
         let mut end = None;
         for (at, line) in &boot.lines {
+            if let Line::Pass(id, ..) | Line::Fail(id, ..) | Line::Ignored(id) = line {
+                run.done.push(id.clone());
+            }
             match line {
                 Line::Boot(release) => run.release.clone_from(release),
                 Line::Note(text) => run.notes.push(text.clone()),
@@ -97,6 +107,25 @@ impl Run {
         }
     }
 
+    /// Goes on with a second boot after this one's kernel hung.
+    pub(super) fn and_then(mut self, next: Self) -> Self {
+        self.reboots.extend(self.trouble.drain(..).take(1));
+        for family in next.families {
+            let ours = self.family(&family.attach);
+            ours.passed += family.passed;
+            ours.failed += family.failed;
+            ours.ignored += family.ignored;
+            ours.time += family.time;
+        }
+        self.failures.extend(next.failures);
+        self.reports.extend(next.reports);
+        self.notes.extend(next.notes);
+        self.done.extend(next.done);
+        self.total_time += next.total_time;
+        (self.release, self.trouble, self.hung) = (next.release, next.trouble, next.hung);
+        self
+    }
+
     pub(super) fn succeeded(&self) -> bool {
         self.trouble.is_empty() && self.failures.is_empty()
     }
@@ -116,6 +145,11 @@ impl Run {
             Ending::Exited(code) => code,
             Ending::NeverBooted(limit) => return Some(format!("init did not start within {limit:?}")),
             Ending::Silent(limit) => return Some(format!("the guest was silent for {limit:?}")),
+            Ending::Hung(limit) => {
+                return Some(format!(
+                    "the kernel hung: silent for {limit:?}, and no answer to a break or an interrupt"
+                ));
+            }
             Ending::TooLong(limit) => return Some(format!("the guest was not done within {limit:?}")),
         };
         let Some((passed, failed)) = end else {
@@ -195,7 +229,9 @@ mod tests {
     #[test]
     fn hangs_and_kernel_warnings_are_trouble() {
         let limit = Duration::from_secs(9);
-        for ending in [Ending::NeverBooted(limit), Ending::Silent(limit), Ending::TooLong(limit)] {
+        for ending in
+            [Ending::NeverBooted, Ending::Silent, Ending::Hung, Ending::TooLong].map(|ending| ending(limit))
+        {
             assert!(!Run::judge(&boot(GOOD, ending), "").succeeded(), "{ending:?}");
         }
         let run =
@@ -203,6 +239,23 @@ mod tests {
         assert_eq!(run.trouble, ["kernel: WARNING: CPU: 0 PID: 1 at x"]);
         let damaged = Run::judge(&boot(&format!("PA\n{GOOD}"), Ending::Exited(Some(33))), "");
         assert!(!damaged.succeeded());
+    }
+
+    #[test]
+    fn after_a_hang_the_rest_counts_and_the_hang_is_told() {
+        let (before, after) = GOOD.split_at(GOOD.find("START\tfentry").unwrap());
+        let first = Run::judge(
+            &boot(&format!("{before}START\tfentry\ta\tone"), Ending::Hung(Duration::from_secs(9))),
+            "",
+        );
+        assert!(first.hung && !first.succeeded());
+        assert_eq!(first.done.len(), 1);
+        let after = format!("BOOT\t6.1\n{after}").replace("END\t2", "END\t1");
+        let second = Run::judge(&boot(&after, Ending::Exited(Some(33))), "");
+        let run = first.and_then(second);
+        assert!(run.succeeded(), "{:?}", run.trouble);
+        assert_eq!(run.families.iter().map(|family| family.passed).collect::<Vec<_>>(), [1, 1]);
+        assert!(run.reboots[0].ends_with("while fentry a one ran"), "{:?}", run.reboots);
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Session {
             together: !args.alone && args.jobs == 1,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
+            once: args.once.clone(),
+            done: Vec::new(),
         };
         Ok(Self { cache, args, qemu, kernels, binaries, plan })
     }
@@ -132,26 +134,47 @@ impl Session {
         Row { asked: asked.to_owned(), name, outcome }
     }
 
+    /// Boots, and if the kernel or QEMU hangs, once more for the tests that are left.
     fn boot(&self, kernel: &Kernel, accel: Accel, initramfs: &Path, logs: &Path) -> anyhow::Result<Run> {
+        let name = &kernel.name;
+        let mut run = self.boot_once(kernel, accel, initramfs, &logs.join(format!("{name}.console")))?;
+        if run.hung && self.plan.exec.is_empty() {
+            eprintln!("vm: {name}: booting again for what is left; the first console is beside the second");
+            let plan = Plan { done: run.done.clone(), ..self.plan.clone() };
+            let initramfs = logs.join(format!("{name}.again.cpio"));
+            self.binaries.initramfs(&plan, &initramfs)?;
+            let console = logs.join(format!("{name}.again.console"));
+            run = run.and_then(self.boot_once(kernel, accel, &initramfs, &console)?);
+            fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
+        }
+        run.demand(&self.plan.attach);
+        Ok(run)
+    }
+
+    fn boot_once(
+        &self,
+        kernel: &Kernel,
+        accel: Accel,
+        initramfs: &Path,
+        console: &Path,
+    ) -> anyhow::Result<Run> {
         let Kernel { name, version, image } = kernel;
         eprintln!("vm: booting {name} ({version})");
-        let console = logs.join(format!("{name}.console"));
-        match fs::remove_file(&console) {
+        match fs::remove_file(console) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("removing {}", console.display()));
             }
             _ => {}
         }
-        let mut guest = Guest::new(&self.qemu, accel, image, initramfs, console.clone());
+        let mut guest = Guest::new(&self.qemu, accel, image, initramfs, console.to_owned());
         guest.limit = Duration::from_secs(self.args.timeout * 60);
         guest.silence_limit = Duration::from_secs(self.args.test_timeout + 30);
-        let tail = self.args.verbose.then(|| Tail::follow(console.clone()));
+        let tail = self.args.verbose.then(|| Tail::follow(console.to_owned()));
         let boot = guest.run(&mut |line| show(name, line, self.args.verbose))?;
         drop(tail);
-        let text = fs::read(&console).with_context(|| format!("reading {}", console.display()))?;
+        let text = fs::read(console).with_context(|| format!("reading {}", console.display()))?;
         let text = String::from_utf8_lossy(&text);
-        let mut run = Run::judge(&boot, &text);
-        run.demand(&self.plan.attach);
+        let run = Run::judge(&boot, &text);
         explain(name, &run, &text, self.args.verbose);
         Ok(run)
     }

@@ -20,12 +20,26 @@ pub(crate) struct Manifest {
     pub(crate) exec: Vec<Vec<String>>,
     /// Only tests whose name contains this.
     pub(crate) filter: Option<String>,
+    /// Test binaries that run under the first family only.
+    pub(crate) once: Vec<String>,
+    /// Family, program and name of tests that have their verdict already.
+    pub(crate) done: Vec<Vec<String>>,
     /// The tests of a binary run in one process, one after the other; those that fail so, then alone.
     pub(crate) together: bool,
     /// How many tests of one binary run at once, where they do not run together.
     pub(crate) jobs: usize,
     /// A test that runs longer is killed and has failed.
     pub(crate) test_timeout: Duration,
+}
+
+impl Manifest {
+    /// Whether a test is to be run under a family.
+    pub(crate) fn wants(&self, attach: &str, program: &str, test: &str) -> bool {
+        let is_later = self.attach.first().is_some_and(|first| first != attach);
+        let is_done = self.done.iter().any(|done| done == &[attach, program, test]);
+        let was_run = is_later && self.once.iter().any(|once| once == program);
+        !is_done && !was_run
+    }
 }
 
 /// One test binary.
@@ -46,6 +60,7 @@ impl Manifest {
         let env = root["env"].as_object().context("`env` is not an object")?;
         let programs = root["programs"].as_array().context("`programs` is not a list")?;
         let exec = root["exec"].as_array().context("`exec` is not a list")?;
+        let done = root["done"].as_array().context("`done` is not a list")?;
         Ok(Self {
             results: string(&root["results"], "results")?,
             attach: strings(&root["attach"], "attach")?,
@@ -64,6 +79,8 @@ impl Manifest {
                 .collect::<anyhow::Result<_>>()?,
             exec: exec.iter().map(|argv| strings(argv, "exec[]")).collect::<anyhow::Result<_>>()?,
             filter: root["filter"].as_str().map(str::to_owned),
+            once: strings(&root["once"], "once")?,
+            done: done.iter().map(|test| strings(test, "done[]")).collect::<anyhow::Result<_>>()?,
             together: root["together"].as_bool().context("`together` is neither true nor false")?,
             jobs: usize::try_from(root["jobs"].as_u64().unwrap_or(0))
                 .ok()
@@ -91,7 +108,8 @@ mod tests {
 
     const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
         "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
-        "exec": [["taskscope", "doctor"]], "filter": "fork", "together": true, "jobs": 2, "test_timeout_s": 90}"#;
+        "exec": [["taskscope", "doctor"]], "filter": "fork", "once": ["cli"], "done": [["fentry", "a", "one"]],
+        "together": true, "jobs": 2, "test_timeout_s": 90}"#;
 
     #[test]
     fn a_manifest_names_families_programs_and_limits() {
@@ -102,8 +120,18 @@ mod tests {
         assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
         assert_eq!(manifest.filter.as_deref(), Some("fork"));
         assert!(manifest.together);
+        assert_eq!(manifest.once, ["cli"]);
+        assert_eq!(manifest.done, [["fentry", "a", "one"]]);
         assert_eq!(manifest.jobs, 2);
         assert_eq!(manifest.test_timeout, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn what_is_done_and_what_ran_under_the_first_family_is_not_wanted() {
+        let manifest = Manifest::parse(SAMPLE).unwrap();
+        assert!(manifest.wants("kprobe", "a", "one") && manifest.wants("fentry", "a", "two"));
+        assert!(!manifest.wants("fentry", "a", "one"), "it is done");
+        assert!(manifest.wants("kprobe", "cli", "x") && !manifest.wants("fentry", "cli", "x"));
     }
 
     #[test]

@@ -120,11 +120,13 @@ impl Suite<'_> {
     }
 
     fn group(&mut self, group: &Group, attach: &str) -> anyhow::Result<()> {
-        let runnable = group.cases.iter().filter(|case| !case.ignored).count();
+        let wanted = |case: &&Case| self.manifest.wants(attach, &group.program, &case.test);
+        let cases: Vec<&Case> = group.cases.iter().filter(wanted).collect();
+        let runnable = cases.iter().filter(|case| !case.ignored).count();
         if self.manifest.together && !group.by_hand && runnable > 1 {
-            self.together(group, attach)
+            self.together(group, &cases, attach)
         } else {
-            self.alone(group, group.cases.iter().collect(), attach)
+            self.alone(group, cases.into(), attach)
         }
     }
 

@@ -19,6 +19,8 @@ struct Shared<'a> {
     group: &'a Group,
     attach: &'a str,
     child: Child,
+    /// All that it was asked for.
+    tests: Vec<String>,
     progress: Progress,
     /// When the running test began.
     since: Instant,
@@ -40,12 +42,12 @@ impl<'a> Shared<'a> {
 }
 
 impl Suite<'_> {
-    pub(crate) fn together(&mut self, group: &Group, attach: &str) -> anyhow::Result<()> {
-        for case in group.cases.iter().filter(|case| case.ignored) {
+    pub(crate) fn together(&mut self, group: &Group, cases: &[&Case], attach: &str) -> anyhow::Result<()> {
+        for case in cases.iter().filter(|case| case.ignored) {
             self.ignored([attach, &group.program, &case.test])?;
         }
         let tests: Vec<String> =
-            group.cases.iter().filter(|case| !case.ignored).map(|case| case.test.clone()).collect();
+            cases.iter().filter(|case| !case.ignored).map(|case| case.test.clone()).collect();
         let mut argv = vec![group.path.clone()];
         argv.extend_from_slice(&tests);
         argv.extend(["--exact", "--nocapture", "--test-threads=1"].map(str::to_owned));
@@ -53,7 +55,8 @@ impl Suite<'_> {
             group,
             attach,
             child: self.launch(&argv, attach)?,
-            progress: Progress::new(tests),
+            progress: Progress::new(tests.clone()),
+            tests,
             since: Instant::now(),
             output: Vec::new(),
             around: Vec::new(),
@@ -115,8 +118,7 @@ impl Suite<'_> {
             self.results.line(&[&["START"], &shared.id(ALL)[..]].concat())?;
             self.verdict(shared.id(ALL), elapsed, &shared.around, Some(&why))?;
             // Each passed by itself: which of them leaves its taskscope in that state?
-            again
-                .extend(shared.group.cases.iter().filter(|case| !case.ignored).map(|case| case.test.clone()));
+            again.clone_from(&shared.tests);
         } else {
             print("OUTPUT", shared.id(ALL), &shared.around);
         }
