@@ -123,6 +123,8 @@ pub struct Pipeline {
     pub mending: Mending,
     /// Processes of our own whose lives must come through.
     pub canary: Canary,
+    /// How often all hooks were attached anew because canaries went unseen.
+    pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
     lost_told: [u64; Place::COUNT],
@@ -179,6 +181,7 @@ impl Pipeline {
             counts: Counts::default(),
             mending: Mending::default(),
             canary: Canary::new(trust.canary_every),
+            reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),
             lost_told: [0; Place::COUNT],
@@ -243,6 +246,9 @@ impl Pipeline {
 
     fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
         self.canary.tick(boottime());
+        if self.canary.take_alarm() {
+            self.attach_again();
+        }
         self.observer.flush_log();
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
@@ -281,6 +287,18 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Somebody may have cut a link. What was missed since is mended by a comparison.
+    fn attach_again(&mut self) {
+        self.reattached += 1;
+        self.owes_resync = true;
+        let failed = self.observer.attach_again();
+        if failed.is_empty() {
+            log::warn!("all hooks were attached again, because canaries go unseen");
+        } else {
+            log::error!("attaching the hooks again, because canaries go unseen: {}", failed.join("; "));
+        }
     }
 
     fn look_for_misses(&mut self) {

@@ -5,14 +5,15 @@ use std::{fmt, io};
 
 use aya::{
     Btf, Ebpf,
-    programs::{
-        BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, links::LinkError,
-    },
+    programs::{Program, ProgramError, links::LinkError},
 };
 use serde::Serialize;
 use thiserror::Error;
 
-use super::hooks::{Attach, Family, HOOKS, Hook, Rung};
+use super::{
+    hooks::{Attach, Family, HOOKS, Hook, Rung},
+    links::Links,
+};
 
 /// Which rungs may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,10 +131,11 @@ pub fn climb(
     btf: &Btf,
     choice: Choice,
     strict: bool,
+    links: &mut Links,
 ) -> Result<Vec<HookState>, LadderError> {
     let mut states = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let state = climb_one(ebpf, btf, hook, choice, &states);
+        let state = climb_one(ebpf, btf, hook, choice, &states, links);
         if strict && hook.required && state.rung.is_none() {
             return Err(LadderError(Box::new(state)));
         }
@@ -142,7 +144,14 @@ pub fn climb(
     Ok(states)
 }
 
-fn climb_one(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook, choice: Choice, before: &[HookState]) -> HookState {
+fn climb_one(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    hook: &Hook,
+    choice: Choice,
+    before: &[HookState],
+    links: &mut Links,
+) -> HookState {
     let mut state = HookState {
         hook: hook.name,
         rung: None,
@@ -154,7 +163,7 @@ fn climb_one(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook, choice: Choice, before: &[
         required: hook.required,
     };
     for rung in hook.rungs.iter().filter(|rung| allowed(hook, rung, choice)) {
-        match attach_rung(ebpf, btf, rung, before) {
+        match attach_rung(ebpf, btf, rung, before, links) {
             Ok(programs) => {
                 state.rung = Some(rung.label());
                 state.family = Some(rung.family);
@@ -181,21 +190,22 @@ fn attach_rung(
     btf: &Btf,
     rung: &Rung,
     before: &[HookState],
+    links: &mut Links,
 ) -> Result<Vec<LoadedProgram>, Refusal> {
     let mut done = Vec::with_capacity(rung.programs.len());
     for &(name, attach) in rung.programs {
         let outcome = match attach {
             Attach::By(hook) => by_other(before, hook).map(|()| None),
-            _ => attach_program(ebpf, btf, name, rung.point, attach).map(Some),
+            _ => attach_program(ebpf, btf, name, rung.point, attach, links).map(Some),
         };
         match outcome {
             Ok(Some(program)) => done.push(program),
             Ok(None) => {}
             Err((step, failure)) => {
-                for program in done {
-                    unload(ebpf, program.name);
+                for name in done.iter().map(|program: &LoadedProgram| program.name).chain([name]) {
+                    links.cut(name);
+                    unload(ebpf, name);
                 }
-                unload(ebpf, name);
                 return Err(Refusal {
                     rung: rung.label(),
                     program: name,
@@ -224,13 +234,14 @@ fn attach_program(
     name: &'static str,
     point: &str,
     attach: Attach,
+    links: &mut Links,
 ) -> Result<LoadedProgram, (Step, Failure)> {
     let program = ebpf
         .program_mut(name)
         .ok_or_else(|| (Step::Load, Failure::plain("the eBPF object has no program of that name")))?;
     load_program(program, btf, point, attach).map_err(|error| (Step::Load, Failure::from(error)))?;
     let info = program.info().ok();
-    attach_loaded(program, point).map_err(|error| (Step::Attach, Failure::from(error)))?;
+    links.attach(ebpf, name, point).map_err(|error| (Step::Attach, Failure::from(error)))?;
     Ok(LoadedProgram {
         name,
         id: info.as_ref().map(aya::programs::ProgramInfo::id),
@@ -249,21 +260,10 @@ fn load_program(program: &mut Program, btf: &Btf, point: &str, attach: Attach) -
     }
 }
 
-fn attach_loaded(program: &mut Program, point: &str) -> Result<(), ProgramError> {
-    match program {
-        Program::KProbe(p) => KProbe::attach(p, point, 0).map(drop),
-        Program::FEntry(p) => FEntry::attach(p).map(drop),
-        Program::FExit(p) => FExit::attach(p).map(drop),
-        Program::BtfTracePoint(p) => BtfTracePoint::attach(p).map(drop),
-        Program::RawTracePoint(p) => RawTracePoint::attach(p, point).map(drop),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-/// Takes a program out of the kernel, with its links.
+/// Takes a program out of the kernel. Its links must have been cut.
 pub fn unload(ebpf: &mut Ebpf, name: &str) {
     let Some(program) = ebpf.program_mut(name) else { return };
-    // Unloading detaches. It fails only for a program that never got loaded.
+    // It fails only for a program that never got loaded.
     let _ = match program {
         Program::KProbe(p) => p.unload(),
         Program::FEntry(p) => p.unload(),

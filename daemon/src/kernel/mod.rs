@@ -7,6 +7,7 @@ pub mod decode;
 pub mod fields;
 pub mod hooks;
 pub mod ladder;
+pub mod links;
 pub mod object;
 pub mod observer;
 pub mod privilege;

@@ -19,6 +19,7 @@ use super::{
     decode::{DecodeError, decode},
     fields::Missing,
     ladder::{self, Choice, HookState, LadderError},
+    links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
     program_stats::{self, ProgramStats},
     snapshot::{self, Reading, SnapshotError},
@@ -47,10 +48,11 @@ pub enum ObserveError {
 
 /// Everything needed to observe. Dropping it detaches all programs.
 pub struct Observer {
+    links: Links,
     ring: RingBuf<MapData>,
     counters: CountersMap,
     logger: Option<EbpfLogger<&'static dyn Log>>,
-    /// Programs, links and the maps that are only theirs.
+    /// Programs and the maps that are only theirs.
     ebpf: Ebpf,
     /// The hooks and how each is attached.
     pub hooks: Vec<HookState>,
@@ -95,14 +97,15 @@ impl Observer {
         let counters = CountersMap::take(&mut ebpf)?;
         // An object whose programs never log has no log map; that is no reason not to observe.
         let logger = EbpfLogger::init(&mut ebpf).ok();
+        let mut links = Links::default();
         let hooks = match choice {
-            Some(choice) => ladder::climb(&mut ebpf, &btf, choice, true)?,
+            Some(choice) => ladder::climb(&mut ebpf, &btf, choice, true, &mut links)?,
             None => Vec::new(),
         };
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         object::give_back_memory();
-        Ok(Self { ring, counters, logger, ebpf, hooks, missing, no_iterator })
+        Ok(Self { links, ring, counters, logger, ebpf, hooks, missing, no_iterator })
     }
 
     /// Hands up to `limit` records to `take` and answers how many there were.
@@ -139,11 +142,19 @@ impl Observer {
         }
     }
 
+    /// Attaches all programs anew, because records fail to come though nothing says why: somebody may have cut a link. Answers
+    /// what could not be attached, and why.
+    pub fn attach_again(&mut self) -> Vec<String> {
+        let failed = self.links.renew(&mut self.ebpf);
+        failed.into_iter().map(|(program, error)| format!("{program}: {error}")).collect()
+    }
+
     /// Takes all programs out of the kernel; what is in the ring stays readable.
     pub fn detach(&mut self) {
         let names: Vec<_> =
             self.hooks.iter().flat_map(|hook| &hook.programs).map(|program| program.name).collect();
         for name in names {
+            self.links.cut(name);
             ladder::unload(&mut self.ebpf, name);
         }
     }

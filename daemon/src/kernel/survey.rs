@@ -8,6 +8,7 @@ use super::{
     btf::{Types, VMLINUX},
     fields::{self, Missing},
     ladder::{self, Choice, HookState},
+    links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
 };
@@ -116,7 +117,8 @@ fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookS
         }
     };
     // Not strict: a hook without a rung is what the reader wants to see.
-    match ladder::climb(&mut loaded.ebpf, &loaded.btf, choice, false) {
+    let mut links = Links::default();
+    match ladder::climb(&mut loaded.ebpf, &loaded.btf, choice, false, &mut links) {
         Ok(hooks) => (Finding::yes("the embedded eBPF object fits"), hooks),
         Err(error) => (Finding::no(error.to_string()), Vec::new()),
     }

@@ -37,6 +37,10 @@ pub struct Canary {
     last_whole: Option<Ktime>,
     complained: bool,
     stopped: bool,
+    /// Lives in a row that did not come through though nothing is known to be lost.
+    unexplained: u32,
+    /// How many of them there were at the last alarm.
+    alarmed: u32,
     /// Records were lost since the last launch.
     lossy: bool,
     /// Lives that came through whole.
@@ -62,6 +66,8 @@ impl Canary {
             last_whole: None,
             complained: false,
             stopped: false,
+            unexplained: 0,
+            alarmed: 0,
             lossy: false,
             whole: 0,
             broken: 0,
@@ -118,6 +124,7 @@ impl Canary {
         }
         if flight.seen == [true; WHOLE.len()] {
             self.whole += 1;
+            self.unexplained = 0;
             log::debug!("canary: a whole life came through");
             // Its launch and not its end: an age may be a little too large, never too small.
             self.last_whole = Some(flight.launched);
@@ -135,6 +142,15 @@ impl Canary {
         self.lossy = true;
     }
 
+    /// Whether it is time to attach all hooks anew: once for the second life in a row that went unseen without a known loss, and
+    /// ever more rarely while that goes on.
+    pub(super) const fn take_alarm(&mut self) -> bool {
+        let is_due = self.unexplained >= 2 && self.unexplained.is_power_of_two();
+        let is_new = self.unexplained != self.alarmed;
+        self.alarmed = self.unexplained;
+        is_due && is_new
+    }
+
     /// No more of them; one on its way need not arrive.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
@@ -150,6 +166,9 @@ impl Canary {
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
+        if !self.lossy {
+            self.unexplained += 1;
+        }
         if self.lossy || std::mem::replace(&mut self.complained, true) {
             log::debug!("canary: {missing} of it was not seen");
         } else {
@@ -226,6 +245,25 @@ mod tests {
         assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }, -1);
         canary.tick(Ktime(begin.0 + PATIENCE_NS));
         assert_eq!((canary.whole, canary.broken, canary.age(boottime())), (0, 1, None));
+    }
+
+    #[test]
+    fn the_second_that_is_missed_raises_an_alarm_and_one_in_a_known_loss_does_not() {
+        let mut canary = Canary::new(Duration::from_secs(3600));
+        canary.complain(&["forked"]);
+        assert!(!canary.take_alarm(), "one can be an accident");
+        canary.loss_is_known();
+        canary.complain(&["forked"]);
+        assert!(!canary.take_alarm(), "that one was lost with others");
+        canary.lossy = false;
+        let alarms: Vec<u32> = (2..=9)
+            .filter(|_| {
+                canary.complain(&["forked"]);
+                canary.take_alarm()
+            })
+            .collect();
+        assert_eq!(alarms, [2, 4, 8]);
+        assert!(!canary.take_alarm(), "an alarm is taken once");
     }
 
     #[test]
