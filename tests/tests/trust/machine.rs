@@ -161,14 +161,19 @@ fn number_in(path: &str) -> usize {
 }
 
 /// As many threads as leave the machine as much again: of tids, of memory (64 KiB each are ample), of the kernel's own limit.
+/// On a machine that is not ours alone no more than a few thousand, unless `TASKSCOPE_THREADS` says how many.
 fn threads_allowed() -> usize {
+    const MODEST: usize = 4096;
+    const MOST: usize = 1 << 16;
+    let asked = std::env::var("TASKSCOPE_THREADS").ok().and_then(|number| number.parse().ok());
+    let wanted = asked.unwrap_or(if setting::in_vm() { MOST } else { MODEST });
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available_kib = memory
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<usize>().ok())
         .unwrap_or(0);
     let limit = number_in("/proc/sys/kernel/pid_max").min(number_in("/proc/sys/kernel/threads-max"));
-    (limit / 2).min(available_kib / 64 / 2).min(1 << 16)
+    (limit / 2).min(available_kib / 64 / 2).min(wanted)
 }
 
 #[test]

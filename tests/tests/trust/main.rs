@@ -6,5 +6,7 @@ mod help;
 mod losses;
 mod machine;
 mod readers;
+#[cfg(target_arch = "x86_64")]
+mod sabotage;
 mod starts;
 mod watch;

@@ -6,7 +6,7 @@ use taskscope_tests::{observer::Observer, setting};
 
 use crate::{
     common::scenario,
-    help::{SOON, assert_sums, stop, times_said, until},
+    help::{SOON, assert_becomes_proc, assert_sums, stop, times_said, until, until_told},
 };
 
 #[test]
@@ -80,4 +80,69 @@ fn kprobes_disarmed_under_it_are_noticed() {
     let well = observer.log().line("taskscope: warning: canary: whole lives", SOON);
     assert!(well.is_some(), "it did not come back:\n{}", observer.log());
     stop(observer);
+}
+
+/// Ids of the links that a process holds.
+#[cfg(target_arch = "x86_64")]
+fn link_ids(pid: u32) -> Vec<u32> {
+    let entries =
+        fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap_or_else(|error| panic!("fdinfo: {error}"));
+    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    texts
+        .filter_map(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("link_id:"))?.to_owned();
+            line.trim().parse().ok()
+        })
+        .collect()
+}
+
+/// What `bpftool link detach` does; answers the errno.
+#[cfg(target_arch = "x86_64")]
+fn detach_by_id(link: u32) -> Option<i32> {
+    const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
+    const BPF_LINK_DETACH: libc::c_long = 34;
+    let ask = |command: libc::c_long, word: u32| {
+        let attr = [word, 0, 0, 0];
+        // SAFETY: the commands read no more than the words that are there.
+        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), size_of_val(&attr)) }
+    };
+    let fd = ask(BPF_LINK_GET_FD_BY_ID, link);
+    assert!(fd >= 0, "link {link}: {}", std::io::Error::last_os_error());
+    let answer = ask(BPF_LINK_DETACH, u32::try_from(fd).unwrap_or_default());
+    let errno = (answer != 0).then(|| std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
+    // SAFETY: a descriptor that was made just now and is nobody else's.
+    unsafe { libc::close(i32::try_from(fd).unwrap_or(-1)) };
+    errno
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn links_cut_under_it_are_noticed_and_made_anew() {
+    let observer = Observer::start(&["--canary-every", "500ms"]);
+    let view = observer.from_now();
+    for link in link_ids(observer.pid()) {
+        assert_eq!(
+            detach_by_id(link),
+            Some(libc::EOPNOTSUPP),
+            "links of this kind can be detached by anybody"
+        );
+    }
+    view.fence();
+    let cut =
+        crate::sabotage::cut_links(observer.pid()).unwrap_or_else(|error| panic!("cutting links: {error}"));
+    assert!(cut >= 5, "it has {cut} links only");
+    // Born unseen.
+    let mut standing = scenario("many-threads", &["50"]);
+    standing.pause("all-alive");
+    for told in ["canary:", "all hooks were attached again", "canary: whole lives"] {
+        let line = observer.log().line(&format!("taskscope: warning: {told}"), SOON);
+        assert!(line.is_some(), "`{told}` is not told:\n{}", observer.log());
+    }
+    let root = standing.facts().role("scenario").pid;
+    until_told(&view, "forked", root);
+    assert_becomes_proc(&view, root);
+    standing.go();
+    standing.finish();
+    until_told(&view, "released", root);
+    assert_sums(&stop(observer));
 }

@@ -1,0 +1,113 @@
+//! Links cut under a running taskscope. The kernel lets nobody detach links of these kinds (`BPF_LINK_DETACH` is refused), so a
+//! debugger makes taskscope itself put something else in their places.
+
+use std::{fs, io};
+
+/// Puts standard input over every descriptor of `pid` that holds a program to its hook; answers how many that were.
+pub(crate) fn cut_links(pid: u32) -> io::Result<usize> {
+    let links = links_of(pid)?;
+    let mut traced = Traced::stop(pid.cast_signed())?;
+    for &link in &links {
+        let answer = traced.call(libc::SYS_dup3, [0, link, 0])?;
+        if answer != link {
+            return Err(io::Error::from_raw_os_error(i32::try_from(-answer).unwrap_or(libc::EIO)));
+        }
+    }
+    Ok(links.len())
+}
+
+/// Links, and the perf events that stand for them on old kernels.
+fn links_of(pid: u32) -> io::Result<Vec<i64>> {
+    let mut links = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        let target = fs::read_link(entry.path())?;
+        let is_link = ["bpf_link", "bpf-link", "[perf_event]"].iter().any(|kind| {
+            target.to_string_lossy().strip_prefix("anon_inode:").is_some_and(|name| name.contains(kind))
+        });
+        if is_link {
+            links.extend(entry.file_name().to_str().and_then(|name| name.parse::<i64>().ok()));
+        }
+    }
+    Ok(links)
+}
+
+/// A thread stopped in the middle of a system call.
+struct Traced {
+    pid: i32,
+    saved: libc::user_regs_struct,
+}
+
+impl Traced {
+    /// Stops it where it is in a system call, which an idle one is nearly always.
+    fn stop(pid: i32) -> io::Result<Self> {
+        for _ in 0..1000 {
+            request(libc::PTRACE_ATTACH, pid, 0)?;
+            wait(pid)?;
+            let saved = registers(pid)?;
+            if saved.orig_rax.cast_signed() >= 0 && is_after_syscall(pid, saved.rip)? {
+                return Ok(Self { pid, saved });
+            }
+            request(libc::PTRACE_DETACH, pid, 0)?;
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Err(io::Error::other(format!("{pid} is never in a system call")))
+    }
+
+    /// Has it make a system call.
+    fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
+        let mut registers_now = self.saved;
+        registers_now.rip -= SYSCALL.len() as u64;
+        registers_now.rax = number.cast_unsigned();
+        // Not in a system call: nothing is to be restarted.
+        registers_now.orig_rax = u64::MAX;
+        let [first, second, third] = arguments.map(i64::cast_unsigned);
+        (registers_now.rdi, registers_now.rsi, registers_now.rdx) = (first, second, third);
+        request(libc::PTRACE_SETREGS, self.pid, &raw mut registers_now as usize)?;
+        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
+        wait(self.pid)?;
+        Ok(registers(self.pid)?.rax.cast_signed())
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // It goes on as after an interrupted call. Nothing can be done if it is gone.
+        let _ = request(libc::PTRACE_SETREGS, self.pid, &raw mut self.saved as usize);
+        let _ = request(libc::PTRACE_DETACH, self.pid, 0);
+    }
+}
+
+/// The instruction.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+fn is_after_syscall(pid: i32, address: u64) -> io::Result<bool> {
+    let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut before = [0; SYSCALL.len()];
+    std::os::unix::fs::FileExt::read_exact_at(&memory, &mut before, address - SYSCALL.len() as u64)?;
+    Ok(before == SYSCALL)
+}
+
+fn registers(pid: i32) -> io::Result<libc::user_regs_struct> {
+    // SAFETY: plain integers, for which zeroes are valid.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETREGS, pid, &raw mut registers as usize)?;
+    Ok(registers)
+}
+
+fn request(what: libc::c_uint, pid: i32, data: usize) -> io::Result<()> {
+    // SAFETY: `data` is null or points to a structure of the size that the request takes; the address is unused.
+    let answer = unsafe { libc::ptrace(what, pid, std::ptr::null_mut::<u8>(), data) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn wait(pid: i32) -> io::Result<()> {
+    let mut status = 0;
+    // SAFETY: a valid place for the status.
+    let answer = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+    if answer == pid && libc::WIFSTOPPED(status) {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{pid} did not stop: status {status:#x}")))
+    }
+}
