@@ -39,10 +39,15 @@ impl Links {
         self.0.retain(|link| link.program != program);
     }
 
+    /// Detaches all programs.
+    pub fn cut_all(&mut self) {
+        // An entry that is seen without its return looks like a loss: last made, first cut.
+        while self.0.pop().is_some() {}
+    }
+
     /// Detaches all programs and attaches them again, in the same order. What happens between is not seen. Answers which could
     /// not be attached, and why; another attempt can be made.
     pub fn renew(&mut self, ebpf: &mut Ebpf) -> Vec<(&'static str, ProgramError)> {
-        // An entry that is seen without its return looks like a loss: last made, first cut.
         for link in self.0.iter_mut().rev() {
             link.held = None;
         }

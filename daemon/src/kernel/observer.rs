@@ -149,14 +149,9 @@ impl Observer {
         failed.into_iter().map(|(program, error)| format!("{program}: {error}")).collect()
     }
 
-    /// Takes all programs out of the kernel; what is in the ring stays readable.
+    /// Takes all programs off their hooks. What is in the ring and what the kernel counted of the programs stays readable.
     pub fn detach(&mut self) {
-        let names: Vec<_> =
-            self.hooks.iter().flat_map(|hook| &hook.programs).map(|program| program.name).collect();
-        for name in names {
-            self.links.cut(name);
-            ladder::unload(&mut self.ebpf, name);
-        }
+        self.links.cut_all();
     }
 }
 
