@@ -21,6 +21,7 @@ pub(super) struct TaskMetrics {
     processes: IntGauge,
     zombies: IntGauge,
     zombies_old: IntGauge,
+    stuck_exits: IntGauge,
     oldest_zombie: Gauge,
     parent_zombies: IntGaugeVec,
     parent_oldest: GaugeVec,
@@ -42,6 +43,10 @@ impl TaskMetrics {
                 "Zombies now: dead processes that wait for their parent's wait(2), dead leaders left out.",
             )?,
             zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
+            stuck_exits: of.count(
+                "taskscope_stuck_exits",
+                "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not free.",
+            )?,
             oldest_zombie: of.gauge(
                 "taskscope_oldest_zombie_age_seconds",
                 "Age of the oldest zombie; 0 without one.",
@@ -82,6 +87,7 @@ impl TaskMetrics {
         self.processes.set(int(lineage.group_count()));
         self.zombies.set(int(lineage.zombie_count()));
         self.zombies_old.set(int(lineage.flagged_count()));
+        self.stuck_exits.set(int(lineage.stuck_count()));
         let oldest = lineage.zombies().next().and_then(|zombie| zombie.zombie_since());
         self.oldest_zombie.set(oldest.map_or(0.0, |since| seconds(sources.now.since(since))));
         let memory = lineage.memory();
