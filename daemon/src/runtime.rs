@@ -8,6 +8,7 @@ mod place;
 mod repairs;
 mod resync;
 mod sums;
+mod wall;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
@@ -26,6 +27,7 @@ pub use self::{
     place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
+    wall::Wall,
 };
 use crate::{
     fd::watch,
@@ -365,8 +367,8 @@ impl Pipeline {
     /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
     async fn end(&mut self, face: &mut impl Face) -> Result<(), RunError> {
         self.canary.stop();
-        self.look_for_misses();
         self.observer.detach();
+        self.look_for_misses();
         // A program that was running on another CPU may be about to send its last record.
         for _ in 0..LAST_LOOKS {
             while self.turn() > 0 {

@@ -74,6 +74,13 @@ impl Observer {
         Self::launch_to(command, Stdio::piped())
     }
 
+    /// The same with a stdout that nobody here reads.
+    #[must_use]
+    #[track_caller]
+    pub fn launch_with(command: Command, stdout: Stdio) -> Self {
+        Self::launch_to(command, stdout)
+    }
+
     #[track_caller]
     fn launch_to(mut command: Command, stdout: Stdio) -> Self {
         command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());

@@ -361,6 +361,86 @@ fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
     service.stop_clean();
 }
 
+/// `taskscope events` that asks the daemon.
+fn reader(socket: &std::path::Path, args: &[&str]) -> Observer {
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--socket"]).arg(socket).args(args);
+    Observer::launch(command)
+}
+
+#[test]
+fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
+    let service = Service::start(&[]);
+    let socket = service.socket();
+    let reader = reader(&socket, &["--action", "released"]);
+    let from = reader.log().line("taskscope: reading from the daemon", setting::deadline());
+    assert!(from.is_some(), "it does not ask the daemon:\n{}", reader.log().text());
+    let view = reader.from_now();
+    let mut first = scenario("zombie", &[]);
+    first.pause("zombie");
+    first.go();
+    let facts = first.finish();
+    let told = |pid: i64| {
+        let deadline = std::time::Instant::now() + setting::deadline();
+        while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
+            assert!(std::time::Instant::now() < deadline, "{pid} is not told:\n{}", reader.log().text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    told(facts.role("child").pid);
+    let directory = service.kill();
+    let away = reader.log().line("taskscope: warning: the daemon went away", setting::deadline());
+    assert!(away.is_some(), "{}", reader.log().text());
+    let service = Service::start_in(directory, &[]);
+    let back = reader.log().line("taskscope: the daemon is back", setting::deadline());
+    assert!(back.is_some(), "{}", reader.log().text());
+    let mut second = scenario("zombie", &[]);
+    second.pause("zombie");
+    second.go();
+    told(second.finish().role("child").pid);
+    let is_gap = |line: &String| line.contains(r#""action":"gap""#) && line.contains("restart");
+    assert!(reader.stream().broken().iter().any(is_gap), "the stream does not say what is missing");
+    reader.signal(libc::SIGINT);
+    let end = reader.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
+}
+
+#[test]
+fn a_limit_and_a_closed_pipe_end_a_reader() {
+    let service = Service::start(&[]);
+    scenario("burst", &["5"]).finish();
+    let end = reader(&service.socket(), &["--since", "1h", "--limit", "3"]).wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--format", "text", "--socket"]).arg(service.socket());
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let silent = Observer::launch_with(command, writer.into());
+    drop(pipe);
+    let end = silent.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
+}
+
+#[test]
+fn the_status_says_how_it_does() {
+    let service = Service::start(&[]);
+    let mut command = Command::new(setting::taskscope());
+    let output = command.args(["status", "--socket"]).arg(service.socket()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for word in ["ready; lost 0, repaired 0, drift 0", "do_exit", "resident"] {
+        assert!(text.contains(word), "no `{word}` in:\n{text}");
+    }
+    service.stop_clean();
+    let directory = service::directory();
+    let mut command = Command::new(setting::taskscope());
+    let output = command.args(["status", "--socket"]).arg(directory.join("none")).output().unwrap();
+    assert_eq!(output.status.code(), Some(FAILURE));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("taskscope run"), "{output:?}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
 /// A program of another project, by the variable that says where it is.
 fn tool(variable: &str, name: &str) -> Command {
     Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod client;
 mod doctor;
 mod events;
 pub mod exit;
@@ -7,6 +8,7 @@ mod logging;
 mod output;
 mod run;
 mod signals;
+mod status;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Command {
     Run(run::Args),
     /// Print what the kernel's tasks do, as it happens: one JSON object a line
     Events(events::Args),
+    /// Say how the daemon does: hooks, losses, repairs, memory, readers
+    Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
     Doctor(doctor::Args),
 }
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
     .into()

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Use only the rungs of one family
     #[arg(long, value_enum)]
     attach: Option<Attach>,
-    /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: 8192]
+    /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
     #[arg(long, value_name = "KIB")]
     ring_kib: Option<u32>,
     /// Age at which a zombie is flagged [default: 10s]

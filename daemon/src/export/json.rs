@@ -45,8 +45,7 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
 }
 
 /// Adds a line that says that events are missing here: how many, where that is known, and where they were lost.
-pub fn write_gap(place: &str, lost: Option<u64>, stamp: &Stamp, line: &mut Vec<u8>) {
-    let _ = stamp;
+pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.object("event", |event| event.name("action", "gap"));
     event.object("gap", |gap| {

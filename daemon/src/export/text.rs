@@ -14,11 +14,17 @@ const ACTION: usize = 14;
 const PID: usize = 8;
 const NAME: usize = 16;
 
-/// Adds one event as a line to `line`: time of day (UTC), action, pid, tid, name, facts.
-pub fn write(effect: &Effect, stamp: &Stamp, line: &mut Vec<u8>) {
+/// Adds one event as a line to `line`: time of day (UTC), action, pid, tid, name, facts. With `colour`, what needs attention
+/// stands out on a terminal.
+pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
     time_of_day(line, stamp.wall_ns(effect.at));
     line.push(b' ');
+    let code = if colour { colour_of(&effect.action) } else { "" };
+    line.extend_from_slice(code.as_bytes());
     column(line, ACTION, |out| out.extend_from_slice(effect.action.name().as_bytes()));
+    if !code.is_empty() {
+        line.extend_from_slice(b"\x1b[0m");
+    }
     column(line, PID, |out| number(out, u64::from(effect.process.key.tgid.0)));
     column(line, PID, |out| number(out, u64::from(effect.thread.key.tid.0)));
     column(line, NAME, |out| {
@@ -33,12 +39,27 @@ pub fn write(effect: &Effect, stamp: &Stamp, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// Adds a line that says that events are missing here.
-pub fn write_gap(place: &str, lost: u64, stamp: &Stamp, line: &mut Vec<u8>) {
-    let _ = stamp;
+/// The escape sequence for an action (ECMA-48, 8.3.117).
+const fn colour_of(action: &Action) -> &'static str {
+    match action {
+        Action::Forked { .. } => "\x1b[32m",
+        Action::Execed { .. } | Action::ExecTakeover { .. } => "\x1b[36m",
+        Action::Reparented { .. } => "\x1b[35m",
+        Action::ZombieBegan { .. } | Action::LeaderDied { .. } => "\x1b[33m",
+        Action::ZombieFlagged { .. } | Action::ExitStuck { .. } | Action::CloneFailed { .. } => "\x1b[1;31m",
+        Action::Renamed { .. } | Action::Exiting { .. } | Action::Released { .. } => "\x1b[2m",
+        Action::Exited { .. } | Action::GroupExited | Action::Reaped { .. } | Action::Autoreaped => "",
+    }
+}
+
+/// Adds a line that says that events are missing here: how many, where that is known, and where.
+pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.extend_from_slice(b"--------------- gap: ");
-    number(line, lost);
-    line.extend_from_slice(b" lost in ");
+    match lost {
+        Some(lost) => number(line, lost),
+        None => line.extend_from_slice(b"events"),
+    }
+    line.extend_from_slice(b" lost: ");
     line.extend_from_slice(place.as_bytes());
     line.push(b'\n');
 }

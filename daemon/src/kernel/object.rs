@@ -132,6 +132,13 @@ pub(super) fn give_back_memory() {
     }
 }
 
+/// Size of the ring where nobody asks for another: each CPU can fill it, so it grows with their number.
+#[must_use]
+pub fn default_ring_kib() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
+    (cpus.saturating_mul(2 << 10)).clamp(8 << 10, 128 << 10)
+}
+
 /// A ring's size must be a power of two and a multiple of the page size.
 fn ring_size(wanted: u32) -> u32 {
     const PAGE: u32 = 4096;

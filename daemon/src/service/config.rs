@@ -12,6 +12,8 @@ use std::{
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
+use crate::kernel::object::default_ring_kib;
+
 /// Where the file is looked for when no flag names one; that it is not there is no error.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
 
@@ -254,7 +256,7 @@ impl Partial {
             socket_group: self.socket_group.unwrap_or_else(|| "taskscope".into()),
             api_on_tcp: self.api_on_tcp.unwrap_or(false),
             attach: self.attach.unwrap_or_else(|| "auto".into()),
-            ring_kib: self.ring_kib.unwrap_or(8192),
+            ring_kib: self.ring_kib.unwrap_or_else(default_ring_kib),
             zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
             audit_every: self.audit_every.unwrap_or(Duration::from_secs(300)),
             canary_every: self.canary_every.unwrap_or(Duration::from_secs(15)),

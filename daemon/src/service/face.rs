@@ -10,18 +10,14 @@ use super::{
 };
 use crate::{
     cgroup::Cgroups,
-    export::Stamp,
     kernel::clock,
     lineage::{
         Lineage,
         effect::{Action, Effect},
         id::Ktime,
     },
-    runtime::{Face, Pipeline, Place},
+    runtime::{Face, Pipeline, Place, Wall},
 };
-
-/// Two measurements of where the wall clock stands differ by less than this unless it was set.
-const NOISE_NS: i128 = 100_000;
 
 /// What a service tells the world.
 pub struct Service {
@@ -29,32 +25,26 @@ pub struct Service {
     pub(super) hub: Hub,
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
-    pub(super) stamp: Stamp,
+    pub(super) wall: Wall,
     /// Tells this daemon from the one before it.
     pub(super) instance: String,
     pub(super) started: Ktime,
     pub(super) settings: Settings,
-    wall_offset_ns: i128,
 }
 
 impl Service {
     pub(super) fn new(settings: Settings) -> prometheus::Result<Self> {
-        let wall_offset_ns = clock::wall_offset_ns();
-        let boot_id = clock::boot_id().unwrap_or_else(|error| {
-            log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
-            "00000000".into()
-        });
         let started = clock::boottime();
+        let instance = format!("{:x}", started.0);
         Ok(Self {
             metrics: Metrics::new()?,
-            hub: Hub::new(settings.backlog),
+            hub: Hub::new(settings.backlog, &instance),
             cgroups: Cgroups::of_host(),
             budget: Budget::default(),
-            stamp: Stamp::new(&boot_id, wall_offset_ns),
-            instance: format!("{:x}", started.0),
+            wall: Wall::of_this_boot(),
+            instance,
             started,
             settings,
-            wall_offset_ns,
         })
     }
 
@@ -72,7 +62,7 @@ impl Service {
 
     /// Adds a reader of events.
     pub(super) fn join(&mut self, wanted: Wanted) -> Reader {
-        self.hub.join(wanted, &self.stamp, &self.cgroups)
+        self.hub.join(wanted, self.wall.stamp(), &self.cgroups)
     }
 
     /// Looks at the limits of pids.
@@ -98,20 +88,11 @@ impl Service {
             None => "no canary ever came through whole".into(),
         })
     }
-
-    /// The wall clock can be set. What is less than that is the noise of measuring.
-    fn follow_wall_clock(&mut self) {
-        let offset_ns = clock::wall_offset_ns();
-        if (offset_ns - self.wall_offset_ns).abs() > NOISE_NS {
-            self.wall_offset_ns = offset_ns;
-            self.stamp.set_wall_offset(offset_ns);
-        }
-    }
 }
 
 impl Face for Service {
     fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
-        self.follow_wall_clock();
+        self.wall.follow();
         for effect in effects {
             self.metrics.count(effect);
             // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of.
@@ -121,7 +102,7 @@ impl Face for Service {
                 self.cgroups.place(id, effect.at.0);
             }
         }
-        self.hub.tell(effects, &self.stamp, &self.cgroups);
+        self.hub.tell(effects, self.wall.stamp(), &self.cgroups);
     }
 
     fn lost(&mut self, count: u64) {
@@ -130,6 +111,6 @@ impl Face for Service {
 
     fn lost_at(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
-        self.hub.tell_gap(place.name(), Some(count), &self.stamp);
+        self.hub.tell_gap(place.name(), Some(count));
     }
 }

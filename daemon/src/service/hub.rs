@@ -16,28 +16,35 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     cgroup::Cgroups,
-    export::{Filter, Stamp, json},
-    lineage::effect::Effect,
+    export::{Filter, Stamp, json, text},
+    lineage::{effect::Effect, id::Ktime},
 };
 
 /// Bytes that may wait for one reader.
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// How events are framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+/// How an event is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
     /// One JSON object a line.
-    Lines,
-    /// Server-sent events, each with its sequence number as id.
-    ServerSent,
+    #[default]
+    Json,
+    /// One aligned line.
+    Text,
+    /// The same with colours.
+    Colour,
 }
 
 /// What a reader asks for.
 pub(super) struct Wanted {
     pub(super) filter: Filter,
-    pub(super) framing: Framing,
+    pub(super) format: Format,
+    /// As server-sent events, each with this daemon and its sequence number as id.
+    pub(super) server_sent: bool,
     /// Go on after this event; false if it was another daemon's.
     pub(super) after: Option<(u64, bool)>,
+    /// Begin with those since then.
+    pub(super) since: Option<Ktime>,
     /// End after this many.
     pub(super) limit: Option<u64>,
 }
@@ -70,10 +77,12 @@ struct Queue {
     /// Events in the buffer.
     buffered: u64,
     sent: u64,
+    instance: Arc<str>,
 }
 
 /// All readers, and what they can resume from.
 pub(super) struct Hub {
+    instance: Arc<str>,
     backlog: VecDeque<(u64, Effect)>,
     keep: usize,
     sequence: u64,
@@ -85,8 +94,16 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(keep: usize) -> Self {
-        Self { backlog: VecDeque::new(), keep, sequence: 0, queues: Vec::new(), lost: 0, sent: 0 }
+    pub(super) fn new(keep: usize, instance: &str) -> Self {
+        Self {
+            instance: instance.into(),
+            backlog: VecDeque::new(),
+            keep,
+            sequence: 0,
+            queues: Vec::new(),
+            lost: 0,
+            sent: 0,
+        }
     }
 
     /// Readers now.
@@ -112,21 +129,27 @@ impl Hub {
             buffer: Vec::new(),
             buffered: 0,
             sent: 0,
+            instance: Arc::clone(&self.instance),
         };
         if let Some((after, is_ours)) = after {
             let oldest = self.backlog.front().map_or(self.sequence + 1, |(sequence, _)| *sequence);
             let is_ours = is_ours && after <= self.sequence;
             if !is_ours {
-                queue.gap("restart", None, stamp);
+                queue.gap("restart", None);
             } else if after + 1 < oldest {
-                queue.gap("backlog", Some(oldest - after - 1), stamp);
+                queue.gap("backlog", Some(oldest - after - 1));
             }
             let after = if is_ours { after } else { 0 };
             for (sequence, effect) in self.backlog.iter().filter(|(sequence, _)| *sequence > after) {
                 queue.add(effect, *sequence, stamp, cgroups);
             }
         }
-        self.lost += queue.flush(stamp);
+        if let Some(since) = queue.wanted.since {
+            for (sequence, effect) in self.backlog.iter().filter(|(_, effect)| effect.at >= since) {
+                queue.add(effect, *sequence, stamp, cgroups);
+            }
+        }
+        self.lost += queue.flush();
         self.sent += queue.sent;
         self.queues.push(queue);
         Reader { receiver, waiting }
@@ -149,7 +172,7 @@ impl Hub {
         }
         for queue in &mut self.queues {
             let before = queue.sent;
-            self.lost += queue.flush(stamp);
+            self.lost += queue.flush();
             self.sent += queue.sent - before;
         }
         // One whose wish is fulfilled ends here, and not only when more happens.
@@ -157,10 +180,10 @@ impl Hub {
     }
 
     /// Tells all readers that something is missing from here on.
-    pub(super) fn tell_gap(&mut self, place: &str, lost: Option<u64>, stamp: &Stamp) {
+    pub(super) fn tell_gap(&mut self, place: &str, lost: Option<u64>) {
         for queue in &mut self.queues {
-            queue.gap(place, lost, stamp);
-            self.lost += queue.flush(stamp);
+            queue.gap(place, lost);
+            self.lost += queue.flush();
         }
     }
 }
@@ -178,29 +201,35 @@ impl Queue {
             return;
         }
         self.buffered += 1;
-        match self.wanted.framing {
-            Framing::Lines => json::write(effect, sequence, stamp, place, &mut self.buffer),
-            Framing::ServerSent => {
-                let head = format!("id: {sequence}\nevent: {}\ndata: ", effect.action.name());
-                self.buffer.extend_from_slice(head.as_bytes());
-                json::write(effect, sequence, stamp, place, &mut self.buffer);
-                self.buffer.push(b'\n');
-            }
+        if self.wanted.server_sent {
+            let head = format!("id: {}-{sequence}\nevent: {}\ndata: ", self.instance, effect.action.name());
+            self.buffer.extend_from_slice(head.as_bytes());
+        }
+        match self.wanted.format {
+            Format::Json => json::write(effect, sequence, stamp, place, &mut self.buffer),
+            Format::Text => text::write(effect, stamp, false, &mut self.buffer),
+            Format::Colour => text::write(effect, stamp, true, &mut self.buffer),
+        }
+        if self.wanted.server_sent {
+            self.buffer.push(b'\n');
         }
     }
 
-    fn gap(&mut self, place: &str, lost: Option<u64>, stamp: &Stamp) {
-        if self.wanted.framing == Framing::ServerSent {
+    fn gap(&mut self, place: &str, lost: Option<u64>) {
+        if self.wanted.server_sent {
             self.buffer.extend_from_slice(b"event: gap\ndata: ");
         }
-        json::write_gap(place, lost, stamp, &mut self.buffer);
-        if self.wanted.framing == Framing::ServerSent {
+        match self.wanted.format {
+            Format::Json => json::write_gap(place, lost, &mut self.buffer),
+            Format::Text | Format::Colour => text::write_gap(place, lost, &mut self.buffer),
+        }
+        if self.wanted.server_sent {
             self.buffer.push(b'\n');
         }
     }
 
     /// Sends what is buffered, if there is room; answers how many events were lost.
-    fn flush(&mut self, stamp: &Stamp) -> u64 {
+    fn flush(&mut self) -> u64 {
         if self.buffer.is_empty() {
             return 0;
         }
@@ -212,7 +241,7 @@ impl Queue {
         }
         if self.lost_now > 0 {
             let lost = std::mem::take(&mut self.lost_now);
-            self.gap("output", Some(lost), stamp);
+            self.gap("output", Some(lost));
             let mut with_gap = std::mem::take(&mut self.buffer);
             with_gap.append(&mut piece);
             piece = with_gap;

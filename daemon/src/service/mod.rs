@@ -17,3 +17,6 @@ pub use self::{
     start::{ServiceError, Start, serve},
     status::Status,
 };
+
+/// Header of an answer that names the daemon: sequence numbers are only its own.
+pub const INSTANCE: &str = "taskscope-instance";

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -13,13 +14,19 @@ use axum::{
 };
 use hyper::body::{Body as HttpBody, Frame};
 
-use super::{Api, INSTANCE, error::ApiError};
+use super::{Api, error::ApiError};
 use crate::{
     export::Wish,
-    service::hub::{Framing, Reader, Wanted},
+    kernel::clock,
+    lineage::id::Ktime,
+    service::{
+        INSTANCE,
+        hub::{Format, Reader, Wanted},
+    },
 };
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The query of `/v1/events`.
@@ -28,7 +35,9 @@ struct Query {
     wish: Wish,
     after: Option<u64>,
     instance: Option<String>,
+    since: Option<Duration>,
     limit: Option<u64>,
+    format: Format,
 }
 
 pub(super) async fn stream(
@@ -38,10 +47,11 @@ pub(super) async fn stream(
 ) -> Result<Response, ApiError> {
     let mut query = Query::parse(query.as_deref().unwrap_or_default())?;
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (framing, kind) = if accepts.contains("text/event-stream") {
-        (Framing::ServerSent, EVENT_STREAM)
-    } else {
-        (Framing::Lines, NDJSON)
+    let server_sent = accepts.contains("text/event-stream");
+    let kind = match query.format {
+        _ if server_sent => EVENT_STREAM,
+        Format::Json => NDJSON,
+        Format::Text | Format::Colour => TEXT,
     };
     // What a browser's EventSource sends when it connects again: INSTANCE-SEQUENCE.
     if let Some((instance, after)) = headers
@@ -57,13 +67,19 @@ pub(super) async fn stream(
         .ask(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
-            let wanted = Wanted { filter, framing, after, limit: query.limit };
+            let since =
+                query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(age.as_nanos() as u64)));
+            let Query { format, limit, .. } = query;
+            let wanted = Wanted { filter, format, server_sent, after, since, limit };
             Ok(service.join(wanted))
         })
         .await?
         .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, kind), (INSTANCE, instance)], Body::new(Stream(reader))).into_response())
+    let mut answer = Body::new(Stream(reader)).into_response();
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer.headers_mut().insert(INSTANCE, instance);
+    Ok(answer)
 }
 
 impl Query {
@@ -96,11 +112,23 @@ impl Query {
                 "container" => query.wish.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
+                "since" => query.since = Some(crate::duration::parse(&value).map_err(ApiError::bad_request)?),
+                "format" => {
+                    query.format = match value.as_str() {
+                        "json" => Format::Json,
+                        "text" => Format::Text,
+                        "colour" => Format::Colour,
+                        _ => {
+                            let message = format!("format={value}: there are json, text and colour");
+                            return Err(ApiError::bad_request(message));
+                        }
+                    }
+                }
                 "limit" => query.limit = Some(number("limit")?),
                 _ => {
                     return Err(ApiError::bad_request(format!(
                         "{key}: no such parameter; there are: action, pid, subtree, comm, unit, container, after, \
-                         instance, limit"
+                         instance, since, limit, format"
                     )));
                 }
             }

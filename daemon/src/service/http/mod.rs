@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -24,9 +24,6 @@ use crate::runtime::{Pipeline, Question};
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// Names the daemon that answers: sequence numbers are only its own.
-pub(super) const INSTANCE: HeaderName = HeaderName::from_static("taskscope-instance");
 
 /// What every handler has: the way to the owner of everything.
 #[derive(Clone)]

@@ -1,0 +1,155 @@
+//! A client of the daemon: HTTP over its Unix socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use axum::body::Bytes;
+use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use crate::service::config::DEFAULT_SOCKET;
+
+/// Where the daemon is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Socket {
+    /// Unix socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(super) socket: PathBuf,
+}
+
+/// A daemon that can be asked.
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(super) enum ClientError {
+    /// Nobody listens.
+    #[error("no taskscope daemon answers on {0}: systemctl start taskscope, or taskscope run")]
+    NotThere(PathBuf),
+    /// Somebody does, for others.
+    #[error("{0}: permission denied: only root and members of its group (taskscope) may ask the daemon")]
+    Denied(PathBuf),
+    /// The daemon says no.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The daemon's words.
+        message: String,
+    },
+    /// The connection broke off.
+    #[error("talking to the daemon on {socket}: {what}")]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// How.
+        what: String,
+    },
+}
+
+impl Client {
+    pub(super) fn at(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// GET; a good answer, its body still to be read.
+    pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotThere(self.socket.clone())
+            }
+            io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
+            _ => self.broken(&error),
+        })?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        tokio::spawn(connection);
+        let request = Request::get(path)
+            .header(header::HOST, "taskscope")
+            .header(header::ACCEPT, accept)
+            .body(axum::body::Body::empty())
+            .map_err(|error| self.broken(&error))?;
+        let mut answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status().as_u16();
+        let text = self.body(answer.body_mut()).await?;
+        let message = serde_json::from_slice::<serde_json::Value>(&text)
+            .ok()
+            .and_then(|error| error["error"]["message"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| format!("the daemon answers {status}"));
+        Err(ClientError::Refused { status, message })
+    }
+
+    /// GET; the answer's JSON.
+    pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let mut answer = self.get(path, "application/json").await?;
+        let text = self.body(answer.body_mut()).await?;
+        serde_json::from_slice(&text).map_err(|error| {
+            self.broken(&format!("{path}: {error}; is the daemon of another version than this command?"))
+        })
+    }
+
+    /// The next piece of a body; `None` at its end.
+    pub(super) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let frame = std::future::poll_fn(|context| {
+                hyper::body::Body::poll_frame(std::pin::Pin::new(&mut *body), context)
+            });
+            match frame.await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
+        let mut text = Vec::new();
+        while let Some(piece) = self.piece(body).await? {
+            text.extend_from_slice(&piece);
+        }
+        Ok(text)
+    }
+
+    fn broken(&self, what: &impl ToString) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), what: what.to_string() }
+    }
+}
+
+/// Makes a value fit for a query.
+pub(super) fn encoded(value: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~,".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_encoded() {
+        assert_eq!(encoded("a b&c=*/ü,1"), "a%20b%26c%3D%2A%2F%C3%BC,1");
+    }
+}

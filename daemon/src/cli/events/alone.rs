@@ -1,0 +1,140 @@
+//! Events observed from here on, without a daemon.
+
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+
+use tokio::select;
+
+use super::{Args, lines::Lines, reader_gone};
+use crate::{
+    cli::{exit::Exit, signals},
+    export,
+    kernel::{
+        clock,
+        object::{Options, default_ring_kib},
+    },
+    lineage::Config,
+    runtime::{Pipeline, Trust},
+};
+
+/// How long a stop waits for the reader of standard output to take something.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Observes until a signal, the limit, or a reader that is gone.
+pub(super) async fn observe(args: &Args) -> Exit {
+    let (config, trust) = (Config::default(), Trust::default());
+    let config = Config {
+        zombie_after: args.zombie_after.unwrap_or(config.zombie_after),
+        exec_args: args.argument_vectors,
+        ..config
+    };
+    let trust = Trust {
+        audit_every: args.audit_every.unwrap_or(trust.audit_every),
+        canary_every: args.canary_every.unwrap_or(trust.canary_every),
+        iterator: !args.no_iterator,
+    };
+    let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
+    let options = Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors };
+    let attach = args.attach.unwrap_or_default();
+    let started = Pipeline::start_with(args.object.as_deref(), options, attach.into(), config, trust);
+    let mut pipeline = match started {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::from(&error);
+        }
+    };
+    let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args, &pipeline.lineage)?)));
+    let (signal, mut lines) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            log::error!("preparing to write events: {error}");
+            return Exit::Failure;
+        }
+    };
+    let closed = lines.output.closed();
+    let full = Arc::clone(&lines.full);
+    log::info!("ready: {}", hooks_line(&pipeline));
+    let stop = async {
+        select! {
+            () = signal => {}
+            () = closed => {}
+            () = full.notified() => {}
+            () = reader_gone() => {}
+        }
+    };
+    let outcome = pipeline.run(&mut lines, stop).await;
+    let written = finish(&mut lines).await;
+    log::info!("summary: {}", summary(&pipeline, &lines));
+    match (outcome, written) {
+        (Err(error), _) => {
+            log::error!("{error}");
+            Exit::Failure
+        }
+        (_, Err(error)) => {
+            log::error!("writing to standard output: {error}");
+            Exit::Failure
+        }
+        _ => Exit::Success,
+    }
+}
+
+/// Lets the writer write what waits, for as long as the reader takes something.
+async fn finish(lines: &mut Lines) -> io::Result<()> {
+    lines.output.close();
+    let mut waiting = lines.output.waiting();
+    while tokio::time::timeout(FINISH, lines.output.closed()).await.is_err() {
+        let left = lines.output.waiting();
+        if left == waiting {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("its reader took nothing for {} s; {left} bytes are lost", FINISH.as_secs()),
+            ));
+        }
+        waiting = left;
+    }
+    lines.output.finish()
+}
+
+fn hooks_line(pipeline: &Pipeline) -> String {
+    let mut text = String::new();
+    for hook in &pipeline.observer.hooks {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{separator}{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"));
+    }
+    text
+}
+
+fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
+    let mut text = format!("{} events", lines.written);
+    let mut separator = " (";
+    for (action, count) in export::ACTIONS.iter().zip(&lines.by_action) {
+        if *count > 0 {
+            let _ = write!(text, "{separator}{action} {count}");
+            separator = ", ";
+        }
+    }
+    if separator == ", " {
+        text.push(')');
+    }
+    let mending = &pipeline.mending;
+    let _ = write!(
+        text,
+        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}; canaries {} whole, {} broken",
+        pipeline.counts.lost(),
+        pipeline.sums(),
+        lines.output.handed,
+        lines.output.written(),
+        lines.output.handed - lines.output.written(),
+        mending.resyncs,
+        mending.longest_ns / 1000,
+        mending.repaired,
+        mending.drift,
+        pipeline.canary.whole,
+        pipeline.canary.broken,
+    );
+    if let Some(age) = pipeline.canary.age(clock::boottime()) {
+        let _ = write!(text, ", last {} s ago", age.as_secs());
+    }
+    let _ = write!(text, "; {}", hooks_line(pipeline));
+    text
+}

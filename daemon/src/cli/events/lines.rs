@@ -1,0 +1,118 @@
+//! Effects as lines on standard output.
+
+use std::{io, sync::Arc};
+
+use tokio::sync::Notify;
+
+use super::{Args, Format};
+use crate::{
+    cgroup::Cgroups,
+    cli::output::Output,
+    export::{self, Filter, UnknownAction},
+    lineage::{Lineage, effect::Effect},
+    runtime::{Face, Place, Wall},
+};
+
+/// The face of `events` without a daemon.
+pub(super) struct Lines {
+    pub(super) output: Output,
+    /// Notified when the limit is reached.
+    pub(super) full: Arc<Notify>,
+    pub(super) written: u64,
+    /// In the order of [`export::ACTIONS`].
+    pub(super) by_action: Vec<u64>,
+    wall: Wall,
+    cgroups: Cgroups,
+    filter: Filter,
+    style: Style,
+    limit: Option<u64>,
+    buffer: Vec<u8>,
+    sequence: u64,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy)]
+struct Style {
+    format: Format,
+    colour: bool,
+}
+
+impl Style {
+    fn gap(self, place: &'static str, lost: u64) -> Vec<u8> {
+        let mut line = Vec::new();
+        match self.format {
+            Format::Json => export::json::write_gap(place, Some(lost), &mut line),
+            Format::Text => export::text::write_gap(place, Some(lost), &mut line),
+        }
+        line
+    }
+}
+
+impl Lines {
+    /// Starts the writer of standard output.
+    pub(super) fn start(args: &Args, lineage: &Lineage) -> io::Result<Self> {
+        let wrong = |error: UnknownAction| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        Ok(Self {
+            output: Output::start()?,
+            full: Arc::new(Notify::new()),
+            written: 0,
+            by_action: vec![0; export::ACTIONS.len()],
+            wall: Wall::of_this_boot(),
+            cgroups: Cgroups::of_host(),
+            filter: args.wish().filter(lineage).map_err(wrong)?,
+            style: Style { format: args.format, colour: args.is_coloured() },
+            limit: args.limit,
+            buffer: Vec::with_capacity(256 << 10),
+            sequence: 0,
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.written >= limit)
+    }
+}
+
+impl Face for Lines {
+    fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
+        self.wall.follow();
+        let stamp = self.wall.stamp();
+        let mut lines = 0;
+        for effect in effects {
+            self.sequence += 1;
+            let place = effect.thread.cgroup_id.and_then(|id| self.cgroups.place(id, effect.at.0));
+            let place = place.map(AsRef::as_ref);
+            if !self.filter.wants(effect, place) {
+                continue;
+            }
+            if self.limit.is_some_and(|limit| self.written >= limit) {
+                break;
+            }
+            match self.style.format {
+                Format::Json => export::json::write(effect, self.sequence, stamp, place, &mut self.buffer),
+                Format::Text => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
+            }
+            let name = effect.action.name();
+            let index = export::ACTIONS.iter().position(|action| *action == name);
+            if let Some(count) = index.and_then(|index| self.by_action.get_mut(index)) {
+                *count += 1;
+            }
+            self.written += 1;
+            lines += 1;
+        }
+        let style = self.style;
+        self.output.push(&mut self.buffer, lines, |lost| style.gap("output", lost));
+        if self.is_full() {
+            self.full.notify_one();
+        }
+    }
+
+    fn lost(&mut self, count: u64) {
+        self.lost_at(Place::Ring, count);
+    }
+
+    fn lost_at(&mut self, place: Place, count: u64) {
+        log::warn!("{count} records lost: {}", place.reason());
+        let style = self.style;
+        self.output.push(&mut style.gap(place.name(), count), 1, |lost| style.gap("output", lost));
+    }
+}

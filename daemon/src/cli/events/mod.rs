@@ -1,0 +1,209 @@
+//! `taskscope events`: what the kernel's tasks do, as it happens; from the daemon if there is one, else observed here.
+
+mod alone;
+mod lines;
+mod remote;
+
+use std::{
+    io::{self, IsTerminal as _},
+    os::fd::AsFd as _,
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use tokio::io::Interest;
+
+use super::{
+    Attach,
+    client::{ClientError, Socket},
+    exit::Exit,
+};
+use crate::{
+    export::{self, Wish},
+    fd::watch,
+};
+
+/// Arguments of `events`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope events | jq 'select(.event.action == \"exited\")'   all that die
+  taskscope events --action reaped,zombie_flagged               who takes which dead child, and who does not
+  taskscope events --format text --subtree 4711                 one process and all below it, for eyes
+  taskscope events --unit 'nginx*' --since 5m                   what a service did and does, from the daemon
+
+A running daemon is asked on its socket. Without one, or with --alone or one of the options for it, the kernel is observed
+from here on.")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only events with these actions (docs/events.md lists them)
+    #[arg(long, value_delimiter = ',', value_name = "ACTION")]
+    action: Vec<String>,
+    /// Only events of these processes
+    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    pid: Vec<u32>,
+    /// Only events of this process and of all that descend from it
+    #[arg(long, value_name = "PID")]
+    subtree: Option<u32>,
+    /// Only events of processes or threads with such a name; * and ? as in a shell
+    #[arg(long, value_name = "GLOB")]
+    comm: Vec<String>,
+    /// Only events in such a systemd unit; * and ? as in a shell
+    #[arg(long, value_name = "GLOB")]
+    unit: Vec<String>,
+    /// Only events in this container, by the beginning of its id
+    #[arg(long, value_name = "ID")]
+    container: Vec<String>,
+    /// Begin with events this old, as far as the daemon still has them
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    since: Option<Duration>,
+    /// Begin after the event with this sequence number, as far as the daemon still has it
+    #[arg(long, value_name = "SEQ", conflicts_with = "since")]
+    follow_from: Option<u64>,
+    /// Stop after this many events
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// When to colour text
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    #[command(flatten)]
+    socket: Socket,
+    /// Observe from here, and do not ask a daemon
+    #[arg(long, help_heading = ALONE, conflicts_with_all = ["since", "follow_from"])]
+    alone: bool,
+    /// Use only the rungs of one family
+    #[arg(long, value_enum, help_heading = ALONE)]
+    attach: Option<Attach>,
+    /// Read argument vectors of execs; they can hold secrets
+    #[arg(long = "args", help_heading = ALONE)]
+    argument_vectors: bool,
+    /// Age at which a zombie is flagged, such as 500ms, 10s or 2m [default: 10s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    zombie_after: Option<Duration>,
+    /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
+    #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(4..=1_048_576), help_heading = ALONE)]
+    ring_kib: Option<u32>,
+    /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never [default: 5m]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    audit_every: Option<Duration>,
+    /// How often a short-lived process of taskscope's own, which is not shown, must come through; 0s is never [default: 15s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    canary_every: Option<Duration>,
+    /// Do without the kernel's task iterator, as where it has none: /proc alone
+    #[arg(long, hide_short_help = true, help_heading = ALONE)]
+    no_iterator: bool,
+    /// Use this eBPF object and not the embedded one, for work on the programs
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = ALONE)]
+    object: Option<PathBuf>,
+}
+
+/// Options that only make sense without a daemon.
+const ALONE: &str = "Options for observing without a daemon";
+
+/// `--format` of `events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// One aligned line an event
+    Text,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Args {
+    fn wish(&self) -> Wish {
+        Wish {
+            actions: self.action.clone(),
+            pids: self.pid.clone(),
+            subtree: self.subtree,
+            comms: self.comm.clone(),
+            units: self.unit.clone(),
+            containers: self.container.clone(),
+        }
+    }
+
+    /// Whether something is asked for that a running daemon has decided already.
+    const fn is_for_alone(&self) -> bool {
+        self.alone
+            || self.attach.is_some()
+            || self.argument_vectors
+            || self.zombie_after.is_some()
+            || self.ring_kib.is_some()
+            || self.audit_every.is_some()
+            || self.canary_every.is_some()
+            || self.no_iterator
+            || self.object.is_some()
+    }
+
+    /// <https://no-color.org>: set and not empty.
+    fn is_coloured(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        }
+    }
+}
+
+/// Runs `events`.
+pub(super) fn run(args: &Args) -> Exit {
+    if let Some(unknown) = args.action.iter().find(|name| !export::ACTIONS.contains(&name.as_str())) {
+        log::error!("--action {unknown}: no such action; there are: {}", export::ACTIONS.join(", "));
+        return Exit::Usage;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::error!("starting the event loop: {error}");
+            return Exit::Failure;
+        }
+    };
+    let exit = runtime.block_on(daemon_or_alone(args));
+    // A write to a reader that takes nothing would hold the end back.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn daemon_or_alone(args: &Args) -> Exit {
+    if args.is_for_alone() {
+        return alone::observe(args).await;
+    }
+    match remote::follow(args).await {
+        Ok(exit) => exit,
+        Err(ClientError::NotThere(_)) if args.since.is_none() && args.follow_from.is_none() => {
+            alone::observe(args).await
+        }
+        Err(error) => {
+            log::error!("{error}");
+            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
+        }
+    }
+}
+
+/// Resolves when standard output is a pipe or socket whose reader is gone; never for anything else.
+async fn reader_gone() {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    match stdout.and_then(|fd| watch(fd, Interest::ERROR)) {
+        // An error on the writing end of a pipe means that the reading end is closed (poll(2), POLLERR).
+        Ok(fd) => drop(fd.ready(Interest::ERROR).await),
+        Err(_) => std::future::pending().await,
+    }
+}

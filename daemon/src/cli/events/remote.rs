@@ -1,0 +1,180 @@
+//! Events from the daemon. A daemon that restarts is waited for, and said to have.
+
+use std::{fmt::Write as _, io, time::Duration};
+
+use hyper::body::Incoming;
+use tokio::{io::AsyncWriteExt as _, select, time::sleep};
+
+use super::{Args, Format, reader_gone};
+use crate::{
+    cli::{
+        client::{Client, ClientError, encoded},
+        exit::Exit,
+        signals,
+    },
+    service::INSTANCE,
+};
+
+/// Between two looks whether a daemon that went away is back.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// On a thread of its own: a signal is answered also while nobody reads.
+async fn print(text: &str) -> io::Result<()> {
+    let mut stdout = tokio::io::stdout();
+    stdout.write_all(text.as_bytes()).await?;
+    stdout.flush().await
+}
+
+/// Where the stream stands.
+#[derive(Default)]
+struct Position {
+    instance: String,
+    sequence: Option<u64>,
+    written: u64,
+}
+
+/// Why reading ended.
+enum End {
+    Stopped,
+    Full,
+    Away,
+}
+
+/// Prints what the daemon sends until the limit, a signal, or a reader of ours that is gone.
+pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
+    let client = Client::at(&args.socket.socket);
+    let mut position = Position { sequence: args.follow_from, ..Position::default() };
+    let mut body = connect(&client, args, &mut position, true).await?;
+    let stop = match signals::stop() {
+        Ok(stop) => stop,
+        Err(error) => {
+            log::error!("preparing for signals: {error}");
+            return Ok(Exit::Failure);
+        }
+    };
+    tokio::pin!(stop);
+    log::info!("reading from the daemon on {}", args.socket.socket.display());
+    loop {
+        let end = select! {
+            () = &mut stop => End::Stopped,
+            () = reader_gone() => End::Full,
+            end = copy(&client, args, &mut body, &mut position) => end?,
+        };
+        match end {
+            End::Stopped | End::Full => return Ok(Exit::Success),
+            End::Away => log::warn!("the daemon went away; waiting for it"),
+        }
+        body = loop {
+            select! {
+                () = &mut stop => return Ok(Exit::Success),
+                () = sleep(AGAIN) => {}
+            }
+            match connect(&client, args, &mut position, false).await {
+                Ok(body) => break body,
+                Err(ClientError::NotThere(_) | ClientError::Broken { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        log::info!("the daemon is back");
+    }
+}
+
+async fn connect(
+    client: &Client,
+    args: &Args,
+    position: &mut Position,
+    is_first: bool,
+) -> Result<Incoming, ClientError> {
+    let answer = client.get(&path(args, position, is_first), "text/event-stream").await?;
+    let instance = answer.headers().get(INSTANCE).and_then(|value| value.to_str().ok());
+    instance.unwrap_or_default().clone_into(&mut position.instance);
+    Ok(answer.into_body())
+}
+
+/// The request that goes on where the stream stands. Writing to a String does not fail.
+fn path(args: &Args, position: &Position, is_first: bool) -> String {
+    let wish = args.wish();
+    let mut path = String::from("/v1/events?");
+    let mut add = |key: &str, value: &str| {
+        let _ = write!(path, "{key}={}&", encoded(value));
+    };
+    if args.format == Format::Text {
+        add("format", if args.is_coloured() { "colour" } else { "text" });
+    }
+    for (key, values) in [
+        ("action", &wish.actions),
+        ("comm", &wish.comms),
+        ("unit", &wish.units),
+        ("container", &wish.containers),
+    ] {
+        for value in values {
+            add(key, value);
+        }
+    }
+    for pid in &wish.pids {
+        add("pid", &pid.to_string());
+    }
+    if let Some(pid) = wish.subtree {
+        add("subtree", &pid.to_string());
+    }
+    if let Some(limit) = args.limit {
+        add("limit", &limit.saturating_sub(position.written).to_string());
+    }
+    if let Some(sequence) = position.sequence {
+        add("after", &sequence.to_string());
+        if !position.instance.is_empty() {
+            add("instance", &position.instance);
+        }
+    } else if !is_first {
+        // Nothing came before the daemon went: all that the next one has is new.
+        add("after", "0");
+        add("instance", &position.instance);
+    } else if let Some(since) = args.since {
+        add("since", &format!("{}ms", since.as_millis()));
+    }
+    path.pop();
+    path
+}
+
+/// Prints the data of server-sent events, and keeps their ids.
+async fn copy(
+    client: &Client,
+    args: &Args,
+    body: &mut Incoming,
+    position: &mut Position,
+) -> Result<End, ClientError> {
+    let mut rest = Vec::new();
+    let mut is_event = false;
+    loop {
+        let piece = match client.piece(body).await {
+            Ok(Some(piece)) => piece,
+            Ok(None) if args.limit.is_some_and(|limit| position.written >= limit) => return Ok(End::Full),
+            Ok(None) | Err(_) => return Ok(End::Away),
+        };
+        rest.extend_from_slice(&piece);
+        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let mut text = String::new();
+        for line in String::from_utf8_lossy(rest.get(..whole).unwrap_or_default()).lines() {
+            if let Some(id) = line.strip_prefix("id: ") {
+                position.sequence =
+                    id.rsplit('-').next().and_then(|id| id.parse().ok()).or(position.sequence);
+                is_event = true;
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                text.push_str(data);
+                text.push('\n');
+                position.written += u64::from(std::mem::take(&mut is_event));
+            }
+        }
+        rest.drain(..whole);
+        match print(&text).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Full),
+            Err(error) => {
+                return Err(ClientError::Broken {
+                    socket: "standard output".into(),
+                    what: error.to_string(),
+                });
+            }
+        }
+    }
+}

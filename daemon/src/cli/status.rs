@@ -1,0 +1,167 @@
+//! `taskscope status`: how the daemon itself does.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use super::{
+    client::{Client, ClientError, Socket},
+    exit::Exit,
+    output,
+};
+use crate::service::Status;
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope status                       hooks, losses, repairs, memory, readers
+  taskscope status --format json | jq .  the same for programs")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// `--format` of `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs `status`.
+pub(super) fn run(args: &Args) -> Exit {
+    match ask(args) {
+        Ok(text) => match output::print(&text) {
+            Ok(()) => Exit::Success,
+            Err(error) => {
+                log::error!("writing to standard output: {error}");
+                Exit::Failure
+            }
+        },
+        Err(error) => {
+            log::error!("{error}");
+            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
+        }
+    }
+}
+
+fn ask(args: &Args) -> Result<String, ClientError> {
+    let client = Client::at(&args.socket.socket);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ClientError::Broken {
+        socket: args.socket.socket.clone(),
+        what: format!("starting the event loop: {error}"),
+    })?;
+    runtime.block_on(async {
+        Ok(match args.format {
+            Format::Json => format!("{:#}\n", client.json::<serde_json::Value>("/v1/status").await?),
+            Format::Text => text(&client.json("/v1/status").await?),
+        })
+    })
+}
+
+/// The status for people. Writing to a String does not fail.
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<11}{value}");
+    };
+    line(
+        "daemon",
+        format!("taskscope {}, pid {}, up {}", status.version, status.pid, span(status.uptime_ns)),
+    );
+    let ready =
+        status.not_ready_because.as_ref().map_or("ready".to_owned(), |why| format!("NOT READY: {why}"));
+    let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", span(age)));
+    line(
+        "trust",
+        format!(
+            "{ready}; lost {}, repaired {}, drift {}; last canary {canary} ({} whole, {} broken)",
+            status.records_lost,
+            status.repaired.values().sum::<u64>(),
+            status.drift.values().sum::<u64>(),
+            status.canaries_whole,
+            status.canaries_broken,
+        ),
+    );
+    line(
+        "records",
+        format!(
+            "{} received, {} dropped for want of room, {} shed by rule; {} resyncs, the last took {}",
+            status.records_received,
+            status.records_dropped,
+            status.records_shed,
+            status.resyncs,
+            span(status.resync_last_ns),
+        ),
+    );
+    line(
+        "tasks",
+        format!(
+            "{} in {} processes; {} zombies, {} of them old; {} dead leaders; {} lives remembered",
+            status.tasks,
+            status.processes,
+            status.zombies,
+            status.zombies_old,
+            status.dead_leaders,
+            status.lives_remembered,
+        ),
+    );
+    line(
+        "readers",
+        format!(
+            "{} now; {} events, {} sent, {} lost by slow readers",
+            status.readers, status.events, status.readers_sent, status.readers_lost
+        ),
+    );
+    let resident = status.resident_bytes.map_or("unknown".to_owned(), mebibytes);
+    line("memory", format!("{resident} resident, {} of it the tree", mebibytes(status.lineage_bytes)));
+    for (index, (hook, rung)) in status.hooks.iter().enumerate() {
+        line(if index == 0 { "hooks" } else { "" }, format!("{hook:<24}{rung}"));
+    }
+    for (index, lack) in status.degraded.iter().enumerate() {
+        line(
+            if index == 0 { "cannot tell" } else { "" },
+            format!("{}{lack}", if index == 0 { " " } else { "" }),
+        );
+    }
+    text
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
+}
+
+/// A length of time in its two largest units.
+fn span(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    match seconds {
+        0 => format!("{} ms", ns / 1_000_000),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        assert_eq!(span(1_999_999), "1 ms");
+        assert_eq!(span(59_000_000_000), "59 s");
+        assert_eq!(span(61_000_000_000), "1 min 1 s");
+        assert_eq!(span(90_000_000_000_000), "1 d 1 h");
+        assert_eq!(mebibytes(32 << 20), "32.0 MiB");
+        assert_eq!(mebibytes((1 << 20) + (1 << 19)), "1.5 MiB");
+    }
+}

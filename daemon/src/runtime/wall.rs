@@ -1,0 +1,41 @@
+//! The wall clock beside the kernel's: events carry both, and the wall clock can be set.
+
+use crate::{export::Stamp, kernel::clock};
+
+/// Two measurements of where the wall clock stands differ by less than this unless it was set.
+const NOISE_NS: i128 = 100_000;
+
+/// A stamp that follows the wall clock.
+#[derive(Debug)]
+pub struct Wall {
+    stamp: Stamp,
+    offset_ns: i128,
+}
+
+impl Wall {
+    /// Of this boot. Without a readable boot id entity ids begin with zeros.
+    #[must_use]
+    pub fn of_this_boot() -> Self {
+        let offset_ns = clock::wall_offset_ns();
+        let boot_id = clock::boot_id().unwrap_or_else(|error| {
+            log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
+            "00000000".into()
+        });
+        Self { stamp: Stamp::new(&boot_id, offset_ns), offset_ns }
+    }
+
+    /// Looks where the wall clock stands. What is less than the noise of measuring is none.
+    pub fn follow(&mut self) {
+        let offset_ns = clock::wall_offset_ns();
+        if (offset_ns - self.offset_ns).abs() > NOISE_NS {
+            self.offset_ns = offset_ns;
+            self.stamp.set_wall_offset(offset_ns);
+        }
+    }
+
+    /// The stamp as of the last look.
+    #[must_use]
+    pub const fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
