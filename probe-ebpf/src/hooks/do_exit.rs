@@ -12,6 +12,7 @@ use probe_common::{Exiting, Lost, TaskId, Valid};
 
 use crate::{
     emit::{lose, send},
+    hooks::copy_process,
     kread::{Direct, Mem, Probed},
     task::{Identity, Task, current, mark},
 };
@@ -65,6 +66,7 @@ pub fn sched_process_exit_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
+    copy_process::settle();
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exiting>(|record| {
         record.task = id;
