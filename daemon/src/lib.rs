@@ -1,5 +1,6 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 
+pub mod answer;
 pub mod cgroup;
 pub mod cli;
 pub mod duration;

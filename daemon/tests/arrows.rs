@@ -16,9 +16,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("procfs", &["lineage"]),
     ("cgroup", &[]),
     ("export", &["lineage", "cgroup"]),
+    ("answer", &["lineage", "procfs", "cgroup", "export"]),
     ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
-    ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "runtime"]),
-    ("cli", &["lineage", "fd", "duration", "kernel", "procfs", "cgroup", "export", "runtime", "service"]),
+    ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime"]),
+    (
+        "cli",
+        &[
+            "lineage", "fd", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime",
+            "service",
+        ],
+    ),
 ];
 
 /// Crates that the pure core must not know: no event loop, no kernel, no serialisation of its own.

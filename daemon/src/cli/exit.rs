@@ -21,6 +21,8 @@ pub enum Exit {
     Object = 5,
     /// `doctor`: observing works, but not everything can be told.
     Degraded = 8,
+    /// `zombies`: somebody is late with a wait.
+    Zombies = 9,
 }
 
 /// For `--help`.
@@ -32,7 +34,8 @@ Exit codes:
   3  a privilege is missing
   4  this kernel cannot be observed
   5  the eBPF object does not fit this binary, or is missing in it
-  8  doctor: observing works, but not everything can be told";
+  8  doctor: observing works, but not everything can be told
+  9  zombies: somebody is late with a wait";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -70,6 +73,7 @@ mod tests {
             Exit::Kernel,
             Exit::Object,
             Exit::Degraded,
+            Exit::Zombies,
         ] {
             assert!(HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?} is not in the help");
         }

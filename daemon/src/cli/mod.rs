@@ -1,14 +1,18 @@
 //! The command line: one file a subcommand.
 
+mod ask;
 mod client;
 mod doctor;
 mod events;
 pub mod exit;
+mod explain;
 mod logging;
 mod output;
 mod run;
 mod signals;
 mod status;
+mod terminal;
+mod zombies;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,10 @@ enum Command {
     Run(run::Args),
     /// Print what the kernel's tasks do, as it happens: one JSON object a line
     Events(events::Args),
+    /// Show who owes zombies a wait, why, and what to do about it
+    Zombies(zombies::Args),
+    /// Tell the life of one process, what is the matter with it, and what to do about it
+    Explain(explain::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
@@ -80,6 +88,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Zombies(args) => zombies::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

@@ -39,6 +39,15 @@ impl Stamp {
         group.start.map(|start| format!("{}-{}-{}", self.boot, group.tgid, start.0))
     }
 
+    /// The wall-clock time of a moment, as RFC 3339.
+    #[must_use]
+    pub fn timestamp(&self, at: Ktime) -> String {
+        let mut text = Vec::with_capacity(30);
+        super::time::rfc3339(&mut text, self.wall_ns(at));
+        // Digits and punctuation.
+        String::from_utf8(text).unwrap_or_default()
+    }
+
     pub(super) fn write_entity_id(&self, out: &mut Vec<u8>, group: GroupKey, start: Ktime) {
         out.extend_from_slice(self.boot.as_bytes());
         out.push(b'-');

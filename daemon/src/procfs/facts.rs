@@ -1,6 +1,6 @@
 //! What a verdict wants to know of a process: signals, states and system calls of its threads.
 
-use std::{fs, io, path::Path, thread::sleep, time::Duration};
+use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
 use super::{NS_PER_TICK, Procfs, Sight};
 use crate::lineage::{
@@ -54,6 +54,9 @@ impl Procfs {
                 .unwrap_or_default(),
             has_waited: stat.children_used,
             signalfd: signalfd(&directory).ok(),
+            executable: fs::read_link(directory.join("exe"))
+                .ok()
+                .map(|path| path.into_os_string().into_vec()),
             threads,
             threads_omitted,
         })
@@ -141,7 +144,14 @@ fn call(text: &str) -> Option<Call> {
         };
         return Some(Call::Wait(WaitCall { whom, options: arg(3)? as u32 }));
     }
-    Some(Call::Other)
+    #[cfg(target_arch = "x86_64")]
+    if number == libc::SYS_vfork {
+        return Some(Call::Vfork);
+    }
+    // The flags of clone3(2) are in memory that is not ours.
+    let may_vfork = number == libc::SYS_clone3
+        || (number == libc::SYS_clone && arg(0)? & u64::from(libc::CLONE_VFORK.unsigned_abs()) != 0);
+    Some(if may_vfork { Call::Vfork } else { Call::Other })
 }
 
 fn argument(word: &str) -> Option<u64> {
@@ -216,6 +226,8 @@ mod tests {
         assert_eq!(call("running\n"), Some(Call::Running));
         assert_eq!(call("-1 0x7ffe 0x7f00"), Some(Call::Other));
         assert_eq!(call("0 0x0 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2"), Some(Call::Other));
+        let clone = |flags: &str| call(&format!("{} {flags} 0x0 0x0 0x0 0x0 0x0 0x1 0x2", libc::SYS_clone));
+        assert_eq!((clone("0x11"), clone("0x4111")), (Some(Call::Other), Some(Call::Vfork)));
         assert_eq!(call(""), None);
         assert_eq!(call("x"), None);
         assert_eq!(call(&format!("{} 0x1", libc::SYS_wait4)), None, "cut");

@@ -52,6 +52,8 @@ pub enum Call {
     Running,
     /// wait4(2) or waitid(2).
     Wait(WaitCall),
+    /// vfork(2), or a clone(2) that may be one: to sleep in it is to be held by the child.
+    Vfork,
     /// Another system call, or none.
     Other,
 }
@@ -96,6 +98,8 @@ pub struct ProcessFacts {
     pub has_waited: Option<bool>,
     /// Whether it reads SIGCHLD from a signalfd.
     pub signalfd: Option<bool>,
+    /// Its program, by what /proc/PID/exe shows.
+    pub executable: Option<Vec<u8>>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
     /// Threads not looked at, where there are very many.

@@ -18,9 +18,9 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 
 fn dead_leader(facts: &Facts) -> Verdict {
     let life = &facts.subject.known.life;
-    let live: Vec<&ThreadFacts> =
+    let others: Vec<&ThreadFacts> =
         facts.subject.known.process().map_or_else(Vec::new, |it| it.live().collect());
-    let count = if live.is_empty() { life.threads.saturating_sub(1) as usize } else { live.len() };
+    let count = if others.is_empty() { life.threads.saturating_sub(1) as usize } else { others.len() };
     let verb = if count == 1 { "lives" } else { "live" };
     let summary = format!(
         "not a zombie: its main thread has ended, {} of it {verb} on; no wait can reap it before the last has ended",
@@ -28,14 +28,17 @@ fn dead_leader(facts: &Facts) -> Verdict {
     );
     let mut verdict = Verdict::certain(Code::DeadLeader, summary).by(facts.subject.known.named());
     let since = life.leader_died_at.unwrap_or(life.since);
-    let bound = if facts.observed_since.is_some_and(|began| began < since) { "" } else { "at least " };
+    // What a snapshot found began at a time that nobody saw.
+    let when = match facts.observed_since {
+        Some(began) if began < since => format!(" {} ago", duration(facts.now.since(since))),
+        _ => String::new(),
+    };
     verdict = verdict.since(format!(
-        "the main thread called exit(2) or pthread_exit(3) {bound}{} ago; ps and top show its state, Z, for all of it",
-        duration(facts.now.since(since))
+        "the main thread called exit(2) or pthread_exit(3){when}; ps and top show its state, Z, for all of it"
     ));
-    let tids: Vec<String> = live.iter().take(8).map(|thread| described(thread)).collect();
+    let tids: Vec<String> = others.iter().take(8).map(|thread| described(thread)).collect();
     if !tids.is_empty() {
-        let more = if live.len() > 8 { ", ..." } else { "" };
+        let more = if others.len() > 8 { ", ..." } else { "" };
         verdict = verdict.since(format!("alive: {}{more}", tids.join(", ")));
     }
     let pid = life.key.tgid;
@@ -63,8 +66,7 @@ fn exiting(facts: &Facts) -> Verdict {
         return Verdict::certain(Code::Alive, format!("it is in its exit, since {}", duration(age)));
     }
     let place = facts.subject.known.process().and_then(|it| it.threads.first()?.wchan.clone());
-    let at_least =
-        if facts.observed_since.is_some_and(|began| began < life.since) { "" } else { "at least " };
+    let began_in_sight = facts.observed_since.is_some_and(|began| began < life.since);
     let summary = match facts.obstacles.first() {
         Some(first) => format!(
             "its exit does not end: as init of a pid namespace it waits for {} of that namespace to be gone, first {}",
@@ -77,8 +79,10 @@ fn exiting(facts: &Facts) -> Verdict {
         ),
         None => "its exit does not end: it is stuck in the kernel".into(),
     };
-    let mut verdict = Verdict::likely(Code::ExitStuck, summary)
-        .since(format!("in do_exit() for {at_least}{}", duration(age)));
+    let mut verdict = Verdict::likely(Code::ExitStuck, summary).since_all(facts.observed_since.map(|_| {
+        let at_least = if began_in_sight { "" } else { "at least " };
+        format!("in do_exit() for {at_least}{}", duration(age))
+    }));
     if let Some(place) = &place {
         verdict = verdict.since(format!("it sleeps in {place}()"));
     }

@@ -84,6 +84,7 @@ fn process(pid: u32) -> ProcessFacts {
         namespace_pids: vec![pid],
         has_waited: Some(false),
         signalfd: Some(false),
+        executable: None,
         threads: vec![thread(pid)],
         threads_omitted: 0,
     }

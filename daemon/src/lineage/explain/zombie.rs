@@ -90,14 +90,10 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// What ending the parent would do.
+    /// What can be done at once: another parent may reap.
     fn way_out(&self) -> String {
         let heir = self.heir.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
-        format!(
-            "ending {} hands its zombies to {heir}, which should reap them: kill {}",
-            self.who(),
-            self.pid()
-        )
+        format!("now: kill {}, its zombies then go to {heir}, which should reap them", self.pid())
     }
 
     /// The zombie's pid as its parent sees it.
@@ -206,8 +202,8 @@ impl<'a> Case<'a> {
         }
         if self.observed_since.is_none() {
             lack(
-                "whether it was handed to its parent, and how that one treats other children",
-                "a running daemon (`taskscope run`), or some time of watching (`--observe 10s`)",
+                "whether it is an orphan, and how its parent treats other children",
+                "watching: a running daemon (taskscope run), or --observe 10s",
             );
         }
         missing
@@ -366,7 +362,7 @@ fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
         .since(format!("clone(2) was called with this exit signal, so the parent got {other} and wait(2) passes over it"))
         .since_all(case.debts())
         .remedy(format!(
-            "{who} must wait with __WALL or __WCLONE, or make such children with SIGCHLD; {} (a new parent gets SIGCHLD)",
+            "it must wait with __WALL or __WCLONE, or clone with SIGCHLD as exit signal; {} as of any child (their exit signal becomes SIGCHLD)",
             case.way_out()
         ));
     Some(case.blame(verdict))
@@ -421,7 +417,7 @@ fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
         .since(format!("thread {} sits in a wait with __WNOTHREAD, the zombie's parent is thread {parent_thread}", thread.tid))
         .since_all(case.debts())
         .remedy(format!(
-            "{who} must wait in the thread that forked, or without __WNOTHREAD; when thread {parent_thread} ends, its children go to another thread of the process"
+            "it must wait in the thread that forked, or without __WNOTHREAD; once thread {parent_thread} ends, its children are another thread's"
         ));
     Some(case.blame(verdict))
 }
@@ -498,7 +494,7 @@ fn subreaper(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.disposition())
         .since_all(case.debts())
         .remedy(format!(
-            "{who} must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask; {}",
+            "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask; {}",
             case.way_out()
         ));
     Some(case.blame(verdict))
@@ -523,7 +519,7 @@ fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
             .since_all(case.whereabouts())
             .since_all(case.debts())
             .remedy(format!(
-                "{who} must unblock SIGCHLD (a signal mask is inherited through fork and exec: look at who started it too) or wait without the signal; {}",
+                "it must unblock SIGCHLD (a signal mask is inherited through fork and exec: look at who started it too) or wait without the signal; {}",
                 case.way_out()
             ));
         return Some(case.blame(verdict));
@@ -543,7 +539,7 @@ fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
         ),
     );
     let verdict = verdict.since_all(case.disposition()).since_all(case.debts()).remedy(format!(
-        "one wait of {who} after it begins to ignore SIGCHLD takes those left; {}",
+        "one wait of it after it began to ignore SIGCHLD takes those left; {}",
         case.way_out()
     ));
     Some(case.blame(verdict))
@@ -566,7 +562,7 @@ fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
         .since(format!("thread {} of it sits in such a wait", thread.tid))
         .since_all(case.debts())
         .remedy(format!(
-            "it may come to this child after that one. If not, {who} must wait for any child (waitpid(-1)); {}",
+            "it may come to this child after that. If not, it must wait for any child (waitpid(-1)); {}",
             case.way_out()
         ));
     Some(case.blame(verdict))
@@ -584,7 +580,7 @@ fn never_waits(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(format!(
-            "{who} must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if no status is needed; {}",
+            "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status; {}",
             case.way_out()
         ));
     Some(case.blame(verdict))
@@ -607,7 +603,7 @@ fn sigchld_coalesced(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(format!(
-            "the handler of {who} must loop: while (waitpid(-1, .., WNOHANG) > 0); the next child's death may take this one along, or: kill -CHLD {}",
+            "its handler must loop: while (waitpid(-1, .., WNOHANG) > 0). Now: kill -CHLD {} makes it take one more child",
             case.pid()
         ));
     Some(case.blame(verdict))
@@ -640,7 +636,7 @@ fn not_waited_for(case: &Case<'_>) -> Verdict {
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(format!(
-            "{who} must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1)); {}",
+            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1)); {}",
             case.way_out()
         ));
     case.blame(verdict)

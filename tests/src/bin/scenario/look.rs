@@ -116,6 +116,21 @@ pub(crate) fn until_state(pid: Pid, state: char) {
     });
 }
 
+/// Waits until a task sleeps.
+pub(crate) fn until_asleep(pid: Pid, tid: Pid) {
+    until(&format!("waiting for {tid} to sleep"), || {
+        Stat::read(pid, tid).is_some_and(|stat| stat.state == 'S')
+    });
+}
+
+/// The child of a process with the highest pid that lives.
+pub(crate) fn youngest_child(parent: Pid) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let mut pids: Vec<Pid> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    pids.retain(|&pid| Stat::read(pid, pid).is_some_and(|stat| stat.state != 'Z'));
+    pids.into_iter().max()
+}
+
 /// Waits until the task is released.
 pub(crate) fn until_gone(pid: Pid, tid: Pid) {
     until(&format!("waiting for the release of {tid}"), || Stat::read(pid, tid).is_none());

@@ -22,6 +22,7 @@ mod storms;
 mod sys;
 mod threads;
 mod uring;
+mod verdicts;
 mod zombies;
 
 use fact::Fact;
@@ -30,7 +31,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 14] = [
+const FAMILIES: [&[Entry]; 15] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -44,6 +45,7 @@ const FAMILIES: [&[Entry]; 14] = [
     storms::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,
+    verdicts::SCENARIOS,
     zombies::SCENARIOS,
 ];
 

@@ -229,6 +229,20 @@ pub(crate) fn block(signal: i32) {
     }
 }
 
+/// Takes `signal` off the blocked ones; one that is pending is delivered before this returns.
+pub(crate) fn unblock(signal: i32) {
+    // SAFETY: sigset_t is plain data; both calls get valid sets.
+    let failed = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) != 0
+    };
+    if failed {
+        die("sigprocmask");
+    }
+}
+
 pub(crate) fn is_pending(signal: i32) -> bool {
     // SAFETY: sigset_t is plain data; both calls get a valid set.
     unsafe {

@@ -1,0 +1,224 @@
+//! What a verdict takes from the lineage; the rest comes from /proc later.
+
+use super::Scene;
+use crate::{
+    lineage::{
+        GroupView, Life, LifeState,
+        effect::Creation,
+        explain::{
+            Facts,
+            facts::{Call, Child, Known, Named, Obstacle, ProcessFacts},
+        },
+        id::{GroupKey, Ktime, TaskRef, Tid},
+        record::Comm,
+    },
+    procfs::Procfs,
+};
+
+/// Processes that keep a namespace's init from ending, at most named.
+const MOST_OBSTACLES: usize = 8;
+
+/// A life and its ties, taken at one moment.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub(super) now: Ktime,
+    pub(super) observed_since: Option<Ktime>,
+    pub(super) subject: Tied,
+    pub(super) parent: Option<Life>,
+    pub(super) first_parent: Option<Named>,
+    pub(super) creator: Option<Named>,
+    owed: Option<Tied>,
+    vfork_child: Option<Holder>,
+    parents_vfork_child: Option<Holder>,
+    obstacles: Vec<Obstacle>,
+    heir: Option<Named>,
+}
+
+/// A life with those who stand between it and its end.
+#[derive(Clone, Debug)]
+pub(super) struct Tied {
+    pub(super) life: Life,
+    pub(super) parent_thread: Option<Tid>,
+    pub(super) tracer: Option<Named>,
+}
+
+impl Draft {
+    /// Of one life, live or dead; `None` if it is not known any more.
+    #[must_use]
+    pub fn of(key: GroupKey, scene: &Scene<'_>) -> Option<Self> {
+        let life = scene.lineage.life_by_key(key, scene.now)?;
+        let view = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
+        let parent_view = match (view, life.parent) {
+            (Some(view), _) => view.parent(),
+            (None, Some(parent)) => scene.lineage.group(parent.tgid).filter(|group| group.key() == parent),
+            _ => None,
+        };
+        let parent = parent_view.filter(|parent| parent.key().tgid.0 != 0);
+        let owed = view
+            .and_then(|view| view.oldest_zombie())
+            .and_then(|(child, _)| scene.lineage.group(child.tgid))
+            .and_then(|child| tied(child, scene));
+        let culprit = if life.state == LifeState::Zombie { parent } else { view };
+        Some(Self {
+            now: scene.now,
+            observed_since: scene.observed_since,
+            parent: parent.and_then(|parent| parent.life(scene.now)),
+            first_parent: life.first_parent.map(|key| named(key, scene)),
+            creator: life.creator.map(|creator| tracer_named(creator, scene)),
+            vfork_child: view.and_then(|view| vforked(view, scene)),
+            parents_vfork_child: parent.and_then(|parent| vforked(parent, scene)),
+            obstacles: obstacles(&life, scene),
+            heir: culprit.and_then(|culprit| heir(culprit, scene)),
+            subject: match view.and_then(|view| tied(view, scene)) {
+                Some(tied) => tied,
+                None => Tied { life, parent_thread: None, tracer: None },
+            },
+            owed,
+        })
+    }
+
+    /// Completes it from /proc.
+    #[must_use]
+    pub(super) fn finish(self, procfs: &Procfs) -> Facts {
+        let subject = complete(self.subject, procfs);
+        let parent = self.parent.map(|life| known(life, procfs));
+        Facts {
+            now: self.now,
+            observed_since: self.observed_since,
+            vfork_child: self.vfork_child.and_then(|child| child.holding(subject.known.process())),
+            parents_vfork_child: self
+                .parents_vfork_child
+                .and_then(|child| child.holding(parent.as_ref().and_then(Known::process))),
+            subject,
+            parent,
+            owed: self.owed.map(|tied| complete(tied, procfs)),
+            obstacles: self.obstacles,
+            heir: self.heir,
+        }
+    }
+}
+
+fn known(life: Life, procfs: &Procfs) -> Known {
+    let process = match life.state {
+        LifeState::Dead | LifeState::Released => Err("a process that is still there".into()),
+        _ => procfs.facts(life.key),
+    };
+    Known { life, process }
+}
+
+/// A tracer can have come or gone since the record: /proc has the present one.
+fn complete(tied: Tied, procfs: &Procfs) -> Child {
+    let known = known(tied.life, procfs);
+    let seen = known.process().and_then(|process| process.threads.first()?.tracer);
+    let tracer = match (seen, tied.tracer) {
+        (Some(0), _) => None,
+        (Some(pid), Some(tracer)) if tracer.key.tgid.0 == pid => Some(tracer),
+        (Some(pid), _) => Some(by_stat(pid, procfs)),
+        (None, tracer) => tracer,
+    };
+    Child { known, parent_thread: tied.parent_thread, tracer }
+}
+
+fn by_stat(pid: u32, procfs: &Procfs) -> Named {
+    let tgid = crate::lineage::id::Tgid(pid);
+    let stat = procfs.stat(tgid).ok().flatten();
+    let name = stat.map(|stat| String::from_utf8_lossy(&stat.comm).into_owned());
+    Named { key: GroupKey { tgid, start: None }, name }
+}
+
+fn tied(view: GroupView<'_>, scene: &Scene<'_>) -> Option<Tied> {
+    let life = view.life(scene.now)?;
+    let tracer = life.tracer.map(|tracer| tracer_named(tracer, scene));
+    Some(Tied { parent_thread: view.parent_task().map(|task| task.key.tid), tracer, life })
+}
+
+pub(super) fn named(key: GroupKey, scene: &Scene<'_>) -> Named {
+    let name = scene.lineage.life_by_key(key, scene.now).and_then(|life| life.name);
+    Named { key, name: name.map(lossy) }
+}
+
+fn tracer_named(task: TaskRef, scene: &Scene<'_>) -> Named {
+    match scene.lineage.group(task.tgid) {
+        Some(group) => of_view(group),
+        None => Named { key: GroupKey { tgid: task.tgid, start: None }, name: None },
+    }
+}
+
+fn of_view(view: GroupView<'_>) -> Named {
+    Named { key: view.key(), name: view.name().map(lossy) }
+}
+
+fn lossy(name: Comm) -> String {
+    String::from_utf8_lossy(name.bytes()).into_owned()
+}
+
+/// A child that may hold the process that vforked it.
+#[derive(Clone, Debug)]
+struct Holder {
+    child: Named,
+    /// Its birth was seen, and it has neither exec'ed nor ended.
+    is_seen: bool,
+}
+
+impl Holder {
+    /// The child, if it holds its parent: that was seen, or /proc shows the parent asleep in such a call.
+    fn holding(self, parent: Option<&ProcessFacts>) -> Option<Named> {
+        let sleeps = |parent: &ProcessFacts| {
+            parent.live().any(|thread| thread.state == Some(b'D') && thread.call == Some(Call::Vfork))
+        };
+        (self.is_seen || parent.is_some_and(sleeps)).then_some(self.child)
+    }
+}
+
+/// Where no birth was seen, it can only be the youngest.
+fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
+    let seen = parent.children().find(|child| {
+        let life = child.life(scene.now);
+        life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))
+    });
+    let is_seen = seen.is_some();
+    let child = seen.or_else(|| parent.children().find(|child| child.zombie_since().is_none()))?;
+    Some(Holder { child: of_view(child), is_seen })
+}
+
+/// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
+fn heir(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
+    let own = of.life(scene.now)?.namespace.map(|namespace| namespace.inode);
+    for ancestor in of.ancestors() {
+        let life = ancestor.life(scene.now)?;
+        let namespace = life.namespace;
+        if namespace.map(|namespace| namespace.inode) != own {
+            return None;
+        }
+        let is_init = namespace.is_some_and(|namespace| namespace.vtgid == Some(1)) || life.key.tgid.0 == 1;
+        if ancestor.is_subreaper() || is_init {
+            return Some(of_view(ancestor));
+        }
+    }
+    None
+}
+
+/// What the init of a pid namespace waits for in its exit: everybody else in that namespace.
+fn obstacles(life: &Life, scene: &Scene<'_>) -> Vec<Obstacle> {
+    let Some(namespace) = life.namespace.filter(|it| it.vtgid == Some(1) && it.level > 0) else {
+        return Vec::new();
+    };
+    if life.state != LifeState::Exiting {
+        return Vec::new();
+    }
+    let mut found: Vec<Obstacle> = scene
+        .lineage
+        .groups()
+        .filter(|group| group.key() != life.key)
+        .filter_map(|group| Some((group, group.life(scene.now)?)))
+        .filter(|(_, other)| other.namespace.is_some_and(|it| it.inode == namespace.inode))
+        .map(|(group, _)| Obstacle {
+            process: of_view(group),
+            is_zombie: group.zombie_since().is_some(),
+            parent: group.parent().map(of_view),
+        })
+        .collect();
+    found.sort_by_key(|obstacle| !obstacle.is_zombie);
+    found.truncate(MOST_OBSTACLES);
+    found
+}

@@ -1,0 +1,90 @@
+//! One life: its story, and what is the matter with it.
+
+use serde::{Deserialize, Serialize};
+
+pub use super::story::Step;
+use super::{
+    Draft, Made, NotFound, Outside, Scene, Whom,
+    process::{Executable, Place, Process, ProcessRef, Task, text},
+    story::{self, Cast},
+    verdict::Verdict,
+};
+use crate::{
+    export::Stamp,
+    lineage::explain::{self, facts::Named},
+};
+
+/// The answer to `/v1/explain/{pid}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// Who.
+    pub process: Process,
+    /// What the kernel knows of it besides.
+    pub task: Task,
+    /// Where it lives.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Its parent, if that lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ProcessRef>,
+    /// What happened so far.
+    pub story: Vec<Step>,
+    /// What is the matter.
+    pub verdict: Verdict,
+}
+
+impl Draft {
+    /// Takes what is asked for from the lineage.
+    pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
+        let key = whom.find(scene, stamp)?;
+        Self::of(key, scene).ok_or_else(|| match whom {
+            Whom::Pid(pid) => NotFound::Pid(*pid),
+            Whom::Entity(id) => NotFound::Entity(id.clone()),
+        })
+    }
+
+    /// Completes an explanation from /proc.
+    #[must_use]
+    pub fn explain(self, outside: &mut Outside<'_>) -> Explanation {
+        let stamp = outside.stamp;
+        let life = self.subject.life.clone();
+        let parent = match &self.parent {
+            Some(parent) => Some(Named::from(parent)),
+            None => life.parent.filter(|parent| parent.tgid.0 != 0).map(|key| Named {
+                key,
+                name: life.parent_name.map(|name| String::from_utf8_lossy(name.bytes()).into_owned()),
+            }),
+        };
+        let (now, observed_since) = (self.now, self.observed_since);
+        let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
+        let facts = self.finish(outside.procfs);
+        let executable =
+            facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);
+        let cast = Cast {
+            parent: parent.clone(),
+            first_parent: first_parent.as_ref(),
+            creator: creator.as_ref(),
+            now,
+            observed_since,
+            executable: executable.as_ref().map(|(path, _)| path.clone()),
+        };
+        let story = story::tell(&life, &cast, stamp);
+        let verdict = explain::judge(&facts);
+        let mut process = Process::of(&life, stamp);
+        if process.executable.is_none() {
+            process.executable = executable.map(|(path, path_bytes)| Executable { path, path_bytes });
+        }
+        Explanation {
+            made: Made::at(now, observed_since, stamp),
+            process,
+            task: Task::of(&life, now, stamp),
+            place: life.cgroup_id.and_then(|id| (outside.places)(id)),
+            parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
+            story,
+            verdict: Verdict::of(verdict, stamp),
+        }
+    }
+}

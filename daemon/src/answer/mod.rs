@@ -1,0 +1,152 @@
+//! SHELL: answers to questions about tasks, as the JSON of the API and as text.
+//!
+//! An answer is made in two steps: a draft is taken from the lineage, between two batches of records, and is then completed
+//! from /proc, which may take longer, by whoever asked. The same structs are read again by a client, so that text is made of
+//! an answer in one way, wherever it came from.
+
+pub mod explain;
+pub mod process;
+pub mod text;
+pub mod verdict;
+pub mod zombies;
+
+mod draft;
+mod story;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use self::draft::Draft;
+use crate::{
+    export::Stamp,
+    lineage::{
+        Lineage,
+        id::{GroupKey, Ktime, Tgid, Tid},
+    },
+};
+
+/// What an answer is drawn from, at one moment.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// All tasks.
+    pub lineage: &'a Lineage,
+    /// Now.
+    pub now: Ktime,
+    /// Since when nothing was missed; `None` where there was only a look at the present.
+    pub observed_since: Option<Ktime>,
+}
+
+/// What only the outside of the lineage knows.
+pub struct Outside<'a> {
+    /// Wall clock and boot.
+    pub stamp: &'a Stamp,
+    /// The mounted /proc.
+    pub procfs: &'a crate::procfs::Procfs,
+    /// Where a cgroup is, by its id in the v2 hierarchy.
+    pub places: &'a mut dyn FnMut(u64) -> Option<process::Place>,
+}
+
+/// Nobody to tell of.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotFound {
+    /// No such pid, now or among the dead that are remembered.
+    #[error(
+        "no process has the pid {0}, and none that had it is remembered: dead ones are known only to a daemon that \
+         was running then (`taskscope run`)"
+    )]
+    Pid(u32),
+    /// No such entity.
+    #[error("no life with the entity id {0} is known: it ended too long ago, or was on another boot or host")]
+    Entity(String),
+    /// Neither a pid nor an entity id.
+    #[error("`{0}` is neither a pid nor an entity id such as 1c61cb62-14232-6859782660519")]
+    Malformed(String),
+}
+
+/// Whom a question is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever has this pid or tid, or had it last.
+    Pid(u32),
+    /// This very life, by its entity id.
+    Entity(String),
+}
+
+impl std::str::FromStr for Whom {
+    type Err = NotFound;
+
+    fn from_str(text: &str) -> Result<Self, NotFound> {
+        if let Ok(pid) = text.parse() {
+            return Ok(Self::Pid(pid));
+        }
+        let parts: Vec<&str> = text.split('-').collect();
+        let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        match parts.as_slice() {
+            [boot, pid, start]
+                if !boot.is_empty()
+                    && boot.bytes().all(|byte| byte.is_ascii_hexdigit())
+                    && is_number(pid)
+                    && is_number(start) =>
+            {
+                Ok(Self::Entity(text.to_owned()))
+            }
+            _ => Err(NotFound::Malformed(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pid(pid) => pid.fmt(f),
+            Self::Entity(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Whom {
+    /// The thread group that is meant.
+    pub fn find(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+        let Scene { lineage, now, .. } = scene;
+        match self {
+            Self::Pid(pid) => lineage
+                .group_of(Tid(*pid))
+                .map(|group| group.key())
+                .or_else(|| lineage.life(Tgid(*pid), *now).map(|life| life.key))
+                .ok_or(NotFound::Pid(*pid)),
+            Self::Entity(id) => {
+                let unknown = || NotFound::Entity(id.clone());
+                let mut parts = id.rsplit('-');
+                let start = parts.next().and_then(|start| start.parse().ok()).ok_or_else(unknown)?;
+                let pid = parts.next().and_then(|pid| pid.parse().ok()).ok_or_else(unknown)?;
+                let key = GroupKey { tgid: Tgid(pid), start: Some(Ktime(start)) };
+                // The boot is part of the id.
+                let known = stamp.entity_id(key).as_ref() == Some(id);
+                lineage.life_by_key(key, *now).filter(|_| known).map(|life| life.key).ok_or_else(unknown)
+            }
+        }
+    }
+}
+
+/// When an answer was made, and from what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Wall clock.
+    #[serde(rename = "@timestamp")]
+    pub timestamp: String,
+    /// The same moment on `CLOCK_BOOTTIME`.
+    pub boottime_ns: u64,
+    /// For how long every task had been observed; absent where there was only a look at the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_ns: Option<u64>,
+}
+
+impl Made {
+    fn at(now: Ktime, observed_since: Option<Ktime>, stamp: &Stamp) -> Self {
+        Self {
+            timestamp: stamp.timestamp(now),
+            boottime_ns: now.0,
+            observed_ns: observed_since.map(|since| now.since(since)),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Answers as text for people. What others chose is escaped: a terminal obeys what it is sent.
+
+use std::fmt::Write as _;
+
+mod explain;
+mod zombies;
+
+pub use self::{explain::explanation, zombies::zombies};
+
+use super::{process::ZombieAge, verdict::Verdict};
+use crate::{export::text::is_unsafe, lineage::explain::duration};
+
+/// How to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Columns there are; `None` is no limit.
+    pub width: Option<usize>,
+    /// Colours.
+    pub colour: bool,
+    /// Lines drawn in Unicode; ASCII otherwise.
+    pub unicode: bool,
+}
+
+/// What is marked by a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ink {
+    /// Somebody has to act.
+    Bad,
+    /// Worth a look.
+    Odd,
+    /// The remedy.
+    Good,
+    /// Read first.
+    Strong,
+    /// Read last.
+    Faint,
+}
+
+impl Style {
+    /// Text that is escaped already, in a colour.
+    fn paint(self, ink: Ink, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Bad => "31",
+            Ink::Odd => "33",
+            Ink::Good => "32",
+            Ink::Strong => "1",
+            Ink::Faint => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// Escaped text in lines, all but the first indented; the first begins at column `at`.
+    fn wrap(self, text: &str, at: usize) -> String {
+        let text = escape(text);
+        let Some(width) = self.width.map(|width| width.max(at + MIN_WRAP)) else { return text };
+        let mut out = String::with_capacity(text.len() + 16);
+        let mut column = at;
+        for (n, word) in text.split(' ').enumerate() {
+            let length = word.chars().count();
+            if n > 0 && column + 1 + length > width {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', at));
+                column = at;
+            } else if n > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += length;
+        }
+        out
+    }
+}
+
+/// Narrower than this no text is folded.
+const MIN_WRAP: usize = 20;
+
+/// Text that no terminal acts on: control characters, and those that turn or hide the text around them, as `\xNN`.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' || is_unsafe(c) {
+            let mut utf8 = [0; 4];
+            for byte in c.encode_utf8(&mut utf8).bytes() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Columns of a text.
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// An age in a column: `<` and `>` where only a bound of it is known.
+fn age(age: ZombieAge) -> String {
+    let (least, most) = (age.zombie_at_least_ns, age.zombie_at_most_ns);
+    if least == most {
+        duration(least)
+    } else if least >= 1_000_000_000 {
+        format!(">{}", duration(least))
+    } else {
+        format!("<{}", duration(most))
+    }
+}
+
+/// A moment as in `2026-11-20 21:30:00.123`, UTC, of an RFC 3339 time.
+fn moment(timestamp: &str) -> String {
+    let day = timestamp.get(..10).unwrap_or_default();
+    let time = timestamp.get(11..23).unwrap_or_default();
+    format!("{day} {time}")
+}
+
+/// A verdict: its sentence, then evidence, remedy and what is missing, with labels before them.
+fn verdict(verdict: &Verdict, style: Style, out: &mut String) {
+    const INDENT: usize = 12;
+    let mut line = |label: &str, text: String| {
+        let _ = write!(out, "  {label:<10}");
+        out.push_str(&text);
+        out.push('\n');
+    };
+    for (n, evidence) in verdict.evidence.iter().enumerate() {
+        line(if n == 0 { "because" } else { "" }, style.wrap(evidence, INDENT));
+    }
+    if let Some(remedy) = &verdict.remedy {
+        line("remedy", style.paint(Ink::Good, &style.wrap(remedy, INDENT)));
+    }
+    for (n, missing) in verdict.missing.iter().enumerate() {
+        let text = format!("{}; it takes {}", missing.fact, missing.needs);
+        line(if n == 0 { "unknown" } else { "" }, style.wrap(&text, INDENT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        assert_eq!(escape("a\x1b[2Jb\n\u{202e}c\\"), "a\\x1b[2Jb\\x0a\\xe2\\x80\\xaec\\x5c");
+        assert_eq!(escape("grün"), "grün");
+    }
+
+    #[test]
+    fn text_is_folded_at_blanks_and_never_lost() {
+        let style = Style { width: Some(30), ..Style::default() };
+        let text = "one two three four five six seven";
+        let folded = style.wrap(text, 6);
+        assert!(folded.lines().all(|line| line.chars().count() <= 30), "{folded}");
+        assert_eq!(folded.split_whitespace().collect::<Vec<_>>().join(" "), text);
+        assert_eq!(Style::default().wrap(text, 6), text);
+    }
+
+    #[test]
+    fn an_age_says_what_is_not_known_of_it() {
+        let of =
+            |zombie_at_least_ns, zombie_at_most_ns| age(ZombieAge { zombie_at_least_ns, zombie_at_most_ns });
+        assert_eq!(of(3_000_000_000, 3_000_000_000), "3.0 s");
+        assert_eq!(of(61_000_000_000, 3_600_000_000_000), ">1 min 1 s");
+        assert_eq!(of(1, 3_600_000_000_000), "<1 h");
+    }
+}

@@ -1,0 +1,160 @@
+//! Zombies by parent, as a table, and what to do about the worst.
+
+use std::fmt::Write as _;
+
+use super::{Ink, Style, age, columns, escape, verdict};
+use crate::{
+    answer::zombies::{Debtor, Other, Zombies},
+    lineage::explain::{Code, duration},
+};
+
+/// Parents whose verdict is written out.
+const IN_FULL: usize = 3;
+
+/// Others that are named.
+const OTHERS: usize = 3;
+
+/// A column: its title, whether it is a number, and what is in it.
+type Column = (&'static str, bool, fn(&Debtor) -> String);
+
+const TABLE: [Column; 7] = [
+    ("ZOMBIES", true, |parent| parent.children.zombies.to_string()),
+    ("OLDEST", true, |parent| age(parent.oldest)),
+    ("PER MIN", true, |parent| parent.zombies_per_minute.map_or("-".into(), |rate| format!("{rate:.1}"))),
+    ("REAPED", true, reaped),
+    ("PARENT", false, |parent| name(parent)),
+    ("WHERE", false, |parent| parent.place.as_ref().map_or("-".into(), |place| escape(&place.short()))),
+    ("WHY", false, |parent| escape(&parent.verdict.words)),
+];
+
+fn name(parent: &Debtor) -> String {
+    let name = parent.process.name.as_deref().map_or_else(|| "?".into(), escape);
+    format!("{name} (pid {})", parent.process.pid)
+}
+
+/// How many it has reaped, and how long those waited.
+fn reaped(parent: &Debtor) -> String {
+    match parent.children.reap_latency_mean_ns {
+        Some(mean) => format!("{} in {}", parent.children.reaped, duration(mean)),
+        None if parent.zombies_per_minute.is_none() && parent.children.reaped == 0 => "-".into(),
+        None => parent.children.reaped.to_string(),
+    }
+}
+
+/// The answer as text.
+#[must_use]
+pub fn zombies(answer: &Zombies, style: Style) -> String {
+    let mut out = String::new();
+    if answer.zombies == 0 {
+        out.push_str("no zombies\n");
+    } else {
+        table(answer, style, &mut out);
+        let late = |parent: &&Debtor| parent.verdict.code != Code::JustDied.name();
+        for parent in answer.parents.iter().filter(late).take(IN_FULL) {
+            out.push('\n');
+            in_full(parent, style, &mut out);
+        }
+        out.push('\n');
+        summary(answer, &mut out);
+    }
+    others(
+        "dead leader",
+        "the main thread ended, others live: no wait can reap it",
+        &answer.dead_leaders,
+        style,
+        &mut out,
+    );
+    others("stuck exit", "in do_exit() and not a zombie yet", &answer.stuck_exits, style, &mut out);
+    out
+}
+
+fn table(answer: &Zombies, style: Style, out: &mut String) {
+    let rows: Vec<[String; 7]> =
+        answer.parents.iter().map(|parent| TABLE.map(|(_, _, cell)| cell(parent))).collect();
+    // A column that says nothing in any row is left out.
+    let shown: Vec<usize> = (0..TABLE.len()).filter(|&n| rows.iter().any(|row| row[n] != "-")).collect();
+    let widths: Vec<usize> = shown
+        .iter()
+        .map(|&n| rows.iter().map(|row| columns(&row[n])).max().unwrap_or(0).max(columns(TABLE[n].0)))
+        .collect();
+    let mut line = |cells: &dyn Fn(usize) -> String, ink: Option<Ink>| {
+        let mut text = String::new();
+        for (&n, &width) in shown.iter().zip(&widths) {
+            let cell = cells(n);
+            let pad = " ".repeat(width.saturating_sub(columns(&cell)));
+            let separator = if text.is_empty() { "" } else { "  " };
+            let (before, after) = if TABLE[n].1 { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let _ = write!(text, "{separator}{before}{cell}{after}");
+        }
+        let text = text.trim_end();
+        let cut: String = text.chars().take(style.width.unwrap_or(usize::MAX)).collect();
+        // Cells are escaped already.
+        match ink {
+            Some(ink) => out.push_str(&style.paint(ink, &cut)),
+            None => out.push_str(&cut),
+        }
+        out.push('\n');
+    };
+    line(&|n| TABLE[n].0.into(), Some(Ink::Strong));
+    for row in &rows {
+        line(&|n| row[n].clone(), None);
+    }
+}
+
+fn in_full(parent: &Debtor, style: Style, out: &mut String) {
+    let sure = if parent.verdict.certainty == "likely" { "likely: " } else { "" };
+    let text = style.wrap(&format!("{sure}{}", parent.verdict.summary), 0);
+    out.push_str(&style.paint(Ink::Bad, &text));
+    out.push('\n');
+    verdict(&parent.verdict, style, out);
+    if let Some(oldest) = parent.oldest_zombies.first() {
+        let culprit = parent.verdict.culprit.as_ref().map_or(parent.process.pid, |culprit| culprit.pid);
+        let who = oldest.process.to_string();
+        let text = format!(
+            "oldest zombie {who}; taskscope explain {}, taskscope explain {culprit}",
+            oldest.process.pid
+        );
+        let _ = writeln!(out, "  {:<10}{}", "more", style.wrap(&text, 12));
+    }
+}
+
+fn summary(answer: &Zombies, out: &mut String) {
+    let plural =
+        |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    let parents = answer.parents.len() as u64 + answer.parents_left_off;
+    let _ = write!(out, "{} of {}", plural(answer.zombies, "zombie"), plural(parents, "parent"));
+    if answer.parents_left_off > 0 {
+        let _ = write!(out, "; {} parents are not listed", answer.parents_left_off);
+    }
+    if answer.just_died > 0 {
+        let _ = write!(out, "; {} died just now", answer.just_died);
+    }
+    match answer.made.observed_ns {
+        Some(observed) => {
+            let _ = writeln!(out, "; observed for {}", duration(observed));
+        }
+        None => out.push_str(
+            "; seen once: ages are limits, and there are no rates (--observe 10s, or a running daemon)\n",
+        ),
+    }
+}
+
+fn others(what: &str, means: &str, others: &[Other], style: Style, out: &mut String) {
+    let Some(_) = others.first() else { return };
+    let plural = if others.len() == 1 { "" } else { "s" };
+    let mut names: Vec<String> = others
+        .iter()
+        .take(OTHERS)
+        .map(|other| match other.for_at_least_ns {
+            Some(ns) => format!("{} for {}", other.process, duration(ns)),
+            None => other.process.to_string(),
+        })
+        .collect();
+    if others.len() > OTHERS {
+        names.push("...".into());
+    }
+    let text = format!("not zombies: {} {what}{plural} ({means}): {}", others.len(), names.join(", "));
+    let text = style.wrap(&text, 0);
+    out.push_str(&style.paint(Ink::Odd, &text));
+    out.push('\n');
+}

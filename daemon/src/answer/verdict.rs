@@ -1,0 +1,56 @@
+//! A verdict as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::process::ProcessRef;
+use crate::{export::Stamp, lineage::explain};
+
+/// What is the matter, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Its name, which does not change: `never_waits`, `held_by_tracer`, ...
+    pub code: String,
+    /// The same in a few words.
+    pub words: String,
+    /// `certain`, or `likely` where something else would look the same.
+    pub certainty: String,
+    /// One sentence.
+    pub summary: String,
+    /// Who has to act.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub culprit: Option<ProcessRef>,
+    /// What it is drawn from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// What could not be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// A fact that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// What.
+    pub fact: String,
+    /// What it would take.
+    pub needs: String,
+}
+
+impl Verdict {
+    pub(super) fn of(verdict: explain::Verdict, stamp: &Stamp) -> Self {
+        let missing = verdict.missing.into_iter();
+        Self {
+            code: verdict.code.name().into(),
+            words: verdict.code.words().into(),
+            certainty: verdict.certainty.name().into(),
+            summary: verdict.summary,
+            culprit: verdict.culprit.map(|culprit| ProcessRef::of(&culprit, stamp)),
+            evidence: verdict.evidence,
+            remedy: verdict.remedy,
+            missing: missing.map(|missing| Missing { fact: missing.fact, needs: missing.needs }).collect(),
+        }
+    }
+}

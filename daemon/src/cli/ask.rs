@@ -1,0 +1,209 @@
+//! Gets an answer: from the daemon, or by looking for oneself.
+
+use std::{convert::Infallible, path::PathBuf, time::Duration};
+
+use serde::de::DeserializeOwned;
+
+use super::{Attach, exit::Exit};
+use crate::{
+    answer::{NotFound, Outside, Scene},
+    cgroup::Cgroups,
+    duration,
+    export::Stamp,
+    kernel::{clock, object::Options, observer::ObserveError},
+    lineage::{Config, Lineage, effect::Effect, id::Ktime},
+    procfs::Procfs,
+    runtime::{Face, Pipeline, Trust},
+};
+
+/// The ring of a short observation.
+const RING_BYTES: u32 = 8 << 20;
+
+/// Where answers come from.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Source {
+    /// Watch for this long before answering, such as 10s, and do not ask the daemon
+    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    pub(super) observe: Option<Duration>,
+    /// Use only the rungs of one family when watching
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
+    attach: Attach,
+    /// Do without the kernel's task iterator, as where it has none: /proc alone
+    #[arg(long, hide_short_help = true)]
+    no_iterator: bool,
+    /// Use this eBPF object and not the embedded one, for work on the programs
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    object: Option<PathBuf>,
+}
+
+impl Source {
+    /// A look is over before an audit or a canary would be of use.
+    fn trust(&self) -> Trust {
+        let never = Duration::ZERO;
+        Trust { iterator: !self.no_iterator, audit_every: never, canary_every: never }
+    }
+}
+
+/// Whoever looks for himself: all tasks, and what is around them.
+pub(super) struct Looker {
+    pub(super) pipeline: Pipeline,
+    pub(super) around: Around,
+    pub(super) observed_since: Option<Ktime>,
+}
+
+/// What only the outside of the lineage knows.
+pub(super) struct Around {
+    stamp: Stamp,
+    procfs: Procfs,
+    cgroups: Cgroups,
+}
+
+impl Around {
+    pub(super) fn new() -> Self {
+        let boot_id = clock::boot_id().unwrap_or_else(|error| {
+            log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
+            "00000000".into()
+        });
+        let stamp = Stamp::new(&boot_id, clock::wall_offset_ns());
+        Self { stamp, procfs: Procfs::default(), cgroups: Cgroups::of_host() }
+    }
+
+    /// Hands it to whoever completes an answer.
+    pub(super) fn with<T>(&mut self, complete: impl FnOnce(&mut Outside<'_>) -> T) -> T {
+        let Self { stamp, procfs, cgroups } = self;
+        let now_ns = clock::boottime().0;
+        let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
+        complete(&mut Outside { stamp, procfs, places: &mut places })
+    }
+}
+
+impl Looker {
+    /// Looks once, or for as long as asked.
+    fn look(source: &Source) -> Result<Self, Exit> {
+        let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
+            let pipeline = Pipeline::look(source.object.as_deref(), source.trust());
+            return Ok(Self { pipeline: started(pipeline)?, around: Around::new(), observed_since: None });
+        };
+        let mut looker = Self::attach(source)?;
+        watch(&mut looker.pipeline, observe)?;
+        Ok(looker)
+    }
+
+    /// Begins to watch.
+    pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
+        let options = Options { ring_bytes: RING_BYTES, args: false };
+        let object = source.object.as_deref();
+        let pipeline =
+            Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());
+        // What the first snapshot found is not what was seen to begin.
+        let pipeline = started(pipeline)?;
+        Ok(Self { pipeline, around: Around::new(), observed_since: Some(clock::boottime()) })
+    }
+
+    /// What is seen now.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene { lineage: &self.pipeline.lineage, now: clock::boottime(), observed_since: self.observed_since }
+    }
+
+    /// Takes something from the lineage, and completes it.
+    pub(super) fn answer<D, T>(
+        &mut self,
+        draft: impl FnOnce(&Scene<'_>, &Stamp) -> Result<D, NotFound>,
+        complete: impl FnOnce(D, &mut Outside<'_>) -> T,
+    ) -> Result<T, NotFound> {
+        let draft = draft(&self.scene(), &self.around.stamp)?;
+        Ok(self.around.with(|outside| complete(draft, outside)))
+    }
+}
+
+/// Says what to do about a refusal.
+fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
+    pipeline.map_err(|error| {
+        log::error!("{error}");
+        let exit = Exit::from(&error);
+        if exit == Exit::Privilege {
+            log::info!(
+                "to look for oneself takes that: run this as root, or let root run a daemon (taskscope run)"
+            );
+        }
+        exit
+    })
+}
+
+/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer by itself.
+pub(super) fn ask<T: DeserializeOwned>(
+    source: &Source,
+    path: &str,
+    look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
+) -> Result<T, Exit> {
+    log::debug!("answering {path} by looking");
+    let mut looker = Looker::look(source)?;
+    look(&mut looker).map_err(|error| {
+        log::error!("{error}");
+        Exit::Failure
+    })
+}
+
+fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        log::error!("starting the event loop: {error}");
+        Exit::Failure
+    })?;
+    if observe >= Duration::from_secs(2) {
+        log::info!("watching for {} s", observe.as_secs());
+    }
+    let outcome = runtime.block_on(async { pipeline.run(&mut Nobody, tokio::time::sleep(observe)).await });
+    outcome.map_err(|error| {
+        log::error!("{error}");
+        Exit::Failure
+    })
+}
+
+/// A face that shows nothing.
+pub(super) struct Nobody;
+
+impl Face for Nobody {
+    fn take(&mut self, _: &[Effect], _: &Lineage) {}
+
+    fn lost(&mut self, count: u64) {
+        log::warn!("{count} records were lost; what they told is read again from the kernel");
+    }
+}
+
+/// Prints an answer as JSON, or as the text made of it.
+pub(super) fn show<T: serde::Serialize>(
+    answer: &T,
+    format: Format,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), Exit> {
+    let text = match format {
+        Format::Text => text(answer),
+        Format::Json => {
+            let mut text = serde_json::to_string(answer).map_err(|error| {
+                log::error!("encoding the answer as JSON: {error}");
+                Exit::Failure
+            })?;
+            text.push('\n');
+            text
+        }
+    };
+    super::output::print(&text).map_err(|error| {
+        log::error!("writing to standard output: {error}");
+        Exit::Failure
+    })
+}
+
+/// `--format` of everything that answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// An answer that is always there.
+pub(super) fn always<T>(answer: T) -> Result<T, NotFound> {
+    Ok::<T, Infallible>(answer).map_err(|never| match never {})
+}

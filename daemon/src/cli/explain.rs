@@ -1,0 +1,41 @@
+//! `taskscope explain`: one life, and what is the matter with it.
+
+use super::{
+    ask::{self, Format, Source},
+    exit::Exit,
+    terminal,
+};
+use crate::answer::{Draft, Whom, explain::Explanation, text};
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope explain 4711                 why is it a zombie, stuck, stopped, and who has to do what
+  taskscope explain --observe 10s 4711   the same, having watched how its parent treats other children
+  taskscope explain --format json 1 | jq -r .verdict.code
+
+A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for
+a while: `taskscope run`.")]
+pub(super) struct Args {
+    /// A pid, a tid, or an entity id as events have it
+    #[arg(value_name = "PID|ENTITY_ID")]
+    whom: Whom,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Runs `explain`.
+pub(super) fn run(args: &Args) -> Exit {
+    let answer: Result<Explanation, Exit> =
+        ask::ask(&args.source, &format!("/v1/explain/{}", args.whom), |looker| {
+            looker.answer(|scene, stamp| Draft::asked(&args.whom, scene, stamp), Draft::explain)
+        });
+    let shown = answer.and_then(|answer| {
+        ask::show(&answer, args.format, |answer| text::explanation(answer, terminal::style()))
+    });
+    shown.map_or_else(|exit| exit, |()| Exit::Success)
+}

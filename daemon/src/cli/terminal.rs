@@ -1,0 +1,62 @@
+//! What standard output is: how wide, whether it takes colours, whether it draws lines in Unicode.
+
+use std::{env, io::IsTerminal as _};
+
+use crate::answer::text::Style;
+
+/// How to write to standard output. Colours and a width only on a terminal; `NO_COLOR` (no-color.org) turns colours off.
+pub(super) fn style() -> Style {
+    let is_terminal = std::io::stdout().is_terminal();
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    Style {
+        width: width(is_terminal),
+        colour: is_terminal && !is_dumb && !is_set("NO_COLOR"),
+        unicode: is_utf8(|name| env::var(name).ok()),
+    }
+}
+
+/// Empties a terminal before the next picture; does nothing to anything else.
+pub(super) fn clear() {
+    if std::io::stdout().is_terminal() {
+        // Nothing is lost if it fails: the next write to the same place tells.
+        let _ = super::output::print("\x1b[H\x1b[2J\x1b[3J");
+    }
+}
+
+/// `COLUMNS` counts also where there is no terminal, such as under watch(1).
+fn width(is_terminal: bool) -> Option<usize> {
+    let columns =
+        env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|&width| width > 0);
+    let of_terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    columns.or_else(|| if is_terminal { of_terminal() } else { None })
+}
+
+/// The first of these that is set decides (locale(7)).
+fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| variable(name).filter(|value| !value.is_empty()))
+        .is_some_and(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_that_is_set_decides() {
+        let of = |all: Option<&str>, lang: Option<&str>| {
+            let (all, lang) = (all.map(str::to_owned), lang.map(str::to_owned));
+            is_utf8(move |name| match name {
+                "LC_ALL" => all.clone(),
+                "LANG" => lang.clone(),
+                _ => None,
+            })
+        };
+        assert!(of(None, Some("de_DE.UTF-8")));
+        assert!(of(Some("C.utf8"), Some("C")));
+        assert!(!of(Some("C"), Some("de_DE.UTF-8")));
+        assert!(!of(None, None));
+    }
+}

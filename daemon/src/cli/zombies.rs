@@ -1,0 +1,139 @@
+//! `taskscope zombies`: who owes whom a wait, and why.
+
+use std::time::Duration;
+
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    time::interval,
+};
+
+use super::{
+    ask::{self, Format, Looker, Nobody, Source},
+    exit::Exit,
+    signals, terminal,
+};
+use crate::{
+    answer::{
+        Scene, text,
+        zombies::{Filter, Zombies, ZombiesDraft},
+    },
+    duration,
+    kernel::clock,
+    runtime::Question,
+};
+
+/// Arguments of `zombies`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope zombies                      who owes zombies a wait, why, and what to do
+  taskscope zombies --watch 2s           the same again and again, with ages and rates
+  taskscope zombies --observe 1s --min-age 500ms   only those that stay
+  taskscope zombies --format json | jq -r '.parents[] | [.children.zombies, .process.pid, .verdict.code] | @tsv'
+
+Exit codes: 0 nobody is late with a wait, 9 somebody is; others as in `taskscope --help`.")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Show it again this often until Ctrl-C; without a length of time every 2 s
+    #[arg(long, value_name = "AGE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
+    watch: Option<Duration>,
+    /// Only zombies that have been seen for this long
+    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    min_age: Duration,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Shorter than this nothing is to be seen.
+const WATCH_AT_LEAST: Duration = Duration::from_millis(100);
+
+/// Runs `zombies`.
+pub(super) fn run(args: &Args) -> Exit {
+    let outcome = match args.watch {
+        None => once(args),
+        Some(every) => watch(args, every.max(WATCH_AT_LEAST)),
+    };
+    match outcome {
+        Ok(0) => Exit::Success,
+        Ok(_) => Exit::Zombies,
+        Err(exit) => exit,
+    }
+}
+
+fn filter(args: &Args) -> Filter {
+    Filter { min_age_ns: u64::try_from(args.min_age.as_nanos()).unwrap_or(u64::MAX) }
+}
+
+fn once(args: &Args) -> Result<u64, Exit> {
+    let mut source = args.source.clone();
+    // Whoever looks for himself has to look that long.
+    if !args.min_age.is_zero() {
+        source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
+    }
+    let path = format!("/v1/zombies?min_age_ms={}", args.min_age.as_millis());
+    let answer = ask::ask(&source, &path, |looker| now(looker, filter(args)))?;
+    show(args, &answer)?;
+    Ok(answer.overdue())
+}
+
+fn now(looker: &mut Looker, filter: Filter) -> Result<Zombies, crate::answer::NotFound> {
+    looker.answer(|scene, _| ask::always(ZombiesDraft::of(scene, filter)), ZombiesDraft::finish)
+}
+
+fn show(args: &Args, answer: &Zombies) -> Result<(), Exit> {
+    ask::show(answer, args.format, |answer| text::zombies(answer, terminal::style()))
+}
+
+/// Watches and shows, until a signal; answers how many zombies there were at last.
+fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        log::error!("{what}: {error}");
+        Exit::Failure
+    };
+    let Looker { mut pipeline, mut around, observed_since } = Looker::attach(&args.source)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("starting the event loop", &error))?;
+    let filter = filter(args);
+    let mut last = Ok(0);
+    let outcome = runtime.block_on(async {
+        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        let (ask, mut questions) = mpsc::channel::<Question<Nobody>>(1);
+        let showing = async {
+            let mut due = interval(every);
+            loop {
+                due.tick().await;
+                let (answer, draft) = oneshot::channel();
+                let question: Question<Nobody> = Box::new(move |pipeline, _| {
+                    let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
+                    // Whoever asked may have been stopped meanwhile.
+                    let _ = answer.send(ZombiesDraft::of(&scene, filter));
+                });
+                if ask.send(question).await.is_err() {
+                    return Ok(0);
+                }
+                let Ok(draft) = draft.await else { return Ok(0) };
+                let zombies = around.with(|outside| draft.finish(outside));
+                last = Ok(zombies.overdue());
+                terminal::clear();
+                show(args, &zombies)?;
+            }
+        };
+        let stop = async {
+            let failed: Result<u64, Exit> = select! {
+                () = signal => return None,
+                failed = showing => failed,
+            };
+            failed.err()
+        };
+        let mut stopped = None;
+        let outcome = pipeline.serve(&mut Nobody, &mut questions, async { stopped = stop.await }).await;
+        outcome.map_err(|error| failed("watching", &error))?;
+        stopped.map_or(Ok(()), Err)
+    });
+    outcome.and(last)
+}

@@ -1,0 +1,218 @@
+//! Parents that owe a wait, each for a reason of its own: what `taskscope explain` must find out.
+
+use crate::{
+    Entry,
+    actor::{announce, spawn, spawn_with, thread, wait},
+    fact::{die, pause},
+    look,
+    sys::{self, Channel, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("never-waits", "a parent has three zombies and has never waited", |_| owes(never_waits)),
+    ("parent-stopped", "a parent is stopped by SIGSTOP while it has a zombie", |_| parent_stopped()),
+    ("parent-traced", "a parent is stopped by a tracer while it has a zombie", |_| parent_traced()),
+    ("parent-vfork-held", "a parent with a zombie is held (D) by a vfork child", |_| parent_vfork_held()),
+    ("sigchld-blocked", "a parent has a handler that reaps, and blocks SIGCHLD", |_| owes(sigchld_blocked)),
+    ("sigchld-coalesced", "a handler takes one child per SIGCHLD, three die during one", |_| {
+        owes(sigchld_coalesced);
+    }),
+    ("ignored-too-late", "a parent ignores SIGCHLD after its child has become a zombie", |_| {
+        owes(ignored_too_late);
+    }),
+    ("subreaper-no-reap", "a subreaper gets an orphan and does not reap it", |_| owes(subreaper)),
+    ("container-init", "the init of a pid namespace does not reap", |_| container_init()),
+    ("wait-nothread", "a thread waits with __WNOTHREAD, the zombie is another thread's", |_| {
+        owes(wait_nothread);
+    }),
+    ("waits-for-another", "a parent waits for one child only, another is a zombie", |_| {
+        owes(waits_for_another);
+    }),
+    ("not-waited-for", "a parent has waited for one child and not for the next", |_| owes(not_waited_for)),
+];
+
+/// A parent that makes a zombie and tells its pid; it stays as it is until `go`.
+fn owes(act: fn(Channel)) {
+    let made = Channel::new();
+    let parent = spawn("parent", || {
+        act(made);
+        sys::sleep_for_ever()
+    });
+    let child = made.receive();
+    look::until_state(child, 'Z');
+    finish(parent);
+}
+
+fn finish(parent: Pid) {
+    look::at("owing", "parent", parent);
+    pause("owed");
+    sys::kill(parent, libc::SIGKILL);
+    wait("scenario", "parent", parent);
+}
+
+fn dead_child() -> Pid {
+    let child = spawn("child", || 0);
+    look::until_state(child, 'Z');
+    child
+}
+
+fn never_waits(made: Channel) {
+    spawn("child", || 0);
+    spawn("child", || 1);
+    made.send(spawn("child", || 2));
+}
+
+fn parent_stopped() {
+    let made = Channel::new();
+    let parent = spawn("parent", || {
+        made.send(dead_child());
+        sys::kill(sys::getpid(), libc::SIGSTOP);
+        sys::sleep_for_ever()
+    });
+    made.receive();
+    look::until_state(parent, 'T');
+    finish(parent);
+}
+
+fn parent_traced() {
+    let made = Channel::new();
+    let held = Channel::new();
+    let parent = spawn("parent", || {
+        made.send(dead_child());
+        sys::sleep_for_ever()
+    });
+    made.receive();
+    let tracer = spawn("tracer", || {
+        // SAFETY: PTRACE_ATTACH takes no memory of ours.
+        if unsafe { libc::ptrace(libc::PTRACE_ATTACH, parent, 0, 0) } != 0 {
+            die("ptrace(PTRACE_ATTACH)");
+        }
+        held.send(0);
+        sys::sleep_for_ever()
+    });
+    held.receive();
+    look::until_state(parent, 't');
+    look::at("owing", "parent", parent);
+    pause("owed");
+    for pid in [tracer, parent] {
+        sys::kill(pid, libc::SIGKILL);
+    }
+    wait("scenario", "tracer", tracer);
+    wait("scenario", "parent", parent);
+}
+
+fn parent_vfork_held() {
+    let made = Channel::new();
+    let parent = spawn("parent", || {
+        made.send(dead_child());
+        // It shares all memory with its parent, which the kernel holds meanwhile.
+        sys::clone_vm(libc::CLONE_VFORK, || {
+            let pid = sys::getpid();
+            announce("holder", pid, pid);
+            sys::sleep_for_ever()
+        });
+        sys::sleep_for_ever()
+    });
+    made.receive();
+    look::until_state(parent, 'D');
+    look::at("owing", "parent", parent);
+    pause("owed");
+    // A process group of its own keeps the rest of the scenario alive.
+    let Some(holder) = look::youngest_child(parent) else { die("looking for the vfork child") };
+    sys::kill(holder, libc::SIGKILL);
+    look::until_state(parent, 'S');
+    sys::kill(parent, libc::SIGKILL);
+    wait("scenario", "parent", parent);
+}
+
+extern "C" fn reap_all(_: libc::c_int) {
+    while matches!(sys::wait4(-1, libc::WNOHANG), Ok((pid, _)) if pid > 0) {}
+}
+
+extern "C" fn reap_one(_: libc::c_int) {
+    let _ = sys::wait4(-1, libc::WNOHANG);
+}
+
+fn sigchld_blocked(made: Channel) {
+    sys::on_sigchld(reap_all as *const () as libc::sighandler_t, libc::SA_RESTART);
+    sys::block(libc::SIGCHLD);
+    made.send(dead_child());
+}
+
+fn sigchld_coalesced(made: Channel) {
+    sys::on_sigchld(reap_one as *const () as libc::sighandler_t, libc::SA_RESTART);
+    sys::block(libc::SIGCHLD);
+    let children = [(); 3].map(|()| dead_child());
+    // One signal is pending for all three.
+    sys::unblock(libc::SIGCHLD);
+    // The kernel offers the oldest first.
+    look::until_gone(children[0], children[0]);
+    made.send(children[2]);
+}
+
+fn ignored_too_late(made: Channel) {
+    let child = dead_child();
+    sys::on_sigchld(libc::SIG_IGN, 0);
+    made.send(child);
+}
+
+fn subreaper(made: Channel) {
+    sys::be_subreaper();
+    let gate = Channel::new();
+    let born = Channel::new();
+    let middle = spawn("middle", || {
+        born.send(spawn("child", || {
+            gate.receive();
+            0
+        }));
+        0
+    });
+    let orphan = born.receive();
+    wait("parent", "middle", middle);
+    gate.send(0);
+    made.send(orphan);
+}
+
+fn container_init() {
+    let made = Channel::new();
+    let init = spawn_with("parent", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        let told = Channel::new();
+        if sys::fork().is_none() {
+            let pid = look::outer_pid();
+            announce("child", pid, pid);
+            told.send(pid);
+            sys::exit_group(0)
+        }
+        made.send(told.receive());
+        sys::sleep_for_ever()
+    });
+    let child = made.receive();
+    look::until_state(child, 'Z');
+    finish(init);
+}
+
+fn wait_nothread(made: Channel) {
+    let child = dead_child();
+    let waiting = Channel::new();
+    thread("waiter", move || {
+        // Without a child of its own its wait would end at once.
+        spawn("other", || sys::sleep_for_ever());
+        waiting.send(sys::gettid());
+        let _ = sys::wait4(-1, libc::__WNOTHREAD);
+    });
+    look::until_asleep(sys::getpid(), waiting.receive());
+    made.send(child);
+}
+
+fn waits_for_another(made: Channel) {
+    let child = dead_child();
+    let other = spawn("other", || sys::sleep_for_ever());
+    made.send(child);
+    wait("parent", "other", other);
+}
+
+fn not_waited_for(made: Channel) {
+    let first = spawn("first", || 0);
+    wait("parent", "first", first);
+    made.send(dead_child());
+}
