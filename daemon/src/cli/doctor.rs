@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
-
-use super::{Attach, exit::Exit};
+use super::{Attach, ask::Format, exit::Exit};
 use crate::kernel::{
     ladder::HookState,
     survey::{Finding, Survey, Verdict, survey},
@@ -27,16 +25,6 @@ pub(super) struct Args {
     /// Try only the rungs of one family
     #[arg(long, value_enum, default_value_t)]
     attach: Attach,
-}
-
-/// `--format` of `doctor`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Runs `doctor`.

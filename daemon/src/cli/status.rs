@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
-
 use super::{
+    ask::Format,
     client::{Client, ClientError, Socket},
     exit::Exit,
     output,
@@ -23,16 +22,6 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     socket: Socket,
-}
-
-/// `--format` of `status`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Runs `status`.

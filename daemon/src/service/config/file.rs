@@ -1,0 +1,211 @@
+//! The configuration file: TOML, every mistake with its line.
+
+use std::{fs, path::Path, time::Duration};
+
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+use super::{KEYS, Partial};
+
+/// What is wrong with the settings.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading {file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML.
+    #[error("{file}: line {line}: {what}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// It has a key that does not exist.
+    #[error("{file}: line {line}: unknown key `{key}`{}", hint(key))]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+    },
+    /// A value is of the wrong kind or out of range.
+    #[error("{file}: line {line}: {key}: {what}")]
+    Value {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What it should be.
+        what: String,
+    },
+    /// The same of a flag, or of the whole.
+    #[error("{key}: {what}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What it should be.
+        what: String,
+    },
+}
+
+/// Names the key that was meant, or all.
+fn hint(key: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(key, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 3);
+    match near {
+        Some((_, known)) => format!("; did you mean `{known}`?"),
+        None => format!("; there are: {}", KEYS.join(", ")),
+    }
+}
+
+impl Partial {
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let name = file.display().to_string();
+        let text =
+            fs::read_to_string(file).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+        Self::parse(&name, &text)
+    }
+
+    /// Reads the text of a file called `file`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let line_of = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+            file: file.to_owned(),
+            line: line_of(error.span().map_or(0, |span| span.start)),
+            what: error.message().to_owned(),
+        })?;
+        let mut partial = Self::default();
+        for (key, value) in table.get_ref() {
+            let name: &str = key.get_ref();
+            partial.set(name, value.get_ref()).map_err(|wrong| match wrong {
+                Wrong::Key => ConfigError::UnknownKey {
+                    file: file.to_owned(),
+                    line: line_of(key.span().start),
+                    key: name.to_owned(),
+                },
+                Wrong::Value(what) => ConfigError::Value {
+                    file: file.to_owned(),
+                    line: line_of(value.span().start),
+                    key: name.to_owned(),
+                    what,
+                },
+            })?;
+        }
+        Ok(partial)
+    }
+
+    fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), Wrong> {
+        match key {
+            "listen" => self.listen = Some(text(value)?),
+            "socket" => self.socket = Some(text(value)?),
+            "socket_group" => self.socket_group = Some(text(value)?),
+            "api_on_tcp" => self.api_on_tcp = Some(yes_or_no(value)?),
+            "attach" => self.attach = Some(text(value)?),
+            "ring_kib" => self.ring_kib = Some(number(value)?),
+            "zombie_after" => self.zombie_after = Some(age(value)?),
+            "audit_every" => self.audit_every = Some(age(value)?),
+            "canary_every" => self.canary_every = Some(age(value)?),
+            "dead_lives" => self.dead_lives = Some(number(value)?),
+            "dead_lives_age" => self.dead_lives_age = Some(age(value)?),
+            "backlog" => self.backlog = Some(number(value)?),
+            "top" => self.top = Some(number(value)?),
+            "args" => self.args = Some(yes_or_no(value)?),
+            _ => return Err(Wrong::Key),
+        }
+        Ok(())
+    }
+}
+
+/// What a key of the file can be wrong in.
+enum Wrong {
+    Key,
+    Value(String),
+}
+
+fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
+    value.as_str().map(str::to_owned).ok_or_else(|| Wrong::Value("should be a string".into()))
+}
+
+fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| Wrong::Value("should be true or false".into()))
+}
+
+fn number<T: TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, Wrong> {
+    value
+        .as_integer()
+        .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| Wrong::Value("should be a whole number that is not negative".into()))
+}
+
+fn age(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    text(value).and_then(|text| crate::duration::parse(&text).map_err(Wrong::Value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Partial::parse("t.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            listen = "127.0.0.1:1"
+            socket = "/s"
+            socket_group = "g"
+            api_on_tcp = true
+            attach = "kprobe"
+            ring_kib = 64
+            zombie_after = "3s"
+            audit_every = "1m"
+            canary_every = "0s"
+            dead_lives = 7
+            dead_lives_age = "2m"
+            backlog = 9
+            top = 5
+            args = true
+        "#;
+        let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
+        let defaults = Partial::default().settle().unwrap();
+        assert_eq!(settings.changes(&defaults), KEYS, "a key is not read, or its value here is the default");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line_and_a_near_match() {
+        assert_eq!(
+            error("top = 3\nzombie_atfer = \"3s\"\n"),
+            "t.toml: line 2: unknown key `zombie_atfer`; did you mean `zombie_after`?"
+        );
+        assert!(error("completely = 1").contains("there are: listen, socket,"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        assert_eq!(
+            error("\n\ntop = -1"),
+            "t.toml: line 3: top: should be a whole number that is not negative"
+        );
+        assert_eq!(error("args = 1"), "t.toml: line 1: args: should be true or false");
+        assert!(error("zombie_after = \"soon\"").starts_with("t.toml: line 1: zombie_after: "));
+        assert!(error("top = \n").starts_with("t.toml: line "));
+    }
+}

@@ -1,0 +1,182 @@
+//! Readers of the daemon's events: filters, resuming, slow ones, the command line.
+
+mod common;
+
+use std::{process::Command, time::Duration};
+
+use common::scenario;
+use taskscope_tests::{observer::Observer, service::Service, setting};
+
+#[test]
+fn events_come_filtered_and_end_at_their_limit() {
+    let service = Service::start(&[]);
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    let child = zombie.facts().role("child").pid;
+    let lines = service.events(&format!("?pid={child}&action=reaped,released&limit=2"), "");
+    zombie.go();
+    zombie.finish();
+    let lines = lines.rest();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].contains(r#""action":"reaped""#) && lines[1].contains(r#""action":"released""#),
+        "{lines:?}"
+    );
+    let wrong = service.get_local("/v1/events?action=died");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.body.contains("died: no such action"), "{wrong:?}");
+    assert_eq!(service.get_local("/v1/events?pdi=1").status, 400);
+    service.stop_clean();
+}
+
+#[test]
+fn a_subtree_is_followed_through_its_births() {
+    let service = Service::start(&[]);
+    let mut storm = scenario("zombie", &[]);
+    storm.pause("zombie");
+    let root = storm.facts().role("scenario").pid;
+    let lines = service.events(&format!("?subtree={root}&action=released&limit=2"), "");
+    scenario("burst", &["20"]).finish();
+    storm.go();
+    storm.finish();
+    for line in lines.rest() {
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let (pid, parent) = (&event["process"]["pid"], &event["process"]["parent_pid"]);
+        assert!(pid == root || parent == root, "not below {root}: {line}");
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_goes_on_where_it_was_and_is_told_what_is_missing() {
+    let service = Service::start(&["--backlog", "100"]);
+    scenario("burst", &["10"]).finish();
+    let first = service.events("?limit=1&after=0", "").next_json();
+    let sequence = first["event"]["sequence"].as_u64();
+    if let Some(sequence) = sequence {
+        let next = service.events(&format!("?limit=1&after={sequence}"), "").next_json();
+        assert_eq!(next["event"]["sequence"].as_u64(), Some(sequence + 1));
+    }
+    scenario("burst", &["100"]).finish();
+    service.until("more than the backlog", |now| now["taskscope_releases_total"] > 100.0);
+    let gap = service.events("?limit=1&after=0", "").next_json();
+    assert_eq!(
+        (gap["event"]["action"].as_str(), gap["gap"]["place"].as_str()),
+        (Some("gap"), Some("backlog"))
+    );
+    assert!(gap["gap"]["lost"].as_u64() > Some(0), "{gap}");
+    let gap = service.events("?limit=1&after=5&instance=another", "").next_json();
+    assert_eq!(gap["gap"]["place"], "restart", "{gap}");
+    service.stop_clean();
+}
+
+#[test]
+fn server_sent_events_carry_their_sequence() {
+    let service = Service::start(&[]);
+    scenario("burst", &["5"]).finish();
+    let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
+    let mut head = lines.next_line().unwrap();
+    if head == "event: gap" {
+        // Of the start: the backlog begins with the first event.
+        while lines.next_line().is_some_and(|line| !line.is_empty()) {}
+        head = lines.next_line().unwrap();
+    }
+    assert!(head.starts_with("id: "), "{head}");
+    assert_eq!(lines.next_line().unwrap(), "event: forked");
+    assert!(lines.next_line().unwrap().starts_with("data: {"));
+    assert_eq!(lines.next_line().unwrap(), "");
+    drop(lines);
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_that_never_reads_loses_its_own_events_only() {
+    let service = Service::start(&[]);
+    let stuck = service.events("", "");
+    let released = service.metrics()["taskscope_releases_total"];
+    // More than the queue of a reader and its socket hold.
+    scenario("burst", &["3000"]).finish();
+    service.until("all lives", |now| now["taskscope_releases_total"] >= released + 3000.0);
+    let samples = service.metrics();
+    assert!(
+        samples["taskscope_event_readers_lost_events_total"] > 0.0,
+        "it lost nothing, so nothing was tested"
+    );
+    let status = service.json("/v1/status");
+    assert_eq!(status["records_lost"], 0, "{status}");
+    drop(stuck);
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_that_leaves_in_mid_line_is_forgotten() {
+    let service = Service::start(&[]);
+    let mut stream = service.events("", "");
+    scenario("burst", &["5"]).finish();
+    stream.next_line();
+    drop(stream);
+    scenario("burst", &["5"]).finish();
+    service.until("no reader", |now| now["taskscope_event_readers"] < 1.0);
+    service.stop_clean();
+}
+
+/// `taskscope events` that asks the daemon.
+fn reader(socket: &std::path::Path, args: &[&str]) -> Observer {
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--socket"]).arg(socket).args(args);
+    Observer::launch(command)
+}
+
+#[test]
+fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
+    let service = Service::start(&[]);
+    let socket = service.socket();
+    let reader = reader(&socket, &["--action", "released"]);
+    let from = reader.log().line("taskscope: reading from the daemon", setting::deadline());
+    assert!(from.is_some(), "it does not ask the daemon:\n{}", reader.log().text());
+    let view = reader.from_now();
+    let mut first = scenario("zombie", &[]);
+    first.pause("zombie");
+    first.go();
+    let facts = first.finish();
+    let told = |pid: i64| {
+        let deadline = std::time::Instant::now() + setting::deadline();
+        while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
+            assert!(std::time::Instant::now() < deadline, "{pid} is not told:\n{}", reader.log().text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    told(facts.role("child").pid);
+    let directory = service.kill();
+    let away = reader.log().line("taskscope: warning: the daemon went away", setting::deadline());
+    assert!(away.is_some(), "{}", reader.log().text());
+    let service = Service::start_in(directory, &[]);
+    let back = reader.log().line("taskscope: the daemon is back", setting::deadline());
+    assert!(back.is_some(), "{}", reader.log().text());
+    let mut second = scenario("zombie", &[]);
+    second.pause("zombie");
+    second.go();
+    told(second.finish().role("child").pid);
+    let is_gap = |line: &String| line.contains(r#""action":"gap""#) && line.contains("restart");
+    assert!(reader.stream().broken().iter().any(is_gap), "the stream does not say what is missing");
+    reader.signal(libc::SIGINT);
+    let end = reader.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
+}
+
+#[test]
+fn a_limit_and_a_closed_pipe_end_a_reader() {
+    let service = Service::start(&[]);
+    scenario("burst", &["5"]).finish();
+    let end = reader(&service.socket(), &["--since", "1h", "--limit", "3"]).wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--format", "text", "--socket"]).arg(service.socket());
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let silent = Observer::launch_with(command, writer.into());
+    drop(pipe);
+    let end = silent.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
+}
