@@ -18,6 +18,7 @@ pub mod replay;
 pub mod scenario;
 pub mod service;
 pub mod setting;
+pub mod skipped;
 pub mod spawner;
 pub mod stream;
 pub mod tree;

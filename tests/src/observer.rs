@@ -9,7 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{normal::Family, scenario::Scenario, setting, spawner, stream::Stream, view::View};
+use crate::{
+    normal::Family,
+    programs::{self, Kept},
+    scenario::Scenario,
+    setting::{self, report},
+    skipped::{self, Skips},
+    spawner,
+    stream::Stream,
+    view::View,
+};
 
 const READY: &str = "taskscope: ready";
 const SUMMARY: &str = "taskscope: summary:";
@@ -19,6 +28,8 @@ pub struct Observer {
     child: Child,
     stream: Arc<Stream>,
     log: Arc<Log>,
+    /// Its programs, from the first signal to it on.
+    kept: OnceLock<Kept>,
 }
 
 /// What taskscope writes on stderr.
@@ -35,6 +46,8 @@ pub struct End {
     pub status: ExitStatus,
     /// All of stderr.
     pub stderr: Vec<String>,
+    /// How many calls of its programs the kernel skipped.
+    pub skipped: u64,
 }
 
 impl Observer {
@@ -104,7 +117,7 @@ impl Observer {
                 log.end();
             });
         }
-        Self { child, stream, log }
+        Self { child, stream, log, kept: OnceLock::new() }
     }
 
     /// Its pid.
@@ -145,7 +158,29 @@ impl Observer {
 
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
+        self.kept.get_or_init(|| programs::keep(self.pid()));
         spawner::signal(&self.child, signal);
+    }
+
+    /// Waits until it has told of all calls of its programs that the kernel skipped; `None` if that is not all it lost.
+    pub fn skips(&self) -> Option<Skips> {
+        let end = Instant::now() + setting::deadline();
+        loop {
+            // The kernel's count first: what is skipped meanwhile is told later.
+            let kernel = if self.log.ended_within(Duration::ZERO) {
+                None
+            } else {
+                Some(programs::skipped(self.pid()))
+            };
+            let skips = Skips { kernel: kernel?, told: self.stream.skipped() };
+            if skips.told == skips.kernel && self.stream.broken().is_empty() {
+                return Some(skips);
+            }
+            if Instant::now() > end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Whether it ends within a time.
@@ -165,7 +200,8 @@ impl Observer {
             self.stream.ended_within(end.saturating_duration_since(Instant::now())),
             "taskscope ended and its stdout did not"
         );
-        End { status, stderr: self.log.lines() }
+        let skipped = self.kept.get().map_or(0, Kept::skipped);
+        End { status, stderr: self.log.lines(), skipped }
     }
 
     /// Stops it by SIGTERM. It must end well, having lost nothing and printed nothing but events.
@@ -200,6 +236,9 @@ fn read_events(stdout: ChildStdout, stream: Arc<Stream>) {
 
 impl Drop for Observer {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            skipped::note(self);
+        }
         // After `wait` this changes nothing: the child is reaped and std does not signal it again.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -225,12 +264,16 @@ impl End {
         self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
     }
 
-    /// Exit code 0 and a summary that says that nothing was lost.
+    /// Exit code 0 and a summary that says that nothing was lost but what the kernel skipped.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(self.status.into_raw(), 0, "taskscope ended with {}:\n{}", self.status, self.text());
         let summary = self.summary().unwrap_or_else(|| panic!("no summary on stderr:\n{}", self.text()));
-        assert!(lost(summary) == Some(0), "the summary does not say `lost 0`: {summary}");
+        let skipped = self.skipped;
+        assert!(lost(summary) == Some(skipped), "the summary does not say `lost {skipped}`: {summary}");
+        if skipped > 0 {
+            report(skipped::REPORT, skipped);
+        }
     }
 }
 
@@ -289,6 +332,13 @@ impl fmt::Display for Log {
     }
 }
 
+static SHARED: OnceLock<Observer> = OnceLock::new();
+
+/// The one of [`shared`], if a test has asked for it.
+pub fn shared_so_far() -> Option<&'static Observer> {
+    SHARED.get()
+}
+
 /// One taskscope for all tests of a test binary: it sees the whole system, and each test looks for its own pids.
 /// It is stopped, and must end well, when the test process exits.
 #[must_use]
@@ -301,15 +351,18 @@ pub fn shared() -> &'static Observer {
 #[must_use]
 #[track_caller]
 pub fn shared_with(args: &[&str]) -> &'static Observer {
-    static SHARED: OnceLock<Observer> = OnceLock::new();
     extern "C" fn at_exit() {
         let Some(observer) = SHARED.get() else { return };
         observer.signal(libc::SIGTERM);
         let ended = observer.log.ended_within(setting::deadline());
         let summary = observer.log.line(SUMMARY, Duration::ZERO);
-        let clean = summary.as_deref().and_then(lost) == Some(0);
+        let skipped = observer.kept.get().map_or(0, Kept::skipped);
+        let clean = summary.as_deref().and_then(lost) == Some(skipped);
         let broken = observer.stream.broken();
         if ended && clean && broken.is_empty() {
+            if skipped > 0 {
+                report(skipped::REPORT, skipped);
+            }
             return;
         }
         eprintln!("the shared taskscope did not end well:\n{}\n{}", observer.log.text(), broken.join("\n"));

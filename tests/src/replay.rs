@@ -10,6 +10,7 @@ use std::{
 use crate::{
     event::Event,
     setting,
+    stream::Stream,
     tree::{self, Group, State, Tree},
     view::View,
 };
@@ -62,6 +63,23 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     }
     if group.state != State::Alive {
         group.state = if group.threads.len() > 1 { State::DeadLeader } else { State::Zombie };
+    }
+}
+
+/// Every process that the events say exists is one that /proc shows, with that parent and in that state, once both are quiet.
+#[track_caller]
+pub fn assert_mended(stream: &Stream) {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
+        let ours = replay(&stream.since(0));
+        let of_both = proc.into_iter().filter(|(pid, _)| ours.contains_key(pid)).collect();
+        let differences = tree::differences(&of_both, &ours);
+        if differences.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "not mended:\n{}", differences.join("\n"));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

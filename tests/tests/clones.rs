@@ -8,6 +8,7 @@ use taskscope_tests::{
     matcher::event,
     observer::shared,
     oracle::signal_name,
+    skipped::attempts,
 };
 
 /// A child with another exit signal is a zombie that a plain wait does not see.
@@ -38,120 +39,138 @@ fn exit_signal(signal: i32, option: &str) {
 
 #[test]
 fn a_child_with_exit_signal_sigusr1_is_a_zombie_until_a_wall_wait() {
-    exit_signal(libc::SIGUSR1, "wall");
+    attempts(|| {
+        exit_signal(libc::SIGUSR1, "wall");
+    });
 }
 
 #[test]
 fn a_child_without_exit_signal_is_a_zombie_until_a_wclone_wait() {
-    exit_signal(0, "wclone");
+    attempts(|| {
+        exit_signal(0, "wclone");
+    });
 }
 
 #[test]
 fn clone_parent_makes_a_sibling_and_not_a_child() {
-    let observer = shared();
-    let mut scenario = scenario("clone-parent", &[]);
-    let facts = scenario.finish();
-    let view = observer.view(&scenario);
-    let (child, creator, parent) = (facts.role("child"), facts.role("creator"), facts.role("scenario"));
-    assert_eq!(child.number("ppid"), parent.pid);
-    view.expect(
-        event("forked")
-            .of(&child)
-            .field("process.parent_pid", parent.pid)
-            .field("task.creator.pid", creator.pid),
-    )
-    .soon();
-    view.never(&event("reparented").of(&child));
-    view.is_normal(
-        &facts,
-        &[
-            ("creator", forked_by("scenario").waited_for_by("scenario")),
-            // The kernel takes the creator's own exit signal.
-            ("child", cloned_by("scenario", "SIGCHLD", "CLONE_PARENT").waited_for_by("scenario")),
-        ],
-    );
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("clone-parent", &[]);
+        let facts = scenario.finish();
+        let view = observer.view(&scenario);
+        let (child, creator, parent) = (facts.role("child"), facts.role("creator"), facts.role("scenario"));
+        assert_eq!(child.number("ppid"), parent.pid);
+        view.expect(
+            event("forked")
+                .of(&child)
+                .field("process.parent_pid", parent.pid)
+                .field("task.creator.pid", creator.pid),
+        )
+        .soon();
+        view.never(&event("reparented").of(&child));
+        view.is_normal(
+            &facts,
+            &[
+                ("creator", forked_by("scenario").waited_for_by("scenario")),
+                // The kernel takes the creator's own exit signal.
+                ("child", cloned_by("scenario", "SIGCHLD", "CLONE_PARENT").waited_for_by("scenario")),
+            ],
+        );
+    });
 }
 
 #[test]
 fn clone_vm_without_clone_thread_is_a_hybrid_with_a_pid_of_its_own() {
-    let observer = shared();
-    let mut scenario = scenario("hybrid", &[]);
-    let facts = scenario.finish();
-    let view = observer.view(&scenario);
-    let child = facts.role("child");
-    view.expect(event("forked").of(&child).field("task.creation", "hybrid").field("task.kind", "process"))
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("hybrid", &[]);
+        let facts = scenario.finish();
+        let view = observer.view(&scenario);
+        let child = facts.role("child");
+        view.expect(
+            event("forked").of(&child).field("task.creation", "hybrid").field("task.kind", "process"),
+        )
         .soon();
-    view.is_normal(
-        &facts,
-        &[
-            ("parent", forked_by("scenario").waited_for_by("scenario")),
-            ("child", cloned_by("parent", "SIGCHLD", "CLONE_VM").waited_for_by("parent")),
-        ],
-    );
+        view.is_normal(
+            &facts,
+            &[
+                ("parent", forked_by("scenario").waited_for_by("scenario")),
+                ("child", cloned_by("parent", "SIGCHLD", "CLONE_VM").waited_for_by("parent")),
+            ],
+        );
+    });
 }
 
 #[test]
 fn a_vfork_tells_for_how_long_its_child_held_the_parent() {
-    let observer = shared();
-    let mut scenario = scenario("vfork-held", &[]);
-    scenario.pause("held");
-    let view = observer.view(&scenario);
-    let pid = scenario.facts().all("vforked").next().and_then(|fact| fact["pid"].as_i64()).unwrap();
-    let forked = view.expect(event("forked").pid(pid).field("task.creation", "vfork")).soon();
-    view.never(&event("execed").pid(pid));
-    scenario.go();
-    let facts = scenario.finish();
-    let child = facts.role("child");
-    let held = facts.all("held").next().unwrap();
-    let execing = facts.all("execing").next().unwrap()["boottime_ns"].as_u64().unwrap();
-    let execed = view.expect(event("execed").of(&child)).soon();
-    // The parent goes on a moment before the kernel reports the exec.
-    let longest = execed.at_ns - held["before_ns"].as_u64().unwrap();
-    let shortest = execing - forked.at_ns;
-    view.expect(event("execed").of(&child).between("task.vfork_held_ns", shortest, longest)).soon();
-    view.is_normal(
-        &facts,
-        &[
-            ("parent", forked_by("scenario").waited_for_by("scenario")),
-            ("child", cloned_by("parent", "SIGCHLD", "CLONE_VFORK|CLONE_VM").execs().waited_for_by("parent")),
-        ],
-    );
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("vfork-held", &[]);
+        scenario.pause("held");
+        let view = observer.view(&scenario);
+        let pid = scenario.facts().all("vforked").next().and_then(|fact| fact["pid"].as_i64()).unwrap();
+        let forked = view.expect(event("forked").pid(pid).field("task.creation", "vfork")).soon();
+        view.never(&event("execed").pid(pid));
+        scenario.go();
+        let facts = scenario.finish();
+        let child = facts.role("child");
+        let held = facts.all("held").next().unwrap();
+        let execing = facts.all("execing").next().unwrap()["boottime_ns"].as_u64().unwrap();
+        let execed = view.expect(event("execed").of(&child)).soon();
+        // The parent goes on a moment before the kernel reports the exec.
+        let longest = execed.at_ns - held["before_ns"].as_u64().unwrap();
+        let shortest = execing - forked.at_ns;
+        view.expect(event("execed").of(&child).between("task.vfork_held_ns", shortest, longest)).soon();
+        view.is_normal(
+            &facts,
+            &[
+                ("parent", forked_by("scenario").waited_for_by("scenario")),
+                (
+                    "child",
+                    cloned_by("parent", "SIGCHLD", "CLONE_VFORK|CLONE_VM").execs().waited_for_by("parent"),
+                ),
+            ],
+        );
+    });
 }
 
 #[test]
 fn a_reused_pid_is_two_lives_with_two_entity_ids() {
-    let observer = shared();
-    let mut scenario = scenario("pid-reuse", &[]);
-    let facts = match scenario.finish_or_skip() {
-        Ok(facts) => facts,
-        Err(skip) => {
-            assert!([libc::ENOSYS, libc::EPERM].contains(&skip.errno), "{skip:?}");
-            println!("skipped: no tid can be chosen here: {} answers {}", skip.call, skip.errno);
-            return;
-        }
-    };
-    let view = observer.view(&scenario);
-    let (first, second) = (facts.role("first"), facts.role("second"));
-    assert_eq!(first.pid, second.pid, "the scenario did not do what this test is about");
-    let born = view.expect_many(&event("forked").pid(first.pid).tid(first.pid), 2);
-    let gone = view.expect_many(&event("released").pid(first.pid).tid(first.pid), 2);
-    let entity = |index: usize| {
-        let id = born[index].text("process.entity_id");
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("pid-reuse", &[]);
+        let facts = match scenario.finish_or_skip() {
+            Ok(facts) => facts,
+            Err(skip) => {
+                assert!([libc::ENOSYS, libc::EPERM].contains(&skip.errno), "{skip:?}");
+                println!("skipped: no tid can be chosen here: {} answers {}", skip.call, skip.errno);
+                return;
+            }
+        };
+        let view = observer.view(&scenario);
+        let (first, second) = (facts.role("first"), facts.role("second"));
+        assert_eq!(first.pid, second.pid, "the scenario did not do what this test is about");
+        let born = view.expect_many(&event("forked").pid(first.pid).tid(first.pid), 2);
+        let gone = view.expect_many(&event("released").pid(first.pid).tid(first.pid), 2);
+        let entity = |index: usize| {
+            let id = born[index].text("process.entity_id");
+            assert!(
+                id.is_some() && id == gone[index].text("process.entity_id"),
+                "{} {}",
+                born[index],
+                gone[index]
+            );
+            id
+        };
+        assert_ne!(entity(0), entity(1));
         assert!(
-            id.is_some() && id == gone[index].text("process.entity_id"),
-            "{} {}",
-            born[index],
-            gone[index]
+            gone[0].sequence < born[1].sequence
+                || view.family() == taskscope_tests::normal::Family::Tracepoint
         );
-        id
-    };
-    assert_ne!(entity(0), entity(1));
-    assert!(
-        gone[0].sequence < born[1].sequence || view.family() == taskscope_tests::normal::Family::Tracepoint
-    );
-    for (role, status) in
-        [(&gone[0], facts.waited("first").status), (&gone[1], facts.waited("second").status)]
-    {
-        assert_eq!(role.number("process.exit.status"), Some(status.into()), "{role}");
-    }
+        for (role, status) in
+            [(&gone[0], facts.waited("first").status), (&gone[1], facts.waited("second").status)]
+        {
+            assert_eq!(role.number("process.exit.status"), Some(status.into()), "{role}");
+        }
+    });
 }

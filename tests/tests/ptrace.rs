@@ -8,6 +8,7 @@ use taskscope_tests::{
     life::{Life, forked_by},
     matcher::event,
     observer::shared,
+    skipped::attempts,
 };
 
 /// Dies while somebody traces it, and is waited for by its parent in the end.
@@ -22,11 +23,13 @@ fn traced_life(tracer: &str) -> Life {
 
 #[test]
 fn a_child_traced_by_its_parent_is_reaped_by_it() {
-    let observer = shared();
-    let mut scenario = scenario("traced-child", &[]);
-    let facts = scenario.finish();
-    assert_eq!(facts.proc("child", "traced")["tracer"], facts.role("scenario").pid);
-    observer.view(&scenario).is_normal(&facts, &[("child", traced_life("scenario"))]);
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("traced-child", &[]);
+        let facts = scenario.finish();
+        assert_eq!(facts.proc("child", "traced")["tracer"], facts.role("scenario").pid);
+        observer.view(&scenario).is_normal(&facts, &[("child", traced_life("scenario"))]);
+    });
 }
 
 fn held_by_a_foreign_tracer(name: &str) {
@@ -56,10 +59,14 @@ fn held_by_a_foreign_tracer(name: &str) {
 
 #[test]
 fn a_zombie_held_by_a_tracer_that_waits_is_its_parents_after_that() {
-    held_by_a_foreign_tracer("foreign-tracer");
+    attempts(|| {
+        held_by_a_foreign_tracer("foreign-tracer");
+    });
 }
 
 #[test]
 fn a_zombie_whose_tracer_exits_is_its_parents_after_that() {
-    held_by_a_foreign_tracer("tracer-exits-first");
+    attempts(|| {
+        held_by_a_foreign_tracer("tracer-exits-first");
+    });
 }

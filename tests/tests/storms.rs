@@ -11,121 +11,129 @@ use taskscope_tests::{
     replay,
     scenario::Scenario,
     setting::report,
+    skipped::attempts,
 };
 
 #[test]
 fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
-    let observer = shared();
-    let mut scenario = scenario("many-threads", &["200"]);
-    scenario.pause("all-alive");
-    let view = observer.view(&scenario);
-    replay::assert_equals_proc(&view, scenario.facts().role("scenario").pid);
-    scenario.go();
-    let facts = scenario.finish();
-    let group = facts.role("group").pid;
-    let tids: BTreeSet<i64> = numbers(&facts.find("crowd", "role", "thread")["tids"]).into_iter().collect();
-    assert_eq!(tids.len(), 200, "the scenario did not do what this test is about");
-    let mut missing: BTreeSet<(String, i64)> = ["forked", "exiting", "exited", "autoreaped", "released"]
-        .into_iter()
-        .flat_map(|action| tids.iter().map(move |&tid| (action.to_owned(), tid)))
-        .collect();
-    let whole = view.until(|event| {
-        if event.pid == group {
-            missing.remove(&(event.action.clone(), event.tid));
-        }
-        missing.is_empty()
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("many-threads", &["200"]);
+        scenario.pause("all-alive");
+        let view = observer.view(&scenario);
+        replay::assert_equals_proc(&view, scenario.facts().role("scenario").pid);
+        scenario.go();
+        let facts = scenario.finish();
+        let group = facts.role("group").pid;
+        let tids: BTreeSet<i64> =
+            numbers(&facts.find("crowd", "role", "thread")["tids"]).into_iter().collect();
+        assert_eq!(tids.len(), 200, "the scenario did not do what this test is about");
+        let mut missing: BTreeSet<(String, i64)> = ["forked", "exiting", "exited", "autoreaped", "released"]
+            .into_iter()
+            .flat_map(|action| tids.iter().map(move |&tid| (action.to_owned(), tid)))
+            .collect();
+        let whole = view.until(|event| {
+            if event.pid == group {
+                missing.remove(&(event.action.clone(), event.tid));
+            }
+            missing.is_empty()
+        });
+        assert!(whole, "{} not seen: {:?}", missing.len(), missing.iter().take(20).collect::<Vec<_>>());
     });
-    assert!(whole, "{} not seen: {:?}", missing.len(), missing.iter().take(20).collect::<Vec<_>>());
 }
 
 #[test]
 fn five_thousand_children_of_a_parent_that_dies_are_all_reparented() {
-    let observer = Observer::start(&[]);
-    let mut scenario = scenario("many-orphans", &["5000"]);
-    scenario.pause("all-alive");
-    scenario.go();
-    scenario.pause("handed-on");
-    scenario.go();
-    let facts = scenario.finish();
-    let (heir, parent) = (facts.role("scenario").pid, facts.role("parent").pid);
-    let orphans = pairs(&facts.all("handed-on").next().unwrap()["parents"]);
-    assert_eq!(orphans.len(), 5000, "the scenario did not do what this test is about");
-    assert!(orphans.iter().all(|(_, ppid)| *ppid == heir), "the kernel chose another parent");
-    let orphans: BTreeSet<i64> = orphans.into_iter().map(|(pid, _)| pid).collect();
-    let mut seen: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
-    let view = observer.view(&scenario);
-    let whole = view.until(|event| {
-        let action = match event.action.as_str() {
-            "reparented" => {
-                if event.number("task.old_parent_pid") != Some(parent)
-                    || event.number("task.new_parent_pid") != Some(heir)
-                {
-                    return false;
+    attempts(|| {
+        let observer = Observer::start(&[]);
+        let mut scenario = scenario("many-orphans", &["5000"]);
+        scenario.pause("all-alive");
+        scenario.go();
+        scenario.pause("handed-on");
+        scenario.go();
+        let facts = scenario.finish();
+        let (heir, parent) = (facts.role("scenario").pid, facts.role("parent").pid);
+        let orphans = pairs(&facts.all("handed-on").next().unwrap()["parents"]);
+        assert_eq!(orphans.len(), 5000, "the scenario did not do what this test is about");
+        assert!(orphans.iter().all(|(_, ppid)| *ppid == heir), "the kernel chose another parent");
+        let orphans: BTreeSet<i64> = orphans.into_iter().map(|(pid, _)| pid).collect();
+        let mut seen: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
+        let view = observer.view(&scenario);
+        let whole = view.until(|event| {
+            let action = match event.action.as_str() {
+                "reparented" => {
+                    if event.number("task.old_parent_pid") != Some(parent)
+                        || event.number("task.new_parent_pid") != Some(heir)
+                    {
+                        return false;
+                    }
+                    "reparented"
                 }
-                "reparented"
+                "released" => "released",
+                _ => return false,
+            };
+            if orphans.contains(&event.pid) && event.tid == event.pid {
+                assert!(seen.entry(action).or_default().insert(event.pid), "twice: {event}");
             }
-            "released" => "released",
-            _ => return false,
-        };
-        if orphans.contains(&event.pid) && event.tid == event.pid {
-            assert!(seen.entry(action).or_default().insert(event.pid), "twice: {event}");
+            seen.values().map(BTreeSet::len).sum::<usize>() == 2 * orphans.len()
+        });
+        for action in ["reparented", "released"] {
+            let seen = seen.remove(action).unwrap_or_default();
+            let missing: Vec<&i64> = orphans.difference(&seen).collect();
+            report(&format!("orphans_not_seen_{action}"), missing.len());
+            if let Some(first) = missing.first() {
+                let events = view.events();
+                let about: Vec<String> =
+                    events.iter().filter(|e| e.pid == **first).map(ToString::to_string).collect();
+                panic!(
+                    "{} of {} not seen {action}; all about {first}:\n{}",
+                    missing.len(),
+                    orphans.len(),
+                    about.join("\n")
+                );
+            }
         }
-        seen.values().map(BTreeSet::len).sum::<usize>() == 2 * orphans.len()
+        assert!(whole);
+        observer.stop();
     });
-    for action in ["reparented", "released"] {
-        let seen = seen.remove(action).unwrap_or_default();
-        let missing: Vec<&i64> = orphans.difference(&seen).collect();
-        report(&format!("orphans_not_seen_{action}"), missing.len());
-        if let Some(first) = missing.first() {
-            let events = view.events();
-            let about: Vec<String> =
-                events.iter().filter(|e| e.pid == **first).map(ToString::to_string).collect();
-            panic!(
-                "{} of {} not seen {action}; all about {first}:\n{}",
-                missing.len(),
-                orphans.len(),
-                about.join("\n")
-            );
-        }
-    }
-    assert!(whole);
-    observer.stop();
 }
 
 #[test]
 fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_still() {
-    const STANDING: [(&str, &[&str], &str); 10] = [
-        ("zombie", &[], "zombie"),
-        ("parent-killed", &["subreaper"], "zombie"),
-        ("leader-exits-first", &[], "dead-leader"),
-        ("leader-exits-first", &["group"], "dead-leader"),
-        ("orphan", &[], "orphaned"),
-        ("nested-subreapers", &[], "with-inner"),
-        ("sibling-thread", &[], "handed-on"),
-        ("pid-namespace", &[], "inside"),
-        ("foreign-tracer", &[], "held"),
-        ("exit-signal", &["10"], "zombie"),
-    ];
-    let observer = Observer::start(&[]);
-    let view = observer.from_now();
-    // All at once, and a storm over them.
-    let mut running: Vec<(Scenario, &str)> =
-        STANDING.iter().map(|(name, args, at)| (scenario(name, args), *at)).collect();
-    let mut storm = scenario("burst", &["500"]);
-    for (scenario, at) in &mut running {
-        scenario.pause(at);
-    }
-    storm.finish();
-    for (scenario, _) in &running {
-        replay::assert_equals_proc(&view, scenario.facts().role("scenario").pid);
-    }
-    for (scenario, _) in &mut running {
-        scenario.go();
-        // One of them stands still twice.
-        while scenario.until(&["pause", "done"])["fact"] == "pause" {
-            scenario.go();
+    attempts(|| {
+        const STANDING: [(&str, &[&str], &str); 10] = [
+            ("zombie", &[], "zombie"),
+            ("parent-killed", &["subreaper"], "zombie"),
+            ("leader-exits-first", &[], "dead-leader"),
+            ("leader-exits-first", &["group"], "dead-leader"),
+            ("orphan", &[], "orphaned"),
+            ("nested-subreapers", &[], "with-inner"),
+            ("sibling-thread", &[], "handed-on"),
+            ("pid-namespace", &[], "inside"),
+            ("foreign-tracer", &[], "held"),
+            ("exit-signal", &["10"], "zombie"),
+        ];
+        let observer = Observer::start(&[]);
+        let view = observer.from_now();
+        // All at once, and a storm over them.
+        let mut running: Vec<(Scenario, &str)> =
+            STANDING.iter().map(|(name, args, at)| (scenario(name, args), *at)).collect();
+        let mut storm = scenario("burst", &["500"]);
+        for (scenario, at) in &mut running {
+            scenario.pause(at);
         }
-    }
-    drop(running);
-    observer.stop();
+        storm.finish();
+        for (scenario, _) in &running {
+            replay::assert_equals_proc(&view, scenario.facts().role("scenario").pid);
+        }
+        for (scenario, _) in &mut running {
+            scenario.go();
+            // One of them stands still twice.
+            while scenario.until(&["pause", "done"])["fact"] == "pause" {
+                scenario.go();
+            }
+        }
+        drop(running);
+        observer.stop();
+    });
 }

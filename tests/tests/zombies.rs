@@ -11,6 +11,7 @@ use taskscope_tests::{
     normal::Family,
     observer::shared_with,
     scenario::Scenario,
+    skipped::attempts,
     view::View,
 };
 
@@ -42,93 +43,102 @@ fn assert_duration(reaped: &Event, dead_before_ns: u64, alive_at_ns: u64, waited
 
 #[test]
 fn a_zombie_lasts_from_its_death_to_its_parents_wait() {
-    let (mut scenario, view) = watch("zombie", &[]);
-    scenario.pause("zombie");
-    let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("scenario"));
-    let peeked = scenario.facts().find("peeked", "role", "child").clone();
-    let dead_before_ns = peeked["after_ns"].as_u64().unwrap();
-    let began = view.expect(event("zombie_began").of(&child).field("process.parent_pid", parent.pid)).soon();
-    if view.family() == Family::Full {
-        assert!(began.at_ns <= dead_before_ns, "waitid saw the zombie before: {began}");
-    }
-    view.never(&event("reaped").of(&child));
-    scenario.go();
-    let facts = scenario.finish();
-    let waited = facts.waited("child");
-    let reaped = view
-        .expect(
-            event("reaped")
-                .of(&child)
-                .field("task.reaper.pid", parent.pid)
-                .field("task.reaper.kind", "parent"),
-        )
-        .soon();
-    let exiting = view.expect(event("exiting").of(&child)).soon();
-    assert_duration(&reaped, dead_before_ns.max(began.at_ns), exiting.at_ns, &waited);
-    view.is_normal(&facts, &[("child", forked_by("scenario").waited_for_by("scenario"))]);
+    attempts(|| {
+        let (mut scenario, view) = watch("zombie", &[]);
+        scenario.pause("zombie");
+        let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("scenario"));
+        let peeked = scenario.facts().find("peeked", "role", "child").clone();
+        let dead_before_ns = peeked["after_ns"].as_u64().unwrap();
+        let began =
+            view.expect(event("zombie_began").of(&child).field("process.parent_pid", parent.pid)).soon();
+        if view.family() == Family::Full {
+            assert!(began.at_ns <= dead_before_ns, "waitid saw the zombie before: {began}");
+        }
+        view.never(&event("reaped").of(&child));
+        scenario.go();
+        let facts = scenario.finish();
+        let waited = facts.waited("child");
+        let reaped = view
+            .expect(
+                event("reaped")
+                    .of(&child)
+                    .field("task.reaper.pid", parent.pid)
+                    .field("task.reaper.kind", "parent"),
+            )
+            .soon();
+        let exiting = view.expect(event("exiting").of(&child)).soon();
+        assert_duration(&reaped, dead_before_ns.max(began.at_ns), exiting.at_ns, &waited);
+        view.is_normal(&facts, &[("child", forked_by("scenario").waited_for_by("scenario"))]);
+    });
 }
 
 #[test]
 fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
-    let (mut scenario, view) = watch("zombie", &[]);
-    scenario.pause("zombie");
-    let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("scenario"));
-    let began = view.expect(event("zombie_began").of(&child)).soon();
-    let flagged = view
-        .expect(
-            event("zombie_flagged")
-                .of(&child)
-                .field("process.parent_pid", parent.pid)
-                .field("task.parent_name", "scenario")
-                .between("task.zombie_duration_ns", FLAG_AFTER_NS, FLAG_AFTER_NS + FLAG_SLACK_NS),
-        )
-        .soon();
-    assert!(flagged.at_ns - began.at_ns >= FLAG_AFTER_NS, "too early: {flagged}");
-    scenario.go();
-    scenario.finish();
-    view.expect(event("reaped").of(&child).between("task.zombie_duration_ns", FLAG_AFTER_NS, i64::MAX))
-        .soon();
-    // Once is enough.
-    view.fence();
-    let flags = view.of(&child).iter().filter(|event| event.action == "zombie_flagged").count();
-    assert_eq!(flags, 1);
+    attempts(|| {
+        let (mut scenario, view) = watch("zombie", &[]);
+        scenario.pause("zombie");
+        let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("scenario"));
+        let began = view.expect(event("zombie_began").of(&child)).soon();
+        let flagged = view
+            .expect(
+                event("zombie_flagged")
+                    .of(&child)
+                    .field("process.parent_pid", parent.pid)
+                    .field("task.parent_name", "scenario")
+                    .between("task.zombie_duration_ns", FLAG_AFTER_NS, FLAG_AFTER_NS + FLAG_SLACK_NS),
+            )
+            .soon();
+        assert!(flagged.at_ns - began.at_ns >= FLAG_AFTER_NS, "too early: {flagged}");
+        scenario.go();
+        scenario.finish();
+        view.expect(event("reaped").of(&child).between("task.zombie_duration_ns", FLAG_AFTER_NS, i64::MAX))
+            .soon();
+        // Once is enough.
+        view.fence();
+        let flags = view.of(&child).iter().filter(|event| event.action == "zombie_flagged").count();
+        assert_eq!(flags, 1);
+    });
 }
 
 #[test]
 fn a_dead_leader_with_live_threads_is_not_flagged_as_a_zombie() {
-    let (mut leader, view) = watch("leader-exits-first", &[]);
-    leader.pause("dead-leader");
-    // A zombie that is younger is flagged meanwhile.
-    let (mut zombie, of_zombie) = watch("zombie", &[]);
-    zombie.pause("zombie");
-    of_zombie.expect(event("zombie_flagged").of(&zombie.facts().role("child"))).soon();
-    let group = leader.facts().role("group");
-    view.expect(event("leader_died").of(&group)).soon();
-    for action in ["zombie_began", "zombie_flagged"] {
-        view.never(&event(action).of(&group));
-    }
-    zombie.go();
-    zombie.finish();
-    leader.go();
-    leader.finish();
-    // With the last thread's death it becomes one.
-    view.expect(event("zombie_began").of(&group)).soon();
+    attempts(|| {
+        let (mut leader, view) = watch("leader-exits-first", &[]);
+        leader.pause("dead-leader");
+        // A zombie that is younger is flagged meanwhile.
+        let (mut zombie, of_zombie) = watch("zombie", &[]);
+        zombie.pause("zombie");
+        of_zombie.expect(event("zombie_flagged").of(&zombie.facts().role("child"))).soon();
+        let group = leader.facts().role("group");
+        view.expect(event("leader_died").of(&group)).soon();
+        for action in ["zombie_began", "zombie_flagged"] {
+            view.never(&event(action).of(&group));
+        }
+        zombie.go();
+        zombie.finish();
+        leader.go();
+        leader.finish();
+        // With the last thread's death it becomes one.
+        view.expect(event("zombie_began").of(&group)).soon();
+    });
 }
 
 #[test]
 fn looking_at_a_zombie_with_wnowait_leaves_it_one() {
-    let (mut scenario, view) = watch("wnowait", &[]);
-    scenario.pause("looked-at");
-    let child = scenario.facts().role("child");
-    for when in ["first", "second", "third"] {
-        assert_eq!(scenario.facts().proc("child", when)["state"], "Z");
-    }
-    view.expect(event("zombie_began").of(&child)).soon();
-    view.never(&event("reaped").of(&child));
-    view.never(&event("released").of(&child));
-    scenario.go();
-    let facts = scenario.finish();
-    view.is_normal(&facts, &[("child", forked_by("scenario").waited_for_by("scenario"))]);
+    attempts(|| {
+        let (mut scenario, view) = watch("wnowait", &[]);
+        scenario.pause("looked-at");
+        let child = scenario.facts().role("child");
+        for when in ["first", "second", "third"] {
+            assert_eq!(scenario.facts().proc("child", when)["state"], "Z");
+        }
+        view.expect(event("zombie_began").of(&child)).soon();
+        view.never(&event("reaped").of(&child));
+        view.never(&event("released").of(&child));
+        scenario.go();
+        let facts = scenario.finish();
+        view.is_normal(&facts, &[("child", forked_by("scenario").waited_for_by("scenario"))]);
+    });
 }
 
 /// The new parent that the kernel gave to an orphan, as /proc shows it: init, or a subreaper above the tests.
@@ -138,58 +148,62 @@ fn heir(ppid: i64) -> (&'static str, &'static str) {
 
 #[test]
 fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
-    // Who inherits is the kernel's choice: ask it with a living orphan.
-    let (mut orphan, _) = watch("orphan", &[]);
-    orphan.pause("orphaned");
-    let (heir, kind) = heir(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
-    orphan.go();
-    orphan.finish();
-    let (mut scenario, view) = watch("parent-killed", &[]);
-    scenario.pause("zombie");
-    let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("parent"));
-    view.expect(event("zombie_began").of(&child).field("process.parent_pid", parent.pid)).soon();
-    scenario.go();
-    let facts = scenario.finish();
-    view.is_normal(
-        &facts,
-        &[
-            ("parent", forked_by("scenario").waited_for_by("scenario")),
-            (
-                "child",
-                forked_by("parent")
-                    .dies_unasked()
-                    .does(&format!("reparented old=parent new={heir} kind={kind}"))
-                    .reaped_by(heir, "parent"),
-            ),
-        ],
-    );
+    attempts(|| {
+        // Who inherits is the kernel's choice: ask it with a living orphan.
+        let (mut orphan, _) = watch("orphan", &[]);
+        orphan.pause("orphaned");
+        let (heir, kind) = heir(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
+        orphan.go();
+        orphan.finish();
+        let (mut scenario, view) = watch("parent-killed", &[]);
+        scenario.pause("zombie");
+        let (child, parent) = (scenario.facts().role("child"), scenario.facts().role("parent"));
+        view.expect(event("zombie_began").of(&child).field("process.parent_pid", parent.pid)).soon();
+        scenario.go();
+        let facts = scenario.finish();
+        view.is_normal(
+            &facts,
+            &[
+                ("parent", forked_by("scenario").waited_for_by("scenario")),
+                (
+                    "child",
+                    forked_by("parent")
+                        .dies_unasked()
+                        .does(&format!("reparented old=parent new={heir} kind={kind}"))
+                        .reaped_by(heir, "parent"),
+                ),
+            ],
+        );
+    });
 }
 
 #[test]
 fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_there() {
-    let (mut scenario, view) = watch("parent-killed", &["subreaper"]);
-    scenario.pause("zombie");
-    scenario.go();
-    let facts = scenario.finish();
-    let (child, reaper) = (facts.role("child"), facts.role("scenario"));
-    assert_eq!(facts.proc("child", "handed-on")["ppid"], reaper.pid, "the kernel chose another parent");
-    view.expect(
-        event("reparented")
-            .of(&child)
-            .field("task.new_parent_pid", reaper.pid)
-            .field("process.parent_pid", reaper.pid),
-    )
-    .soon();
-    view.is_normal(
-        &facts,
-        &[(
-            "child",
-            forked_by("parent")
-                .dies()
-                .does("reparented old=parent new=scenario kind=subreaper")
-                .reaped_by("scenario", "parent"),
-        )],
-    );
+    attempts(|| {
+        let (mut scenario, view) = watch("parent-killed", &["subreaper"]);
+        scenario.pause("zombie");
+        scenario.go();
+        let facts = scenario.finish();
+        let (child, reaper) = (facts.role("child"), facts.role("scenario"));
+        assert_eq!(facts.proc("child", "handed-on")["ppid"], reaper.pid, "the kernel chose another parent");
+        view.expect(
+            event("reparented")
+                .of(&child)
+                .field("task.new_parent_pid", reaper.pid)
+                .field("process.parent_pid", reaper.pid),
+        )
+        .soon();
+        view.is_normal(
+            &facts,
+            &[(
+                "child",
+                forked_by("parent")
+                    .dies()
+                    .does("reparented old=parent new=scenario kind=subreaper")
+                    .reaped_by("scenario", "parent"),
+            )],
+        );
+    });
 }
 
 /// Runs a scenario whose parent does not want zombies.
@@ -206,10 +220,14 @@ fn never_a_zombie(name: &str) {
 
 #[test]
 fn a_child_of_a_parent_that_ignores_sigchld_is_autoreaped_and_never_a_zombie() {
-    never_a_zombie("sigchld-ignored");
+    attempts(|| {
+        never_a_zombie("sigchld-ignored");
+    });
 }
 
 #[test]
 fn a_child_of_a_parent_with_sa_nocldwait_is_autoreaped_and_never_a_zombie() {
-    never_a_zombie("nocldwait");
+    attempts(|| {
+        never_a_zombie("nocldwait");
+    });
 }
