@@ -35,8 +35,10 @@ pub(super) struct Plan {
     pub(super) together: bool,
     pub(super) jobs: usize,
     pub(super) test_timeout_s: u64,
-    /// Test binaries that run under the first family only.
+    /// Test binaries, and tests, that run under the first family only.
     pub(super) once: Vec<String>,
+    /// Test binaries, and tests, that do not run.
+    pub(super) skip: Vec<String>,
     /// Tests that have their verdict from a boot before.
     pub(super) done: Vec<Id>,
 }
@@ -163,6 +165,7 @@ impl Binaries {
             "exec": exec,
             "filter": plan.filter,
             "once": plan.once,
+            "skip": plan.skip,
             "done": plan.done.iter().map(|id| json!([id.attach, id.program, id.test])).collect::<Value>(),
             "together": plan.together,
             "jobs": plan.jobs,
@@ -188,6 +191,7 @@ mod tests {
             jobs: 2,
             test_timeout_s: 60,
             once: vec!["cli".into()],
+            skip: vec!["soak".into()],
             done: vec![Id { attach: "kprobe".into(), program: "forks".into(), test: "one".into() }],
         }
     }
@@ -218,6 +222,7 @@ mod tests {
         assert_eq!(manifest["jobs"], 2);
         assert_eq!(manifest["together"], true);
         assert_eq!(manifest["once"][0], "cli");
+        assert_eq!(manifest["skip"][0], "soak");
         assert_eq!(manifest["done"], json!([["kprobe", "forks", "one"]]));
         assert!(manifest["env"].is_object() && manifest["results"].is_string());
         assert!(manifest["filter"].is_null());

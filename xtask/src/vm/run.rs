@@ -40,6 +40,8 @@ pub(super) struct Run {
     pub(super) notes: Vec<String>,
     /// Tests with a verdict, the ignored ones too.
     pub(super) done: Vec<Id>,
+    /// Something hung.
+    pub(super) silent: bool,
     /// The kernel or QEMU hung, which is no fault of a program's.
     pub(super) hung: bool,
     /// Why the guest was booted anew.
@@ -50,6 +52,7 @@ impl Run {
     pub(super) fn judge(boot: &Boot, console: &str) -> Self {
         let mut run = Self { boot_time: boot.init_time, total_time: boot.total_time, ..Self::default() };
         run.hung = matches!(boot.ending, Ending::Hung(_));
+        run.silent = run.hung || matches!(boot.ending, Ending::Silent(_) | Ending::NeverBooted(_));
         let mut running: Vec<&Id> = Vec::new();
         let mut end = None;
         for (at, line) in &boot.lines {

@@ -28,6 +28,8 @@ const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
 const GUESTS_MAX: usize = 2;
 /// What is shown of a failed test's output; the log has all.
 const SHOWN: usize = 60;
+/// What is shown of the console of a guest that fell silent: what every task does is in it.
+const SHOWN_OF_SILENT: usize = 1000;
 
 /// Where consoles and results are left.
 pub(super) fn logs_dir() -> PathBuf {
@@ -67,6 +69,7 @@ impl Session {
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
             once: args.once.clone(),
+            skip: args.skip.clone(),
             done: Vec::new(),
         };
         Ok(Self { cache, args, qemu, kernels, binaries, plan })
@@ -246,7 +249,7 @@ fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     for (id, why) in &run.failures {
         say(format!("\nvm: {name}: {id}: {why}"));
         if !verbose {
-            last(&console::of_test(console, &id.to_string())).for_each(&mut say);
+            last(&console::of_test(console, &id.to_string()), SHOWN).for_each(&mut say);
         }
     }
     for trouble in &run.trouble {
@@ -254,13 +257,14 @@ fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     }
     if !run.trouble.is_empty() && !verbose {
         say(format!("vm: {name}: the end of the console:"));
-        last(&console.lines().collect::<Vec<_>>()).for_each(&mut say);
+        let shown = if run.silent { SHOWN_OF_SILENT } else { SHOWN };
+        last(&console.lines().collect::<Vec<_>>(), shown).for_each(&mut say);
     }
     eprint!("{text}");
 }
 
-fn last(lines: &[&str]) -> impl Iterator<Item = String> {
-    let hidden = lines.len().saturating_sub(SHOWN);
+fn last(lines: &[&str], shown: usize) -> impl Iterator<Item = String> {
+    let hidden = lines.len().saturating_sub(shown);
     let note = (hidden > 0).then(|| format!("    [{hidden} lines before this are in the log]"));
     note.into_iter().chain(lines[hidden..].iter().map(|line| format!("    {}", line.trim_end())))
 }

@@ -20,8 +20,10 @@ pub(crate) struct Manifest {
     pub(crate) exec: Vec<Vec<String>>,
     /// Only tests whose name contains this.
     pub(crate) filter: Option<String>,
-    /// Test binaries that run under the first family only.
+    /// Test binaries, and tests, that run under the first family only.
     pub(crate) once: Vec<String>,
+    /// Test binaries, and tests, that do not run.
+    pub(crate) skip: Vec<String>,
     /// Family, program and name of tests that have their verdict already.
     pub(crate) done: Vec<Vec<String>>,
     /// The tests of a binary run in one process, one after the other; those that fail so, then alone.
@@ -37,8 +39,9 @@ impl Manifest {
     pub(crate) fn wants(&self, attach: &str, program: &str, test: &str) -> bool {
         let is_later = self.attach.first().is_some_and(|first| first != attach);
         let is_done = self.done.iter().any(|done| done == &[attach, program, test]);
-        let was_run = is_later && self.once.iter().any(|once| once == program);
-        !is_done && !was_run
+        let has = |list: &[String]| list.iter().any(|name| name == program || name == test);
+        let was_run = is_later && has(&self.once);
+        !(is_done || was_run || has(&self.skip))
     }
 }
 
@@ -80,6 +83,7 @@ impl Manifest {
             exec: exec.iter().map(|argv| strings(argv, "exec[]")).collect::<anyhow::Result<_>>()?,
             filter: root["filter"].as_str().map(str::to_owned),
             once: strings(&root["once"], "once")?,
+            skip: strings(&root["skip"], "skip")?,
             done: done.iter().map(|test| strings(test, "done[]")).collect::<anyhow::Result<_>>()?,
             together: root["together"].as_bool().context("`together` is neither true nor false")?,
             jobs: usize::try_from(root["jobs"].as_u64().unwrap_or(0))
@@ -108,7 +112,7 @@ mod tests {
 
     const SAMPLE: &str = r#"{"results": "/dev/ttyS1", "attach": ["kprobe", "fentry"],
         "env": {"TASKSCOPE_VM": "1"}, "programs": [{"name": "a", "path": "/tests/a"}],
-        "exec": [["taskscope", "doctor"]], "filter": "fork", "once": ["cli"], "done": [["fentry", "a", "one"]],
+        "exec": [["taskscope", "doctor"]], "filter": "fork", "once": ["cli", "a_slow_one"], "skip": ["soak"], "done": [["fentry", "a", "one"]],
         "together": true, "jobs": 2, "test_timeout_s": 90}"#;
 
     #[test]
@@ -120,7 +124,7 @@ mod tests {
         assert_eq!(manifest.exec, [["taskscope", "doctor"]]);
         assert_eq!(manifest.filter.as_deref(), Some("fork"));
         assert!(manifest.together);
-        assert_eq!(manifest.once, ["cli"]);
+        assert_eq!((manifest.once.len(), manifest.skip.len()), (2, 1));
         assert_eq!(manifest.done, [["fentry", "a", "one"]]);
         assert_eq!(manifest.jobs, 2);
         assert_eq!(manifest.test_timeout, Duration::from_secs(90));
@@ -132,6 +136,8 @@ mod tests {
         assert!(manifest.wants("kprobe", "a", "one") && manifest.wants("fentry", "a", "two"));
         assert!(!manifest.wants("fentry", "a", "one"), "it is done");
         assert!(manifest.wants("kprobe", "cli", "x") && !manifest.wants("fentry", "cli", "x"));
+        assert!(manifest.wants("kprobe", "a", "a_slow_one") && !manifest.wants("fentry", "a", "a_slow_one"));
+        assert!(!manifest.wants("kprobe", "soak", "x"));
     }
 
     #[test]
