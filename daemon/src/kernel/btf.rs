@@ -17,6 +17,10 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// Typedefs, qualifiers and nested anonymous structures are followed this far; kernels need less than ten.
 const MAX_DEPTH: usize = 32;
 
+/// So many members are looked at for one name; `task_struct` has some three hundred. Types that contain themselves would have
+/// no end.
+const MAX_MEMBERS: usize = 10_000;
+
 /// Why a member's place is unknown.
 #[derive(Debug, Error)]
 pub enum BtfError {
@@ -139,14 +143,17 @@ impl Types {
         let mut bits = 0_u32;
         let mut names = path.split('.').peekable();
         while let Some(name) = names.next() {
-            let Some((member, member_bits)) = self.find(&current, name, 0) else { return Ok(None) };
-            bits += member_bits;
+            let mut left = MAX_MEMBERS;
+            let Some((member, member_bits)) = self.find(&current, name, 0, &mut left) else {
+                return Ok(None);
+            };
+            bits = bits.saturating_add(member_bits);
             if member.bitfield_size().is_some_and(|size| size != 0) || !bits.is_multiple_of(8) {
                 return Err(BtfError::BitField { of, member: path.to_owned() });
             }
             let Some(target) = self.strip(&member) else { return Ok(None) };
             if names.peek().is_none() {
-                return Ok(Some(Place { offset: bits / 8, size: self.width(&target) }));
+                return Ok(Some(Place { offset: bits / 8, size: self.width(&target, 0) }));
             }
             current = match target {
                 Type::Struct(s) | Type::Union(s) => s,
@@ -157,20 +164,27 @@ impl Types {
     }
 
     /// The member `name` of `structure` or of an anonymous structure or union in it, with its offset in bits.
-    fn find(&self, structure: &btf_rs::Struct, name: &str, depth: usize) -> Option<(btf_rs::Member, u32)> {
+    fn find(
+        &self,
+        structure: &btf_rs::Struct,
+        name: &str,
+        depth: usize,
+        left: &mut usize,
+    ) -> Option<(btf_rs::Member, u32)> {
         if depth > MAX_DEPTH {
             return None;
         }
         for member in &structure.members {
+            *left = left.checked_sub(1)?;
             let member_name = self.btf.resolve_name(member).unwrap_or_default();
             if member_name == name {
                 return Some((member.clone(), member.bit_offset()));
             }
             if member_name.is_empty()
                 && let Some(Type::Struct(inner) | Type::Union(inner)) = self.strip(member)
-                && let Some((found, bits)) = self.find(&inner, name, depth + 1)
+                && let Some((found, bits)) = self.find(&inner, name, depth + 1, left)
             {
-                return Some((found, member.bit_offset() + bits));
+                return Some((found, member.bit_offset().saturating_add(bits)));
             }
         }
         None
@@ -191,14 +205,17 @@ impl Types {
         None
     }
 
-    fn width(&self, of: &Type) -> usize {
+    fn width(&self, of: &Type, depth: usize) -> usize {
         match of {
             Type::Int(i) => i.size(),
             Type::Ptr(_) => size_of::<u64>(),
             Type::Struct(s) | Type::Union(s) => s.size(),
             Type::Enum(e) => e.size(),
             Type::Enum64(e) => e.size(),
-            Type::Array(a) => self.strip(a).map_or(0, |element| self.width(&element)) * a.len(),
+            Type::Array(a) if depth < MAX_DEPTH => {
+                let element = self.strip(a).map_or(0, |element| self.width(&element, depth + 1));
+                element.saturating_mul(a.len())
+            }
             _ => 0,
         }
     }
@@ -257,6 +274,14 @@ mod tests {
         let mut bad = good.get(..4096).unwrap().to_vec();
         bad[12..20].fill(0xff);
         assert!(Types::from_bytes(&bad).is_err());
+    }
+
+    #[test]
+    fn types_that_contain_themselves_have_an_end() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/btf/endless");
+        let types = Types::from_file(&corpus).unwrap();
+        let (offsets, missing) = fields::resolve(&types);
+        assert!(!fields::identity_known(&offsets) && !missing.is_empty());
     }
 
     #[test]

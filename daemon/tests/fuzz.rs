@@ -1,0 +1,73 @@
+//! The fuzz targets of `fuzz/` without a fuzzer: every input of their corpora, and some thousands that differ from one a little.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::{fs, path::Path};
+
+#[path = "../fuzz/bodies/btf.rs"]
+mod btf;
+#[path = "../fuzz/bodies/cgroup.rs"]
+mod cgroup;
+#[path = "../fuzz/bodies/procfs.rs"]
+mod procfs;
+
+/// The same numbers in each run (xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % below.max(1)
+    }
+}
+
+/// Changes bytes, cuts, and repeats parts.
+fn spoil(input: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = input.to_vec();
+    for _ in 0..=numbers.next(4) {
+        let at = numbers.next(bytes.len());
+        match numbers.next(4) {
+            0 if at < bytes.len() => bytes[at] = numbers.next(256) as u8,
+            1 if at < bytes.len() => bytes[at] ^= 1 << numbers.next(8),
+            2 => bytes.truncate(at),
+            _ => {
+                let part = bytes[at..(at + numbers.next(64)).min(bytes.len())].to_vec();
+                let to = numbers.next(bytes.len() + 1);
+                bytes.splice(to..to, part);
+            }
+        }
+    }
+    bytes
+}
+
+fn try_all(target: &str, variants: usize, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "the corpus of {target} is empty");
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for file in files {
+        let input = fs::read(&file).unwrap();
+        run(&input);
+        for _ in 0..variants {
+            run(&spoil(&input, &mut numbers));
+        }
+    }
+}
+
+#[test]
+fn any_type_information_is_read_or_refused() {
+    try_all("btf", 200, btf::run);
+}
+
+#[test]
+fn any_file_of_a_process_is_read_or_refused() {
+    try_all("procfs", 2000, procfs::run);
+    fs::remove_dir_all(procfs::root()).unwrap();
+}
+
+#[test]
+fn any_path_of_a_cgroup_is_understood_or_left_as_it_is() {
+    try_all("cgroup", 20_000, cgroup::run);
+}
