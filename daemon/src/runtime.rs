@@ -5,14 +5,15 @@
 
 mod canary;
 mod place;
+mod records;
 mod repairs;
 mod resync;
 mod sums;
+mod tick;
 mod wall;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
-use probe_common::Kind;
 use thiserror::Error;
 use tokio::{
     io::Interest,
@@ -21,13 +22,16 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use self::resync::Kept;
 pub use self::{
     canary::Canary,
     place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
+};
+use self::{
+    records::{count, hand_over, kind_of},
+    resync::Kept,
 };
 use crate::{
     fd::watch,
@@ -42,7 +46,6 @@ use crate::{
         Config, Lineage,
         effect::Effect,
         id::{GroupKey, Ktime},
-        record::Record,
     },
     procfs::Procfs,
 };
@@ -57,12 +60,8 @@ const COALESCE: Duration = Duration::from_millis(1);
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
-const TICKS_PER_LOOK: u64 = 4;
-
-/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
-/// unseen.
-const DOUBT_NS: u64 = 1_000_000_000;
+/// Room for effects that is kept from one batch to the next.
+const KEPT_EFFECTS: usize = 8 * BATCH;
 
 /// How often the ring is looked at again for records of programs that were running when they were detached.
 const LAST_LOOKS: u32 = 100;
@@ -176,7 +175,7 @@ impl Pipeline {
     }
 
     fn begin(observer: Observer, config: Config, trust: Trust) -> Self {
-        let doubt_ns = DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
+        let doubt_ns = tick::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
@@ -203,32 +202,6 @@ impl Pipeline {
         pipeline
     }
 
-    /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
-    /// told of a zombie that is none. Each zombie is looked up once.
-    fn doubt_zombies(&mut self, face: &mut impl Face) {
-        let now = boottime();
-        self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
-        let mut gone = Vec::new();
-        for zombie in self.lineage.zombies() {
-            let key = zombie.key();
-            let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
-            if now.since(since) < self.doubt_ns || self.confirmed.contains(&key) {
-                continue;
-            }
-            if self.procfs.is_still_zombie(key.tgid, start) {
-                self.confirmed.insert(key);
-            } else {
-                gone.push(key);
-            }
-        }
-        if !gone.is_empty() {
-            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-            self.resync(Why::Doubt, face);
-            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
-            self.confirmed.extend(gone);
-        }
-    }
-
     /// Handles what is in the ring, up to a batch; answers how many records that was.
     fn turn(&mut self) -> usize {
         let Self { observer, lineage, counts, effects, drained_to, .. } = self;
@@ -246,72 +219,13 @@ impl Pipeline {
         })
     }
 
-    fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        self.canary.tick(boottime());
-        if self.canary.take_alarm() {
-            self.attach_again();
-        }
-        self.observer.flush_log();
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
-            self.look_for_misses();
-        }
-        self.look_for_losses(face)?;
-        self.compare(face);
-        self.lineage.tick(boottime(), &mut self.effects);
-        Ok(())
-    }
-
-    /// Compares the tree with the kernel's tasks, if there is a reason to.
-    fn compare(&mut self, face: &mut impl Face) {
-        let now = boottime();
-        let audit_ns = self.trust.audit_every.as_nanos();
-        if now < self.rest_until {
-            return;
-        }
-        if std::mem::take(&mut self.owes_resync) {
-            self.resync(Why::Loss, face);
-        } else if audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns {
-            self.resync(Why::Audit, face);
-        } else if self.ticks.is_multiple_of(2) {
-            self.doubt_zombies(face);
-        }
-    }
-
-    fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        self.counts.kernel = self.observer.totals()?;
-        for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
-            if lost > *told {
-                face.lost_at(place, lost - *told);
-                *told = lost;
-                self.canary.loss_is_known();
-                self.owes_resync = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// Somebody may have cut a link. What was missed since is mended by a comparison.
-    fn attach_again(&mut self) {
-        self.reattached += 1;
-        self.owes_resync = true;
-        let failed = self.observer.attach_again();
-        if failed.is_empty() {
-            log::warn!("all hooks were attached again, because canaries go unseen");
-        } else {
-            log::error!("attaching the hooks again, because canaries go unseen: {}", failed.join("; "));
-        }
-    }
-
-    fn look_for_misses(&mut self) {
-        self.counts.missed = self.observer.program_stats().filter_map(|(_, stats)| stats.missed).sum();
-    }
-
     fn hand_on(&mut self, face: &mut impl Face) {
         self.canary.filter(&mut self.effects);
         if !self.effects.is_empty() {
             face.take(&self.effects, &self.lineage);
             self.effects.clear();
+            // A comparison of many tasks makes many at once.
+            self.effects.shrink_to(KEPT_EFFECTS);
         }
     }
 
@@ -400,41 +314,5 @@ impl Pipeline {
     fn ring_fd(&self) -> io::Result<OwnedFd> {
         use std::os::fd::AsFd as _;
         self.observer.as_fd().try_clone_to_owned()
-    }
-}
-
-/// Gives a record to the lineage and counts what it made of it.
-fn hand_over(
-    lineage: &mut Lineage,
-    counts: &mut Counts,
-    record: &Record,
-    now: Ktime,
-    effects: &mut Vec<Effect>,
-) {
-    let refused = lineage.stats().refused;
-    lineage.apply(record, now, effects);
-    let became = if lineage.stats().refused == refused { &mut counts.applied } else { &mut counts.refused };
-    count(became, kind_of(record));
-}
-
-fn count(counts: &mut [u64; Kind::COUNT], kind: Kind) {
-    if let Some(count) = counts.get_mut(kind as usize) {
-        *count += 1;
-    }
-}
-
-fn kind_of(record: &Record) -> Kind {
-    use crate::lineage::record::Fact;
-    match record.fact {
-        Fact::New(_) => Kind::TaskNew,
-        Fact::CloneFailed(_) => Kind::CloneFailed,
-        Fact::Exec(_) => Kind::Exec,
-        Fact::ExecArgs(_) => Kind::ExecArgs,
-        Fact::Renamed(_) => Kind::Renamed,
-        Fact::Exiting(_) => Kind::Exiting,
-        Fact::Exited(_) => Kind::Exited,
-        Fact::Reparented(_) => Kind::Reparented,
-        Fact::Released(_) => Kind::Released,
-        Fact::Snapshot(_) => Kind::Snapshot,
     }
 }

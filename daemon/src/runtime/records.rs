@@ -1,0 +1,46 @@
+//! Records on their way into the lineage, counted by kind.
+
+use probe_common::Kind;
+
+use super::Counts;
+use crate::lineage::{
+    Lineage,
+    effect::Effect,
+    id::Ktime,
+    record::{Fact, Record},
+};
+
+/// Gives a record to the lineage and counts what it made of it.
+pub(super) fn hand_over(
+    lineage: &mut Lineage,
+    counts: &mut Counts,
+    record: &Record,
+    now: Ktime,
+    effects: &mut Vec<Effect>,
+) {
+    let refused = lineage.stats().refused;
+    lineage.apply(record, now, effects);
+    let became = if lineage.stats().refused == refused { &mut counts.applied } else { &mut counts.refused };
+    count(became, kind_of(record));
+}
+
+pub(super) fn count(counts: &mut [u64; Kind::COUNT], kind: Kind) {
+    if let Some(count) = counts.get_mut(kind as usize) {
+        *count += 1;
+    }
+}
+
+pub(super) const fn kind_of(record: &Record) -> Kind {
+    match record.fact {
+        Fact::New(_) => Kind::TaskNew,
+        Fact::CloneFailed(_) => Kind::CloneFailed,
+        Fact::Exec(_) => Kind::Exec,
+        Fact::ExecArgs(_) => Kind::ExecArgs,
+        Fact::Renamed(_) => Kind::Renamed,
+        Fact::Exiting(_) => Kind::Exiting,
+        Fact::Exited(_) => Kind::Exited,
+        Fact::Reparented(_) => Kind::Reparented,
+        Fact::Released(_) => Kind::Released,
+        Fact::Snapshot(_) => Kind::Snapshot,
+    }
+}

@@ -1,0 +1,100 @@
+//! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
+
+use super::{Face, Pipeline, Why};
+use crate::kernel::{clock::boottime, counters::CountersError};
+
+/// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
+const TICKS_PER_LOOK: u64 = 4;
+
+/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
+/// unseen.
+pub(super) const DOUBT_NS: u64 = 1_000_000_000;
+
+impl Pipeline {
+    pub(super) fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+        self.canary.tick(boottime());
+        if self.canary.take_alarm() {
+            self.attach_again();
+        }
+        self.observer.flush_log();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
+            self.look_for_misses();
+        }
+        self.look_for_losses(face)?;
+        self.compare(face);
+        self.lineage.tick(boottime(), &mut self.effects);
+        Ok(())
+    }
+
+    /// Compares the tree with the kernel's tasks, if there is a reason to.
+    fn compare(&mut self, face: &mut impl Face) {
+        let now = boottime();
+        let audit_ns = self.trust.audit_every.as_nanos();
+        if now < self.rest_until {
+            return;
+        }
+        if std::mem::take(&mut self.owes_resync) {
+            self.resync(Why::Loss, face);
+        } else if audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns {
+            self.resync(Why::Audit, face);
+        } else if self.ticks.is_multiple_of(2) {
+            self.doubt_zombies(face);
+        }
+    }
+
+    pub(super) fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+        self.counts.kernel = self.observer.totals()?;
+        for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
+            if lost > *told {
+                face.lost_at(place, lost - *told);
+                *told = lost;
+                self.canary.loss_is_known();
+                self.owes_resync = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody may have cut a link. What was missed since is mended by a comparison.
+    fn attach_again(&mut self) {
+        self.reattached += 1;
+        self.owes_resync = true;
+        let failed = self.observer.attach_again();
+        if failed.is_empty() {
+            log::warn!("all hooks were attached again, because canaries go unseen");
+        } else {
+            log::error!("attaching the hooks again, because canaries go unseen: {}", failed.join("; "));
+        }
+    }
+
+    pub(super) fn look_for_misses(&mut self) {
+        self.counts.missed = self.observer.program_stats().filter_map(|(_, stats)| stats.missed).sum();
+    }
+
+    /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
+    /// told of a zombie that is none. Each zombie is looked up once.
+    fn doubt_zombies(&mut self, face: &mut impl Face) {
+        let now = boottime();
+        self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
+        let mut gone = Vec::new();
+        for zombie in self.lineage.zombies() {
+            let key = zombie.key();
+            let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
+            if now.since(since) < self.doubt_ns || self.confirmed.contains(&key) {
+                continue;
+            }
+            if self.procfs.is_still_zombie(key.tgid, start) {
+                self.confirmed.insert(key);
+            } else {
+                gone.push(key);
+            }
+        }
+        if !gone.is_empty() {
+            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+            self.resync(Why::Doubt, face);
+            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
+            self.confirmed.extend(gone);
+        }
+    }
+}
