@@ -18,7 +18,7 @@ use taskscope_tests::{
 };
 
 /// How long the tree may take to become equal to /proc, after losses of any size.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Lines of its own log that are shown and kept; the others tell in detail what it is doing.
 const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope: summary:"];
