@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("procfs", &["lineage"]),
     ("cgroup", &[]),
     ("export", &["lineage", "cgroup"]),
-    ("answer", &["lineage", "procfs", "cgroup", "export"]),
+    ("answer", &["lineage", "duration", "procfs", "cgroup", "export"]),
     ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
     ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime"]),
     (

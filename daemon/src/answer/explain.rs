@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::story::Step;
 use super::{
-    Draft, Made, NotFound, Outside, Scene, Whom,
+    Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
     process::{Executable, Place, Process, ProcessRef, Task, text},
     story::{self, Cast},
     verdict::Verdict,
@@ -36,7 +36,26 @@ pub struct Explanation {
     pub verdict: Verdict,
 }
 
+impl Sharpen for Explanation {
+    fn is_blunt(&self) -> bool {
+        self.verdict.is_blunt()
+    }
+
+    fn sharpen(&mut self, by: Self) {
+        if by.process.entity_id == self.process.entity_id && by.task.state == self.task.state {
+            self.verdict.sharpen(by.verdict);
+            self.process.executable = self.process.executable.take().or(by.process.executable);
+        }
+    }
+}
+
 impl Draft {
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.subject.life.cgroup_id.into_iter().collect()
+    }
+
     /// Takes what is asked for from the lineage.
     pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
         let key = whom.find(scene, stamp)?;

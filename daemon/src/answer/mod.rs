@@ -5,8 +5,10 @@
 //! an answer in one way, wherever it came from.
 
 pub mod explain;
+pub mod moment;
 pub mod process;
 pub mod text;
+pub mod tree;
 pub mod verdict;
 pub mod zombies;
 
@@ -127,6 +129,21 @@ impl Whom {
         }
     }
 }
+
+/// An answer that a second look can make surer.
+///
+/// A daemon remembers, but has given up the right to look into processes; a user who has that right does not remember.
+pub trait Sharpen: Sized {
+    /// Whether more could be said by someone who may look into processes.
+    fn is_blunt(&self) -> bool {
+        false
+    }
+
+    /// Takes over what another answer to the same question is sure of.
+    fn sharpen(&mut self, _by: Self) {}
+}
+
+impl Sharpen for tree::Tree {}
 
 /// When an answer was made, and from what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,6 +69,10 @@ fn count(number: u32, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+/// Flags that every fork of the C library has: they tell nothing of a life.
+const OF_THE_C_LIBRARY: [&str; 4] =
+    ["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID", "CLONE_PARENT_SETTID", "CLONE_SETTLS"];
+
 fn birth(life: &Life, cast: &Cast<'_>) -> String {
     let first = cast.first_parent.cloned().or_else(|| cast.parent.clone());
     let by = cast.creator.cloned().or_else(|| first.clone());
@@ -98,7 +102,8 @@ fn birth(life: &Life, cast: &Cast<'_>) -> String {
     {
         let _ = write!(text, " as a child of {parent} (CLONE_PARENT)");
     }
-    let flags = life.clone_flags.map(clone_flags).unwrap_or_default();
+    let mut flags = life.clone_flags.map(clone_flags).unwrap_or_default();
+    flags.retain(|flag| !OF_THE_C_LIBRARY.contains(&flag.as_str()));
     if !flags.is_empty() {
         let _ = write!(text, ", {}", flags.join("|"));
     }
@@ -114,9 +119,9 @@ fn ran(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String
     let path = seen.or_else(|| cast.executable.clone());
     let never = life.flags.is_some_and(|flags| flags & PF_FORKNOEXEC != 0);
     match (life.execs, path) {
-        (0, Some(path)) if never => step(None, format!("runs {path}, as its parent did when it was made")),
+        (0, Some(path)) if never => step(None, format!("runs {path}, inherited from its parent")),
         (0, Some(path)) => step(None, format!("runs {path}")),
-        (0, None) if never => step(None, "never exec'ed: ran what its parent ran when it was made".into()),
+        (0, None) if never => step(None, "never exec'ed: ran what its parent ran".into()),
         (0, None) => {}
         (1, path) => step(life.exec_at, format!("exec'ed {}", path.unwrap_or_else(|| "a program".into()))),
         (execs, path) => {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, thread::sleep, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Draft, Made, Outside, Scene,
+    Draft, Made, Outside, Scene, Sharpen,
     process::{Children, Exit, Place, Process, ProcessRef, ZombieAge},
     verdict::Verdict,
 };
@@ -28,6 +28,12 @@ const MOST_OTHERS: usize = 50;
 
 /// Over this time the rate is taken.
 const RATE_WINDOW_NS: u64 = 60_000_000_000;
+
+/// Of a shorter time no rate is taken.
+const RATE_AT_LEAST_NS: u64 = 5_000_000_000;
+
+/// Younger ones do not count for it.
+const YOUNG_NS: u64 = 1_000_000_000;
 
 /// An exit is stuck after this long.
 const STUCK_AFTER_NS: u64 = 10_000_000_000;
@@ -162,7 +168,28 @@ impl Zombies {
     }
 }
 
+impl Sharpen for Zombies {
+    fn is_blunt(&self) -> bool {
+        self.parents.iter().any(|parent| parent.verdict.is_blunt())
+    }
+
+    fn sharpen(&mut self, by: Self) {
+        for parent in &mut self.parents {
+            let same = by.parents.iter().find(|other| other.process.entity_id == parent.process.entity_id);
+            if let Some(other) = same {
+                parent.verdict.sharpen(other.verdict.clone());
+            }
+        }
+    }
+}
+
 impl ZombiesDraft {
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.parents.iter().filter_map(|parent| parent.life.cgroup_id).collect()
+    }
+
     /// Gathers who owes whom. A step a zombie.
     #[must_use]
     pub fn of(scene: &Scene<'_>, filter: Filter) -> Self {
@@ -178,7 +205,10 @@ impl ZombiesDraft {
             zombies += 1;
             let gathered = by_parent.entry(parent.key()).or_default();
             gathered.zombies += 1;
-            let is_new = since >= window && scene.observed_since.is_some_and(|began| since > began);
+            // The youngest are about to be reaped, most of them.
+            let is_new = since >= window
+                && now.since(since) >= YOUNG_NS
+                && scene.observed_since.is_some_and(|began| since > began);
             gathered.new += u32::from(is_new);
             // Of those found by a snapshot the start tells more than when they were found.
             let age = if scene.observed_since.is_some_and(|began| since > began) {
@@ -285,7 +315,7 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
         process: Process::of(&owing.life, stamp),
         place: owing.life.cgroup_id.and_then(|id| (outside.places)(id)),
         children,
-        zombies_per_minute: window_ns.filter(|&window| window > 0).map(|window| {
+        zombies_per_minute: window_ns.filter(|&window| window >= RATE_AT_LEAST_NS).map(|window| {
             #[expect(clippy::cast_precision_loss, reason = "a rate for eyes")]
             let minutes = window as f64 / RATE_WINDOW_NS as f64;
             (f64::from(owing.new) / minutes * 10.0).round() / 10.0

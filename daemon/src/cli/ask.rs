@@ -4,13 +4,20 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use super::{Attach, exit::Exit};
+use super::{
+    Attach,
+    client::{Client, ClientError, Socket},
+    exit::Exit,
+};
 use crate::{
-    answer::{NotFound, Outside, Scene},
+    answer::{
+        NotFound, Outside, Scene, Sharpen,
+        tree::{Tree, TreeError, Wish},
+    },
     cgroup::Cgroups,
     duration,
     export::Stamp,
-    kernel::{clock, object::Options, observer::ObserveError},
+    kernel::{clock, object::Options, observer::ObserveError, privilege},
     lineage::{Config, Lineage, effect::Effect, id::Ktime},
     procfs::Procfs,
     runtime::{Face, Pipeline, Trust},
@@ -22,6 +29,11 @@ const RING_BYTES: u32 = 8 << 20;
 /// Where answers come from.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Source {
+    #[command(flatten)]
+    pub(super) socket: Socket,
+    /// Look for oneself, also where a daemon could be asked
+    #[arg(long)]
+    pub(super) alone: bool,
     /// Watch for this long before answering, such as 10s, and do not ask the daemon
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     pub(super) observe: Option<Duration>,
@@ -37,6 +49,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether the daemon is not to be asked.
+    pub(super) fn is_for_alone(&self) -> bool {
+        self.alone || self.observe.is_some() || self.no_iterator || self.object.is_some()
+    }
+
     /// A look is over before an audit or a canary would be of use.
     fn trust(&self) -> Trust {
         let never = Duration::ZERO;
@@ -79,7 +96,7 @@ impl Around {
 
 impl Looker {
     /// Looks once, or for as long as asked.
-    fn look(source: &Source) -> Result<Self, Exit> {
+    pub(super) fn look(source: &Source) -> Result<Self, Exit> {
         let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
             let pipeline = Pipeline::look(source.object.as_deref(), source.trust());
             return Ok(Self { pipeline: started(pipeline)?, around: Around::new(), observed_since: None });
@@ -103,6 +120,20 @@ impl Looker {
     /// What is seen now.
     pub(super) fn scene(&self) -> Scene<'_> {
         Scene { lineage: &self.pipeline.lineage, now: clock::boottime(), observed_since: self.observed_since }
+    }
+
+    /// Wall clock and boot.
+    pub(super) const fn stamp(&self) -> &Stamp {
+        &self.around.stamp
+    }
+
+    /// Draws the tree.
+    pub(super) fn tree(&mut self, wish: Wish) -> Result<Tree, TreeError> {
+        let Self { pipeline, around, observed_since } = self;
+        let now = clock::boottime();
+        let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let Around { stamp, cgroups, .. } = around;
+        Tree::of(wish, &scene, stamp, &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()))
     }
 
     /// Takes something from the lineage, and completes it.
@@ -131,17 +162,50 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
 }
 
 /// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer by itself.
-pub(super) fn ask<T: DeserializeOwned>(
+///
+/// What a daemon cannot be sure of, because it has given up the right to look into processes, is looked at here, if that may.
+pub(super) fn ask<T: DeserializeOwned + Sharpen>(
     source: &Source,
     path: &str,
     look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
-    log::debug!("answering {path} by looking");
-    let mut looker = Looker::look(source)?;
-    look(&mut looker).map_err(|error| {
-        log::error!("{error}");
+    let mut answer = match from_daemon::<T>(source, path)? {
+        Some(answer) if answer.is_blunt() && privilege::missing().is_empty() => answer,
+        Some(answer) => return Ok(answer),
+        None => {
+            let mut looker = Looker::look(source)?;
+            return look(&mut looker).map_err(|error| {
+                log::error!("{error}");
+                Exit::Failure
+            });
+        }
+    };
+    // The daemon's answer stands also where this look fails.
+    if let Ok(by) = Pipeline::look(source.object.as_deref(), source.trust())
+        && let Ok(by) = look(&mut Looker { pipeline: by, around: Around::new(), observed_since: None })
+    {
+        answer.sharpen(by);
+    }
+    Ok(answer)
+}
+
+/// `None` if no daemon is there, or none is to be asked.
+pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
+    if source.is_for_alone() {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        log::error!("starting the event loop: {error}");
         Exit::Failure
-    })
+    })?;
+    match runtime.block_on(Client::at(&source.socket.socket).json(path)) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::NotThere(_)) => Ok(None),
+        Err(error) => {
+            log::error!("{error}");
+            Err(if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure })
+        }
+    }
 }
 
 fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {

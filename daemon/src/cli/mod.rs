@@ -12,6 +12,7 @@ mod run;
 mod signals;
 mod status;
 mod terminal;
+mod tree;
 mod zombies;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Run(run::Args),
     /// Print what the kernel's tasks do, as it happens: one JSON object a line
     Events(events::Args),
+    /// Show whose child every process is: zombies, dead leaders, stuck exits, namespaces, containers
+    Tree(tree::Args),
     /// Show who owes zombies a wait, why, and what to do about it
     Zombies(zombies::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Tree(args) => tree::run(&args),
         Command::Zombies(args) => zombies::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),

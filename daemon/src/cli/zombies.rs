@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     ask::{self, Format, Looker, Nobody, Source},
+    client::Client,
     exit::Exit,
     signals, terminal,
 };
@@ -67,14 +68,18 @@ fn filter(args: &Args) -> Filter {
     Filter { min_age_ns: u64::try_from(args.min_age.as_nanos()).unwrap_or(u64::MAX) }
 }
 
+/// The same question to a daemon.
+fn path(args: &Args) -> String {
+    format!("/v1/zombies?min_age={}ms", args.min_age.as_millis())
+}
+
 fn once(args: &Args) -> Result<u64, Exit> {
     let mut source = args.source.clone();
     // Whoever looks for himself has to look that long.
     if !args.min_age.is_zero() {
         source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
     }
-    let path = format!("/v1/zombies?min_age_ms={}", args.min_age.as_millis());
-    let answer = ask::ask(&source, &path, |looker| now(looker, filter(args)))?;
+    let answer = ask::ask(&source, &path(args), |looker| now(looker, filter(args)))?;
     show(args, &answer)?;
     Ok(answer.overdue())
 }
@@ -87,12 +92,49 @@ fn show(args: &Args, answer: &Zombies) -> Result<(), Exit> {
     ask::show(answer, args.format, |answer| text::zombies(answer, terminal::style()))
 }
 
-/// Watches and shows, until a signal; answers how many zombies there were at last.
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
+    log::error!("{what}: {error}");
+    Exit::Failure
+}
+
+/// Shows it again and again, until a signal; answers how many zombies there were at last.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| {
-        log::error!("{what}: {error}");
-        Exit::Failure
-    };
+    match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
+        Some(first) => ask_again(args, every, first),
+        None => watch_alone(args, every),
+    }
+}
+
+/// Asks a daemon again and again.
+fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("starting the event loop", &error))?;
+    runtime.block_on(async {
+        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        tokio::pin!(signal);
+        let client = Client::at(&args.source.socket.socket);
+        let mut due = interval(every);
+        // The first is due at once, and there is an answer already.
+        due.tick().await;
+        loop {
+            terminal::clear();
+            show(args, &answer)?;
+            select! {
+                () = &mut signal => return Ok(answer.overdue()),
+                _ = due.tick() => {}
+            }
+            answer = client.json(&path(args)).await.map_err(|error| {
+                log::error!("{error}");
+                Exit::Failure
+            })?;
+        }
+    })
+}
+
+/// Watches by itself, and shows.
+fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
     let Looker { mut pipeline, mut around, observed_since } = Looker::attach(&args.source)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

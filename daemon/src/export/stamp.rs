@@ -39,6 +39,12 @@ impl Stamp {
         group.start.map(|start| format!("{}-{}-{}", self.boot, group.tgid, start.0))
     }
 
+    /// The moment of a wall-clock time; `None` if that is before the boot.
+    #[must_use]
+    pub fn at_wall(&self, wall_ns: i128) -> Option<Ktime> {
+        u64::try_from(wall_ns - self.wall_offset_ns).ok().map(Ktime)
+    }
+
     /// The wall-clock time of a moment, as RFC 3339.
     #[must_use]
     pub fn timestamp(&self, at: Ktime) -> String {

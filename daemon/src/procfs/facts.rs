@@ -199,8 +199,8 @@ mod tests {
         }
     }
 
-    fn wait(whom: Whom, options: u32) -> Option<Call> {
-        Some(Call::Wait(WaitCall { whom, options }))
+    fn wait(whom: Whom, options: u32) -> Call {
+        Call::Wait(WaitCall { whom, options })
     }
 
     #[test]
@@ -208,16 +208,16 @@ mod tests {
         let wait4 = |pid: &str, options: &str| {
             call(&format!("{} {pid} 0x7ffe {options} 0x0 0x0 0x0 0x7fff 0x7f00", libc::SYS_wait4))
         };
-        assert_eq!(wait4("0xffffffffffffffff", "0x0"), wait(Whom::Any, 0));
-        assert_eq!(wait4("0xffffffff", "0x20000000"), wait(Whom::Any, WNOTHREAD));
-        assert_eq!(wait4("0x2a", "0x1"), wait(Whom::Pid(42), 1));
-        assert_eq!(wait4("0x0", "0x0"), wait(Whom::ProcessGroup(0), 0));
-        assert_eq!(wait4("0xffffffffffffffd6", "0x0"), wait(Whom::ProcessGroup(42), 0));
+        assert_eq!(wait4("0xffffffffffffffff", "0x0"), Some(wait(Whom::Any, 0)));
+        assert_eq!(wait4("0xffffffff", "0x20000000"), Some(wait(Whom::Any, WNOTHREAD)));
+        assert_eq!(wait4("0x2a", "0x1"), Some(wait(Whom::Pid(42), 1)));
+        assert_eq!(wait4("0x0", "0x0"), Some(wait(Whom::ProcessGroup(0), 0)));
+        assert_eq!(wait4("0xffffffffffffffd6", "0x0"), Some(wait(Whom::ProcessGroup(42), 0)));
         let waitid =
             |kind: &str| call(&format!("{} {kind} 0x2a 0x7ffe 0x4 0x0 0x0 0x1 0x2", libc::SYS_waitid));
-        assert_eq!(waitid("0x0"), wait(Whom::Any, 4));
-        assert_eq!(waitid("0x1"), wait(Whom::Pid(42), 4));
-        assert_eq!(waitid("0x3"), wait(Whom::Pidfd, 4));
+        assert_eq!(waitid("0x0"), Some(wait(Whom::Any, 4)));
+        assert_eq!(waitid("0x1"), Some(wait(Whom::Pid(42), 4)));
+        assert_eq!(waitid("0x3"), Some(wait(Whom::Pidfd, 4)));
         assert_eq!(waitid("0x9"), None, "a kind that is not known");
     }
 

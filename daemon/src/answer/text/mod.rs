@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 mod explain;
+mod tree;
 mod zombies;
 
-pub use self::{explain::explanation, zombies::zombies};
+pub use self::{explain::explanation, tree::tree, zombies::zombies};
 
 use super::{process::ZombieAge, verdict::Verdict};
 use crate::{export::text::is_unsafe, lineage::explain::duration};

@@ -1,11 +1,267 @@
-//! The tree as text.
+//! The tree as text: one process a line, lines cut at the width there is.
 
-use super::Style;
-use crate::answer::tree::Tree;
+use std::fmt::Write as _;
 
-/// The answer as text.
+use super::{Ink, Style, age, columns, escape};
+use crate::{
+    answer::tree::{Node, Tree},
+    lineage::explain::duration,
+};
+
+/// Zombies of one parent that are shown one by one; the rest is a number.
+const MOST_ZOMBIES: usize = 5;
+
+/// How branches are drawn: between siblings, at the last, past them, past the last.
+const UNICODE: [&str; 4] = ["├─", "└─", "│ ", "  "];
+const ASCII: [&str; 4] = ["|-", "`-", "| ", "  "];
+
+/// The answer as text; `all` shows every zombie.
 #[must_use]
-pub fn tree(answer: &Tree, style: Style) -> String {
-    let _ = style;
-    format!("{}\n", answer.processes.len())
+pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
+    let nodes = &answer.processes;
+    let is_last = last_children(nodes);
+    let [between, last, past, blank] = if style.unicode { UNICODE } else { ASCII };
+    let mut out = String::new();
+    // For each depth whether more siblings follow there.
+    let mut open: Vec<bool> = Vec::new();
+    let mut zombies: Vec<usize> = Vec::new();
+    for (n, node) in nodes.iter().enumerate() {
+        let depth = node.depth as usize;
+        open.truncate(depth);
+        zombies.resize(depth + 2, 0);
+        zombies[depth + 1] = 0;
+        let is_zombie = node.state == "zombie";
+        let mut prefix = String::new();
+        for &more in open.iter().skip(1) {
+            prefix.push_str(if more { past } else { blank });
+        }
+        let more = !is_last[n];
+        let branch = match (depth, more) {
+            (0, _) => "",
+            (_, true) => between,
+            (_, false) => last,
+        };
+        open.push(more);
+        if is_zombie {
+            zombies[depth] += 1;
+        }
+        if is_zombie && !all && zombies[depth] > MOST_ZOMBIES {
+            let next_is_zombie =
+                nodes.get(n + 1).is_some_and(|next| next.depth == node.depth && next.state == "zombie");
+            if next_is_zombie {
+                continue;
+            }
+            let count = zombies[depth] - MOST_ZOMBIES;
+            let text = if count == 1 { "1 more zombie".into() } else { format!("{count} more zombies") };
+            line(&mut out, style, &format!("{prefix}{branch}"), &text, "", Ink::Bad);
+            zombies[depth] = 0;
+            continue;
+        }
+        if !is_zombie {
+            zombies[depth] = 0;
+        }
+        let (marks, ink) = marks(node);
+        line(&mut out, style, &format!("{prefix}{branch}"), &name(node), &marks, ink);
+        let has_children = nodes.get(n + 1).is_some_and(|next| next.depth > node.depth);
+        let below = format!(
+            "{prefix}{}",
+            match (depth, more) {
+                (0, _) => "",
+                (_, true) => past,
+                (_, false) => blank,
+            }
+        );
+        for (t, thread) in node.tasks.iter().enumerate() {
+            let branch = if t + 1 < node.tasks.len() || has_children { between } else { last };
+            let name = thread.name.as_deref().map_or_else(|| "?".into(), escape);
+            let vid = thread.vid.map(|vid| format!(" vid {vid}")).unwrap_or_default();
+            let state = if thread.state == "running" { "" } else { &thread.state };
+            line(
+                &mut out,
+                style,
+                &format!("{below}{branch}"),
+                &format!("{{{name}}}({}){vid}", thread.tid),
+                state,
+                Ink::Faint,
+            );
+        }
+    }
+    out
+}
+
+/// Of each node whether no sibling follows.
+fn last_children(nodes: &[Node]) -> Vec<bool> {
+    let mut is_last = vec![true; nodes.len()];
+    // The last one seen at each depth, from the end, as long as nothing shallower came between.
+    let mut seen: Vec<bool> = Vec::new();
+    for (n, node) in nodes.iter().enumerate().rev() {
+        let depth = node.depth as usize;
+        seen.resize(depth + 1, false);
+        is_last[n] = !seen[depth];
+        seen[depth] = true;
+    }
+    is_last
+}
+
+fn name(node: &Node) -> String {
+    let name = node.name.as_deref().map_or_else(|| "?".into(), escape);
+    let name = if node.kind == "kernel_thread" { format!("[{name}]") } else { name };
+    match node.vpid {
+        Some(vpid) => format!("{name}({}) vpid {vpid}", node.pid),
+        None => format!("{name}({})", node.pid),
+    }
+}
+
+/// What is to be said of a process besides its name, and how loudly.
+fn marks(node: &Node) -> (String, Ink) {
+    let mut marks = Vec::new();
+    let mut ink = Ink::Faint;
+    let lasting = |what: &str| match node.state_for_ns {
+        Some(ns) => format!("{what} for {}", duration(ns)),
+        None => what.to_owned(),
+    };
+    match node.state.as_str() {
+        "zombie" => {
+            marks.push(node.zombie.map_or("zombie".into(), |zombie| format!("zombie {}", age(zombie))));
+            ink = Ink::Bad;
+        }
+        "dead_leader" => {
+            marks.push(format!(
+                "{}, {} threads live",
+                lasting("dead leader"),
+                node.threads.saturating_sub(1)
+            ));
+            ink = Ink::Odd;
+        }
+        "exiting" => {
+            marks.push(lasting("exiting"));
+            ink = Ink::Odd;
+        }
+        _ => {}
+    }
+    if node.zombies > 0 {
+        let plural = if node.zombies == 1 { "" } else { "s" };
+        marks.push(format!("owes {} zombie{plural} a wait", node.zombies));
+        ink = Ink::Odd;
+    }
+    if let Some(namespace) = node.new_pid_ns {
+        marks.push(format!("pid namespace {}", namespace.inode));
+    }
+    if node.subreaper {
+        marks.push("subreaper".into());
+    }
+    if let Some(place) = &node.place {
+        marks.push(escape(&place.short()));
+    }
+    if node.tasks.is_empty() && node.threads > 1 && node.state != "dead_leader" {
+        marks.push(format!("{} threads", node.threads));
+    }
+    (marks.join(", "), ink)
+}
+
+/// One line, cut at the width.
+fn line(out: &mut String, style: Style, prefix: &str, name: &str, marks: &str, ink: Ink) {
+    let width = style.width.unwrap_or(usize::MAX);
+    let head = cut(&format!("{prefix}{name}"), width);
+    let rest = width.saturating_sub(columns(&head) + 2);
+    out.push_str(&head);
+    if !marks.is_empty() && rest > 0 {
+        let _ = write!(out, "  {}", style.paint(ink, &cut(marks, rest)));
+    }
+    out.push('\n');
+}
+
+/// Text of at most that many columns; `>` at the end says that there is more.
+fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        cut.push('>');
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{Made, process::ZombieAge};
+
+    fn node(depth: u32, pid: u32, name: &str) -> Node {
+        Node {
+            depth,
+            pid,
+            vpid: None,
+            parent_pid: None,
+            entity_id: None,
+            name: Some(name.into()),
+            name_bytes: None,
+            kind: "process".into(),
+            state: "running".into(),
+            state_for_ns: None,
+            zombie: None,
+            threads: 1,
+            tasks: Vec::new(),
+            new_pid_ns: None,
+            subreaper: false,
+            zombies: 0,
+            place: None,
+        }
+    }
+
+    fn of(processes: Vec<Node>) -> Tree {
+        let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: None };
+        Tree { made, at: None, processes }
+    }
+
+    #[test]
+    fn branches_are_drawn_to_the_last_child() {
+        let tree_of =
+            of(vec![node(0, 1, "init"), node(1, 2, "a"), node(2, 3, "b"), node(2, 4, "c"), node(1, 5, "d")]);
+        let style = Style { unicode: true, ..Style::default() };
+        let drawn = "init(1)\n├─a(2)\n│ ├─b(3)\n│ └─c(4)\n└─d(5)\n";
+        assert_eq!(tree(&tree_of, style, false), drawn);
+        let ascii = "init(1)\n|-a(2)\n| |-b(3)\n| `-c(4)\n`-d(5)\n";
+        assert_eq!(tree(&tree_of, Style::default(), false), ascii);
+    }
+
+    #[test]
+    fn many_zombies_are_a_number_unless_all_are_asked_for() {
+        let age = ZombieAge { zombie_at_least_ns: 12_000_000_000, zombie_at_most_ns: 12_000_000_000 };
+        let zombie = |pid| Node { state: "zombie".into(), zombie: Some(age), ..node(1, pid, "z") };
+        let mut nodes = vec![Node { zombies: 9, ..node(0, 1, "init") }];
+        nodes.extend((2..11).map(zombie));
+        nodes.push(node(1, 20, "last"));
+        let text = tree(&of(nodes.clone()), Style::default(), false);
+        assert_eq!(text.lines().next(), Some("init(1)  owes 9 zombies a wait"));
+        assert!(text.contains("|-z(6)  zombie 12 s\n|-4 more zombies\n`-last(20)\n"), "{text}");
+        assert_eq!(tree(&of(nodes), Style::default(), true).lines().count(), 11);
+    }
+
+    #[test]
+    fn a_line_is_no_wider_than_the_terminal_and_its_text_harmless() {
+        let mut nodes = vec![node(0, 1, "init")];
+        nodes.extend((1..60).map(|depth| Node { zombies: 1, ..node(depth, depth + 1, "a\x1b[2Jb\n") }));
+        for width in [1, 10, 40, 80] {
+            let style = Style { width: Some(width), ..Style::default() };
+            let text = tree(&of(nodes.clone()), style, false);
+            assert_eq!(text.lines().count(), 60);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(!text.contains('\x1b'), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_special_is_marked() {
+        let pid_ns = crate::answer::process::PidNs { inode: 7, level: 1 };
+        let container =
+            Node { vpid: Some(1), new_pid_ns: Some(pid_ns), subreaper: true, ..node(0, 9, "app") };
+        let leader = Node { state: "dead_leader".into(), threads: 3, ..node(1, 10, "java") };
+        let text = tree(&of(vec![container, leader]), Style::default(), false);
+        assert_eq!(
+            text,
+            "app(9) vpid 1  pid namespace 7, subreaper\n`-java(10)  dead leader, 2 threads live\n"
+        );
+    }
 }

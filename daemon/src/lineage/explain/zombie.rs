@@ -441,10 +441,13 @@ fn init(case: &Case<'_>) -> Option<Verdict> {
     let (who, pid) = (case.who(), case.pid());
     let adopted = matches!(case.life.reparent_kind, Some(ReparentKind::NamespaceInit | ReparentKind::Init));
     let whose = if adopted { "an orphan that came to it" } else { "its child" };
+    let reaps = case.parent?.life.debt.is_some_and(|debt| debt.reaped > 0);
+    let (does, stays) =
+        if reaps { ("reaps late", "has to wait") } else { ("does not reap", "stays a zombie") };
     let verdict = if level > 0 {
         Verdict::certain(
             Code::ContainerInit,
-            format!("{who} is pid 1 of a container (pid namespace) and does not reap: {whose} stays a zombie"),
+            format!("{who} is pid 1 of a container (pid namespace) and {does}: {whose} {stays}"),
         )
         .remedy(
             "give the container an init that reaps: `docker run --init`, tini or dumb-init as its entry point, in Kubernetes shareProcessNamespace; \
@@ -452,7 +455,7 @@ fn init(case: &Case<'_>) -> Option<Verdict> {
                 .into(),
         )
     } else {
-        Verdict::likely(Code::Init, format!("{who} is this system's init and does not reap: {whose} stays a zombie")).remedy(
+        Verdict::likely(Code::Init, format!("{who} is this system's init and {does}: {whose} {stays}")).remedy(
             "find out why init does not run: it may be hung, stopped or frozen after a crash (systemd says so in its log); zombies of init go only with a reboot"
                 .into(),
         )
@@ -573,7 +576,12 @@ fn never_waits(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let who = case.who();
-    let verdict = Verdict::certain(Code::NeverWaits, format!("{who} has never waited for any child"));
+    let summary = format!("{who} has never waited for any child");
+    // It may sit in its first wait, one that passes this child over.
+    let knows_calls =
+        case.process().is_some_and(|process| process.live().any(|thread| thread.call.is_some()));
+    let certainty = if knows_calls { Certainty::Certain } else { Certainty::Likely };
+    let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
     let verdict = verdict
         .since("the kernel's accounting of its waited-for children is zero")
         .since_all(case.disposition())

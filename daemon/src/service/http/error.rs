@@ -19,6 +19,10 @@ impl ApiError {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
     }
@@ -36,7 +40,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub(super) async fn not_found(uri: Uri) -> ApiError {
+pub(super) async fn no_such_path(uri: Uri) -> ApiError {
     let message =
         format!("there is no {}; /openapi.json on the Unix socket describes what there is", uri.path());
     ApiError { status: StatusCode::NOT_FOUND, message }

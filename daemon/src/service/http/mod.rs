@@ -5,6 +5,7 @@ mod error;
 mod events;
 mod health;
 mod server;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ pub(super) fn public(api: Api) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .fallback(error::not_found)
+        .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
         .with_state(api)
 }
@@ -69,6 +70,10 @@ pub(super) fn full(api: Api) -> Router {
     Router::new()
         .route("/v1/events", get(events::stream))
         .route("/v1/status", get(answers::status))
+        .route("/v1/tree", get(tasks::tree))
+        .route("/v1/tasks/{pid}", get(tasks::task))
+        .route("/v1/zombies", get(tasks::zombies))
+        .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
         .with_state(api.clone())
         .merge(public(api))

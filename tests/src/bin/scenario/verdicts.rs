@@ -51,15 +51,20 @@ fn finish(parent: Pid) {
 }
 
 fn dead_child() -> Pid {
-    let child = spawn("child", || 0);
+    dead("child")
+}
+
+fn dead(role: &str) -> Pid {
+    let child = spawn(role, || 0);
     look::until_state(child, 'Z');
     child
 }
 
 fn never_waits(made: Channel) {
-    spawn("child", || 0);
-    spawn("child", || 1);
-    made.send(spawn("child", || 2));
+    for role in ["eldest", "middle"] {
+        spawn(role, || 0);
+    }
+    made.send(spawn("child", || 0));
 }
 
 fn parent_stopped() {
@@ -142,7 +147,7 @@ fn sigchld_blocked(made: Channel) {
 fn sigchld_coalesced(made: Channel) {
     sys::on_sigchld(reap_one as *const () as libc::sighandler_t, libc::SA_RESTART);
     sys::block(libc::SIGCHLD);
-    let children = [(); 3].map(|()| dead_child());
+    let children = ["eldest", "middle", "child"].map(dead);
     // One signal is pending for all three.
     sys::unblock(libc::SIGCHLD);
     // The kernel offers the oldest first.

@@ -1,0 +1,337 @@
+//! Every process and whose child it is, now or at a moment that is still remembered.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    Made, Scene,
+    process::{PidNs, Place, ZombieAge, text},
+};
+use crate::{
+    export::Stamp,
+    lineage::{
+        GroupView, Life, LifeState, TaskKind, TaskState,
+        effect::Bound,
+        id::{GroupKey, Ktime, Tgid, Tid},
+    },
+};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Only this process and all below it.
+    pub root: Option<u32>,
+    /// Each thread.
+    pub threads: bool,
+    /// Kernel threads too.
+    pub kernel: bool,
+    /// As it was then.
+    pub at: Option<Ktime>,
+}
+
+/// Why there is no tree.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TreeError {
+    /// No such process.
+    #[error("no process had the pid {0} at that moment, as far as is remembered")]
+    NoRoot(u32),
+    /// Nobody watched then.
+    #[error("what was before is told only by a daemon that was running then (`taskscope run`): {0}")]
+    NotObserved(&'static str),
+}
+
+/// The answer to `/v1/tree`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// When this was asked.
+    #[serde(flatten)]
+    pub made: Made,
+    /// The moment that is shown, where that is in the past.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Each with its children behind it.
+    pub processes: Vec<Node>,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Steps below the root.
+    pub depth: u32,
+    /// Its pid.
+    pub pid: u32,
+    /// In its own pid namespace, where that is another number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpid: Option<u32>,
+    /// Its parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_pid: Option<u32>,
+    /// Its identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity_id: Option<String>,
+    /// Its comm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The exact bytes, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_bytes: Option<String>,
+    /// What it is.
+    pub kind: String,
+    /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`.
+    pub state: String,
+    /// For how long at least; absent where its beginning was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_for_ns: Option<u64>,
+    /// For how long it has been a zombie.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub zombie: Option<ZombieAge>,
+    /// Its tasks, the leader included.
+    pub threads: u32,
+    /// Each of them but the leader, where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Thread>,
+    /// Its pid namespace, where that is not its parent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_pid_ns: Option<PidNs>,
+    /// It was seen to take in orphans.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub subreaper: bool,
+    /// Zombies that wait for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub zombies: u32,
+    /// Where it lives, where that is not where its parent does.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// One thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its tid.
+    pub tid: u32,
+    /// In its own pid namespace, where that is another number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vid: Option<u32>,
+    /// Its comm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is.
+    pub kind: String,
+    /// `running`, `exiting`, `zombie`.
+    pub state: String,
+}
+
+/// A life at the moment shown.
+struct Entry<'a> {
+    life: Life,
+    parent: Option<GroupKey>,
+    view: Option<GroupView<'a>>,
+}
+
+impl Tree {
+    /// Draws it. A step a process.
+    pub fn of(
+        wish: Wish,
+        scene: &Scene<'_>,
+        stamp: &Stamp,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+    ) -> Result<Self, TreeError> {
+        let at = wish.at.unwrap_or(scene.now);
+        if wish.at.is_some() {
+            match scene.observed_since {
+                None => return Err(TreeError::NotObserved("none was asked")),
+                Some(since) if at < since => {
+                    return Err(TreeError::NotObserved("this one began to watch later"));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut entries: Vec<Entry<'_>> = Vec::new();
+        for view in scene.lineage.groups() {
+            let Some(life) = view.life(scene.now) else { continue };
+            let is_there = life.key.start.is_none_or(|start| start <= at);
+            if is_there && life.state < LifeState::Released {
+                entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
+            }
+        }
+        if wish.at.is_some() {
+            let had = |life: &&Life| {
+                life.key.start.is_none_or(|start| start <= at)
+                    && life.released_at.is_some_and(|end| at <= end)
+            };
+            for life in scene.lineage.dead_lives().filter(had) {
+                entries.push(Entry { parent: parent_at(life, at), life: life.clone(), view: None });
+            }
+            entries.sort_by_key(|entry| entry.life.key);
+        }
+        let walk = Walk { wish, at, scene, stamp, index: index(&entries), entries };
+        Ok(Self {
+            made: Made::at(scene.now, scene.observed_since, stamp),
+            at: wish.at.map(|at| stamp.timestamp(at)),
+            processes: walk.all(places)?,
+        })
+    }
+}
+
+/// Whose child it was at a moment: the first and the last parent are known.
+fn parent_at(life: &Life, at: Ktime) -> Option<GroupKey> {
+    match life.reparented_at {
+        Some(handed_on) if at < handed_on => life.first_parent.or(life.parent),
+        _ => life.parent,
+    }
+}
+
+/// Children of each process, and those without a parent, by their places.
+fn index(entries: &[Entry<'_>]) -> HashMap<Option<GroupKey>, Vec<usize>> {
+    let known: HashSet<GroupKey> = entries.iter().map(|entry| entry.life.key).collect();
+    let mut children: HashMap<Option<GroupKey>, Vec<usize>> = HashMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        let parent = entry.parent.filter(|parent| known.contains(parent));
+        children.entry(parent).or_default().push(n);
+    }
+    children
+}
+
+struct Walk<'a> {
+    wish: Wish,
+    at: Ktime,
+    scene: &'a Scene<'a>,
+    stamp: &'a Stamp,
+    index: HashMap<Option<GroupKey>, Vec<usize>>,
+    entries: Vec<Entry<'a>>,
+}
+
+impl Walk<'_> {
+    fn all(&self, places: &mut dyn FnMut(u64) -> Option<Place>) -> Result<Vec<Node>, TreeError> {
+        let mut nodes = Vec::new();
+        // Places still to go to, the next one last; with it the depth, and the parent's place.
+        let mut open: Vec<(usize, u32, Option<usize>)> = match self.wish.root {
+            None => self.children(None).map(|n| (n, 0, None)).collect(),
+            Some(pid) => {
+                // Of a thread its process is meant.
+                let leader =
+                    self.scene.lineage.group_of(Tid(pid)).map_or(Tgid(pid), |group| group.key().tgid);
+                let root = self.entries.iter().rposition(|entry| entry.life.key.tgid == leader);
+                vec![(root.ok_or(TreeError::NoRoot(pid))?, 0, None)]
+            }
+        };
+        open.reverse();
+        while let Some((n, depth, parent)) = open.pop() {
+            let entry = &self.entries[n];
+            let is_root = depth == 0 && self.wish.root.is_some();
+            if entry.life.kind == TaskKind::KernelThread && !self.wish.kernel && !is_root {
+                continue;
+            }
+            nodes.push(self.node(entry, depth, parent.map(|n| &self.entries[n]), places));
+            let from = open.len();
+            open.extend(self.children(Some(entry.life.key)).map(|child| (child, depth + 1, Some(n))));
+            open[from..].reverse();
+        }
+        Ok(nodes)
+    }
+
+    fn children(&self, of: Option<GroupKey>) -> impl Iterator<Item = usize> {
+        self.index.get(&of).into_iter().flatten().copied()
+    }
+
+    fn node(
+        &self,
+        entry: &Entry<'_>,
+        depth: u32,
+        parent: Option<&Entry<'_>>,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+    ) -> Node {
+        let life = &entry.life;
+        let (state, since, zombie) = self.state(life);
+        let (name, name_bytes) = life.name.map(|name| text(name.bytes())).unzip();
+        let namespace = |life: &Life| life.namespace.map(|it| (it.inode, it.level));
+        // Of some tasks /proc alone tells, and not this.
+        let is_new = match parent.and_then(|parent| namespace(&parent.life)) {
+            Some(parents) => namespace(life).is_some_and(|own| own != parents),
+            None => life.namespace.is_some_and(|it| it.level > 0),
+        };
+        let cgroup =
+            life.cgroup_id.filter(|&id| parent.is_none_or(|parent| parent.life.cgroup_id != Some(id)));
+        let place = cgroup.and_then(places).filter(|place| place.cgroup.path != "/");
+        Node {
+            depth,
+            pid: life.key.tgid.0,
+            vpid: life.namespace.and_then(|it| it.vtgid).filter(|&vpid| vpid != life.key.tgid.0),
+            parent_pid: entry.parent.map(|parent| parent.tgid.0).filter(|&pid| pid != 0),
+            entity_id: self.stamp.entity_id(life.key),
+            name,
+            name_bytes: name_bytes.flatten(),
+            kind: life.kind.name().into(),
+            state: state.name().into(),
+            state_for_ns: since.map(|since| self.at.since(since)),
+            zombie,
+            threads: life.threads,
+            tasks: entry.view.filter(|_| self.wish.threads).map_or_else(Vec::new, |view| self.threads(&view)),
+            new_pid_ns: life
+                .namespace
+                .filter(|_| is_new)
+                .map(|it| PidNs { inode: it.inode, level: it.level }),
+            subreaper: entry.view.is_some_and(|view| view.is_subreaper()),
+            zombies: if self.wish.at.is_none() { life.debt.map_or(0, |debt| debt.zombies) } else { 0 },
+            place,
+        }
+    }
+
+    /// Its state at the moment shown, and since when, where that was seen.
+    fn state(&self, life: &Life) -> (LifeState, Option<Ktime>, Option<ZombieAge>) {
+        let saw = |at: &Ktime| self.scene.observed_since.is_some_and(|began| began < *at);
+        if self.wish.at.is_none() {
+            let zombie = (life.state == LifeState::Zombie).then(|| ZombieAge::of(life, self.at)).flatten();
+            let since = match life.state {
+                LifeState::DeadLeader => life.leader_died_at,
+                _ => Some(life.since),
+            };
+            return (life.state, since.filter(saw).filter(|_| life.state != LifeState::Running), zombie);
+        }
+        let end = life.released_at.unwrap_or(self.scene.now);
+        let became_zombie = life
+            .zombie
+            .filter(|span| span.bound != Bound::AtMost)
+            .map(|span| Ktime(end.0.saturating_sub(span.ns)));
+        match (became_zombie, life.leader_died_at) {
+            (Some(since), _) if since <= self.at => {
+                let age = self.at.since(since);
+                let zombie = ZombieAge { zombie_at_least_ns: age, zombie_at_most_ns: age };
+                (LifeState::Zombie, Some(since), Some(zombie))
+            }
+            (_, Some(since)) if since <= self.at => (LifeState::DeadLeader, Some(since), None),
+            _ if life.state == LifeState::Exiting && life.since <= self.at => {
+                (LifeState::Exiting, Some(life.since), None)
+            }
+            _ => (LifeState::Running, None, None),
+        }
+    }
+
+    /// Tasks of a group besides its leader, born by then.
+    fn threads(&self, view: &GroupView<'_>) -> Vec<Thread> {
+        let leader = view.key().tgid.leader();
+        view.threads()
+            .filter(|thread| thread.task.key.tid != leader && thread.task.key.start <= self.at)
+            .map(|thread| {
+                let tid = thread.task.key.tid.0;
+                Thread {
+                    tid,
+                    vid: thread.thread.namespace.map(|it| it.vtid).filter(|&vid| vid != tid),
+                    name: thread.thread.name.map(|name| text(name.bytes()).0),
+                    kind: thread.thread.kind.name().into(),
+                    state: match thread.state {
+                        TaskState::Implied => TaskState::Running.name().into(),
+                        state => state.name().into(),
+                    },
+                }
+            })
+            .collect()
+    }
+}

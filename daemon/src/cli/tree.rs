@@ -1,0 +1,97 @@
+//! `taskscope tree`: whose child every process is.
+
+use super::{
+    ask::{self, Format, Source},
+    client::encoded,
+    exit::Exit,
+    terminal,
+};
+use crate::answer::{
+    moment, text,
+    tree::{Tree, Wish},
+};
+
+/// Arguments of `tree`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope tree                  every process, zombies and other trouble marked
+  taskscope tree --threads 4711   one process with its threads, and all below it
+  taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
+  taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
+
+What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`,
+the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a
+pid namespace or cgroup, unit or container that is not its parent's.")]
+pub(super) struct Args {
+    /// Only this process and all below it
+    #[arg(value_name = "PID")]
+    pid: Option<u32>,
+    /// Each thread
+    #[arg(long)]
+    threads: bool,
+    /// Kernel threads too
+    #[arg(long)]
+    kernel: bool,
+    /// Each zombie, however many
+    #[arg(long)]
+    all: bool,
+    /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05Z, UTC
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Runs `tree`.
+pub(super) fn run(args: &Args) -> Exit {
+    let answer: Result<Tree, Exit> = match ask::from_daemon(&args.source, &path(args)) {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => look(args),
+        Err(exit) => Err(exit),
+    };
+    let shown = answer.and_then(|answer| {
+        ask::show(&answer, args.format, |answer| text::tree(answer, terminal::style(), args.all))
+    });
+    shown.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+/// The question to a daemon.
+fn path(args: &Args) -> String {
+    let mut path = format!("/v1/tree?threads={}&kernel={}", args.threads, args.kernel);
+    if let Some(pid) = args.pid {
+        path.push_str("&pid=");
+        path.push_str(&pid.to_string());
+    }
+    if let Some(at) = &args.at {
+        path.push_str("&at=");
+        path.push_str(&encoded(at));
+    }
+    path
+}
+
+fn look(args: &Args) -> Result<Tree, Exit> {
+    if args.at.is_some() && args.source.observe.is_none() {
+        log::error!(
+            "--at: no daemon is there to remember what was: run one (taskscope run) and ask again later"
+        );
+        return Err(Exit::Failure);
+    }
+    let mut looker = ask::Looker::look(&args.source)?;
+    let scene = looker.scene();
+    let at = match &args.at {
+        Some(text) => Some(moment::parse(text, scene.now, looker.stamp()).map_err(|error| {
+            log::error!("--at: {error}");
+            Exit::Usage
+        })?),
+        None => None,
+    };
+    let wish = Wish { root: args.pid, threads: args.threads, kernel: args.kernel, at };
+    looker.tree(wish).map_err(|error| {
+        log::error!("{error}");
+        Exit::Failure
+    })
+}

@@ -1,0 +1,166 @@
+//! Answers about tasks: taken from the lineage by its owner, completed from /proc by a thread that may take its time.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::{Api, error::ApiError};
+use crate::{
+    answer::{
+        Draft, Outside, Scene, Whom,
+        explain::Explanation,
+        moment,
+        process::{Place, TaskAnswer},
+        tree::{Tree, Wish},
+        zombies::{Filter, Zombies, ZombiesDraft},
+    },
+    duration,
+    export::Stamp,
+    kernel::clock,
+    procfs::Procfs,
+    runtime::Pipeline,
+    service::Service,
+};
+
+/// Answers completed at once: each is a thread, of which the service may not have many.
+static COMPLETING: Semaphore = Semaphore::const_new(2);
+
+impl Service {
+    fn scene<'a>(&self, pipeline: &'a Pipeline) -> Scene<'a> {
+        Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
+    }
+
+    /// What completes an answer and is only the owner's to give.
+    fn around(&mut self, cgroups: Vec<u64>) -> Around {
+        let now_ns = clock::boottime().0;
+        let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
+        let places = cgroups.into_iter().filter_map(place).collect();
+        Around { stamp: self.wall.stamp().clone(), places }
+    }
+}
+
+/// The outside of the lineage, on its way to another thread.
+struct Around {
+    stamp: Stamp,
+    places: HashMap<u64, Place>,
+}
+
+/// Completes an answer on a thread of its own.
+async fn complete<T: Send + 'static>(
+    mut around: Around,
+    complete: impl FnOnce(&mut Outside<'_>) -> T + Send + 'static,
+) -> Result<Json<T>, ApiError> {
+    let _turn = COMPLETING.acquire().await.map_err(|_| ApiError::stopping())?;
+    let task = tokio::task::spawn_blocking(move || {
+        let Around { stamp, places } = &mut around;
+        let mut places = |id| places.get(&id).cloned();
+        complete(&mut Outside { stamp, procfs: &Procfs::default(), places: &mut places })
+    });
+    task.await.map(Json).map_err(|error| ApiError::internal(format!("completing an answer: {error}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ZombiesQuery {
+    min_age: Option<String>,
+}
+
+pub(super) async fn zombies(
+    State(api): State<Api>,
+    Query(query): Query<ZombiesQuery>,
+) -> Result<Json<Zombies>, ApiError> {
+    let min_age = match query.min_age.as_deref().map(duration::parse) {
+        None => Duration::ZERO,
+        Some(Ok(age)) => age,
+        Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
+    };
+    let filter = Filter { min_age_ns: u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX) };
+    let (draft, around) = api
+        .ask(move |pipeline, service| {
+            let draft = ZombiesDraft::of(&service.scene(pipeline), filter);
+            let around = service.around(draft.cgroups());
+            (draft, around)
+        })
+        .await?;
+    complete(around, |outside| draft.finish(outside)).await
+}
+
+fn whom(text: &str) -> Result<Whom, ApiError> {
+    text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
+}
+
+pub(super) async fn explain(
+    State(api): State<Api>,
+    Path(pid): Path<String>,
+) -> Result<Json<Explanation>, ApiError> {
+    let whom = whom(&pid)?;
+    let asked = api
+        .ask(move |pipeline, service| {
+            let draft = Draft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
+            let around = service.around(draft.cgroups());
+            Ok((draft, around))
+        })
+        .await?;
+    let (draft, around) =
+        asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
+    complete(around, |outside| draft.explain(outside)).await
+}
+
+pub(super) async fn task(
+    State(api): State<Api>,
+    Path(pid): Path<String>,
+) -> Result<Json<TaskAnswer>, ApiError> {
+    let whom = whom(&pid)?;
+    let answer = api
+        .ask(move |pipeline, service| {
+            let scene = service.scene(pipeline);
+            let key = whom.find(&scene, service.wall.stamp())?;
+            let life = scene.lineage.life_by_key(key, scene.now);
+            let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
+            let Around { stamp, mut places } = service.around(cgroup.into_iter().collect());
+            let mut places = |id| places.remove(&id);
+            let outside = &mut Outside { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
+            Ok(life.map(|life| TaskAnswer::of(&life, &scene, outside)))
+        })
+        .await?;
+    match answer {
+        Ok(Some(answer)) => Ok(Json(answer)),
+        Ok(None) => Err(ApiError::not_found(format!("{pid} is not known any more"))),
+        Err(error) => Err(ApiError::not_found(crate::answer::NotFound::to_string(&error))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TreeQuery {
+    pid: Option<u32>,
+    #[serde(default)]
+    threads: bool,
+    #[serde(default)]
+    kernel: bool,
+    at: Option<String>,
+}
+
+pub(super) async fn tree(
+    State(api): State<Api>,
+    Query(query): Query<TreeQuery>,
+) -> Result<Json<Tree>, ApiError> {
+    let answer = api
+        .ask(move |pipeline, service| {
+            let scene = service.scene(pipeline);
+            let stamp = service.wall.stamp().clone();
+            let at = query.at.map(|text| moment::parse(&text, scene.now, &stamp));
+            let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
+            let wish = Wish { root: query.pid, threads: query.threads, kernel: query.kernel, at };
+            let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+            Tree::of(wish, &scene, &stamp, &mut places)
+                .map_err(|error| ApiError::not_found(error.to_string()))
+        })
+        .await?;
+    answer.map(Json)
+}
