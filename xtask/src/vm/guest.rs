@@ -17,6 +17,25 @@ const INIT: &str = "guest-init";
 /// The port that `boot` makes the results channel.
 const RESULTS: &str = "/dev/ttyS1";
 
+/// Stands for every test binary that is not one of [`SCENARIOS`].
+pub(super) const DAEMON: &str = "daemon";
+/// The test binaries whose outcome depends on the kernel and on how its functions are hooked.
+const SCENARIOS: [&str; 13] = [
+    "arguments",
+    "clones",
+    "doctor",
+    "exits",
+    "first_light",
+    "namespaces",
+    "naming",
+    "ptrace",
+    "reparenting",
+    "storms",
+    "threads",
+    "workers",
+    "zombies",
+];
+
 /// Static executables, by the name of their target.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Binaries {
@@ -89,6 +108,17 @@ impl Binaries {
             bail!("building the guest's binaries: cargo {status}");
         }
         Ok(())
+    }
+
+    /// Names of test binaries and tests, with [`DAEMON`] written out.
+    pub(super) fn expand(&self, names: &[String]) -> Vec<String> {
+        let others =
+            self.tests.iter().map(|(name, _)| name).filter(|name| !SCENARIOS.contains(&name.as_str()));
+        let others: Vec<String> = others.cloned().collect();
+        names
+            .iter()
+            .flat_map(|name| if name == DAEMON { others.clone() } else { vec![name.clone()] })
+            .collect()
     }
 
     /// Init alone, for a guest that has nothing to do.
@@ -209,6 +239,16 @@ mod tests {
         assert_eq!(binaries.programs, [("taskscope".to_owned(), PathBuf::from("/t/a"))]);
         assert_eq!(binaries.tests, [("forks".to_owned(), PathBuf::from("/t/b"))]);
         assert!(binaries.program(INIT).unwrap_err().to_string().contains(INIT));
+    }
+
+    #[test]
+    fn the_daemons_own_tests_are_all_that_are_no_scenarios() {
+        let tests = ["cli", "exits", "trust"].map(|name| (name.to_owned(), PathBuf::new())).to_vec();
+        let binaries = Binaries { tests, ..Binaries::default() };
+        assert_eq!(binaries.expand(&["x".to_owned(), DAEMON.to_owned()]), ["x", "cli", "trust"]);
+        for name in SCENARIOS {
+            assert!(shell::workspace().join(format!("tests/tests/{name}.rs")).exists(), "{name}");
+        }
     }
 
     #[test]

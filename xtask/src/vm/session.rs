@@ -68,8 +68,8 @@ impl Session {
             together: !args.alone && args.jobs == 1,
             jobs: usize::from(args.jobs),
             test_timeout_s: args.test_timeout,
-            once: args.once.clone(),
-            skip: args.skip.clone(),
+            once: binaries.expand(&args.once),
+            skip: binaries.expand(&args.skip),
             done: Vec::new(),
         };
         Ok(Self { cache, args, qemu, kernels, binaries, plan })
