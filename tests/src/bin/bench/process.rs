@@ -1,0 +1,188 @@
+//! A child whose output is counted, and what it has cost.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+/// How long an observer may take to get ready.
+const READY: Duration = Duration::from_secs(30);
+/// One that does not say when it is ready gets so long.
+const SOME_TIME: Duration = Duration::from_secs(2);
+/// Quiet for so long, it has said everything.
+const QUIET: Duration = Duration::from_millis(400);
+/// Or not, but enough.
+const ENOUGH: Duration = Duration::from_secs(20);
+
+/// A running observer.
+pub(crate) struct Observer {
+    child: Child,
+    lines: Arc<AtomicU64>,
+    hits: Arc<AtomicU64>,
+    reader: Option<JoinHandle<()>>,
+    cpu_at_start: Duration,
+}
+
+/// What it has seen and cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// Lines it wrote.
+    pub(crate) lines: u64,
+    /// Those of the workload's ends.
+    pub(crate) hits: u64,
+    /// CPU time since it was ready.
+    pub(crate) cpu: Duration,
+    /// Peak resident memory, bytes.
+    pub(crate) peak_rss: u64,
+}
+
+impl Observer {
+    /// Starts it; `is_hit` picks lines. Ready is when a line on stdout or stderr contains `ready`; if that is
+    /// empty, after some time.
+    pub(crate) fn start(
+        mut command: Command,
+        ready: &'static str,
+        is_hit: fn(&str) -> bool,
+    ) -> anyhow::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let (lines, hits) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (sender, signs) = channel();
+        let reader = child.stdout.take().map(|stdout| {
+            let (lines, hits, sender) = (Arc::clone(&lines), Arc::clone(&hits), sender.clone());
+            thread::spawn(move || {
+                read(stdout, |line| {
+                    if lines.fetch_add(1, Ordering::Relaxed) == 0 {
+                        // Nobody waits any more if this fails.
+                        let _ = sender.send(line.to_owned());
+                    }
+                    hits.fetch_add(u64::from(is_hit(line)), Ordering::Relaxed);
+                });
+            })
+        });
+        if let Some(stderr) = child.stderr.take() {
+            thread::spawn(move || read(stderr, |line| drop(sender.send(line.to_owned()))));
+        }
+        let mut observer = Self { child, lines, hits, reader, cpu_at_start: Duration::ZERO };
+        if ready.is_empty() {
+            // Some say nothing at first when their output is no terminal.
+            thread::sleep(SOME_TIME);
+        } else {
+            wait_ready(&signs, ready, &name)?;
+        }
+        observer.cpu_at_start = observer.cpu()?;
+        Ok(observer)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// CPU time of all its threads: the scheduler's own figure, in ns.
+    fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut total = 0;
+        for entry in fs::read_dir(format!("/proc/{}/task", self.pid())).context("reading its threads")? {
+            let text = fs::read_to_string(entry?.path().join("schedstat")).unwrap_or_default();
+            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(total))
+    }
+
+    /// Waits until it has said everything, adds up what it cost, ends it, and counts what it said: some write only at their end.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Cost> {
+        let cost = self.settle()?;
+        self.end();
+        let said = self.reader.take().map(JoinHandle::join);
+        if matches!(said, Some(Err(_))) {
+            bail!("the thread that counts lines panicked");
+        }
+        Ok(Cost {
+            lines: self.lines.load(Ordering::Relaxed),
+            hits: self.hits.load(Ordering::Relaxed),
+            ..cost
+        })
+    }
+
+    fn settle(&mut self) -> anyhow::Result<Cost> {
+        let end = Instant::now() + ENOUGH;
+        let (mut last, mut since) = (self.lines.load(Ordering::Relaxed), Instant::now());
+        while since.elapsed() < QUIET && Instant::now() < end {
+            thread::sleep(QUIET / 20);
+            let now = self.lines.load(Ordering::Relaxed);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).context("reading its status")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak_kib: u64 =
+            peak.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default();
+        Ok(Cost {
+            lines: 0,
+            hits: 0,
+            cpu: self.cpu()?.saturating_sub(self.cpu_at_start),
+            peak_rss: peak_kib * 1024,
+        })
+    }
+}
+
+fn wait_ready(signs: &Receiver<String>, ready: &str, name: &str) -> anyhow::Result<()> {
+    let end = Instant::now() + READY;
+    let mut said = Vec::new();
+    loop {
+        match signs.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) if line.contains(ready) => return Ok(()),
+            Ok(line) => said.push(line),
+            Err(_) => bail!("{name} did not get ready; it said: {}", said.join("; ")),
+        }
+    }
+}
+
+impl Observer {
+    fn end(&mut self) {
+        // SAFETY: kill with the pid of a child that is not waited for yet.
+        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGINT) };
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end();
+        }
+    }
+}
+
+fn read(from: impl Read, mut each: impl FnMut(&str)) {
+    let mut reader = BufReader::with_capacity(1 << 20, from);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        each(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+}
