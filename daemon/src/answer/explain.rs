@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
-    process::{Executable, Place, Process, ProcessRef, Task, text},
+    place::Place,
+    process::{Executable, Process, ProcessRef, text},
     story::{self, Cast},
+    task::Task,
     verdict::Verdict,
 };
 use crate::{

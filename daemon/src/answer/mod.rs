@@ -6,7 +6,9 @@
 
 pub mod explain;
 pub mod moment;
+pub mod place;
 pub mod process;
+pub mod task;
 pub mod text;
 pub mod tree;
 pub mod verdict;
@@ -45,7 +47,7 @@ pub struct Outside<'a> {
     /// The mounted /proc.
     pub procfs: &'a crate::procfs::Procfs,
     /// Where a cgroup is, by its id in the v2 hierarchy.
-    pub places: &'a mut dyn FnMut(u64) -> Option<process::Place>,
+    pub places: &'a mut dyn FnMut(u64) -> Option<place::Place>,
 }
 
 /// Nobody to tell of.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{ProcessRef, clone_flags};
+use super::{process::ProcessRef, task::clone_flags};
 use crate::{
     export::Stamp,
     lineage::{

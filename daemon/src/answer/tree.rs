@@ -7,7 +7,9 @@ use thiserror::Error;
 
 use super::{
     Made, Scene,
-    process::{PidNs, Place, ZombieAge, text},
+    place::Place,
+    process::text,
+    task::{PidNs, ZombieAge},
 };
 use crate::{
     export::Stamp,

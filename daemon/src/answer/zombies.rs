@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Made, Outside, Scene, Sharpen,
-    process::{Children, Exit, Place, Process, ProcessRef, ZombieAge},
+    place::Place,
+    process::{Exit, Process, ProcessRef},
+    task::{Children, ZombieAge},
     verdict::Verdict,
 };
 use crate::lineage::{

@@ -7,6 +7,7 @@ mod events;
 pub mod exit;
 mod explain;
 mod logging;
+mod manual;
 mod output;
 mod run;
 mod signals;
@@ -49,6 +50,12 @@ enum Command {
     Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
     Doctor(doctor::Args),
+    /// Write man pages
+    #[command(hide = true)]
+    Man(manual::ManArgs),
+    /// Write completions for a shell
+    #[command(hide = true)]
+    Completions(manual::CompletionArgs),
 }
 
 /// `--attach`.
@@ -96,6 +103,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Man(args) => manual::man(&args),
+        Command::Completions(args) => manual::completions(&args),
     }
     .into()
 }

@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Ink, Style, moment, verdict};
 use crate::{
-    answer::{
-        explain::Explanation,
-        process::{Place, ZombieAge},
-    },
+    answer::{explain::Explanation, place::Place, task::ZombieAge},
     lineage::explain::duration,
 };
 

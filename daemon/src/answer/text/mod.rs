@@ -8,7 +8,7 @@ mod zombies;
 
 pub use self::{explain::explanation, tree::tree, zombies::zombies};
 
-use super::{process::ZombieAge, verdict::Verdict};
+use super::{task::ZombieAge, verdict::Verdict};
 use crate::{export::text::is_unsafe, lineage::explain::duration};
 
 /// How to write.

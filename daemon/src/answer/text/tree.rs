@@ -186,7 +186,7 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Made, process::ZombieAge};
+    use crate::answer::{Made, task::ZombieAge};
 
     fn node(depth: u32, pid: u32, name: &str) -> Node {
         Node {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_special_is_marked() {
-        let pid_ns = crate::answer::process::PidNs { inode: 7, level: 1 };
+        let pid_ns = crate::answer::task::PidNs { inode: 7, level: 1 };
         let container =
             Node { vpid: Some(1), new_pid_ns: Some(pid_ns), subreaper: true, ..node(0, 9, "app") };
         let leader = Node { state: "dead_leader".into(), threads: 3, ..node(1, 10, "java") };

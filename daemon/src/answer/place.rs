@@ -1,0 +1,71 @@
+//! Where a process lives: cgroup, unit, container, pod.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup;
+
+/// Where a process lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its cgroup.
+    pub cgroup: Cgroup,
+    /// The innermost container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// The Kubernetes pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+}
+
+impl Place {
+    /// In a word: container, unit, or path.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match (&self.container, &self.cgroup.unit) {
+            (Some(container), _) => {
+                let id: String = container.id.chars().take(12).collect();
+                format!("{}:{id}", container.runtime)
+            }
+            (None, Some(unit)) => unit.clone(),
+            (None, None) if self.cgroup.path == "/" => "-".into(),
+            (None, None) => self.cgroup.path.clone(),
+        }
+    }
+}
+
+impl From<&cgroup::Place> for Place {
+    fn from(place: &cgroup::Place) -> Self {
+        let container = place.container.as_ref();
+        Self {
+            cgroup: Cgroup { path: place.path.clone(), unit: place.unit.clone() },
+            container: container.map(|it| Container { id: it.id.clone(), runtime: it.runtime.into() }),
+            pod: place.pod_uid.as_ref().map(|uid| Pod { uid: uid.clone() }),
+        }
+    }
+}
+
+/// A cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// In the v2 hierarchy.
+    pub path: String,
+    /// The innermost systemd unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its runtime.
+    pub runtime: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its uid.
+    pub uid: String,
+}

@@ -1,0 +1,278 @@
+//! What the kernel knows of a thread group besides its name. Names of fields are those of docs/events.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    place::Place,
+    process::{Process, ProcessRef},
+};
+use crate::{
+    export::Stamp,
+    lineage::{
+        End, Life,
+        effect::{Bound, Span},
+        flags::{CLONE_FLAGS, TASK_FLAGS, signal_name},
+        id::{Ktime, TaskRef},
+    },
+};
+
+/// A pid and a tid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// Thread group.
+    pub pid: u32,
+    /// Task.
+    pub tid: u32,
+}
+
+impl From<TaskRef> for Ids {
+    fn from(task: TaskRef) -> Self {
+        Self { pid: task.tgid.0, tid: task.key.tid.0 }
+    }
+}
+
+/// A pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PidNs {
+    /// Inode number.
+    pub inode: u32,
+    /// Depth; 0 is the initial one.
+    pub level: u32,
+}
+
+/// Who took it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaper {
+    /// The process.
+    #[serde(flatten)]
+    pub process: ProcessRef,
+    /// The task, where it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tid: Option<u32>,
+    /// Relation.
+    pub kind: String,
+}
+
+/// A parent's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Children {
+    /// Born, as far as seen.
+    pub forked: u64,
+    /// Taken by its waits.
+    pub reaped: u64,
+    /// Gone without one.
+    pub autoreaped: u64,
+    /// Zombies that wait for it.
+    pub zombies: u32,
+    /// How long those taken had waited for it, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reap_latency_mean_ns: Option<u64>,
+    /// At most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reap_latency_max_ns: Option<u64>,
+}
+
+impl Children {
+    pub(super) fn of(life: &Life) -> Option<Self> {
+        let debt = life.debt?;
+        let timed = (debt.timed > 0).then_some(debt);
+        Some(Self {
+            forked: debt.forked,
+            reaped: debt.reaped,
+            autoreaped: debt.autoreaped,
+            zombies: debt.zombies,
+            reap_latency_mean_ns: timed.map(|debt| debt.latency_sum_ns / debt.timed),
+            reap_latency_max_ns: timed.map(|debt| debt.latency_max_ns),
+        })
+    }
+}
+
+/// For how long something has been a zombie: its beginning is not always seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZombieAge {
+    /// At least, ns.
+    pub zombie_at_least_ns: u64,
+    /// At most, ns. The same where its beginning was seen.
+    pub zombie_at_most_ns: u64,
+}
+
+impl ZombieAge {
+    /// Of a zombie, or of one that was; `end` is now, or when it was taken.
+    pub(super) fn of(life: &Life, end: Ktime) -> Option<Self> {
+        let Span { ns, bound } = life.zombie?;
+        let since_start = life.key.start.map_or(u64::MAX, |start| end.since(start));
+        let (least, most) = match bound {
+            Bound::Exact => (ns, ns),
+            Bound::AtMost => (0, ns),
+            Bound::AtLeast => (ns, since_start.max(ns)),
+        };
+        Some(Self { zombie_at_least_ns: least, zombie_at_most_ns: most })
+    }
+}
+
+/// What the kernel knows of it besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`, `released`.
+    pub state: String,
+    /// When that began, or was found.
+    pub state_boottime_ns: u64,
+    /// What it is.
+    pub kind: String,
+    /// How its beginning is known.
+    pub provenance: String,
+    /// Its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_boottime_ns: Option<u64>,
+    /// Signal for the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_signal: Option<i32>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_signal_name: Option<String>,
+    /// How it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation: Option<String>,
+    /// Flags of clone(2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clone_flags: Option<Vec<String>>,
+    /// Who called clone(2), where that was not the first parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creator: Option<Ids>,
+    /// PF_ flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
+    /// Cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup_id: Option<u64>,
+    /// Pid namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_ns: Option<PidNs>,
+    /// Tasks it has, the leader included.
+    pub threads: u32,
+    /// Threads besides the leader, ever.
+    pub threads_created: u32,
+    /// At most at once.
+    pub threads_peak: u32,
+    /// Execs seen.
+    pub execs: u32,
+    /// When the last was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec_boottime_ns: Option<u64>,
+    /// Changes of comm seen.
+    pub renames: u32,
+    /// Who traces it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracer: Option<Ids>,
+    /// When the leader died before the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader_died_boottime_ns: Option<u64>,
+    /// How often it was handed to another process.
+    pub reparented: u32,
+    /// When last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reparented_boottime_ns: Option<u64>,
+    /// To what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reparent_kind: Option<String>,
+    /// Parent before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_parent_pid: Option<u32>,
+    /// For how long it is or was a zombie.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub zombie: Option<ZombieAge>,
+    /// `reaped` or `autoreaped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// Who took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaper: Option<Reaper>,
+    /// When its pid was free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released_boottime_ns: Option<u64>,
+    /// Its account as a parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children: Option<Children>,
+}
+
+impl Task {
+    /// Of a life.
+    #[must_use]
+    pub fn of(life: &Life, now: Ktime, stamp: &Stamp) -> Self {
+        let end = life.released_at.unwrap_or(now);
+        let names = |bits: u32| {
+            TASK_FLAGS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
+        };
+        Self {
+            state: life.state.name().into(),
+            state_boottime_ns: life.since.0,
+            kind: life.kind.name().into(),
+            provenance: life.provenance.name().into(),
+            start_boottime_ns: life.key.start.map(|start| start.0),
+            exit_signal: life.exit_signal,
+            exit_signal_name: life.exit_signal.and_then(signal_name).map(Into::into),
+            creation: life.creation.map(|creation| creation.name().into()),
+            clone_flags: life.clone_flags.map(clone_flags),
+            creator: life.creator.map(Into::into),
+            flags: life.flags.map(names),
+            cgroup_id: life.cgroup_id,
+            pid_ns: life.namespace.map(|namespace| PidNs { inode: namespace.inode, level: namespace.level }),
+            threads: life.threads,
+            threads_created: life.threads_created,
+            threads_peak: life.threads_peak,
+            execs: life.execs,
+            exec_boottime_ns: life.exec_at.map(|at| at.0),
+            renames: life.renames,
+            tracer: life.tracer.map(Into::into),
+            leader_died_boottime_ns: life.leader_died_at.map(|at| at.0),
+            reparented: life.reparented,
+            reparented_boottime_ns: life.reparented_at.map(|at| at.0),
+            reparent_kind: life.reparent_kind.map(|kind| kind.name().into()),
+            first_parent_pid: life.first_parent.map(|parent| parent.tgid.0),
+            zombie: ZombieAge::of(life, end),
+            end: life.end.map(|end| match end {
+                End::Reaped => "reaped".into(),
+                End::Autoreaped => "autoreaped".into(),
+            }),
+            reaper: life.reaper.map(|reaper| Reaper {
+                process: ProcessRef::by(reaper.process, reaper.name, stamp),
+                tid: reaper.task.map(|task| task.key.tid.0),
+                kind: reaper.kind.name().into(),
+            }),
+            released_boottime_ns: life.released_at.map(|at| at.0),
+            children: Children::of(life),
+        }
+    }
+}
+
+pub(super) fn clone_flags(flags: u64) -> Vec<String> {
+    CLONE_FLAGS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+/// The answer to `/v1/tasks/{pid}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAnswer {
+    /// When.
+    #[serde(flatten)]
+    pub made: super::Made,
+    /// The thread group.
+    pub process: Process,
+    /// The rest.
+    pub task: Task,
+    /// Where it lives.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl TaskAnswer {
+    /// Of one life.
+    #[must_use]
+    pub fn of(life: &Life, scene: &super::Scene<'_>, outside: &mut super::Outside<'_>) -> Self {
+        Self {
+            made: super::Made::at(scene.now, scene.observed_since, outside.stamp),
+            process: Process::of(life, outside.stamp),
+            task: Task::of(life, scene.now, outside.stamp),
+            place: life.cgroup_id.and_then(|id| (outside.places)(id)),
+        }
+    }
+}
