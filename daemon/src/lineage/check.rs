@@ -40,6 +40,14 @@ impl Lineage {
             self.groups().filter(|group| self.is_dead_leader(group.key().tgid.leader())).count();
         same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
+        for (&inode, &group) in &self.namespaces {
+            if self.groups[group].leader.is_none() || self.groups[group].namespace != inode {
+                return Err(format!(
+                    "pid namespace {inode}: its init {} is not in it",
+                    self.groups[group].tgid
+                ));
+            }
+        }
         self.check_queues()
     }
 

@@ -27,7 +27,7 @@ impl Lineage {
             return;
         }
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
-            && self.is_takeover_due(group, old_tid, at)
+            && self.is_takeover_due(group, old_tid)
             && self.frees_for_takeover(group, old_tid, told, out)
         {
             self.take_over(group, old_tid, told, out);
@@ -117,6 +117,11 @@ impl Lineage {
             let old_tid = self.tasks[thread].key.tid;
             self.take_over(group, old_tid, told, out);
             ix = thread;
+        } else if self.tasks[ix].state >= TaskState::Zombie
+            && self.tasks[ix].since < at
+            && self.groups[group].leader == Some(ix)
+        {
+            self.rise(ix, group, told, out);
         }
         let task = &self.tasks[ix];
         if task.knows(known::COMM) && task.comm_at >= at {

@@ -34,6 +34,10 @@ impl Lineage {
     pub(super) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some((ix, group)) = self.subject(exiting.task, told, out) else { return };
+        if self.has_outlived(ix, at) {
+            self.stats.late += 1;
+            return;
+        }
         match self.tasks[ix].state {
             TaskState::Implied | TaskState::Running => {}
             TaskState::Exiting => {
@@ -82,13 +86,32 @@ impl Lineage {
             return;
         }
         let Some((ix, group)) = self.subject(exited.task, told, out) else { return };
+        if self.has_outlived(ix, at) {
+            self.stats.late += 1;
+            return;
+        }
         self.seen_running(ix, at);
         let is_leader = self.groups[group].leader == Some(ix);
-        // A task that was gone before anyone looked names a parent that may be gone as well.
-        let is_stranger = known.is_none() && exited.exit_state == Some(EXIT_DEAD);
+        let is_gone = exited.exit_state == Some(EXIT_DEAD);
+        // Released already it may name a parent that is gone as well.
+        let parent = exited.parent.filter(|parent| !is_gone || self.find(parent.key).is_some());
+        let is_stranger = known.is_none() && is_gone;
         if is_leader && !is_stranger {
-            self.close_handover(group, exited.parent, at, out);
-            self.learn_parent(group, exited.parent, told, out);
+            if is_gone && !told.is_by_tracepoint() {
+                self.forgo_handover(group);
+            }
+            self.close_handover(group, parent, at, out);
+            // That it goes by itself was decided below the parent it had then; `reparent_leader()` lets it alone since. Its last
+            // switch is so late that it more likely was handed on before, and taken.
+            if !is_gone || told.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
+                let is_with_shown = self.learn_parent(group, parent, told, out);
+                // An orphan's exit signal is reset with its parent.
+                let reset_at =
+                    self.groups[group].rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+                if is_with_shown && reset_at <= at {
+                    self.learn_exit_signal(group, exited.exit_signal);
+                }
+            }
             if let Some(tracer) = exited.tracer {
                 self.learn_tracer(group, tracer);
             }
@@ -96,10 +119,7 @@ impl Lineage {
         if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
             self.learn_parent(group, exited.parent, told, out);
         }
-        // By the kernel's count there is a thread left that was never seen: the children are its now, and stay in the group.
-        let present = i64::from(self.groups[group].present);
-        let is_hidden = is_leader && exited.nr_threads.is_some_and(|count| i64::from(count) > present);
-        if exited.heir.is_some() || !is_hidden {
+        if exited.heir.is_some() || !self.has_hidden_threads(ix, group, exited.nr_threads) {
             self.hand_on_children(ix, exited.heir, told, out);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
@@ -123,14 +143,15 @@ impl Lineage {
                 self.die(ix, &death, told, out);
                 return;
             }
-            let goes_by_itself = is_leader && self.would_autoreap(group) == Some(true);
-            if told.is_by_tracepoint() || !self.sees_releases {
-                if is_leader {
-                    self.die_before_final_switch(ix, group, death, told, out);
-                    return;
-                }
-            } else if !goes_by_itself {
-                // By itself it would have been released inside exit_notify(), and so before this: a wait(2) is at it.
+            if is_leader && (told.is_by_tracepoint() || !self.sees_releases) {
+                self.die_before_final_switch(ix, group, death, told, out);
+                return;
+            }
+            // By itself a leader would have been released inside exit_notify(), and so before this: a wait(2) is at it. Of
+            // another thread only a tracer's wait takes notice.
+            let is_taken =
+                if is_leader { self.would_autoreap(group) != Some(true) } else { death.tracer.is_some() };
+            if is_taken && !told.is_by_tracepoint() {
                 self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, told, out);
                 return;
             }
@@ -139,6 +160,20 @@ impl Lineage {
         if self.tasks[ix].state == TaskState::Dead {
             self.autoreaped(ix, group, told, out);
         }
+    }
+
+    /// By the kernel's count a dead leader's group has a thread left that was never seen: the leader's children are that one's now,
+    /// and stay in the group.
+    pub(super) fn has_hidden_threads(&self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> bool {
+        let Some(count) = count.and_then(|count| usize::try_from(count).ok()) else { return false };
+        if self.groups[group].leader != Some(ix) || count <= self.groups[group].present as usize {
+            return false;
+        }
+        let is_counted = |ix: &Ix<Task>| {
+            let task = &self.tasks[*ix];
+            task.state < TaskState::Dead || task.knows(known::GOING)
+        };
+        count > self.members(group).filter(is_counted).count()
     }
 
     /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.

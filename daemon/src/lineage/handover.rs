@@ -87,6 +87,15 @@ impl Lineage {
             && self.members(child).all(|ix| self.tasks[ix].state >= TaskState::Exiting)
     }
 
+    /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
+    /// one alone, and no hook tells of it.
+    pub(super) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
+        let is_exiting =
+            self.groups[child].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Exiting);
+        let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
+        is_exiting && is_by_function && self.would_autoreap(child) == Some(true)
+    }
+
     /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
     /// it shows another that is not, the group had been handed on.
     pub(super) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
@@ -135,6 +144,13 @@ impl Lineage {
             return;
         }
         let Some(open) = self.take_open(group) else { return };
+        if let Some(shown) = parent
+            && self.groups[group].parent_at > at
+            && open.old.is_none_or(|old| old.key != shown.key)
+        {
+            self.reopen_handover(group, open, shown, out);
+            return;
+        }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
         let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
@@ -145,18 +161,54 @@ impl Lineage {
             self.groups[group].facts |= open.ignored;
             return;
         }
+        // An heir that took its leader's place since is still of that group.
+        let parents = self.groups[group].parent_key();
+        let is_there = |parent: TaskRef| {
+            parents.is_some_and(|now| {
+                now.tgid == parent.tgid && now.start.is_none_or(|start| start <= parent.key.start)
+            })
+        };
         if let Some(parent) = parent
-            && now.is_none_or(|now| now.key != parent.key)
+            && !is_there(parent)
         {
-            // Handed on more than once, and taken on the way.
-            let ix = self.find(parent.key).filter(|&ix| self.tasks[ix].state < TaskState::Zombie);
+            // Handed on more than once, and taken on the way, or never handed on from there.
+            let told = Told { at, hook: None, ..open.told };
+            let ix = self.living(parent, told, out);
             if !ix.is_some_and(|ix| self.adopt(group, ix)) {
-                let start = (parent.key.tid == parent.tgid.leader()).then_some(parent.key.start);
-                self.give_back(group, Some(GroupKey { tgid: parent.tgid, start }));
+                self.give_back(group, Some(self.group_key_of(parent)));
             }
         }
         self.tell_open(group, open, parent, out);
         self.note_dying_father(group, open.old_group);
+    }
+
+    /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
+    fn reopen_handover(&mut self, group: Ix<Group>, open: Handover, heir: TaskRef, out: &mut Vec<Effect>) {
+        self.tell_open(group, open, Some(heir), out);
+        let old_group = self.group_key_of(heir);
+        let told = Told { at: self.groups[group].parent_at, ..open.told };
+        let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
+        self.rare(group).open = Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
+        self.groups[group].set(fact::OPEN, true);
+        if let Some(key) = key {
+            self.open_handovers.push_back((told.at, key));
+        }
+    }
+
+    /// Identity of a task's group, as far as it is known.
+    fn group_key_of(&self, task: TaskRef) -> GroupKey {
+        match self.find(task.key).and_then(|ix| self.tasks[ix].group) {
+            Some(group) => self.groups[group].key(),
+            None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
+        }
+    }
+
+    /// It went by itself, below the parent it had when that was decided.
+    pub(super) fn forgo_handover(&mut self, group: Ix<Group>) {
+        if let Some(open) = self.take_open(group) {
+            self.give_back(group, open.old_group);
+            self.groups[group].facts |= open.ignored;
+        }
     }
 
     /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.

@@ -44,6 +44,10 @@ impl Lineage {
             task.vtid = namespace.vtid;
             task.known |= known::VTID;
             let members = &mut self.groups[group];
+            if members.namespace != namespace.inode && self.namespaces.get(&members.namespace) == Some(&group)
+            {
+                self.namespaces.remove(&members.namespace);
+            }
             members.namespace = namespace.inode;
             members.namespace_level = namespace.level;
             members.set(fact::NAMESPACE, true);
@@ -52,7 +56,7 @@ impl Lineage {
                 members.set(fact::VTGID, true);
             }
             if is_leader && namespace.vtid == 1 && namespace.level > 0 {
-                self.namespaces.insert(namespace.inode, self.tasks[ix].key);
+                self.namespaces.insert(namespace.inode, group);
             }
         }
         let members = &mut self.groups[group];

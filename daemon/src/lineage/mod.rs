@@ -121,7 +121,7 @@ pub struct Lineage {
     queues: Queues,
     paths: Paths,
     /// Init of each pid namespace below the initial one.
-    namespaces: HashMap<u32, TaskKey>,
+    namespaces: HashMap<u32, Ix<Group>>,
     /// Groups that were seen to adopt orphans.
     subreapers: u32,
     /// Dead leaders with live threads.

@@ -101,7 +101,7 @@ impl Lineage {
 
     /// The init of a pid namespace.
     pub(super) fn namespace_init(&self, namespace: u32) -> Option<Ix<Task>> {
-        self.namespaces.get(&namespace).and_then(|&key| self.find(key))
+        self.namespaces.get(&namespace).and_then(|&group| self.groups[group].leader)
     }
 }
 

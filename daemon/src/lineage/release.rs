@@ -6,7 +6,7 @@ use super::effect::{Action, Effect, Hook, Provenance, Reaper, ReaperKind};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use super::group::{Group, fact};
-use super::id::{Ktime, TaskKey, Tid};
+use super::id::Ktime;
 use super::life::End;
 use super::record::{ReleaseSource, Released};
 use super::task::{Queue, Task, TaskState, known};
@@ -36,7 +36,12 @@ impl Lineage {
                     return;
                 }
             } else {
-                let parent = released.parent.filter(|parent| self.find(parent.key).is_some());
+                // Who releases itself was not handed on any more, whatever parent it shows by now.
+                let by_itself = released.by.is_some_and(|by| by.key == released.task.key);
+                if by_itself {
+                    self.forgo_handover(group);
+                }
+                let parent = released.parent.filter(|parent| !by_itself && self.find(parent.key).is_some());
                 self.learn_parent(group, parent, told, out);
             }
             // The kernel releases a leader only as the last of its group.
@@ -277,8 +282,7 @@ impl Lineage {
         if gone.has(fact::SUBREAPER) {
             self.subreapers -= 1;
         }
-        let leader = TaskKey { tid: Tid(gone.tgid), start: gone.start };
-        if gone.has(fact::NAMESPACE) && self.namespaces.get(&gone.namespace) == Some(&leader) {
+        if self.namespaces.get(&gone.namespace) == Some(&group) {
             self.namespaces.remove(&gone.namespace);
         }
         if let Some(rare) = gone.rare {

@@ -48,22 +48,32 @@ impl Lineage {
     }
 
     /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
+    /// False if it has another by now.
     pub(super) fn learn_parent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         told: Told,
         out: &mut Vec<Effect>,
-    ) {
-        let Some(reference) = parent else { return };
+    ) -> bool {
+        let Some(reference) = parent else { return true };
         let child = &self.groups[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
         if is_known && child.parent_at > told.at {
-            return;
+            let is_same = child.parent_tgid == reference.tgid.0;
+            // A snapshot may well be the first to name the thread that it went to.
+            let is_in_snapshot = told.provenance != Provenance::Observed;
+            let is_refuted = is_inferred
+                && (self.has_living_group(reference)
+                    || (is_in_snapshot && self.living(reference, told, out).is_some()));
+            if !is_refuted {
+                return is_same;
+            }
         }
         // Given back to a parent that is dead: it says what is known.
+        let child = &self.groups[group];
         if is_known && child.parent.is_none() && child.parent_tgid == reference.tgid.0 {
-            return;
+            return true;
         }
         let Some(parent) = self.living(reference, told, out) else {
             // It has handed its children on since then.
@@ -74,21 +84,25 @@ impl Lineage {
             if !is_known && let Some(heir) = stays.or_else(|| self.heir_of_the_gone()) {
                 self.groups[group].set(fact::PARENT_INFERRED, true);
                 self.adopt(group, heir);
+                if stays.is_none() {
+                    self.reset_exit_signal(group);
+                    return false;
+                }
             }
-            return;
+            return true;
         };
         let child = &mut self.groups[group];
-        child.parent_at = told.at;
+        child.parent_at = told.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
         if child.parent == Some(parent) {
-            return;
+            return true;
         }
         let is_guess_of_thread = is_inferred && child.parent_tgid == reference.tgid.0;
         if !is_known || is_guess_of_thread {
             if !self.adopt(group, parent) {
                 self.stats.contradictory += 1;
             }
-            return;
+            return true;
         }
         match told.provenance {
             Provenance::Observed => self.stats.parents_corrected += 1,
@@ -96,6 +110,7 @@ impl Lineage {
         }
         let old_parent = self.parent_ref(group);
         self.hand_on(group, old_parent, parent, told, out);
+        true
     }
 
     /// A dying task's children go to its heir: the one the kernel showed, or the one its rule names.
@@ -118,7 +133,9 @@ impl Lineage {
             self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());
             match heir {
-                Some(heir) if is_open && self.may_have_been_taken(child) => {
+                Some(heir)
+                    if self.may_have_been_taken(child) && (is_open || self.may_be_going(child, told)) =>
+                {
                     self.hand_on_openly(child, old_parent, heir, told);
                 }
                 Some(heir) => {
@@ -171,9 +188,7 @@ impl Lineage {
         let Some(leader) = self.groups[group].leader else { return };
         let kind = self.reparent_kind(group, old.map(|old| old.tgid), new_parent);
         if kind != ReparentKind::SiblingThread {
-            // `reparent_leader()`
-            self.groups[group].exit_signal = SIGCHLD;
-            self.groups[group].set(fact::EXIT_SIGNAL, true);
+            self.reset_exit_signal(group);
             let rare = self.rare(group);
             rare.first_parent = rare.first_parent.or(first_parent);
             rare.reparented += 1;
@@ -184,6 +199,12 @@ impl Lineage {
         if self.tasks[leader].state < TaskState::Dead {
             self.tell(out, leader, told, Action::Reparented { old_parent: old, new_parent, kind });
         }
+    }
+
+    /// Whatever signal clone(2) asked for, from an exec and from a reparenting on the parent gets the usual.
+    pub(super) fn reset_exit_signal(&mut self, group: Ix<Group>) {
+        self.groups[group].exit_signal = SIGCHLD;
+        self.groups[group].set(fact::EXIT_SIGNAL, true);
     }
 
     fn reparent_kind(&mut self, group: Ix<Group>, old: Option<Tgid>, new_parent: TaskRef) -> ReparentKind {
@@ -216,7 +237,12 @@ impl Lineage {
 
     /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
     /// its threads is under way.
-    fn living(&mut self, reference: TaskRef, told: Told, out: &mut Vec<Effect>) -> Option<Ix<Task>> {
+    pub(super) fn living(
+        &mut self,
+        reference: TaskRef,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) -> Option<Ix<Task>> {
         let named = self.named(reference, told, out);
         if let Some(named) = named.filter(|&named| self.tasks[named].state < TaskState::Zombie) {
             return Some(named);
@@ -230,6 +256,18 @@ impl Lineage {
             return None;
         }
         self.members(group).find(|&ix| Some(ix) != named && self.tasks[ix].state < TaskState::Zombie)
+    }
+
+    /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
+    /// was known.
+    fn has_living_group(&self, task: TaskRef) -> bool {
+        let group = self.holder(task.tgid.leader()).and_then(|leader| self.tasks[leader].group);
+        group.is_some_and(|group| {
+            let members = &self.groups[group];
+            members.tgid == task.tgid.0
+                && members.start <= task.key.start
+                && self.members(group).any(|ix| self.tasks[ix].state < TaskState::Zombie)
+        })
     }
 
     /// Whether a record names the parent that the tree has.

@@ -103,28 +103,41 @@ impl Lineage {
         if found.is_some() {
             return found;
         }
-        let newest = self.holder(reference.key.tid)?;
-        if self.sharpen(newest, reference) {
-            return Some(newest);
-        }
-        if reference.is_leader() {
-            if self.tasks[newest].knows(known::START) || !self.is_leader(newest) {
-                return None;
+        if let Some(newest) = self.holder(reference.key.tid) {
+            if self.sharpen(newest, reference) {
+                return Some(newest);
             }
-            return self.give_start(newest, reference.key.start).then_some(newest);
+            if reference.is_leader() {
+                if self.tasks[newest].knows(known::START) || !self.is_leader(newest) {
+                    return None;
+                }
+                return self.give_start(newest, reference.key.start).then_some(newest);
+            }
         }
-        // A tid that is not the leader's with the leader's start: the old leader, after a thread took its place.
-        let group = self.tasks[newest].group?;
-        let members = &self.groups[group];
-        let is_old_leader = members.tgid == reference.tgid.0
-            && members.has(fact::START)
-            && members.start == reference.key.start
-            && members.leader != Some(newest);
-        if !is_old_leader {
+        let group = self.group_left_behind(reference, told)?;
+        if !self.frees_for_takeover(group, reference.key.tid, told, out) {
             return None;
         }
         self.take_over(group, reference.key.tid, told.inferred(), out);
         self.find(reference.key)
+    }
+
+    /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
+    fn group_left_behind(&self, reference: TaskRef, told: Told) -> Option<Ix<Group>> {
+        let leader = self.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
+        let group = self.tasks[leader].group?;
+        let members = &self.groups[group];
+        let has_its_start = members.tgid == reference.tgid.0
+            && members.leader == Some(leader)
+            && members.has(fact::START)
+            && members.start == reference.key.start;
+        // The thread that did may be unknown: then a leader that seems dead lives on. /proc shows threads with their leader's
+        // start, but not how they end.
+        let thread = self.holder(reference.key.tid).and_then(|ix| self.tasks[ix].group);
+        let is_done = members.rare.is_some_and(|rare| self.rares[rare].taken_over_at.is_some());
+        let seems_dead = self.tasks[leader].state >= TaskState::Zombie && !members.has(fact::SOLE);
+        let is_told = thread == Some(group) || (told.hook.is_some() && seems_dead && !is_done);
+        (has_its_start && is_told).then_some(group)
     }
 
     fn make(

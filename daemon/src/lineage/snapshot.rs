@@ -140,11 +140,11 @@ impl Lineage {
         self.learn_place(ix, &seen.place, at);
         if is_leader {
             self.close_handover(group, seen.parent, at, out);
-            self.learn_parent(group, seen.parent, told, out);
+            let is_with_shown = self.learn_parent(group, seen.parent, told, out);
             // An orphan's exit signal is reset with its parent.
             let members = &self.groups[group];
             let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
-            if reset_at.max(members.exec_at) <= at {
+            if is_with_shown && reset_at.max(members.exec_at) <= at {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
             if let Some(tracer) = seen.tracer {
@@ -185,8 +185,18 @@ impl Lineage {
                 usage: seen.usage,
                 ..Death::default()
             };
-            self.hand_on_children(ix, None, told, out);
+            if !self.has_hidden_threads(ix, group, seen.nr_threads) {
+                self.hand_on_children(ix, None, told, out);
+            }
             self.die(ix, &death, told, out);
+            if exit_state == EXIT_DEAD {
+                self.tasks[ix].known |= known::GOING;
+            }
+        }
+        let is_alone =
+            seen.exit_state == Some(EXIT_ZOMBIE) && seen.nr_threads.is_some_and(|count| count <= 1);
+        if is_alone && is_leader {
+            self.left_alone(ix, group, told, out);
         }
     }
 

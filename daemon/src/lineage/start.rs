@@ -90,7 +90,7 @@ impl Lineage {
         if (start, tgid) < (members.start, members.tgid) {
             return true;
         }
-        let next = Ktime(start.0.saturating_add(1));
+        let Some(next) = start.0.checked_add(1).map(Ktime) else { return false };
         let is_rough = members.leader.is_some_and(|leader| self.tasks[leader].knows(known::ROUGH_START));
         is_rough && tick_of(members.start) == tick_of(next) && self.set_start(group, next)
     }

@@ -17,19 +17,17 @@ use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
 impl Lineage {
-    /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released.
-    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
+    /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released or its new
+    /// one renamed.
+    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid) -> bool {
         let members = &self.groups[group];
         let thread_waits = self.holder(old_tid).is_some_and(|ix| {
             let task = &self.tasks[ix];
             task.group == Some(group) && members.leader != Some(ix) && task.key.start != members.start
         });
-        // Where the thread's birth was lost: a leader that has exited cannot exec.
-        let leader_is_dead = members.leader.is_some_and(|leader| {
-            let leader = &self.tasks[leader];
-            leader.state >= TaskState::Exiting && leader.since < at
-        });
-        thread_waits || leader_is_dead
+        let taken_over_at = members.rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let awaits_its_exec = taken_over_at.is_some_and(|at| at > members.exec_at);
+        thread_waits || !awaits_its_exec
     }
 
     /// The exec'ing thread had this tid: whoever else has it in the tree is gone, and was not seen to go. False if a younger
@@ -88,6 +86,7 @@ impl Lineage {
         self.groups[group].leader = Some(thread);
         self.groups[group].status = GroupStatus::Unknown;
         self.groups[group].set(fact::IGNORED_KNOWN, false);
+        self.reset_exit_signal(group);
         if self.groups[group].has(fact::VTGID) {
             self.tasks[thread].vtid = self.groups[group].vtgid;
             self.tasks[thread].known |= known::VTID;
@@ -107,6 +106,15 @@ impl Lineage {
     pub(super) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
         let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
         self.groups[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
+    }
+
+    /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
+    pub(super) fn has_outlived(&self, ix: Ix<Task>, death: Ktime) -> bool {
+        let task = &self.tasks[ix];
+        task.state == TaskState::Running
+            && task.knows(known::COMM)
+            && task.comm_at > death
+            && self.is_leader(ix)
     }
 
     /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.

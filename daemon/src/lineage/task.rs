@@ -114,6 +114,8 @@ pub(super) mod known {
     pub(crate) const USER_WORKER: u16 = 1 << 12;
     /// It was in `do_exit()` already when that was first seen.
     pub(crate) const EXIT_BEGAN_UNSEEN: u16 = 1 << 13;
+    /// A snapshot showed it as `EXIT_DEAD`: the kernel counts it until its release.
+    pub(crate) const GOING: u16 = 1 << 14;
     /// Its final accounting was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }

@@ -62,7 +62,7 @@ impl Lineage {
     /// A parent was there before its child.
     fn may_descend(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
         // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
-        if !self.groups[child].has(fact::START) {
+        if !self.groups[child].has(fact::START) || child == parent {
             return false;
         }
         let Group { start, tgid, .. } = self.groups[parent];

@@ -68,6 +68,25 @@ impl Lineage {
         self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
     }
 
+    /// A dead leader is seen to be alone, and so a zombie: what there was of threads has gone, seen or not.
+    pub(super) fn left_alone(
+        &mut self,
+        leader: Ix<Task>,
+        group: Ix<Group>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.tasks[leader].state != TaskState::Zombie {
+            return;
+        }
+        self.groups[group].set(fact::SOLE, true);
+        if self.groups[group].has(fact::DEAD_LEADER) {
+            self.set_dead_leader(group, false);
+            self.tasks[leader].since = told.at;
+            self.after_a_death(group, told, out);
+        }
+    }
+
     /// It is none any more, or was none after all: it was taken, a thread lives, another took the leader's place.
     pub(super) fn take_back_zombie(&mut self, group: Ix<Group>) {
         let Some(leader) = self.groups[group].leader else { return };

@@ -19,7 +19,7 @@ fn expected_tasks(kernel: &Kernel) -> BTreeMap<TaskKey, String> {
                 State::Running => "running",
                 State::Exiting => "exiting",
                 State::Zombie => "zombie",
-                State::Dead => "dead",
+                State::Going | State::Dead => "dead",
             };
             let mut text = format!("{state} of {} called {:?}", view.task.tgid, comm(view.comm).bytes());
             if view.is_leader {

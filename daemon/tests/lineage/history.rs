@@ -96,6 +96,7 @@ pub(crate) fn history(most: usize) -> impl Strategy<Value = History> {
 enum Due {
     DoExit(TaskNo),
     Notify(TaskNo),
+    Release(TaskNo),
     Zap(TaskNo),
     Exec(TaskNo),
     AfterNotify(TaskNo),
@@ -164,7 +165,7 @@ impl History {
                 // What a parent does about SIGCHLD is read when its child begins to die, and decides a moment later.
                 let is_being_read = kernel.tasks.iter().any(|task| {
                     let parent = kernel.groups[task.group].parent;
-                    task.state == State::Exiting && kernel.tasks[parent].group == group
+                    matches!(task.state, State::Exiting | State::Going) && kernel.tasks[parent].group == group
                 });
                 let group = &mut kernel.groups[group];
                 match how % 3 {
@@ -183,6 +184,11 @@ impl History {
         }
     }
 
+    /// Whether a hook at its return tells a death, at once.
+    fn sees_exit_notify(&self) -> bool {
+        self.family == Family::Function(ExitSource::ExitNotify)
+    }
+
     fn go_on(&self, kernel: &mut Kernel, due: Due) {
         match due {
             Due::DoExit(task) => {
@@ -191,7 +197,13 @@ impl History {
             }
             Due::Notify(task) => {
                 kernel.exit_notify(task);
-                if self.family == Family::Function(ExitSource::ExitNotify) {
+                if self.sees_exit_notify() && kernel.tasks[task].state != State::Going {
+                    kernel.after_notify(task);
+                }
+            }
+            Due::Release(task) => {
+                kernel.release_itself(task);
+                if self.sees_exit_notify() {
                     kernel.after_notify(task);
                 }
             }
@@ -242,7 +254,9 @@ fn all_due(kernel: &Kernel) -> Vec<Due> {
                 due.push(Due::Zap(no));
             }
         }
-        if task.owes_exited {
+        if task.state == State::Going {
+            due.push(Due::Release(no));
+        } else if task.owes_exited {
             due.push(Due::AfterNotify(no));
         } else if task.owes_switch {
             due.push(Due::Switch(no));

@@ -25,6 +25,8 @@ pub(crate) enum State {
     Exiting,
     /// `EXIT_ZOMBIE`.
     Zombie,
+    /// `EXIT_DEAD`, on its way to release itself.
+    Going,
     /// `EXIT_DEAD`: released.
     Dead,
 }
@@ -505,7 +507,7 @@ impl Kernel {
         } else {
             true
         };
-        self.tasks[task].state = State::Zombie;
+        self.tasks[task].state = if goes { State::Going } else { State::Zombie };
         self.truth.did(self.key(task), if goes { "exited EXIT_DEAD" } else { "exited EXIT_ZOMBIE" });
         if self.groups[group].members.iter().all(|&no| self.tasks[no].state >= State::Zombie) {
             let leader = self.groups[group].leader;
@@ -513,7 +515,6 @@ impl Kernel {
         }
         if goes {
             self.truth.did(self.key(task), "autoreaped");
-            self.release(task, task, false);
         } else if is_leader && self.is_sole(group) {
             self.truth.did(self.key(task), "zombie_began");
         }
@@ -525,6 +526,11 @@ impl Kernel {
         }
     }
 
+    /// The end of `exit_notify()`, the lock let go in between: a task nobody waits for releases itself.
+    pub(crate) fn release_itself(&mut self, task: TaskNo) {
+        self.release(task, task, false);
+    }
+
     fn parent_ignores(&self, group: GroupNo) -> bool {
         let parent = self.tasks[self.groups[group].parent].group;
         self.groups[group].exit_signal == SIGCHLD && self.groups[parent].ignores
@@ -533,7 +539,8 @@ impl Kernel {
     fn hand_on(&mut self, child: GroupNo, father: TaskNo, reaper: TaskNo, dead: &mut Vec<TaskNo>) {
         self.groups[child].parent = reaper;
         let leader = self.groups[child].leader;
-        if self.tasks[reaper].group == self.tasks[father].group {
+        // `reparent_leader()` leaves one alone that is on its way out.
+        if self.tasks[reaper].group == self.tasks[father].group || self.tasks[leader].state == State::Going {
             return;
         }
         self.groups[child].exit_signal = SIGCHLD;

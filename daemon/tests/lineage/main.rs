@@ -1,5 +1,6 @@
 //! The lineage against a model of the kernel: random histories, and every way their records can reach it.
 
+mod arbitrary;
 mod compare;
 mod history;
 mod kernel;
@@ -250,4 +251,21 @@ fn after_losses_a_snapshot_mends_the_tree() {
         order.extend_from_slice(rest);
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &order, &effects))
     });
+}
+
+#[test]
+fn whatever_the_records_say_the_lineage_stays_whole_and_bounded() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/lineage");
+    let mut inputs: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{corpus} is empty");
+    for input in inputs {
+        let bytes = std::fs::read(&input).unwrap();
+        arbitrary::feed_any(&bytes).unwrap_or_else(|error| panic!("{}: {error}", input.display()));
+    }
+    let inputs = proptest::collection::vec(any::<u8>(), 1..2000);
+    let outcome = runner().run(&inputs, |bytes| arbitrary::feed_any(&bytes).map_err(TestCaseError::fail));
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
 }

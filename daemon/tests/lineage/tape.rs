@@ -37,7 +37,7 @@ fn exit_state(state: State) -> u32 {
     match state {
         State::Running | State::Exiting => 0,
         State::Zombie => EXIT_ZOMBIE,
-        State::Dead => EXIT_DEAD,
+        State::Going | State::Dead => EXIT_DEAD,
     }
 }
 
