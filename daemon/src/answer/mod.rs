@@ -113,6 +113,8 @@ impl Whom {
     pub fn find(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
         let Scene { lineage, now, .. } = scene;
         match self {
+            // The idle task is nobody's business.
+            Self::Pid(0) => Err(NotFound::Pid(0)),
             Self::Pid(pid) => lineage
                 .group_of(Tid(*pid))
                 .map(|group| group.key())

@@ -298,14 +298,13 @@ impl Walk<'_> {
             return (life.state, since.filter(saw).filter(|_| life.state != LifeState::Running), zombie);
         }
         let end = life.released_at.unwrap_or(self.scene.now);
-        let became_zombie = life
-            .zombie
-            .filter(|span| span.bound != Bound::AtMost)
-            .map(|span| Ktime(end.0.saturating_sub(span.ns)));
+        let became_zombie = life.zombie.map(|span| Ktime(end.0.saturating_sub(span.ns)));
+        let is_exact = life.zombie.is_some_and(|span| span.bound == Bound::Exact);
         match (became_zombie, life.leader_died_at) {
             (Some(since), _) if since <= self.at => {
                 let age = self.at.since(since);
-                let zombie = ZombieAge { zombie_at_least_ns: age, zombie_at_most_ns: age };
+                let at_least = if is_exact { age } else { 0 };
+                let zombie = ZombieAge { zombie_at_least_ns: at_least, zombie_at_most_ns: age };
                 (LifeState::Zombie, Some(since), Some(zombie))
             }
             (_, Some(since)) if since <= self.at => (LifeState::DeadLeader, Some(since), None),

@@ -12,10 +12,10 @@ use crate::answer::{Draft, Whom, explain::Explanation, text};
 #[command(after_help = "\
 Examples:
   taskscope explain 4711                 why is it a zombie, stuck, stopped, and who has to do what
-  taskscope explain --observe 10s 4711   the same, having watched how its parent treats other children
+  taskscope explain --observe 10s 4711   having watched how its parent treats others
   taskscope explain --format json 1 | jq -r .verdict.code
 
-A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for
+A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for \
 a while: `taskscope run`.")]
 pub(super) struct Args {
     /// A pid, a tid, or an entity id as events have it

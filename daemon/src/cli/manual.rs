@@ -85,7 +85,7 @@ fn page(command: Command) -> io::Result<String> {
             Some((title, lines)) if title.ends_with(':') && lines.starts_with(' ') => (title, lines),
             _ => ("Notes:", paragraph),
         };
-        let _ = write!(page, ".SH \"{}\"\n", title.trim_end_matches(':').to_uppercase());
+        let _ = writeln!(page, ".SH \"{}\"", title.trim_end_matches(':').to_uppercase());
         let as_it_is = title != "Notes:";
         page.push_str(if as_it_is { ".nf\n" } else { ".PP\n" });
         for line in lines.lines() {

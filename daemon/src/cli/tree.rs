@@ -20,8 +20,8 @@ Examples:
   taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
-What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`,
-the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a
+What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
+the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a \
 pid namespace or cgroup, unit or container that is not its parent's.")]
 pub(super) struct Args {
     /// Only this process and all below it

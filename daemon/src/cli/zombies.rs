@@ -31,7 +31,7 @@ Examples:
   taskscope zombies                      who owes zombies a wait, why, and what to do
   taskscope zombies --watch 2s           the same again and again, with ages and rates
   taskscope zombies --observe 1s --min-age 500ms   only those that stay
-  taskscope zombies --format json | jq -r '.parents[] | [.children.zombies, .process.pid, .verdict.code] | @tsv'
+  taskscope zombies --format json | jq '.parents[] | [.process.pid, .verdict.code]'
 
 Exit codes: 0 nobody is late with a wait, 9 somebody is; others as in `taskscope --help`.")]
 pub(super) struct Args {

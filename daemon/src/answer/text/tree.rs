@@ -126,11 +126,9 @@ fn marks(node: &Node) -> (String, Ink) {
             ink = Ink::Bad;
         }
         "dead_leader" => {
-            marks.push(format!(
-                "{}, {} threads live",
-                lasting("dead leader"),
-                node.threads.saturating_sub(1)
-            ));
+            let live = node.threads.saturating_sub(1);
+            let threads = if live == 1 { "1 thread lives".into() } else { format!("{live} threads live") };
+            marks.push(format!("{}, {threads}", lasting("dead leader")));
             ink = Ink::Odd;
         }
         "exiting" => {
