@@ -81,7 +81,7 @@ fn promtool_finds_nothing_wrong_with_a_scrape() {
     if setting::in_vm() {
         return;
     }
-    let service = Service::start(&[]);
+    let service = service::shared();
     let mut promtool = tool("TASKSCOPE_PROMTOOL", "promtool");
     promtool.args(["check", "metrics"]).stdin(std::process::Stdio::piped());
     promtool.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
@@ -89,7 +89,6 @@ fn promtool_finds_nothing_wrong_with_a_scrape() {
     child.stdin.take().unwrap().write_all(service.get("/metrics").body.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    service.stop_clean();
 }
 
 #[test]

@@ -5,11 +5,15 @@ mod common;
 use std::{process::Command, time::Duration};
 
 use common::scenario;
-use taskscope_tests::{observer::Observer, service::Service, setting};
+use taskscope_tests::{
+    observer::Observer,
+    service::{self, Service},
+    setting,
+};
 
 #[test]
 fn events_come_filtered_and_end_at_their_limit() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");
     let child = zombie.facts().role("child").pid;
@@ -26,12 +30,11 @@ fn events_come_filtered_and_end_at_their_limit() {
     assert_eq!(wrong.status, 400);
     assert!(wrong.body.contains("died: no such action"), "{wrong:?}");
     assert_eq!(service.get_local("/v1/events?pdi=1").status, 400);
-    service.stop_clean();
 }
 
 #[test]
 fn a_subtree_is_followed_through_its_births() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let mut storm = scenario("zombie", &[]);
     storm.pause("zombie");
     let root = storm.facts().role("scenario").pid;
@@ -44,7 +47,6 @@ fn a_subtree_is_followed_through_its_births() {
         let (pid, parent) = (&event["process"]["pid"], &event["process"]["parent_pid"]);
         assert!(pid == root || parent == root, "not below {root}: {line}");
     }
-    service.stop_clean();
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn a_reader_goes_on_where_it_was_and_is_told_what_is_missing() {
 
 #[test]
 fn server_sent_events_carry_their_sequence() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     scenario("burst", &["5"]).finish();
     let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
     let mut head = lines.next_line().unwrap();
@@ -86,7 +88,6 @@ fn server_sent_events_carry_their_sequence() {
     assert!(lines.next_line().unwrap().starts_with("data: {"));
     assert_eq!(lines.next_line().unwrap(), "");
     drop(lines);
-    service.stop_clean();
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
 
 #[test]
 fn a_limit_and_a_closed_pipe_end_a_reader() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     scenario("burst", &["5"]).finish();
     let end = reader(&service.socket(), &["--since", "1h", "--limit", "3"]).wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
@@ -178,5 +179,4 @@ fn a_limit_and_a_closed_pipe_end_a_reader() {
     drop(pipe);
     let end = silent.wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
-    service.stop_clean();
 }

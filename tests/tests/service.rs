@@ -23,7 +23,7 @@ const USAGE: i32 = 2;
 
 #[test]
 fn a_scrape_has_every_family_from_the_start_with_zeros() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let samples = service.metrics();
     for name in [
         "taskscope_build_info{version=\"0.1.0\"}",
@@ -45,12 +45,11 @@ fn a_scrape_has_every_family_from_the_start_with_zeros() {
         assert!(samples.contains_key(name), "no {name} in {samples:#?}");
     }
     assert!(samples["taskscope_tasks{state=\"running\"}"] > 1.0, "there are more tasks than this");
-    service.stop_clean();
 }
 
 #[test]
 fn what_happens_is_counted() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let before = service.metrics();
     scenario("burst", &["50"]).finish();
     let risen = |samples: &std::collections::BTreeMap<String, f64>, name: &str| samples[name] - before[name];
@@ -61,7 +60,6 @@ fn what_happens_is_counted() {
             && risen(now, "taskscope_reaps_total{by=\"parent\"}") >= 50.0
             && risen(now, "taskscope_zombie_duration_seconds_count") >= 50.0
     });
-    service.stop_clean();
 }
 
 #[test]
@@ -89,7 +87,7 @@ fn the_parent_that_owes_a_wait_is_named_until_it_waits() {
 
 #[test]
 fn it_is_alive_and_ready_and_errors_are_json() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     assert_eq!((service.get("/healthz").status, service.get("/healthz").body.as_str()), (200, "ok\n"));
     assert_eq!(service.get("/readyz").status, 200);
     let missing = service.get("/nothing");
@@ -98,7 +96,6 @@ fn it_is_alive_and_ready_and_errors_are_json() {
     let post = service.ask("POST /metrics HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(post.status, 405, "{post:?}");
     assert!(post.body.contains("only GET"), "{post:?}");
-    service.stop_clean();
 }
 
 #[test]
@@ -128,25 +125,23 @@ fn the_socket_is_for_its_group_and_gone_after_the_end() {
 
 #[test]
 fn a_second_daemon_on_the_same_socket_is_refused() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let second = Observer::launch(service::command(service.directory(), &["--listen", ""]));
     let end = second.wait(setting::deadline());
     assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
     assert!(end.text().contains("another taskscope answers on"), "{}", end.text());
     assert_eq!(service.get_local("/healthz").status, 200, "the first one was harmed");
-    service.stop_clean();
 }
 
 #[test]
 fn a_taken_port_is_named_with_the_remedy() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let directory = service::directory();
     let second = Observer::launch(service::command(&directory, &["--listen", service.address()]));
     let end = second.wait(setting::deadline());
     assert_eq!(end.code(), Some(FAILURE), "{}", end.text());
     assert!(end.text().contains(service.address()) && end.text().contains("--listen"), "{}", end.text());
     fs::remove_dir_all(directory).unwrap();
-    service.stop_clean();
 }
 
 #[test]
@@ -235,7 +230,7 @@ fn it_keeps_no_capability_it_does_not_need_and_still_observes() {
 
 #[test]
 fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
-    let service = Service::start(&[]);
+    let service = service::shared();
     let long = service.ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64 << 10)));
     assert_eq!(long.status, 431, "{long:?}");
     // Half a request: it ends without an answer, and nobody else waits for it.
@@ -245,7 +240,6 @@ fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
     half.set_read_timeout(Some(setting::deadline() + Duration::from_secs(30))).unwrap();
     let mut rest = Vec::new();
     half.read_to_end(&mut rest).unwrap();
-    service.stop_clean();
 }
 
 #[test]
