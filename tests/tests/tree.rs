@@ -64,8 +64,8 @@ fn every_process_of_proc_is_in_the_tree_below_its_parent() {
     for role in ["scenario", "init", "orphan"] {
         let pid = scenario.facts().role(role).pid;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let ppid = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
-        assert_eq!(node(&tree, pid)["parent_pid"].to_string(), ppid, "{role}");
+        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
+        assert_eq!(node(&tree, pid)["parent_pid"].to_string(), parent, "{role}");
     }
     let init = node(&tree, scenario.facts().role("init").pid);
     assert_eq!(init["vpid"], 1, "{init}");
