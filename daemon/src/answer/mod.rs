@@ -14,7 +14,9 @@ pub mod tree;
 pub mod verdict;
 pub mod zombies;
 
+mod debtors;
 mod draft;
+mod others;
 mod story;
 
 use serde::{Deserialize, Serialize};

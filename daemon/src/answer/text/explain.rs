@@ -92,3 +92,61 @@ fn who(answer: &Explanation) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        answer::{Draft, Outside, Scene, Whom},
+        export::Stamp,
+        lineage::{Config, Lineage, id::Ktime},
+        procfs::Procfs,
+    };
+
+    /// What is said of the idle task's only known child.
+    fn of(record: &crate::lineage::record::Record) -> String {
+        let mut lineage = Lineage::new(Config::default());
+        lineage.apply(record, record.at, &mut Vec::new());
+        let stamp = Stamp::new("0badcafe-0000", 0);
+        let scene = Scene { lineage: &lineage, now: Ktime(9_000_000_000), observed_since: Some(Ktime(0)) };
+        let draft = Draft::asked(&Whom::Pid(4_194_000), &scene, &stamp).unwrap();
+        let nowhere = Procfs::at(std::path::Path::new("/nonexistent"));
+        let outside = &mut Outside { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
+        let explained = draft.explain(outside);
+        // What a client reads is what the daemon wrote.
+        let json = serde_json::to_string(&explained).unwrap();
+        assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), explained);
+        explanation(&explained, Style::default())
+    }
+
+    fn born(name: [u8; 16]) -> crate::lineage::record::Record {
+        use crate::lineage::{
+            id::{TaskKey, TaskRef, Tgid, Tid},
+            record::{Comm, Fact, New, Place, Record},
+        };
+        let key = TaskKey { tid: Tid(4_194_000), start: Ktime(4_000_000_000) };
+        let new = New {
+            task: TaskRef { key, tgid: Tgid(4_194_000) },
+            leader_start: None,
+            creator: None,
+            parent: None,
+            clone_flags: Some(0x4100),
+            exit_signal: Some(10),
+            task_flags: Some(0),
+            place: Place::default(),
+            comm: Some(Comm(name)),
+        };
+        Record { at: key.start, cpu: 0, fact: Fact::New(Box::new(new).as_ref().to_owned()) }
+    }
+
+    #[test]
+    fn a_life_is_told_from_its_beginning_and_harmless() {
+        let text = of(&born(*b"ev\x1b[2Jil\n\0\0\0\0\0\0\0"));
+        assert!(text.starts_with("ev\\x1b[2Jil\\x0a (pid 4194000) lives\n"), "{text}");
+        assert!(text.contains("id 0badcafe-4194000-4000000000"), "{text}");
+        assert!(text.contains("1970-01-01 00:00:04.000  vforked"), "{text}");
+        assert!(text.contains("CLONE_VM|CLONE_VFORK, exit signal SIGUSR1"), "{text}");
+        assert!(text.contains("unknown   its state in /proc"), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+}

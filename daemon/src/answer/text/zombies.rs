@@ -158,3 +158,123 @@ fn others(what: &str, means: &str, others: &[Other], style: Style, out: &mut Str
     out.push_str(&style.paint(Ink::Odd, &text));
     out.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{
+        Made,
+        place::{Cgroup, Place},
+        process::{Process, ProcessRef},
+        task::{Children, ZombieAge},
+        verdict::Verdict,
+        zombies::Zombie,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn process(pid: u32, name: &str) -> Process {
+        Process {
+            pid,
+            vpid: None,
+            entity_id: None,
+            parent_pid: None,
+            parent_entity_id: None,
+            name: Some(name.into()),
+            name_bytes: None,
+            executable: None,
+            user: None,
+            real_user: None,
+            exit: None,
+        }
+    }
+
+    fn debtor(pid: u32, name: &str, zombies: u32, code: Code) -> Debtor {
+        let age = ZombieAge { zombie_at_least_ns: 90 * SECOND, zombie_at_most_ns: 90 * SECOND };
+        let zombie = ProcessRef { pid: pid + 1, entity_id: None, name: Some(name.into()) };
+        Debtor {
+            process: process(pid, name),
+            place: Some(Place {
+                cgroup: Cgroup { path: "/x".into(), unit: Some("app.service".into()) },
+                container: None,
+                pod: None,
+            }),
+            children: Children {
+                reaped: 4,
+                zombies,
+                reap_latency_mean_ns: Some(2 * SECOND),
+                ..Children::default()
+            },
+            zombies_per_minute: Some(1.5),
+            oldest: age,
+            verdict: Verdict {
+                code: code.name().into(),
+                words: code.words().into(),
+                certainty: "likely".into(),
+                summary: format!("{name} (pid {pid}) is to blame"),
+                culprit: None,
+                evidence: vec!["it was seen".into()],
+                remedy: Some(format!("now: kill {pid}")),
+                missing: Vec::new(),
+            },
+            oldest_zombies: vec![Zombie { process: zombie, exit: None, age }],
+        }
+    }
+
+    fn answer(parents: Vec<Debtor>) -> Zombies {
+        let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: Some(60 * SECOND) };
+        let zombies = parents.iter().map(|parent| u64::from(parent.children.zombies)).sum();
+        let (dead_leaders, stuck_exits) = (Vec::new(), Vec::new());
+        Zombies { made, zombies, just_died: 0, parents, parents_left_off: 0, dead_leaders, stuck_exits }
+    }
+
+    #[test]
+    fn one_screen_names_the_culprit_the_reason_and_the_remedy() {
+        let text = zombies(&answer(vec![debtor(7, "app", 3, Code::NeverWaits)]), Style::default());
+        assert_eq!(
+            text,
+            "ZOMBIES      OLDEST  PER MIN      REAPED  PARENT       WHERE        WHY\n      \
+             3  1 min 30 s      1.5  4 in 2.0 s  app (pid 7)  app.service  never waits\n\n\
+             likely: app (pid 7) is to blame\n  \
+             because   it was seen\n  \
+             remedy    now: kill 7\n  \
+             more      oldest zombie app (pid 8); taskscope explain 8, taskscope explain 7\n\n\
+             3 zombies of 1 parent; observed for 1 min\n"
+        );
+    }
+
+    #[test]
+    fn no_zombies_is_said_in_two_words() {
+        assert_eq!(zombies(&answer(Vec::new()), Style::default()), "no zombies\n");
+    }
+
+    #[test]
+    fn who_only_just_heard_of_it_is_not_accused() {
+        let text = zombies(&answer(vec![debtor(7, "app", 3, Code::JustDied)]), Style::default());
+        assert!(text.contains("died just now") && !text.contains("to blame"), "{text}");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_zombie_is_told_apart() {
+        let mut answer = answer(Vec::new());
+        let java = ProcessRef { pid: 9, entity_id: None, name: Some("java".into()) };
+        answer.dead_leaders =
+            vec![Other { process: java, threads_left: 3, for_at_least_ns: Some(5 * SECOND) }];
+        let text = zombies(&answer, Style::default());
+        assert!(text.starts_with("no zombies\nnot zombies: 1 dead leader "), "{text}");
+        assert!(text.contains("java (pid 9) for 5.0 s"), "{text}");
+    }
+
+    #[test]
+    fn hostile_names_and_narrow_screens_do_no_harm() {
+        let answer = answer(vec![debtor(7, "a\x1b[2J\nb\u{202e}", 3, Code::NeverWaits)]);
+        for width in [20, 60, 200] {
+            let text = zombies(&answer, Style { width: Some(width), ..Style::default() });
+            assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
+            // The table is cut, sentences are folded at blanks.
+            assert!(text.lines().take(2).all(|line| line.chars().count() <= width), "{text}");
+        }
+        let colours = zombies(&answer, Style { colour: true, ..Style::default() });
+        assert!(colours.contains("\x1b[31m") && !colours.contains("\x1b[2J"), "{colours}");
+    }
+}

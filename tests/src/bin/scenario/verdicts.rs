@@ -111,19 +111,15 @@ fn parent_vfork_held() {
     let parent = spawn("parent", || {
         made.send(dead_child());
         // It shares all memory with its parent, which the kernel holds meanwhile.
-        sys::clone_vm(libc::CLONE_VFORK, || {
-            let pid = sys::getpid();
-            announce("holder", pid, pid);
-            sys::sleep_for_ever()
-        });
+        sys::clone_vm(libc::CLONE_VFORK, || sys::sleep_for_ever());
         sys::sleep_for_ever()
     });
     made.receive();
     look::until_state(parent, 'D');
+    let Some(holder) = look::youngest_child(parent) else { die("looking for the vfork child") };
+    announce("holder", holder, holder);
     look::at("owing", "parent", parent);
     pause("owed");
-    // A process group of its own keeps the rest of the scenario alive.
-    let Some(holder) = look::youngest_child(parent) else { die("looking for the vfork child") };
     sys::kill(holder, libc::SIGKILL);
     look::until_state(parent, 'S');
     sys::kill(parent, libc::SIGKILL);

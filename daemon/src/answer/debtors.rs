@@ -1,0 +1,200 @@
+//! Gathers zombies by the parent that owes the wait, and asks why.
+
+use std::collections::HashMap;
+
+use super::{
+    Draft, Made, Outside, Scene,
+    others::Others,
+    process::{Process, ProcessRef},
+    task::{Children, ZombieAge},
+    verdict::Verdict,
+    zombies::{Debtor, Filter, Zombie, Zombies},
+};
+use crate::lineage::{
+    Life,
+    explain::{self, Code},
+    id::{GroupKey, Ktime},
+};
+
+/// Parents told of in full, the worst first; the rest are counted.
+const MOST_PARENTS: usize = 100;
+
+/// Zombies of one parent that are named, the oldest first.
+const MOST_CHILDREN: usize = 5;
+
+/// Over this time the rate is taken.
+const RATE_WINDOW_NS: u64 = 60_000_000_000;
+
+/// Of a shorter time no rate is taken.
+const RATE_AT_LEAST_NS: u64 = 5_000_000_000;
+
+/// Younger ones do not count for it.
+const YOUNG_NS: u64 = 1_000_000_000;
+
+/// The part that comes from the lineage.
+pub struct ZombiesDraft {
+    now: Ktime,
+    observed_since: Option<Ktime>,
+    zombies: u64,
+    parents: Vec<Owing>,
+    left_off: u64,
+    others: Others,
+}
+
+struct Owing {
+    life: Life,
+    zombies: u32,
+    new: u32,
+    oldest: Vec<Life>,
+    case: Draft,
+}
+
+#[derive(Default)]
+struct Gathered {
+    zombies: u32,
+    new: u32,
+    /// Sorted by age, the oldest first, and bounded.
+    oldest: Vec<(Ktime, GroupKey)>,
+}
+
+impl Gathered {
+    fn add(&mut self, since: Ktime, key: GroupKey) {
+        let at = self.oldest.partition_point(|&(other, _)| other <= since);
+        if at < MOST_CHILDREN {
+            self.oldest.insert(at, (since, key));
+            self.oldest.truncate(MOST_CHILDREN);
+        }
+    }
+}
+
+impl ZombiesDraft {
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.parents.iter().filter_map(|parent| parent.life.cgroup_id).collect()
+    }
+
+    /// Gathers who owes whom. A step a zombie.
+    #[must_use]
+    pub fn of(scene: &Scene<'_>, filter: Filter) -> Self {
+        let now = scene.now;
+        let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
+        let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
+        let mut zombies = 0;
+        for zombie in scene.lineage.zombies() {
+            let (Some(since), Some(parent)) = (zombie.zombie_since(), zombie.parent()) else { continue };
+            if now.since(since) < filter.min_age_ns {
+                continue;
+            }
+            zombies += 1;
+            let gathered = by_parent.entry(parent.key()).or_default();
+            gathered.zombies += 1;
+            // The youngest are about to be reaped, most of them.
+            let is_new = since >= window
+                && now.since(since) >= YOUNG_NS
+                && scene.observed_since.is_some_and(|began| since > began);
+            gathered.new += u32::from(is_new);
+            // Of those found by a snapshot the start tells more than when they were found.
+            let age = if scene.observed_since.is_some_and(|began| since > began) {
+                since
+            } else {
+                zombie.key().start.unwrap_or(since)
+            };
+            gathered.add(age, zombie.key());
+        }
+        let mut all: Vec<(GroupKey, Gathered)> = by_parent.into_iter().collect();
+        all.sort_by_key(|(key, gathered)| {
+            (std::cmp::Reverse(gathered.zombies), gathered.oldest.first().map(|&(since, _)| since), *key)
+        });
+        let left_off = all.len().saturating_sub(MOST_PARENTS) as u64;
+        all.truncate(MOST_PARENTS);
+        let parents = all.into_iter().filter_map(|(key, gathered)| owing(key, &gathered, scene)).collect();
+        Self {
+            now,
+            observed_since: scene.observed_since,
+            zombies,
+            parents,
+            left_off,
+            others: Others::of(scene),
+        }
+    }
+
+    /// Completes it from /proc. Zombies that are gone meanwhile were none that anybody owes.
+    #[must_use]
+    pub fn finish(self, outside: &mut Outside<'_>) -> Zombies {
+        let stamp = outside.stamp;
+        let window_ns = self.observed_since.map(|since| self.now.since(since).min(RATE_WINDOW_NS));
+        let mut gone = 0;
+        let mut parents = Vec::new();
+        for owing in self.parents {
+            let is_there = |life: &Life| {
+                life.key.start.is_none_or(|start| outside.procfs.is_still_zombie(life.key.tgid, start))
+            };
+            if !owing.oldest.iter().any(is_there) && owing.zombies as usize <= MOST_CHILDREN {
+                gone += u64::from(owing.zombies);
+                continue;
+            }
+            parents.push(debtor(owing, self.now, window_ns, outside));
+        }
+        // Whoever has only just been told is not the first to look at.
+        let is_early = |parent: &Debtor| parent.verdict.code == Code::JustDied.name();
+        parents.sort_by_key(is_early);
+        let early = parents.iter().filter(|parent| is_early(parent));
+        let just_died = early.map(|parent| u64::from(parent.children.zombies)).sum();
+        let (dead_leaders, stuck_exits) = self.others.finish(outside);
+        Zombies {
+            made: Made::at(self.now, self.observed_since, stamp),
+            zombies: self.zombies.saturating_sub(gone),
+            just_died,
+            parents,
+            parents_left_off: self.left_off,
+            dead_leaders,
+            stuck_exits,
+        }
+    }
+}
+
+fn owing(key: GroupKey, gathered: &Gathered, scene: &Scene<'_>) -> Option<Owing> {
+    let life = scene.lineage.life_by_key(key, scene.now)?;
+    let oldest: Vec<Life> = gathered
+        .oldest
+        .iter()
+        .filter_map(|&(_, child)| scene.lineage.life_by_key(child, scene.now))
+        .collect();
+    let case = Draft::of(oldest.first()?.key, scene)?;
+    Some(Owing { life, zombies: gathered.zombies, new: gathered.new, oldest, case })
+}
+
+fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outside<'_>) -> Debtor {
+    let stamp = outside.stamp;
+    let zombies: Vec<Zombie> = owing
+        .oldest
+        .iter()
+        .filter_map(|life| {
+            Some(Zombie {
+                process: ProcessRef::by(life.key, life.name, stamp),
+                exit: Process::of(life, stamp).exit,
+                age: ZombieAge::of(life, now)?,
+            })
+        })
+        .collect();
+    // Of those whose beginning was not seen, the oldest by start need not have waited the longest.
+    let least = zombies.iter().map(|zombie| zombie.age.zombie_at_least_ns).max().unwrap_or_default();
+    let most = zombies.iter().map(|zombie| zombie.age.zombie_at_most_ns).max().unwrap_or_default();
+    let mut children = Children::of(&owing.life).unwrap_or_default();
+    children.zombies = owing.zombies;
+    let facts = owing.case.finish(outside.procfs);
+    Debtor {
+        process: Process::of(&owing.life, stamp),
+        place: owing.life.cgroup_id.and_then(|id| (outside.places)(id)),
+        children,
+        zombies_per_minute: window_ns.filter(|&window| window >= RATE_AT_LEAST_NS).map(|window| {
+            #[expect(clippy::cast_precision_loss, reason = "a rate for eyes")]
+            let minutes = window as f64 / RATE_WINDOW_NS as f64;
+            (f64::from(owing.new) / minutes * 10.0).round() / 10.0
+        }),
+        oldest: ZombieAge { zombie_at_least_ns: least, zombie_at_most_ns: most },
+        verdict: Verdict::of(explain::judge(&facts), stamp),
+        oldest_zombies: zombies,
+    }
+}

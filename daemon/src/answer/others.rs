@@ -1,0 +1,87 @@
+//! Who only looks like a zombie, or is about to become one: dead leaders, exits that do not end.
+
+use std::{thread::sleep, time::Duration};
+
+use super::{Outside, Scene, process::ProcessRef, zombies::Other};
+use crate::{
+    lineage::{LifeState, TaskState, explain::facts::Named, flags::PF_EXITING, id::GroupKey},
+    procfs::{NS_PER_TICK, Procfs},
+};
+
+/// Of each at most so many are named.
+const MOST: usize = 50;
+
+/// An exit is stuck after this long.
+const STUCK_AFTER_NS: u64 = 10_000_000_000;
+
+/// Without observation an exit is taken for stuck if it has not ended after this; a large memory takes its time.
+const EXITS_WITHIN: Duration = Duration::from_millis(300);
+
+/// The part that comes from the lineage.
+pub(super) struct Others {
+    observed: bool,
+    dead_leaders: Vec<Case>,
+    stuck_exits: Vec<Case>,
+}
+
+struct Case {
+    named: Named,
+    threads_left: u32,
+    for_ns: u64,
+}
+
+impl Others {
+    pub(super) fn of(scene: &Scene<'_>) -> Self {
+        let (mut dead_leaders, mut stuck_exits) = (Vec::new(), Vec::new());
+        let observed = scene.observed_since.is_some();
+        let exiting = scene.lineage.census().of(TaskState::Exiting);
+        if scene.lineage.dead_leader_count() + exiting > 0 {
+            for group in scene.lineage.groups() {
+                let Some(life) = group.life(scene.now) else { continue };
+                let case = |since| Case {
+                    named: Named::from(&life),
+                    threads_left: life.threads.saturating_sub(1),
+                    for_ns: scene.now.since(since),
+                };
+                match life.state {
+                    LifeState::DeadLeader => {
+                        dead_leaders.push(case(life.leader_died_at.unwrap_or(life.since)));
+                    }
+                    // Found in its exit by the only look there was, it may just be on its way: /proc will tell.
+                    LifeState::Exiting if !observed || scene.now.since(life.since) >= STUCK_AFTER_NS => {
+                        stuck_exits.push(case(life.since));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        dead_leaders.truncate(MOST);
+        stuck_exits.truncate(MOST);
+        Self { observed, dead_leaders, stuck_exits }
+    }
+
+    /// Dead leaders, then stuck exits.
+    pub(super) fn finish(mut self, outside: &Outside<'_>) -> (Vec<Other>, Vec<Other>) {
+        if !self.observed && !self.stuck_exits.is_empty() {
+            sleep(EXITS_WITHIN);
+            self.stuck_exits.retain(|case| is_exiting(case.named.key, outside.procfs));
+        }
+        let other = |case: &Case| Other {
+            process: ProcessRef::of(&case.named, outside.stamp),
+            threads_left: case.threads_left,
+            for_at_least_ns: self.observed.then_some(case.for_ns),
+        };
+        let all = |cases: &[Case]| cases.iter().map(other).collect();
+        (all(&self.dead_leaders), all(&self.stuck_exits))
+    }
+}
+
+/// Whether a process is in its exit still, and no zombie.
+fn is_exiting(key: GroupKey, procfs: &Procfs) -> bool {
+    let stat = procfs.stat(key.tgid).ok().flatten();
+    stat.is_some_and(|stat| {
+        stat.flags & PF_EXITING != 0
+            && stat.state != b'Z'
+            && key.start.is_none_or(|start| start.0 / NS_PER_TICK == stat.start_ticks)
+    })
+}
