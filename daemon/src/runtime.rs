@@ -4,6 +4,7 @@
 //! events.
 
 mod canary;
+mod completion;
 mod place;
 mod records;
 mod repairs;

@@ -58,13 +58,15 @@ impl Pipeline {
 
     /// Somebody may have cut a link. What was missed since is mended by a comparison.
     fn attach_again(&mut self) {
-        self.reattached += 1;
         self.owes_resync = true;
-        let failed = self.observer.attach_again();
-        if failed.is_empty() {
-            log::warn!("all hooks were attached again, because canaries go unseen");
-        } else {
-            log::error!("attaching the hooks again, because canaries go unseen: {}", failed.join("; "));
+        match self.observer.attach_again() {
+            Ok(()) => {
+                self.reattached += 1;
+                log::warn!("all hooks were attached again, because canaries go unseen");
+            }
+            Err(reason) => {
+                log::error!("canaries go unseen, and the hooks cannot be attached again: {reason}");
+            }
         }
     }
 
