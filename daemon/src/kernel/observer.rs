@@ -21,6 +21,7 @@ use super::{
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
+    privilege,
     program_stats::{self, ProgramStats},
     snapshot::{self, Reading, SnapshotError},
 };
@@ -142,11 +143,23 @@ impl Observer {
         }
     }
 
-    /// Attaches all programs anew, because records fail to come though nothing says why: somebody may have cut a link. Answers
-    /// what could not be attached, and why.
-    pub fn attach_again(&mut self) -> Vec<String> {
+    /// Attaches all programs anew, because records fail to come though nothing says why: somebody may have cut a link. An error
+    /// says what could not be attached, and why.
+    pub fn attach_again(&mut self) -> Result<(), String> {
+        // Links that are cut without the right to make others would be missed more than those that may be broken.
+        let lacking: Vec<_> = privilege::missing().iter().map(|capability| capability.name).collect();
+        if !lacking.is_empty() {
+            return Err(format!(
+                "{} given up after the start: a restart attaches them",
+                lacking.join(" and ")
+            ));
+        }
         let failed = self.links.renew(&mut self.ebpf);
-        failed.into_iter().map(|(program, error)| format!("{program}: {error}")).collect()
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let failed: Vec<_> = failed.into_iter().map(|(name, error)| format!("{name}: {error}")).collect();
+        Err(failed.join("; "))
     }
 
     /// Takes all programs off their hooks. What is in the ring and what the kernel counted of the programs stays readable.
