@@ -58,8 +58,8 @@ impl Source<'_> {
     fn task(&mut self) -> TaskRef {
         let tid = self.tid();
         let start = Ktime(self.start(tid));
-        let tgid = if self.below(3) > 0 { tid } else { self.tid() };
-        TaskRef { key: TaskKey { tid: Tid(tid), start }, tgid: Tgid(tgid) }
+        let group = if self.below(3) > 0 { tid } else { self.tid() };
+        TaskRef { key: TaskKey { tid: Tid(tid), start }, tgid: Tgid(group) }
     }
 
     fn place(&mut self) -> Place {
