@@ -55,7 +55,9 @@ fn what_happens_is_counted() {
     let risen = |samples: &std::collections::BTreeMap<String, f64>, name: &str| samples[name] - before[name];
     service.until("50 lives", |now| {
         risen(now, "taskscope_tasks_created_total{kind=\"process\"}") >= 50.0
-            && risen(now, "taskscope_exits_total{kind=\"process\",reason=\"success\"}") >= 50.0
+            && risen(now, "taskscope_exits_total{kind=\"process\",reason=\"success\"}")
+                + risen(now, "taskscope_exits_total{kind=\"process\",reason=\"failure\"}")
+                >= 50.0
             && risen(now, "taskscope_releases_total") >= 50.0
             && risen(now, "taskscope_reaps_total{by=\"parent\"}") >= 50.0
             && risen(now, "taskscope_zombie_duration_seconds_count") >= 50.0
