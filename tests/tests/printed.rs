@@ -63,6 +63,17 @@ fn normal(text: &str) -> Vec<String> {
             _ => words.push(normal),
         }
     }
+    // The boot is part of an entity id.
+    for at in 1..words.len() {
+        if words[at - 1] == "id" {
+            words[at] = "ID".into();
+        }
+    }
+    // Who inherits is known by name where init is.
+    if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "go" && words[at] == "to") {
+        let heirs = words[at..].iter().position(|word| word == "which").unwrap_or_default();
+        words.drain(at..at + heirs);
+    }
     let sleeps =
         |at: usize, words: &[String]| words[at..].starts_with(&["it".into(), "sleeps".into(), "in".into()]);
     while let Some(at) = (0..words.len()).find(|&at| sleeps(at, &words)) {
