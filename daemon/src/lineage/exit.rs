@@ -3,12 +3,11 @@
 use super::Lineage;
 use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Provenance};
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, SIGCHLD};
+use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
 use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
 use super::index::TID_LIMIT;
 use super::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
-use super::status::GroupStatus;
 use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
@@ -192,127 +191,7 @@ impl Lineage {
         self.queues.put(&mut self.tasks, grave, Queue::Tombstone);
     }
 
-    /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was
-    /// taken by a wait. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
-    fn die_before_final_switch(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
-        let goes_by_itself = self.would_autoreap(group);
-        // Unread, the common case is assumed, and said to be: most parents wait.
-        let is_certain = match goes_by_itself {
-            // Among several threads the leader may have died first, and gone with the last of them.
-            Some(true) => !self.had_threads(group) && !self.groups[group].has(fact::IGNORED_SINCE),
-            Some(false) => !self.groups[group].has(fact::IGNORED_SINCE),
-            None => false,
-        };
-        let exit_told = if is_certain { told } else { told.inferred() };
-        if goes_by_itself == Some(true) {
-            self.die_by_itself(ix, group, death, exit_told, out);
-            return;
-        }
-        self.die_and_be_taken(ix, group, death, exit_told, out);
-    }
-
-    /// A leader went without ever having been a zombie, before this.
-    pub(super) fn die_by_itself(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
-        // Its group had no other task any more.
-        self.groups[group].set(fact::SOLE, true);
-        self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, told, out);
-        self.autoreaped(ix, group, told, out);
-    }
-
-    /// A leader became a zombie and its parent took it, both before this.
-    pub(super) fn die_and_be_taken(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
-        self.groups[group].set(fact::SOLE, true);
-        if self.tasks[ix].state < TaskState::Zombie {
-            let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
-            self.die(ix, &zombie, told, out);
-        } else {
-            self.after_a_death(group, told, out);
-        }
-        let told = if told.provenance == Provenance::Observed { told.inferred() } else { told };
-        self.reaped_by_rule(ix, group, told, out);
-        self.enter(ix, TaskState::Dead, told.at);
-        self.queues.put(&mut self.tasks, ix, Queue::Dead);
-    }
-
-    fn had_threads(&self, group: Ix<Group>) -> bool {
-        self.groups[group].rare.is_some_and(|rare| self.rares[rare].threads_created > 0)
-    }
-
-    /// Whether a group's end makes its leader go by itself, where that can be told.
-    pub(super) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
-        let members = &self.groups[group];
-        if self.never_autoreaps(group) {
-            return Some(false);
-        }
-        if members.has(fact::IGNORED_KNOWN) {
-            return Some(members.has(fact::IGNORED));
-        }
-        let parents = &self.groups[self.parents_of(group)?];
-        parents.has(fact::IGNORES_KNOWN).then_some(parents.has(fact::IGNORES))
-    }
-
-    /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
-    pub(super) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
-        let members = &self.groups[group];
-        let is_traced = members.rare.is_some_and(|rare| self.rares[rare].tracer.is_some());
-        is_traced || self.has_other_exit_signal(group)
-    }
-
-    pub(super) fn has_other_exit_signal(&self, group: Ix<Group>) -> bool {
-        self.groups[group].has(fact::EXIT_SIGNAL) && self.groups[group].exit_signal != SIGCHLD
-    }
-
-    /// A later exit record of a task adds what the first could not know.
-    fn complete(&mut self, ix: Ix<Task>, exited: &Exited) {
-        if exited.source == ExitSource::FinalSwitch && !self.tasks[ix].knows(known::ACCOUNTED) {
-            self.stats.completed += 1;
-        } else {
-            self.stats.duplicate += 1;
-        }
-        if !self.tasks[ix].knows(known::EXIT_CODE) {
-            self.learn_exit_code(ix, exited.exit.exit_code);
-        }
-        self.account(ix, exited);
-    }
-
-    /// Adds what a task used to its group's, once, when it has left its CPU for good.
-    fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
-        if exited.source != ExitSource::FinalSwitch || self.tasks[ix].knows(known::ACCOUNTED) {
-            return;
-        }
-        self.tasks[ix].known |= known::ACCOUNTED;
-        let Some(usage) = exited.usage else { return };
-        let start = self.tasks[ix].key.start;
-        let leader = self.holder(exited.task.tgid.leader());
-        let group = self.tasks[ix].group.or_else(|| self.tasks[leader?].group);
-        match group.filter(|&group| self.groups[group].start <= start) {
-            Some(group) => self.rare(group).usage.get_or_insert_default().add(&usage),
-            None => self.graves.add_usage(exited.task.tgid, start, &usage),
-        }
-    }
-
-    fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
+    pub(super) fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
         if let Some(code) = code {
             self.tasks[ix].exit_code = code;
             self.tasks[ix].known |= known::EXIT_CODE;
@@ -381,52 +260,5 @@ impl Lineage {
             self.leader_died(ix, group, told, out);
         }
         self.after_a_death(group, told, out);
-    }
-
-    /// A leader died before the others of its group.
-    pub(super) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        self.rare(group).leader_died_at = Some(told.at);
-        self.set_dead_leader(group, true);
-        let members = &mut self.groups[group];
-        members.set(fact::LEADER_DIED, true);
-        // In a group exit the others die as well, in whatever order.
-        let threads_left = members.live;
-        if threads_left > 0 && !matches!(members.status, GroupStatus::Group(_)) {
-            self.tell(out, ix, told, Action::LeaderDied { threads_left });
-        }
-    }
-
-    pub(super) fn set_dead_leader(&mut self, group: Ix<Group>, yes: bool) {
-        let members = &mut self.groups[group];
-        match (members.has(fact::DEAD_LEADER), yes) {
-            (false, true) => self.dead_leaders += 1,
-            (true, false) => self.dead_leaders -= 1,
-            _ => return,
-        }
-        members.set(fact::DEAD_LEADER, yes);
-    }
-
-    /// What the death or the departure of one task means for its group.
-    pub(super) fn after_a_death(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        self.tell_group_exit(group, told, out);
-        self.zombie_may_begin(group, told, out);
-        // Not from here: whoever called goes on with this group.
-        if self.groups[group].has(fact::FREED)
-            && let Some(leader) = self.groups[group].leader
-        {
-            self.releasable.push((self.tasks[leader].key, told.at));
-        }
-    }
-
-    fn tell_group_exit(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        let members = &self.groups[group];
-        let Some(leader) = members.leader else { return };
-        if self.tasks[leader].state < TaskState::Zombie {
-            return;
-        }
-        if members.is_dead() && !members.has(fact::EXIT_TOLD) {
-            self.groups[group].set(fact::EXIT_TOLD, true);
-            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited);
-        }
     }
 }

@@ -1,0 +1,101 @@
+//! Ends that nobody told: concluded from what came after, or from time.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::{Effect, Provenance};
+use super::exit::Death;
+use super::flags::EXIT_DEAD;
+use super::group::Group;
+use super::group::fact;
+use super::id::Ktime;
+use super::task::{Queue, Task, TaskState, known};
+use super::view::Told;
+
+impl Lineage {
+    /// Threads whose own release has not been told when their leader's is: the leader is always the last.
+    pub(super) fn end_threads(
+        &mut self,
+        group: Ix<Group>,
+        leader: Ix<Task>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut next = self.groups[group].first_thread;
+        while let Some(ix) = next {
+            next = self.tasks[ix].thread_next;
+            if ix != leader {
+                if self.tasks[ix].state < TaskState::Dead {
+                    self.stats.concluded += 1;
+                }
+                self.end_unseen(ix, told, out);
+            }
+        }
+    }
+
+    /// A task's end was not seen but is certain.
+    pub(super) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
+        let Some(group) = self.tasks[ix].group else { return };
+        let told = if told.provenance == Provenance::Repaired { told } else { told.inferred() };
+        let is_leader = self.groups[group].leader == Some(ix);
+        if is_leader {
+            self.groups[group].set(fact::SOLE, true);
+        }
+        self.hand_on_children(ix, None, told, out);
+        match self.tasks[ix].state {
+            // It was seen to begin its exit: the rule says how that ended.
+            TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
+                self.die_and_be_taken(ix, group, Death::default(), told, out);
+            }
+            TaskState::Exiting if is_leader => {
+                self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..Death::default() }, told, out);
+                self.autoreaped(ix, group, told, out);
+            }
+            TaskState::Implied | TaskState::Running | TaskState::Exiting => {
+                // Nobody waits for a thread that is not the leader.
+                let exit_state = if is_leader { None } else { Some(EXIT_DEAD) };
+                self.die(ix, &Death { exit_state, ..Death::default() }, told, out);
+            }
+            TaskState::Zombie => self.reaped_by_rule(ix, group, told, out),
+            TaskState::Dead | TaskState::Released => {}
+        }
+        if !is_leader && !self.tasks[ix].knows(known::END_TOLD) {
+            self.autoreaped(ix, group, told, out);
+        }
+        self.depart(ix, None, told, out);
+    }
+
+    /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
+    pub(super) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
+        for _ in 0..most {
+            let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };
+            self.stats.concluded += 1;
+            self.end_unseen(ix, Told::observed(now), out);
+        }
+        for _ in 0..most {
+            let stones = self.queues.ends(Queue::Tombstone);
+            let oldest = if stones.len > self.config.tombstones {
+                stones.first
+            } else {
+                self.front(Queue::Tombstone, now, self.config.tombstone)
+            };
+            let Some(ix) = oldest else { break };
+            self.forget(ix);
+        }
+        while let Some(&(at, key)) = self.freed.front() {
+            if u128::from(now.since(at)) < self.config.dead_after.as_nanos() {
+                break;
+            }
+            self.freed.pop_front();
+            let leader = self.find(key);
+            let group = leader.and_then(|leader| self.tasks[leader].group);
+            if let (Some(leader), Some(true)) =
+                (leader, group.map(|group| self.groups[group].has(fact::FREED)))
+            {
+                self.stats.concluded += 1;
+                self.end_unseen(leader, Told::observed(now), out);
+            }
+        }
+        let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
+        self.graves.forget(Ktime(now.0.saturating_sub(age)), most);
+    }
+}

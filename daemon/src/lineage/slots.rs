@@ -1,0 +1,77 @@
+//! Slots of tasks and groups: reachable by tid, joined to their group, and forgotten.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::Provenance;
+use super::group::{Group, fact};
+use super::id::{Ktime, TaskKey};
+use super::task::{Task, TaskState, known};
+
+impl Lineage {
+    /// A slot for a task, reachable by its tid.
+    pub(super) fn place(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+        let task = Task { key, known: knows, since: at, provenance: Provenance::Inferred, ..Task::default() };
+        self.census.add(task.state);
+        let ix = self.tasks.insert(task);
+        self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
+        ix
+    }
+
+    /// A leader, with a new group.
+    pub(super) fn found(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+        let leader = self.place(key, knows, at);
+        let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
+        group.set(fact::START, knows & known::START != 0);
+        let group = self.groups.insert(group);
+        self.enrol(group, leader);
+        leader
+    }
+
+    /// A new task in a group, which may have seemed dead.
+    pub(super) fn enrol(&mut self, group: Ix<Group>, task: Ix<Task>) {
+        self.join(group, task);
+        let members = &mut self.groups[group];
+        members.present += 1;
+        members.live += 1;
+        if members.leader == Some(task) {
+            return;
+        }
+        let threads = members.present - 1;
+        // Where the kernel itself counted one task only, this one is on its way out.
+        if !members.has(fact::SOLE) {
+            members.set(fact::EXIT_TOLD, false);
+            self.take_back_zombie(group);
+            let leader_is_dead =
+                self.groups[group].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
+            self.set_dead_leader(group, leader_is_dead);
+        }
+        let rare = self.rare(group);
+        rare.threads_created += 1;
+        rare.threads_peak = rare.threads_peak.max(threads);
+    }
+
+    /// Forgets a tombstone.
+    pub(super) fn forget(&mut self, ix: Ix<Task>) {
+        self.queues.take(&mut self.tasks, ix);
+        self.unindex(ix);
+        self.census.remove(self.tasks[ix].state);
+        self.tasks.remove(ix);
+    }
+
+    /// Takes a task out of its tid's chain.
+    pub(super) fn unindex(&mut self, ix: Ix<Task>) {
+        let (tid, older) = (self.tasks[ix].key.tid, self.tasks[ix].same_tid.take());
+        let Some(mut newer) = self.index.get(tid) else { return };
+        if newer == ix {
+            self.index.set(tid, older);
+            return;
+        }
+        while let Some(next) = self.tasks[newer].same_tid {
+            if next == ix {
+                self.tasks[newer].same_tid = older;
+                return;
+            }
+            newer = next;
+        }
+    }
+}
