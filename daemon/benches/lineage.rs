@@ -144,5 +144,38 @@ fn lineage(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lineage);
+/// Cache lines that a life takes from memory nobody touched lately: its parent's entry in the index, task, group and account, and
+/// the sibling it is put before.
+const COLD_LINES_A_LIFE: usize = 5;
+
+/// What the memory alone costs: for each life so many accesses in the same number of slots of the same size, each of which
+/// depends on the one before. What the lineage needs with many tasks beyond what it needs with few is to be measured against this.
+fn floor(criterion: &mut Criterion) {
+    const LINES_A_SLOT: usize = 4;
+    let mut group = criterion.benchmark_group("floor");
+    for live in [1_000_usize, 100_000, 1_000_000] {
+        let mut slots = vec![[0_u64; 8]; live * LINES_A_SLOT];
+        for (n, slot) in slots.iter_mut().enumerate() {
+            slot[0] = n as u64 * 7;
+        }
+        let mut dice = 1_u64;
+        group.throughput(Throughput::Elements(RECORDS_A_LIFE * BATCH as u64));
+        group.bench_function(BenchmarkId::from_parameter(live), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BATCH * COLD_LINES_A_LIFE {
+                    let place = (dice >> 20) as usize % slots.len();
+                    let slot = &mut slots[place];
+                    slot[1] += 1;
+                    dice = (dice ^ slot[0])
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                }
+                black_box(dice)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lineage, floor);
 criterion_main!(benches);
