@@ -10,7 +10,7 @@ use super::effect::Effect;
 use super::exit::Death;
 use super::group::{Group, fact};
 use super::id::{GroupKey, Ktime, TaskKey, TaskRef};
-use super::task::{Task, TaskState, known};
+use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
 /// What a child's exit shows of its parent.
@@ -90,8 +90,11 @@ impl Lineage {
     /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
     /// one alone, and no hook tells of it.
     pub(super) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
-        let is_exiting =
-            self.groups[child].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Exiting);
+        let is_exiting = self.groups[child].leader.is_some_and(|leader| {
+            // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
+            let is_candidate = self.tasks[leader].queue == Queue::Candidate;
+            self.tasks[leader].state == TaskState::Exiting || is_candidate
+        });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
         is_exiting && is_by_function && self.would_autoreap(child) == Some(true)
     }
