@@ -1,4 +1,5 @@
 //! The files in packaging/ against the daemon they are for.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -22,8 +23,11 @@ fn the_configuration_shows_every_key_in_order_with_its_default() {
     assert_eq!(keys, KEYS);
     let defaults = Partial::default().settle().unwrap();
     assert_eq!(Partial::parse("shipped", &text).unwrap(), Partial::default(), "it must change nothing");
-    let uncommented: String =
-        commented_keys(&text).iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let uncommented: String = commented_keys(&text)
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let shown = Partial::parse("uncommented", &uncommented).unwrap().settle().unwrap();
     assert_eq!(shown.changes(&defaults), [""; 0], "a value shown is not the default");
 }
@@ -59,4 +63,72 @@ fn the_unit_names_the_places_that_the_daemon_takes() {
     let caps = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
     assert_eq!(caps("AmbientCapabilities="), Some("CAP_BPF CAP_PERFMON".into()));
     assert_eq!(caps("AmbientCapabilities="), caps("CapabilityBoundingSet="));
+}
+
+/// Words of a text that are names of metrics.
+fn metric_names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_' && !c.is_ascii_digit());
+    words.filter(|word| word.starts_with("taskscope_") || word.starts_with("process_")).collect()
+}
+
+/// docs/metrics.md, which a test of the running daemon holds to what it serves: name and type.
+fn documented() -> Vec<(String, String)> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let metrics = rows.filter(|(name, _)| metric_names(name).contains(name));
+    metrics.map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_use_metrics_that_there_are() {
+    let mut there = BTreeSet::new();
+    for (name, kind) in documented() {
+        if kind == "histogram" {
+            there.extend(["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}")));
+        } else {
+            there.insert(name);
+        }
+    }
+    assert!(there.len() > 40, "docs/metrics.md was not understood: {there:?}");
+    for file in ["prometheus/taskscope.rules.yml", "prometheus/tests.yml", "grafana/taskscope.json"] {
+        let text = packaging(file);
+        let used = metric_names(&text);
+        assert!(used.len() > 5, "{file}: {used:?}");
+        for name in used {
+            assert!(there.contains(name), "{file} uses {name}, which there is not");
+        }
+    }
+}
+
+#[test]
+fn every_alert_is_seen_to_fire_and_to_keep_silent() {
+    let rules = packaging("prometheus/taskscope.rules.yml");
+    let tests = packaging("prometheus/tests.yml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    for alert in alerts {
+        let mut times = tests.split("- alertname: ").filter(|test| test.lines().next() == Some(alert));
+        assert!(times.clone().any(|test| test.contains("exp_alerts:\n")), "{alert} is never seen to fire");
+        assert!(times.any(|test| test.contains("exp_alerts: []")), "{alert} is never seen to keep silent");
+    }
+}
+
+#[test]
+fn the_dashboard_is_json_and_its_panels_do_not_overlap() {
+    let dashboard: serde_json::Value = serde_json::from_str(&packaging("grafana/taskscope.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let place =
+        |panel: &serde_json::Value| ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+    for (index, panel) in panels.iter().enumerate() {
+        let [x, y, w, h] = place(panel);
+        assert!(x + w <= 24, "{} is too wide", panel["title"]);
+        assert!(!panel["title"].as_str().unwrap().is_empty());
+        for other in &panels[index + 1..] {
+            let [ox, oy, ow, oh] = place(other);
+            let apart = x + w <= ox || ox + ow <= x || y + h <= oy || oy + oh <= y;
+            assert!(apart, "{} and {} overlap", panel["title"], other["title"]);
+            assert_ne!(panel["id"], other["id"]);
+        }
+    }
 }
