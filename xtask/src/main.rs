@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod ci;
+mod dist;
 mod run;
 mod setup;
 mod shell;
@@ -54,8 +56,12 @@ enum Command {
     Ci(test::Args),
     /// Run the integration tests on other kernels in QEMU
     Vm(vm::Args),
+    /// Make what an operator installs: a Debian package, a static tarball, an OCI image
+    Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
     Soak(soak::Args),
+    /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +82,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),
         Command::Vm(args) => vm::main(args),
+        Command::Dist(args) => dist::main(&args),
         Command::Soak(args) => soak::main(args),
+        Command::Bench(args) => bench::main(&args),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::steps::Steps;
-use crate::{build, setup, shell, vm};
+use crate::{build, dist, setup, shell, vm};
 
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
@@ -40,10 +40,12 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     if args.unit_only {
         return Ok(());
     }
+    steps.step("unit, alerts and dashboard of the packages", dist::check)?;
     let binary = steps.step("release build", build::release)?;
     steps.step("integration tests on the running kernel", || native(&binary, &args.filter))?;
     if !args.native_only {
         steps.step("integration tests in virtual machines", vm::run_short)?;
+        steps.step("the Debian package on a Debian with systemd", vm::systemd::main)?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) fn apply(plan: &Plan) -> Result<()> {
                  core library, its LLVM",
                 packages.join(" ")
             ));
-            install(packages)
+            install(&packages.iter().map(String::as_str).collect::<Vec<_>>())
         }
         Plan::Link => {
             say(&format!(
@@ -49,9 +49,9 @@ pub(super) fn say(what: &str) {
 }
 
 /// Installs without removing anything. An index can be older than the archive: then it is fetched and once more.
-fn install(packages: &[String]) -> Result<()> {
+pub(super) fn install(packages: &[&str]) -> Result<()> {
     let mut args = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
-    args.extend(packages.iter().map(String::as_str));
+    args.extend(packages);
     if apt_get(&args).is_ok() {
         return Ok(());
     }

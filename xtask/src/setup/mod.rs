@@ -74,3 +74,9 @@ pub(crate) fn main() -> Result<()> {
     apply::say(&format!("eBPF linker: {}", record.linker.display()));
     Ok(())
 }
+
+/// Installs packages of the distribution that a check cannot do without.
+pub(crate) fn install(why: &str, packages: &[&str]) -> Result<()> {
+    apply::say(&format!("installing {}: {why}", packages.join(" ")));
+    apply::install(packages)
+}

@@ -35,12 +35,21 @@ pub(super) enum Accel {
     Tcg,
 }
 
+/// Where the kernel finds its first program.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Root<'a> {
+    /// An archive in memory.
+    Initramfs(&'a Path),
+    /// A disk with a file system. What is written to it is lost with the guest.
+    Disk(&'a Path),
+}
+
 /// What a boot takes.
 pub(super) struct Guest<'a> {
     pub(super) qemu: &'a Qemu,
     pub(super) accel: Accel,
     pub(super) image: &'a Path,
-    pub(super) initramfs: &'a Path,
+    pub(super) root: Root<'a>,
     /// The console goes here, and the results beside it.
     pub(super) console: PathBuf,
     /// Longest wait for init's first line.
@@ -89,7 +98,8 @@ impl<'a> Guest<'a> {
     ) -> Self {
         let silence_limit = Duration::from_secs(150);
         let limit = Duration::from_secs(20 * 60);
-        Self { qemu, accel, image, initramfs, console, boot_limit: BOOT_LIMIT, silence_limit, limit }
+        let root = Root::Initramfs(initramfs);
+        Self { qemu, accel, image, root, console, boot_limit: BOOT_LIMIT, silence_limit, limit }
     }
 
     /// Boots and waits for the end, telling each line to `on_line`.
@@ -194,8 +204,19 @@ impl<'a> Guest<'a> {
             Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
             Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
         });
-        command.args(["-smp", CPUS, "-m", MEMORY, "-append", COMMAND_LINE]);
-        command.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initramfs);
+        command.args(["-smp", CPUS, "-m", MEMORY]).arg("-kernel").arg(self.image);
+        match self.root {
+            Root::Initramfs(path) => {
+                command.args(["-append", COMMAND_LINE]).arg("-initrd").arg(path);
+            }
+            Root::Disk(path) => {
+                // One alone: which of two gets which name depends on which is found first.
+                command.arg("-append").arg(format!("{COMMAND_LINE} root=/dev/nvme0n1 rw"));
+                let path = path.display();
+                command.arg("-drive").arg(format!("if=none,id=root,format=raw,snapshot=on,file={path}"));
+                command.args(["-device", "nvme,serial=taskscope,drive=root"]);
+            }
+        }
         command.args(monitor.options(&self.console)).args(["-serial", "stdio"]);
         command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
         command

@@ -144,7 +144,7 @@ impl Binaries {
         }
     }
 
-    fn program(&self, name: &str) -> anyhow::Result<&Path> {
+    pub(super) fn program(&self, name: &str) -> anyhow::Result<&Path> {
         self.programs
             .iter()
             .find_map(|(program, path)| (program == name).then_some(path.as_path()))

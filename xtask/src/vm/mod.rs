@@ -19,6 +19,7 @@ mod report;
 mod results;
 mod run;
 mod session;
+pub(crate) mod systemd;
 mod table;
 mod tail;
 mod tools;
@@ -48,7 +49,8 @@ Examples:
   cargo xtask vm --list                   which lines there are, and what is cached
   cargo xtask vm 5.10 --attach kprobe --test zombie --verbose
   cargo xtask vm 5.10 --exec 'taskscope doctor'
-  cargo xtask vm --kernel arch/x86/boot/bzImage";
+  cargo xtask vm --kernel arch/x86/boot/bzImage
+  cargo xtask vm --systemd                the Debian package on a Debian with systemd, on the oldest kernel and the newest";
 
 /// Runs the integration tests inside other kernels.
 ///
@@ -71,6 +73,10 @@ pub(crate) struct Args {
     /// Show the lines and what is cached of them, and do nothing else
     #[arg(long)]
     list: bool,
+    /// Install the Debian package on a Debian with systemd as process 1, and do with it what an operator does [default: the
+    /// oldest kernel and the newest]
+    #[arg(long, conflicts_with_all = ["all", "images", "list", "attach", "test", "exec", "alone", "jobs"])]
+    systemd: bool,
     /// Compile a kernel of our own, and do nothing else
     #[arg(long, value_name = "KERNEL", conflicts_with_all = ["kernels", "all", "images", "list"])]
     build: Option<Own>,
@@ -127,6 +133,9 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
         print!("{}", list::text(&cache, &lines));
         return Ok(());
     }
+    if args.systemd {
+        return systemd::run(&cache, &args.kernels, args.verbose);
+    }
     if args.build == Some(Own::Noinline) {
         return noinline::obtain(&cache, true).map(|kernel| println!("{}", kernel.image.display()));
     }
@@ -182,6 +191,7 @@ impl Default for Args {
             all: false,
             images: Vec::new(),
             list: false,
+            systemd: false,
             build: None,
             attach: Vec::new(),
             test: None,

@@ -222,7 +222,7 @@ fn given(image: &Path, several: bool) -> Found {
 }
 
 /// Progress on stderr; what commands print on stdout.
-fn show(kernel: &str, line: &Line, verbose: bool) {
+pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
     match line {
         Line::Out(text) => println!("{text}"),
         Line::Boot(release) => eprintln!("vm: {kernel}: init runs on {release}"),
@@ -237,7 +237,7 @@ fn show(kernel: &str, line: &Line, verbose: bool) {
 /// What a reader wants to see of a failure without opening the log.
 ///
 /// In one piece: another guest may be telling its own story.
-fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
+pub(super) fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     let mut text = String::new();
     let mut say = |line: String| {
         text.push_str(&line);

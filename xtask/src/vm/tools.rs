@@ -18,14 +18,17 @@ pub(crate) fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
         return Ok(own);
     }
     let cache = Cache::open()?;
-    let cached = cache.path(&format!("tools/{package}/usr/bin/{program}"));
-    if cached.is_file() {
+    let cached = || {
+        let places =
+            ["usr/bin", "usr/sbin"].map(|dir| cache.path(&format!("tools/{package}/{dir}/{program}")));
+        places.into_iter().find(|place| place.is_file())
+    };
+    if let Some(cached) = cached() {
         return Ok(cached);
     }
     fetch(&cache, package)
         .with_context(|| format!("no {program}: apt-get install {package}, the tests need it"))?;
-    anyhow::ensure!(cached.is_file(), "{package} has no usr/bin/{program}");
-    Ok(cached)
+    cached().with_context(|| format!("{package} has no {program}"))
 }
 
 fn fetch(cache: &Cache, package: &str) -> anyhow::Result<()> {

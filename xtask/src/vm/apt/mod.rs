@@ -19,6 +19,13 @@ use super::cache::{Cache, Scratch};
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
+/// The keys that Debian signs its archive with.
+pub(super) fn keyring() -> anyhow::Result<&'static str> {
+    KEYRINGS.into_iter().find(|path| Path::new(path).exists()).with_context(|| {
+        format!("no {}: apt-get install debian-archive-keyring, it verifies the kernels", KEYRINGS[0])
+    })
+}
+
 /// An apt state that lives as long as this value: indexes of the archive are big and stale within hours.
 pub(super) struct Apt {
     scratch: Scratch,
@@ -105,9 +112,7 @@ impl Apt {
     }
 
     fn write_configuration(&self, suites: &[&str]) -> anyhow::Result<()> {
-        let keyring = KEYRINGS.iter().find(|path| Path::new(path).exists()).with_context(|| {
-            format!("no {}: apt-get install debian-archive-keyring, it verifies the kernels", KEYRINGS[0])
-        })?;
+        let keyring = keyring()?;
         let mirror = Mirror::of_system(Path::new("/etc/apt"))?;
         let mut list = String::new();
         for suite in suites {

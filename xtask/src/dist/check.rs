@@ -1,0 +1,54 @@
+//! What the packages carry, held against the programs that will read it: systemd and Prometheus.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::packaging;
+use crate::{setup, shell, vm};
+
+/// `systemd-analyze security` rates from 0, nothing exposed, to 10; this is tenths.
+const EXPOSURE_LIMIT: &str = "25";
+
+/// Checks the unit, the rules of alerts and their tests.
+pub(crate) fn main() -> Result<()> {
+    unit().context("packaging/systemd/taskscope.service")?;
+    rules().context("packaging/prometheus")
+}
+
+fn unit() -> Result<()> {
+    let analyze = "systemd-analyze";
+    if shell::which(analyze).is_none() {
+        setup::install("checking the unit", &["systemd"])?;
+    }
+    let unit = executable_unit()?;
+    // Manual pages are not installed here.
+    shell::run(Command::new(analyze).args(["verify", "--man=no"]).arg(&unit))?;
+    let mut security = Command::new(analyze);
+    security.args(["security", "--offline=true", "--no-pager", "--threshold", EXPOSURE_LIMIT]).arg(&unit);
+    let output = security.output().with_context(|| shell::line(&security))?;
+    let table = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "exposed more than {EXPOSURE_LIMIT} tenths:\n{table}");
+    eprintln!("{}", table.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+/// The unit with a program that is there: the package's own need not be installed.
+fn executable_unit() -> Result<PathBuf> {
+    let text = fs::read_to_string(packaging("systemd/taskscope.service")).context("reading the unit")?;
+    let directory = shell::target_dir().join("dist/check");
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let unit = directory.join("taskscope.service");
+    let text = text.replace("ExecStart=/usr/bin/taskscope", "ExecStart=/bin/true");
+    fs::write(&unit, text).with_context(|| format!("writing {}", unit.display()))?;
+    Ok(unit)
+}
+
+fn rules() -> Result<()> {
+    let promtool = vm::program("prometheus", "promtool")?;
+    let run = |args: &[&str], file: &Path| shell::run(Command::new(&promtool).args(args).arg(file));
+    run(&["check", "rules"], &packaging("prometheus/taskscope.rules.yml"))?;
+    run(&["test", "rules"], &packaging("prometheus/tests.yml"))
+}

@@ -1,0 +1,85 @@
+//! `cargo xtask dist`: what an operator installs. A Debian package, a static tarball, an OCI image.
+
+mod binary;
+mod check;
+mod deb;
+mod oci;
+mod tarball;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+pub(crate) use self::check::main as check;
+use self::tree::Tree;
+use crate::shell;
+
+/// Of the workspace.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Makes packages in target/dist: a Debian package, a tarball with a static binary, an OCI image.
+#[derive(Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only these
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    only: Vec<Kind>,
+    /// Only check what the packages carry: unit, rules, dashboard
+    #[arg(long, conflicts_with = "only")]
+    check: bool,
+}
+
+/// Kinds of packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// For Debian and its kin, linked with the C library of this machine's release.
+    Deb,
+    /// A static binary and what goes with it.
+    Tarball,
+    /// A layout of OCI with the static binary: `skopeo copy oci-archive:FILE ...`, `podman load -i FILE`.
+    Oci,
+}
+
+/// `cargo xtask dist`.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    if args.check {
+        return check::main();
+    }
+    let wanted = |kind| args.only.is_empty() || args.only.contains(&kind);
+    let out = shell::target_dir().join("dist");
+    fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    if wanted(Kind::Deb) {
+        let file = out.join(format!("taskscope_{}_{}.deb", deb::version(VERSION), deb::ARCHITECTURE));
+        package(&binary::dynamic()?, VERSION, &file)?;
+        done(&file)?;
+    }
+    if wanted(Kind::Tarball) || wanted(Kind::Oci) {
+        let binary = binary::stripped(&binary::fixed()?, &out.join("static"))?;
+        if wanted(Kind::Tarball) {
+            done(&tarball::build(&binary, &out)?)?;
+        }
+        if wanted(Kind::Oci) {
+            done(&oci::build(&binary, &out)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A Debian package with this binary.
+pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
+    let work = Tree::new(file.with_extension("tree"))?;
+    let binary = binary::stripped(binary, work.beside("bin")?.as_path())?;
+    deb::build(&work, &binary, version, file)
+}
+
+fn done(file: &Path) -> Result<()> {
+    let size = fs::metadata(file).with_context(|| format!("looking at {}", file.display()))?.len();
+    println!("{} ({} KiB)", file.display(), size.div_ceil(1024));
+    Ok(())
+}
+
+/// `packaging/FILE`.
+fn packaging(file: &str) -> PathBuf {
+    shell::workspace().join("packaging").join(file)
+}

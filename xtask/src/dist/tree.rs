@@ -1,0 +1,131 @@
+//! The files of a package, staged.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::packaging;
+use crate::shell;
+
+/// A directory that stands for `/`; it and what lies beside it go with the value.
+pub(super) struct Tree {
+    base: PathBuf,
+}
+
+impl Tree {
+    /// An empty one.
+    pub(super) fn new(base: PathBuf) -> Result<Self> {
+        if base.exists() {
+            fs::remove_dir_all(&base).with_context(|| format!("removing {}", base.display()))?;
+        }
+        let tree = Self { base };
+        fs::create_dir_all(tree.root()).with_context(|| format!("making {}", tree.root().display()))?;
+        Ok(tree)
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.base.join("root")
+    }
+
+    /// A directory that is no part of the package.
+    pub(super) fn beside(&self, name: &str) -> Result<PathBuf> {
+        let path = self.base.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A file with this content.
+    pub(super) fn write(&self, place: &str, mode: u32, content: &[u8]) -> Result<PathBuf> {
+        let path = self.root().join(place);
+        let parent = path.parent().unwrap_or(&path);
+        fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("setting the mode of {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A copy of a file.
+    pub(super) fn copy(&self, from: &Path, place: &str, mode: u32) -> Result<PathBuf> {
+        let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+        self.write(place, mode, &content)
+    }
+
+    /// A copy of `packaging/FILE`.
+    pub(super) fn copy_packaging(&self, file: &str, place: &str) -> Result<PathBuf> {
+        self.copy(&packaging(file), place, 0o644)
+    }
+
+    /// Documentation of the workspace.
+    pub(super) fn copy_documents(&self, directory: &str) -> Result<()> {
+        let workspace = shell::workspace();
+        self.copy(&workspace.join("README.md"), &format!("{directory}/README.md"), 0o644)?;
+        for entry in fs::read_dir(workspace.join("docs")).context("reading docs")? {
+            let path = entry?.path();
+            if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|ext| ext == "md")) {
+                self.copy(&path, &format!("{directory}/{}", name.to_string_lossy()), 0o644)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the binary itself knows: manual pages into `man`, completions into their shells' places below `share`.
+    pub(super) fn generate(&self, binary: &Path, share: &str) -> Result<()> {
+        if shell::answer(Command::new(binary).args(["completions", "bash"])).is_none() {
+            eprintln!("dist: {} makes no manual pages: going on without", binary.display());
+            return Ok(());
+        }
+        let man = self.beside("man")?;
+        shell::run(Command::new(binary).arg("man").arg(&man))?;
+        for entry in fs::read_dir(&man).with_context(|| format!("reading {}", man.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let section = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            let place = self.copy(&path, &format!("{share}/man/man{section}/{name}"), 0o644)?;
+            gzip(&place)?;
+        }
+        for (name, place) in [
+            ("bash", "bash-completion/completions/taskscope"),
+            ("zsh", "zsh/vendor-completions/_taskscope"),
+            ("fish", "fish/vendor_completions.d/taskscope.fish"),
+        ] {
+            let output = Command::new(binary)
+                .args(["completions", name])
+                .output()
+                .with_context(|| format!("running {}", binary.display()))?;
+            anyhow::ensure!(output.status.success(), "taskscope completions {name}: {}", output.status);
+            self.write(&format!("{share}/{place}"), 0o644, &output.stdout)?;
+        }
+        Ok(())
+    }
+
+    /// KiB of all files, as dpkg counts them.
+    pub(super) fn kib(&self) -> Result<u64> {
+        fn below(path: &Path) -> std::io::Result<u64> {
+            let mut sum = 1;
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                sum += if meta.is_dir() { below(&entry.path())? } else { meta.len().div_ceil(1024) };
+            }
+            Ok(sum)
+        }
+        below(&self.root()).with_context(|| format!("reading {}", self.root().display()))
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.base) {
+            eprintln!("dist: removing {}: {error}", self.base.display());
+        }
+    }
+}
+
+/// Compressed without name and time, so that the same content gives the same bytes; leaves `FILE.gz`.
+pub(super) fn gzip(file: &Path) -> Result<()> {
+    shell::run(Command::new("gzip").args(["-9", "-n", "--force"]).arg(file))
+}

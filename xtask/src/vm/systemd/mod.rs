@@ -1,0 +1,125 @@
+//! `cargo xtask vm --systemd`: the Debian package on a Debian with systemd as process 1.
+//!
+//! The guest's program is `tests/src/bin/guest-systemd`; it installs the package and does what an operator does.
+
+mod rootfs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::boot::{Guest, Root};
+use super::cache::Cache;
+use super::guest::Binaries;
+use super::kernels::{self, Kernel};
+use super::qemu::Qemu;
+use super::report::{self, Row};
+use super::run::Run;
+use super::table;
+use super::tail::Tail;
+use super::{kvm, session};
+use crate::{build, dist, shell};
+
+/// Stands where other guests have the attach family.
+const FAMILY: &str = "systemd";
+const PROGRAM: &str = "guest-systemd";
+/// Oldest and newest: what privileges are needed is the kernel's say.
+const KERNELS: [&str; 2] = ["5.10", table::NEWEST];
+/// A good run takes half a minute.
+const LIMIT: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// The guests of `cargo xtask test`.
+pub(crate) fn main() -> anyhow::Result<()> {
+    run(&Cache::open()?, &[], false)
+}
+
+/// Boots each kernel; the default is the oldest and the newest.
+pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Result<()> {
+    let names: Vec<String> =
+        if names.is_empty() { KERNELS.map(str::to_owned).to_vec() } else { names.to_vec() };
+    let lines = table::lines()?;
+    let qemu = Qemu::obtain(cache)?;
+    let kernels = kernels::obtain(cache, &lines, &names, false)?;
+    let root = rootfs::obtain(cache)?;
+    let binaries = Binaries::build(false)?;
+    let logs = session::logs_dir();
+    fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
+    let disk = disk(&root, binaries.program(PROGRAM)?, &logs)?;
+    let mut rows = Vec::new();
+    for (asked, kernel) in kernels {
+        let name = kernel.as_ref().map_or(asked.as_str(), |kernel| kernel.name.as_str()).to_owned();
+        let outcome = kernel.and_then(|kernel| {
+            let accel = kvm::choose(cache, &qemu, &kernel, &binaries, &logs)?;
+            let console = logs.join(format!("systemd-{}.console", kernel.name));
+            let mut guest = Guest::new(&qemu, accel, &kernel.image, Path::new(""), console);
+            guest.root = Root::Disk(&disk);
+            guest.limit = LIMIT;
+            guest.silence_limit = SILENCE;
+            boot(&kernel, &guest, verbose)
+        });
+        rows.push(Row { asked, name, outcome: outcome.map_err(|error| format!("{error:#}")) });
+    }
+    if let Some(reports) = report::reports(&rows) {
+        println!("\n{reports}");
+    }
+    println!("\n{}", report::verdicts(&rows, &[FAMILY.to_owned()]));
+    let failed = rows.iter().filter(|row| !row.succeeded()).count();
+    anyhow::ensure!(
+        failed == 0,
+        "{failed} of {} guests failed; the logs are in {}",
+        rows.len(),
+        logs.display()
+    );
+    Ok(())
+}
+
+fn boot(kernel: &Kernel, guest: &Guest<'_>, verbose: bool) -> anyhow::Result<Run> {
+    let label = format!("systemd on {}", kernel.name);
+    eprintln!("vm: booting {label} ({})", kernel.version);
+    // One of a boot before this would be taken for this one's.
+    let _ = fs::remove_file(&guest.console);
+    let tail = verbose.then(|| Tail::follow(guest.console.clone()));
+    let boot = guest.run(&mut |line| session::show(&label, line, verbose))?;
+    drop(tail);
+    let console = fs::read(&guest.console).with_context(|| format!("reading {}", guest.console.display()))?;
+    let console = String::from_utf8_lossy(&console);
+    let mut run = Run::judge(&boot, &console);
+    run.demand(&[FAMILY.to_owned()]);
+    session::explain(&label, &run, &console, verbose);
+    Ok(run)
+}
+
+/// A copy of the root file system with an archive of what the guest needs.
+fn disk(root: &Path, program: &Path, logs: &Path) -> anyhow::Result<PathBuf> {
+    let directory = logs.with_file_name("systemd");
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing {}", directory.display()));
+        }
+        _ => {}
+    }
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    fs::copy(program, directory.join(PROGRAM)).with_context(|| format!("copying {}", program.display()))?;
+    let taskscope = build::release()?;
+    dist::package(&taskscope, dist::VERSION, &directory.join("taskscope.deb"))?;
+    dist::package(
+        &taskscope,
+        &format!("{}+upgrade", dist::VERSION),
+        &directory.join("taskscope-upgrade.deb"),
+    )?;
+    let mut tar = Command::new("tar");
+    tar.current_dir(&directory).args(["--create", "--owner=0", "--group=0", "--file=payload.tar"]);
+    shell::run(tar.args([PROGRAM, "taskscope.deb", "taskscope-upgrade.deb"]))?;
+    let disk = logs.with_file_name("systemd.ext4");
+    shell::run(Command::new("cp").args(["--sparse=always", "--"]).arg(root).arg(&disk))?;
+    // Into the file system without mounting it, for which one has to be root. It is in /usr/sbin, beside mkfs.ext4.
+    let debugfs = shell::which("debugfs").unwrap_or_else(|| PathBuf::from("/usr/sbin/debugfs"));
+    let mut write = Command::new(debugfs);
+    write.current_dir(&directory).args(["-w", "-R", "write payload.tar payload.tar"]).arg(&disk);
+    shell::run(&mut write).context("debugfs comes with mkfs.ext4, in e2fsprogs")?;
+    Ok(disk)
+}

@@ -1,0 +1,44 @@
+#!/bin/sh
+# A Debian with systemd as process 1, as an ext4 image. Run as root by `cargo xtask vm --systemd`.
+#
+# usage: rootfs.sh DEBOOTSTRAP SUITE MIRROR KEYRING SCRATCH IMAGE OWNER
+set -eu
+debootstrap=$1 suite=$2 mirror=$3 keyring=$4 scratch=$5 image=$6 owner=$7
+root=$scratch/root
+
+# Its log names every package: shown only when it fails.
+if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv --keyring="$keyring" \
+    "$suite" "$root" "$mirror" >"$scratch/debootstrap.log" 2>&1; then
+    tail -n 30 "$scratch/debootstrap.log" >&2
+    exit 1
+fi
+
+# Nothing in a guest fetches anything, and nobody reads there.
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/etc/apt/sources.list \
+    "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/*
+
+systemd=$root/etc/systemd/system
+# It would wait 90 s for a device that no udev announces.
+ln -s /dev/null "$systemd/serial-getty@ttyS0.service"
+for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim e2scrub_all; do
+    ln -sf /dev/null "$systemd/$timer.timer"
+done
+cat >"$systemd/taskscope-guest.service" <<UNIT
+[Unit]
+Description=The test that was put beside this system
+After=basic.target
+FailureAction=poweroff-immediate
+SuccessAction=poweroff-immediate
+
+[Service]
+ExecStart=/bin/sh -c 'tar --extract --file=/payload.tar --directory=/opt && exec /opt/guest-systemd'
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+UNIT
+mkdir -p "$systemd/multi-user.target.wants"
+ln -s ../taskscope-guest.service "$systemd/multi-user.target.wants/"
+
+mkfs.ext4 -q -F -d "$root" -L root "$image" 600M
+rm -rf "$root"
+chown "$owner" "$image"
