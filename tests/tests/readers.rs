@@ -33,6 +33,15 @@ fn events_come_filtered_and_end_at_their_limit() {
 }
 
 #[test]
+fn a_reader_that_the_past_satisfies_ends_at_once() {
+    let service = service::shared();
+    scenario("burst", &["3"]).finish();
+    service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
+    // Nothing need happen any more for this to end.
+    assert_eq!(service.events("?since=1h&limit=2", "").rest().len(), 2);
+}
+
+#[test]
 fn a_subtree_is_followed_through_its_births() {
     let service = service::shared();
     let mut storm = scenario("zombie", &[]);
