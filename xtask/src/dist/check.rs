@@ -38,7 +38,7 @@ fn unit() -> Result<()> {
 /// The unit with a program that is there: the package's own need not be installed.
 fn executable_unit() -> Result<PathBuf> {
     let text = fs::read_to_string(packaging("systemd/taskscope.service")).context("reading the unit")?;
-    let directory = shell::target_dir().join("dist/check");
+    let directory = shell::target_dir().join("packages/check");
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let unit = directory.join("taskscope.service");
     let text = text.replace("ExecStart=/usr/bin/taskscope", "ExecStart=/bin/true");

@@ -19,7 +19,7 @@ use crate::shell;
 /// Of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Makes packages in target/dist: a Debian package, a tarball with a static binary, an OCI image.
+/// Makes packages in target/packages: a Debian package, a tarball with a static binary, an OCI image.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// Only these
@@ -47,7 +47,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         return check::main();
     }
     let wanted = |kind| args.only.is_empty() || args.only.contains(&kind);
-    let out = shell::target_dir().join("dist");
+    // `target/dist` is where cargo puts the profile of that name.
+    let out = shell::target_dir().join("packages");
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
     if wanted(Kind::Deb) {
         let file = out.join(format!("taskscope_{}_{}.deb", deb::version(VERSION), deb::ARCHITECTURE));

@@ -30,14 +30,13 @@ pub(super) fn build(binary: &Path, out: &Path) -> Result<PathBuf> {
     }
     tree.generate(binary, &format!("{name}/share"))?;
     let file = out.join(format!("{name}.tar.gz"));
-    pack(&tree.root(), &name, &file, "--gzip")?;
+    pack(&tree.root(), &name, &file, "--use-compress-program=gzip -9n")?;
     Ok(file)
 }
 
 /// An archive whose bytes depend on names and contents alone.
 pub(super) fn pack(directory: &Path, what: &str, file: &Path, compress: &str) -> Result<()> {
     let mut tar = Command::new("tar");
-    tar.env("GZIP", "-9n");
     tar.args([
         "--create",
         "--format=ustar",
