@@ -245,6 +245,8 @@ impl Lineage {
             self.groups[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
         }
         if death.de_thread {
+            // However late its record comes: it died while another lived on.
+            self.leader_died(ix, group, told, out);
             return;
         }
         if death.second_turn {

@@ -157,7 +157,7 @@ fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
     scene.exiting(leader, 0);
     scene.actions();
     scene.exec_from(leader, 101, "/bin/other");
-    assert_eq!(scene.actions(), ["100:exited", "100:exec_takeover", "100:execed"]);
+    assert_eq!(scene.actions(), ["100:exited", "100:leader_died", "100:exec_takeover", "100:execed"]);
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
     let free = Scene::released_of(old_leader, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
