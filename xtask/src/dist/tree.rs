@@ -74,10 +74,6 @@ impl Tree {
 
     /// What the binary itself knows: manual pages into `man`, completions into their shells' places below `share`.
     pub(super) fn generate(&self, binary: &Path, share: &str) -> Result<()> {
-        if shell::answer(Command::new(binary).args(["completions", "bash"])).is_none() {
-            eprintln!("dist: {} makes no manual pages: going on without", binary.display());
-            return Ok(());
-        }
         let man = self.beside("man")?;
         shell::run(Command::new(binary).arg("man").arg(&man))?;
         for entry in fs::read_dir(&man).with_context(|| format!("reading {}", man.display()))? {
