@@ -253,7 +253,7 @@ impl Lineage {
             self.tell_group_exit(group, told, out);
             return;
         }
-        if self.is_in_snapshot() && told.provenance != Provenance::Observed && is_leader {
+        if self.is_in_snapshot() && told.provenance != Provenance::Observed && is_leader && !death.told_late {
             // Its threads come after it.
             self.judge_later(ix, told.provenance);
             return;

@@ -221,3 +221,34 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
     scene.record(Fact::Released(Box::new(free)));
     assert_eq!(scene.actions(), ["101:released"]);
 }
+
+#[test]
+fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_taken_it() {
+    for nr_threads in [Some(1), Some(2), None] {
+        let mut scene = Scene::new();
+        let init = scene.init();
+        let parent = scene.fork(init, 100);
+        let leader = scene.fork(parent, 101);
+        let thread = scene.thread(leader, 102);
+        let exiting = |task, has_children, nr_threads| Exiting {
+            task,
+            exit: ExitParts { exit_code: Some(0), group: None },
+            task_flags: Some(0x4),
+            nr_threads,
+            exit_signal: Some(17),
+            has_children: Some(has_children),
+            parent_ignores_sigchld: Some(false),
+        };
+        scene.record(Fact::Exiting(exiting(thread, false, Some(2))));
+        let last = Exited { source: ExitSource::FinalSwitch, ..Scene::exited_of(thread, DEAD, 0, false) };
+        scene.record(Fact::Exited(Box::new(last)));
+        scene.record(Fact::Exiting(exiting(leader, false, nr_threads)));
+        scene.actions();
+        scene.record(Fact::Exiting(exiting(parent, false, Some(1))));
+        assert_eq!(
+            scene.actions(),
+            ["100:exiting", "101:exited", "101:group_exited", "101:zombie_began", "101:reaped"],
+            "{nr_threads:?}"
+        );
+    }
+}
