@@ -7,6 +7,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
 
 /// Under emulation, where a program takes long, one attempt in some dozens fails by this.
 const ATTEMPTS: u32 = 5;
+/// A loss is mended within this time.
+const LATELY: Duration = Duration::from_secs(15);
 /// Key of the report that says how many calls were skipped.
 pub const REPORT: &str = "kernel_skipped_programs";
 
@@ -38,12 +41,22 @@ pub(crate) fn note(observer: &Observer) {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(skips);
 }
 
+/// The least count of the last tests that began not longer ago than the mending of a loss may take: it can fall into the test
+/// after the one that suffered the loss.
+fn known_lately(now: u64) -> u64 {
+    static BEGUN: Mutex<Vec<(Instant, u64)>> = Mutex::new(Vec::new());
+    let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
+    begun.retain(|(at, _)| at.elapsed() < LATELY);
+    begun.push((Instant::now(), now));
+    begun.iter().map(|(_, count)| *count).min().unwrap_or(now)
+}
+
 /// Runs a test, again if the kernel skipped programs meanwhile.
 #[track_caller]
 pub fn attempts(test: impl Fn()) {
     let known = || shared_so_far().and_then(Observer::skips).map_or(0, |skips| skips.kernel);
     for attempt in 1.. {
-        let before = known();
+        let before = known_lately(known());
         let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) else { return };
         let mut noted = std::mem::take(&mut *NOTED.lock().unwrap_or_else(PoisonError::into_inner));
         let shared = shared_so_far();

@@ -12,7 +12,7 @@ use crate::programs;
 use crate::run::{Run, until};
 use crate::systemctl::{journal, main_pid, property, unit};
 
-/// From `systemctl start` to a live /metrics. The promise is two seconds on a real machine, which another test holds; an
+/// From `systemctl start` to a live /metrics. The promise is two seconds on a real machine, which is measured by hand; an
 /// emulated CPU is some ten times slower, and not alone.
 const START_LIMIT_MS: u128 = 30_000;
 
