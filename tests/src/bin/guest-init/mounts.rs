@@ -43,6 +43,10 @@ pub(crate) fn prepare() -> anyhow::Result<Vec<String>> {
     symlink("/proc/self/fd", "/dev/fd").context("linking /dev/fd")?;
     // Before 5.11 BPF memory counts against this limit, and 64 KiB hold no ring buffer.
     unlimited_memlock().context("raising RLIMIT_MEMLOCK")?;
+    // A small kernel (CONFIG_BASE_SMALL) has 4096, and a test makes 5000 processes.
+    if let Err(error) = fs::write("/proc/sys/kernel/pid_max", "32768") {
+        complaints.push(format!("raising pid_max: {error}"));
+    }
     if let Err(error) = loopback_up() {
         complaints.push(format!("bringing up the loopback interface: {error}"));
     }
