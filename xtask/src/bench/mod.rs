@@ -1,17 +1,25 @@
 //! `cargo xtask bench`: what taskscope and its rivals cost and miss, in one run on this machine.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, shell, vm};
+use crate::{build, setup, shell, vm};
 
-/// Debian's package and the program in it.
-const RIVALS: [(&str, &str); 3] =
-    [("forkstat", "forkstat"), ("libbpf-tools", "exitsnoop"), ("libbpf-tools", "execsnoop")];
+/// Debian's package and the program in it, which needs nothing else: unpacked into the cache.
+const ALONE: [(&str, &str); 6] = [
+    ("forkstat", "forkstat"),
+    ("libbpf-tools", "exitsnoop"),
+    ("libbpf-tools", "execsnoop"),
+    ("libbpf-tools", "runqlat"),
+    ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("prometheus-process-exporter", "prometheus-process-exporter"),
+];
+/// Those that need shared libraries of other packages: installed, if they are not there.
+const INSTALLED: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("linux-perf", "perf")];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,14 +28,14 @@ Examples:
 
 /// The same workloads bare and under each observer, interleaved; then latency and growth.
 ///
-/// Rivals are Debian's packages, unpacked into the cache; one that cannot be had is left out and said to be.
+/// Rivals are Debian's packages, unpacked into the cache or installed; one that cannot be had is left out and said to be.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// How often each pair of workload and observer is run
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// A tenth of the work, nothing written
+    /// A tenth of the work in one round, nothing written
     #[arg(long)]
     quick: bool,
     /// Where the results go
@@ -52,11 +60,18 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if !bench.is_file() {
         bail!("cargo succeeded and left no {}", bench.display());
     }
-    let json = shell::target_dir().join("bench.json");
-    let env: [(&str, &OsStr); 2] =
-        [("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_BENCH_JSON", json.as_os_str())];
+    let criterion = shell::target_dir().join("criterion");
+    replay(args.quick)?;
+    if !args.quick {
+        fs::create_dir_all(&args.output).with_context(|| format!("making {}", args.output.display()))?;
+    }
+    let mut env: Vec<(&str, &OsStr)> =
+        vec![("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_BENCH_CRITERION", criterion.as_os_str())];
+    if !args.quick {
+        env.push(("TASKSCOPE_BENCH_OUTPUT", args.output.as_os_str()));
+    }
     let mut command = shell::as_root(why, &env, bench.as_os_str())?;
-    command.arg(args.rounds.to_string());
+    command.arg(if args.quick { 1 } else { args.rounds }.to_string());
     if args.quick {
         command.arg("quick");
     }
@@ -71,21 +86,42 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if args.quick {
         return Ok(());
     }
-    fs::create_dir_all(&args.output).with_context(|| format!("making {}", args.output.display()))?;
-    let page = format!("# Results\n\n{}\n\n{text}", machine());
-    let write = |name: &str, bytes: &[u8]| {
-        let path = args.output.join(name);
-        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))
-    };
-    write("results.md", page.as_bytes())?;
-    write("results.json", &fs::read(&json).with_context(|| format!("reading {}", json.display()))?)
+    let page = format!("# Results\n\n{}\n\n{text}\n{}", machine(), pictures(&args.output)?);
+    let path = args.output.join("results.md");
+    fs::write(&path, page).with_context(|| format!("writing {}", path.display()))
+}
+
+/// The lineage alone, by criterion; its estimates stay in the target directory.
+fn replay(quick: bool) -> Result<()> {
+    let mut cargo = shell::cargo();
+    cargo.args(["bench", "--package", "taskscope", "--bench", "lineage", "--"]);
+    if quick {
+        cargo.args(["--warm-up-time", "0.5", "--measurement-time", "1"]);
+    }
+    shell::run(&mut cargo)
+}
+
+/// The pictures, in the order of their names.
+fn pictures(dir: &Path) -> Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    let lines: Vec<_> = names.iter().map(|name| format!("![{name}]({name}.svg)")).collect();
+    Ok(lines.join("\n") + "\n")
 }
 
 /// `NAME=PATH` of each rival that can be had.
 fn rivals() -> Vec<OsString> {
     let mut found = Vec::new();
-    for (package, program) in RIVALS {
-        match vm::program(package, program) {
+    let alone = ALONE.map(|(package, program)| (program, vm::program(package, program)));
+    let installed = INSTALLED.map(|(package, program)| (program, installed(package, program)));
+    for (program, path) in alone.into_iter().chain(installed) {
+        match path {
             Ok(path) => {
                 let mut word = OsString::from(format!("{program}="));
                 word.push(path);
@@ -95,6 +131,19 @@ fn rivals() -> Vec<OsString> {
         }
     }
     found
+}
+
+/// A program on PATH, its package installed if need be.
+fn installed(package: &str, program: &str) -> Result<PathBuf> {
+    let found = || {
+        let paths = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file())
+    };
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    setup::install("taskscope is measured beside it", &[package])?;
+    found().with_context(|| format!("{package} is installed, and no {program} is on PATH"))
 }
 
 /// What it ran on.

@@ -1,106 +1,139 @@
-//! What grows with the number of tasks, and what must not: reading all tasks, a scrape, memory.
+//! What grows with the number of tasks, and what must not: reading all tasks, a scrape, memory, the cost of a record.
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use super::{
     Setup,
+    figure::{cell, median},
+    http,
+    observers::{KINDS, OURS, Said},
     process::Observer,
-    table::{Table, median},
-    workload,
+    table::Table,
+    workload::{self, Crowd},
 };
 
-const ADDRESS: &str = "127.0.0.1:19854";
-const SIZES: [u64; 4] = [100, 1_000, 10_000, 30_000];
+const SIZES: [u64; 4] = [100, 1_000, 10_000, 100_000];
+/// Lives of the storm for the cost of a record.
+const STORM: u64 = 5_000;
 
-/// Measures the daemon beside /proc.
-pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Table> {
-    let columns = [
-        "sleeping threads",
-        "tasks",
-        "all tasks read",
-        "from /proc",
-        "ratio",
-        "scrape",
-        "scrape size",
-        "RSS",
-    ];
-    let mut table = Table::new("Growth with the number of tasks", &columns);
-    let sizes = if setup.quick { &SIZES[..2] } else { &SIZES[..] };
-    for &size in sizes {
-        let mut crowd = workload::command("sleepers", size)?.spawn().context("starting sleepers")?;
-        let mut made = String::new();
-        BufReader::new(crowd.stdout.take().context("its stdout")?).read_line(&mut made)?;
-        let row = one(setup, made.trim());
-        drop(crowd.stdin.take());
-        crowd.wait().context("waiting for the sleepers")?;
-        table.rows.push(row?);
-    }
-    Ok(table)
+/// Everything with so many tasks.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) sleepers: u64,
+    pub(crate) tasks: f64,
+    /// One comparison of the tree with all tasks by the kernel's iterator.
+    pub(crate) read_ns: f64,
+    /// Reading the stat of each task in /proc.
+    pub(crate) procfs_ns: f64,
+    pub(crate) scrape_ns: f64,
+    pub(crate) scrape_bytes: usize,
+    pub(crate) rss_bytes: f64,
+    /// CPU time of the daemon for a record, in a storm beside the sleepers.
+    pub(crate) cpu_ns_a_record: f64,
+    pub(crate) rivals: Vec<Rival>,
 }
 
-fn one(setup: &Setup, made: &str) -> anyhow::Result<Vec<String>> {
+/// A scrape of another exporter.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rival {
+    pub(crate) name: &'static str,
+    pub(crate) scrape_ns: f64,
+    pub(crate) scrape_bytes: usize,
+}
+
+/// Measures the daemon beside /proc and the exporters that read it.
+pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
+    let sizes = if setup.quick { &SIZES[..2] } else { &SIZES[..] };
+    sizes
+        .iter()
+        .map(|&size| {
+            eprintln!("bench: growth, {size} sleeping threads");
+            let crowd = Crowd::new(size)?;
+            one(setup, crowd.made)
+        })
+        .collect()
+}
+
+fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     let mut command = Command::new(&setup.taskscope);
-    command.args([
-        "run",
-        "--listen",
-        ADDRESS,
-        "--socket",
-        "/tmp/taskscope-bench.sock",
-        "--audit-every",
-        "1s",
-    ]);
+    command.args(["run", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock", "--audit-every", "1s"]);
     let observer = Observer::start(command, "taskscope: ready", |_| false)?;
-    let mut reads = Vec::new();
-    let mut scrapes = Vec::new();
-    let mut size = 0;
-    let mut tasks = 0.0;
-    let mut procs = Vec::new();
+    let (mut reads, mut scrapes, mut procs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut page = String::new();
     for _ in 0..5 {
-        std::thread::sleep(Duration::from_millis(1100));
+        thread::sleep(Duration::from_millis(1100));
         let start = Instant::now();
-        let text = scrape()?;
-        scrapes.push(start.elapsed().as_secs_f64());
-        size = text.len();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or(f64::NAN)
-        };
-        reads.push(value("taskscope_resync_duration_seconds "));
-        tasks = value("taskscope_tasks{state=\"running\"} ");
+        page = http::scrape(OURS)?;
+        scrapes.push(start.elapsed().as_secs_f64() * 1e9);
+        reads.push(http::sum(&page, "taskscope_resync_duration_seconds") * 1e9);
         let start = Instant::now();
         read_proc();
-        procs.push(start.elapsed().as_secs_f64());
+        procs.push(start.elapsed().as_secs_f64() * 1e9);
     }
-    let (read, proc, scrape) = (median(reads).0, median(procs).0, median(scrapes).0);
-    let status = fs::read_to_string(format!("/proc/{}/status", observer.pid())).unwrap_or_default();
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", observer.pid())).context("reading its status")?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     let rss_kib: f64 = rss.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(f64::NAN);
-    Ok(vec![
-        made.to_owned(),
-        format!("{tasks:.0}"),
-        format!("{:.2} ms", read * 1e3),
-        format!("{:.2} ms", proc * 1e3),
-        format!("{:.1}", proc / read),
-        format!("{:.2} ms", scrape * 1e3),
-        format!("{:.1} KiB", size as f64 / 1024.0),
-        format!("{:.1} MiB", rss_kib / 1024.0),
-    ])
+    let tasks = http::sum(&page, "taskscope_tasks");
+    let figure = |values: Vec<f64>| median(values).unwrap_or(f64::NAN);
+    drop(observer);
+    Ok(Row {
+        sleepers,
+        tasks,
+        read_ns: figure(reads),
+        procfs_ns: figure(procs),
+        scrape_ns: figure(scrapes),
+        scrape_bytes: page.len(),
+        rss_bytes: rss_kib * 1024.0,
+        cpu_ns_a_record: cost_of_a_record(setup)?,
+        rivals: rivals(setup)?,
+    })
 }
 
-fn scrape() -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(ADDRESS).context("connecting for a scrape")?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+/// With audits as rare as they are by default.
+fn cost_of_a_record(setup: &Setup) -> anyhow::Result<f64> {
+    let mut costs = Vec::new();
+    for kind in KINDS.iter().filter(|kind| kind.said == Said::Records) {
+        for _ in 0..3 {
+            let Some(observer) = kind.start(setup, &[])? else { continue };
+            let (cpu, had) = (observer.cost()?.cpu, kind.records()?);
+            workload::time("vfork", setup.scaled(STORM))?;
+            let had = observer.settled(|| kind.records())? - had;
+            costs.push(observer.cost()?.cpu.saturating_sub(cpu).as_secs_f64() * 1e9 / had);
+            observer.finish()?;
+        }
+    }
+    median(costs).context("nothing to measure the cost of a record with")
+}
+
+fn rivals(setup: &Setup) -> anyhow::Result<Vec<Rival>> {
+    let mut rows = Vec::new();
+    for kind in KINDS.iter().filter(|kind| kind.is_for("idle", setup)) {
+        let Said::Polled(address) = kind.said else { continue };
+        let Some(observer) = kind.start(setup, &[])? else { continue };
+        let mut times = Vec::new();
+        let mut size = 0;
+        for _ in 0..5 {
+            let start = Instant::now();
+            size = http::scrape(address)?.len();
+            times.push(start.elapsed().as_secs_f64() * 1e9);
+        }
+        observer.finish()?;
+        rows.push(Rival {
+            name: kind.name,
+            scrape_ns: median(times).unwrap_or(f64::NAN),
+            scrape_bytes: size,
+        });
+    }
+    Ok(rows)
 }
 
 /// What a poller reads: the stat of every task. Tasks that end meanwhile are left out.
@@ -111,4 +144,38 @@ fn read_proc() {
             let _ = fs::read(task.path().join("stat"));
         }
     }
+}
+
+/// For people.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let columns = [
+        "tasks",
+        "all tasks read",
+        "/proc read",
+        "ratio",
+        "CPU a record",
+        "scrape",
+        "size",
+        "RSS",
+        "scrapes of others",
+    ];
+    let mut table = Table::new("Growth with the number of tasks", &columns);
+    let ms = |ns: f64| cell(Some(ns / 1e6), 2, "ms");
+    table.rows.extend(rows.iter().map(|row| {
+        let rivals = row.rivals.iter().map(|rival| {
+            format!("{} {}, {:.0} KiB", rival.name, ms(rival.scrape_ns), rival.scrape_bytes as f64 / 1024.0)
+        });
+        vec![
+            format!("{:.0}", row.tasks),
+            ms(row.read_ns),
+            ms(row.procfs_ns),
+            format!("{:.1}", row.procfs_ns / row.read_ns),
+            cell(Some(row.cpu_ns_a_record / 1e3), 2, "us"),
+            ms(row.scrape_ns),
+            format!("{:.1} KiB", row.scrape_bytes as f64 / 1024.0),
+            format!("{:.1} MiB", row.rss_bytes / 1_048_576.0),
+            rivals.collect::<Vec<_>>().join("; "),
+        ]
+    }));
+    table
 }

@@ -1,7 +1,7 @@
 //! From the kernel's event to the line: the time in the record against the time at which its line is read.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead, BufReader},
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -9,15 +9,48 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde::Serialize;
 use taskscope_tests::setting;
 
-use super::{Setup, table::Table, workload};
+use super::{
+    Setup,
+    figure::{cell, median},
+    table::Table,
+    workload,
+};
 
 /// Lives in the paced workload: 2,500 a second.
 const LIVES: u64 = 10_000;
 
-/// Measures `taskscope events`.
-pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Table> {
+/// One run, or the medians of all.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) events: f64,
+    pub(crate) events_a_second: f64,
+    pub(crate) p50_ns: f64,
+    pub(crate) p90_ns: f64,
+    pub(crate) p99_ns: f64,
+    pub(crate) p999_ns: f64,
+    pub(crate) most_ns: f64,
+}
+
+/// Measures `taskscope events`, as often as all else; each figure is the median of its runs.
+pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Row> {
+    eprintln!("bench: latency");
+    let runs = (0..setup.rounds).map(|_| one(setup)).collect::<anyhow::Result<Vec<_>>>()?;
+    let of = |figure: fn(&Row) -> f64| median(runs.iter().map(figure)).unwrap_or(f64::NAN);
+    Ok(Row {
+        events: of(|row| row.events),
+        events_a_second: of(|row| row.events_a_second),
+        p50_ns: of(|row| row.p50_ns),
+        p90_ns: of(|row| row.p90_ns),
+        p99_ns: of(|row| row.p99_ns),
+        p999_ns: of(|row| row.p999_ns),
+        most_ns: of(|row| row.most_ns),
+    })
+}
+
+fn one(setup: &Setup) -> anyhow::Result<Row> {
     let mut child = Command::new(&setup.taskscope)
         .args(["events", "--alone"])
         .stdin(Stdio::null())
@@ -34,41 +67,57 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Table> {
             let _ = ready.send(line);
         }
     });
-    let reader = thread::spawn(move || {
-        let mut delays = Vec::new();
-        for line in BufReader::with_capacity(1 << 20, stdout).lines().map_while(Result::ok) {
-            let now = setting::now_ns();
-            let Some((_, rest)) = line.split_once(r#""boottime_ns":"#) else { continue };
-            let digits = rest.split(',').next().unwrap_or_default();
-            if line.contains(r#""name":"bench""#)
-                && let Ok(at) = digits.parse::<u64>()
-            {
-                delays.push(now.saturating_sub(at));
-            }
-        }
-        delays
-    });
+    let reader = thread::spawn(move || delays(BufReader::with_capacity(1 << 20, stdout)));
     while !is_ready.recv_timeout(Duration::from_secs(30)).context("it did not get ready")?.contains("ready") {
     }
-    let took = workload::time("paced", if setup.quick { LIVES / 10 } else { LIVES })?;
-    thread::sleep(Duration::from_millis(300));
+    let took = workload::time("paced", setup.scaled(LIVES))?;
+    // What it still has to say, it says at its end.
     // SAFETY: kill with the pid of a child that is not waited for yet.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
     child.wait().context("waiting for taskscope")?;
     let mut delays = reader.join().ok().context("the reader panicked")?;
     delays.sort_unstable();
-    let at = |share: usize| delays.get(delays.len() * share / 1000).copied().unwrap_or(0) as f64 / 1e6;
+    let at = |share: usize| delays.get(delays.len() * share / 1000).copied().unwrap_or(0) as f64;
+    Ok(Row {
+        events: delays.len() as f64,
+        events_a_second: delays.len() as f64 / took.as_secs_f64(),
+        p50_ns: at(500),
+        p90_ns: at(900),
+        p99_ns: at(990),
+        p999_ns: at(999),
+        most_ns: delays.last().copied().unwrap_or(0) as f64,
+    })
+}
+
+/// Of every line about the workload: how old its event is when it is read.
+fn delays(lines: impl BufRead) -> Vec<u64> {
+    let mut delays = Vec::new();
+    for line in lines.lines().map_while(Result::ok) {
+        let now = setting::now_ns();
+        let Some((_, rest)) = line.split_once(r#""boottime_ns":"#) else { continue };
+        let digits = rest.split(',').next().unwrap_or_default();
+        if line.contains(r#""name":"bench""#)
+            && let Ok(at) = digits.parse::<u64>()
+        {
+            delays.push(now.saturating_sub(at));
+        }
+    }
+    delays
+}
+
+/// For people.
+pub(crate) fn table(row: &Row) -> Table {
     let columns = ["events", "a second", "p50", "p90", "p99", "p99.9", "most"];
     let mut table = Table::new("From the kernel's event to its NDJSON line", &columns);
-    let most = delays.last().copied().unwrap_or(0) as f64 / 1e6;
+    let ms = |ns: f64| cell(Some(ns / 1e6), 2, "ms");
     table.rows.push(vec![
-        delays.len().to_string(),
-        format!("{:.0}", delays.len() as f64 / took.as_secs_f64()),
-        format!("{:.2} ms", at(500)),
-        format!("{:.2} ms", at(900)),
-        format!("{:.2} ms", at(990)),
-        format!("{:.2} ms", at(999)),
-        format!("{most:.2} ms"),
+        format!("{:.0}", row.events),
+        format!("{:.0}", row.events_a_second),
+        ms(row.p50_ns),
+        ms(row.p90_ns),
+        ms(row.p99_ns),
+        ms(row.p999_ns),
+        ms(row.most_ns),
     ]);
-    Ok(table)
+    table
 }

@@ -3,18 +3,27 @@
 //! `cargo xtask bench` builds this, fetches the rivals and runs it as root.
 #![expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 
+mod bpf;
+mod budgets;
+mod figure;
 mod growth;
+mod http;
+mod idle;
 mod latency;
+mod limits;
 mod observers;
+mod plot;
 mod process;
+mod programs;
+mod replay;
 mod storms;
 mod table;
 mod workload;
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde::Serialize;
 
 /// What is measured with.
 pub(crate) struct Setup {
@@ -24,8 +33,27 @@ pub(crate) struct Setup {
     pub(crate) rivals: Vec<(String, PathBuf)>,
     /// How often each pair of workload and observer is run.
     pub(crate) rounds: usize,
-    /// A part of everything, to see that it works.
+    /// A tenth of everything, to see that it works.
     pub(crate) quick: bool,
+}
+
+impl Setup {
+    /// How much of a workload is run.
+    pub(crate) const fn scaled(&self, count: u64) -> u64 {
+        if self.quick { count / 10 } else { count }
+    }
+}
+
+/// All figures, in base units.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    budgets: Vec<budgets::Row>,
+    storms: Vec<storms::Row>,
+    programs: Vec<programs::Row>,
+    latency: Option<latency::Row>,
+    growth: Vec<growth::Row>,
+    idle: Vec<idle::Row>,
+    replay: Vec<replay::Row>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,15 +65,33 @@ fn main() -> anyhow::Result<()> {
     }
     let setup = setup(&args)?;
     mount_tracefs();
-    let storms = storms::measure(&setup)?;
-    println!("{}", storms.text());
-    let latency = latency::measure(&setup)?;
-    println!("{}", latency.text());
-    let growth = growth::measure(&setup)?;
-    println!("{}", growth.text());
-    let all = json!({ "storms": storms.json(), "latency": latency.json(), "growth": growth.json() });
-    if let Some(path) = env::var_os("TASKSCOPE_BENCH_JSON") {
-        std::fs::write(&path, format!("{all:#}\n")).with_context(|| format!("writing {}", path.display()))?;
+    let (path, config) = observers::PROCESS_CONFIG;
+    fs::write(path, config).with_context(|| format!("writing {path}"))?;
+    let raised = limits::raise()?;
+    let mut report = Report {
+        storms: storms::measure(&setup)?,
+        programs: programs::measure(&setup)?,
+        latency: Some(latency::measure(&setup)?),
+        growth: growth::measure(&setup)?,
+        idle: idle::measure(&setup)?,
+        replay: replay::read(env::var_os("TASKSCOPE_BENCH_CRITERION").map(PathBuf::from).as_deref()),
+        ..Report::default()
+    };
+    drop(raised);
+    fs::remove_file(path).with_context(|| format!("removing {path}"))?;
+    report.budgets = budgets::judge(&report);
+    println!("{}", budgets::table(&report.budgets).text());
+    println!("{}", storms::table(&report.storms).text());
+    println!("{}", programs::table(&report.programs).text());
+    println!("{}", report.latency.as_ref().map(|row| latency::table(row).text()).unwrap_or_default());
+    println!("{}", growth::table(&report.growth).text());
+    println!("{}", idle::table(&report.idle).text());
+    println!("{}", replay::table(&report.replay).text());
+    if let Some(dir) = env::var_os("TASKSCOPE_BENCH_OUTPUT").map(PathBuf::from) {
+        let path = dir.join("results.json");
+        let text = serde_json::to_string_pretty(&report).context("writing the figures as JSON")?;
+        fs::write(&path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+        plot::write(&report, &dir)?;
     }
     Ok(())
 }

@@ -2,78 +2,169 @@
 
 use std::{path::Path, process::Command};
 
-use super::{Setup, process::Observer, workload::NAME};
+use super::{Setup, http, process::Observer};
+
+/// Where our daemon listens while it is measured.
+pub(crate) const OURS: &str = "127.0.0.1:19853";
+/// Where `node_exporter` does.
+pub(crate) const NODE: &str = "127.0.0.1:19870";
+/// Where process-exporter does.
+pub(crate) const PROCESS: &str = "127.0.0.1:19871";
 
 /// One way to observe.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// Name of the rival that must have been found; empty for ours.
-    pub(crate) rival: &'static str,
+    rival: &'static str,
     args: &'static [&'static str],
     ready: &'static str,
-    is_hit: fn(&str) -> bool,
-    /// Whether its lines are events; metrics have none.
-    pub(crate) has_lines: bool,
-    /// The one workload of which it sees something; empty for all.
-    pub(crate) only: &'static str,
+    /// Whether a line tells the end of a process with this name.
+    is_end: fn(&str, &str) -> bool,
+    pub(crate) said: Said,
+    /// The workloads of which it sees something.
+    workloads: &'static [&'static str],
 }
 
+/// How it tells what it saw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// An event a line.
+    Lines,
+    /// Our metrics: records received.
+    Records,
+    /// Only when asked, and then from a look at /proc.
+    Polled(&'static str),
+    /// Figures at its end, no events.
+    Nothing,
+}
+
+const LIVES: &[&str] = &["vfork", "exec", "threads", "switches", "build", "idle"];
+const EXECS: &[&str] = &["exec", "build", "idle"];
+const SWITCHES: &[&str] = &["switches", "idle"];
+const IDLE: &[&str] = &["idle"];
+
 /// All of them.
-pub(crate) const KINDS: [Kind; 5] = [
+pub(crate) const KINDS: &[Kind] = &[
     Kind {
         name: "taskscope events (NDJSON)",
         rival: "",
         args: &["events", "--alone"],
         ready: "taskscope: ready",
-        is_hit: |line| line.contains(r#""action":"group_exited""#) && is_of_workload_json(line),
-        has_lines: true,
-        only: "",
+        is_end: |line, name| {
+            line.contains(r#""action":"group_exited""#) && line.contains(&format!(r#""name":"{name}""#))
+        },
+        said: Said::Lines,
+        workloads: LIVES,
     },
     Kind {
         name: "taskscope run (metrics)",
         rival: "",
-        args: &["run", "--listen", "127.0.0.1:19853", "--socket", "/tmp/taskscope-bench.sock"],
+        args: &["run", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock"],
         ready: "taskscope: ready",
-        is_hit: |_| false,
-        has_lines: false,
-        only: "",
+        is_end: |_, _| false,
+        said: Said::Records,
+        workloads: LIVES,
     },
     Kind {
         name: "forkstat",
         rival: "forkstat",
-        args: &["-e", "fork,exec,exit"],
+        args: &["-l", "-s", "-e", "fork,exec,exit"],
         ready: "",
-        is_hit: |line| line.contains(" exit ") && line.contains(NAME),
-        has_lines: true,
-        only: "",
+        is_end: |line, name| line.contains(" exit ") && has_word(line, name),
+        said: Said::Lines,
+        workloads: LIVES,
+    },
+    Kind {
+        name: "bpftrace (fork, exec, exit)",
+        rival: "bpftrace",
+        args: &[
+            "-B",
+            "line",
+            "-e",
+            r#"tracepoint:sched:sched_process_fork { printf("fork %s %d %d\n", comm, args->parent_pid, args->child_pid); }
+               tracepoint:sched:sched_process_exec { printf("exec %s %d\n", comm, pid); }
+               tracepoint:sched:sched_process_exit { printf("exit %s %d %d\n", comm, pid, tid); }"#,
+        ],
+        ready: "Attaching",
+        is_end: |line, name| line.starts_with("exit ") && has_word(line, name),
+        said: Said::Lines,
+        workloads: LIVES,
+    },
+    Kind {
+        name: "perf trace (fork, exec, exit)",
+        rival: "perf",
+        args: &[
+            "trace",
+            "-o",
+            "/dev/stdout",
+            "-a",
+            "-e",
+            "sched:sched_process_fork,sched:sched_process_exec,sched:sched_process_exit",
+        ],
+        ready: "",
+        is_end: |line, name| line.contains("sched_process_exit(comm:") && has_word(line, name),
+        said: Said::Lines,
+        workloads: LIVES,
     },
     Kind {
         name: "exitsnoop (libbpf)",
         rival: "exitsnoop",
         args: &[],
         ready: "",
-        is_hit: |line| line.contains(NAME),
-        has_lines: true,
-        only: "",
+        is_end: has_word,
+        said: Said::Lines,
+        workloads: LIVES,
     },
     Kind {
         name: "execsnoop (libbpf)",
         rival: "execsnoop",
         args: &[],
         ready: "",
-        is_hit: |line| line.contains(NAME),
-        has_lines: true,
-        only: "exec",
+        is_end: |_, _| false,
+        said: Said::Lines,
+        workloads: EXECS,
+    },
+    Kind {
+        name: "runqlat (libbpf)",
+        rival: "runqlat",
+        args: &[],
+        ready: "",
+        is_end: |_, _| false,
+        said: Said::Nothing,
+        workloads: SWITCHES,
+    },
+    Kind {
+        name: "node_exporter",
+        rival: "prometheus-node-exporter",
+        args: &["--web.listen-address", NODE, "--collector.processes", "--log.level", "error"],
+        ready: "",
+        is_end: |_, _| false,
+        said: Said::Polled(NODE),
+        workloads: IDLE,
+    },
+    Kind {
+        name: "process-exporter",
+        rival: "prometheus-process-exporter",
+        args: &["-web.listen-address", PROCESS, "-config.path", "/tmp/taskscope-bench-process.yml"],
+        ready: "",
+        is_end: |_, _| false,
+        said: Said::Polled(PROCESS),
+        workloads: IDLE,
     },
 ];
 
-fn is_of_workload_json(line: &str) -> bool {
-    line.contains(r#""name":"bench""#)
+/// process-exporter's configuration: every process, by its name.
+pub(crate) const PROCESS_CONFIG: (&str, &str) =
+    ("/tmp/taskscope-bench-process.yml", "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline: [\".+\"]\n");
+
+/// Whether a word of the line is this one.
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).any(|found| found == word)
 }
 
 impl Kind {
     /// Its program, if it could be had.
-    pub(crate) fn program<'a>(&self, setup: &'a Setup) -> Option<&'a Path> {
+    fn program<'a>(&self, setup: &'a Setup) -> Option<&'a Path> {
         if self.rival.is_empty() {
             return Some(&setup.taskscope);
         }
@@ -82,14 +173,44 @@ impl Kind {
 
     /// Whether it can be had and has something to say of a workload.
     pub(crate) fn is_for(&self, workload: &str, setup: &Setup) -> bool {
-        (self.only.is_empty() || self.only == workload) && self.program(setup).is_some()
+        self.workloads.contains(&workload) && self.program(setup).is_some()
     }
 
-    /// Starts it and waits until it is ready.
-    pub(crate) fn start(&self, setup: &Setup) -> anyhow::Result<Option<Observer>> {
+    /// Whether it is asked for its figures, as Prometheus asks.
+    pub(crate) fn address(&self) -> Option<&'static str> {
+        match self.said {
+            Said::Polled(address) => Some(address),
+            Said::Records => Some(OURS),
+            Said::Lines | Said::Nothing => None,
+        }
+    }
+
+    /// Starts it and waits until it is ready; `names` are the processes whose ends are counted. A rival that cannot be
+    /// started is left out, and said to be.
+    pub(crate) fn start(
+        &self,
+        setup: &Setup,
+        names: &'static [&'static str],
+    ) -> anyhow::Result<Option<Observer>> {
         let Some(program) = self.program(setup) else { return Ok(None) };
         let mut command = Command::new(program);
         command.args(self.args);
-        Observer::start(command, self.ready, self.is_hit).map(Some)
+        let is_end = self.is_end;
+        let is_hit = move |line: &str| names.iter().any(|name| is_end(line, name));
+        match Observer::start(command, self.ready, is_hit) {
+            Err(error) if !self.rival.is_empty() => {
+                eprintln!("bench: without {}: {error}", self.name);
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
+    }
+
+    /// Records our daemon has received so far; nothing of others.
+    pub(crate) fn records(&self) -> anyhow::Result<f64> {
+        if self.said != Said::Records {
+            return Ok(0.0);
+        }
+        Ok(http::sum(&http::scrape(OURS)?, "taskscope_records_received_total"))
     }
 }

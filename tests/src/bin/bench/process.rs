@@ -52,7 +52,7 @@ impl Observer {
     pub(crate) fn start(
         mut command: Command,
         ready: &'static str,
-        is_hit: fn(&str) -> bool,
+        is_hit: impl Fn(&str) -> bool + Send + 'static,
     ) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
@@ -103,9 +103,31 @@ impl Observer {
         Ok(Duration::from_nanos(total))
     }
 
-    /// Waits until it has said everything, adds up what it cost, ends it, and counts what it said: some write only at their end.
+    /// Waits until it has said everything, then asks.
+    pub(crate) fn settled<T>(&self, ask: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.wait_quiet();
+        ask()
+    }
+
+    /// What it has cost since it was ready.
+    pub(crate) fn cost(&self) -> anyhow::Result<Cost> {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).context("reading its status")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak_kib: u64 =
+            peak.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default();
+        Ok(Cost {
+            lines: 0,
+            hits: 0,
+            cpu: self.cpu()?.saturating_sub(self.cpu_at_start),
+            peak_rss: peak_kib * 1024,
+        })
+    }
+
+    /// Adds up what it cost, ends it, and counts what it said: some write only at their end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Cost> {
-        let cost = self.settle()?;
+        self.wait_quiet();
+        let cost = self.cost()?;
         self.end();
         let said = self.reader.take().map(JoinHandle::join);
         if matches!(said, Some(Err(_))) {
@@ -118,7 +140,7 @@ impl Observer {
         })
     }
 
-    fn settle(&mut self) -> anyhow::Result<Cost> {
+    fn wait_quiet(&self) {
         let end = Instant::now() + ENOUGH;
         let (mut last, mut since) = (self.lines.load(Ordering::Relaxed), Instant::now());
         while since.elapsed() < QUIET && Instant::now() < end {
@@ -128,17 +150,6 @@ impl Observer {
                 (last, since) = (now, Instant::now());
             }
         }
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).context("reading its status")?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak_kib: u64 =
-            peak.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default();
-        Ok(Cost {
-            lines: 0,
-            hits: 0,
-            cpu: self.cpu()?.saturating_sub(self.cpu_at_start),
-            peak_rss: peak_kib * 1024,
-        })
     }
 }
 

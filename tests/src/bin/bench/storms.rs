@@ -1,105 +1,153 @@
 //! Storms: what an observer makes of them, and they of it.
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use super::{
     Setup,
-    observers::KINDS,
+    figure::{Spread, cell, median},
+    observers::{KINDS, Kind, Said},
     process::Cost,
-    table::{Table, median},
-    workload,
+    table::Table,
+    workload::{self, STORMS, Storm},
 };
 
-/// A storm.
-struct Storm {
-    kind: &'static str,
-    title: &'static str,
-    count: u64,
-    /// Ends of processes for each turn.
-    ends: u64,
+/// One observer in one storm.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) workload: &'static str,
+    pub(crate) observer: &'static str,
+    pub(crate) turns: u64,
+    /// One turn without any observer, ns.
+    pub(crate) bare_ns_a_turn: f64,
+    /// Time of the storm by the time of the bare ones right before and after it.
+    pub(crate) slowdown: Option<Spread>,
+    /// CPU time of the observer's threads.
+    pub(crate) cpu_ns_a_turn: Option<f64>,
+    /// Lines it wrote, or records it received.
+    pub(crate) events: Option<f64>,
+    pub(crate) cpu_ns_an_event: Option<f64>,
+    /// Processes of the storm that ended.
+    pub(crate) ends: u64,
+    /// Those it told of.
+    pub(crate) ends_seen: Option<f64>,
+    pub(crate) peak_rss_bytes: Option<f64>,
 }
-
-const STORMS: [Storm; 4] = [
-    Storm { kind: "vfork", title: "vfork + exit + wait", count: 20_000, ends: 1 },
-    Storm { kind: "exec", title: "fork + exec + exit + wait", count: 1_000, ends: 1 },
-    Storm { kind: "threads", title: "thread create + join", count: 20_000, ends: 0 },
-    Storm { kind: "switches", title: "pipe ping-pong on one CPU", count: 100_000, ends: 0 },
-];
 
 /// All rounds of one observer in one storm.
 #[derive(Default)]
 struct Rounds {
-    times: Vec<f64>,
+    slowdowns: Vec<f64>,
     costs: Vec<Cost>,
+    records: Vec<f64>,
 }
 
-/// Runs everything, each round bare first and then under each observer.
-pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Table> {
+/// Runs everything. Before and after each observer the storm runs bare: what else the machine does changes slower than that.
+pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for storm in &STORMS {
+        eprintln!("bench: {}", storm.title);
+        let count = setup.scaled(storm.count);
+        let time = || Ok::<_, anyhow::Error>(workload::time(storm.kind, count)?.as_secs_f64());
+        let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| kind.is_for(storm.kind, setup)).collect();
+        let mut all: Vec<Rounds> = kinds.iter().map(|_| Rounds::default()).collect();
+        let (mut bare, mut noise) = (vec![time()?], Vec::new());
+        for _ in 0..setup.rounds {
+            for (kind, rounds) in kinds.iter().zip(&mut all) {
+                let before = bare.last().copied().unwrap_or(f64::NAN);
+                let Some(observer) = kind.start(setup, storm.names)? else { continue };
+                let had = kind.records()?;
+                let took = time()?;
+                rounds.records.push(observer.settled(|| kind.records())? - had);
+                rounds.costs.push(observer.finish().with_context(|| kind.name)?);
+                let after = time()?;
+                bare.push(after);
+                noise.push(after / before);
+                rounds.slowdowns.push(took / f64::midpoint(before, after));
+            }
+        }
+        let bare = median(bare).unwrap_or(f64::NAN) * 1e9 / count as f64;
+        rows.push(Row {
+            workload: storm.title,
+            observer: "none (a bare run by the bare one before)",
+            turns: count,
+            bare_ns_a_turn: bare,
+            slowdown: Spread::of(noise),
+            cpu_ns_a_turn: None,
+            events: None,
+            cpu_ns_an_event: None,
+            ends: storm.ends * count,
+            ends_seen: None,
+            peak_rss_bytes: None,
+        });
+        rows.extend(kinds.iter().zip(all).map(|(kind, rounds)| row(storm, kind, rounds, bare, count)));
+    }
+    Ok(rows)
+}
+
+fn row(storm: &Storm, kind: &Kind, rounds: Rounds, bare: f64, count: u64) -> Row {
+    let of = |figure: fn(&Cost) -> f64| median(rounds.costs.iter().map(figure));
+    let cpu = of(|cost| cost.cpu.as_secs_f64() * 1e9);
+    let has_lines = kind.said == Said::Lines;
+    let events = match kind.said {
+        Said::Lines => of(|cost| cost.lines as f64),
+        Said::Records => median(rounds.records),
+        Said::Polled(_) | Said::Nothing => None,
+    };
+    let sees_ends = has_lines && storm.ends > 0 && !kind.name.starts_with("execsnoop");
+    Row {
+        workload: storm.title,
+        observer: kind.name,
+        turns: count,
+        bare_ns_a_turn: bare,
+        slowdown: Spread::of(rounds.slowdowns),
+        cpu_ns_a_turn: cpu.map(|cpu| cpu / count as f64),
+        events,
+        cpu_ns_an_event: cpu
+            .zip(events)
+            .filter(|(_, events)| *events > 0.0)
+            .map(|(cpu, events)| cpu / events),
+        ends: storm.ends * count,
+        ends_seen: of(|cost| cost.hits as f64).filter(|_| sees_ends),
+        peak_rss_bytes: of(|cost| cost.peak_rss as f64),
+    }
+}
+
+/// For people.
+pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = [
         "workload",
         "observer",
-        "slowdown (min-max)",
-        "CPU",
+        "slowdown (least-most)",
         "CPU a turn",
-        "lines",
-        "ends seen by name",
+        "events",
+        "CPU an event",
+        "ends",
+        "seen",
         "missed",
         "peak RSS",
     ];
-    let mut table = Table::new("Storms: medians, observers interleaved", &columns);
-    for storm in &STORMS {
-        let count = if setup.quick { storm.count / 10 } else { storm.count };
-        let mut bare = Vec::new();
-        let mut rounds: Vec<Option<Rounds>> =
-            KINDS.iter().map(|kind| kind.is_for(storm.kind, setup).then(Rounds::default)).collect();
-        for _ in 0..setup.rounds {
-            bare.push(workload::time(storm.kind, count)?.as_secs_f64());
-            for (kind, rounds) in KINDS.iter().zip(&mut rounds) {
-                let Some(rounds) = rounds else { continue };
-                let Some(observer) = kind.start(setup)? else { continue };
-                rounds.times.push(workload::time(storm.kind, count)?.as_secs_f64());
-                rounds.costs.push(observer.finish().with_context(|| kind.name)?);
-            }
-        }
-        let (bare, least, most) = median(bare);
-        let spread = format!("1 ({:.2}-{:.2})", least / bare, most / bare);
-        let per_turn = format!("{:.2} us a turn", bare * 1e6 / count as f64);
-        let none = || "-".to_owned();
-        table.rows.push(vec![
-            storm.title.to_owned(),
-            format!("none: {per_turn}"),
-            spread,
-            none(),
-            none(),
-            none(),
-            none(),
-            none(),
-            none(),
-        ]);
-        for (kind, rounds) in KINDS.iter().zip(rounds) {
-            let Some(rounds) = rounds else { continue };
-            table.rows.push(row(storm, kind.name, kind.has_lines, rounds, bare, count));
-        }
-    }
-    Ok(table)
-}
-
-fn row(storm: &Storm, name: &str, has_lines: bool, rounds: Rounds, bare: f64, count: u64) -> Vec<String> {
-    let (time, least, most) = median(rounds.times);
-    let of = |figure: fn(&Cost) -> f64| median(rounds.costs.iter().map(figure).collect()).0;
-    let cpu = of(|cost| cost.cpu.as_secs_f64());
-    let (lines, hits) = (of(|cost| cost.lines as f64), of(|cost| cost.hits as f64));
-    let ends = storm.ends * count;
-    let only = |yes: bool, text: String| if yes { text } else { "-".to_owned() };
-    vec![
-        storm.title.to_owned(),
-        name.to_owned(),
-        format!("{:.3} ({:.2}-{:.2})", time / bare, least / bare, most / bare),
-        format!("{:.0} ms", cpu * 1e3),
-        format!("{:.2} us", cpu * 1e6 / count as f64),
-        only(has_lines, format!("{lines:.0}")),
-        only(has_lines && ends > 0, format!("{hits:.0}")),
-        only(has_lines && ends > 0, format!("{:.0}", (ends as f64 - hits).max(0.0))),
-        format!("{:.1} MiB", of(|cost| cost.peak_rss as f64) / 1_048_576.0),
-    ]
+    let mut table = Table::new("Storms", &columns);
+    table.rows.extend(rows.iter().map(|row| {
+        let ends = (row.ends > 0).then_some(row.ends as f64);
+        let missed = row.ends_seen.map(|seen| (row.ends as f64 - seen).max(0.0));
+        let title = if row.cpu_ns_a_turn.is_none() {
+            format!("{}: {:.2} us a turn", row.workload, row.bare_ns_a_turn / 1e3)
+        } else {
+            row.workload.to_owned()
+        };
+        vec![
+            title,
+            row.observer.to_owned(),
+            row.slowdown.map_or_else(|| "-".to_owned(), |slowdown| slowdown.text(3)),
+            cell(row.cpu_ns_a_turn.map(|ns| ns / 1e3), 2, "us"),
+            cell(row.events, 0, ""),
+            cell(row.cpu_ns_an_event.map(|ns| ns / 1e3), 2, "us"),
+            cell(ends, 0, ""),
+            cell(row.ends_seen, 0, ""),
+            cell(missed, 0, ""),
+            cell(row.peak_rss_bytes.map(|bytes| bytes / 1_048_576.0), 1, "MiB"),
+        ]
+    }));
+    table
 }

@@ -1,20 +1,18 @@
-//! Tables: for people, and as JSON.
-
-use serde_json::{Value, json};
+//! Tables for people, as Markdown.
 
 /// Rows with a headline.
 pub(crate) struct Table {
-    pub(crate) title: String,
+    pub(crate) title: &'static str,
     pub(crate) columns: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(title: &str, columns: &[&'static str]) -> Self {
-        Self { title: title.to_owned(), columns: columns.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(title: &'static str, columns: &[&'static str]) -> Self {
+        Self { title, columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    /// As Markdown, its columns aligned.
+    /// Its columns aligned, so that it reads in a terminal too.
     pub(crate) fn text(&self) -> String {
         let widths: Vec<usize> = self
             .columns
@@ -34,19 +32,4 @@ impl Table {
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         format!("### {}\n\n{}{}{rows}", self.title, line(&names), line(&rule))
     }
-
-    pub(crate) fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            let fields = self.columns.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), json!(cell)));
-            Value::Object(fields.collect())
-        });
-        json!({ "title": self.title, "rows": rows.collect::<Vec<_>>() })
-    }
-}
-
-/// The middle of some figures, and how far they spread around it.
-pub(crate) fn median(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    (at(values.len() / 2), at(0), at(values.len().saturating_sub(1)))
 }

@@ -1,16 +1,46 @@
 //! The workloads: each a process of its own that says how long its storm took, in ns.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    process::{Command, Stdio},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 
-/// Name of every process of a workload, so that an observer's lines about it can be told.
-pub(crate) const NAME: &str = "bench";
+/// A storm.
+pub(crate) struct Storm {
+    pub(crate) kind: &'static str,
+    pub(crate) title: &'static str,
+    /// Turns.
+    pub(crate) count: u64,
+    /// Ends of processes for each turn.
+    pub(crate) ends: u64,
+    /// Their names, so that an observer's lines about them can be told.
+    pub(crate) names: &'static [&'static str],
+}
+
+/// All of them.
+pub(crate) const STORMS: [Storm; 5] = [
+    Storm { kind: "vfork", title: "vfork + exit + wait", count: 20_000, ends: 1, names: &["bench"] },
+    Storm { kind: "exec", title: "fork + exec + exit + wait", count: 1_000, ends: 1, names: &["bench"] },
+    Storm { kind: "threads", title: "thread create + join", count: 20_000, ends: 0, names: &["bench"] },
+    Storm {
+        kind: "switches",
+        title: "pipe ping-pong on one CPU",
+        count: 100_000,
+        ends: 0,
+        names: &["bench"],
+    },
+    Storm {
+        kind: "build",
+        title: "build of a C project, a file",
+        count: 40,
+        ends: 3,
+        names: &["cc", "cc1", "as"],
+    },
+];
 
 /// Runs one in this process.
 pub(crate) fn run(kind: &str, count: u64) -> anyhow::Result<()> {
@@ -20,6 +50,7 @@ pub(crate) fn run(kind: &str, count: u64) -> anyhow::Result<()> {
         "exec" => (0..count).try_for_each(|_| exec())?,
         "threads" => (0..count).try_for_each(|_| thread_once())?,
         "switches" => ping_pong(count)?,
+        "build" => build(count)?,
         "paced" => paced(count)?,
         "sleepers" => return sleepers(count),
         other => bail!("no workload {other}"),
@@ -104,6 +135,44 @@ fn ping_pong(count: u64) -> anyhow::Result<()> {
     Ok(outcome?)
 }
 
+/// Compiles so many small files, two at a time: each is a driver, a compiler and an assembler.
+fn build(count: u64) -> anyhow::Result<()> {
+    let dir = std::env::temp_dir().join(format!("taskscope-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let compile = |first: u64| {
+        (first..count).step_by(2).try_for_each(|n| {
+            let (source, object) = (dir.join(format!("f{n}.c")), dir.join(format!("f{n}.o")));
+            std::fs::write(&source, source_text(n))
+                .with_context(|| format!("writing {}", source.display()))?;
+            let mut cc = Command::new("cc");
+            let status = cc.args(["-O1", "-c", "-o"]).arg(&object).arg(&source).status();
+            match status.context("starting cc: apt-get install gcc")? {
+                status if status.success() => Ok(()),
+                status => bail!("cc ended with {status}"),
+            }
+        })
+    };
+    let outcome = thread::scope(|scope| {
+        let other = scope.spawn(|| compile(1));
+        let ours = compile(0);
+        other.join().ok().context("a thread panicked")?.and(ours)
+    });
+    std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    outcome
+}
+
+/// A small source file, each a little different.
+fn source_text(n: u64) -> String {
+    let functions = (1..=20).map(|f| {
+        format!(
+            "int f{n}_{f}(const char *s, int k) {{\n int t = {f};\n for (int i = 0; i < k; i++) t = t * 31 + s[i % {f}];\n \
+             if (t == {n}) printf(\"%d\\n\", t);\n return t;\n}}\n"
+        )
+    });
+    let head = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n".to_owned();
+    std::iter::once(head).chain(functions).collect()
+}
+
 /// About 2,500 lives a second, each of four or so events, evenly.
 fn paced(count: u64) -> anyhow::Result<()> {
     const BURST: u64 = 10;
@@ -116,10 +185,14 @@ fn paced(count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// So many sleeping threads, until stdin ends.
+/// Threads a process can have before its memory map is full.
+const THREADS_A_PROCESS: u64 = 10_000;
+
+/// So many sleeping threads, until stdin ends; in more than one process if need be.
 fn sleepers(count: u64) -> anyhow::Result<()> {
+    let own = count.min(THREADS_A_PROCESS);
     let mut made = 0_u64;
-    while made < count {
+    while made < own {
         let sleeper = thread::Builder::new().stack_size(16 << 10).spawn(|| {
             loop {
                 thread::park();
@@ -130,7 +203,33 @@ fn sleepers(count: u64) -> anyhow::Result<()> {
         }
         made += 1;
     }
-    println!("{made}");
+    let rest = if count > own { Some(Crowd::new(count - own)?) } else { None };
+    println!("{}", made + rest.as_ref().map_or(0, |rest| rest.made));
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+/// Sleeping threads, as long as this is kept.
+pub(crate) struct Crowd {
+    child: Child,
+    /// How many could be made.
+    pub(crate) made: u64,
+}
+
+impl Crowd {
+    /// Makes them.
+    pub(crate) fn new(count: u64) -> anyhow::Result<Self> {
+        let mut child = command("sleepers", count)?.spawn().context("starting sleepers")?;
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().context("their stdout")?).read_line(&mut said)?;
+        Ok(Self { child, made: said.trim().parse().context("how many sleepers there are")? })
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // Nothing is to be done if it is gone already.
+        let _ = self.child.wait();
+    }
 }

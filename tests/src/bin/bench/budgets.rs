@@ -1,0 +1,162 @@
+//! The budgets: what taskscope may cost, and whether this run kept it.
+
+use serde::Serialize;
+
+use super::{Report, programs, storms, table::Table};
+
+/// One budget.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) budget: String,
+    pub(crate) measured: String,
+    /// Nothing if it could not be measured.
+    pub(crate) kept: Option<bool>,
+}
+
+fn row(what: &'static str, budget: &str, measured: Option<(String, bool)>) -> Row {
+    let (measured, kept) =
+        measured.map_or_else(|| ("not measured".to_owned(), None), |(text, kept)| (text, Some(kept)));
+    Row { what, budget: budget.to_owned(), measured, kept }
+}
+
+const EVENTS: &str = "taskscope events (NDJSON)";
+const RUN: &str = "taskscope run (metrics)";
+
+fn storm<'a>(report: &'a Report, workload: &str, observer: &str) -> Option<&'a storms::Row> {
+    report.storms.iter().find(|row| row.workload.starts_with(workload) && row.observer.starts_with(observer))
+}
+
+/// All of them.
+pub(crate) fn judge(report: &Report) -> Vec<Row> {
+    let us = |ns: f64| format!("{:.2} us", ns / 1e3);
+    let at_most = |value: f64, limit: f64, text: String| (text, value <= limit);
+    vec![
+        row("program on sched_switch above an empty one", "<= 10 ns", switch(report)),
+        row("vfork + exit + wait storm slowed (metrics)", "<= 3 %", slowed(report, RUN)),
+        row("vfork + exit + wait storm slowed (NDJSON)", "<= 3 %", slowed(report, EVENTS)),
+        row(
+            "processes of the vfork storm whose end was missed",
+            "0",
+            storm(report, "vfork", EVENTS).and_then(|row| {
+                let missed = (row.ends as f64 - row.ends_seen?).max(0.0);
+                Some(at_most(missed, 0.0, format!("{missed:.0} of {}", row.ends)))
+            }),
+        ),
+        row(
+            "CPU of the daemon a record, metrics only",
+            "<= 1 us",
+            storm(report, "vfork", RUN)
+                .and_then(|row| row.cpu_ns_an_event)
+                .map(|ns| at_most(ns, 1000.0, us(ns))),
+        ),
+        row(
+            "CPU an event as NDJSON",
+            "<= 2 us",
+            storm(report, "vfork", EVENTS)
+                .and_then(|row| row.cpu_ns_an_event)
+                .map(|ns| at_most(ns, 2000.0, us(ns))),
+        ),
+        row("the same by forkstat's CPU an event", "<= 0.25", beside_forkstat(report)),
+        row(
+            "lineage alone, slowest of all sizes",
+            ">= 5 M records/s",
+            report
+                .replay
+                .iter()
+                .map(|row| row.records_a_second)
+                .reduce(f64::min)
+                .map(|rate| (format!("{:.2} M records/s", rate / 1e6), rate >= 5e6)),
+        ),
+        row("RSS on an idle host", "<= 32 MiB", idle_rss(report)),
+        row(
+            "reading all tasks, with 100,000",
+            "<= 60 ms",
+            large(report).map(|row| at_most(row.read_ns, 60e6, format!("{:.1} ms", row.read_ns / 1e6))),
+        ),
+        row(
+            "the same against reading /proc",
+            ">= 20 times faster",
+            large(report).map(|row| {
+                let ratio = row.procfs_ns / row.read_ns;
+                (format!("{ratio:.1} times"), ratio >= 20.0)
+            }),
+        ),
+        row(
+            "kernel event to NDJSON line at 10,000 events/s, p99",
+            "<= 2 ms",
+            report
+                .latency
+                .as_ref()
+                .map(|row| at_most(row.p99_ns, 2e6, format!("{:.2} ms", row.p99_ns / 1e6))),
+        ),
+        row(
+            "scrape with 100,000 tasks",
+            "<= 2 ms",
+            large(report).map(|row| at_most(row.scrape_ns, 2e6, format!("{:.2} ms", row.scrape_ns / 1e6))),
+        ),
+        row(
+            "size of that scrape",
+            "<= 64 KiB",
+            large(report).map(|row| {
+                let kib = row.scrape_bytes as f64 / 1024.0;
+                at_most(kib, 64.0, format!("{kib:.1} KiB"))
+            }),
+        ),
+    ]
+}
+
+/// The largest row of growth, if it is large.
+fn large(report: &Report) -> Option<&super::growth::Row> {
+    report.growth.last().filter(|row| row.tasks >= 90_000.0)
+}
+
+fn switch(report: &Report) -> Option<(String, bool)> {
+    let of = |wanted: &dyn Fn(&str) -> bool| {
+        let mut rows = report.programs.iter().filter(|row| row.workload == "switches");
+        rows.find(|row| wanted(&row.program))?.ns_a_run
+    };
+    let ours = of(&|name| name.starts_with("sched_switch"))?;
+    let empty = of(&|name| name == programs::EMPTY)?;
+    let above = ours.median - empty.median;
+    Some((format!("{above:+.1} ns ({:.1} and {:.1})", ours.median, empty.median), above <= 10.0))
+}
+
+fn slowed(report: &Report, observer: &str) -> Option<(String, bool)> {
+    let slowdown = storm(report, "vfork", observer)?.slowdown?;
+    let noise = storm(report, "vfork", "none")?.slowdown?;
+    let percent = |by: f64| 100.0 * (by - 1.0);
+    let text = format!(
+        "{:+.1} % (bare runs among themselves {:+.1} to {:+.1} %)",
+        percent(slowdown.median),
+        percent(noise.least),
+        percent(noise.most)
+    );
+    Some((text, slowdown.median <= 1.03))
+}
+
+fn beside_forkstat(report: &Report) -> Option<(String, bool)> {
+    let ours = storm(report, "vfork", EVENTS)?.cpu_ns_an_event?;
+    let theirs = storm(report, "vfork", "forkstat")?.cpu_ns_an_event?;
+    Some((format!("{:.2}", ours / theirs), ours <= theirs / 4.0))
+}
+
+fn idle_rss(report: &Report) -> Option<(String, bool)> {
+    let row = report.growth.first()?;
+    let mib = row.rss_bytes / 1_048_576.0;
+    Some((format!("{mib:.1} MiB"), mib <= 32.0))
+}
+
+/// For people.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new("Budgets", &["what", "budget", "measured", ""]);
+    table.rows.extend(rows.iter().map(|row| {
+        let verdict = match row.kept {
+            Some(true) => "kept",
+            Some(false) => "MISSED",
+            None => "-",
+        };
+        vec![row.what.to_owned(), row.budget.clone(), row.measured.clone(), verdict.to_owned()]
+    }));
+    table
+}

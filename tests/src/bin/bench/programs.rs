@@ -1,0 +1,119 @@
+//! What the programs cost in the kernel: by the kernel's own statistics, beside an empty program on the same hook in the same
+//! run.
+
+use std::{fs, process::Command};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::{
+    Setup,
+    bpf::{self, Empty, Info},
+    figure::{Spread, median},
+    process::Observer,
+    table::Table,
+    workload,
+};
+
+const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// One program in one workload.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) workload: &'static str,
+    pub(crate) program: String,
+    pub(crate) runs: f64,
+    pub(crate) ns_a_run: Option<Spread>,
+}
+
+/// Name of the row of the empty btf program.
+pub(crate) const EMPTY: &str = "(empty, btf tracepoint sched_switch)";
+/// Name of the row of the empty raw program.
+const EMPTY_RAW: &str = "(empty, raw tracepoint sched_switch)";
+
+/// What must be put back.
+struct Statistics(String);
+
+impl Statistics {
+    fn on() -> anyhow::Result<Self> {
+        let before = fs::read_to_string(SWITCH).with_context(|| format!("reading {SWITCH}"))?;
+        fs::write(SWITCH, "1").with_context(|| format!("writing {SWITCH}"))?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Statistics {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        let _ = fs::write(SWITCH, &self.0);
+    }
+}
+
+/// Measures `taskscope run`.
+pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
+    eprintln!("bench: programs in the kernel");
+    let _on = Statistics::on()?;
+    let others: Vec<u32> = bpf::programs().iter().map(|info| info.id).collect();
+    let mut command = Command::new(&setup.taskscope);
+    command.args(["run", "--listen", super::observers::OURS, "--socket", "/tmp/taskscope-bench.sock"]);
+    let observer = Observer::start(command, "taskscope: ready", |_| false)?;
+    let ours = || bpf::programs().into_iter().filter(|info| !others.contains(&info.id)).collect::<Vec<_>>();
+    // The one on sched_switch, for its place in the kernel's BTF.
+    let on_switch = ours().into_iter().find(|info| info.name.starts_with("sched_switch"));
+    let mut empties = vec![(EMPTY_RAW, Empty::raw(c"sched_switch").context("an empty raw tracepoint")?)];
+    if let Some(on_switch) = on_switch
+        && let Ok(beside) = Empty::beside(&on_switch)
+    {
+        empties.push((EMPTY, beside));
+    }
+    let counts = || -> anyhow::Result<Vec<(String, Info)>> {
+        let mut all: Vec<_> = ours()
+            .into_iter()
+            .filter(|info| !info.name.is_empty())
+            .map(|info| (info.name.clone(), info))
+            .collect();
+        for (name, empty) in &empties {
+            all.push(((*name).to_owned(), empty.info()?));
+        }
+        Ok(all)
+    };
+    let mut rows = Vec::new();
+    for (kind, count) in [("switches", 100_000), ("vfork", 20_000), ("exec", 1_000)] {
+        let mut all: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
+        for _ in 0..setup.rounds {
+            let before = counts()?;
+            workload::time(kind, setup.scaled(count))?;
+            for (name, after) in counts()? {
+                let Some((_, before)) = before.iter().find(|(_, info)| info.id == after.id) else { continue };
+                let (ns, runs) = ((after.run_ns - before.run_ns) as f64, (after.runs - before.runs) as f64);
+                // What hardly ran in this workload is not this workload's.
+                if runs < setup.scaled(count) as f64 / 2.0 {
+                    continue;
+                }
+                match all.iter_mut().find(|(known, ..)| *known == name) {
+                    Some((_, costs, times)) => (costs.push(ns / runs), times.push(runs)).0,
+                    None => all.push((name, vec![ns / runs], vec![runs])),
+                }
+            }
+        }
+        rows.extend(all.into_iter().map(|(program, costs, runs)| Row {
+            workload: kind,
+            program,
+            runs: median(runs).unwrap_or(0.0),
+            ns_a_run: Spread::of(costs),
+        }));
+    }
+    observer.finish()?;
+    Ok(rows)
+}
+
+/// For people.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let mut table =
+        Table::new("Programs in the kernel", &["workload", "program", "runs", "ns a run (least-most)"]);
+    table.rows.extend(rows.iter().map(|row| {
+        let cost = row.ns_a_run.map_or_else(|| "-".to_owned(), |cost| cost.text(0));
+        vec![row.workload.to_owned(), row.program.clone(), format!("{:.0}", row.runs), cost]
+    }));
+    table
+}
