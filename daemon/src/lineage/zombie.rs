@@ -31,8 +31,10 @@ impl Lineage {
         }
         if was_dead_leader {
             self.tasks[leader].since = told.at;
+            // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
+            let is_certain = !self.groups[group].has(fact::IGNORED_SINCE);
             match self.would_autoreap(group) {
-                Some(true) if told.is_by_tracepoint() => {
+                Some(true) if told.is_by_tracepoint() && is_certain => {
                     self.autoreaped(leader, group, told.inferred(), out);
                     self.enter(leader, TaskState::Dead, told.at);
                     self.queues.put(&mut self.tasks, leader, Queue::Dead);
