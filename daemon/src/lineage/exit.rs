@@ -118,7 +118,8 @@ impl Lineage {
         if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
             self.learn_parent(group, exited.parent, told, out);
         }
-        if exited.heir.is_some() || !self.has_hidden_threads(ix, group, exited.nr_threads) {
+        let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
+        if exited.heir.is_some() || !has_hidden_threads {
             self.hand_on_children(ix, exited.heir, told, out);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
@@ -161,18 +162,27 @@ impl Lineage {
         }
     }
 
-    /// By the kernel's count a dead leader's group has a thread left that was never seen: the leader's children are that one's now,
-    /// and stay in the group.
-    pub(super) fn has_hidden_threads(&self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> bool {
-        let Some(count) = count.and_then(|count| usize::try_from(count).ok()) else { return false };
-        if self.groups[group].leader != Some(ix) || count <= self.groups[group].present as usize {
-            return false;
+    /// How many threads a dead leader's group has left, by the kernel's count, that were never seen: the leader's children are
+    /// theirs now, and stay in the group.
+    pub(super) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
+        let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else { return 0 };
+        if self.groups[group].leader != Some(ix) {
+            return 0;
         }
         let is_counted = |ix: &Ix<Task>| {
             let task = &self.tasks[*ix];
             task.state < TaskState::Dead || task.knows(known::GOING)
         };
-        count > self.members(group).filter(is_counted).count()
+        let seen = if count <= self.groups[group].present {
+            count
+        } else {
+            u32::try_from(self.members(group).filter(is_counted).count()).unwrap_or(u32::MAX)
+        };
+        let hidden = count.saturating_sub(seen);
+        if count > 1 {
+            self.rare(group).hidden_threads = Some(hidden);
+        }
+        hidden
     }
 
     /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.

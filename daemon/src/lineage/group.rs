@@ -113,12 +113,16 @@ pub(super) struct Rare {
     /// Last reparenting.
     pub(super) reparented_at: Ktime,
     pub(super) reparent_kind: Option<ReparentKind>,
+    /// When a record last showed its parent, where the present one is concluded.
+    pub(super) parent_shown_at: Ktime,
     pub(super) renames: u32,
     /// Threads besides the leader, ever and at most at once.
     pub(super) threads_created: u32,
     pub(super) threads_peak: u32,
     /// When the leader died before the others.
     pub(super) leader_died_at: Option<Ktime>,
+    /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    pub(super) hidden_threads: Option<u32>,
     pub(super) tracer: Option<TaskRef>,
     /// When a thread took the place of its leader: what is older is about the old one.
     pub(super) taken_over_at: Option<Ktime>,

@@ -28,6 +28,10 @@ impl Lineage {
         let is_leader = self.groups[group].leader == Some(ix);
         if is_leader {
             if released.source == ReleaseSource::Free {
+                if self.groups[group].has(fact::FREED) {
+                    self.stats.duplicate += 1;
+                    return;
+                }
                 self.learn_parent_at_free(group, released.parent, told, out);
                 if self.members(group).any(|task| self.tasks[task].state == TaskState::Exiting && task != ix)
                 {

@@ -24,8 +24,9 @@ impl Lineage {
         }
         let known = &self.groups[group];
         let is_inferred = known.has(fact::PARENT_INFERRED);
-        if known.has(fact::PARENT) && known.parent_at >= at && !is_inferred {
-            if known.parent_at == at && self.is_parent(group, reparented.new_parent) {
+        let shown_at = self.parent_shown_at(group);
+        if known.has(fact::PARENT) && shown_at >= at {
+            if shown_at == at && self.is_parent(group, reparented.new_parent) {
                 self.stats.duplicate += 1;
             } else {
                 self.stats.late += 1;
@@ -64,6 +65,7 @@ impl Lineage {
             // A snapshot may well be the first to name the thread that it went to.
             let is_in_snapshot = told.provenance != Provenance::Observed;
             let is_refuted = is_inferred
+                && told.at > self.parent_shown_at(group)
                 && (self.has_living_group(reference)
                     || (is_in_snapshot && self.living(reference, told, out).is_some()));
             if !is_refuted {
@@ -80,16 +82,24 @@ impl Lineage {
             let dead = self.find(reference.key);
             let dead_group = dead.and_then(|dead| self.tasks[dead].group);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
-            let stays = dead.filter(|_| dead_group.is_some_and(|group| !self.groups[group].has(fact::SOLE)));
-            if !is_known && let Some(heir) = stays.or_else(|| self.heir_of_the_gone()) {
-                self.groups[group].set(fact::PARENT_INFERRED, true);
-                self.adopt(group, heir);
-                if stays.is_none() {
-                    self.reset_exit_signal(group);
-                    return false;
-                }
+            let hides_some = dead_group.is_some_and(|group| {
+                let members = &self.groups[group];
+                let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+                !members.has(fact::SOLE) && hidden.is_some_and(|hidden| hidden > 0)
+            });
+            let stays = dead.filter(|_| hides_some);
+            let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
+            let heir = stays.or_else(by_rule).or_else(|| self.heir_of_the_gone());
+            if is_known {
+                return self.groups[group].parent_tgid == reference.tgid.0;
             }
-            return true;
+            let Some(heir) = heir else { return true };
+            self.groups[group].set(fact::PARENT_INFERRED, true);
+            self.adopt(group, heir);
+            if stays.is_none() {
+                self.reset_exit_signal(group);
+            }
+            return stays.is_some();
         };
         let child = &mut self.groups[group];
         child.parent_at = told.at.max(child.parent_at);
@@ -130,6 +140,14 @@ impl Lineage {
         let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
         let old_parent = self.reference(dying);
         while let Some(child) = self.tasks[dying].first_child {
+            if self.groups[child].has(fact::FREED) {
+                // Released below this parent already.
+                self.orphan(child);
+                continue;
+            }
+            if shown.is_none() {
+                self.conclude_parent(child);
+            }
             self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());
             match heir {
@@ -268,6 +286,22 @@ impl Lineage {
                 && members.start <= task.key.start
                 && self.members(group).any(|ix| self.tasks[ix].state < TaskState::Zombie)
         })
+    }
+
+    /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
+    fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
+        let members = &self.groups[group];
+        match members.rare.filter(|_| members.has(fact::PARENT_INFERRED)) {
+            Some(rare) => self.rares[rare].parent_shown_at,
+            None if members.has(fact::PARENT_INFERRED) => Ktime(0),
+            None => members.parent_at,
+        }
+    }
+
+    /// A group's parent is about to be concluded: what was shown of the former one stays known.
+    fn conclude_parent(&mut self, group: Ix<Group>) {
+        let shown_at = self.parent_shown_at(group);
+        self.rare(group).parent_shown_at = shown_at;
     }
 
     /// Whether a record names the parent that the tree has.

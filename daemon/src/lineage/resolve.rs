@@ -131,12 +131,15 @@ impl Lineage {
             && members.leader == Some(leader)
             && members.has(fact::START)
             && members.start == reference.key.start;
-        // The thread that did may be unknown: then a leader that seems dead lives on. /proc shows threads with their leader's
-        // start, but not how they end.
+        // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
+        // seen when it died. /proc shows threads with their leader's start, but not how they end.
         let thread = self.holder(reference.key.tid).and_then(|ix| self.tasks[ix].group);
-        let is_done = members.rare.is_some_and(|rare| self.rares[rare].taken_over_at.is_some());
+        let rare = members.rare.map(|rare| &self.rares[rare]);
+        let is_done = rare.is_some_and(|rare| rare.taken_over_at.is_some());
+        let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
         let seems_dead = self.tasks[leader].state >= TaskState::Zombie && !members.has(fact::SOLE);
-        let is_told = thread == Some(group) || (told.hook.is_some() && seems_dead && !is_done);
+        let is_told =
+            thread == Some(group) || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_told).then_some(group)
     }
 
@@ -163,6 +166,12 @@ impl Lineage {
             self.stats.late += 1;
             return None;
         };
+        // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
+        if told.hook.is_some() && self.groups[group].has(fact::START) && self.groups[group].start == key.start
+        {
+            self.stats.late += 1;
+            return None;
+        }
         // An exec leaves no older thread in the group.
         let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
         let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)

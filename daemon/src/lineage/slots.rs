@@ -45,7 +45,14 @@ impl Lineage {
                 self.groups[group].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
             self.set_dead_leader(group, leader_is_dead);
         }
+        let start = self.tasks[task].key.start;
+        let died_at = self.groups[group].leader.map(|leader| self.tasks[leader].since);
         let rare = self.rare(group);
+        if let Some(hidden) = &mut rare.hidden_threads
+            && died_at.is_some_and(|died_at| start < died_at)
+        {
+            *hidden = hidden.saturating_sub(1);
+        }
         rare.threads_created += 1;
         rare.threads_peak = rare.threads_peak.max(threads);
     }

@@ -185,7 +185,7 @@ impl Lineage {
                 usage: seen.usage,
                 ..Death::default()
             };
-            if !self.has_hidden_threads(ix, group, seen.nr_threads) {
+            if self.count_hidden_threads(ix, group, seen.nr_threads) == 0 {
                 self.hand_on_children(ix, None, told, out);
             }
             self.die(ix, &death, told, out);

@@ -43,8 +43,12 @@ impl Lineage {
             self.stats.refused += 1;
             return false;
         }
-        let is_own = self.holder(old_tid).is_some_and(|ix| self.tasks[ix].group == Some(group));
-        is_own || self.vacate(old_tid, told.at, told, out)
+        let Some(holder) = self.holder(old_tid) else { return true };
+        if self.tasks[holder].group == Some(group) {
+            return true;
+        }
+        // The old leader's own last words can come long after its tid was handed out again.
+        !told.may_be_belated() && self.vacate(old_tid, told.at, told, out)
     }
 
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.

@@ -26,6 +26,11 @@ impl Told {
         Self { provenance: Provenance::Inferred, ..self }
     }
 
+    /// Whether the task can have been released for long: its own way through its exit, and its RCU callback, wait for no one.
+    pub(super) const fn may_be_belated(&self) -> bool {
+        matches!(self.hook, Some(Hook::Exit(_) | Hook::Release(ReleaseSource::Free)))
+    }
+
     /// Whether this comes from where the tracepoints see an end: late, and without a word on who brought it about.
     pub(super) const fn is_by_tracepoint(&self) -> bool {
         matches!(self.hook, Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free)))

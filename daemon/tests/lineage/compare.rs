@@ -133,6 +133,21 @@ pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     told
 }
 
+/// The same was told of each task in both runs.
+pub(crate) fn same_told(
+    once: &BTreeMap<TaskKey, Vec<String>>,
+    twice: &BTreeMap<TaskKey, Vec<String>>,
+) -> Result<(), String> {
+    let mut wrong = String::new();
+    for key in once.keys().chain(twice.keys()).collect::<BTreeSet<_>>() {
+        let (once, twice) = (once.get(key), twice.get(key));
+        if once != twice {
+            let _ = writeln!(wrong, "{key:?}\n  one run:     {once:?}\n  the other: {twice:?}");
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("what was told differs:\n{wrong}")) }
+}
+
 /// What was told of each task is what it did, in that order. How often it was not, and said to be inferred.
 pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
     let told = told(effects);
