@@ -6,8 +6,9 @@ set -eu
 debootstrap=$1 suite=$2 mirror=$3 keyring=$4 scratch=$5 image=$6 owner=$7
 root=$scratch/root
 
+# podman brings real containers, with crun (through dbus) in cgroups that systemd makes.
 # Its log names every package: shown only when it fails.
-if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv --keyring="$keyring" \
+if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv,dbus,podman,crun --keyring="$keyring" \
     "$suite" "$root" "$mirror" >"$scratch/debootstrap.log" 2>&1; then
     tail -n 30 "$scratch/debootstrap.log" >&2
     exit 1
@@ -23,6 +24,22 @@ ln -s /dev/null "$systemd/serial-getty@ttyS0.service"
 for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim e2scrub_all; do
     ln -sf /dev/null "$systemd/$timer.timer"
 done
+# Debian's kernels have overlayfs as a module, and there are none; nothing here has a registry or a network of its own.
+mkdir -p "$root/etc/containers"
+cat >"$root/etc/containers/storage.conf" <<CONF
+[storage]
+driver = "vfs"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+CONF
+cat >"$root/etc/containers/containers.conf" <<CONF
+[containers]
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "systemd"
+events_logger = "none"
+runtime = "crun"
+CONF
 cat >"$systemd/taskscope-guest.service" <<UNIT
 [Unit]
 Description=The test that was put beside this system
@@ -39,6 +56,6 @@ UNIT
 mkdir -p "$systemd/multi-user.target.wants"
 ln -s ../taskscope-guest.service "$systemd/multi-user.target.wants/"
 
-mkfs.ext4 -q -F -d "$root" -L root "$image" 600M
+mkfs.ext4 -q -F -d "$root" -L root "$image" 1G
 rm -rf "$root"
 chown "$owner" "$image"
