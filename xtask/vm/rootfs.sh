@@ -6,11 +6,14 @@ set -eu
 debootstrap=$1 suite=$2 mirror=$3 keyring=$4 scratch=$5 image=$6 owner=$7
 root=$scratch/root
 
-# podman brings real containers, with crun (through dbus) in cgroups that systemd makes.
+# podman brings real containers, with crun (through dbus) in cgroups that systemd makes. netavark is the network stack that it
+# wants to be there; debootstrap chooses none by itself.
 # Its log names every package: shown only when it fails.
-if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv,dbus,podman,crun --keyring="$keyring" \
+if ! "$debootstrap" --variant=minbase --include=systemd,systemd-sysv,dbus,podman,crun,netavark --keyring="$keyring" \
     "$suite" "$root" "$mirror" >"$scratch/debootstrap.log" 2>&1; then
     tail -n 30 "$scratch/debootstrap.log" >&2
+    # That of the step that it refers to goes with the scratch directory.
+    tail -n 30 "$root/debootstrap/debootstrap.log" >&2 || true
     exit 1
 fi
 

@@ -3,13 +3,18 @@
 //! A path such as `se.sum_exec_runtime` is followed through named and anonymous structures and unions. Bit fields are
 //! refused: their offset is not a byte offset.
 
+mod raw;
+
 use std::{
-    fs,
+    cell::RefCell,
+    collections::HashMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use btf_rs::{Btf, Type};
 use thiserror::Error;
+
+use self::raw::{Kind, Member, Raw, Record};
 
 /// Where a kernel with `CONFIG_DEBUG_INFO_BTF` shows its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -29,8 +34,16 @@ pub enum BtfError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the library said.
-        source: btf_rs::Error,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what BTF is.
+    #[error("the kernel's type information in {path} is not understood: {what}")]
+    Garbage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
     },
     /// No structure of that name.
     #[error("the kernel's type information has no struct {0}")]
@@ -76,89 +89,84 @@ pub struct Place {
 
 /// The kernel's types.
 pub struct Types {
-    btf: Btf,
+    raw: Raw,
+    /// Ids of structures that were asked for, by name: for each, all types had to be looked at.
+    structures: RefCell<HashMap<&'static str, Vec<u32>>>,
 }
 
 impl Types {
     /// Reads BTF from a file, normally [`VMLINUX`].
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        let unreadable = |source| BtfError::Unreadable { path: path.to_owned(), source };
-        // Read at once: the library would seek for each of 150,000 types.
-        let bytes = fs::read(path).map_err(|error| unreadable(btf_rs::Error::IO(error)))?;
-        Btf::from_bytes(&bytes).map(|btf| Self { btf }).map_err(unreadable)
+        let bytes =
+            fs::read(path).map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })?;
+        Self::new(path, bytes)
     }
 
     /// Reads BTF from memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BtfError> {
-        Btf::from_bytes(bytes)
-            .map(|btf| Self { btf })
-            .map_err(|source| BtfError::Unreadable { path: PathBuf::from("memory"), source })
+        Self::new(Path::new("memory"), bytes.to_vec())
+    }
+
+    fn new(path: &Path, bytes: Vec<u8>) -> Result<Self, BtfError> {
+        let raw = Raw::new(bytes).map_err(|what| BtfError::Garbage { path: path.to_owned(), what })?;
+        Ok(Self { raw, structures: RefCell::default() })
     }
 
     /// Finds `of`.`path` for the first of `paths` that the kernel has.
     pub fn member(&self, of: &'static str, paths: &[&str]) -> Result<Place, BtfError> {
-        let mut known = false;
-        for candidate in self.structures(of) {
-            known = true;
+        let candidates = self.structures(of);
+        for candidate in candidates.iter().filter_map(|id| self.raw.record(*id)) {
             for path in paths {
-                if let Some(place) = self.follow(of, &candidate, path)? {
+                if let Some(place) = self.follow(of, candidate, path)? {
                     return Ok(place);
                 }
             }
         }
-        if known {
-            Err(BtfError::NoMember { of, names: paths.join(" or ") })
-        } else {
+        if candidates.is_empty() {
             Err(BtfError::NoStruct(of))
+        } else {
+            Err(BtfError::NoMember { of, names: paths.join(" or ") })
         }
     }
 
     /// Size of a structure, bytes.
     pub fn size_of(&self, of: &'static str) -> Result<usize, BtfError> {
-        self.structures(of).next().map(|s| s.size()).ok_or(BtfError::NoStruct(of))
+        let first = self.structures(of).first().and_then(|id| self.raw.record(*id));
+        first.map(|structure| structure.size()).ok_or(BtfError::NoStruct(of))
     }
 
     /// Whether the kernel has a function of that name in its type information: what fentry needs.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.btf
-            .resolve_types_by_name(name)
-            .is_ok_and(|types| types.iter().any(|t| matches!(t, Type::Func(_))))
+        self.raw.named(Kind::Func, name).next().is_some()
     }
 
-    fn structures(&self, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
-        self.btf.resolve_types_by_name(name).unwrap_or_default().into_iter().filter_map(|t| match t {
-            Type::Struct(s) => Some(s),
-            _ => None,
-        })
+    fn structures(&self, name: &'static str) -> Vec<u32> {
+        let mut known = self.structures.borrow_mut();
+        known.entry(name).or_insert_with(|| self.raw.named(Kind::Struct, name).collect()).clone()
     }
 
-    fn follow(
-        &self,
-        of: &'static str,
-        structure: &btf_rs::Struct,
-        path: &str,
-    ) -> Result<Option<Place>, BtfError> {
-        let mut current = structure.clone();
+    fn follow(&self, of: &'static str, structure: Record<'_>, path: &str) -> Result<Option<Place>, BtfError> {
+        let mut current = structure;
         let mut bits = 0_u32;
         let mut names = path.split('.').peekable();
         while let Some(name) = names.next() {
             let mut left = MAX_MEMBERS;
-            let Some((member, member_bits)) = self.find(&current, name, 0, &mut left) else {
+            let Some((member, member_bits)) = self.find(current, name, 0, &mut left) else {
                 return Ok(None);
             };
             bits = bits.saturating_add(member_bits);
-            if member.bitfield_size().is_some_and(|size| size != 0) || !bits.is_multiple_of(8) {
+            if member.is_bit_field || !bits.is_multiple_of(8) {
                 return Err(BtfError::BitField { of, member: path.to_owned() });
             }
-            let Some(target) = self.strip(&member) else { return Ok(None) };
+            let Some(target) = self.strip(member.of) else { return Ok(None) };
             if names.peek().is_none() {
-                return Ok(Some(Place { offset: bits / 8, size: self.width(&target, 0) }));
+                return Ok(Some(Place { offset: bits / 8, size: self.width(target, 0) }));
             }
-            current = match target {
-                Type::Struct(s) | Type::Union(s) => s,
-                _ => return Ok(None),
-            };
+            if !matches!(target.kind, Kind::Struct | Kind::Union) {
+                return Ok(None);
+            }
+            current = target;
         }
         Ok(None)
     }
@@ -166,56 +174,50 @@ impl Types {
     /// The member `name` of `structure` or of an anonymous structure or union in it, with its offset in bits.
     fn find(
         &self,
-        structure: &btf_rs::Struct,
+        structure: Record<'_>,
         name: &str,
         depth: usize,
         left: &mut usize,
-    ) -> Option<(btf_rs::Member, u32)> {
+    ) -> Option<(Member, u32)> {
         if depth > MAX_DEPTH {
             return None;
         }
-        for member in &structure.members {
+        for member in structure.members() {
             *left = left.checked_sub(1)?;
-            let member_name = self.btf.resolve_name(member).unwrap_or_default();
-            if member_name == name {
-                return Some((member.clone(), member.bit_offset()));
+            if self.raw.is_named(member.name, name) {
+                return Some((member, member.bit_offset));
             }
-            if member_name.is_empty()
-                && let Some(Type::Struct(inner) | Type::Union(inner)) = self.strip(member)
-                && let Some((found, bits)) = self.find(&inner, name, depth + 1, left)
+            if self.raw.name(member.name).is_none_or(<[u8]>::is_empty)
+                && let Some(inner) = self.strip(member.of)
+                && matches!(inner.kind, Kind::Struct | Kind::Union)
+                && let Some((found, bits)) = self.find(inner, name, depth + 1, left)
             {
-                return Some((found, member.bit_offset().saturating_add(bits)));
+                return Some((found, member.bit_offset.saturating_add(bits)));
             }
         }
         None
     }
 
     /// The type behind typedefs and qualifiers.
-    fn strip<T: btf_rs::BtfType + ?Sized>(&self, of: &T) -> Option<Type> {
-        let mut current = self.btf.resolve_chained_type(of).ok()?;
+    fn strip(&self, id: u32) -> Option<Record<'_>> {
+        let mut current = self.raw.record(id)?;
         for _ in 0..MAX_DEPTH {
-            let next = match &current {
-                Type::Typedef(t) => self.btf.resolve_chained_type(t),
-                Type::TypeTag(t) => self.btf.resolve_chained_type(t),
-                Type::Volatile(t) | Type::Const(t) | Type::Restrict(t) => self.btf.resolve_chained_type(t),
-                _ => return Some(current),
-            };
-            current = next.ok()?;
+            if current.kind != Kind::Alias {
+                return Some(current);
+            }
+            current = self.raw.record(current.target())?;
         }
         None
     }
 
-    fn width(&self, of: &Type, depth: usize) -> usize {
-        match of {
-            Type::Int(i) => i.size(),
-            Type::Ptr(_) => size_of::<u64>(),
-            Type::Struct(s) | Type::Union(s) => s.size(),
-            Type::Enum(e) => e.size(),
-            Type::Enum64(e) => e.size(),
-            Type::Array(a) if depth < MAX_DEPTH => {
-                let element = self.strip(a).map_or(0, |element| self.width(&element, depth + 1));
-                element.saturating_mul(a.len())
-            }
+    fn width(&self, of: Record<'_>, depth: usize) -> usize {
+        match of.kind {
+            Kind::Int | Kind::Struct | Kind::Union | Kind::Enum => of.size(),
+            Kind::Ptr => size_of::<u64>(),
+            Kind::Array if depth < MAX_DEPTH => of.array().map_or(0, |(element, count)| {
+                let element = self.strip(element).map_or(0, |element| self.width(element, depth + 1));
+                element.saturating_mul(count)
+            }),
             _ => 0,
         }
     }
@@ -240,6 +242,33 @@ mod tests {
         assert_eq!(nested.size, 8);
         assert_eq!(types.member("dentry", &["d_name.name"]).unwrap().size, 8);
         assert_eq!(types.member("task_struct", &["comm"]).unwrap().size, 16);
+    }
+
+    /// Every member of the structures that are read from, by another reader of BTF.
+    #[test]
+    fn another_reader_finds_every_member_in_the_same_place() {
+        let (Some(types), Ok(bytes)) = (running(), fs::read(VMLINUX)) else { return };
+        let other = btf_rs::Btf::from_bytes(&bytes).unwrap();
+        let mut compared = 0;
+        for of in ["task_struct", "signal_struct", "cred", "nsproxy", "css_set", "sched_entity", "pid"] {
+            let found = other.resolve_types_by_name(of).unwrap();
+            let structure = found.iter().find_map(|kind| match kind {
+                btf_rs::Type::Struct(structure) => Some(structure),
+                _ => None,
+            });
+            let structure = structure.unwrap();
+            assert_eq!(types.size_of(of).unwrap(), structure.size(), "{of}");
+            for member in &structure.members {
+                let name = other.resolve_name(member).unwrap();
+                if name.is_empty() || member.bitfield_size().is_some_and(|bits| bits != 0) {
+                    continue;
+                }
+                let place = types.member(of, &[&name]).unwrap();
+                assert_eq!(place.offset, member.bit_offset() / 8, "{of}.{name}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 200, "only {compared} members were compared");
     }
 
     #[test]

@@ -1,0 +1,197 @@
+//! BTF as the kernel writes it: records of types one after the other, and a table of names.
+//!
+//! Only where each record begins is remembered, and a record is decoded when somebody asks for it: of 150,000 types a dozen
+//! are of interest, and indexing them all took longer than everything else at the daemon's start.
+//!
+//! Format: <https://docs.kernel.org/bpf/btf.html>
+
+use std::ops::Range;
+
+const MAGIC: u16 = 0xeb9f;
+/// `struct btf_header` up to and with `str_len`.
+const HEADER_LEN: usize = 24;
+/// `struct btf_type`.
+const TYPE_LEN: usize = 12;
+/// `struct btf_member`.
+const MEMBER_LEN: usize = 12;
+
+/// What a record is of, as far as anybody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Has its own size.
+    Int,
+    Ptr,
+    Array,
+    Struct,
+    Union,
+    /// Either of the two widths of enums: has its own size.
+    Enum,
+    /// Typedef, qualifier or tag: stands for another type.
+    Alias,
+    Func,
+    Other,
+}
+
+/// A type's record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) kind: Kind,
+    name: u32,
+    /// Bytes of the type, or the id of the one it stands for.
+    size_or_type: u32,
+    /// Members have their size in bits beside their offset.
+    with_bits: bool,
+    /// What follows the common part.
+    rest: &'a [u8],
+}
+
+/// A member of a structure or union.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) name: u32,
+    pub(super) of: u32,
+    pub(super) bit_offset: u32,
+    pub(super) is_bit_field: bool,
+}
+
+/// Types by id. Id 0 is `void` and has no record.
+pub(super) struct Raw {
+    bytes: Vec<u8>,
+    strings: Range<usize>,
+    starts: Vec<u32>,
+}
+
+impl Raw {
+    /// Finds where the records begin; the error says what is wrong.
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, String> {
+        let magic = bytes.first_chunk().map(|magic| u16::from_ne_bytes(*magic));
+        if magic != Some(MAGIC) {
+            return Err("it does not begin as BTF of this machine's byte order does".into());
+        }
+        if bytes.len() < HEADER_LEN {
+            return Err(format!("{} bytes are no header", bytes.len()));
+        }
+        let field = |index: usize| word(&bytes, index * 4).map(|value| value as usize);
+        let section = |offset: usize| {
+            let begin = field(1)?.checked_add(field(offset)?)?;
+            let range = begin..begin.checked_add(field(offset + 1)?)?;
+            (range.end <= bytes.len()).then_some(range)
+        };
+        let types = section(2).ok_or("its types end beyond it")?;
+        let strings = section(4).ok_or("its names end beyond it")?;
+        let mut starts = Vec::new();
+        let mut at = types.start;
+        while at < types.end {
+            let info = word(&bytes, at + 4).ok_or("its last type is cut off")?;
+            let len = len_of_rest(info).ok_or_else(|| {
+                format!("type {} is of kind {}, which is not known here", starts.len() + 1, kind_of(info))
+            })?;
+            starts.push(u32::try_from(at).map_err(|_| "it is larger than 4 GiB".to_owned())?);
+            at += TYPE_LEN + len;
+        }
+        if at == types.end {
+            Ok(Self { bytes, strings, starts })
+        } else {
+            Err("its last type is cut off".into())
+        }
+    }
+
+    /// The type with this id.
+    pub(super) fn record(&self, id: u32) -> Option<Record<'_>> {
+        let at = *self.starts.get((id as usize).checked_sub(1)?)? as usize;
+        let info = word(&self.bytes, at + 4)?;
+        let kind = match kind_of(info) {
+            1 | 16 => Kind::Int,
+            2 => Kind::Ptr,
+            3 => Kind::Array,
+            4 => Kind::Struct,
+            5 => Kind::Union,
+            6 | 19 => Kind::Enum,
+            8..=11 | 18 => Kind::Alias,
+            12 => Kind::Func,
+            _ => Kind::Other,
+        };
+        let rest = self.bytes.get(at + TYPE_LEN..)?.get(..len_of_rest(info)?)?;
+        Some(Record {
+            kind,
+            name: word(&self.bytes, at)?,
+            size_or_type: word(&self.bytes, at + 8)?,
+            with_bits: info >> 31 == 1,
+            rest,
+        })
+    }
+
+    /// A name by its place; `None` where there is none.
+    pub(super) fn name(&self, at: u32) -> Option<&[u8]> {
+        let names = self.bytes.get(self.strings.clone())?.get(at as usize..)?;
+        let end = names.iter().position(|byte| *byte == 0)?;
+        names.get(..end)
+    }
+
+    /// Ids of the types of a kind with this name.
+    pub(super) fn named(&self, kind: Kind, name: &str) -> impl Iterator<Item = u32> {
+        (1..=self.starts.len() as u32).filter(move |id| {
+            self.record(*id).is_some_and(|record| record.kind == kind && self.is_named(record.name, name))
+        })
+    }
+
+    /// Whether the name at a place is this one; compares no more than it must.
+    pub(super) fn is_named(&self, at: u32, name: &str) -> bool {
+        let rest = self.bytes.get(self.strings.clone()).and_then(|names| names.get(at as usize..));
+        rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Bytes of an integer, structure, union or enum.
+    pub(super) const fn size(&self) -> usize {
+        self.size_or_type as usize
+    }
+
+    /// The type that an alias stands for.
+    pub(super) const fn target(&self) -> u32 {
+        self.size_or_type
+    }
+
+    /// Type and number of an array's elements.
+    pub(super) fn array(&self) -> Option<(u32, usize)> {
+        Some((word(self.rest, 0)?, word(self.rest, 8)? as usize))
+    }
+
+    /// Members of a structure or union.
+    pub(super) fn members(self) -> impl Iterator<Item = Member> + use<'a> {
+        let (members, _) = self.rest.as_chunks::<MEMBER_LEN>();
+        members.iter().filter_map(move |member| {
+            let offset = word(member, 8)?;
+            let (bit_offset, bits) =
+                if self.with_bits { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            Some(Member { name: word(member, 0)?, of: word(member, 4)?, bit_offset, is_bit_field: bits != 0 })
+        })
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+const fn kind_of(info: u32) -> u32 {
+    info >> 24 & 0x1f
+}
+
+/// Bytes after the common part of a record; `None` of a kind that is not known.
+const fn len_of_rest(info: u32) -> Option<usize> {
+    let count = (info & 0xffff) as usize;
+    Some(match kind_of(info) {
+        // INT, VAR, DECL_TAG
+        1 | 14 | 17 => 4,
+        // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
+        2 | 7..=12 | 16 | 18 => 0,
+        // ARRAY
+        3 => 12,
+        // STRUCT, UNION, DATASEC, ENUM64
+        4 | 5 | 15 | 19 => count * MEMBER_LEN,
+        // ENUM, FUNC_PROTO
+        6 | 13 => count * 8,
+        _ => return None,
+    })
+}
