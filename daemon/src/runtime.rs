@@ -5,6 +5,7 @@
 
 mod canary;
 mod completion;
+mod pause;
 mod place;
 mod records;
 mod repairs;
@@ -20,7 +21,7 @@ use tokio::{
     io::Interest,
     select,
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 pub use self::{
@@ -31,6 +32,7 @@ pub use self::{
     wall::Wall,
 };
 use self::{
+    pause::Pause,
     records::{count, hand_over, kind_of},
     resync::Kept,
 };
@@ -249,6 +251,7 @@ impl Pipeline {
     ) -> Result<(), RunError> {
         self.hand_on(face);
         let ring = watch(self.ring_fd()?, Interest::READABLE)?;
+        let mut pause = Pause::new()?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
@@ -264,7 +267,7 @@ impl Pipeline {
                         ready.clear_ready();
                     } else if handled < BATCH {
                         self.hand_on(face);
-                        sleep(COALESCE).await;
+                        pause.rest(COALESCE).await?;
                     }
                     if let Ok(question) = questions.try_recv() {
                         self.hand_on(face);
@@ -276,11 +279,11 @@ impl Pipeline {
             }
             self.hand_on(face);
         }
-        self.end(face).await
+        self.end(face, pause).await
     }
 
     /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
-    async fn end(&mut self, face: &mut impl Face) -> Result<(), RunError> {
+    async fn end(&mut self, face: &mut impl Face, mut pause: Pause) -> Result<(), RunError> {
         self.canary.stop();
         self.observer.detach();
         self.look_for_misses();
@@ -293,7 +296,7 @@ impl Pipeline {
             if self.sums().check().is_empty() {
                 break;
             }
-            sleep(COALESCE).await;
+            pause.rest(COALESCE).await?;
         }
         if std::mem::take(&mut self.owes_resync) {
             self.resync(Why::Loss, face);

@@ -24,7 +24,8 @@ const INSTALLED: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("linux-perf", "
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench                 five rounds, into docs/benchmarks
-  cargo xtask bench --quick         a tenth of it, to see that it works";
+  cargo xtask bench --quick         a tenth of it, to see that it works
+  cargo xtask bench --only latency  one part, for who works on it";
 
 /// The same workloads bare and under each observer, interleaved; then latency and growth.
 ///
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// A tenth of the work in one round, nothing written
     #[arg(long)]
     quick: bool,
+    /// Only one part, nothing written: storms, programs, latency, growth, idle or replay
+    #[arg(long, value_name = "PART", value_parser = ["storms", "programs", "latency", "growth", "idle", "replay"])]
+    only: Option<String>,
     /// Where the results go
     #[arg(long, default_value = "docs/benchmarks", value_name = "DIR")]
     output: PathBuf,
@@ -61,13 +65,16 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         bail!("cargo succeeded and left no {}", bench.display());
     }
     let criterion = shell::target_dir().join("criterion");
-    replay(args.quick)?;
-    if !args.quick {
+    let writes = !args.quick && args.only.is_none();
+    if args.only.as_deref().is_none_or(|only| only == "replay") {
+        replay(args.quick)?;
+    }
+    if writes {
         fs::create_dir_all(&args.output).with_context(|| format!("making {}", args.output.display()))?;
     }
     let mut env: Vec<(&str, &OsStr)> =
         vec![("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_BENCH_CRITERION", criterion.as_os_str())];
-    if !args.quick {
+    if writes {
         env.push(("TASKSCOPE_BENCH_OUTPUT", args.output.as_os_str()));
     }
     let mut command = shell::as_root(why, &env, bench.as_os_str())?;
@@ -75,6 +82,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if args.quick {
         command.arg("quick");
     }
+    command.args(args.only.as_ref().map(|part| format!("only:{part}")));
     command.args(rivals());
     eprintln!("+ {}", shell::line(&command));
     let output = command.stderr(std::process::Stdio::inherit()).output().context("running the benchmarks")?;
@@ -83,7 +91,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if !output.status.success() {
         bail!("the benchmarks ended with {}", output.status);
     }
-    if args.quick {
+    if !writes {
         return Ok(());
     }
     let page = format!("# Results\n\n{}\n\n{text}\n{}", machine(), pictures(&args.output)?);

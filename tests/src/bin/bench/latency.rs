@@ -106,18 +106,20 @@ fn delays(lines: impl BufRead) -> Vec<u64> {
 }
 
 /// For people.
-pub(crate) fn table(row: &Row) -> Table {
+pub(crate) fn table(row: Option<&Row>) -> Table {
     let columns = ["events", "a second", "p50", "p90", "p99", "p99.9", "most"];
     let mut table = Table::new("From the kernel's event to its NDJSON line", &columns);
     let ms = |ns: f64| cell(Some(ns / 1e6), 2, "ms");
-    table.rows.push(vec![
-        format!("{:.0}", row.events),
-        format!("{:.0}", row.events_a_second),
-        ms(row.p50_ns),
-        ms(row.p90_ns),
-        ms(row.p99_ns),
-        ms(row.p999_ns),
-        ms(row.most_ns),
-    ]);
+    table.rows.extend(row.map(|row| {
+        vec![
+            format!("{:.0}", row.events),
+            format!("{:.0}", row.events_a_second),
+            ms(row.p50_ns),
+            ms(row.p90_ns),
+            ms(row.p99_ns),
+            ms(row.p999_ns),
+            ms(row.most_ns),
+        ]
+    }));
     table
 }

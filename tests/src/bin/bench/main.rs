@@ -35,12 +35,18 @@ pub(crate) struct Setup {
     pub(crate) rounds: usize,
     /// A tenth of everything, to see that it works.
     pub(crate) quick: bool,
+    /// The one part that is wanted; all if there is none.
+    only: Option<String>,
 }
 
 impl Setup {
     /// How much of a workload is run.
     pub(crate) const fn scaled(&self, count: u64) -> u64 {
         if self.quick { count / 10 } else { count }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
     }
 }
 
@@ -68,25 +74,31 @@ fn main() -> anyhow::Result<()> {
     let (path, config) = observers::PROCESS_CONFIG;
     fs::write(path, config).with_context(|| format!("writing {path}"))?;
     let raised = limits::raise()?;
+    let criterion = env::var_os("TASKSCOPE_BENCH_CRITERION").map(PathBuf::from);
     let mut report = Report {
-        storms: storms::measure(&setup)?,
-        programs: programs::measure(&setup)?,
-        latency: Some(latency::measure(&setup)?),
-        growth: growth::measure(&setup)?,
-        idle: idle::measure(&setup)?,
-        replay: replay::read(env::var_os("TASKSCOPE_BENCH_CRITERION").map(PathBuf::from).as_deref()),
+        storms: part(&setup, "storms", storms::measure)?,
+        programs: part(&setup, "programs", programs::measure)?,
+        latency: part(&setup, "latency", |setup| latency::measure(setup).map(Some))?,
+        growth: part(&setup, "growth", growth::measure)?,
+        idle: part(&setup, "idle", idle::measure)?,
+        replay: part(&setup, "replay", |_| Ok(replay::read(criterion.as_deref())))?,
         ..Report::default()
     };
     drop(raised);
     fs::remove_file(path).with_context(|| format!("removing {path}"))?;
     report.budgets = budgets::judge(&report);
-    println!("{}", budgets::table(&report.budgets).text());
-    println!("{}", storms::table(&report.storms).text());
-    println!("{}", programs::table(&report.programs).text());
-    println!("{}", report.latency.as_ref().map(|row| latency::table(row).text()).unwrap_or_default());
-    println!("{}", growth::table(&report.growth).text());
-    println!("{}", idle::table(&report.idle).text());
-    println!("{}", replay::table(&report.replay).text());
+    let tables = [
+        budgets::table(&report.budgets),
+        storms::table(&report.storms),
+        programs::table(&report.programs),
+        latency::table(report.latency.as_ref()),
+        growth::table(&report.growth),
+        idle::table(&report.idle),
+        replay::table(&report.replay),
+    ];
+    for table in tables.iter().filter(|table| !table.rows.is_empty()) {
+        println!("{}", table.text());
+    }
     if let Some(dir) = env::var_os("TASKSCOPE_BENCH_OUTPUT").map(PathBuf::from) {
         let path = dir.join("results.json");
         let text = serde_json::to_string_pretty(&report).context("writing the figures as JSON")?;
@@ -94,6 +106,19 @@ fn main() -> anyhow::Result<()> {
         plot::write(&report, &dir)?;
     }
     Ok(())
+}
+
+/// One part, if it is wanted.
+fn part<T: Default>(
+    setup: &Setup,
+    name: &str,
+    measure: impl FnOnce(&Setup) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    if setup.wants(name) {
+        measure(setup).with_context(|| format!("measuring {name}"))
+    } else {
+        Ok(T::default())
+    }
 }
 
 /// Some rivals need it. It is mounted for this process and its children only.
@@ -113,14 +138,17 @@ fn mount_tracefs() {
     }
 }
 
-/// `bench ROUNDS [quick] [NAME=PATH...]`.
+/// `bench ROUNDS [quick] [only:PART] [NAME=PATH...]`.
 fn setup(args: &[String]) -> anyhow::Result<Setup> {
-    let Some((rounds, rest)) = args.split_first() else { bail!("bench ROUNDS [quick] [NAME=PATH...]") };
+    let Some((rounds, rest)) = args.split_first() else {
+        bail!("bench ROUNDS [quick] [only:PART] [NAME=PATH...]")
+    };
     let rivals = rest.iter().filter_map(|arg| arg.split_once('='));
     Ok(Setup {
         taskscope: taskscope_tests::setting::taskscope(),
         rivals: rivals.map(|(name, path)| (name.to_owned(), PathBuf::from(path))).collect(),
         rounds: rounds.parse().context("the number of rounds")?,
         quick: rest.iter().any(|arg| arg == "quick"),
+        only: rest.iter().find_map(|arg| arg.strip_prefix("only:")).map(str::to_owned),
     })
 }
