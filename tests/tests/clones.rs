@@ -174,3 +174,15 @@ fn a_reused_pid_is_two_lives_with_two_entity_ids() {
         }
     });
 }
+
+#[test]
+fn the_effective_user_is_told_apart_from_the_real_one() {
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("user-ids", &[]);
+        let facts = scenario.finish();
+        let view = observer.view(&scenario);
+        let forked = event("forked").of(&facts.role("child"));
+        view.expect(forked.field("process.user.id", 65_532).field("process.real_user.id", 65_531)).soon();
+    });
+}

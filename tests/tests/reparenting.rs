@@ -4,7 +4,7 @@ mod common;
 
 use common::scenario;
 use taskscope_tests::{
-    life::{forked_by, thread_below},
+    life::{cloned_by, forked_by, thread_below},
     matcher::event,
     observer::shared,
     skipped::attempts,
@@ -118,5 +118,29 @@ fn a_child_of_a_thread_that_ends_goes_to_a_sibling_thread_and_keeps_its_parent_p
         for event in view.of(&child) {
             assert_eq!(event.number("process.parent_pid"), Some(group.pid), "{event}");
         }
+    });
+}
+
+#[test]
+fn an_orphan_with_another_exit_signal_gets_sigchld_with_its_new_parent() {
+    attempts(|| {
+        let observer = shared();
+        let mut scenario = scenario("orphan-signal", &[]);
+        let facts = scenario.finish();
+        let (view, orphan) = (observer.view(&scenario), facts.role("orphan"));
+        assert_eq!(facts.waited("orphan").status, 19 << 8, "the kernel kept its exit signal");
+        view.expect(event("forked").of(&orphan).field("task.exit_signal_name", "SIGUSR1")).soon();
+        for action in ["exited", "zombie_began", "reaped"] {
+            view.expect(event(action).of(&orphan).field("task.exit_signal_name", "SIGCHLD")).soon();
+        }
+        view.is_normal(
+            &facts,
+            &[(
+                "orphan",
+                cloned_by("middle", "SIGUSR1", "")
+                    .does("reparented old=middle new=scenario kind=subreaper")
+                    .waited_for_by("scenario"),
+            )],
+        );
     });
 }

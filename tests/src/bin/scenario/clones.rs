@@ -16,6 +16,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ),
     ("clone-parent", "CLONE_PARENT makes a sibling", clone_parent),
     ("hybrid", "CLONE_VM without CLONE_THREAD: own pid, shared memory", hybrid),
+    ("user-ids", "a process whose effective user is not its real one makes another", user_ids),
     ("vfork-held", "a vfork child takes its time before it execs", vfork_held),
     ("pid-reuse", "two lives under one pid", pid_reuse),
 ];
@@ -70,6 +71,17 @@ fn hybrid(_: &[String]) {
         });
         announce("child", child, child);
         gate.send(0);
+        wait("parent", "child", child);
+        0
+    });
+    wait("scenario", "parent", parent);
+}
+
+fn user_ids(_: &[String]) {
+    let parent = spawn("parent", || {
+        // The saved one stays root's.
+        sys::set_users(65_531, 65_532);
+        let child = spawn("child", || 21);
         wait("parent", "child", child);
         0
     });

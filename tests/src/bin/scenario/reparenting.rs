@@ -2,7 +2,7 @@
 
 use crate::{
     Entry,
-    actor::{join, spawn, thread, wait},
+    actor::{join, spawn, spawn_with, thread, wait},
     fact::pause,
     look,
     sys::{self, Channel},
@@ -11,6 +11,7 @@ use crate::{
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("orphan", "a grandchild outlives its parent and goes to init", orphan),
     ("nested-subreapers", "an orphan goes to the inner, then to the outer subreaper", nested_subreapers),
+    ("orphan-signal", "an orphan whose exit signal was SIGUSR1 goes to a subreaper", orphan_signal),
     ("sibling-thread", "a thread forks and ends: its child goes to a sibling thread", sibling_thread),
 ];
 
@@ -31,6 +32,24 @@ fn orphan(_: &[String]) {
     pause("orphaned");
     gate.send(0);
     look::until_gone(orphan, orphan);
+}
+
+fn orphan_signal(_: &[String]) {
+    sys::be_subreaper();
+    let gate = Channel::new();
+    let born = Channel::new();
+    let middle = spawn("middle", || {
+        born.send(spawn_with("orphan", 0, libc::SIGUSR1, || {
+            gate.receive();
+            19
+        }));
+        0
+    });
+    let orphan = born.receive();
+    wait("scenario", "middle", middle);
+    gate.send(0);
+    // A plain wait sees it: the kernel has made SIGCHLD its exit signal.
+    wait("scenario", "orphan", orphan);
 }
 
 fn nested_subreapers(_: &[String]) {

@@ -196,6 +196,14 @@ pub(crate) fn become_user(id: u32) {
     }
 }
 
+/// Sets the real and the effective user.
+pub(crate) fn set_users(real: libc::uid_t, effective: libc::uid_t) {
+    // SAFETY: integers only; the last keeps the saved one.
+    if unsafe { libc::setresuid(real, effective, libc::uid_t::MAX) } != 0 {
+        die("setresuid");
+    }
+}
+
 pub(crate) fn be_subreaper() {
     // SAFETY: this option takes one integer.
     if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } != 0 {

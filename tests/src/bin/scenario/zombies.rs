@@ -16,6 +16,11 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         "a parent is killed while it has a zombie, which goes to init or, with `subreaper`, to one",
         parent_killed,
     ),
+    (
+        "heir-ignores",
+        "a parent is killed while it has a zombie, and a subreaper above ignores SIGCHLD",
+        heir_ignores,
+    ),
     ("sigchld-ignored", "the parent ignores SIGCHLD", sigchld_ignored),
     ("nocldwait", "the parent set SA_NOCLDWAIT", nocldwait),
 ];
@@ -61,6 +66,22 @@ fn parent_killed(args: &[String]) {
     } else {
         look::until_gone(child, child);
     }
+}
+
+fn heir_ignores(_: &[String]) {
+    sys::be_subreaper();
+    let born = Channel::new();
+    let parent = spawn("parent", || {
+        born.send(spawn("child", || 20));
+        sys::sleep_for_ever()
+    });
+    let child = born.receive();
+    look::until_state(child, 'Z');
+    pause("zombie");
+    sys::on_sigchld(libc::SIG_IGN, 0);
+    sys::kill(parent, libc::SIGKILL);
+    look::until_gone(child, child);
+    look::until_gone(parent, parent);
 }
 
 fn sigchld_ignored(_: &[String]) {
