@@ -27,7 +27,7 @@ impl Lineage {
             return;
         }
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
-            && self.is_takeover_due(group, old_tid)
+            && self.is_takeover_due(group, old_tid, at)
             && self.frees_for_takeover(group, old_tid, told, out)
         {
             self.take_over(group, old_tid, told, out);

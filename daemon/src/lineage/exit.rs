@@ -149,8 +149,12 @@ impl Lineage {
             }
             // By itself a leader would have been released inside exit_notify(), and so before this: a wait(2) is at it. Of
             // another thread only a tracer's wait takes notice.
-            let is_taken =
-                if is_leader { self.would_autoreap(group) != Some(true) } else { death.tracer.is_some() };
+            let is_taken = if is_leader {
+                // What a parent it came to since does about SIGCHLD decided nothing.
+                self.would_autoreap(group) != Some(true) || self.groups[group].has(fact::IGNORED_SINCE)
+            } else {
+                death.tracer.is_some()
+            };
             if is_taken && !told.is_by_tracepoint() {
                 self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, told, out);
                 return;

@@ -113,8 +113,9 @@ pub(super) struct Rare {
     /// Last reparenting.
     pub(super) reparented_at: Ktime,
     pub(super) reparent_kind: Option<ReparentKind>,
-    /// When a record last showed its parent, where the present one is concluded.
+    /// When a record last showed its parent, and of which process that was, where the present one is concluded.
     pub(super) parent_shown_at: Ktime,
+    pub(super) parent_shown: Option<Tgid>,
     pub(super) renames: u32,
     /// Threads besides the leader, ever and at most at once.
     pub(super) threads_created: u32,
@@ -126,6 +127,8 @@ pub(super) struct Rare {
     pub(super) tracer: Option<TaskRef>,
     /// When a thread took the place of its leader: what is older is about the old one.
     pub(super) taken_over_at: Option<Ktime>,
+    /// That was some time before: only the last words of the old leader told it.
+    pub(super) taken_over_before: bool,
     /// A handing on that may not have come about.
     pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.

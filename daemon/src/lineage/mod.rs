@@ -68,7 +68,7 @@ use self::paths::Paths;
 use self::queue::Queues;
 use self::record::{Fact, Record};
 use self::retention::Graveyard;
-use self::snapshot::Sweep;
+use self::snapshot::{Disputed, Sweep};
 use self::task::Task;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
@@ -152,6 +152,8 @@ pub struct Lineage {
     had_snapshot: bool,
     /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
     unjudged: Vec<(TaskKey, Provenance)>,
+    /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
+    disputed: Vec<Disputed>,
     stats: Stats,
 }
 
@@ -183,6 +185,7 @@ impl Lineage {
             round: 0,
             had_snapshot: false,
             unjudged: Vec::new(),
+            disputed: Vec::new(),
             stats: Stats::default(),
         };
         lineage.plant();

@@ -65,7 +65,7 @@ impl Lineage {
             // A snapshot may well be the first to name the thread that it went to.
             let is_in_snapshot = told.provenance != Provenance::Observed;
             let is_refuted = is_inferred
-                && told.at > self.parent_shown_at(group)
+                && (told.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
                 && (self.has_living_group(reference)
                     || (is_in_snapshot && self.living(reference, told, out).is_some()));
             if !is_refuted {
@@ -118,9 +118,23 @@ impl Lineage {
             Provenance::Observed => self.stats.parents_corrected += 1,
             _ => self.stats.wrong_parents += 1,
         }
-        let old_parent = self.parent_ref(group);
+        let old_parent = if is_inferred && self.was_shown_in(group, reference) {
+            // It never left that process: what was concluded did not come about.
+            self.take_back_reparenting(group);
+            Some(reference)
+        } else {
+            self.parent_ref(group)
+        };
         self.hand_on(group, old_parent, parent, told, out);
         true
+    }
+
+    fn take_back_reparenting(&mut self, group: Ix<Group>) {
+        let rare = self.rare(group);
+        rare.reparented = rare.reparented.saturating_sub(1);
+        if rare.reparented == 0 {
+            (rare.first_parent, rare.reparent_kind, rare.reparented_at) = (None, None, Ktime(0));
+        }
     }
 
     /// A dying task's children go to its heir: the one the kernel showed, or the one its rule names.
@@ -135,6 +149,10 @@ impl Lineage {
             return;
         }
         let shown = heir.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
+        // An heir that is dead by now has handed them on in its turn.
+        let gone = heir.filter(|_| shown.is_none()).and_then(|heir| self.find(heir.key));
+        let at = gone.map_or(told.at, |gone| self.tasks[gone].since.max(told.at));
+        let told = Told { at, ..told };
         let heir = shown.or_else(|| self.heir_by_rule(dying, told));
         let is_open = self.may_have_lost_children(dying, told);
         let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
@@ -273,7 +291,14 @@ impl Lineage {
         if members.tgid != reference.tgid.0 || members.start > reference.key.start {
             return None;
         }
-        self.members(group).find(|&ix| Some(ix) != named && self.tasks[ix].state < TaskState::Zombie)
+        // Who began to die before that one did inherited nothing from it.
+        let died_at = named.map_or(Ktime(0), |named| self.tasks[named].since);
+        self.members(group).find(|&ix| {
+            let task = &self.tasks[ix];
+            let can_inherit = task.state < TaskState::Exiting
+                || (task.state == TaskState::Exiting && task.since >= died_at);
+            Some(ix) != named && can_inherit
+        })
     }
 
     /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
@@ -301,7 +326,18 @@ impl Lineage {
     /// A group's parent is about to be concluded: what was shown of the former one stays known.
     fn conclude_parent(&mut self, group: Ix<Group>) {
         let shown_at = self.parent_shown_at(group);
-        self.rare(group).parent_shown_at = shown_at;
+        let is_first = !self.groups[group].has(fact::PARENT_INFERRED);
+        let parents = self.groups[group].parent_key().map(|parents| parents.tgid);
+        let rare = self.rare(group);
+        rare.parent_shown_at = shown_at;
+        if is_first {
+            rare.parent_shown = parents;
+        }
+    }
+
+    /// Whether the last parent that was shown of a group is a thread of this one's process.
+    fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
+        self.groups[group].rare.is_some_and(|rare| self.rares[rare].parent_shown == Some(parent.tgid))
     }
 
     /// Whether a record names the parent that the tree has.

@@ -133,13 +133,20 @@ impl Lineage {
             && members.start == reference.key.start;
         // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
         // seen when it died. /proc shows threads with their leader's start, but not how they end.
-        let thread = self.holder(reference.key.tid).and_then(|ix| self.tasks[ix].group);
         let rare = members.rare.map(|rare| &self.rares[rare]);
-        let is_done = rare.is_some_and(|rare| rare.taken_over_at.is_some());
+        let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
+        let is_done = taken_over_at.is_some();
+        let thread_waits = self.holder(reference.key.tid).is_some_and(|ix| {
+            let task = &self.tasks[ix];
+            task.group == Some(group) && taken_over_at.is_none_or(|at| task.key.start < at)
+        });
+        // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
+        let thread_waits =
+            thread_waits && !(told.may_be_belated() && self.tasks[leader].state == TaskState::Running);
         let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
-        let seems_dead = self.tasks[leader].state >= TaskState::Zombie && !members.has(fact::SOLE);
-        let is_told =
-            thread == Some(group) || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
+        // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
+        let seems_dead = self.tasks[leader].state == TaskState::Zombie && !members.has(fact::SOLE);
+        let is_told = thread_waits || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_told).then_some(group)
     }
 
@@ -169,13 +176,20 @@ impl Lineage {
         // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
         if told.hook.is_some() && self.groups[group].has(fact::START) && self.groups[group].start == key.start
         {
-            self.stats.late += 1;
+            if told.is_by_tracepoint() && !self.sees_releases {
+                // Its callback is still to come, maybe after a young thread got its tid.
+                self.bury_stranger(reference, told.at);
+            } else {
+                self.stats.late += 1;
+            }
             return None;
         }
         // An exec leaves no older thread in the group.
-        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let rare = self.groups[group].rare.map(|rare| &self.rares[rare]);
+        let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
-            && taken_over_at.is_none_or(|at| at <= told.at)
+            && (taken_over_at.is_none_or(|at| at <= told.at)
+                || rare.is_some_and(|rare| rare.taken_over_before))
             && self.groups[group].exec_at <= told.at;
         if !is_shown_alive && key.start < self.groups[group].exec_at.max(taken_over_at.unwrap_or_default()) {
             self.stats.late += 1;

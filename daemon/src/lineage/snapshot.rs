@@ -22,10 +22,20 @@ pub(super) struct Sweep {
     is_first: bool,
 }
 
+/// A child shown with a parent that a conclusion denies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disputed {
+    child: TaskKey,
+    parent: TaskRef,
+    exit_signal: Option<i32>,
+    at: Ktime,
+}
+
 impl Lineage {
     /// A snapshot of all tasks, begun at this moment, is about to be applied.
     pub fn begin_snapshot(&mut self, at: Ktime) {
         self.round = if self.round == u8::MAX { 1 } else { self.round + 1 };
+        self.disputed.clear();
         self.sweep = Some(Sweep { begun: at, is_first: !self.had_snapshot });
     }
 
@@ -33,6 +43,7 @@ impl Lineage {
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
         let Some(sweep) = self.sweep.take() else { return };
         let told = Told { at, provenance: sweep.provenance(), hook: None };
+        self.settle_disputes(told, out);
         self.judge(out);
         self.had_snapshot = true;
         // At the start the only ones not shown are those that the iterator hides, known by their children.
@@ -55,9 +66,22 @@ impl Lineage {
         }
     }
 
+    /// Once all threads are known: a child whose parent's process lives never left it.
+    fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
+        for seen in std::mem::take(&mut self.disputed) {
+            let Some(group) = self.find(seen.child).and_then(|ix| self.tasks[ix].group) else { continue };
+            let told = Told { at: seen.at, ..told };
+            if self.learn_parent(group, Some(seen.parent), told, out) && self.groups[group].exec_at <= seen.at
+            {
+                self.learn_exit_signal(group, seen.exit_signal);
+            }
+        }
+    }
+
     /// It broke off: what was seen stays, nothing is concluded from what was not.
     pub fn abandon_snapshot(&mut self) {
         self.sweep = None;
+        self.disputed.clear();
     }
 
     fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
@@ -109,7 +133,7 @@ impl Lineage {
         if let Some(known) = self.find(seen.task.key) {
             self.tasks[known].round = self.round;
         }
-        if let Some(group) = self.group_since_exec(seen.task, at) {
+        if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
             self.learn_parent(group, seen.parent, told, out);
             if let Some(leader) = self.groups[group].leader {
@@ -141,6 +165,10 @@ impl Lineage {
         if is_leader {
             self.close_handover(group, seen.parent, at, out);
             let is_with_shown = self.learn_parent(group, seen.parent, told, out);
+            if let Some(parent) = seen.parent.filter(|_| !is_with_shown && self.is_in_snapshot()) {
+                let exit_signal = seen.exit_signal;
+                self.disputed.push(Disputed { child: seen.task.key, parent, exit_signal, at });
+            }
             // An orphan's exit signal is reset with its parent.
             let members = &self.groups[group];
             let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
@@ -200,9 +228,17 @@ impl Lineage {
         }
     }
 
-    fn group_since_exec(&self, seen: TaskRef, at: Ktime) -> Option<Ix<Group>> {
-        let ix = self.find(seen.key)?;
-        self.tasks[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))
+    /// The group, where another has taken the place of the leader since it was read.
+    fn group_since_exec(&mut self, seen: &Snapshot, at: Ktime) -> Option<Ix<Group>> {
+        let ix = self.find(seen.task.key)?;
+        let group = self.tasks[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))?;
+        let rare = self.rare(group);
+        if rare.taken_over_before && seen.nr_threads == Some(1) {
+            // Alone: the old one was gone by then.
+            rare.taken_over_at = Some(at);
+            return None;
+        }
+        Some(group)
     }
 
     /// /proc shows a kernel worker under the name of its work.

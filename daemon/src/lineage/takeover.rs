@@ -19,11 +19,13 @@ use super::view::Told;
 impl Lineage {
     /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released or its new
     /// one renamed.
-    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid) -> bool {
+    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
         let members = &self.groups[group];
         let thread_waits = self.holder(old_tid).is_some_and(|ix| {
             let task = &self.tasks[ix];
-            task.group == Some(group) && members.leader != Some(ix) && task.key.start != members.start
+            let is_thread = task.group == Some(group) && members.leader != Some(ix);
+            // A younger thread has the tid again.
+            is_thread && task.key.start != members.start && task.key.start < at
         });
         let taken_over_at = members.rare.and_then(|rare| self.rares[rare].taken_over_at);
         let awaits_its_exec = taken_over_at.is_some_and(|at| at > members.exec_at);
@@ -44,7 +46,7 @@ impl Lineage {
             return false;
         }
         let Some(holder) = self.holder(old_tid) else { return true };
-        if self.tasks[holder].group == Some(group) {
+        if self.tasks[holder].group == Some(group) && self.tasks[holder].key.start < told.at {
             return true;
         }
         // The old leader's own last words can come long after its tid was handed out again.
@@ -101,7 +103,9 @@ impl Lineage {
         self.hand_on_children(old_leader, None, told, out);
         self.enter(old_leader, TaskState::Dead, told.at);
         self.queues.put(&mut self.tasks, old_leader, Queue::Dead);
-        self.rare(group).taken_over_at = Some(told.at);
+        let rare = self.rare(group);
+        rare.taken_over_at = Some(told.at);
+        rare.taken_over_before = told.may_be_belated();
         self.stats.takeovers += 1;
         self.tell(out, thread, Told { hook: None, ..told }, Action::ExecTakeover { old_tid });
     }

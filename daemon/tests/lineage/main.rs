@@ -4,6 +4,7 @@ mod arbitrary;
 mod compare;
 mod history;
 mod kernel;
+mod ring;
 mod tape;
 mod truth;
 
@@ -138,6 +139,21 @@ fn records_that_come_twice_change_nothing() {
         let (lineage, twice) = run(&records)?;
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &records, &twice))?;
         same_told(&told(&once), &told(&twice)).map_err(|error| fail(error, &records, &twice))
+    });
+}
+
+#[test]
+fn any_order_that_a_ring_can_produce_leads_to_the_same_tree() {
+    all_histories(|history, dice| {
+        let kernel = history.play();
+        let mut dice = Dice(dice);
+        let most = 1 + dice.below(4);
+        let records = ring::shuffle(&kernel.tape.records, &mut dice, most);
+        let mut lineage = Lineage::new(Config::default());
+        let mut effects = Vec::new();
+        feed(&mut lineage, &records, &mut effects)?;
+        lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+        same_tree(&kernel, &lineage).map_err(|error| fail(error, &records, &effects))
     });
 }
 

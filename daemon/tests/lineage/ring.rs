@@ -1,0 +1,104 @@
+//! In which orders the ring can hand out what hooks on several CPUs record at once.
+//!
+//! A hook takes the time, reads, and reserves its room in the ring. Two hooks that run at the same time on two CPUs can reserve in
+//! either order; what one CPU does before another *because of it* stays before it. So a record can be passed by another, but not
+//! by one that its own event made possible.
+//!
+//! In any such order the tree converges. What does not, and so is not tried here:
+//!
+//! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is told before the fork leaves the
+//!   fork late (nothing goes back), but a child that is told only after its parent's death, by a fork that names the dead parent,
+//!   can only be given to the heir that the kernel's rule names.
+//! - A father's last switch, on the tracepoint rung, that names an heir and is told after that heir's own last switch: whose the
+//!   children are then is concluded by rule, and the rule does not know a subreaper that has never adopted. The hook would have to
+//!   stand still between its read and its reservation for the heir's whole way through its exit. An audit finds it (drift).
+//! - What is *told* of a task in between: its effects can say `inferred` where kernel order says `observed`. Trees are compared here,
+//!   acts in kernel order.
+
+use taskscope::lineage::id::{Tgid, Tid};
+use taskscope::lineage::record::{ExitSource, Fact, Record, ReleaseSource};
+
+use crate::Dice;
+
+/// What a record is about, and who ran the hook.
+struct Origin {
+    /// The task whose context the hook ran in; `None` for an RCU callback.
+    by: Option<Tid>,
+    of: Tid,
+    group: Tgid,
+}
+
+fn origin(record: &Record) -> Origin {
+    let (task, by) = match &record.fact {
+        Fact::New(new) => (new.task, new.creator),
+        Fact::CloneFailed(failed) => match failed.creator {
+            Some(creator) => (creator, Some(creator)),
+            None => unreachable!("the model names who failed"),
+        },
+        Fact::Exec(exec) => (exec.task, Some(exec.task)),
+        Fact::ExecArgs(args) => (args.task, Some(args.task)),
+        Fact::Renamed(renamed) => (renamed.task, Some(renamed.task)),
+        Fact::Exiting(exiting) => (exiting.task, Some(exiting.task)),
+        Fact::Exited(exited) => (exited.task, Some(exited.task)),
+        Fact::Reparented(reparented) => (reparented.child, reparented.old_parent),
+        Fact::Released(released) => (released.task, released.by),
+        Fact::Snapshot(seen) => (seen.task, None),
+    };
+    Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
+}
+
+/// Whether the hook of `later` can run at the same time as that of `earlier`, and so be the first in the ring.
+fn may_pass(earlier: &Record, later: &Record) -> bool {
+    let (one, other) = (origin(earlier), origin(later));
+    // One task does one thing after the other. Tids are compared: an exec swaps identities in between.
+    if one.by.is_some() && one.by == other.by {
+        return false;
+    }
+    let is_same = one.of == other.of;
+    match (&earlier.fact, &later.fact) {
+        // Whoever else finds the new task in the tree may be quicker than its creator. Nobody runs before `wake_up_new_task()`.
+        (Fact::New(_), later) => {
+            matches!(later, Fact::Reparented(_)) || (!is_same && other.by != Some(one.of))
+        }
+        (Fact::Exited(father), Fact::Exited(heir)) if father.heir == Some(heir.task) => false,
+        // The callback comes after the last switch.
+        (Fact::Exited(exited), Fact::Released(released)) if is_same => {
+            exited.source != ExitSource::FinalSwitch || released.source != ReleaseSource::Free
+        }
+        // A tid is free after the release; that of a thread which exec'ed before its exec is told, but tids go round before it
+        // is handed out again.
+        (Fact::Renamed(_) | Fact::Exec(_), Fact::New(_)) => false,
+        // The hook comes before what it tells of: what follows from it cannot pass.
+        (Fact::Exiting(_) | Fact::Released(_), Fact::Exiting(_)) => true,
+        (Fact::Exiting(_), _) => one.group != other.group,
+        (Fact::Released(one_release), Fact::Released(_) | Fact::Exec(_) | Fact::Renamed(_)) => {
+            one.group != other.group || one_release.source == ReleaseSource::Free
+        }
+        // Who was handed on is reaped by the new parent.
+        (Fact::Released(_), Fact::New(_))
+        | (Fact::Reparented(_), Fact::Released(_) | Fact::Reparented(_)) => !is_same,
+        // The leader's comm and its exec.
+        (Fact::Renamed(_) | Fact::Exec(_), _) | (_, Fact::Renamed(_) | Fact::Exec(_)) => {
+            one.group != other.group
+        }
+        _ => true,
+    }
+}
+
+/// The same records as a ring could have them: none is passed by more than `most` others.
+pub(crate) fn shuffle(records: &[Record], dice: &mut Dice, most: usize) -> Vec<Record> {
+    let mut out: Vec<(usize, Record)> = records.iter().cloned().map(|record| (0, record)).collect();
+    for _ in 0..most {
+        let mut place = 1;
+        while place < out.len() {
+            let (earlier, later) = (&out[place - 1], &out[place]);
+            if earlier.0 < most && dice.below(3) == 0 && may_pass(&earlier.1, &later.1) {
+                out[place - 1].0 += 1;
+                out.swap(place - 1, place);
+                place += 1;
+            }
+            place += 1;
+        }
+    }
+    out.into_iter().map(|(_, record)| record).collect()
+}
