@@ -22,4 +22,5 @@ pub mod skipped;
 pub mod spawner;
 pub mod stream;
 pub mod tree;
+pub mod verifier;
 pub mod view;
