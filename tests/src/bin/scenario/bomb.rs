@@ -5,7 +5,7 @@ use crate::{
     actor::{spawn, wait},
     fact::{Fact, die_with},
     number,
-    sys::{self, Pid},
+    sys::{self, Channel, Pid},
 };
 
 pub(crate) const SCENARIOS: &[Entry] =
@@ -14,11 +14,11 @@ pub(crate) const SCENARIOS: &[Entry] =
 /// A user that has no other processes: `RLIMIT_NPROC` counts those of a user.
 const NOBODY_ELSE: u32 = 61_234;
 
-/// How long it goes on.
+/// How long it goes on, at least; and in any case until somebody was refused a child.
 const BURNING_NS: i64 = 1_500_000_000;
 
 /// After this each process of it ends by itself, should nobody be left to end it.
-const AT_MOST_NS: i64 = 10 * BURNING_NS;
+const AT_MOST_NS: i64 = 20 * BURNING_NS;
 
 /// Milliseconds between two attempts of one process.
 const TURN_MS: u32 = 10;
@@ -28,6 +28,7 @@ fn bomb(args: &[String]) {
     let cgroup = args.get(1);
     sys::be_subreaper();
     let begun = sys::now_ns();
+    let refusals = Channel::new();
     let first = spawn("bomb", || {
         sys::lead_a_group();
         if let Some(directory) = cgroup {
@@ -36,8 +37,9 @@ fn bomb(args: &[String]) {
             sys::set_limit(libc::RLIMIT_NPROC, limit.unsigned_abs().into());
             sys::become_user(NOBODY_ELSE);
         }
-        burn(begun + AT_MOST_NS)
+        burn(begun + AT_MOST_NS, refusals)
     });
+    refusals.receive();
     while sys::now_ns() < begun + BURNING_NS {
         sys::breathe();
     }
@@ -56,14 +58,20 @@ fn bomb(args: &[String]) {
 }
 
 /// Every process of it: forks, reaps, and now and then gives up its place to another.
-fn burn(until: i64) -> i32 {
-    let mut refused = 0;
+fn burn(until: i64, refusals: Channel) -> i32 {
+    let (mut refused, mut told) = (0, false);
     while sys::now_ns() < until {
         while matches!(sys::wait4(-1, libc::WNOHANG), Ok((pid, _)) if pid > 0) {}
         match sys::clone(0, libc::SIGCHLD) {
             Ok(None) => refused = 0,
             Ok(Some(_)) => {}
-            Err(libc::EAGAIN) => refused += 1,
+            Err(libc::EAGAIN) => {
+                refused += 1;
+                // Once for each process and what it forks later, so that the pipe never fills.
+                if !std::mem::replace(&mut told, true) {
+                    refusals.send(1);
+                }
+            }
             Err(errno) => return errno,
         }
         if refused > 8 && sys::getpid() % 8 == 0 {
