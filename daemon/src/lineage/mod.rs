@@ -42,12 +42,13 @@ mod takeover;
 mod task;
 mod tree;
 mod view;
+mod warm;
 mod zombie;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 pub use self::debt::Debt;
@@ -153,7 +154,7 @@ pub struct Lineage {
     /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
     unjudged: Vec<(TaskKey, Provenance)>,
     /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
-    disputed: Vec<Disputed>,
+    disputed: BTreeMap<TaskKey, Disputed>,
     stats: Stats,
 }
 
@@ -185,7 +186,7 @@ impl Lineage {
             round: 0,
             had_snapshot: false,
             unjudged: Vec::new(),
-            disputed: Vec::new(),
+            disputed: BTreeMap::new(),
             stats: Stats::default(),
         };
         lineage.plant();

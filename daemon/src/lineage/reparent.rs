@@ -80,14 +80,8 @@ impl Lineage {
         let Some(parent) = self.living(reference, told, out) else {
             // It has handed its children on since then.
             let dead = self.find(reference.key);
-            let dead_group = dead.and_then(|dead| self.tasks[dead].group);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
-            let hides_some = dead_group.is_some_and(|group| {
-                let members = &self.groups[group];
-                let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
-                !members.has(fact::SOLE) && hidden.is_some_and(|hidden| hidden > 0)
-            });
-            let stays = dead.filter(|_| hides_some);
+            let stays = dead.filter(|&dead| self.keeps_children(dead, told.at));
             let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
             let heir = stays.or_else(by_rule).or_else(|| self.heir_of_the_gone());
             if is_known {
@@ -129,6 +123,17 @@ impl Lineage {
         true
     }
 
+    /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
+    /// parent was seen to have the child after its death, so that another thread must have taken its place.
+    fn keeps_children(&self, dead: Ix<Task>, seen_at: Ktime) -> bool {
+        let task = &self.tasks[dead];
+        let Some(group) = task.group else { return false };
+        let members = &self.groups[group];
+        let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+        let is_taken_over = members.leader == Some(dead) && task.since < seen_at;
+        !members.has(fact::SOLE) && (is_taken_over || hidden.is_some_and(|hidden| hidden > 0))
+    }
+
     fn take_back_reparenting(&mut self, group: Ix<Group>) {
         let rare = self.rare(group);
         rare.reparented = rare.reparented.saturating_sub(1);
@@ -165,6 +170,7 @@ impl Lineage {
             }
             if shown.is_none() {
                 self.conclude_parent(child);
+                self.dispute(child, old_parent, told.at);
             }
             self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());

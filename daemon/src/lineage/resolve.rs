@@ -136,13 +136,15 @@ impl Lineage {
         let rare = members.rare.map(|rare| &self.rares[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_done = taken_over_at.is_some();
+        // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
+        let can_wait_since = |start: Ktime| match taken_over_at {
+            Some(at) => start < at,
+            None => !told.may_be_belated() || self.tasks[leader].state != TaskState::Running,
+        };
         let thread_waits = self.holder(reference.key.tid).is_some_and(|ix| {
             let task = &self.tasks[ix];
-            task.group == Some(group) && taken_over_at.is_none_or(|at| task.key.start < at)
+            task.group == Some(group) && can_wait_since(task.key.start)
         });
-        // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
-        let thread_waits =
-            thread_waits && !(told.may_be_belated() && self.tasks[leader].state == TaskState::Running);
         let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
         let seems_dead = self.tasks[leader].state == TaskState::Zombie && !members.has(fact::SOLE);

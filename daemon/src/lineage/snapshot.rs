@@ -8,7 +8,7 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Provenance};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
-use super::group::Group;
+use super::group::{Group, fact};
 use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use super::record::{Comm, Snapshot, SnapshotSource};
 use super::task::{Queue, Task, TaskState, known};
@@ -25,7 +25,6 @@ pub(super) struct Sweep {
 /// A child shown with a parent that a conclusion denies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disputed {
-    child: TaskKey,
     parent: TaskRef,
     exit_signal: Option<i32>,
     at: Ktime,
@@ -68,13 +67,24 @@ impl Lineage {
 
     /// Once all threads are known: a child whose parent's process lives never left it.
     fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
-        for seen in std::mem::take(&mut self.disputed) {
-            let Some(group) = self.find(seen.child).and_then(|ix| self.tasks[ix].group) else { continue };
+        for (child, seen) in std::mem::take(&mut self.disputed) {
+            let Some(group) = self.find(child).and_then(|ix| self.tasks[ix].group) else { continue };
             let told = Told { at: seen.at, ..told };
             if self.learn_parent(group, Some(seen.parent), told, out) && self.groups[group].exec_at <= seen.at
             {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
+        }
+    }
+
+    /// While a snapshot is read, a thread that inherits a child may still be to come.
+    pub(super) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
+        let members = &self.groups[child];
+        let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
+        if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader) {
+            let child = self.tasks[leader].key;
+            let dispute = self.disputed.entry(child).or_insert(Disputed { parent, exit_signal, at });
+            (dispute.parent, dispute.at) = (parent, at);
         }
     }
 
@@ -165,9 +175,13 @@ impl Lineage {
         if is_leader {
             self.close_handover(group, seen.parent, at, out);
             let is_with_shown = self.learn_parent(group, seen.parent, told, out);
-            if let Some(parent) = seen.parent.filter(|_| !is_with_shown && self.is_in_snapshot()) {
-                let exit_signal = seen.exit_signal;
-                self.disputed.push(Disputed { child: seen.task.key, parent, exit_signal, at });
+            if let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) {
+                let shown = Disputed { parent, exit_signal: seen.exit_signal, at };
+                if !is_with_shown {
+                    self.disputed.insert(seen.task.key, shown);
+                } else if let Some(dispute) = self.disputed.get_mut(&seen.task.key) {
+                    *dispute = shown;
+                }
             }
             // An orphan's exit signal is reset with its parent.
             let members = &self.groups[group];

@@ -90,6 +90,7 @@ impl Lineage {
         self.rename_slot(thread, leader_key, start_known);
         self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
         self.groups[group].leader = Some(thread);
+        self.inherit_name(group, old_leader, thread);
         self.groups[group].status = GroupStatus::Unknown;
         self.groups[group].set(fact::IGNORED_KNOWN, false);
         self.reset_exit_signal(group);
@@ -147,6 +148,15 @@ impl Lineage {
         self.stats.takeovers += 1;
         // Who was there when the leader died did not survive the exec; who came later may be new.
         self.end_others(group, ix, Told { at: died_at, ..told }, out);
+    }
+
+    /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
+    fn inherit_name(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
+        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let &Task { comm, comm_at, known: facts, .. } = &self.tasks[old_leader];
+        if facts & known::COMM != 0 && taken_over_at.is_some_and(|at| comm_at >= at) {
+            self.learn_comm(thread, Some(comm), comm_at);
+        }
     }
 
     /// The exec'ing thread, where its birth was lost.
