@@ -130,8 +130,11 @@ fn lineage(criterion: &mut Criterion) {
                     records
                 },
                 |records| {
-                    for record in &records {
-                        lineage.apply(black_box(record), record.at, &mut effects);
+                    for records in records.chunks(Lineage::WARM) {
+                        lineage.warm(records);
+                        for record in records {
+                            lineage.apply(black_box(record), record.at, &mut effects);
+                        }
                     }
                     black_box(&effects);
                     effects.clear();

@@ -49,6 +49,7 @@ use crate::{
         Config, Lineage,
         effect::Effect,
         id::{GroupKey, Ktime},
+        record::Record,
     },
     procfs::Procfs,
 };
@@ -131,6 +132,8 @@ pub struct Pipeline {
     pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
+    /// Records that go to the lineage together. Empty between two turns.
+    decoded: Vec<Record>,
     lost_told: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and before when there is no next one.
@@ -188,6 +191,7 @@ impl Pipeline {
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),
+            decoded: Vec::with_capacity(Lineage::WARM),
             lost_told: [0; Place::COUNT],
             ticks: 0,
             resynced: Ktime(0),
@@ -207,19 +211,30 @@ impl Pipeline {
 
     /// Handles what is in the ring, up to a batch; answers how many records that was.
     fn turn(&mut self) -> usize {
-        let Self { observer, lineage, counts, effects, drained_to, .. } = self;
+        let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
         let now = boottime();
-        observer.drain(BATCH, |record| match record {
+        let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
+            lineage.warm(records);
+            for record in records.drain(..) {
+                hand_over(lineage, counts, &record, now, effects);
+            }
+        };
+        let handled = observer.drain(BATCH, |record| match record {
             Ok(record) => {
                 count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
-                hand_over(lineage, counts, &record, now, effects);
+                decoded.push(record);
+                if decoded.len() >= Lineage::WARM {
+                    apply(decoded, counts);
+                }
             }
             Err(error) => {
                 counts.undecoded += 1;
                 log::error!("ring buffer: {error}");
             }
-        })
+        });
+        apply(decoded, counts);
+        handled
     }
 
     fn hand_on(&mut self, face: &mut impl Face) {

@@ -14,6 +14,7 @@ mod autoreap;
 mod birth;
 mod check;
 mod debt;
+mod dispute;
 mod ending;
 mod exec;
 mod exit;
@@ -62,6 +63,7 @@ pub use self::stats::Stats;
 pub use self::task::{TaskKind, TaskState};
 
 use self::arena::{Arena, Ix};
+use self::dispute::Disputed;
 use self::group::{Group, Rare};
 use self::id::{Ktime, TaskKey};
 use self::index::TidIndex;
@@ -69,7 +71,7 @@ use self::paths::Paths;
 use self::queue::Queues;
 use self::record::{Fact, Record};
 use self::retention::Graveyard;
-use self::snapshot::{Disputed, Sweep};
+use self::snapshot::Sweep;
 use self::task::Task;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the

@@ -8,7 +8,7 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Provenance};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
-use super::group::{Group, fact};
+use super::group::Group;
 use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use super::record::{Comm, Snapshot, SnapshotSource};
 use super::task::{Queue, Task, TaskState, known};
@@ -20,14 +20,6 @@ pub(super) struct Sweep {
     begun: Ktime,
     /// The first one finds what was there before; later ones mend.
     is_first: bool,
-}
-
-/// A child shown with a parent that a conclusion denies.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Disputed {
-    parent: TaskRef,
-    exit_signal: Option<i32>,
-    at: Ktime,
 }
 
 impl Lineage {
@@ -62,29 +54,6 @@ impl Lineage {
                 self.tasks[ix].known |= known::UNSEEN;
                 self.end_unseen(ix, told, out);
             }
-        }
-    }
-
-    /// Once all threads are known: a child whose parent's process lives never left it.
-    fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
-        for (child, seen) in std::mem::take(&mut self.disputed) {
-            let Some(group) = self.find(child).and_then(|ix| self.tasks[ix].group) else { continue };
-            let told = Told { at: seen.at, ..told };
-            if self.learn_parent(group, Some(seen.parent), told, out) && self.groups[group].exec_at <= seen.at
-            {
-                self.learn_exit_signal(group, seen.exit_signal);
-            }
-        }
-    }
-
-    /// While a snapshot is read, a thread that inherits a child may still be to come.
-    pub(super) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
-        let members = &self.groups[child];
-        let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
-        if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader) {
-            let child = self.tasks[leader].key;
-            let dispute = self.disputed.entry(child).or_insert(Disputed { parent, exit_signal, at });
-            (dispute.parent, dispute.at) = (parent, at);
         }
     }
 
@@ -173,25 +142,7 @@ impl Lineage {
         let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
         if is_leader {
-            self.close_handover(group, seen.parent, at, out);
-            let is_with_shown = self.learn_parent(group, seen.parent, told, out);
-            if let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) {
-                let shown = Disputed { parent, exit_signal: seen.exit_signal, at };
-                if !is_with_shown {
-                    self.disputed.insert(seen.task.key, shown);
-                } else if let Some(dispute) = self.disputed.get_mut(&seen.task.key) {
-                    *dispute = shown;
-                }
-            }
-            // An orphan's exit signal is reset with its parent.
-            let members = &self.groups[group];
-            let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
-            if is_with_shown && reset_at.max(members.exec_at) <= at {
-                self.learn_exit_signal(group, seen.exit_signal);
-            }
-            if let Some(tracer) = seen.tracer {
-                self.learn_tracer(group, tracer);
-            }
+            self.learn_of_group(group, seen, told, out);
         }
         if !mends && !self.tasks[ix].knows(known::BIRTH_TOLD) {
             // Nobody missed its birth: it was there before.
@@ -239,6 +190,22 @@ impl Lineage {
             seen.exit_state == Some(EXIT_ZOMBIE) && seen.nr_threads.is_some_and(|count| count <= 1);
         if is_alone && is_leader {
             self.left_alone(ix, group, told, out);
+        }
+    }
+
+    /// What a snapshot of its leader shows of a group.
+    fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, told: Told, out: &mut Vec<Effect>) {
+        self.close_handover(group, seen.parent, told.at, out);
+        let is_with_shown = self.learn_parent(group, seen.parent, told, out);
+        self.compare_with_conclusions(seen, is_with_shown, told.at);
+        // An orphan's exit signal is reset with its parent.
+        let members = &self.groups[group];
+        let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+        if is_with_shown && reset_at.max(members.exec_at) <= told.at {
+            self.learn_exit_signal(group, seen.exit_signal);
+        }
+        if let Some(tracer) = seen.tracer {
+            self.learn_tracer(group, tracer);
         }
     }
 

@@ -1,0 +1,55 @@
+//! A snapshot against a conclusion: a child shown with a parent that seemed to have no thread left to keep it.
+//!
+//! Whether a thread lives that inherited the child may be shown later in the same snapshot, so this is settled at its end.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::Effect;
+use super::group::{Group, fact};
+use super::id::{Ktime, TaskRef};
+use super::record::Snapshot;
+use super::view::Told;
+
+/// What was last shown of a child that a conclusion took from its parent's process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disputed {
+    parent: TaskRef,
+    exit_signal: Option<i32>,
+    at: Ktime,
+}
+
+impl Lineage {
+    /// A snapshot shows a child, and the tree has it below the same parent or below another.
+    pub(super) fn compare_with_conclusions(&mut self, seen: &Snapshot, is_with_shown: bool, at: Ktime) {
+        let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) else { return };
+        let shown = Disputed { parent, exit_signal: seen.exit_signal, at };
+        if !is_with_shown {
+            self.disputed.insert(seen.task.key, shown);
+        } else if let Some(dispute) = self.disputed.get_mut(&seen.task.key) {
+            *dispute = shown;
+        }
+    }
+
+    /// A child is concluded to leave its parent's process. While a snapshot is read, a thread that keeps it may still be to come.
+    pub(super) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
+        let members = &self.groups[child];
+        let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
+        if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader) {
+            let child = self.tasks[leader].key;
+            let dispute = self.disputed.entry(child).or_insert(Disputed { parent, exit_signal, at });
+            (dispute.parent, dispute.at) = (parent, at);
+        }
+    }
+
+    /// Once all threads are known: a child whose parent's process lives never left it.
+    pub(super) fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
+        for (child, seen) in std::mem::take(&mut self.disputed) {
+            let Some(group) = self.find(child).and_then(|ix| self.tasks[ix].group) else { continue };
+            let told = Told { at: seen.at, ..told };
+            if self.learn_parent(group, Some(seen.parent), told, out) && self.groups[group].exec_at <= seen.at
+            {
+                self.learn_exit_signal(group, seen.exit_signal);
+            }
+        }
+    }
+}
