@@ -45,7 +45,11 @@ impl Lineage {
         self.learn_comm(ix, exec.comm, at);
         self.learn_place(ix, &exec.place, at);
         let executable = exec.executable.as_ref().or(exec.path.as_ref()).map(|path| self.paths.share(path));
-        let path = exec.path.as_ref().map(|path| self.paths.share(path));
+        let path = if exec.path.is_some() && (exec.path == exec.executable || exec.executable.is_none()) {
+            executable.clone()
+        } else {
+            exec.path.as_ref().map(|path| self.paths.share(path))
+        };
         let members = &mut self.groups[group];
         members.exec_at = at;
         members.execs = members.execs.saturating_add(1);

@@ -1,0 +1,70 @@
+//! `release_task()`, and the wait(2) that comes to it.
+
+use super::{Kernel, State, TaskNo};
+
+impl Kernel {
+    /// `release_task()`, its second turn included.
+    pub(super) fn release(&mut self, task: TaskNo, by: TaskNo, de_thread: bool) {
+        let at = self.tick(2);
+        let group = self.tasks[task].group;
+        let view = self.view(task);
+        self.tape.released(at, &view, self.reference(by), de_thread, false);
+        self.unhash(task);
+        self.truth.did(self.key(task), "released");
+        let leader = self.groups[group].leader;
+        if de_thread || leader == task || self.tasks[leader].state != State::Zombie || !self.is_sole(group) {
+            return;
+        }
+        if self.tasks[leader].tracer.is_none() && self.parent_ignores(group) {
+            let at = self.tick(2);
+            let view = self.view(leader);
+            self.tape.released(at, &view, self.reference(by), false, true);
+            self.unhash(leader);
+            self.truth.did(self.key(leader), "autoreaped");
+            self.truth.did(self.key(leader), "released");
+        } else {
+            self.truth.did(self.key(leader), "zombie_began");
+        }
+    }
+
+    pub(super) fn unhash(&mut self, task: TaskNo) {
+        let group = self.tasks[task].group;
+        self.tasks[task].state = State::Dead;
+        self.tasks[task].last_parent = Some(self.groups[group].parent);
+        self.tasks[task].tracer = None;
+        self.groups[group].members.retain(|&no| no != task);
+        if self.tasks[task].switched {
+            self.tasks[task].owes_free = true;
+        }
+    }
+
+    /// A wait(2) by `by` takes a zombie.
+    pub(crate) fn reap(&mut self, by: TaskNo, zombie: TaskNo) {
+        let group = self.tasks[zombie].group;
+        let real = self.tasks[self.groups[group].parent].group;
+        let is_foreign = self.tasks[zombie].tracer.is_some() && real != self.tasks[by].group;
+        // The task's own way from exit_notify() to what follows it may cross with the wait.
+        if !is_foreign && self.tasks[zombie].owes_exited && self.tasks[by].tid.is_multiple_of(2) {
+            self.tasks[zombie].owes_exited = false;
+            let at = self.tick(2);
+            let view = self.view(zombie);
+            self.tape.exited_by_function(at, &view, true);
+        }
+        self.tasks[zombie].tracer = None;
+        if is_foreign && self.is_leader(zombie) {
+            // EXIT_TRACE: its tracer has seen it; now it is its parent's.
+            if self.parent_ignores(group) {
+                self.took(by, zombie);
+                self.release(zombie, by, false);
+            }
+            return;
+        }
+        self.took(by, zombie);
+        self.release(zombie, by, false);
+    }
+
+    pub(super) fn took(&mut self, by: TaskNo, task: TaskNo) {
+        let by = self.group_of(by).tgid;
+        self.truth.did(self.key(task), format!("reaped by {by}"));
+    }
+}
