@@ -1,8 +1,10 @@
 //! Just enough of bpf(2) to load a program that does nothing and to read what the kernel counts of any program.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    time::{Duration, Instant},
 };
 
 /// Commands of bpf(2).
@@ -11,11 +13,14 @@ const PROG_GET_NEXT_ID: i32 = 11;
 const PROG_GET_FD_BY_ID: i32 = 13;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 const RAW_TRACEPOINT_OPEN: i32 = 17;
+const LINK_CREATE: i32 = 28;
+const ITER_CREATE: i32 = 33;
 
 /// Program types and the attach type of btf tracepoints.
 const RAW_TRACEPOINT: u32 = 17;
 const TRACING: u32 = 26;
 const TRACE_RAW_TP: u32 = 23;
+const TRACE_ITER: u32 = 28;
 
 /// `r0 = 0; exit`.
 const NOTHING: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
@@ -119,6 +124,18 @@ impl Empty {
     pub(crate) fn info(&self) -> io::Result<Info> {
         info(&self.program)
     }
+}
+
+/// Walks all tasks by an iterator that does nothing with them, of the same kind as this program: what the kernel alone needs.
+pub(crate) fn walk_like(program: &Info) -> io::Result<Duration> {
+    let program = load(TRACING, TRACE_ITER, program.attach_btf_id)?;
+    let link =
+        Attr::new().u32(0, program.as_raw_fd().cast_unsigned()).u32(8, TRACE_ITER).open(LINK_CREATE)?;
+    let walk = Attr::new().u32(0, link.as_raw_fd().cast_unsigned()).open(ITER_CREATE)?;
+    let start = Instant::now();
+    // It writes nothing: the first answer is the end.
+    File::from(walk).read_to_end(&mut Vec::new())?;
+    Ok(start.elapsed())
 }
 
 fn load(kind: u32, attach: u32, btf_id: u32) -> io::Result<OwnedFd> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Report, programs, storms, table::Table};
+use super::{Report, figure::cell, programs, storms, table::Table};
 
 /// One budget.
 #[derive(Debug, Serialize)]
@@ -72,7 +72,11 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
         row(
             "reading all tasks, with 100,000",
             "<= 60 ms",
-            large(report).map(|row| at_most(row.read_ns, 60e6, format!("{:.1} ms", row.read_ns / 1e6))),
+            large(report).map(|row| {
+                let floor = cell(row.walk_ns.map(|ns| ns / 1e6), 1, "ms");
+                let text = format!("{:.1} ms (the kernel's walk alone {floor})", row.read_ns / 1e6);
+                at_most(row.read_ns, 60e6, text)
+            }),
         ),
         row(
             "the same against reading /proc",

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{
-    Setup,
+    Setup, bpf,
     figure::{cell, median},
     http,
     observers::{KINDS, OURS, Said},
@@ -31,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) tasks: f64,
     /// One comparison of the tree with all tasks by the kernel's iterator.
     pub(crate) read_ns: f64,
+    /// The iterator's walk over all tasks with a program that does nothing.
+    pub(crate) walk_ns: Option<f64>,
     /// Reading the stat of each task in /proc.
     pub(crate) procfs_ns: f64,
     pub(crate) scrape_ns: f64,
@@ -66,7 +68,8 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     let mut command = Command::new(&setup.taskscope);
     command.args(["run", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock", "--audit-every", "1s"]);
     let observer = Observer::start(command, "taskscope: ready", |_| false)?;
-    let (mut reads, mut scrapes, mut procs) = (Vec::new(), Vec::new(), Vec::new());
+    let iterator = bpf::programs().into_iter().find(|program| program.name.starts_with("task_iterator"));
+    let (mut reads, mut scrapes, mut procs, mut walks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut page = String::new();
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(1100));
@@ -74,6 +77,9 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
         page = http::scrape(OURS)?;
         scrapes.push(start.elapsed().as_secs_f64() * 1e9);
         reads.push(http::sum(&page, "taskscope_resync_duration_seconds") * 1e9);
+        if let Some(iterator) = &iterator {
+            walks.push(bpf::walk_like(iterator).context("walking all tasks")?.as_secs_f64() * 1e9);
+        }
         let start = Instant::now();
         read_proc();
         procs.push(start.elapsed().as_secs_f64() * 1e9);
@@ -89,6 +95,7 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
         sleepers,
         tasks,
         read_ns: figure(reads),
+        walk_ns: median(walks),
         procfs_ns: figure(procs),
         scrape_ns: figure(scrapes),
         scrape_bytes: page.len(),
@@ -119,19 +126,20 @@ fn rivals(setup: &Setup) -> anyhow::Result<Vec<Rival>> {
     for kind in KINDS.iter().filter(|kind| kind.is_for("idle", setup)) {
         let Said::Polled(address) = kind.said else { continue };
         let Some(observer) = kind.start(setup, &[])? else { continue };
-        let mut times = Vec::new();
-        let mut size = 0;
+        let (mut times, mut size) = (Vec::new(), 0);
         for _ in 0..5 {
             let start = Instant::now();
-            size = http::scrape(address)?.len();
+            match http::scrape(address) {
+                Ok(page) => size = page.len(),
+                Err(error) => {
+                    eprintln!("bench: {} gave no figures: {error:#}", kind.name);
+                    break;
+                }
+            }
             times.push(start.elapsed().as_secs_f64() * 1e9);
         }
-        observer.finish()?;
-        rows.push(Rival {
-            name: kind.name,
-            scrape_ns: median(times).unwrap_or(f64::NAN),
-            scrape_bytes: size,
-        });
+        drop(observer);
+        rows.extend(median(times).map(|scrape_ns| Rival { name: kind.name, scrape_ns, scrape_bytes: size }));
     }
     Ok(rows)
 }
@@ -151,6 +159,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
     let columns = [
         "tasks",
         "all tasks read",
+        "walk alone",
         "/proc read",
         "ratio",
         "CPU a record",
@@ -168,6 +177,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         vec![
             format!("{:.0}", row.tasks),
             ms(row.read_ns),
+            cell(row.walk_ns.map(|ns| ns / 1e6), 2, "ms"),
             ms(row.procfs_ns),
             format!("{:.1}", row.procfs_ns / row.read_ns),
             cell(Some(row.cpu_ns_a_record / 1e3), 2, "us"),

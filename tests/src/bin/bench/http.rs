@@ -3,7 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -11,7 +12,7 @@ use anyhow::{Context as _, bail};
 /// One page of metrics.
 pub(crate) fn scrape(address: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut text = String::new();
@@ -20,6 +21,18 @@ pub(crate) fn scrape(address: &str) -> anyhow::Result<String> {
         bail!("{address} answered {}", text.lines().next().unwrap_or_default());
     }
     Ok(text)
+}
+
+/// Waits until somebody listens: with many tasks some look at all of them first.
+pub(crate) fn until_open(address: &str) -> anyhow::Result<()> {
+    let end = Instant::now() + Duration::from_secs(120);
+    while let Err(error) = TcpStream::connect(address) {
+        if Instant::now() > end {
+            return Err(error).with_context(|| format!("nobody listens on {address}"));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// The sum of all series of a metric.

@@ -38,8 +38,10 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
                 let before = observer.cost()?;
                 for _ in 0..seconds {
                     thread::sleep(Duration::from_secs(1));
-                    if let Some(address) = kind.address() {
-                        http::scrape(address)?;
+                    if let Some(address) = kind.address()
+                        && let Err(error) = http::scrape(address)
+                    {
+                        eprintln!("bench: {} gave no figures: {error:#}", kind.name);
                     }
                 }
                 let cost = observer.cost()?;

@@ -202,7 +202,13 @@ impl Kind {
                 eprintln!("bench: without {}: {error}", self.name);
                 Ok(None)
             }
-            started => started.map(Some),
+            Ok(observer) => {
+                if let Said::Polled(address) = self.said {
+                    http::until_open(address)?;
+                }
+                Ok(Some(observer))
+            }
+            Err(error) => Err(error),
         }
     }
 
