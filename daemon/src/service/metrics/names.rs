@@ -28,8 +28,9 @@ pub(super) fn reason(status: Option<WaitStatus>) -> usize {
 pub(super) const ERRNOS: [&str; 8] =
     ["EAGAIN", "ENOMEM", "EINVAL", "EPERM", "ENOSPC", "EEXIST", "ERESTARTNOINTR", "other"];
 
-/// Longest value of a label that somebody else chose, in characters.
-const LABEL_MAX: usize = 64;
+/// Longest value of a label that somebody else chose, in characters: any name of a systemd unit (`UNIT_NAME_MAX`) is whole, so
+/// that it can be joined with what others export.
+const LABEL_MAX: usize = 256;
 
 /// Makes a label of bytes that somebody else chose: control characters, and what is not UTF-8, as `\xNN`.
 pub(super) fn label(bytes: &[u8]) -> String {
@@ -63,7 +64,7 @@ mod tests {
     fn a_label_is_bounded_and_has_no_control_characters() {
         assert_eq!(label(b"nginx"), "nginx");
         assert_eq!(label(b"a\n\x1b[2Jb\xff"), "a\\x0a\\x1b[2Jb\\xff");
-        assert_eq!(label("ü".repeat(100).as_bytes()).chars().count(), LABEL_MAX);
+        assert_eq!(label("ü".repeat(300).as_bytes()).chars().count(), LABEL_MAX);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
 /// Labels of a culprit.
-const WHO: [&str; 3] = ["parent", "unit", "container"];
+const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
 
 /// Metrics of the tasks there are.
 pub(super) struct TaskMetrics {
@@ -25,6 +25,7 @@ pub(super) struct TaskMetrics {
     oldest_zombie: Gauge,
     parent_zombies: IntGaugeVec,
     parent_oldest: GaugeVec,
+    parent_debt: GaugeVec,
     memory: IntGaugeVec,
     lives: IntGauge,
 }
@@ -53,12 +54,17 @@ impl TaskMetrics {
             )?,
             parent_zombies: of.counts(
                 "taskscope_parent_zombies",
-                "Zombies now by the parent that owes the wait(2): its name, systemd unit and container. The worst are named, the rest is parent=\"other\".",
+                "Zombies now by the parent that owes the wait(2): its name, and the systemd unit, container and pod that it lives in. The worst are named, the rest is parent=\"other\".",
                 &WHO,
             )?,
             parent_oldest: of.gauges(
                 "taskscope_parent_oldest_zombie_age_seconds",
                 "Age of the oldest zombie of these parents.",
+                &WHO,
+            )?,
+            parent_debt: of.gauges(
+                "taskscope_parent_reap_debt_seconds",
+                "Reap debt of these parents: the ages of all their zombies together. Many young zombies and a few forgotten ones weigh alike.",
                 &WHO,
             )?,
             memory: of.counts(
@@ -100,12 +106,20 @@ impl TaskMetrics {
         let (named, other) = culprits(&pipeline.lineage, sources.cgroups, sources.now, sources.top);
         self.parent_zombies.reset();
         self.parent_oldest.reset();
+        self.parent_debt.reset();
         for culprit in named.iter().chain([&other]) {
-            let Culprit { who, zombies, oldest } = culprit;
-            let labels = [who.parent.as_str(), who.unit.as_str(), who.container.as_str()];
+            let Culprit { who, zombies, oldest, debt } = culprit;
+            let labels = [
+                who.parent.as_str(),
+                who.unit.as_str(),
+                who.container.as_str(),
+                who.runtime,
+                who.pod.as_str(),
+            ];
             self.parent_zombies.with_label_values(&labels).set(int(*zombies));
             let age = oldest.map_or(0.0, |since| seconds(sources.now.since(since)));
             self.parent_oldest.with_label_values(&labels).set(age);
+            self.parent_debt.with_label_values(&labels).set(debt.as_secs_f64());
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Who owes the waits: zombies by the name of their parent and where it lives, the worst first.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use super::names::label;
 use crate::{
     cgroup::Cgroups,
-    lineage::{GroupView, Lineage, id::Ktime},
+    lineage::{
+        GroupView, Lineage,
+        id::{GroupKey, Ktime},
+    },
 };
 
 /// A name that processes go by, with where they live.
@@ -17,6 +20,10 @@ pub(super) struct Who {
     pub(super) unit: String,
     /// Short id of the container.
     pub(super) container: String,
+    /// What runs the container.
+    pub(super) runtime: &'static str,
+    /// Uid of the Kubernetes pod.
+    pub(super) pod: String,
 }
 
 /// A culprit: all parents of that name and place together.
@@ -28,12 +35,15 @@ pub(super) struct Culprit {
     pub(super) zombies: u64,
     /// Since when the oldest does.
     pub(super) oldest: Option<Ktime>,
+    /// For how long all of them do, together.
+    pub(super) debt: Duration,
 }
 
 impl Culprit {
-    fn add(&mut self, zombies: u64, oldest: Option<Ktime>) {
-        self.zombies += zombies;
-        self.oldest = match (self.oldest, oldest) {
+    fn add(&mut self, debt: &Self) {
+        self.zombies += debt.zombies;
+        self.debt += debt.debt;
+        self.oldest = match (self.oldest, debt.oldest) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
@@ -47,17 +57,30 @@ pub(super) fn culprits(
     now: Ktime,
     top: usize,
 ) -> (Vec<Culprit>, Culprit) {
-    let mut by_who: HashMap<Who, Culprit> = HashMap::new();
+    // By parent first: names and places are made once for each, and not for each of ten thousand zombies.
+    let mut by_parent: HashMap<Option<GroupKey>, (Option<GroupView<'_>>, Culprit)> = HashMap::new();
     for zombie in lineage.zombies() {
-        let who = who(zombie.parent(), cgroups, now);
-        let culprit = by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() });
-        culprit.add(1, zombie.zombie_since());
+        let parent = zombie.parent();
+        let since = zombie.zombie_since();
+        let one = Culprit {
+            zombies: 1,
+            oldest: since,
+            debt: since.map_or(Duration::ZERO, |since| Duration::from_nanos(now.since(since))),
+            ..Culprit::default()
+        };
+        let key = parent.map(|parent| parent.key());
+        by_parent.entry(key).or_insert_with(|| (parent, Culprit::default())).1.add(&one);
+    }
+    let mut by_who: HashMap<Who, Culprit> = HashMap::new();
+    for (parent, debt) in by_parent.into_values() {
+        let who = who(parent, cgroups, now);
+        by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() }).add(&debt);
     }
     let mut all: Vec<Culprit> = by_who.into_values().collect();
     all.sort_by_cached_key(|culprit| (Reverse(culprit.zombies), culprit.oldest, culprit.who.clone()));
     let mut other = Culprit { who: Who { parent: "other".into(), ..Who::default() }, ..Culprit::default() };
     for rest in all.drain(top.min(all.len())..) {
-        other.add(rest.zombies, rest.oldest);
+        other.add(&rest);
     }
     (all, other)
 }
@@ -75,5 +98,7 @@ fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who 
             .as_ref()
             .map(|container| container.short_id().to_owned())
             .unwrap_or_default(),
+        runtime: place.container.as_ref().map_or("", |container| container.runtime),
+        pod: place.pod_uid.clone().unwrap_or_default(),
     }
 }
