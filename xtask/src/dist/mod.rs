@@ -74,6 +74,11 @@ pub(crate) fn package(binary: &Path, version: &str, file: &Path) -> Result<()> {
     deb::build(&work, &binary, version, file)
 }
 
+/// An OCI image with this static binary, in `out`.
+pub(crate) fn image(binary: &Path, out: &Path) -> Result<PathBuf> {
+    oci::build(binary, out)
+}
+
 fn done(file: &Path) -> Result<()> {
     let size = fs::metadata(file).with_context(|| format!("looking at {}", file.display()))?.len();
     println!("{} ({} KiB)", file.display(), size.div_ceil(1024));

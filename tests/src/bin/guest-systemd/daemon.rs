@@ -20,9 +20,14 @@ pub(crate) fn get(path: &str) -> anyhow::Result<String> {
     ask(stream, path)
 }
 
-/// GET over the socket.
+/// GET over the service's socket.
 pub(crate) fn get_local(path: &str) -> anyhow::Result<String> {
-    let stream = UnixStream::connect(SOCKET).with_context(|| format!("connecting to {SOCKET}"))?;
+    get_at(SOCKET, path)
+}
+
+/// GET over a socket.
+pub(crate) fn get_at(socket: &str, path: &str) -> anyhow::Result<String> {
+    let stream = UnixStream::connect(socket).with_context(|| format!("connecting to {socket}"))?;
     stream.set_read_timeout(Some(PATIENCE)).context("limiting a wait")?;
     ask(stream, path)
 }
@@ -41,7 +46,11 @@ fn ask(mut stream: impl Read + Write, path: &str) -> anyhow::Result<String> {
 
 /// A scrape: value by sample, its labels as written.
 pub(crate) fn metrics() -> anyhow::Result<BTreeMap<String, f64>> {
-    let body = get("/metrics")?;
+    samples(&get("/metrics")?)
+}
+
+/// Value by sample of a scrape's text.
+pub(crate) fn samples(body: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     body.lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
         .map(|line| {

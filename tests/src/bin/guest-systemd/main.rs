@@ -6,6 +6,7 @@
 
 mod daemon;
 mod package;
+mod podman;
 #[path = "../guest-init/power.rs"]
 mod power;
 mod privileges;
@@ -21,7 +22,7 @@ use crate::power::Verdict;
 use crate::run::{Run, Step};
 
 /// In this order: each begins with what the one before it left.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     ("installs", package::installs),
     ("is_live_as_soon_as_it_is_started", service::starts),
     ("runs_with_few_privileges", privileges::are_few),
@@ -29,6 +30,8 @@ const STEPS: [Step; 13] = [
     ("compares_with_the_kernel_without_them", service::resyncs),
     ("reloads", service::reloads),
     ("survives_a_broken_configuration", service::refuses_a_broken_configuration),
+    ("names_a_container_that_does_not_reap", podman::names_a_container),
+    ("runs_as_an_image", podman::runs_the_image),
     ("is_restarted_when_it_stands_still", survive::watchdog),
     ("is_restarted_when_it_is_killed", survive::kill),
     ("leaves_nothing_when_it_stops", survive::stop),

@@ -22,6 +22,9 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
     ("subreaper-no-reap", "a subreaper gets an orphan and does not reap it", |_| owes(subreaper)),
     ("container-init", "the init of a pid namespace does not reap", |_| container_init()),
+    ("entry-point", "as the first process of a container: three children die, and are left so", |_| {
+        entry_point();
+    }),
     ("wait-nothread", "a thread waits with __WNOTHREAD, the zombie is another thread's", |_| {
         owes(wait_nothread);
     }),
@@ -172,6 +175,16 @@ fn subreaper(made: Channel) {
     wait("parent", "middle", middle);
     gate.send(0);
     made.send(orphan);
+}
+
+/// For a container engine: nothing is waited for, and nothing ends it but a kill.
+fn entry_point() {
+    for _ in 0..3 {
+        if sys::fork().is_none() {
+            sys::exit_group(0)
+        }
+    }
+    sys::sleep_for_ever();
 }
 
 fn container_init() {

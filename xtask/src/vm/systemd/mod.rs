@@ -26,10 +26,14 @@ use crate::{build, dist, shell};
 /// Stands where other guests have the attach family.
 const FAMILY: &str = "systemd";
 const PROGRAM: &str = "guest-systemd";
+/// What its containers run.
+const SCENARIO: &str = "scenario";
+/// The image, with the binary of the tests: the packages' own takes minutes to build.
+const IMAGE: &str = "taskscope-oci.tar";
 /// Oldest and newest: what privileges are needed is the kernel's say.
 const KERNELS: [&str; 2] = ["5.10", table::NEWEST];
-/// A good run takes half a minute.
-const LIMIT: Duration = Duration::from_secs(300);
+/// A good run takes a minute or two.
+const LIMIT: Duration = Duration::from_secs(600);
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// The guests of `cargo xtask test`.
@@ -48,7 +52,7 @@ pub(super) fn run(cache: &Cache, names: &[String], verbose: bool) -> anyhow::Res
     let binaries = Binaries::build(false)?;
     let logs = session::logs_dir();
     fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
-    let disk = disk(&root, binaries.program(PROGRAM)?, &logs)?;
+    let disk = disk(&root, &binaries, &logs)?;
     let mut rows = Vec::new();
     for (asked, kernel) in kernels {
         let name = kernel.as_ref().map_or(asked.as_str(), |kernel| kernel.name.as_str()).to_owned();
@@ -94,7 +98,7 @@ fn boot(kernel: &Kernel, guest: &Guest<'_>, verbose: bool) -> anyhow::Result<Run
 }
 
 /// A copy of the root file system with an archive of what the guest needs.
-fn disk(root: &Path, program: &Path, logs: &Path) -> anyhow::Result<PathBuf> {
+fn disk(root: &Path, binaries: &Binaries, logs: &Path) -> anyhow::Result<PathBuf> {
     let directory = logs.with_file_name("systemd");
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -103,7 +107,12 @@ fn disk(root: &Path, program: &Path, logs: &Path) -> anyhow::Result<PathBuf> {
         _ => {}
     }
     fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    fs::copy(program, directory.join(PROGRAM)).with_context(|| format!("copying {}", program.display()))?;
+    for name in [PROGRAM, SCENARIO] {
+        let program = binaries.program(name)?;
+        fs::copy(program, directory.join(name)).with_context(|| format!("copying {}", program.display()))?;
+    }
+    let image = dist::image(binaries.program("taskscope")?, &directory)?;
+    fs::rename(&image, directory.join(IMAGE)).with_context(|| format!("renaming {}", image.display()))?;
     let taskscope = build::release()?;
     dist::package(&taskscope, dist::VERSION, &directory.join("taskscope.deb"))?;
     dist::package(
@@ -113,7 +122,7 @@ fn disk(root: &Path, program: &Path, logs: &Path) -> anyhow::Result<PathBuf> {
     )?;
     let mut tar = Command::new("tar");
     tar.current_dir(&directory).args(["--create", "--owner=0", "--group=0", "--file=payload.tar"]);
-    shell::run(tar.args([PROGRAM, "taskscope.deb", "taskscope-upgrade.deb"]))?;
+    shell::run(tar.args([PROGRAM, SCENARIO, IMAGE, "taskscope.deb", "taskscope-upgrade.deb"]))?;
     let disk = logs.with_file_name("systemd.ext4");
     shell::run(Command::new("cp").args(["--sparse=always", "--"]).arg(root).arg(&disk))?;
     // Into the file system without mounting it, for which one has to be root. It is in /usr/sbin, beside mkfs.ext4.

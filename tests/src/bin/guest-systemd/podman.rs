@@ -1,0 +1,147 @@
+//! Real containers: one whose entry point does not reap, and our own image with what the manifest for Kubernetes gives it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::daemon::{self, get_local, metrics, status};
+use crate::run::{Run, until};
+use crate::systemctl::sh;
+
+/// Put beside us with the packages.
+const SCENARIO: &str = "/opt/scenario";
+const IMAGE: &str = "/opt/taskscope-oci.tar";
+const MANIFEST: &str = include_str!("../../../../packaging/kubernetes/daemonset.yaml");
+
+/// What a line of the manifest says, in podman's words. A line that is gone from it fails the test.
+const SAME: [(&str, &[&str]); 9] = [
+    ("hostPID: true", &["--pid=host"]),
+    ("runAsUser: 0", &["--user=0"]),
+    ("readOnlyRootFilesystem: true", &["--read-only", "--read-only-tmpfs=false"]),
+    ("drop: [\"ALL\"]", &["--cap-drop=ALL"]),
+    ("add: [\"BPF\", \"PERFMON\"]", &["--cap-add=BPF,PERFMON"]),
+    ("limits: { memory: 512Mi }", &["--memory=512m"]),
+    (
+        "{ name: config, mountPath: /etc/taskscope, readOnly: true }",
+        &["--volume=/opt/pod/etc:/etc/taskscope:ro"],
+    ),
+    ("{ name: run, mountPath: /run/taskscope }", &["--volume=/opt/pod/run:/run/taskscope"]),
+    (
+        "{ name: cgroup, mountPath: /sys/fs/cgroup, readOnly: true }",
+        &["--volume=/sys/fs/cgroup:/sys/fs/cgroup:ro"],
+    ),
+];
+
+/// The parent of zombies is named with its container and what runs it; the verdict is that pid 1 of it does not reap.
+pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
+    let root = Path::new("/opt/leaky");
+    fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
+    fs::copy(SCENARIO, root.join("scenario")).with_context(|| format!("copying {SCENARIO}"))?;
+    let options = ["--detach", "--name=leaky", "--network=none", "--rootfs", "/opt/leaky"];
+    let id = podman("run", &[&options[..], &["/scenario", "entry-point"]].concat())?;
+    let short = id.get(..12).context("podman answered with no id")?;
+    let labels = format!(
+        "{{container=\"{short}\",parent=\"scenario\",pod=\"\",runtime=\"podman\",unit=\"libpod-{id}.scope\"}}"
+    );
+    until("the culprit is named by its container", || {
+        let now = metrics()?;
+        let zombies = now.get(&format!("taskscope_parent_zombies{labels}"));
+        let named: Vec<_> = now.keys().filter(|name| name.starts_with("taskscope_parent_zombies{")).collect();
+        ensure!(zombies == Some(&3.0), "{zombies:?} zombies of {labels}; there are {named:?}");
+        let debt = now.get(&format!("taskscope_parent_reap_debt_seconds{labels}"));
+        ensure!(debt.is_some_and(|debt| *debt > 0.0), "a reap debt of {debt:?}");
+        Ok(())
+    })?;
+    run.report("container.culprit", &labels)?;
+
+    let event = get_local(&format!("/v1/events?since=10m&container={short}&action=zombie_began&limit=1"))?;
+    let event: Value = serde_json::from_str(event.trim()).with_context(|| format!("no event: {event}"))?;
+    ensure!(event["container"]["id"] == id.as_str(), "the event's container: {event}");
+    ensure!(event["container"]["runtime"] == "podman", "the event's runtime: {event}");
+
+    let init = podman("inspect", &["--format={{.State.Pid}}", "leaky"])?;
+    let tree = sh("taskscope", &["tree", &init])?;
+    ensure!(tree.contains(&format!("podman:{short}")), "the tree does not name the container:\n{tree}");
+    let children = format!("/proc/{init}/task/{init}/children");
+    let children = fs::read_to_string(&children).with_context(|| format!("reading {children}"))?;
+    let zombie = children.split_whitespace().next().context("the entry point has no children")?;
+    ensure!(status(zombie.parse()?, "State")?.starts_with('Z'), "{zombie} is no zombie");
+    let told = sh("taskscope", &["explain", zombie])?;
+    let one_line = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["is pid 1 of a container (pid namespace) and does not reap", "docker run --init"] {
+        ensure!(one_line.contains(words), "explain does not say `{words}`:\n{told}");
+    }
+    podman("rm", &["--force", "--time=0", "leaky"])?;
+    until("the culprit is gone with its container", || {
+        let left: Vec<_> = metrics()?.into_keys().filter(|name| name.contains(short)).collect();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}
+
+/// Ours starts from the image as it would in a pod, and sees the host.
+pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
+    let loaded = podman("load", &["--input", IMAGE])?;
+    let image = loaded.rsplit(' ').next().context("podman load says nothing")?;
+    ensure!(MANIFEST.contains(&format!("image: {image}\n")), "the manifest has another image than {image}");
+    for directory in ["/opt/pod/etc", "/opt/pod/run"] {
+        fs::create_dir_all(directory).with_context(|| format!("making {directory}"))?;
+    }
+    fs::write("/opt/pod/etc/taskscope.toml", configuration()?).context("writing the configuration")?;
+    // Nothing of a pod's network is needed: the same is served on the socket that it shares with its node.
+    let mut options = vec!["--detach", "--name=pod", "--network=none", "--log-driver=k8s-file"];
+    for (line, same) in SAME {
+        ensure!(MANIFEST.contains(line), "the manifest does not say `{line}` any more");
+        options.extend(same);
+    }
+    let id = podman(
+        "run",
+        &[&options[..], &[image, "run", "--config", "/etc/taskscope/taskscope.toml"]].concat(),
+    )?;
+    let answer = |path: &str| daemon::get_at("/opt/pod/run/taskscope.sock", path);
+    let seen = until("the image serves metrics", || {
+        let state = podman("inspect", &["--format={{.State.Status}}", "pod"])?;
+        let log = || podman_text("logs", &["pod"]).unwrap_or_default();
+        ensure!(state == "running", "its container is {state}: {}", log());
+        daemon::samples(&answer("/metrics")?)
+    })?;
+    let tasks = seen.get("taskscope_tasks{state=\"running\"}").copied().unwrap_or_default();
+    // By both counts: that of the service, which is no container.
+    let host = daemon::metric("taskscope_tasks{state=\"running\"}")?;
+    ensure!((tasks - host).abs() < host / 2.0, "the image sees {tasks} tasks, the service {host}");
+    until("the image is ready", || answer("/readyz"))?;
+    let me = std::process::id();
+    let own: Value = serde_json::from_str(&answer(&format!("/v1/tasks/{me}"))?).context("a task's answer")?;
+    ensure!(own.to_string().contains("taskscope-guest.service"), "it does not know where {me} lives: {own}");
+
+    let pid = podman("inspect", &["--format={{.State.Pid}}", "pod"])?.parse()?;
+    for field in ["CapEff", "CapBnd", "NoNewPrivs", "Seccomp"] {
+        run.report(&format!("image.{field}"), status(pid, field)?)?;
+    }
+    run.report("image.tasks", tasks)?;
+    run.report("image.id", id.get(..12).unwrap_or(&id))?;
+    podman("stop", &["--time=15", "pod"])?;
+    let code = podman("inspect", &["--format={{.State.ExitCode}}", "pod"])?;
+    ensure!(code == "0", "it ended with {code}: {}", podman_text("logs", &["pod"])?);
+    podman("rm", &["--force", "pod"]).map(drop)
+}
+
+/// The text of the manifest's `ConfigMap`.
+fn configuration() -> anyhow::Result<String> {
+    let (_, rest) =
+        MANIFEST.split_once("taskscope.toml: |\n").context("the manifest has no taskscope.toml")?;
+    let lines = rest.lines().take_while(|line| line.starts_with("    ") || line.is_empty());
+    Ok(lines.map(str::trim_start).collect::<Vec<_>>().join("\n"))
+}
+
+/// The last line of its answer.
+fn podman(verb: &str, args: &[&str]) -> anyhow::Result<String> {
+    let text = podman_text(verb, args)?;
+    Ok(text.lines().last().unwrap_or_default().trim().to_owned())
+}
+
+fn podman_text(verb: &str, args: &[&str]) -> anyhow::Result<String> {
+    sh("podman", &[&[verb], args].concat())
+}
