@@ -27,6 +27,13 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
     }
 
+    /// Those who only ask need connections, too.
+    pub(super) fn too_many_readers() -> Self {
+        let message =
+            "there are as many readers of events as this address serves; try again when one has left";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
     /// The owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper::body::{Body as HttpBody, Frame};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Api, error::ApiError};
 use crate::{
@@ -53,14 +55,11 @@ pub(super) async fn stream(
         Format::Json => NDJSON,
         Format::Text | Format::Colour => TEXT,
     };
-    // What a browser's EventSource sends when it connects again: INSTANCE-SEQUENCE.
-    if let Some((instance, after)) = headers
-        .get("last-event-id")
-        .and_then(|value| value.to_str().ok()?.rsplit_once('-'))
-        .and_then(|(instance, after)| Some((instance.to_owned(), after.parse().ok()?)))
-    {
+    if let Some(last) = headers.get("last-event-id") {
+        let (instance, after) = last_event(last.to_str().unwrap_or_default());
         (query.instance, query.after) = (Some(instance), Some(after));
     }
+    let permit = Arc::clone(&api.readers).try_acquire_owned().map_err(|_| ApiError::too_many_readers())?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
     let reader = api
@@ -76,10 +75,18 @@ pub(super) async fn stream(
         .await?
         .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut answer = Body::new(Stream(reader)).into_response();
+    let mut answer = Body::new(Stream(reader, permit)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer.headers_mut().insert(INSTANCE, instance);
     Ok(answer)
+}
+
+/// What a browser's `EventSource` sends when it connects again: INSTANCE-SEQUENCE. Anything else is of no daemon that there
+/// was: its reader is told that something is missing.
+fn last_event(id: &str) -> (String, u64) {
+    let parts = id.rsplit_once('-').and_then(|(instance, after)| Some((instance, after.parse().ok()?)));
+    let (instance, after) = parts.unwrap_or(("unknown", 0));
+    (instance.to_owned(), after)
 }
 
 impl Query {
@@ -156,8 +163,8 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A reader's queue as the body of a response.
-struct Stream(Reader);
+/// A reader's queue as the body of a response, and its place among the readers.
+struct Stream(Reader, #[expect(dead_code, reason = "given back when this is dropped")] OwnedSemaphorePermit);
 
 impl HttpBody for Stream {
     type Data = Bytes;
@@ -190,6 +197,14 @@ mod tests {
     fn a_wrong_parameter_is_named() {
         for text in ["pdi=1", "pid=x", "after=-1", "limit=", "subtree=99999999999"] {
             assert!(Query::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_none_of_ours_is_another_daemons() {
+        assert_eq!(last_event("1f-a-7"), ("1f-a".to_owned(), 7));
+        for id in ["", "7", "x-", "x-y", "-"] {
+            assert_eq!(last_event(id), ("unknown".to_owned(), 0), "{id}");
         }
     }
 

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
 pub(super) use self::server::{Gate, serve};
@@ -31,11 +31,18 @@ const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=
 pub(super) struct Api {
     questions: mpsc::Sender<Question<Service>>,
     instance: Arc<str>,
+    /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
+    readers: Arc<Semaphore>,
 }
 
 impl Api {
-    pub(super) fn new(questions: mpsc::Sender<Question<Service>>, instance: &str) -> Self {
-        Self { questions, instance: instance.into() }
+    /// For an address that serves so many connections at once: half of them may read events.
+    pub(super) fn new(
+        questions: mpsc::Sender<Question<Service>>,
+        instance: &str,
+        connections: usize,
+    ) -> Self {
+        Self { questions, instance: instance.into(), readers: Arc::new(Semaphore::new(connections / 2)) }
     }
 
     /// Asks the owner.
