@@ -18,6 +18,20 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds) + Duration::from_millis(millis))
 }
 
+/// Writes what [`parse`] reads, in the largest unit that leaves nothing over.
+#[must_use]
+pub fn text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let whole = [(3_600_000, "h"), (60_000, "m"), (1000, "s")]
+        .into_iter()
+        .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".into(),
+        None => format!("{millis}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +43,16 @@ mod tests {
         assert_eq!(parse("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (written, millis) in
+            [("0s", 0), ("1ms", 1), ("1500ms", 1500), ("59s", 59_000), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(text(Duration::from_millis(millis)), written);
+            assert_eq!(parse(written), Ok(Duration::from_millis(millis)));
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn a_configuration_can_be_checked() {
     };
     let good = check("zombie_after = \"3s\"\n");
     assert_eq!(good.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&good.stdout).contains("zombie_after: 3s"), "{good:?}");
+    assert!(String::from_utf8_lossy(&good.stdout).contains("zombie_after = \"3s\"\n"), "{good:?}");
     let bad = check("zombie_after = 3\n");
     assert_eq!(bad.status.code(), Some(USAGE));
     assert!(String::from_utf8_lossy(&bad.stderr).contains("line 1: zombie_after"), "{bad:?}");
@@ -242,6 +242,30 @@ fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
     half.set_read_timeout(Some(setting::deadline() + Duration::from_secs(30))).unwrap();
     let mut rest = Vec::new();
     half.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn readers_of_events_leave_room_for_those_who_ask() {
+    let service = Service::start(&["--api-on-tcp"]);
+    let read = || {
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        stream.set_read_timeout(Some(setting::deadline())).unwrap();
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        (String::from_utf8_lossy(&first).into_owned(), stream)
+    };
+    let mut readers: Vec<_> = (0..32).map(|_| read()).collect();
+    assert!(readers.iter().all(|(answer, _)| answer == "HTTP/1.1 200"), "{readers:?}");
+    assert_eq!(read().0, "HTTP/1.1 503");
+    assert_eq!(service.get("/metrics").status, 200);
+    // A place is free again when a reader leaves, which is seen when something is sent to it.
+    readers.pop();
+    service.until("a reader less", |_| {
+        scenario("burst", &["1"]).finish();
+        read().0 == "HTTP/1.1 200"
+    });
+    service.stop_clean();
 }
 
 #[test]

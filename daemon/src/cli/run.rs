@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Configuration in TOML; the flags below win over it [default: /etc/taskscope/taskscope.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the configuration, print the settings in force, and do nothing else
+    /// Check the configuration, print the settings in force as such a file, and do nothing else
     #[arg(long)]
     check_config: bool,
     /// Address of /metrics, '' for none [default: 127.0.0.1:9753]
@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
     };
     if args.check_config {
-        return match output::print(&format!("{settings:#?}\n")) {
+        return match output::print(&settings.to_string()) {
             Ok(()) => Exit::Success,
             Err(error) => {
                 log::error!("writing to standard output: {error}");

@@ -70,7 +70,11 @@ pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, Sock
                 );
             }
         }
-        None => log::info!("there is no group {group}: only the owner of {} may use it", path.display()),
+        None => log::warn!(
+            "there is no group {group}: only the owner of {} may use it; make one (groupadd --system {group}), or set \
+             socket_group",
+            path.display()
+        ),
     }
     Ok((listener, file))
 }

@@ -109,21 +109,22 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     }
     let mut service = Service::new(settings.clone())?;
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let api = Api::new(sender.clone(), &service.instance);
+    let api = |connections| Api::new(sender.clone(), &service.instance, connections);
     if let Some(listener) = tcp {
         if let Ok(address) = listener.local_addr() {
             log::info!("serving http://{address}/metrics");
         }
-        let router = if settings.api_on_tcp { http::full(api.clone()) } else { http::public(api.clone()) };
+        let api = api(TCP_CONNECTIONS);
+        let router = if settings.api_on_tcp { http::full(api) } else { http::public(api) };
         tokio::spawn(http::serve(listener, router, Gate::new(TCP_CONNECTIONS)));
     }
     let socket_file = unix.map(|(listener, file)| {
-        tokio::spawn(http::serve(listener, http::full(api.clone()), Gate::new(UNIX_CONNECTIONS)));
+        tokio::spawn(http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS)));
         file
     });
     tokio::spawn(housekeeping(sender.clone()));
     tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
-    drop((sender, api));
+    drop(sender);
     service.look_at_budget(&pipeline);
     log::info!("ready: {}", hooks_line(&pipeline));
     let line = Status::of(&pipeline, &service).line();

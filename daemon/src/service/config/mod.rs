@@ -3,6 +3,7 @@
 //! One table of keys feeds the file's reader, the hints for unknown keys, and the manual.
 
 mod file;
+mod show;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -1,0 +1,54 @@
+//! Settings in force, as a configuration file would say them.
+
+use std::fmt;
+
+use super::Settings;
+use crate::duration::text;
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |value: &str| toml::Value::from(value).to_string();
+        let age = |duration| quoted(&text(duration));
+        let listen = self.listen.map(|address| address.to_string()).unwrap_or_default();
+        let socket = self.socket.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        writeln!(f, "listen = {}", quoted(&listen))?;
+        writeln!(f, "socket = {}", quoted(&socket))?;
+        writeln!(f, "socket_group = {}", quoted(&self.socket_group))?;
+        writeln!(f, "api_on_tcp = {}", self.api_on_tcp)?;
+        writeln!(f, "attach = {}", quoted(&self.attach))?;
+        writeln!(f, "ring_kib = {}", self.ring_kib)?;
+        writeln!(f, "zombie_after = {}", age(self.zombie_after))?;
+        writeln!(f, "audit_every = {}", age(self.audit_every))?;
+        writeln!(f, "canary_every = {}", age(self.canary_every))?;
+        writeln!(f, "dead_lives = {}", self.dead_lives)?;
+        writeln!(f, "dead_lives_age = {}", age(self.dead_lives_age))?;
+        writeln!(f, "backlog = {}", self.backlog)?;
+        writeln!(f, "top = {}", self.top)?;
+        writeln!(f, "args = {}", self.args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KEYS, Partial};
+
+    #[test]
+    fn what_is_shown_is_a_configuration_that_says_the_same() {
+        let text = r#"
+            listen = ""
+            socket = "/a \"b\"/s"
+            zombie_after = "1500ms"
+            audit_every = "0s"
+            attach = "kprobe"
+            top = 7
+        "#;
+        for text in ["", text] {
+            let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
+            let shown = settings.to_string();
+            let again = Partial::parse("shown", &shown).unwrap().settle().unwrap();
+            assert_eq!(again, settings, "{shown}");
+            let keys: Vec<_> = shown.lines().filter_map(|line| line.split(" = ").next()).collect();
+            assert_eq!(keys, KEYS);
+        }
+    }
+}
