@@ -47,7 +47,9 @@ impl From<&ObserveError> for Exit {
     fn from(error: &ObserveError) -> Self {
         match error {
             ObserveError::Object(object) => match object {
-                ObjectError::Privilege { .. } => Self::Privilege,
+                ObjectError::Privilege { .. } | ObjectError::Memlock { .. } | ObjectError::Refused { .. } => {
+                    Self::Privilege
+                }
                 ObjectError::Btf(_) | ObjectError::Identity(_) | ObjectError::Load(_) => Self::Kernel,
                 ObjectError::NotBuilt | ObjectError::Unusable { .. } | ObjectError::Abi { .. } => {
                     Self::Object

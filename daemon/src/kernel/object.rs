@@ -1,8 +1,8 @@
 //! The eBPF object: embedded, checked against this binary, loaded with what this kernel's BTF says.
 
-use std::path::Path;
+use std::{io, path::Path};
 
-use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel, maps::MapError};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, Settings, Wire as _};
 use thiserror::Error;
@@ -59,8 +59,102 @@ pub enum ObjectError {
     #[error("this kernel's type information lacks what identifies a task: {0}")]
     Identity(String),
     /// The kernel refused the maps.
-    #[error("loading the eBPF object: {0}")]
+    #[error("loading the eBPF object: {}", with_causes(.0))]
     Load(#[from] aya::EbpfError),
+    /// There is no room for the maps below a limit that this process may not raise.
+    #[error(
+        "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
+         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib"
+    )]
+    Memlock {
+        /// The map.
+        map: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// The limit.
+        limit_kib: u64,
+    },
+    /// Something forbids bpf(2) altogether.
+    #[error("making the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
+    Refused {
+        /// The map.
+        map: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// System calls are filtered.
+        seccomp: bool,
+    },
+}
+
+/// What can be in the way of making maps for a process that has the capability.
+struct Obstacles {
+    /// The limit on locked memory, bytes, where there is one.
+    memlock: Option<u64>,
+    /// Not even the smallest map can be made.
+    refused: bool,
+    /// System calls are filtered.
+    seccomp: bool,
+}
+
+impl Obstacles {
+    fn look() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            memlock: memlock(),
+            refused: aya::sys::is_map_supported(aya::maps::MapType::Array).is_err(),
+            seccomp: status.lines().any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
+        }
+    }
+}
+
+impl ObjectError {
+    /// The same with its remedy, where one is known.
+    fn of_load(error: aya::EbpfError, look: impl FnOnce() -> Obstacles) -> Self {
+        let (map, source) = match error {
+            aya::EbpfError::MapError(MapError::CreateError { name, io_error })
+                if io_error.raw_os_error() == Some(libc::EPERM) =>
+            {
+                (name, io_error)
+            }
+            error => return Self::Load(error),
+        };
+        match look() {
+            Obstacles { refused: true, seccomp, .. } => Self::Refused { map, source, seccomp },
+            Obstacles { memlock: Some(limit), .. } => Self::Memlock { map, source, limit_kib: limit / 1024 },
+            _ => Self::Load(aya::EbpfError::MapError(MapError::CreateError { name: map, io_error: source })),
+        }
+    }
+}
+
+/// An error with what is behind it: libraries keep the kernel's own word for last.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn who_refuses(seccomp: bool) -> &'static str {
+    if seccomp {
+        "most likely by the seccomp filter that is in force: let it allow bpf and perf_event_open (default profiles of some \
+         container runtimes want CAP_SYS_ADMIN for them)"
+    } else {
+        "most likely by a security module: see the kernel's log"
+    }
+}
+
+/// The limit on locked memory, where there is one.
+fn memlock() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit(2) writes to the structure that it is given, and to nothing else.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
+    (read && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// What the daemon wants of the programs.
@@ -119,7 +213,8 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .override_global("OFFSETS", &offset_bytes[..], true)
         .override_global("SETTINGS", &settings_bytes[..], true)
         .map_max_entries("RECORDS", ring_bytes)
-        .load(object)?;
+        .load(object)
+        .map_err(|error| ObjectError::of_load(error, Obstacles::look))?;
     Ok(Loaded { ebpf, btf, offsets, missing })
 }
 
@@ -196,6 +291,23 @@ mod tests {
         let error = check_abi("other.o", &other).unwrap_err();
         assert!(matches!(error, ObjectError::Abi { found, .. } if found == ABI_VERSION + 1), "{error}");
         assert!(error.to_string().contains(&format!("this taskscope {ABI_VERSION}")), "{error}");
+    }
+
+    #[test]
+    fn a_map_that_is_refused_comes_with_the_remedy() {
+        let said = |memlock, refused, seccomp| {
+            let io_error = io::Error::from_raw_os_error(libc::EPERM);
+            let error = aya::EbpfError::MapError(MapError::CreateError { name: "RECORDS".into(), io_error });
+            ObjectError::of_load(error, || Obstacles { memlock, refused, seccomp }).to_string()
+        };
+        let limited = said(Some(8 << 20), false, true);
+        assert!(
+            limited.contains("map RECORDS") && limited.contains("RLIMIT_MEMLOCK, which is 8192 KiB"),
+            "{limited}"
+        );
+        assert!(said(Some(8 << 20), true, true).contains("seccomp filter that is in force"));
+        assert!(said(None, true, false).contains("security module"));
+        assert!(said(None, false, false).ends_with("`RECORDS`: Operation not permitted (os error 1)"));
     }
 
     #[test]
