@@ -1,10 +1,11 @@
 //! Real containers: one whose entry point does not reap, and our own image with what the manifest for Kubernetes gives it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::daemon::{self, get_local, metrics, status};
 use crate::run::{Run, until};
@@ -90,23 +91,25 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
         fs::create_dir_all(directory).with_context(|| format!("making {directory}"))?;
     }
     fs::write("/opt/pod/etc/taskscope.toml", configuration()?).context("writing the configuration")?;
-    // Nothing of a pod's network is needed: the same is served on the socket that it shares with its node.
-    let mut options = vec!["--detach", "--name=pod", "--network=none", "--log-driver=k8s-file"];
-    for (line, same) in SAME {
-        ensure!(MANIFEST.contains(line), "the manifest does not say `{line}` any more");
-        options.extend(same);
-    }
-    let id = podman(
-        "run",
-        &[&options[..], &[image, "run", "--config", "/etc/taskscope/taskscope.toml"]].concat(),
-    )?;
-    let answer = |path: &str| daemon::get_at("/opt/pod/run/taskscope.sock", path);
-    let seen = until("the image serves metrics", || {
-        let state = podman("inspect", &["--format={{.State.Status}}", "pod"])?;
-        let log = || podman_text("logs", &["pod"]).unwrap_or_default();
-        ensure!(state == "running", "its container is {state}: {}", log());
-        daemon::samples(&answer("/metrics")?)
-    })?;
+    let mut more = Vec::new();
+    let seen = loop {
+        let said = match start_pod(image, &more)? {
+            Ok(seen) => break seen,
+            Err(said) => said,
+        };
+        // What a runtime and a kernel may want besides; the log names the remedy, and so does the manifest.
+        let (remedy, option) = if said.contains("seccomp filter") {
+            allow_bpf()?;
+            ("a seccomp profile with bpf", "--security-opt=seccomp=/opt/pod/seccomp.json")
+        } else {
+            ensure!(said.contains("RLIMIT_MEMLOCK") && said.contains("CAP_SYS_RESOURCE"), "it ended: {said}");
+            ("SYS_RESOURCE", "--cap-add=SYS_RESOURCE")
+        };
+        ensure!(!more.contains(&option), "it ended in spite of {remedy}: {said}");
+        more.push(option);
+        run.report(&format!("image.needs_{}", more.len()), remedy)?;
+        podman("rm", &["--force", "pod"])?;
+    };
     let tasks = seen.get("taskscope_tasks{state=\"running\"}").copied().unwrap_or_default();
     // By both counts: that of the service, which is no container.
     let host = daemon::metric("taskscope_tasks{state=\"running\"}")?;
@@ -121,11 +124,51 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
         run.report(&format!("image.{field}"), status(pid, field)?)?;
     }
     run.report("image.tasks", tasks)?;
-    run.report("image.id", id.get(..12).unwrap_or(&id))?;
+    let said = log();
+    ensure!(!said.contains("warning") && !said.contains("error"), "it is not content: {said}");
     podman("stop", &["--time=15", "pod"])?;
     let code = podman("inspect", &["--format={{.State.ExitCode}}", "pod"])?;
-    ensure!(code == "0", "it ended with {code}: {}", podman_text("logs", &["pod"])?);
+    ensure!(code == "0", "it ended with {code}: {}", log());
     podman("rm", &["--force", "pod"]).map(drop)
+}
+
+fn answer(path: &str) -> anyhow::Result<String> {
+    daemon::get_at("/opt/pod/run/taskscope.sock", path)
+}
+
+/// The engine's default profile, with the two calls allowed.
+fn allow_bpf() -> anyhow::Result<()> {
+    const DEFAULT: &str = "/usr/share/containers/seccomp.json";
+    const CALLS: [&str; 2] = ["bpf", "perf_event_open"];
+    let text = fs::read_to_string(DEFAULT).with_context(|| format!("reading {DEFAULT}"))?;
+    let mut profile: Value = serde_json::from_str(&text).with_context(|| format!("{DEFAULT} is no JSON"))?;
+    let rules = profile["syscalls"].as_array_mut().with_context(|| format!("{DEFAULT} has no rules"))?;
+    for names in rules.iter_mut().filter_map(|rule| rule["names"].as_array_mut()) {
+        names.retain(|name| !CALLS.contains(&name.as_str().unwrap_or_default()));
+    }
+    rules.retain(|rule| rule["names"].as_array().is_some_and(|names| !names.is_empty()));
+    rules.push(json!({ "names": CALLS, "action": "SCMP_ACT_ALLOW" }));
+    fs::write("/opt/pod/seccomp.json", profile.to_string()).context("writing a seccomp profile")
+}
+
+/// Starts it as the manifest would; gives its first scrape, or what it said when it ended.
+fn start_pod(image: &str, more: &[&str]) -> anyhow::Result<Result<BTreeMap<String, f64>, String>> {
+    // Nothing of a pod's network is needed: the same is served on the socket that it shares with its node.
+    let mut options = vec!["--detach", "--name=pod", "--network=none"];
+    for (line, same) in SAME {
+        ensure!(MANIFEST.contains(line), "the manifest does not say `{line}` any more");
+        options.extend(same);
+    }
+    podman(
+        "run",
+        &[&options[..], more, &[image, "run", "--config", "/etc/taskscope/taskscope.toml"]].concat(),
+    )?;
+    until("the image serves metrics", || {
+        if podman("inspect", &["--format={{.State.Status}}", "pod"])? != "running" {
+            return Ok(Err(log()));
+        }
+        daemon::samples(&answer("/metrics")?).map(Ok)
+    })
 }
 
 /// The text of the manifest's `ConfigMap`.
@@ -140,6 +183,11 @@ fn configuration() -> anyhow::Result<String> {
 fn podman(verb: &str, args: &[&str]) -> anyhow::Result<String> {
     let text = podman_text(verb, args)?;
     Ok(text.lines().last().unwrap_or_default().trim().to_owned())
+}
+
+/// What the daemon in the container said: on standard error, as podman gives it back.
+fn log() -> String {
+    sh("sh", &["-c", "podman logs pod 2>&1"]).unwrap_or_else(|error| format!("{error:#}"))
 }
 
 fn podman_text(verb: &str, args: &[&str]) -> anyhow::Result<String> {
