@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account::EarlyUsage;
 use super::arena::Ix;
 use super::debt::Debt;
 use super::effect::{Reaper, ReparentKind, Span};
@@ -133,8 +134,10 @@ pub(super) struct Rare {
     pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(super) taker: Option<GroupKey>,
-    /// Of the tasks that left their CPU for good.
+    /// Of the tasks that are dead.
     pub(super) usage: Option<Usage>,
+    /// The part of it that a last switch is still to make exact.
+    pub(super) early: Option<EarlyUsage>,
     /// Who took it.
     pub(super) reaper: Option<Reaper>,
     /// How it ended, once that was told, and for how long it was a zombie.

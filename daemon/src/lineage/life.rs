@@ -208,4 +208,17 @@ impl Usage {
         self.min_flt = self.min_flt.saturating_add(other.min_flt);
         self.maj_flt = self.maj_flt.saturating_add(other.maj_flt);
     }
+
+    /// Takes back what was added.
+    pub(super) const fn subtract(&mut self, other: &Self) {
+        self.exec_runtime_ns = self.exec_runtime_ns.saturating_sub(other.exec_runtime_ns);
+        self.run_delay_ns = self.run_delay_ns.saturating_sub(other.run_delay_ns);
+        self.run_count = self.run_count.saturating_sub(other.run_count);
+        self.utime_ns = self.utime_ns.saturating_sub(other.utime_ns);
+        self.stime_ns = self.stime_ns.saturating_sub(other.stime_ns);
+        self.nvcsw = self.nvcsw.saturating_sub(other.nvcsw);
+        self.nivcsw = self.nivcsw.saturating_sub(other.nivcsw);
+        self.min_flt = self.min_flt.saturating_sub(other.min_flt);
+        self.maj_flt = self.maj_flt.saturating_sub(other.maj_flt);
+    }
 }

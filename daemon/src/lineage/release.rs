@@ -230,7 +230,8 @@ impl Lineage {
             && self.config.dead_lives > 0
             && let Some(life) = self.life_of_group(group, at)
         {
-            self.graves.bury(life, self.config.dead_lives);
+            let early = self.groups[group].rare.and_then(|rare| self.rares[rare].early);
+            self.graves.bury(life, early, self.config.dead_lives);
         }
         self.orphan(group);
         while let Some(thread) = self.groups[group].first_thread {

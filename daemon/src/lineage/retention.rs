@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::id::{GroupKey, Ktime, Tgid};
+use super::account::EarlyUsage;
+use super::id::{GroupKey, Ktime, TaskKey, Tgid};
 use super::life::Life;
 use super::record::Usage;
 
@@ -33,6 +34,8 @@ impl Hasher for TgidHasher {
 #[derive(Debug)]
 struct Grave {
     life: Life,
+    /// The part of its account that a last switch is still to make exact.
+    early: Option<EarlyUsage>,
     /// The life before it with the same tgid.
     older: Option<Serial>,
 }
@@ -48,7 +51,7 @@ pub(super) struct Graveyard {
 
 impl Graveyard {
     /// Keeps a life, and at most `most` of them.
-    pub(super) fn bury(&mut self, life: Life, most: usize) {
+    pub(super) fn bury(&mut self, life: Life, early: Option<EarlyUsage>, most: usize) {
         if most == 0 {
             return;
         }
@@ -57,7 +60,7 @@ impl Graveyard {
         }
         let serial = self.first + self.graves.len() as u64;
         let older = self.newest.insert(life.key.tgid.0, serial);
-        self.graves.push_back(Grave { life, older });
+        self.graves.push_back(Grave { life, early, older });
     }
 
     /// Forgets lives that ended before `before`.
@@ -90,7 +93,7 @@ impl Graveyard {
     }
 
     /// Adds what a task of a dead group used at last.
-    pub(super) fn add_usage(&mut self, tgid: Tgid, thread_start: Ktime, usage: &Usage) {
+    pub(super) fn add_usage(&mut self, tgid: Tgid, thread: TaskKey, usage: &Usage) {
         let mut next = self.newest.get(&tgid.0).copied();
         while let Some(serial) = next {
             let Some(index) = serial.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
@@ -98,8 +101,12 @@ impl Graveyard {
                 break;
             };
             let Some(grave) = self.graves.get_mut(index) else { break };
-            if grave.life.key.start.is_none_or(|start| start <= thread_start) {
-                grave.life.usage.get_or_insert_default().add(usage);
+            if grave.life.key.start.is_none_or(|start| start <= thread.start) {
+                let account = grave.life.usage.get_or_insert_default();
+                if let Some(early) = grave.early.take_if(|early| early.of == thread) {
+                    account.subtract(&early.usage);
+                }
+                account.add(usage);
                 return;
             }
             next = grave.older;

@@ -3,3 +3,4 @@
 mod life;
 mod memory;
 mod scene;
+mod usage;
