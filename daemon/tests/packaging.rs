@@ -65,6 +65,23 @@ fn the_unit_names_the_places_that_the_daemon_takes() {
     assert_eq!(caps("AmbientCapabilities="), caps("CapabilityBoundingSet="));
 }
 
+#[test]
+fn the_manifest_for_kubernetes_configures_this_daemon() {
+    let manifest = packaging("kubernetes/daemonset.yaml");
+    let (_, text) = manifest.split_once("taskscope.toml: |\n").unwrap();
+    let text: Vec<&str> = text.lines().take_while(|line| line.starts_with("    ")).collect();
+    let settings = Partial::parse("manifest", &text.join("\n")).unwrap().settle().unwrap();
+    let port = settings.listen.unwrap().port();
+    for line in [
+        format!("image: localhost/taskscope:{}", env!("CARGO_PKG_VERSION")),
+        format!("containerPort: {port}"),
+        format!("prometheus.io/port: \"{port}\""),
+        format!("mountPath: {} }}", settings.socket.unwrap().parent().unwrap().display()),
+    ] {
+        assert!(manifest.contains(&line), "no `{line}` in\n{manifest}");
+    }
+}
+
 /// Words of a text that are names of metrics.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_' && !c.is_ascii_digit());
