@@ -162,12 +162,13 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
 /// emulation, run under kprobe on the oldest line and the newest.
 pub(crate) fn run_short() -> anyhow::Result<()> {
-    // It waits for a threshold of ten seconds.
-    const SLOW: &str = "an_exit_that_hangs_is_told_as_stuck_with_its_time";
+    // One waits for a threshold of ten seconds, the other stops at each of thousands of system calls.
+    const SLOW: [&str; 2] = ["an_exit_that_hangs_is_told_as_stuck_with_its_time", "verifier"];
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| Args { kernels: owned(&kernels), ..Args::default() };
-    main(Args { once: owned(&[SLOW, guest::DAEMON]), ..args(["5.10", table::NEWEST]) })?;
-    main(Args { once: owned(&[SLOW]), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"]) })
+    let once = [SLOW[0], SLOW[1], guest::DAEMON];
+    main(Args { once: owned(&once), ..args(["5.10", table::NEWEST]) })?;
+    main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"]) })
 }
 
 /// The storm of `cargo xtask soak` on one kernel.
