@@ -23,7 +23,7 @@ const INSTALLED: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("linux-perf", "
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask bench                 five rounds, into docs/benchmarks
+  cargo xtask bench                 three rounds, into docs/benchmarks
   cargo xtask bench --quick         a tenth of it, to see that it works
   cargo xtask bench --only latency  one part, for who works on it";
 
@@ -34,7 +34,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// How often each pair of workload and observer is run
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// A tenth of the work in one round, nothing written
     #[arg(long)]

@@ -4,14 +4,7 @@ use std::{thread, time::Duration};
 
 use serde::Serialize;
 
-use super::{
-    Setup,
-    figure::{cell, median},
-    http,
-    observers::KINDS,
-    table::Table,
-    workload::Crowd,
-};
+use super::{Setup, http, observers::KINDS, table::Table, workload::Crowd};
 
 /// One observer on a quiet host.
 #[derive(Debug, Serialize)]
@@ -19,41 +12,36 @@ pub(crate) struct Row {
     pub(crate) sleepers: u64,
     pub(crate) observer: &'static str,
     /// CPU time for a second of watching; what is asked by Prometheus is asked every second.
-    pub(crate) cpu_ns_a_second: Option<f64>,
-    pub(crate) peak_rss_bytes: Option<f64>,
+    pub(crate) cpu_ns_a_second: f64,
+    pub(crate) peak_rss_bytes: f64,
 }
 
 /// Measures all of them.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
-    let seconds = if setup.quick { 2 } else { 10 };
+    let seconds = if setup.quick { 2 } else { 5 };
     let mut rows = Vec::new();
     for sleepers in [0, setup.scaled(100_000)] {
         eprintln!("bench: a quiet host with {sleepers} sleeping threads");
         let crowd = if sleepers > 0 { Some(Crowd::new(sleepers)?) } else { None };
         let made = crowd.as_ref().map_or(0, |crowd| crowd.made);
         for kind in KINDS.iter().filter(|kind| kind.is_for("idle", setup)) {
-            let (mut cpu, mut rss) = (Vec::new(), Vec::new());
-            for _ in 0..setup.rounds.min(2) {
-                let Some(observer) = kind.start(setup, &[])? else { continue };
-                let before = observer.cost()?;
-                for _ in 0..seconds {
-                    thread::sleep(Duration::from_secs(1));
-                    if let Some(address) = kind.address()
-                        && let Err(error) = http::scrape(address)
-                    {
-                        eprintln!("bench: {} gave no figures: {error:#}", kind.name);
-                    }
+            let Some(observer) = kind.start(setup, &[])? else { continue };
+            let before = observer.cost()?;
+            for _ in 0..seconds {
+                thread::sleep(Duration::from_secs(1));
+                if let Some(address) = kind.address()
+                    && let Err(error) = http::scrape(address)
+                {
+                    eprintln!("bench: {} gave no figures: {error:#}", kind.name);
                 }
-                let cost = observer.cost()?;
-                cpu.push(cost.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e9 / f64::from(seconds));
-                rss.push(cost.peak_rss as f64);
-                observer.finish()?;
             }
+            let cost = observer.cost()?;
+            drop(observer);
             rows.push(Row {
                 sleepers: made,
                 observer: kind.name,
-                cpu_ns_a_second: median(cpu),
-                peak_rss_bytes: median(rss),
+                cpu_ns_a_second: cost.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e9 / f64::from(seconds),
+                peak_rss_bytes: cost.peak_rss as f64,
             });
         }
     }
@@ -68,8 +56,8 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         vec![
             row.sleepers.to_string(),
             row.observer.to_owned(),
-            cell(row.cpu_ns_a_second.map(|ns| ns / 1e6), 2, "ms"),
-            cell(row.peak_rss_bytes.map(|bytes| bytes / 1_048_576.0), 1, "MiB"),
+            format!("{:.2} ms", row.cpu_ns_a_second / 1e6),
+            format!("{:.1} MiB", row.peak_rss_bytes / 1_048_576.0),
         ]
     }));
     table
