@@ -1,7 +1,6 @@
 //! The API's Unix socket: one daemon, mode 0660, a group of its own.
 
 use std::{
-    ffi::CString,
     fs, io,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -79,9 +78,43 @@ pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, Sock
     Ok((listener, file))
 }
 
+/// By /etc/group first; by whatever else the host has (LDAP, systemd) where that can be asked.
 fn group_id(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
+    fs::read_to_string("/etc/group").ok().and_then(|text| id_in(&text, name)).or_else(|| elsewhere(name))
+}
+
+/// Lines are `name:password:id:members`.
+fn id_in(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').nth(1)?.parse().ok())
+}
+
+/// A static C library loads the host's modules for that, made for another one, and crashes.
+#[cfg(target_feature = "crt-static")]
+const fn elsewhere(_name: &str) -> Option<u32> {
+    None
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn elsewhere(name: &str) -> Option<u32> {
+    let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: `name` ends with NUL. The answer points to static memory that the next call overwrites; nothing else here asks
     // for groups, and it is read before this returns.
     unsafe { libc::getgrnam(name.as_ptr()).as_ref() }.map(|group| group.gr_gid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name() {
+        let text = "root:x:0:\ntaskscope-old:x:7:\ntaskscope:x:997:alice,bob\nbroken\n:::\n";
+        assert_eq!(id_in(text, "taskscope"), Some(997));
+        assert_eq!(id_in(text, "root"), Some(0));
+        for name in ["task", "alice", "broken", "nobody", ""] {
+            assert_eq!(id_in(text, name), None, "{name}");
+        }
+        assert_eq!(group_id("root"), Some(0));
+        assert_eq!(group_id("no such group"), None);
+    }
 }
