@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     path::Path,
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -94,6 +95,12 @@ pub(crate) fn until_told(view: &View<'_>, action: &str, pid: i64) {
     let told =
         || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
     until(&format!("`{action}` of {pid} is never told"), told);
+}
+
+/// The machine for oneself, as long as it is kept: a storm of another test would fill the ring that this one measures.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static STORM: Mutex<()> = Mutex::new(());
+    STORM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends it and gives back how; losses are allowed.

@@ -6,7 +6,10 @@ use taskscope_tests::{facts::numbers, observer::Observer};
 
 use crate::{
     common::scenario,
-    help::{assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_told, until_told},
+    help::{
+        alone, assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_told,
+        until_told,
+    },
 };
 
 /// Longer than any scheduler, and than a debugger is patient.
@@ -14,6 +17,7 @@ const STOPPED: Duration = Duration::from_secs(20);
 
 #[test]
 fn without_a_loss_every_sum_comes_out() {
+    let _alone = alone();
     let observer = Observer::start(&[]);
     scenario("burst", &["1000"]).finish();
     observer.from_now().fence();
@@ -25,6 +29,7 @@ fn without_a_loss_every_sum_comes_out() {
 
 #[test]
 fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
+    let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "4"]);
     let view = observer.from_now();
     // Lives that stand still over the storm: their births come through or are repaired.
@@ -66,6 +71,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
 
 #[test]
 fn a_stopped_daemon_counts_what_it_missed_and_finds_the_truth() {
+    let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "256"]);
     let view = observer.from_now();
     let mut standing = scenario("many-threads", &["50"]);
@@ -92,6 +98,7 @@ const SHEDDING: (&str, &str) = ("1024", "6000");
 
 #[test]
 fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
+    let _alone = alone();
     let observer = Observer::start(&["--ring-kib", SHEDDING.0]);
     let view = observer.from_now();
     let mut dying = scenario("crowd", &["100"]);

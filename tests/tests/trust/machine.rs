@@ -18,7 +18,7 @@ use taskscope_tests::{
 
 use crate::{
     common::scenario,
-    help::{assert_becomes_proc, assert_sums, stop, sum, until_all_told, until_told},
+    help::{alone, assert_becomes_proc, assert_sums, stop, sum, until_all_told, until_told},
 };
 
 /// The wall clock, and setting it. In a guest only: this clock is everybody's.
@@ -43,6 +43,7 @@ fn hour_of_a_birth(observer: &Observer) -> String {
 
 #[test]
 fn a_wall_clock_that_is_set_moves_the_time_stamps() {
+    let _alone = alone();
     if !setting::in_vm() {
         eprintln!("skipped: the wall clock of this machine is not ours to set");
         return;
@@ -60,6 +61,7 @@ fn a_wall_clock_that_is_set_moves_the_time_stamps() {
 #[test]
 fn a_cpu_that_goes_and_comes_back_takes_no_record_with_it() {
     const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
+    let _alone = alone();
     if !setting::in_vm() || !fs::exists(CPU).unwrap_or(false) {
         eprintln!("skipped: needs a guest with {CPU}");
         return;
@@ -111,6 +113,7 @@ fn survives_a_fork_bomb(args: &[&str]) {
 
 #[test]
 fn a_fork_bomb_under_a_users_limit_is_seen_whole() {
+    let _alone = alone();
     survives_a_fork_bomb(&["100"]);
 }
 
@@ -157,6 +160,7 @@ impl Drop for PidsCgroup {
 
 #[test]
 fn a_fork_bomb_under_a_pids_cgroup_is_seen_whole() {
+    let _alone = alone();
     let Some(cgroup) = PidsCgroup::new("100") else {
         eprintln!("skipped: no cgroup with a pids controller can be made here");
         return;
@@ -187,6 +191,7 @@ fn threads_allowed() -> usize {
 
 #[test]
 fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
+    let _alone = alone();
     let threads = threads_allowed();
     report("threads", threads);
     // 64 thousand that end at once on two CPUs are more than a ring holds and than a reader of lines takes: their begin and

@@ -10,7 +10,7 @@ use taskscope_tests::{observer::Observer, setting, spawner};
 
 use crate::{
     common::scenario,
-    help::{events, sum},
+    help::{alone, events, sum},
 };
 
 /// A pipe that stands for a reader of stdout.
@@ -21,6 +21,7 @@ fn pipe_reader(args: &[&str]) -> (Observer, PipeReader) {
 
 #[test]
 fn a_reader_that_never_reads_loses_lines_and_nothing_else() {
+    let _alone = alone();
     let (observer, reader) = pipe_reader(&[]);
     scenario("burst", &["1000"]).finish();
     observer.signal(libc::SIGTERM);
@@ -38,6 +39,7 @@ fn a_reader_that_never_reads_loses_lines_and_nothing_else() {
 
 #[test]
 fn a_reader_that_leaves_in_the_middle_of_a_line_ends_it_well() {
+    let _alone = alone();
     let (observer, mut reader) = pipe_reader(&[]);
     spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
     let mut start = [0; 10];
@@ -61,6 +63,7 @@ fn data_kib(pid: u32) -> u64 {
 #[test]
 fn little_that_waits_for_a_reader_takes_little_memory() {
     const LITTLE_KIB: u64 = 32 << 10;
+    let _alone = alone();
     let (observer, reader) = pipe_reader(&[]);
     // The pipe is full, and the writer waits for its reader.
     scenario("burst", &["200"]).finish();
