@@ -26,6 +26,11 @@ fn a_child_traced_by_its_parent_is_reaped_by_it() {
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("traced-child", &[]);
+        scenario.pause("zombie");
+        // A final switch that comes after the wait knows of no tracer any more.
+        let child = scenario.facts().role("child");
+        observer.view(&scenario).expect(event("zombie_began").of(&child)).soon();
+        scenario.go();
         let facts = scenario.finish();
         assert_eq!(facts.proc("child", "traced")["tracer"], facts.role("scenario").pid);
         observer.view(&scenario).is_normal(&facts, &[("child", traced_life("scenario"))]);

@@ -28,6 +28,8 @@ fn traced_child(_: &[String]) {
     seize(child);
     look::at("traced", "child", child);
     gate.send(0);
+    look::until_state(child, 'Z');
+    pause("zombie");
     wait("scenario", "child", child);
 }
 
