@@ -176,7 +176,7 @@ impl Pipeline {
 
     /// Reads every task there is and attaches nothing: what comes after is not seen.
     pub fn look(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
-        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false };
+        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false, sched: false };
         Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
     }
 

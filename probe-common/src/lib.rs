@@ -10,6 +10,7 @@ mod counters;
 mod kind;
 mod offsets;
 mod record;
+mod sched;
 mod valid;
 mod wire;
 
@@ -20,12 +21,15 @@ pub use record::{
     ARGS_LEN, COMM_LEN, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN, Released, Renamed,
     Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
 };
+pub use sched::{
+    OffCpu, SCHED_BUCKETS, SchedHistogram, SchedHistograms, SchedLosses, SchedLost, sched_bucket,
+};
 pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

@@ -345,8 +345,21 @@ impl<M: Mem> Task<M> {
         self.namespace(id, place, valid);
     }
 
+    /// The task that runs where there is nothing to run: one a CPU, all of them pid 0.
     #[inline(always)]
-    fn cgroup_id(self) -> Option<u64> {
+    pub fn is_idle_task(self) -> bool {
+        self.get::<u32>(offset!(task_pid)) == Some(0)
+    }
+
+    /// Address of the set of cgroups that it is in, 0 where that is not known: another one after each move.
+    #[inline(always)]
+    pub fn css_set_address(self) -> u64 {
+        self.get(offset!(task_cgroups)).unwrap_or(0)
+    }
+
+    /// Id of its cgroup in the v2 hierarchy.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> Option<u64> {
         let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
         let cgroup = pointer::<M>(css_set, offset!(css_set_dfl_cgrp))?;
         let node = pointer::<M>(cgroup, offset!(cgroup_kn))?;

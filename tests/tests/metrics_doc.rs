@@ -56,7 +56,7 @@ fn table(families: &BTreeMap<String, Family>) -> String {
 
 #[test]
 fn every_metric_is_described_as_it_is() {
-    let service = Service::start(&[]);
+    let service = Service::start(&["--sched"]);
     let scrape = service.get("/metrics").body;
     service.stop_clean();
     let real = table(&families(&scrape));

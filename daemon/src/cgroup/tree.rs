@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
-    os::unix::fs::DirEntryExt as _,
+    os::unix::fs::{DirEntryExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -75,9 +75,28 @@ impl Cgroups {
         self.places.get(&id)
     }
 
-    /// Reads the hierarchy. What is gone from it stays remembered as long as there is room.
-    fn walk(&mut self) {
-        let Some(root) = self.root.clone() else { return };
+    /// Of these cgroups the ones that are gone, so that no task can be in them any more. None where that cannot be told now:
+    /// it takes a walk, and those are seldom.
+    pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
+        let Some(root) = self.root.clone() else { return Vec::new() };
+        if now_ns < self.next_walk_ns {
+            return Vec::new();
+        }
+        self.next_walk_ns = now_ns + WALK_EVERY_NS;
+        if !self.walk() {
+            return Vec::new();
+        }
+        let is_there = |id: u64| {
+            let path = self.places.get(&id).map(|place| root.join(place.path.trim_start_matches('/')));
+            path.and_then(|path| fs::metadata(path).ok()).is_some_and(|found| found.ino() == id)
+        };
+        ids.filter(|id| *id != ROOT_ID && !is_there(*id)).collect()
+    }
+
+    /// Reads the hierarchy. What is gone from it stays remembered as long as there is room. Answers whether it was read to its
+    /// end.
+    fn walk(&mut self) -> bool {
+        let Some(root) = self.root.clone() else { return false };
         if self.places.len() > REMEMBERED {
             self.places.clear();
         }
@@ -91,7 +110,7 @@ impl Cgroups {
                     "{}: more than {WALK_LIMIT} cgroups; some places are not known",
                     directory.display()
                 );
-                return;
+                return false;
             }
             // One that vanished meanwhile has nothing to tell.
             let Ok(entries) = fs::read_dir(&directory) else { continue };
@@ -107,6 +126,7 @@ impl Cgroups {
                 open.push((entry.path(), below));
             }
         }
+        true
     }
 }
 
@@ -121,8 +141,6 @@ fn mount_point(mounts: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
     use super::*;
 
     #[test]
@@ -146,8 +164,13 @@ mod tests {
         assert!(cgroups.place(u64::MAX, 2).is_none());
         assert!(cgroups.place(u64::MAX, WALK_EVERY_NS * 2).is_none());
         assert_eq!(cgroups.unresolved, 1);
+        let later = WALK_EVERY_NS * 4;
+        assert_eq!(cgroups.gone([id, ROOT_ID, u64::MAX].into_iter(), later), [u64::MAX]);
+        fs::remove_dir_all(root.join("system.slice")).unwrap();
+        assert_eq!(cgroups.gone([id].into_iter(), later), [0; 0], "not told without a walk");
+        assert_eq!(cgroups.gone([id].into_iter(), later * 2), [id]);
         fs::remove_dir_all(&root).unwrap();
-        assert!(cgroups.place(id, WALK_EVERY_NS * 9).is_some(), "remembered after its end");
+        assert!(cgroups.place(id, WALK_EVERY_NS * 99).is_some(), "remembered after its end");
     }
 
     #[test]

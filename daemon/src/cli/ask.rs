@@ -108,7 +108,7 @@ impl Looker {
 
     /// Begins to watch.
     pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
-        let options = Options { ring_bytes: RING_BYTES, args: false };
+        let options = Options { ring_bytes: RING_BYTES, args: false, sched: false };
         let object = source.object.as_deref();
         let pipeline =
             Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());

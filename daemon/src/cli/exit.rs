@@ -56,7 +56,10 @@ impl From<&ObserveError> for Exit {
                 }
             },
             ObserveError::Ladder(_) => Self::Kernel,
-            ObserveError::Ring(_) | ObserveError::NoRing | ObserveError::Counters(_) => Self::Object,
+            ObserveError::Ring(_)
+            | ObserveError::NoRing
+            | ObserveError::Counters(_)
+            | ObserveError::Sched(_) => Self::Object,
         }
     }
 }

@@ -67,6 +67,10 @@ pub(super) struct Args {
     /// Read argument vectors of execs; they can hold secrets
     #[arg(long = "args")]
     argument_vectors: bool,
+    /// Count in the kernel how long tasks wait for a CPU and are off it, by unit and container: `taskscope_sched`_* in /metrics.
+    /// Runs at each switch and wakeup; without it there is nothing of that in the kernel
+    #[arg(long)]
+    sched: bool,
     /// Keep all capabilities, for work on taskscope itself
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
@@ -95,6 +99,7 @@ impl Args {
             backlog: self.backlog,
             top: self.top,
             args: self.argument_vectors.then_some(true),
+            sched: self.sched.then_some(true),
         }
     }
 

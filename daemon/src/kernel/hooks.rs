@@ -183,6 +183,39 @@ pub const HOOKS: &[Hook] = &[
     },
 ];
 
+/// The hooks of `--sched`, attached after the others: ends of waits before their
+/// beginnings, so that none is missed.
+pub const SCHED_HOOKS: &[Hook] = &[
+    Hook {
+        name: "sched_wakeup",
+        required: true,
+        gives: "the ends of sleeps",
+        rungs: &[
+            rung(Tracepoint, "sched_wakeup", &[("sched_wakeup_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_wakeup", &[("sched_wakeup_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_histograms",
+        required: true,
+        gives: "waits for a CPU and times off it",
+        rungs: &[
+            rung(Tracepoint, "sched_switch", &[("sched_histograms_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_histograms_read_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_histograms_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_wakeup_new",
+        required: true,
+        gives: "the first wait of a task for a CPU",
+        rungs: &[
+            rung(Tracepoint, "sched_wakeup_new", &[("sched_wakeup_new_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_wakeup_new", &[("sched_wakeup_new_raw", RawTracepoint)]),
+        ],
+    },
+];
+
 impl Rung {
     /// How the rung is shown: what is attached, and to what.
     #[must_use]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::{
-    hooks::{Attach, Family, HOOKS, Hook, Rung},
+    hooks::{Attach, Family, Hook, Rung},
     links::Links,
 };
 
@@ -123,18 +123,19 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Attaches every hook by the best rung that works.
+/// Attaches every hook of a table by the best rung that works.
 ///
 /// With `strict`, stops at the first required hook without one; else goes on and leaves the hook out (what `doctor` needs).
 pub fn climb(
+    hooks: &[Hook],
     ebpf: &mut Ebpf,
     btf: &Btf,
     choice: Choice,
     strict: bool,
     links: &mut Links,
 ) -> Result<Vec<HookState>, LadderError> {
-    let mut states = Vec::with_capacity(HOOKS.len());
-    for hook in HOOKS {
+    let mut states = Vec::with_capacity(hooks.len());
+    for hook in hooks {
         let state = climb_one(ebpf, btf, hook, choice, &states, links);
         if strict && hook.required && state.rung.is_none() {
             return Err(LadderError(Box::new(state)));
@@ -332,6 +333,7 @@ fn last_line(log: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::hooks::{HOOKS, SCHED_HOOKS};
 
     #[test]
     fn the_verifiers_verdict_is_the_last_line_before_its_statistics() {
@@ -360,6 +362,7 @@ mod tests {
     fn program_names_fit_the_object_and_are_used_once() {
         let mut names: Vec<_> = HOOKS
             .iter()
+            .chain(SCHED_HOOKS)
             .flat_map(|hook| hook.rungs)
             .flat_map(|rung| rung.programs)
             .map(|(name, _)| *name)

@@ -12,5 +12,6 @@ pub mod object;
 pub mod observer;
 pub mod privilege;
 pub mod program_stats;
+pub mod sched;
 pub mod snapshot;
 pub mod survey;

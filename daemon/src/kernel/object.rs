@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::{
     btf::{BtfError, Types, VMLINUX},
     fields::{self, Missing},
-    privilege,
+    privilege, sched,
 };
 
 /// The programs, as daemon/build.rs compiled them; empty where it was told to skip that.
@@ -64,7 +64,7 @@ pub enum ObjectError {
     /// There is no room for the maps below a limit that this process may not raise.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
-         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib"
+         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
     )]
     Memlock {
         /// The map.
@@ -164,6 +164,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Send argument vectors.
     pub args: bool,
+    /// Count in histograms how tasks are scheduled.
+    pub sched: bool,
 }
 
 /// The object with its maps in the kernel; no program loaded yet.
@@ -207,7 +209,11 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     // Both buffers have the size of what is written.
     let _ = offsets.write(&mut offset_bytes);
     let _ = settings.write(&mut settings_bytes);
-    let ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for (map, entries) in sched::sizes(options.sched) {
+        loader.map_max_entries(map, entries);
+    }
+    let ebpf = loader
         .btf(Some(&btf))
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("OFFSETS", &offset_bytes[..], true)

@@ -18,11 +18,13 @@ use super::{
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
     fields::Missing,
+    hooks::{HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     program_stats::{self, ProgramStats},
+    sched::{SchedError, SchedMaps},
     snapshot::{self, Reading, SnapshotError},
 };
 use crate::lineage::record::Record;
@@ -45,6 +47,9 @@ pub enum ObserveError {
     /// The counters are missing or refused.
     #[error(transparent)]
     Counters(#[from] CountersError),
+    /// The maps of `--sched` are missing or refused.
+    #[error(transparent)]
+    Sched(#[from] SchedError),
 }
 
 /// Everything needed to observe. Dropping it detaches all programs.
@@ -57,6 +62,10 @@ pub struct Observer {
     ebpf: Ebpf,
     /// The hooks and how each is attached.
     pub hooks: Vec<HookState>,
+    /// The same of `--sched`; none without it.
+    pub sched_hooks: Vec<HookState>,
+    /// What they count, with `--sched`.
+    pub sched: Option<SchedMaps>,
     /// Kernel fields that could not be found.
     pub missing: Vec<Missing>,
     /// Why the task iterator cannot be used, where it cannot.
@@ -100,13 +109,18 @@ impl Observer {
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let mut links = Links::default();
         let hooks = match choice {
-            Some(choice) => ladder::climb(&mut ebpf, &btf, choice, true, &mut links)?,
+            Some(choice) => ladder::climb(HOOKS, &mut ebpf, &btf, choice, true, &mut links)?,
             None => Vec::new(),
+        };
+        let sched = if options.sched { Some(SchedMaps::take(&mut ebpf)?) } else { None };
+        let sched_hooks = match (choice, &sched) {
+            (Some(choice), Some(_)) => ladder::climb(SCHED_HOOKS, &mut ebpf, &btf, choice, true, &mut links)?,
+            _ => Vec::new(),
         };
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         object::give_back_memory();
-        Ok(Self { links, ring, counters, logger, ebpf, hooks, missing, no_iterator })
+        Ok(Self { links, ring, counters, logger, ebpf, hooks, sched_hooks, sched, missing, no_iterator })
     }
 
     /// Hands up to `limit` records to `take` and answers how many there were.
@@ -128,9 +142,18 @@ impl Observer {
         self.counters.read()
     }
 
-    /// The kernel's own figures of each program in use; without those it does not tell.
+    /// The kernel's own figures of each program in use that sends records; without those it does not tell.
     pub fn program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
-        self.hooks.iter().flat_map(|hook| &hook.programs).filter_map(|program| {
+        self.stats_of(&self.hooks)
+    }
+
+    /// The same of the programs of `--sched`.
+    pub fn sched_program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
+        self.stats_of(&self.sched_hooks)
+    }
+
+    fn stats_of(&self, hooks: &[HookState]) -> impl Iterator<Item = (&'static str, ProgramStats)> {
+        hooks.iter().flat_map(|hook| &hook.programs).filter_map(|program| {
             let fd = self.ebpf.program(program.name)?.fd().ok()?;
             Some((program.name, program_stats::read(fd).ok()?))
         })

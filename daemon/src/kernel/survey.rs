@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::{
     btf::{Types, VMLINUX},
     fields::{self, Missing},
+    hooks::{Family, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
-    privilege,
+    privilege, sched,
 };
 
 /// Everything found out.
@@ -30,6 +31,10 @@ pub struct Survey {
     pub symbols_readable: Finding,
     /// The hooks, each with the rung it would use; empty where that could not be tried.
     pub hooks: Vec<HookState>,
+    /// The same of `run --sched`, which nothing else needs.
+    pub sched_hooks: Vec<HookState>,
+    /// Kernel memory that `--sched` takes, bytes.
+    pub sched_bytes: u64,
     /// Fields without an offset.
     pub missing_fields: Vec<Missing>,
     /// What could not be checked, and why.
@@ -101,26 +106,39 @@ pub fn survey(choice: Choice) -> Survey {
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         Finding::no(format!("missing: {names}"))
     };
-    let (object, hooks) = try_hooks(choice, &mut unchecked);
-    Survey { release, btf, privilege, object, symbols, symbols_readable, hooks, missing_fields, unchecked }
+    let (object, hooks, sched_hooks) = try_hooks(choice, &mut unchecked);
+    Survey {
+        release,
+        btf,
+        privilege,
+        object,
+        symbols,
+        symbols_readable,
+        hooks,
+        sched_hooks,
+        sched_bytes: sched::memory(),
+        missing_fields,
+        unchecked,
+    }
 }
 
-fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookState>) {
-    let options = Options { ring_bytes: 4096, args: false };
+fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookState>, Vec<HookState>) {
+    let options = Options { ring_bytes: 4096, args: false, sched: false };
     let mut loaded = match object::load("embedded", EMBEDDED, options) {
         Ok(loaded) => loaded,
         Err(error) => {
             if matches!(error, ObjectError::Privilege { .. }) {
                 unchecked.push("which rungs load and attach: needs root".into());
             }
-            return (Finding::no(error.to_string()), Vec::new());
+            return (Finding::no(error.to_string()), Vec::new(), Vec::new());
         }
     };
     // Not strict: a hook without a rung is what the reader wants to see.
     let mut links = Links::default();
-    match ladder::climb(&mut loaded.ebpf, &loaded.btf, choice, false, &mut links) {
-        Ok(hooks) => (Finding::yes("the embedded eBPF object fits"), hooks),
-        Err(error) => (Finding::no(error.to_string()), Vec::new()),
+    let mut climb = |hooks| ladder::climb(hooks, &mut loaded.ebpf, &loaded.btf, choice, false, &mut links);
+    match climb(HOOKS).and_then(|hooks| Ok((hooks, climb(SCHED_HOOKS)?))) {
+        Ok((hooks, sched_hooks)) => (Finding::yes("the embedded eBPF object fits"), hooks, sched_hooks),
+        Err(error) => (Finding::no(error.to_string()), Vec::new(), Vec::new()),
     }
 }
 
@@ -133,10 +151,10 @@ fn symbols(types: Option<&Types>) -> (Vec<Symbol>, Finding) {
     let text = text.unwrap_or_default();
     let known: std::collections::HashSet<_> =
         text.lines().filter_map(|line| line.split_ascii_whitespace().nth(2)).collect();
-    let mut names: Vec<_> = super::hooks::HOOKS
+    let mut names: Vec<_> = HOOKS
         .iter()
         .flat_map(|hook| hook.rungs)
-        .filter(|rung| rung.family != super::hooks::Family::Tracepoint)
+        .filter(|rung| rung.family != Family::Tracepoint)
         .map(|rung| rung.point)
         .collect();
     names.sort_unstable();

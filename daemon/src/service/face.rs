@@ -7,10 +7,14 @@ use super::{
     config::Settings,
     hub::{Hub, Reader, Wanted},
     metrics::{Metrics, Sources},
+    sched::{Label, Ledger, Shown},
 };
 use crate::{
     cgroup::Cgroups,
-    kernel::clock,
+    kernel::{
+        clock,
+        sched::{CGROUPS, Reading},
+    },
     lineage::{
         Lineage,
         effect::{Action, Effect},
@@ -25,6 +29,7 @@ pub struct Service {
     pub(super) hub: Hub,
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
+    sched: Ledger,
     pub(super) wall: Wall,
     /// Tells this daemon from the one before it.
     pub(super) instance: String,
@@ -37,10 +42,11 @@ impl Service {
         let started = clock::boottime();
         let instance = format!("{:x}", started.0);
         Ok(Self {
-            metrics: Metrics::new()?,
+            metrics: Metrics::new(settings.sched)?,
             hub: Hub::new(settings.backlog, &instance),
             cgroups: Cgroups::of_host(),
             budget: Budget::default(),
+            sched: Ledger::default(),
             wall: Wall::of_this_boot(),
             instance,
             started,
@@ -49,15 +55,45 @@ impl Service {
     }
 
     /// The text of a scrape.
-    pub(super) fn scrape(&mut self, pipeline: &Pipeline) -> prometheus::Result<String> {
+    pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
+        let sched = self.look_at_sched(pipeline);
         let sources = Sources {
             now: clock::boottime(),
             cgroups: &mut self.cgroups,
             budget: &self.budget,
             readers: (self.hub.readers(), self.hub.lost),
             top: self.settings.top,
+            sched,
         };
         self.metrics.scrape(pipeline, sources)
+    }
+
+    /// Reads what `--sched` counted, and gives back the histograms of cgroups that are gone before there are too few.
+    pub(super) fn look_at_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
+        let maps = pipeline.observer.sched.as_mut()?;
+        let now = clock::boottime();
+        let taken = maps.read().map(|reading| {
+            let cgroups = &mut self.cgroups;
+            let find = |id| cgroups.place(id, now.0).map(|place| Label::of(place));
+            let shown = self.sched.take(&reading, self.settings.top, find);
+            (reading, shown)
+        });
+        let (reading, shown) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                log::error!("{error}");
+                return None;
+            }
+        };
+        if reading.cgroups.len() >= CGROUPS as usize / 2 {
+            for id in self.cgroups.gone(reading.cgroups.iter().map(|(id, _)| *id), now.0) {
+                match maps.retire(id) {
+                    Ok(last) => self.sched.end(id, &last),
+                    Err(error) => log::error!("{error}"),
+                }
+            }
+        }
+        Some((reading, shown))
     }
 
     /// Adds a reader of events.

@@ -8,6 +8,7 @@ mod hub;
 mod metrics;
 mod notify;
 pub mod privileges;
+mod sched;
 mod socket;
 mod start;
 mod status;

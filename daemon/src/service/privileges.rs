@@ -70,6 +70,9 @@ fn still_works(pipeline: &mut Pipeline) -> bool {
     if pipeline.observer.totals().is_err() {
         return false;
     }
+    if pipeline.observer.sched.as_mut().is_some_and(|maps| maps.read().is_err()) {
+        return false;
+    }
     // A kernel without the iterator does not get one by a capability.
     pipeline.observer.no_iterator.is_some() || pipeline.observer.snapshot().is_ok()
 }

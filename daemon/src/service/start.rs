@@ -155,7 +155,11 @@ fn observe(
         dead_lives_age: settings.dead_lives_age,
         ..Config::default()
     };
-    let options = Options { ring_bytes: settings.ring_kib.saturating_mul(1024), args: settings.args };
+    let options = Options {
+        ring_bytes: settings.ring_kib.saturating_mul(1024),
+        args: settings.args,
+        sched: settings.sched,
+    };
     let trust =
         Trust { audit_every: settings.audit_every, canary_every: settings.canary_every, iterator: true };
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
@@ -171,7 +175,10 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
     }
     loop {
         let question: Question<Service> = select! {
-            _ = budget.tick() => Box::new(|pipeline, service| service.look_at_budget(pipeline)),
+            _ = budget.tick() => Box::new(|pipeline, service| {
+                service.look_at_budget(pipeline);
+                service.look_at_sched(pipeline);
+            }),
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
             }),
@@ -231,7 +238,7 @@ fn list(names: &[String]) -> String {
 }
 
 fn hooks_line(pipeline: &Pipeline) -> String {
-    let hooks = pipeline.observer.hooks.iter();
+    let hooks = pipeline.observer.hooks.iter().chain(&pipeline.observer.sched_hooks);
     let words: Vec<_> =
         hooks.map(|hook| format!("{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"))).collect();
     words.join(", ")

@@ -66,7 +66,8 @@ impl Status {
         let ready = service.is_ready(pipeline);
         let memory = lineage.memory();
         let observer = &pipeline.observer;
-        let hooks = observer.hooks.iter().filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
+        let attached = observer.hooks.iter().chain(&observer.sched_hooks);
+        let hooks = attached.filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
         let lacking =
             observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));

@@ -8,4 +8,5 @@ mod iterator;
 mod release_task;
 mod rename;
 mod reparent;
+mod sched;
 mod sched_switch;

@@ -33,7 +33,8 @@ pub(super) async fn observe(args: &Args) -> Exit {
         iterator: !args.no_iterator,
     };
     let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
-    let options = Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors };
+    let options =
+        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: false };
     let attach = args.attach.unwrap_or_default();
     let started = Pipeline::start_with(args.object.as_deref(), options, attach.into(), config, trust);
     let mut pipeline = match started {

@@ -126,6 +126,7 @@ impl Partial {
             "backlog" => self.backlog = Some(number(value)?),
             "top" => self.top = Some(number(value)?),
             "args" => self.args = Some(yes_or_no(value)?),
+            "sched" => self.sched = Some(yes_or_no(value)?),
             _ => return Err(Wrong::Key),
         }
         Ok(())
@@ -183,6 +184,7 @@ mod tests {
             backlog = 9
             top = 5
             args = true
+            sched = true
         "#;
         let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
         let defaults = Partial::default().settle().unwrap();

@@ -47,6 +47,8 @@ pub struct Partial {
     pub top: Option<usize>,
     /// Whether argument vectors of execs are read.
     pub args: Option<bool>,
+    /// Whether it is counted how tasks are scheduled.
+    pub sched: Option<bool>,
 }
 
 /// Settings in force.
@@ -67,10 +69,11 @@ pub struct Settings {
     pub backlog: usize,
     pub top: usize,
     pub args: bool,
+    pub sched: bool,
 }
 
 /// The keys of the file.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "listen",
     "socket",
     "socket_group",
@@ -85,6 +88,7 @@ pub const KEYS: [&str; 14] = [
     "backlog",
     "top",
     "args",
+    "sched",
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
@@ -109,6 +113,7 @@ impl Partial {
             backlog: self.backlog.or(other.backlog),
             top: self.top.or(other.top),
             args: self.args.or(other.args),
+            sched: self.sched.or(other.sched),
         }
     }
 
@@ -138,6 +143,7 @@ impl Partial {
             backlog: self.backlog.unwrap_or(8192),
             top: self.top.unwrap_or(20),
             args: self.args.unwrap_or(false),
+            sched: self.sched.unwrap_or(false),
         };
         if !["auto", "kprobe", "fentry", "tracepoint"].contains(&settings.attach.as_str()) {
             let what = format!("`{}` is not one of auto, kprobe, fentry, tracepoint", settings.attach);
@@ -178,6 +184,7 @@ impl Settings {
             self.backlog != other.backlog,
             self.top != other.top,
             self.args != other.args,
+            self.sched != other.sched,
         ];
         KEYS.into_iter().zip(differs).filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -24,7 +24,8 @@ impl fmt::Display for Settings {
         writeln!(f, "dead_lives_age = {}", age(self.dead_lives_age))?;
         writeln!(f, "backlog = {}", self.backlog)?;
         writeln!(f, "top = {}", self.top)?;
-        writeln!(f, "args = {}", self.args)
+        writeln!(f, "args = {}", self.args)?;
+        writeln!(f, "sched = {}", self.sched)
     }
 }
 

@@ -41,11 +41,12 @@ impl HookMetrics {
 
     pub(super) fn read(&self, pipeline: &Pipeline) {
         self.hooks.reset();
-        for hook in &pipeline.observer.hooks {
+        let observer = &pipeline.observer;
+        for hook in observer.hooks.iter().chain(&observer.sched_hooks) {
             let rung = hook.rung.as_deref().unwrap_or("none");
             self.hooks.with_label_values(&[hook.hook, rung]).set(1);
         }
-        for (program, stats) in pipeline.observer.program_stats() {
+        for (program, stats) in observer.program_stats().chain(observer.sched_program_stats()) {
             let run_seconds = self.run_seconds.with_label_values(&[program]);
             run_seconds.reset();
             run_seconds.inc_by(seconds(stats.run_time_ns));

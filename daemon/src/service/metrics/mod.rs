@@ -7,19 +7,22 @@ mod families;
 mod hooks;
 mod names;
 mod pids;
+mod sched;
 mod tasks;
 mod top;
 mod trust;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
+pub(super) use self::names::label;
 use self::{
-    effects::EffectCounters, families::Families, hooks::HookMetrics, pids::PidMetrics, tasks::TaskMetrics,
-    trust::TrustMetrics,
+    effects::EffectCounters, families::Families, hooks::HookMetrics, pids::PidMetrics, sched::SchedMetrics,
+    tasks::TaskMetrics, trust::TrustMetrics,
 };
-use super::budget::Budget;
+use super::{budget::Budget, sched::Shown};
 use crate::{
     cgroup::Cgroups,
+    kernel::sched::Reading,
     lineage::{effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
@@ -32,6 +35,8 @@ pub(super) struct Metrics {
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
+    /// Only with `--sched`.
+    sched: Option<SchedMetrics>,
 }
 
 /// What a scrape looks at besides the pipeline.
@@ -46,21 +51,24 @@ pub(super) struct Sources<'a> {
     pub(super) readers: (usize, u64),
     /// Culprits named.
     pub(super) top: usize,
+    /// What `--sched` counted.
+    pub(super) sched: Option<(Reading, Shown)>,
 }
 
 impl Metrics {
     /// All metrics, at zero.
-    pub(super) fn new() -> prometheus::Result<Self> {
+    pub(super) fn new(has_sched: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let effects = EffectCounters::register(&registry)?;
         let of = Families(&registry);
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
+        let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, pids, trust, hooks })
+        Ok(Self { registry, effects, tasks, pids, trust, hooks, sched })
     }
 
     /// Counts what happened.
@@ -74,6 +82,9 @@ impl Metrics {
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);
+        if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
+            metrics.show(reading, shown);
+        }
         let mut text = Vec::with_capacity(32 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

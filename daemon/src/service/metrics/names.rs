@@ -33,7 +33,7 @@ pub(super) const ERRNOS: [&str; 8] =
 const LABEL_MAX: usize = 256;
 
 /// Makes a label of bytes that somebody else chose: control characters, and what is not UTF-8, as `\xNN`.
-pub(super) fn label(bytes: &[u8]) -> String {
+pub(in crate::service) fn label(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

@@ -18,6 +18,7 @@ mod namespaces;
 mod naming;
 mod ptrace;
 mod reparenting;
+mod sched;
 mod storms;
 mod sys;
 mod threads;
@@ -31,7 +32,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 15] = [
+const FAMILIES: [&[Entry]; 16] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -42,6 +43,7 @@ const FAMILIES: [&[Entry]; 15] = [
     naming::SCENARIOS,
     ptrace::SCENARIOS,
     reparenting::SCENARIOS,
+    sched::SCENARIOS,
     storms::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,

@@ -1,0 +1,178 @@
+//! How tasks are scheduled, with `--sched`: histograms that the kernel's side keeps, as Prometheus has them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use probe_common::{SCHED_BUCKETS, SchedHistogram};
+use prometheus::{
+    IntCounterVec, IntGauge, Opts,
+    core::{Collector, Desc},
+    proto,
+};
+
+use super::families::{Families, int, seconds, set};
+use crate::{
+    kernel::sched::{CGROUPS, Reading, by_state, losses},
+    service::sched::{Label, Shown},
+};
+
+/// Labels of whose tasks.
+const WHOSE: [&str; 3] = ["unit", "container", "pod"];
+
+/// Metrics of scheduling.
+pub(super) struct SchedMetrics {
+    run_queue: Histograms,
+    off_cpu: Histograms,
+    lost: IntCounterVec,
+    cgroups: IntGauge,
+}
+
+impl SchedMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        let [unit, container, pod] = WHOSE;
+        let run_queue = Histograms::new(
+            "taskscope_sched_run_queue_latency_seconds",
+            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit (the cgroup's path where there is none), container and pod; those that waited longest are named, the rest is unit=\"other\".",
+            &WHOSE,
+            |bucket| bucket <= 20,
+        )?;
+        let off_cpu = Histograms::new(
+            "taskscope_sched_off_cpu_seconds",
+            "How long tasks were off their CPU and could not run: from leaving it until they were woken, by the state that they slept in.",
+            &[unit, container, pod, "state"],
+            |bucket| bucket >= 4 && bucket <= 28 && bucket.is_multiple_of(2),
+        )?;
+        of.0.register(Box::new(run_queue.clone()))?;
+        of.0.register(Box::new(off_cpu.clone()))?;
+        let metrics = Self {
+            run_queue,
+            off_cpu,
+            lost: of.counters(
+                "taskscope_sched_lost_total",
+                "Waits that could not be counted where they belong, by cause: more tasks than are followed, more cgroups than have histograms (counted as other), ends of sleeps and switches that were not seen.",
+                &["cause"],
+            )?,
+            cgroups: of.count(
+                "taskscope_sched_cgroups",
+                "Cgroups that have histograms of their own now.",
+            )?,
+        };
+        of.count("taskscope_sched_cgroups_max", "Cgroups that can have histograms of their own.")?
+            .set(int(CGROUPS - 1));
+        Ok(metrics)
+    }
+
+    pub(super) fn show(&self, reading: &Reading, shown: &Shown) {
+        self.cgroups.set(int(reading.cgroups.len()));
+        for (cause, count) in losses(reading) {
+            set(&self.lost.with_label_values(&[cause]), count);
+        }
+        let other = Label { unit: "other".into(), ..Label::default() };
+        let rows = || shown.named.iter().map(|(label, sums)| (label, sums)).chain([(&other, &shown.other)]);
+        let whose = |label: &Label| vec![label.unit.clone(), label.container.clone(), label.pod.clone()];
+        self.run_queue.set(rows().map(|(label, sums)| (whose(label), sums.run_queue)).collect());
+        let mut off_cpu = Vec::new();
+        for (label, sums) in rows() {
+            for (state, histogram) in by_state(sums) {
+                // Hardly anybody is ever stopped: a name has the states that it was seen in, the others have all.
+                if histogram.counts.iter().any(|count| *count > 0) || *label == other {
+                    let mut values = whose(label);
+                    values.push(state.to_owned());
+                    off_cpu.push((values, *histogram));
+                }
+            }
+        }
+        self.off_cpu.set(off_cpu);
+    }
+}
+
+/// Values of the labels, and what was counted.
+type Rows = Vec<(Vec<String>, SchedHistogram)>;
+
+/// Histograms that somebody else keeps.
+#[derive(Clone)]
+struct Histograms {
+    desc: Desc,
+    /// Which of the kernel's limits are shown.
+    has_limit: fn(usize) -> bool,
+    rows: Arc<Mutex<Rows>>,
+}
+
+impl Histograms {
+    fn new(name: &str, help: &str, by: &[&str], has_limit: fn(usize) -> bool) -> prometheus::Result<Self> {
+        use prometheus::core::Describer as _;
+        let desc = Opts::new(name, help).variable_labels(by.iter().map(|&label| label.to_owned()).collect());
+        Ok(Self { desc: desc.describe()?, has_limit, rows: Arc::default() })
+    }
+
+    fn set(&self, rows: Rows) {
+        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+}
+
+impl Collector for Histograms {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = rows.iter().map(|(values, counted)| {
+            let mut labels: Vec<_> =
+                self.desc.variable_labels.iter().zip(values).map(|(name, value)| pair(name, value)).collect();
+            labels.sort();
+            let mut metric = proto::Metric::from_label(labels);
+            metric.set_histogram(histogram(counted, self.has_limit));
+            metric
+        });
+        let mut family = proto::MetricFamily::default();
+        family.set_name(self.desc.fq_name.clone());
+        family.set_help(self.desc.help.clone());
+        family.set_field_type(proto::MetricType::HISTOGRAM);
+        family.set_metric(metrics.collect());
+        vec![family]
+    }
+}
+
+fn pair(name: &str, value: &str) -> proto::LabelPair {
+    let mut pair = proto::LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+/// Cumulative, with the limits that are shown; the text's writer adds the one without a limit.
+fn histogram(counted: &SchedHistogram, has_limit: fn(usize) -> bool) -> proto::Histogram {
+    let mut so_far = 0;
+    let mut buckets = Vec::new();
+    for (bucket, count) in counted.counts.iter().enumerate() {
+        so_far += count;
+        if bucket < SCHED_BUCKETS - 1 && has_limit(bucket) {
+            let mut shown = proto::Bucket::default();
+            shown.set_cumulative_count(so_far);
+            shown.set_upper_bound(seconds(1000 << bucket));
+            buckets.push(shown);
+        }
+    }
+    let mut histogram = proto::Histogram::default();
+    histogram.set_sample_count(so_far);
+    histogram.set_sample_sum(seconds(counted.sum_ns));
+    histogram.set_bucket(buckets);
+    histogram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_the_count_is_of_all() {
+        let mut counted = SchedHistogram::default();
+        (counted.counts[0], counted.counts[3], counted.counts[31], counted.sum_ns) = (1, 2, 4, 5_000_000_000);
+        let histogram = histogram(&counted, |bucket| bucket >= 2);
+        let buckets: Vec<_> =
+            histogram.get_bucket().iter().map(|b| (b.upper_bound(), b.cumulative_count())).collect();
+        assert_eq!(buckets[..3], [(4e-6, 1), (8e-6, 3), (16e-6, 3)]);
+        assert_eq!(buckets.len(), 29);
+        assert_eq!((histogram.get_sample_count(), histogram.get_sample_sum()), (7, 5.0));
+    }
+}

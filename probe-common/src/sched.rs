@@ -1,0 +1,135 @@
+//! Scheduling as the programs of `--sched` keep it: histograms in maps, one instance a CPU and cgroup.
+
+/// Buckets of a histogram: the one with index `i` counts what took at most 2^i microseconds and more than the one before it
+/// allows; the last has no limit.
+pub const SCHED_BUCKETS: usize = 32;
+
+/// The bucket of a length of time.
+#[inline(always)]
+#[must_use]
+pub const fn sched_bucket(ns: u64) -> usize {
+    // One less, because the limits belong to their buckets, as in Prometheus.
+    let above = ns.saturating_sub(1) / 1000;
+    let bits = 64 - above.leading_zeros() as usize;
+    if bits < SCHED_BUCKETS { bits } else { SCHED_BUCKETS - 1 }
+}
+
+/// Lengths of time, counted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedHistogram {
+    /// By [`sched_bucket`].
+    pub counts: [u64; SCHED_BUCKETS],
+    /// All together, ns.
+    pub sum_ns: u64,
+}
+
+/// What a task waited for while it was off its CPU and could not run.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffCpu {
+    /// `TASK_INTERRUPTIBLE`: signals wake it.
+    Interruptible = 0,
+    /// `TASK_UNINTERRUPTIBLE`: nothing but the event wakes it.
+    Uninterruptible = 1,
+    /// `TASK_KILLABLE`: the event or a deadly signal.
+    Killable = 2,
+    /// `TASK_STOPPED` and `TASK_TRACED`.
+    Stopped = 3,
+    /// `TASK_IDLE`: a kernel thread without work.
+    Idle = 4,
+    /// Parked, frozen, on a lock of a real-time kernel; or woken on another CPU before its state could be read.
+    Other = 5,
+}
+
+impl OffCpu {
+    /// Number of them.
+    pub const COUNT: usize = 6;
+
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Interruptible, Self::Uninterruptible, Self::Killable, Self::Stopped, Self::Idle, Self::Other];
+
+    /// Stable name for metrics and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interruptible => "interruptible",
+            Self::Uninterruptible => "uninterruptible",
+            Self::Killable => "killable",
+            Self::Stopped => "stopped",
+            Self::Idle => "idle",
+            Self::Other => "other",
+        }
+    }
+
+    /// Of `task_struct.__state` (<https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h#L98>).
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_state(state: u32) -> Self {
+        const INTERRUPTIBLE: u32 = 0x1;
+        const UNINTERRUPTIBLE: u32 = 0x2;
+        const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
+        const WAKEKILL: u32 = 0x100;
+        const NOLOAD: u32 = 0x400;
+        if state & INTERRUPTIBLE != 0 {
+            Self::Interruptible
+        } else if state & STOPPED_OR_TRACED != 0 {
+            Self::Stopped
+        } else if state & UNINTERRUPTIBLE == 0 {
+            Self::Other
+        } else if state & WAKEKILL != 0 {
+            Self::Killable
+        } else if state & NOLOAD != 0 {
+            Self::Idle
+        } else {
+            Self::Uninterruptible
+        }
+    }
+}
+
+/// What is counted of one cgroup's tasks on one CPU. Written with interrupts off, so nothing on that CPU comes between.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedHistograms {
+    /// From the moment it could run to the moment it did.
+    pub run_queue: SchedHistogram,
+    /// From leaving its CPU until it was woken, by [`OffCpu`].
+    pub off_cpu: [SchedHistogram; OffCpu::COUNT],
+}
+
+/// Why something of scheduling could not be counted where it belongs.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedLost {
+    /// More tasks than the map of tasks holds: what one did is not counted.
+    TasksFull = 0,
+    /// More cgroups than there are histograms: counted with all others.
+    CgroupsFull = 1,
+    /// A task that slept runs again, and nobody was seen to wake it: not counted.
+    NoWakeup = 2,
+    /// A task leaves a CPU that it was not seen to get: its wait is not counted.
+    NoSwitch = 3,
+}
+
+impl SchedLost {
+    /// Number of reasons.
+    pub const COUNT: usize = 4;
+
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [Self::TasksFull, Self::CgroupsFull, Self::NoWakeup, Self::NoSwitch];
+
+    /// Stable name for metrics and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TasksFull => "tasks_full",
+            Self::CgroupsFull => "cgroups_full",
+            Self::NoWakeup => "no_wakeup",
+            Self::NoSwitch => "no_switch",
+        }
+    }
+}
+
+/// By [`SchedLost`], on one CPU.
+pub type SchedLosses = [u64; SchedLost::COUNT];

@@ -1,0 +1,56 @@
+//! Cgroups made for a test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// A cgroup of the v2 hierarchy, removed with its parents.
+pub struct Cgroup(Vec<PathBuf>);
+
+impl Cgroup {
+    /// `None` where there is no v2 hierarchy that we may write to.
+    #[must_use]
+    pub fn make(names: &[&str]) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+        let root = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ');
+            let (point, kind) = (fields.nth(1)?, fields.next()?);
+            (kind == "cgroup2").then(|| PathBuf::from(point))
+        })?;
+        let mut made = Vec::new();
+        let mut path = root;
+        for name in names {
+            path = path.join(name);
+            if let Err(error) = fs::create_dir(&path) {
+                println!("skipped: making {}: {error}", path.display());
+                drop(Self(made));
+                return None;
+            }
+            made.push(path.clone());
+        }
+        Some(Self(made))
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.0.last().map_or(Path::new("/"), PathBuf::as_path)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            // Its last task may still be on its way out.
+            for _ in 0..100 {
+                match fs::remove_dir(path) {
+                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
