@@ -44,6 +44,7 @@ use crate::{
         ladder::Choice,
         object::Options,
         observer::{ObserveError, Observer},
+        sched::Sched,
     },
     lineage::{
         Config, Lineage,
@@ -176,7 +177,7 @@ impl Pipeline {
 
     /// Reads every task there is and attaches nothing: what comes after is not seen.
     pub fn look(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
-        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false, sched: false };
+        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false, sched: Sched::No };
         Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use taskscope::export::ACTIONS;
+use taskscope::export::{ACTIONS, SCHED_ACTIONS};
 
 fn read(relative: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)).unwrap()
@@ -37,6 +37,19 @@ fn literals(source: &str) -> BTreeSet<String> {
 fn every_action_is_described_and_no_other() {
     let described = rows(&read("../docs/events.md"), "Actions");
     let written: BTreeSet<_> = ACTIONS.iter().map(|action| (*action).to_owned()).collect();
+    assert_eq!(described, written);
+}
+
+#[test]
+fn every_step_of_the_scheduler_and_its_fields_are_described_and_no_other() {
+    let described = rows(&read("../docs/events.md"), "Steps of the scheduler");
+    let common = rows(&read("../docs/events.md"), "Fields");
+    let states = ["runnable", "dead"].map(str::to_owned);
+    let mut written: BTreeSet<_> = SCHED_ACTIONS.iter().map(|action| (*action).to_owned()).collect();
+    written.extend(literals(&read("src/export/sched.rs")).into_iter().filter(|name| {
+        let is_of_another = common.contains(name) && !["state", "cpu"].contains(&name.as_str());
+        !is_of_another && !states.contains(name)
+    }));
     assert_eq!(described, written);
 }
 

@@ -22,7 +22,8 @@ pub use record::{
     Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
 };
 pub use sched::{
-    OffCpu, SCHED_BUCKETS, SchedHistogram, SchedHistograms, SchedLosses, SchedLost, sched_bucket,
+    OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,
+    SchedTraceLosses, SchedValid, sched_bucket,
 };
 pub use valid::Valid;
 #[cfg(feature = "codec")]

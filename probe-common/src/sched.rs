@@ -1,10 +1,16 @@
 //! Scheduling as the programs of `--sched` keep it: histograms in maps, one instance a CPU and cgroup.
 
+use crate::{
+    record::{COMM_LEN, TaskId},
+    wire::wire_struct,
+};
+
 /// Buckets of a histogram: the one with index `i` counts what took at most 2^i microseconds and more than the one before it
 /// allows; the last has no limit.
 pub const SCHED_BUCKETS: usize = 32;
 
 /// The bucket of a length of time.
+#[expect(clippy::inline_always, reason = "the programs have one function each")]
 #[inline(always)]
 #[must_use]
 pub const fn sched_bucket(ns: u64) -> usize {
@@ -133,3 +139,72 @@ impl SchedLost {
 
 /// By [`SchedLost`], on one CPU.
 pub type SchedLosses = [u64; SchedLost::COUNT];
+
+/// Kinds of [`SchedEvent`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedKind {
+    /// A task left its CPU.
+    SwitchedOut = 0,
+    /// A task that slept, or is new, can run.
+    Woken = 1,
+    /// A task got a CPU.
+    SwitchedIn = 2,
+}
+
+/// What is known of a [`SchedEvent`]: bits of its `valid`.
+pub struct SchedValid;
+
+impl SchedValid {
+    /// Switched out: it could go on, and had to make room.
+    pub const PREEMPTED: u32 = 1 << 0;
+    /// Woken: for the first time.
+    pub const NEW: u32 = 1 << 1;
+    /// `ran_ns`.
+    pub const RAN: u32 = 1 << 2;
+    /// `waited_ns`.
+    pub const WAITED: u32 = 1 << 3;
+    /// `off_cpu_ns`.
+    pub const OFF_CPU: u32 = 1 << 4;
+    /// `other` and its name.
+    pub const OTHER: u32 = 1 << 5;
+    /// `group_start_ns`.
+    pub const GROUP_START: u32 = 1 << 6;
+}
+
+wire_struct! {
+    /// A step of the scheduler with a task that `events --sched` was asked to follow.
+    pub struct SchedEvent = 112 {
+        /// [`SchedKind`].
+        pub kind: u32,
+        /// CPU that it happened on.
+        pub cpu: u32,
+        /// When: nanoseconds since boot, suspend included.
+        pub boottime_ns: u64,
+        /// The task.
+        pub task: TaskId,
+        /// `start_ns` of its group's leader.
+        pub group_start_ns: u64,
+        /// Switched out: how long it ran.
+        pub ran_ns: u64,
+        /// Switched in: how long it could run and had no CPU.
+        pub waited_ns: u64,
+        /// Switched in: how long it was off its CPU in all. Woken: how long it slept.
+        pub off_cpu_ns: u64,
+        /// Switched out: its `__state`.
+        pub state: u32,
+        /// [`SchedValid`].
+        pub valid: u32,
+        /// Switched out: who runs next. Switched in: who ran before. Woken: who ran where it was woken from.
+        pub other_tid: u32,
+        /// The same task's group.
+        pub other_tgid: u32,
+        /// Comm of the task.
+        pub comm: [u8; COMM_LEN],
+        /// Comm of the other.
+        pub other_comm: [u8; COMM_LEN],
+    }
+}
+
+/// What could not be sent: no room in the ring, then more tasks than are followed.
+pub type SchedTraceLosses = [u64; 2];

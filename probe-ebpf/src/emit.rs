@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use probe_common::{
     CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED, Released,
-    Renamed, Reparented, Snapshot, TaskNew,
+    Renamed, Reparented, SchedEvent, SchedTraceLosses, Snapshot, TaskNew,
 };
 
 /// One ring for all CPUs: one total order. The daemon sets its size.
@@ -106,6 +106,35 @@ pub fn send_below<T: Record>(mark: u32, fill: impl FnOnce(&mut T)) {
     };
     fill(record);
     entry.submit(0);
+}
+
+/// Steps of the scheduler with chosen tasks have a ring of their own: there can be a million of them in a second, and no life may
+/// be lost for one.
+#[map]
+static SCHED_TRACE: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+#[map]
+static SCHED_TRACE_LOST: PerCpuArray<SchedTraceLosses> = PerCpuArray::with_max_entries(1, 0);
+
+/// Sends a step of the scheduler. `fill` sets every field.
+#[inline(always)]
+pub fn send_sched(fill: impl FnOnce(&mut SchedEvent)) {
+    const RING_FULL: usize = 0;
+    let Some(mut entry) = SCHED_TRACE.reserve::<SchedEvent>(0) else { return lose_sched(RING_FULL) };
+    // SAFETY: the entry belongs to this program until submitted, and consists of integers, for which any bytes are a value.
+    fill(unsafe { &mut *entry.as_mut_ptr() });
+    entry.submit(0);
+}
+
+/// Counts a step that could not be told, by index into [`SchedTraceLosses`].
+#[inline(always)]
+pub fn lose_sched(why: usize) {
+    if let Some(lost) = SCHED_TRACE_LOST.get_ptr_mut(0)
+        && why < size_of::<SchedTraceLosses>() / size_of::<u64>()
+    {
+        // SAFETY: this CPU's own slot; the index is checked.
+        count(unsafe { &raw mut (*lost)[why] });
+    }
 }
 
 /// Counts something that could not be reported.

@@ -137,6 +137,11 @@ impl<M: Mem> Task<M> {
         })
     }
 
+    #[inline(always)]
+    pub fn tgid(self) -> Option<u32> {
+        self.get(offset!(task_tgid))
+    }
+
     /// Identity of `real_parent`.
     #[inline(always)]
     pub fn parent_id(self) -> Identity {

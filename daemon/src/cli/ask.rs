@@ -17,7 +17,7 @@ use crate::{
     cgroup::Cgroups,
     duration,
     export::Stamp,
-    kernel::{clock, object::Options, observer::ObserveError, privilege},
+    kernel::{clock, object::Options, observer::ObserveError, privilege, sched::Sched},
     lineage::{Config, Lineage, effect::Effect, id::Ktime},
     procfs::Procfs,
     runtime::{Face, Pipeline, Trust},
@@ -108,7 +108,7 @@ impl Looker {
 
     /// Begins to watch.
     pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
-        let options = Options { ring_bytes: RING_BYTES, args: false, sched: false };
+        let options = Options { ring_bytes: RING_BYTES, args: false, sched: Sched::No };
         let object = source.object.as_deref();
         let pipeline =
             Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());

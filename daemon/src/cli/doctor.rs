@@ -76,6 +76,7 @@ fn text(survey: &Survey) -> String {
             hook_line(&mut out, hook, width);
         }
     }
+    sched(&mut out, survey);
     out.push_str("\nfunctions for kprobe and fentry\n");
     for symbol in &survey.symbols {
         let has = |yes: bool, name: &str| if yes { format!("in {name}") } else { format!("not in {name}") };
@@ -107,6 +108,23 @@ fn text(survey: &Survey) -> String {
     };
     let _ = writeln!(out, "\n{verdict}");
     out
+}
+
+/// Whether `run --sched` could be used, and what it would take.
+fn sched(out: &mut String, survey: &Survey) {
+    if survey.sched_hooks.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\nscheduling, only with run --sched: {}.{} MiB in the kernel, and three programs at every switch and wakeup",
+        survey.sched_bytes >> 20,
+        ((survey.sched_bytes & 0xf_ffff) * 10) >> 20
+    );
+    let width = survey.sched_hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);
+    for hook in &survey.sched_hooks {
+        hook_line(out, hook, width);
+    }
 }
 
 fn finding(out: &mut String, what: &str, finding: &Finding) {

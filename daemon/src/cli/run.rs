@@ -67,7 +67,8 @@ pub(super) struct Args {
     /// Read argument vectors of execs; they can hold secrets
     #[arg(long = "args")]
     argument_vectors: bool,
-    /// Count in the kernel how long tasks wait for a CPU and are off it, by unit and container: `taskscope_sched`_* in /metrics.
+    #[expect(clippy::doc_markdown, reason = "the text of --help")]
+    /// Count in the kernel how long tasks wait for a CPU and are off it, by unit and container: taskscope_sched_* in /metrics.
     /// Runs at each switch and wakeup; without it there is nothing of that in the kernel
     #[arg(long)]
     sched: bool,

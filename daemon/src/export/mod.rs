@@ -5,11 +5,13 @@ pub mod text;
 
 mod encode;
 mod filter;
+mod sched;
 mod stamp;
 mod time;
 
 pub use self::{
     filter::{Filter, UnknownAction, Wish},
+    sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
 };
 

@@ -216,6 +216,47 @@ pub const SCHED_HOOKS: &[Hook] = &[
     },
 ];
 
+/// The hooks of `events --sched`, which has no others.
+pub const SCHED_TRACE_HOOKS: &[Hook] = &[
+    Hook {
+        name: "sched_waking",
+        required: true,
+        gives: "who wakes a task",
+        rungs: &[
+            rung(Tracepoint, "sched_waking", &[("sched_trace_waking_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_waking", &[("sched_trace_waking_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_wakeup",
+        required: true,
+        gives: "wakeups",
+        rungs: &[
+            rung(Tracepoint, "sched_wakeup", &[("sched_trace_wakeup_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_wakeup", &[("sched_trace_wakeup_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_switch",
+        required: true,
+        gives: "switches",
+        rungs: &[
+            rung(Tracepoint, "sched_switch", &[("sched_trace_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_trace_read_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_trace_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "sched_wakeup_new",
+        required: true,
+        gives: "new threads",
+        rungs: &[
+            rung(Tracepoint, "sched_wakeup_new", &[("sched_trace_wakeup_new_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_wakeup_new", &[("sched_trace_wakeup_new_raw", RawTracepoint)]),
+        ],
+    },
+];
+
 impl Rung {
     /// How the rung is shown: what is attached, and to what.
     #[must_use]

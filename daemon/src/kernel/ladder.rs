@@ -333,7 +333,7 @@ fn last_line(log: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::hooks::{HOOKS, SCHED_HOOKS};
+    use crate::kernel::hooks::{HOOKS, SCHED_HOOKS, SCHED_TRACE_HOOKS};
 
     #[test]
     fn the_verifiers_verdict_is_the_last_line_before_its_statistics() {
@@ -363,6 +363,7 @@ mod tests {
         let mut names: Vec<_> = HOOKS
             .iter()
             .chain(SCHED_HOOKS)
+            .chain(SCHED_TRACE_HOOKS)
             .flat_map(|hook| hook.rungs)
             .flat_map(|rung| rung.programs)
             .map(|(name, _)| *name)

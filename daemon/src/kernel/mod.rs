@@ -13,5 +13,6 @@ pub mod observer;
 pub mod privilege;
 pub mod program_stats;
 pub mod sched;
+pub mod sched_trace;
 pub mod snapshot;
 pub mod survey;

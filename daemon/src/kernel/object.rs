@@ -10,7 +10,8 @@ use thiserror::Error;
 use super::{
     btf::{BtfError, Types, VMLINUX},
     fields::{self, Missing},
-    privilege, sched,
+    privilege,
+    sched::{self, Sched},
 };
 
 /// The programs, as daemon/build.rs compiled them; empty where it was told to skip that.
@@ -164,8 +165,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Send argument vectors.
     pub args: bool,
-    /// Count in histograms how tasks are scheduled.
-    pub sched: bool,
+    /// Look at how tasks are scheduled.
+    pub sched: Sched,
 }
 
 /// The object with its maps in the kernel; no program loaded yet.
@@ -210,7 +211,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     let _ = offsets.write(&mut offset_bytes);
     let _ = settings.write(&mut settings_bytes);
     let mut loader = EbpfLoader::new();
-    for (map, entries) in sched::sizes(options.sched) {
+    for (map, entries) in sched::sizes(options.sched, ring_bytes) {
         loader.map_max_entries(map, entries);
     }
     let ebpf = loader
@@ -218,7 +219,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("OFFSETS", &offset_bytes[..], true)
         .override_global("SETTINGS", &settings_bytes[..], true)
-        .map_max_entries("RECORDS", ring_bytes)
+        .map_max_entries("RECORDS", if options.sched == Sched::Trace { ring_size(0) } else { ring_bytes })
         .load(object)
         .map_err(|error| ObjectError::of_load(error, Obstacles::look))?;
     Ok(Loaded { ebpf, btf, offsets, missing })

@@ -24,7 +24,7 @@ use super::{
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     program_stats::{self, ProgramStats},
-    sched::{SchedError, SchedMaps},
+    sched::{Sched, SchedError, SchedMaps},
     snapshot::{self, Reading, SnapshotError},
 };
 use crate::lineage::record::Record;
@@ -112,7 +112,7 @@ impl Observer {
             Some(choice) => ladder::climb(HOOKS, &mut ebpf, &btf, choice, true, &mut links)?,
             None => Vec::new(),
         };
-        let sched = if options.sched { Some(SchedMaps::take(&mut ebpf)?) } else { None };
+        let sched = if options.sched == Sched::Histograms { Some(SchedMaps::take(&mut ebpf)?) } else { None };
         let sched_hooks = match (choice, &sched) {
             (Some(choice), Some(_)) => ladder::climb(SCHED_HOOKS, &mut ebpf, &btf, choice, true, &mut links)?,
             _ => Vec::new(),

@@ -17,6 +17,12 @@ const TASKS: u32 = 128 << 10;
 /// What the kernel needs for one of them: key, value, its place in the table.
 const TASK_BYTES: u64 = 104;
 
+/// Processes that `events --sched` follows at most.
+pub const CHOSEN: u32 = 64;
+
+/// Their tasks at most.
+const TRACED_TASKS: u32 = 16 << 10;
+
 /// Index of the histograms of all others.
 const OTHER: u32 = 0;
 
@@ -66,14 +72,31 @@ pub struct Reading {
     pub lost: SchedLosses,
 }
 
+/// What is wanted of the programs that look at the scheduler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sched {
+    /// Nothing: their maps take no room.
+    #[default]
+    No,
+    /// `run --sched`.
+    Histograms,
+    /// `events --sched`.
+    Trace,
+}
+
 /// How many entries each map gets.
-pub(super) fn sizes(is_wanted: bool) -> [(&'static str, u32); 4] {
-    let or_none = |entries: u32| if is_wanted { entries } else { 1 };
+pub(super) fn sizes(wanted: Sched, ring_bytes: u32) -> [(&'static str, u32); 7] {
+    const SMALLEST_RING: u32 = 4096;
+    let histograms = |entries: u32| if wanted == Sched::Histograms { entries } else { 1 };
+    let trace = |entries: u32, else_: u32| if wanted == Sched::Trace { entries } else { else_ };
     [
-        ("SCHED_TASKS", or_none(tasks())),
-        ("SCHED_CGROUPS", or_none(CGROUPS - 1)),
-        ("SCHED_FREE", or_none(CGROUPS - 1)),
-        ("SCHED_HISTOGRAMS", or_none(CGROUPS)),
+        ("SCHED_TASKS", histograms(tasks())),
+        ("SCHED_CGROUPS", histograms(CGROUPS - 1)),
+        ("SCHED_FREE", histograms(CGROUPS - 1)),
+        ("SCHED_HISTOGRAMS", histograms(CGROUPS)),
+        ("SCHED_CHOSEN", trace(CHOSEN, 1)),
+        ("SCHED_TIMES", trace(TRACED_TASKS, 1)),
+        ("SCHED_TRACE", trace(ring_bytes, SMALLEST_RING)),
     ]
 }
 
@@ -90,7 +113,10 @@ pub fn memory() -> u64 {
     u64::from(tasks()) * TASK_BYTES + u64::from(CGROUPS) * cpus * size_of::<SchedHistograms>() as u64
 }
 
-fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, SchedError> {
+pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+) -> Result<M, SchedError> {
     let taken = ebpf.take_map(map).ok_or(SchedError::NoMap(map))?;
     M::try_from(taken).map_err(|source| SchedError::Map { map, source })
 }
@@ -117,7 +143,7 @@ impl SchedMaps {
     /// Everything.
     pub fn read(&self) -> Result<Reading, SchedError> {
         let mut reading = Reading { other: self.at(OTHER)?, ..Reading::default() };
-        for entry in self.cgroups.iter() {
+        for entry in &self.cgroups {
             let (id, slot) = entry.map_err(of("SCHED_CGROUPS"))?;
             reading.cgroups.push((id, self.at(slot)?));
         }
@@ -231,7 +257,9 @@ mod tests {
 
     #[test]
     fn without_the_wish_the_maps_are_next_to_nothing() {
-        assert!(sizes(false).iter().all(|(_, entries)| *entries == 1));
-        assert!(sizes(true).iter().all(|(_, entries)| *entries > 200));
+        let entries = |wanted| sizes(wanted, 1 << 20).map(|(_, entries)| entries);
+        assert_eq!(entries(Sched::No), [1, 1, 1, 1, 1, 1, 4096]);
+        assert!(entries(Sched::Histograms)[..4].iter().all(|entries| *entries >= 255));
+        assert_eq!(entries(Sched::Trace), [1, 1, 1, 1, CHOSEN, TRACED_TASKS, 1 << 20]);
     }
 }

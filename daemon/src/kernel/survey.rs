@@ -11,7 +11,8 @@ use super::{
     ladder::{self, Choice, HookState},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
-    privilege, sched,
+    privilege,
+    sched::{self, Sched},
 };
 
 /// Everything found out.
@@ -123,7 +124,7 @@ pub fn survey(choice: Choice) -> Survey {
 }
 
 fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookState>, Vec<HookState>) {
-    let options = Options { ring_bytes: 4096, args: false, sched: false };
+    let options = Options { ring_bytes: 4096, args: false, sched: Sched::No };
     let mut loaded = match object::load("embedded", EMBEDDED, options) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -22,7 +22,7 @@ use super::{
     status::Status,
 };
 use crate::{
-    kernel::{ladder::Choice, object::Options, observer::ObserveError},
+    kernel::{ladder::Choice, object::Options, observer::ObserveError, sched::Sched},
     lineage::Config,
     runtime::{Pipeline, Question, RunError, Trust},
 };
@@ -158,7 +158,7 @@ fn observe(
     let options = Options {
         ring_bytes: settings.ring_kib.saturating_mul(1024),
         args: settings.args,
-        sched: settings.sched,
+        sched: if settings.sched { Sched::Histograms } else { Sched::No },
     };
     let trust =
         Trust { audit_every: settings.audit_every, canary_every: settings.canary_every, iterator: true };

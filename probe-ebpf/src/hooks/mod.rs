@@ -10,3 +10,4 @@ mod rename;
 mod reparent;
 mod sched;
 mod sched_switch;
+mod sched_trace;

@@ -33,6 +33,9 @@ const PREV_STATE: usize = 3;
 /// The histogram of everything that has none of its own.
 const OTHER: u32 = 0;
 
+/// `BPF_NOEXIST`: only where there is no such key yet.
+const NEW_KEY: u64 = 1;
+
 /// Where a task is between two times on a CPU. Both times are zero while it runs.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -239,8 +242,7 @@ fn slot_of(cgroup_id: u64) -> u32 {
         return *slot;
     }
     let Ok(Some(slot)) = SCHED_FREE.pop() else { return OTHER };
-    const NO_OTHER: u64 = 1;
-    if SCHED_CGROUPS.insert(&cgroup_id, &slot, NO_OTHER).is_ok() {
+    if SCHED_CGROUPS.insert(&cgroup_id, &slot, NEW_KEY).is_ok() {
         return slot;
     }
     // Another CPU was faster.

@@ -6,11 +6,12 @@ use tokio::select;
 
 use super::{Args, lines::Lines, reader_gone};
 use crate::{
-    cli::{exit::Exit, signals},
+    cli::{exit::Exit, output::Output, signals},
     export,
     kernel::{
         clock,
         object::{Options, default_ring_kib},
+        sched::Sched,
     },
     lineage::Config,
     runtime::{Pipeline, Trust},
@@ -34,7 +35,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     };
     let ring_kib = args.ring_kib.unwrap_or_else(default_ring_kib);
     let options =
-        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: false };
+        Options { ring_bytes: ring_kib.saturating_mul(1024), args: args.argument_vectors, sched: Sched::No };
     let attach = args.attach.unwrap_or_default();
     let started = Pipeline::start_with(args.object.as_deref(), options, attach.into(), config, trust);
     let mut pipeline = match started {
@@ -64,7 +65,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
         }
     };
     let outcome = pipeline.run(&mut lines, stop).await;
-    let written = finish(&mut lines).await;
+    let written = finish(&mut lines.output).await;
     log::info!("summary: {}", summary(&pipeline, &lines));
     match (outcome, written) {
         (Err(error), _) => {
@@ -80,11 +81,11 @@ pub(super) async fn observe(args: &Args) -> Exit {
 }
 
 /// Lets the writer write what waits, for as long as the reader takes something.
-async fn finish(lines: &mut Lines) -> io::Result<()> {
-    lines.output.close();
-    let mut waiting = lines.output.waiting();
-    while tokio::time::timeout(FINISH, lines.output.closed()).await.is_err() {
-        let left = lines.output.waiting();
+pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
+    output.close();
+    let mut waiting = output.waiting();
+    while tokio::time::timeout(FINISH, output.closed()).await.is_err() {
+        let left = output.waiting();
         if left == waiting {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -93,7 +94,7 @@ async fn finish(lines: &mut Lines) -> io::Result<()> {
         }
         waiting = left;
     }
-    lines.output.finish()
+    output.finish()
 }
 
 fn hooks_line(pipeline: &Pipeline) -> String {

@@ -3,6 +3,7 @@
 mod alone;
 mod lines;
 mod remote;
+mod sched;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -26,11 +27,13 @@ use crate::{
 
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Examples:
   taskscope events | jq 'select(.event.action == \"exited\")'   all that die
   taskscope events --action reaped,zombie_flagged               who takes which dead child, and who does not
   taskscope events --format text --subtree 4711                 one process and all below it, for eyes
+  taskscope events --sched --pid 4711 --format text             each switch and wakeup of a process
   taskscope events --unit 'nginx*' --since 5m                   what a service did and does, from the daemon
 
 A running daemon is asked on its socket. Without one, or with --alone or one of the options for it, the kernel is observed
@@ -66,6 +69,11 @@ pub(super) struct Args {
     /// Stop after this many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    #[expect(clippy::doc_markdown, reason = "the text of --help")]
+    /// Every step of the scheduler with the processes of --pid, and nothing else: switched_out, woken, switched_in. Observed from
+    /// here, with programs of its own in the kernel, whether a daemon runs or not; ends when all these processes have
+    #[arg(long, conflicts_with_all = ["subtree", "comm", "unit", "container", "since", "follow_from"])]
+    sched: bool,
     /// When to colour text
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     color: Color,
@@ -165,7 +173,14 @@ impl Args {
 
 /// Runs `events`.
 pub(super) fn run(args: &Args) -> Exit {
-    if let Some(unknown) = args.action.iter().find(|name| !export::ACTIONS.contains(&name.as_str())) {
+    if args.sched
+        && let Some(mistake) = sched::mistake(args)
+    {
+        log::error!("{mistake}");
+        return Exit::Usage;
+    }
+    let is_unknown = |name: &&String| !args.sched && !export::ACTIONS.contains(&name.as_str());
+    if let Some(unknown) = args.action.iter().find(is_unknown) {
         log::error!("--action {unknown}: no such action; there are: {}", export::ACTIONS.join(", "));
         return Exit::Usage;
     }
@@ -183,6 +198,9 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 async fn daemon_or_alone(args: &Args) -> Exit {
+    if args.sched {
+        return sched::observe(args).await;
+    }
     if args.is_for_alone() {
         return alone::observe(args).await;
     }

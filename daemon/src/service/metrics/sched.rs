@@ -39,7 +39,7 @@ impl SchedMetrics {
             "taskscope_sched_off_cpu_seconds",
             "How long tasks were off their CPU and could not run: from leaving it until they were woken, by the state that they slept in.",
             &[unit, container, pod, "state"],
-            |bucket| bucket >= 4 && bucket <= 28 && bucket.is_multiple_of(2),
+            |bucket| (4..=28).contains(&bucket) && bucket.is_multiple_of(2),
         )?;
         of.0.register(Box::new(run_queue.clone()))?;
         of.0.register(Box::new(off_cpu.clone()))?;

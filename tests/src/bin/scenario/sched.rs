@@ -86,10 +86,14 @@ fn scheduled(args: &[String]) {
     workers.extend((0..3).map(|_| Worker::spawn("rivals", rivals, compute)));
     workers.push(Worker::spawn("vfork", vfork, hold_by_vfork));
     let stopped = Worker::spawn("stop", stop, || {});
-    workers.iter().for_each(|worker| worker.account("before"));
+    for worker in &workers {
+        worker.account("before");
+    }
     stopped.account("before");
     pause("before");
-    workers.iter().for_each(|worker| worker.go.send(0));
+    for worker in &workers {
+        worker.go.send(0);
+    }
     sys::kill(stopped.pid, libc::SIGSTOP);
     until_in_state(stopped.pid, 'T');
     nap(HELD_MS);

@@ -1,0 +1,214 @@
+//! `events --sched`: every step of the scheduler with some processes, observed from here on.
+
+use std::{fs, io, os::fd::AsFd as _, time::Duration};
+
+use probe_common::SchedEvent;
+use tokio::{
+    io::Interest,
+    select,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Args, Format, alone::finish, reader_gone};
+use crate::{
+    cli::{exit::Exit, output::Output, signals},
+    export::{self, SCHED_ACTIONS},
+    fd::watch,
+    kernel::{object::default_ring_kib, sched::CHOSEN, sched_trace::SchedTrace},
+    runtime::Wall,
+};
+
+/// Events handled before others get a turn.
+const BATCH: usize = 4096;
+
+/// After events were found, the next look at the ring comes this much later: a wake-up of ours for each would make steps, too.
+const COALESCE: Duration = Duration::from_millis(2);
+
+/// Between two looks whether anything was lost, and whether there is anybody left to follow.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What is wrong with the options, if anything is.
+pub(super) fn mistake(args: &Args) -> Option<String> {
+    if args.pid.is_empty() {
+        return Some("--sched needs --pid: it follows chosen processes only".into());
+    }
+    if args.pid.len() > CHOSEN as usize {
+        return Some(format!("--sched follows at most {CHOSEN} processes"));
+    }
+    let unknown = args.action.iter().find(|name| !SCHED_ACTIONS.contains(&name.as_str()));
+    unknown.map(|name| format!("--action {name}: with --sched there are {}", SCHED_ACTIONS.join(", ")))
+}
+
+/// Where lines go.
+struct Lines<'a> {
+    args: &'a Args,
+    output: Output,
+    wall: Wall,
+    buffer: Vec<u8>,
+    colour: bool,
+    sequence: u64,
+    written: u64,
+    told_lost: u64,
+}
+
+impl Lines<'_> {
+    fn is_full(&self) -> bool {
+        self.args.limit.is_some_and(|limit| self.written >= limit)
+    }
+
+    fn add(&mut self, event: Option<SchedEvent>) {
+        self.sequence += 1;
+        let Some(event) = event else { return log::error!("the ring of --sched: an event is too short") };
+        let wanted = &self.args.action;
+        let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
+        if self.is_full() || !export::sched_action(&event).is_some_and(is_wanted) {
+            return;
+        }
+        let stamp = self.wall.stamp();
+        let is_written = match self.args.format {
+            Format::Json => export::write_sched(&event, self.sequence, stamp, &mut self.buffer),
+            Format::Text => export::text::write_sched(&event, stamp, self.colour, &mut self.buffer),
+        };
+        self.written += u64::from(is_written);
+    }
+
+    fn gap(format: Format, place: &'static str, lost: u64) -> Vec<u8> {
+        let mut line = Vec::new();
+        match format {
+            Format::Json => export::json::write_gap(place, Some(lost), &mut line),
+            Format::Text => export::text::write_gap(place, Some(lost), &mut line),
+        }
+        line
+    }
+
+    fn push(&mut self, count: u64) {
+        let format = self.args.format;
+        self.output.push(&mut self.buffer, count, |lost| Self::gap(format, "output", lost));
+    }
+
+    /// Takes what is in the ring, up to a batch.
+    fn take(&mut self, trace: &mut SchedTrace) -> usize {
+        let before = self.written;
+        let taken = trace.drain(BATCH, |event| self.add(event));
+        self.push(self.written - before);
+        taken
+    }
+
+    /// Tells of what was lost since the last look.
+    fn look_for_losses(&mut self, trace: &SchedTrace) {
+        match trace.lost() {
+            Ok(lost) => {
+                let lost: u64 = lost.iter().sum();
+                if lost > self.told_lost {
+                    log::warn!(
+                        "{} steps lost: more than the ring holds, or too many tasks",
+                        lost - self.told_lost
+                    );
+                    self.buffer = Self::gap(self.args.format, "ring", lost - self.told_lost);
+                    self.push(1);
+                    self.told_lost = lost;
+                }
+            }
+            Err(error) => log::error!("{error}"),
+        }
+    }
+}
+
+/// Observes until a signal, the limit, a reader that is gone, or nobody left to follow.
+pub(super) async fn observe(args: &Args) -> Exit {
+    if let Some(gone) = args.pid.iter().find(|pid| !is_alive(**pid)) {
+        log::error!("--pid {gone}: no such process; `taskscope tree` shows all");
+        return Exit::Failure;
+    }
+    let ring_bytes = args.ring_kib.unwrap_or_else(default_ring_kib).saturating_mul(1024);
+    let mut trace = match SchedTrace::start(&args.pid, ring_bytes, args.attach.unwrap_or_default().into()) {
+        Ok(trace) => trace,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::from(&error);
+        }
+    };
+    let hooks: Vec<_> =
+        trace.hooks.iter().map(|hook| (hook.hook, hook.rung.as_deref().unwrap_or("nothing"))).collect();
+    let hooks: Vec<_> = hooks.iter().map(|(hook, rung)| format!("{hook} by {rung}")).collect();
+    log::info!("ready: {}", hooks.join(", "));
+    let output = match Output::start() {
+        Ok(output) => output,
+        Err(error) => {
+            log::error!("preparing to write events: {error}");
+            return Exit::Failure;
+        }
+    };
+    let mut lines = Lines {
+        args,
+        output,
+        wall: Wall::of_this_boot(),
+        buffer: Vec::with_capacity(256 << 10),
+        colour: args.is_coloured(),
+        sequence: 0,
+        written: 0,
+        told_lost: 0,
+    };
+    let outcome = follow(&mut trace, &mut lines).await;
+    trace.detach();
+    while lines.take(&mut trace) > 0 {}
+    lines.look_for_losses(&trace);
+    let written = finish(&mut lines.output).await;
+    log::info!("summary: {} events; lost {}", lines.written, lines.told_lost);
+    match outcome.and(written) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            log::error!("following the scheduler: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()> {
+    let closed = lines.output.closed();
+    let signal = signals::stop()?;
+    let stop = async {
+        select! {
+            () = signal => {}
+            () = closed => {}
+            () = reader_gone() => {}
+        }
+    };
+    tokio::pin!(stop);
+    let ring = watch(trace.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !lines.is_full() {
+        select! {
+            biased;
+            () = &mut stop => break,
+            _ = look.tick() => {
+                lines.wall.follow();
+                lines.look_for_losses(trace);
+                if !lines.args.pid.iter().any(|pid| is_alive(*pid)) {
+                    log::info!("all processes to follow have ended");
+                    break;
+                }
+            }
+            ready = ring.readable() => {
+                let mut ready = ready?;
+                let taken = lines.take(trace);
+                if taken == 0 {
+                    ready.clear_ready();
+                } else if taken < BATCH {
+                    tokio::time::sleep(COALESCE).await;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a process with this pid that can still run.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    // One whose main thread has ended while others live on looks like a zombie, and is none.
+    !rest.starts_with(['Z', 'X'])
+        || fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
+}

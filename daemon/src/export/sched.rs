@@ -1,0 +1,164 @@
+//! Steps of the scheduler as lines of JSON. Field names are an interface, as in `json.rs`.
+
+use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid};
+
+use super::{Stamp, encode::Object, time::rfc3339};
+use crate::lineage::id::{GroupKey, Ktime, Tgid};
+
+/// Names of the steps. docs/events.md describes them.
+pub const SCHED_ACTIONS: [&str; 3] = ["switched_out", "woken", "switched_in"];
+
+/// The state that a task has on its way to its end.
+const TASK_DEAD: u32 = 0x80;
+
+/// The step's name; `None` for a kind that this version does not know.
+#[must_use]
+pub fn action(event: &SchedEvent) -> Option<&'static str> {
+    SCHED_ACTIONS.get(event.kind as usize).copied()
+}
+
+/// What a task that left its CPU waits for; one that could go on is runnable.
+pub(super) fn state(event: &SchedEvent) -> &'static str {
+    if event.state == 0 {
+        "runnable"
+    } else if event.state & TASK_DEAD != 0 {
+        "dead"
+    } else {
+        OffCpu::of_state(event.state).name()
+    }
+}
+
+/// A value of the event, if it is known.
+pub(super) fn known(event: &SchedEvent, bit: u32, value: u64) -> Option<u64> {
+    (event.valid & bit != 0).then_some(value)
+}
+
+/// A comm without what follows its NUL.
+pub(super) fn name(comm: &[u8; COMM_LEN]) -> &[u8] {
+    comm.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Adds one step as a line to `line`; false for a kind that this version does not know.
+pub fn write_sched(event: &SchedEvent, sequence: u64, stamp: &Stamp, line: &mut Vec<u8>) -> bool {
+    let Some(action) = action(event) else { return false };
+    let at = Ktime(event.boottime_ns);
+    let mut object = Object::open(line);
+    object.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(at)));
+    object.object("event", |object| {
+        object.name("action", action);
+        object.number("sequence", sequence);
+    });
+    object.number("boottime_ns", event.boottime_ns);
+    object.object("process", |process| {
+        process.number("pid", event.task.tgid);
+        if let Some(start) = known(event, SchedValid::GROUP_START, event.group_start_ns) {
+            let start = Ktime(start);
+            let group = GroupKey { tgid: Tgid(event.task.tgid), start: Some(start) };
+            process.text("entity_id", |out| stamp.write_entity_id(out, group, start));
+        }
+    });
+    object.object("thread", |thread| {
+        thread.number("id", event.task.tid);
+        thread.bytes("name", name(&event.comm));
+    });
+    object.object("sched", |sched| write_step(sched, event));
+    object.close();
+    line.push(b'\n');
+    true
+}
+
+fn write_step(sched: &mut Object<'_>, event: &SchedEvent) {
+    sched.number("cpu", event.cpu);
+    let mut number = |key: &str, bit, value| {
+        if let Some(value) = known(event, bit, value) {
+            sched.number(key, value);
+        }
+    };
+    let other = match event.kind {
+        kind if kind == SchedKind::SwitchedOut as u32 => {
+            number("ran_ns", SchedValid::RAN, event.ran_ns);
+            sched.name("state", state(event));
+            "next"
+        }
+        kind if kind == SchedKind::Woken as u32 => {
+            number("slept_ns", SchedValid::OFF_CPU, event.off_cpu_ns);
+            if event.valid & SchedValid::NEW != 0 {
+                sched.yes("new");
+            }
+            "waker"
+        }
+        _ => {
+            number("waited_ns", SchedValid::WAITED, event.waited_ns);
+            number("off_cpu_ns", SchedValid::OFF_CPU, event.off_cpu_ns);
+            "previous"
+        }
+    };
+    if event.valid & SchedValid::OTHER != 0 {
+        sched.object(other, |task| {
+            task.number("pid", event.other_tgid);
+            task.number("tid", event.other_tid);
+            task.bytes("name", name(&event.other_comm));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_common::TaskId;
+
+    use super::{super::text::write_sched as write_text, *};
+
+    fn event(kind: SchedKind, valid: u32) -> SchedEvent {
+        let mut comm = [0; COMM_LEN];
+        comm[..3].copy_from_slice(b"nap");
+        SchedEvent {
+            kind: kind as u32,
+            cpu: 1,
+            boottime_ns: 1_000_000_000,
+            task: TaskId { tid: 8, tgid: 7, start_ns: 5 },
+            group_start_ns: 4,
+            ran_ns: 1500,
+            waited_ns: 20_000,
+            off_cpu_ns: 3_000_000,
+            state: 0x102,
+            valid,
+            other_tid: 0,
+            other_tgid: 0,
+            comm,
+            other_comm: comm,
+        }
+    }
+
+    fn lines(kind: SchedKind, valid: u32) -> (String, String) {
+        let stamp = Stamp::new("0123456789", 0);
+        let (mut json, mut text) = (Vec::new(), Vec::new());
+        assert!(write_sched(&event(kind, valid), 3, &stamp, &mut json));
+        assert!(write_text(&event(kind, valid), &stamp, false, &mut text));
+        (String::from_utf8(json).unwrap(), String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_step_says_what_is_known_of_it_and_no_more() {
+        let (json, text) = lines(SchedKind::SwitchedOut, SchedValid::RAN | SchedValid::OTHER);
+        assert_eq!(
+            json,
+            "{\"@timestamp\":\"1970-01-01T00:00:01.000000000Z\",\"event\":{\"action\":\"switched_out\",\"sequence\":3},\
+             \"boottime_ns\":1000000000,\"process\":{\"pid\":7},\"thread\":{\"id\":8,\"name\":\"nap\"},\"sched\":{\"cpu\":1,\
+             \"ran_ns\":1500,\"state\":\"killable\",\"next\":{\"pid\":0,\"tid\":0,\"name\":\"nap\"}}}\n"
+        );
+        assert!(text.ends_with("cpu 1, killable, ran 1.5 us, then nap (0)\n"), "{text}");
+        let (json, text) = lines(SchedKind::Woken, SchedValid::OFF_CPU | SchedValid::GROUP_START);
+        assert!(json.contains("\"entity_id\":\"01234567-7-4\""), "{json}");
+        assert!(json.ends_with("\"sched\":{\"cpu\":1,\"slept_ns\":3000000}}\n"), "{json}");
+        assert!(text.ends_with("cpu 1, slept 3000.0 us\n"), "{text}");
+        let (json, _) = lines(SchedKind::SwitchedIn, SchedValid::WAITED);
+        assert!(json.ends_with("\"sched\":{\"cpu\":1,\"waited_ns\":20000}}\n"), "{json}");
+    }
+
+    #[test]
+    fn a_kind_of_another_version_is_no_line() {
+        let mut line = Vec::new();
+        let other = SchedEvent { kind: 9, ..event(SchedKind::Woken, 0) };
+        assert!(!write_sched(&other, 1, &Stamp::new("0", 0), &mut line) && line.is_empty());
+    }
+}
