@@ -3,6 +3,7 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
 //! events.
 
+mod blocked;
 mod canary;
 mod completion;
 mod pause;
@@ -48,6 +49,7 @@ use crate::{
     },
     lineage::{
         Config, Lineage,
+        blocked::Blocked,
         effect::Effect,
         id::{GroupKey, Ktime},
         record::Record,
@@ -129,6 +131,10 @@ pub struct Pipeline {
     pub mending: Mending,
     /// Processes of our own whose lives must come through.
     pub canary: Canary,
+    /// Tasks that stay in uninterruptible sleep.
+    pub blocked: Blocked,
+    blocked_look_due: Ktime,
+    told_no_figures: bool,
     /// How often all hooks were attached anew because canaries went unseen.
     pub reattached: u64,
     trust: Trust,
@@ -189,6 +195,9 @@ impl Pipeline {
             counts: Counts::default(),
             mending: Mending::default(),
             canary: Canary::new(trust.canary_every),
+            blocked: Blocked::default(),
+            blocked_look_due: Ktime(0),
+            told_no_figures: false,
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod counters;
+mod figures;
 mod kind;
 mod offsets;
 mod record;
@@ -15,6 +16,7 @@ mod valid;
 mod wire;
 
 pub use counters::{Counters, Lost};
+pub use figures::{Figures, WANT_ALL, WANT_BLOCKED, task_state};
 pub use kind::{ExitSource, Kind, ReleaseSource};
 pub use offsets::{ABSENT, NEVER_SHED, Offsets, Settings};
 pub use record::{
@@ -30,7 +32,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

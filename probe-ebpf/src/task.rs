@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel_buf};
-use probe_common::{COMM_LEN, TaskId, Usage, Valid, Where};
+use probe_common::{COMM_LEN, Figures, TaskId, Usage, Valid, Where};
 
 use crate::{
     globals::offset,
@@ -174,6 +174,25 @@ impl<M: Mem> Task<M> {
     #[inline(always)]
     pub fn state(self) -> Option<u32> {
         self.get(offset!(task_state))
+    }
+
+    /// Fills what the scheduler knows, and answers which of the fields from `policy` on are known: a bit each.
+    #[inline(always)]
+    pub fn scheduling(self, figures: &mut Figures) -> u32 {
+        figures.policy = self.get(offset!(task_policy)).unwrap_or(0);
+        figures.prio = self.get(offset!(task_prio)).unwrap_or(0);
+        figures.static_prio = self.get(offset!(task_static_prio)).unwrap_or(0);
+        figures.rt_priority = self.get(offset!(task_rt_priority)).unwrap_or(0);
+        figures.cpu = self.get(offset!(task_cpu)).unwrap_or(0);
+        figures.on_cpu = self.get(offset!(task_on_cpu)).unwrap_or(0);
+        // Offsets are constants to the verifier, and so is this.
+        let known = |offset: u32, bit: u32| if offset == probe_common::ABSENT { 0 } else { 1 << bit };
+        known(offset!(task_policy), 0)
+            | known(offset!(task_prio), 1)
+            | known(offset!(task_static_prio), 2)
+            | known(offset!(task_rt_priority), 3)
+            | known(offset!(task_cpu), 4)
+            | known(offset!(task_on_cpu), 5)
     }
 
     #[inline(always)]

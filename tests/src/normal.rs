@@ -85,7 +85,7 @@ pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, Lif
 }
 
 /// Actions that tell that time has passed, and not that a task did something.
-const TIMED: [&str; 2] = ["zombie_flagged", "exit_stuck"];
+const TIMED: [&str; 4] = ["zombie_flagged", "exit_stuck", "blocked_flagged", "blocked_cleared"];
 
 /// One role's events, in order, in normal form.
 #[must_use]

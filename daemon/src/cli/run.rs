@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Age at which a zombie is flagged [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     zombie_after: Option<Duration>,
+    /// Length at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    blocked_after: Option<Duration>,
     /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
@@ -93,6 +96,7 @@ impl Args {
             }),
             ring_kib: self.ring_kib,
             zombie_after: self.zombie_after,
+            blocked_after: self.blocked_after,
             audit_every: self.audit_every,
             canary_every: self.canary_every,
             dead_lives: self.dead_lives,

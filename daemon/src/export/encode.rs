@@ -143,14 +143,14 @@ impl<'a> Object<'a> {
     }
 
     /// A list of byte strings.
-    pub(super) fn list(&mut self, key: &str, values: &[Vec<u8>]) {
+    pub(super) fn list(&mut self, key: &str, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');
         for (n, value) in values.iter().enumerate() {
             if n > 0 {
                 out.push(b',');
             }
-            string(out, value);
+            string(out, value.as_ref());
         }
         out.push(b']');
     }

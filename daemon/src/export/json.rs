@@ -4,6 +4,7 @@ use super::Stamp;
 use super::encode::Object;
 use super::time::rfc3339;
 use crate::cgroup::Place;
+use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
 use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{GroupKey, TaskRef};
@@ -204,6 +205,15 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
         }
         Action::LeaderDied { threads_left } => task.number("threads_left", *threads_left),
         Action::ExitStuck { stuck_ns } => task.number("stuck_ns", *stuck_ns),
+        Action::BlockedFlagged(sleep) => {
+            write_blocked(task, sleep.blocked);
+            task.name("sleep", sleep.doing().name());
+            if let Some(wchan) = wchan(&sleep.stack) {
+                task.bytes("wchan", wchan.as_bytes());
+            }
+            task.list("kernel_stack", &sleep.stack);
+        }
+        Action::BlockedCleared { blocked } => write_blocked(task, *blocked),
         Action::ZombieBegan { tracer } => write_ref(task, "tracer", *tracer),
         Action::ZombieFlagged { zombie, parent_name } => {
             write_span(task, Some(*zombie));
@@ -281,6 +291,13 @@ fn write_span(task: &mut Object<'_>, span: Option<Span>) {
         if let Some(bound) = span.bound.name() {
             task.name("zombie_duration_bound", bound);
         }
+    }
+}
+
+fn write_blocked(task: &mut Object<'_>, span: Span) {
+    task.number("blocked_ns", span.ns);
+    if let Some(bound) = span.bound.name() {
+        task.name("blocked_bound", bound);
     }
 }
 

@@ -16,13 +16,15 @@ pub use self::{
 };
 
 /// Names of all actions, in the order in which they come in a life. docs/events.md describes them.
-pub const ACTIONS: [&str; 16] = [
+pub const ACTIONS: [&str; 18] = [
     "forked",
     "clone_failed",
     "execed",
     "exec_takeover",
     "renamed",
     "reparented",
+    "blocked_flagged",
+    "blocked_cleared",
     "exiting",
     "exit_stuck",
     "exited",

@@ -5,7 +5,8 @@ use probe_common::{SchedEvent, SchedValid};
 use super::encode::{hex, number, signed};
 use super::time::time_of_day;
 use super::{Stamp, sched};
-use crate::lineage::effect::{Action, Effect, Reaper, Span};
+use crate::lineage::blocked::wchan;
+use crate::lineage::effect::{Action, Effect, Reaper, Sleep, Span};
 use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::Comm;
@@ -107,9 +108,16 @@ const fn colour_of(action: &Action) -> &'static str {
         Action::Execed { .. } | Action::ExecTakeover { .. } => "\x1b[36m",
         Action::Reparented { .. } => "\x1b[35m",
         Action::ZombieBegan { .. } | Action::LeaderDied { .. } => "\x1b[33m",
-        Action::ZombieFlagged { .. } | Action::ExitStuck { .. } | Action::CloneFailed { .. } => "\x1b[1;31m",
+        Action::ZombieFlagged { .. }
+        | Action::BlockedFlagged(_)
+        | Action::ExitStuck { .. }
+        | Action::CloneFailed { .. } => "\x1b[1;31m",
         Action::Renamed { .. } | Action::Exiting { .. } | Action::Released { .. } => "\x1b[2m",
-        Action::Exited { .. } | Action::GroupExited | Action::Reaped { .. } | Action::Autoreaped => "",
+        Action::BlockedCleared { .. }
+        | Action::Exited { .. }
+        | Action::GroupExited
+        | Action::Reaped { .. }
+        | Action::Autoreaped => "",
     }
 }
 
@@ -236,13 +244,21 @@ impl Facts<'_> {
         }
     }
 
-    fn span(&mut self, span: Span) {
-        self.duration("zombie", span.ns);
+    fn span(&mut self, what: &str, span: Span) {
+        self.duration(what, span.ns);
         if let Some(bound) = span.bound.name() {
             self.0.pop();
             self.0.extend_from_slice(b" (");
             self.0.extend_from_slice(bound.as_bytes());
             self.0.extend_from_slice(b") ");
+        }
+    }
+
+    fn sleep(&mut self, sleep: &Sleep) {
+        self.span("blocked", sleep.blocked);
+        self.word(sleep.doing().name());
+        if let Some(wchan) = wchan(&sleep.stack) {
+            self.bytes("wchan", wchan.as_bytes());
         }
     }
 
@@ -325,6 +341,8 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
         }
         Action::LeaderDied { threads_left } => facts.number("threads_left", u64::from(*threads_left)),
         Action::ExitStuck { stuck_ns } => facts.duration("for", *stuck_ns),
+        Action::BlockedFlagged(sleep) => facts.sleep(sleep),
+        Action::BlockedCleared { blocked } => facts.span("blocked", *blocked),
         Action::ZombieBegan { tracer } => {
             if let Some(parent) = parent {
                 facts.number("parent", parent);
@@ -332,7 +350,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.task("tracer", *tracer);
         }
         Action::ZombieFlagged { zombie, parent_name } => {
-            facts.span(*zombie);
+            facts.span("zombie", *zombie);
             if let Some(parent) = parent {
                 facts.number("parent", parent);
             }
@@ -348,7 +366,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
         Action::Reaped { reaper, zombie } => {
             facts.reaper(*reaper);
             if let Some(zombie) = zombie {
-                facts.span(*zombie);
+                facts.span("zombie", *zombie);
             }
             facts.status(effect.process.status);
         }

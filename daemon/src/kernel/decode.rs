@@ -80,7 +80,7 @@ fn known<T>(valid: u32, bit: u32, value: T) -> Option<T> {
     (valid & bit != 0).then_some(value)
 }
 
-fn task(id: TaskId) -> TaskRef {
+pub(super) fn task(id: TaskId) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(id.tid), start: Ktime(id.start_ns) }, tgid: Tgid(id.tgid) }
 }
 
@@ -117,7 +117,7 @@ fn tracer(valid: u32, id: TaskId) -> Option<Option<TaskRef>> {
     known(valid, Valid::PTRACE, known(valid, Valid::TRACER, task(id)))
 }
 
-fn usage(from: &wire::Usage) -> Usage {
+pub(super) fn usage(from: &wire::Usage) -> Usage {
     Usage {
         exec_runtime_ns: from.exec_runtime_ns,
         run_delay_ns: from.run_delay_ns,

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod counters;
 pub mod decode;
 pub mod fields;
+pub mod figures;
 pub mod hooks;
 pub mod ladder;
 pub mod links;

@@ -1,6 +1,7 @@
 //! The programs at work: attached hooks, the ring they write to, their counters and their own log.
 
 use std::{
+    collections::HashMap,
     fs,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
@@ -18,6 +19,7 @@ use super::{
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
     fields::Missing,
+    figures::{self, FiguresError, Want},
     hooks::{HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
@@ -27,7 +29,7 @@ use super::{
     sched::{Sched, SchedError, SchedMaps},
     snapshot::{self, Reading, SnapshotError},
 };
-use crate::lineage::record::Record;
+use crate::lineage::{figures::Figures, id::TaskKey, record::Record};
 
 /// Why the kernel cannot be observed.
 #[derive(Debug, Error)]
@@ -70,6 +72,8 @@ pub struct Observer {
     pub missing: Vec<Missing>,
     /// Why the task iterator cannot be used, where it cannot.
     pub no_iterator: Option<String>,
+    /// Why it cannot be told what tasks are doing, where that is so.
+    pub no_figures: Option<String>,
 }
 
 impl Observer {
@@ -118,9 +122,22 @@ impl Observer {
             _ => Vec::new(),
         };
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
+        let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         object::give_back_memory();
-        Ok(Self { links, ring, counters, logger, ebpf, hooks, sched_hooks, sched, missing, no_iterator })
+        Ok(Self {
+            links,
+            ring,
+            counters,
+            logger,
+            ebpf,
+            hooks,
+            sched_hooks,
+            sched,
+            missing,
+            no_iterator,
+            no_figures,
+        })
     }
 
     /// Hands up to `limit` records to `take` and answers how many there were.
@@ -135,6 +152,16 @@ impl Observer {
     /// Begins a reading of every task by the kernel's iterator.
     pub fn snapshot(&mut self) -> Result<Reading, SnapshotError> {
         snapshot::open(&mut self.ebpf)
+    }
+
+    /// What tasks are doing at this moment: one walk over all tasks.
+    pub fn figures(&mut self, want: Want) -> Result<Vec<Figures>, FiguresError> {
+        figures::read(&mut self.ebpf, want)
+    }
+
+    /// Where tasks sleep: functions of the kernel, the innermost first, as `name+offset/size`.
+    pub fn stacks(&mut self, want: Want) -> Result<HashMap<TaskKey, Vec<String>>, FiguresError> {
+        figures::stacks(&mut self.ebpf, want)
     }
 
     /// Sums of the programs' counters.

@@ -22,8 +22,8 @@ const PROGRAM: &str = "task_iterator";
 #[derive(Debug, Error)]
 pub enum SnapshotError {
     /// The object has no such program.
-    #[error("the eBPF object has no program {PROGRAM}")]
-    NoProgram,
+    #[error("the eBPF object has no program {0}")]
+    NoProgram(&'static str),
     /// The kernel refused the program.
     #[error("loading the task iterator: {0}")]
     Load(#[from] ProgramError),
@@ -40,18 +40,24 @@ pub enum SnapshotError {
 
 /// Loads the iterator's program. Opening it later needs no more than this.
 pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
-    let program: &mut Iter = ebpf.program_mut(PROGRAM).ok_or(SnapshotError::NoProgram)?.try_into()?;
+    let program: &mut Iter =
+        ebpf.program_mut(PROGRAM).ok_or(SnapshotError::NoProgram(PROGRAM))?.try_into()?;
     program.load("task", btf)?;
     Ok(())
 }
 
 /// Begins a reading of all tasks, in the order of their tids.
 pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
-    let program: &mut Iter = ebpf.program_mut(PROGRAM).ok_or(SnapshotError::NoProgram)?.try_into()?;
-    let link_id = program.attach()?;
-    let file = program.take_link(link_id)?.into_file()?;
     // The kernel hands out at most eight pages a read.
-    Ok(Reading { file, buffer: vec![0_u8; 32 << 10], filled: 0 })
+    Ok(Reading { file: file(ebpf, PROGRAM)?, buffer: vec![0_u8; 32 << 10], filled: 0 })
+}
+
+/// What an iterator writes, as a file. Reading it walks over all tasks.
+pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, SnapshotError> {
+    let program: &mut Iter =
+        ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
+    let link_id = program.attach()?;
+    Ok(program.take_link(link_id)?.into_file()?)
 }
 
 /// A reading under way. It stands still between two pieces, so that the ring can be emptied meanwhile.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 pub use super::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
 
+use super::figures::Doing;
 use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use super::paths::PathName;
 use super::record::{Comm, Namespaced, Usage};
@@ -82,6 +83,25 @@ pub struct Reaper {
     pub kind: ReaperKind,
 }
 
+/// A long uninterruptible sleep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// For how long.
+    pub blocked: Span,
+    /// Whether a fatal signal ends it (`TASK_KILLABLE`).
+    pub killable: bool,
+    /// Functions of the kernel that it is in, the innermost first, as `name+offset/size`.
+    pub stack: Vec<String>,
+}
+
+impl Sleep {
+    /// What the sleep is called.
+    #[must_use]
+    pub const fn doing(&self) -> Doing {
+        if self.killable { Doing::Killable } else { Doing::Uninterruptible }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -156,6 +176,13 @@ pub enum Action {
         /// For how long.
         stuck_ns: u64,
     },
+    /// Has been in uninterruptible sleep for longer than the threshold.
+    BlockedFlagged(Box<Sleep>),
+    /// That sleep is over.
+    BlockedCleared {
+        /// How long it was seen to last.
+        blocked: Span,
+    },
     /// Only a wait(2) is missing.
     ZombieBegan {
         /// Who traces it, and so keeps it from its parent.
@@ -208,6 +235,8 @@ impl Action {
             Self::LeaderDied { .. } => "leader_died",
             Self::GroupExited => "group_exited",
             Self::ExitStuck { .. } => "exit_stuck",
+            Self::BlockedFlagged(_) => "blocked_flagged",
+            Self::BlockedCleared { .. } => "blocked_cleared",
             Self::ZombieBegan { .. } => "zombie_began",
             Self::ZombieFlagged { .. } => "zombie_flagged",
             Self::Reparented { .. } => "reparented",

@@ -1,8 +1,10 @@
 //! PURE: identity, task and group state machines, tree, zombies, reparenting, reapers. No tokio, no files, no clock.
 #![forbid(unsafe_code)]
 
+pub mod blocked;
 pub mod effect;
 pub mod explain;
+pub mod figures;
 pub mod flags;
 pub mod id;
 pub mod record;
@@ -83,6 +85,8 @@ const FUTURE_NS: u64 = 86_400_000_000_000;
 pub struct Config {
     /// A zombie older than this is flagged.
     pub zombie_after: Duration,
+    /// A task longer in uninterruptible sleep than this is flagged; zero: never.
+    pub blocked_after: Duration,
     /// A task longer in `do_exit()` than this is told as stuck.
     pub exit_stuck_after: Duration,
     /// Each exec is followed by a record of its arguments, and waits for it.
@@ -105,6 +109,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             zombie_after: Duration::from_secs(10),
+            blocked_after: Duration::from_secs(10),
             exit_stuck_after: Duration::from_secs(10),
             exec_args: false,
             tombstone: Duration::from_secs(10),
@@ -198,6 +203,17 @@ impl Lineage {
     /// From now on a zombie older than this is flagged. Those flagged already stay so.
     pub const fn set_zombie_after(&mut self, after: Duration) {
         self.config.zombie_after = after;
+    }
+
+    /// From now on an uninterruptible sleep longer than this is flagged; zero: none. Those flagged already stay so.
+    pub const fn set_blocked_after(&mut self, after: Duration) {
+        self.config.blocked_after = after;
+    }
+
+    /// How long an uninterruptible sleep may last.
+    #[must_use]
+    pub const fn blocked_after(&self) -> Duration {
+        self.config.blocked_after
     }
 
     /// Takes in one record; `now` is the kernel's clock as the caller has it. Effects are added to `out`.

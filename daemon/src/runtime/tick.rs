@@ -23,6 +23,7 @@ impl Pipeline {
         }
         self.look_for_losses(face)?;
         self.compare(face);
+        self.look_for_blocked(face);
         self.lineage.tick(boottime(), &mut self.effects);
         Ok(())
     }

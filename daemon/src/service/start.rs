@@ -150,6 +150,7 @@ fn observe(
 ) -> Result<Pipeline, ServiceError> {
     let config = Config {
         zombie_after: settings.zombie_after,
+        blocked_after: settings.blocked_after,
         exec_args: settings.args,
         dead_lives: settings.dead_lives,
         dead_lives_age: settings.dead_lives_age,
@@ -217,10 +218,12 @@ async fn reload_on(
         let word = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
         log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));
         now.zombie_after = new.zombie_after;
+        now.blocked_after = new.blocked_after;
         now.top = new.top;
         let settings = now.clone();
         let question: Question<Service> = Box::new(move |pipeline, service| {
             pipeline.lineage.set_zombie_after(settings.zombie_after);
+            pipeline.lineage.set_blocked_after(settings.blocked_after);
             service.settings = settings;
         });
         if questions.send(question).await.is_err() {

@@ -70,6 +70,7 @@ impl Status {
         let hooks = attached.filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
         let lacking =
             observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
+        let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();
         Self {
@@ -104,7 +105,7 @@ impl Status {
             readers_lost: service.hub.lost,
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
-            degraded: lacking.chain(no_iterator).collect(),
+            degraded: lacking.chain(no_iterator).chain(no_figures).collect(),
         }
     }
 

@@ -248,6 +248,7 @@ fn config(exec_args: bool) -> Config {
     Config {
         exec_args,
         zombie_after: Duration::from_micros(50),
+        blocked_after: Duration::ZERO,
         exit_stuck_after: Duration::from_micros(50),
         tombstone: Duration::from_micros(100),
         tombstones: 8,

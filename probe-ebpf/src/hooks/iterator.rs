@@ -14,14 +14,14 @@ use crate::{
 /// `struct bpf_iter__task`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/task_iter.c>.
 #[repr(C)]
 pub struct IterTask {
-    meta: *const IterMeta,
-    task: *const u8,
+    pub meta: *const IterMeta,
+    pub task: *const u8,
 }
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
 pub struct IterMeta {
-    seq: *mut c_void,
+    pub seq: *mut c_void,
     session_id: u64,
     seq_num: u64,
 }

@@ -4,6 +4,7 @@ mod copy_process;
 mod do_exit;
 mod exec;
 mod exit_notify;
+mod figures;
 mod iterator;
 mod release_task;
 mod rename;

@@ -25,6 +25,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     let (config, trust) = (Config::default(), Trust::default());
     let config = Config {
         zombie_after: args.zombie_after.unwrap_or(config.zombie_after),
+        blocked_after: args.blocked_after.unwrap_or(config.blocked_after),
         exec_args: args.argument_vectors,
         ..config
     };

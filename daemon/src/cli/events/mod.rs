@@ -91,6 +91,9 @@ pub(super) struct Args {
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     zombie_after: Option<Duration>,
+    /// Length at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
+    blocked_after: Option<Duration>,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
     #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(4..=1_048_576), help_heading = ALONE)]
     ring_kib: Option<u32>,
@@ -151,6 +154,7 @@ impl Args {
             || self.attach.is_some()
             || self.argument_vectors
             || self.zombie_after.is_some()
+            || self.blocked_after.is_some()
             || self.ring_kib.is_some()
             || self.audit_every.is_some()
             || self.canary_every.is_some()

@@ -119,6 +119,7 @@ impl Partial {
             "attach" => self.attach = Some(text(value)?),
             "ring_kib" => self.ring_kib = Some(number(value)?),
             "zombie_after" => self.zombie_after = Some(age(value)?),
+            "blocked_after" => self.blocked_after = Some(age(value)?),
             "audit_every" => self.audit_every = Some(age(value)?),
             "canary_every" => self.canary_every = Some(age(value)?),
             "dead_lives" => self.dead_lives = Some(number(value)?),
@@ -177,6 +178,7 @@ mod tests {
             attach = "kprobe"
             ring_kib = 64
             zombie_after = "3s"
+            blocked_after = "4s"
             audit_every = "1m"
             canary_every = "0s"
             dead_lives = 7

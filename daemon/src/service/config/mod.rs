@@ -33,6 +33,8 @@ pub struct Partial {
     pub ring_kib: Option<u32>,
     /// Age at which a zombie is flagged.
     pub zombie_after: Option<Duration>,
+    /// Age at which an uninterruptible sleep is flagged.
+    pub blocked_after: Option<Duration>,
     /// Between two comparisons with the kernel without a known loss.
     pub audit_every: Option<Duration>,
     /// Between two canaries.
@@ -62,6 +64,7 @@ pub struct Settings {
     pub attach: String,
     pub ring_kib: u32,
     pub zombie_after: Duration,
+    pub blocked_after: Duration,
     pub audit_every: Duration,
     pub canary_every: Duration,
     pub dead_lives: usize,
@@ -81,6 +84,7 @@ pub const KEYS: [&str; 15] = [
     "attach",
     "ring_kib",
     "zombie_after",
+    "blocked_after",
     "audit_every",
     "canary_every",
     "dead_lives",
@@ -92,7 +96,7 @@ pub const KEYS: [&str; 15] = [
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
-pub const RELOADABLE: [&str; 2] = ["zombie_after", "top"];
+pub const RELOADABLE: [&str; 3] = ["zombie_after", "blocked_after", "top"];
 
 impl Partial {
     /// These where they are given, else the others.
@@ -106,6 +110,7 @@ impl Partial {
             attach: self.attach.or(other.attach),
             ring_kib: self.ring_kib.or(other.ring_kib),
             zombie_after: self.zombie_after.or(other.zombie_after),
+            blocked_after: self.blocked_after.or(other.blocked_after),
             audit_every: self.audit_every.or(other.audit_every),
             canary_every: self.canary_every.or(other.canary_every),
             dead_lives: self.dead_lives.or(other.dead_lives),
@@ -136,6 +141,7 @@ impl Partial {
             attach: self.attach.unwrap_or_else(|| "auto".into()),
             ring_kib: self.ring_kib.unwrap_or_else(default_ring_kib),
             zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
+            blocked_after: self.blocked_after.unwrap_or(Duration::from_secs(10)),
             audit_every: self.audit_every.unwrap_or(Duration::from_secs(300)),
             canary_every: self.canary_every.unwrap_or(Duration::from_secs(15)),
             dead_lives: self.dead_lives.unwrap_or(16 * 1024),
@@ -177,6 +183,7 @@ impl Settings {
             self.attach != other.attach,
             self.ring_kib != other.ring_kib,
             self.zombie_after != other.zombie_after,
+            self.blocked_after != other.blocked_after,
             self.audit_every != other.audit_every,
             self.canary_every != other.canary_every,
             self.dead_lives != other.dead_lives,

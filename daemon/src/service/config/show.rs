@@ -18,6 +18,7 @@ impl fmt::Display for Settings {
         writeln!(f, "attach = {}", quoted(&self.attach))?;
         writeln!(f, "ring_kib = {}", self.ring_kib)?;
         writeln!(f, "zombie_after = {}", age(self.zombie_after))?;
+        writeln!(f, "blocked_after = {}", age(self.blocked_after))?;
         writeln!(f, "audit_every = {}", age(self.audit_every))?;
         writeln!(f, "canary_every = {}", age(self.canary_every))?;
         writeln!(f, "dead_lives = {}", self.dead_lives)?;

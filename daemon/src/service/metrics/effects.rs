@@ -58,6 +58,7 @@ pub(super) struct EffectCounters {
     leader_deaths: IntCounter,
     stuck: IntCounter,
     flagged: IntCounter,
+    blocked: IntCounter,
     zombie_seconds: Histogram,
     exit_seconds: Histogram,
 }
@@ -66,14 +67,22 @@ fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
     values.iter().position(|other| other == value).unwrap_or(usize::MAX)
 }
 
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
 impl EffectCounters {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let kinds = || KINDS.iter().map(|kind| kind.name());
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
+        let counter = |name, help| counter(registry, name, help);
         let exits = IntCounterVec::new(
             Opts::new(
                 "taskscope_exits_total",
@@ -88,11 +97,7 @@ impl EffectCounters {
             })
             .collect();
         registry.register(Box::new(exits))?;
-        let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok(histogram)
-        };
+        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         let zombie_seconds = histogram(
             "taskscope_zombie_duration_seconds",
             "How long processes were zombies before they were reaped: the time their parent took to wait(2).",
@@ -165,6 +170,10 @@ impl EffectCounters {
                 "taskscope_zombies_flagged_total",
                 "Zombies that grew older than --zombie-after without a wait(2).",
             )?,
+            blocked: counter(
+                "taskscope_blocked_flagged_total",
+                "Uninterruptible sleeps that lasted longer than --blocked-after.",
+            )?,
             zombie_seconds,
             exit_seconds,
         })
@@ -201,7 +210,11 @@ impl EffectCounters {
             }
             Action::Autoreaped => self.autoreaps.raise(kind),
             Action::Released { .. } => self.releases.inc(),
-            Action::Exiting { .. } | Action::Exited { .. } | Action::ZombieBegan { .. } => {}
+            Action::BlockedFlagged(_) => self.blocked.inc(),
+            Action::BlockedCleared { .. }
+            | Action::Exiting { .. }
+            | Action::Exited { .. }
+            | Action::ZombieBegan { .. } => {}
         }
     }
 

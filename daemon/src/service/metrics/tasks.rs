@@ -22,6 +22,8 @@ pub(super) struct TaskMetrics {
     zombies: IntGauge,
     zombies_old: IntGauge,
     stuck_exits: IntGauge,
+    blocked: IntGaugeVec,
+    longest_blocked: Gauge,
     oldest_zombie: Gauge,
     parent_zombies: IntGaugeVec,
     parent_oldest: GaugeVec,
@@ -47,6 +49,15 @@ impl TaskMetrics {
             stuck_exits: of.count(
                 "taskscope_stuck_exits",
                 "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not free.",
+            )?,
+            blocked: of.counts(
+                "taskscope_blocked_tasks",
+                "Tasks now in uninterruptible sleep (state D) for longer than --blocked-after. A fatal signal ends a killable one; the other ends only when what it waits for happens.",
+                &["sleep"],
+            )?,
+            longest_blocked: of.gauge(
+                "taskscope_longest_blocked_seconds",
+                "How long the longest of these sleeps was seen to last; 0 without one.",
             )?,
             oldest_zombie: of.gauge(
                 "taskscope_oldest_zombie_age_seconds",
@@ -94,6 +105,10 @@ impl TaskMetrics {
         self.zombies.set(int(lineage.zombie_count()));
         self.zombies_old.set(int(lineage.flagged_count()));
         self.stuck_exits.set(int(lineage.stuck_count()));
+        let (blocked, killable) = pipeline.blocked.flagged();
+        self.blocked.with_label_values(&["uninterruptible"]).set(int(blocked.saturating_sub(killable)));
+        self.blocked.with_label_values(&["killable"]).set(int(killable));
+        self.longest_blocked.set(pipeline.blocked.longest().as_secs_f64());
         let oldest = lineage.zombies().next().and_then(|zombie| zombie.zombie_since());
         self.oldest_zombie.set(oldest.map_or(0.0, |since| seconds(sources.now.since(since))));
         let memory = lineage.memory();

@@ -1,0 +1,200 @@
+//! What tasks are doing now, by the kernel's task iterator: numbers, and where they sleep.
+
+use std::{collections::HashMap, io::Read as _};
+
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, MapError},
+    programs::Iter,
+};
+use probe_common::{Valid, WANT_ALL, WANT_BLOCKED, Wire as _, task_state};
+use thiserror::Error;
+
+use super::{
+    decode::{task, usage},
+    snapshot::{self, SnapshotError},
+};
+use crate::lineage::{
+    figures::{Doing, Figures},
+    id::{Ktime, TaskKey, Tgid, Tid},
+    record::Comm,
+};
+
+const NUMBERS: &str = "task_figures";
+const STACKS: &str = "task_stacks";
+const WANTED: &str = "WANTED";
+
+/// Which tasks are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Every one.
+    All,
+    /// Those of one thread group.
+    Group(Tgid),
+    /// Those in uninterruptible sleep.
+    Blocked,
+}
+
+/// Why nothing can be said of what tasks are doing.
+#[derive(Debug, Error)]
+pub enum FiguresError {
+    /// The iterator fails.
+    #[error(transparent)]
+    Iterator(#[from] SnapshotError),
+    /// The object has no such map.
+    #[error("the eBPF object has no map {WANTED}")]
+    NoMap,
+    /// The kernel refused the map.
+    #[error("writing the map {WANTED}: {0}")]
+    Map(#[from] MapError),
+}
+
+/// Loads both programs. What needs the second only can do without it.
+pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
+    for name in [NUMBERS, STACKS] {
+        let program: &mut Iter = ebpf.program_mut(name).ok_or(SnapshotError::NoProgram(name))?.try_into()?;
+        program.load("task", btf)?;
+    }
+    Ok(())
+}
+
+/// Reads what the wanted tasks are doing: one walk over all tasks.
+pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<Figures>, FiguresError> {
+    const SIZE: usize = probe_common::Figures::SIZE;
+    let bytes = walk(ebpf, NUMBERS, want)?;
+    let records = bytes.chunks_exact(SIZE);
+    if !records.remainder().is_empty() {
+        return Err(SnapshotError::Cut(records.remainder().len()).into());
+    }
+    Ok(records.filter_map(probe_common::Figures::read).map(|figures| decode(&figures)).collect())
+}
+
+/// Reads where the wanted tasks sleep: functions of the kernel, the innermost first.
+pub fn stacks(ebpf: &mut Ebpf, want: Want) -> Result<HashMap<TaskKey, Vec<String>>, FiguresError> {
+    let bytes = walk(ebpf, STACKS, want)?;
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+fn walk(ebpf: &mut Ebpf, program: &'static str, want: Want) -> Result<Vec<u8>, FiguresError> {
+    let wanted = match want {
+        Want::All => WANT_ALL,
+        Want::Blocked => WANT_BLOCKED,
+        Want::Group(tgid) => u64::from(tgid.0),
+    };
+    let map = ebpf.map_mut(WANTED).ok_or(FiguresError::NoMap)?;
+    Array::<_, u64>::try_from(map)?.set(0, wanted, 0)?;
+    let mut bytes = Vec::new();
+    snapshot::file(ebpf, program)?.read_to_end(&mut bytes).map_err(SnapshotError::Read)?;
+    Ok(bytes)
+}
+
+/// A line `# tid start` a task, then one for each frame.
+fn parse(text: &str) -> HashMap<TaskKey, Vec<String>> {
+    let mut stacks: HashMap<TaskKey, Vec<String>> = HashMap::new();
+    let mut current = None;
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("# ") {
+            current = head.split_once(' ').and_then(|(tid, start)| {
+                Some(TaskKey { tid: Tid(tid.parse().ok()?), start: Ktime(start.parse().ok()?) })
+            });
+            if let Some(key) = current {
+                stacks.insert(key, Vec::new());
+            }
+        } else if let Some(stack) = current.and_then(|key| stacks.get_mut(&key)) {
+            stack.push(line.to_owned());
+        }
+    }
+    stacks
+}
+
+fn decode(from: &probe_common::Figures) -> Figures {
+    let known = |bit: u32| from.valid_sched & (1 << bit) != 0;
+    let on_cpu = known(5).then_some(from.on_cpu != 0);
+    Figures {
+        task: task(from.task),
+        at: Ktime(from.boottime_ns),
+        name: (from.valid & Valid::COMM != 0).then_some(Comm(from.comm)),
+        doing: doing(from.state, from.exit_state, on_cpu),
+        flags: from.task_flags,
+        policy: known(0).then_some(from.policy),
+        prio: known(1).then_some(from.prio),
+        nice: known(2).then_some(from.static_prio - 120),
+        rt_priority: known(3).then_some(from.rt_priority),
+        cpu: known(4).then_some(from.cpu),
+        usage: (from.valid & Valid::USAGE != 0).then(|| usage(&from.usage)),
+    }
+}
+
+/// As `__task_state_index()` does it: <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
+fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
+    use task_state as bit;
+    const EXIT_DEAD: u32 = 0x10;
+    const EXIT_ZOMBIE: u32 = 0x20;
+    let has = |bits: u32| state & bits != 0;
+    if exit_state & EXIT_ZOMBIE != 0 {
+        Doing::Zombie
+    } else if exit_state & EXIT_DEAD != 0 {
+        Doing::Dead
+    } else if has(bit::FROZEN) {
+        Doing::Frozen
+    } else if has(bit::RTLOCK_WAIT) {
+        Doing::Uninterruptible
+    } else if has(bit::PARKED) {
+        Doing::Parked
+    } else if has(bit::TRACED) {
+        Doing::Traced
+    } else if has(bit::STOPPED) {
+        Doing::Stopped
+    } else if has(bit::UNINTERRUPTIBLE) {
+        match (has(bit::NOLOAD), has(bit::WAKEKILL)) {
+            (true, _) => Doing::Idle,
+            (false, true) => Doing::Killable,
+            (false, false) => Doing::Uninterruptible,
+        }
+    } else if has(bit::INTERRUPTIBLE) {
+        Doing::Sleeping
+    } else {
+        match on_cpu {
+            Some(true) => Doing::Running,
+            Some(false) => Doing::Ready,
+            None => Doing::Runnable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_the_kernels() {
+        for (state, exit_state, doing_is) in [
+            (0, 0, Doing::Ready),
+            (1, 0, Doing::Sleeping),
+            (2, 0, Doing::Uninterruptible),
+            (0x102, 0, Doing::Killable),
+            (0x402, 0, Doing::Idle),
+            (0x104, 0, Doing::Stopped),
+            (0x108, 0, Doing::Traced),
+            (0x40, 0, Doing::Parked),
+            (0x1000, 0, Doing::Uninterruptible),
+            (0x8000, 0, Doing::Frozen),
+            (0x2102, 0, Doing::Killable),
+            (0x80, 0x20, Doing::Zombie),
+            (0x80, 0x10, Doing::Dead),
+        ] {
+            assert_eq!(doing(state, exit_state, Some(false)), doing_is, "{state:#x} {exit_state:#x}");
+        }
+        assert_eq!(doing(0, 0, Some(true)), Doing::Running);
+        assert_eq!(doing(0, 0, None), Doing::Runnable);
+    }
+
+    #[test]
+    fn stacks_are_read_by_task() {
+        let stacks = parse("# 7 99\na+0x1/0x2\nb+0x3/0x4\n# 8 100\n");
+        let key = |tid, start| TaskKey { tid: Tid(tid), start: Ktime(start) };
+        assert_eq!(stacks[&key(7, 99)], ["a+0x1/0x2", "b+0x3/0x4"]);
+        assert_eq!(stacks[&key(8, 100)], [""; 0]);
+        assert!(parse("# x y\nz\n").is_empty());
+    }
+}
