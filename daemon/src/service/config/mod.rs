@@ -76,7 +76,7 @@ pub struct Settings {
 }
 
 /// The keys of the file.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "listen",
     "socket",
     "socket_group",
