@@ -43,6 +43,11 @@ const EXECS: &[&str] = &["exec", "build", "idle"];
 const SWITCHES: &[&str] = &["switches", "idle"];
 const IDLE: &[&str] = &["idle"];
 
+/// With the programs of `--sched`, whose cost stands beside that of the default and of runqlat.
+pub(crate) const SCHED: &str = "taskscope run --sched";
+/// The rival that counts waits for a CPU.
+pub(crate) const RUNQLAT: &str = "runqlat (libbpf)";
+
 /// All of them.
 pub(crate) const KINDS: &[Kind] = &[
     Kind {
@@ -64,6 +69,15 @@ pub(crate) const KINDS: &[Kind] = &[
         is_end: |_, _| false,
         said: Said::Records,
         workloads: LIVES,
+    },
+    Kind {
+        name: SCHED,
+        rival: "",
+        args: &["run", "--sched", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock"],
+        ready: "taskscope: ready",
+        is_end: |_, _| false,
+        said: Said::Records,
+        workloads: SWITCHES,
     },
     Kind {
         name: "forkstat",
@@ -125,7 +139,7 @@ pub(crate) const KINDS: &[Kind] = &[
         workloads: EXECS,
     },
     Kind {
-        name: "runqlat (libbpf)",
+        name: RUNQLAT,
         rival: "runqlat",
         args: &[],
         ready: "",

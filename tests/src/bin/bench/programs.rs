@@ -1,7 +1,7 @@
 //! What the programs cost in the kernel: by the kernel's own statistics, beside an empty program on the same hook in the same
 //! run.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::{
     Setup,
     bpf::{self, Empty, Info},
     figure::{Spread, median},
-    process::Observer,
+    observers::{self, KINDS},
     table::Table,
     workload,
 };
@@ -21,6 +21,7 @@ const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) workload: &'static str,
+    pub(crate) observer: &'static str,
     pub(crate) program: String,
     pub(crate) runs: f64,
     pub(crate) ns_a_run: Option<Spread>,
@@ -49,71 +50,119 @@ impl Drop for Statistics {
     }
 }
 
-/// Measures `taskscope run`.
+/// What is measured: an observer, which of its programs are told, and in which workloads.
+struct Case {
+    observer: &'static str,
+    is_told: fn(&str) -> bool,
+    workloads: &'static [(&'static str, u64)],
+}
+
+const SWITCHES: (&str, u64) = ("switches", 100_000);
+
+/// The default first; then what `--sched` adds, and what a rival with the same purpose takes.
+const CASES: [Case; 3] = [
+    Case {
+        observer: "taskscope run (metrics)",
+        is_told: |_| true,
+        workloads: &[SWITCHES, ("vfork", 20_000), ("exec", 1_000)],
+    },
+    Case {
+        observer: observers::SCHED,
+        is_told: |name| name.starts_with("sched_histogram") || name.starts_with("sched_wakeup"),
+        workloads: &[SWITCHES],
+    },
+    Case { observer: observers::RUNQLAT, is_told: |name| !name.starts_with('('), workloads: &[SWITCHES] },
+];
+
+/// Measures `taskscope run`, and what stands beside it.
 pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
     eprintln!("bench: programs in the kernel");
     let _on = Statistics::on()?;
-    let others: Vec<u32> = bpf::programs().iter().map(|info| info.id).collect();
-    let mut command = Command::new(&setup.taskscope);
-    command.args(["run", "--listen", super::observers::OURS, "--socket", "/tmp/taskscope-bench.sock"]);
-    let observer = Observer::start(command, "taskscope: ready", |_| false)?;
-    let ours = || bpf::programs().into_iter().filter(|info| !others.contains(&info.id)).collect::<Vec<_>>();
-    // The one on sched_switch, for its place in the kernel's BTF.
-    let on_switch = ours().into_iter().find(|info| info.name.starts_with("sched_switch"));
-    let mut empties = vec![(EMPTY_RAW, Empty::raw(c"sched_switch").context("an empty raw tracepoint")?)];
-    if let Some(on_switch) = on_switch
-        && let Ok(beside) = Empty::beside(&on_switch)
-    {
-        empties.push((EMPTY, beside));
-    }
-    let counts = || -> anyhow::Result<Vec<(String, Info)>> {
-        let mut all: Vec<_> = ours()
-            .into_iter()
-            .filter(|info| !info.name.is_empty())
-            .map(|info| (info.name.clone(), info))
-            .collect();
-        for (name, empty) in &empties {
-            all.push(((*name).to_owned(), empty.info()?));
-        }
-        Ok(all)
-    };
     let mut rows = Vec::new();
-    for (kind, count) in [("switches", 100_000), ("vfork", 20_000), ("exec", 1_000)] {
-        let mut all: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
-        for _ in 0..setup.rounds {
-            let before = counts()?;
-            workload::time(kind, setup.scaled(count))?;
-            for (name, after) in counts()? {
-                let Some((_, before)) = before.iter().find(|(_, info)| info.id == after.id) else { continue };
-                let (ns, runs) = ((after.run_ns - before.run_ns) as f64, (after.runs - before.runs) as f64);
-                // What hardly ran in this workload is not this workload's.
-                if runs < setup.scaled(count) as f64 / 2.0 {
-                    continue;
-                }
-                match all.iter_mut().find(|(known, ..)| *known == name) {
-                    Some((_, costs, times)) => (costs.push(ns / runs), times.push(runs)).0,
-                    None => all.push((name, vec![ns / runs], vec![runs])),
+    for case in &CASES {
+        rows.extend(case.measure(setup)?);
+    }
+    Ok(rows)
+}
+
+impl Case {
+    fn measure(&self, setup: &Setup) -> anyhow::Result<Vec<Row>> {
+        let others: Vec<u32> = bpf::programs().iter().map(|info| info.id).collect();
+        let kind =
+            KINDS.iter().find(|kind| kind.name == self.observer).context("an observer of that name")?;
+        let Some(observer) = kind.start(setup, &[])? else { return Ok(Vec::new()) };
+        let ours =
+            || bpf::programs().into_iter().filter(|info| !others.contains(&info.id)).collect::<Vec<_>>();
+        // The one on sched_switch, for its place in the kernel's BTF.
+        let on_switch = ours().into_iter().find(|info| info.name.starts_with("sched_switch"));
+        let mut empties = vec![(EMPTY_RAW, Empty::raw(c"sched_switch").context("an empty raw tracepoint")?)];
+        if let Some(on_switch) = on_switch
+            && let Ok(beside) = Empty::beside(&on_switch)
+        {
+            empties.push((EMPTY, beside));
+        }
+        let counts = || -> anyhow::Result<Vec<(String, Info)>> {
+            let mut all: Vec<_> = ours()
+                .into_iter()
+                .filter(|info| !info.name.is_empty())
+                .map(|info| (info.name.clone(), info))
+                .collect();
+            for (name, empty) in &empties {
+                all.push(((*name).to_owned(), empty.info()?));
+            }
+            all.retain(|(name, _)| (self.is_told)(name));
+            Ok(all)
+        };
+        let mut rows = Vec::new();
+        for &(kind, count) in self.workloads {
+            let mut all: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
+            for _ in 0..setup.rounds {
+                let before = counts()?;
+                workload::time(kind, setup.scaled(count))?;
+                for (name, after) in counts()? {
+                    let Some((_, before)) = before.iter().find(|(_, info)| info.id == after.id) else {
+                        continue;
+                    };
+                    let (ns, runs) =
+                        ((after.run_ns - before.run_ns) as f64, (after.runs - before.runs) as f64);
+                    // What hardly ran in this workload is not this workload's.
+                    if runs < setup.scaled(count) as f64 / 2.0 {
+                        continue;
+                    }
+                    match all.iter_mut().find(|(known, ..)| *known == name) {
+                        Some((_, costs, times)) => (costs.push(ns / runs), times.push(runs)).0,
+                        None => all.push((name, vec![ns / runs], vec![runs])),
+                    }
                 }
             }
+            rows.extend(all.into_iter().map(|(program, costs, runs)| Row {
+                workload: kind,
+                observer: self.observer,
+                program,
+                runs: median(runs).unwrap_or(0.0),
+                ns_a_run: Spread::of(costs),
+            }));
         }
-        rows.extend(all.into_iter().map(|(program, costs, runs)| Row {
-            workload: kind,
-            program,
-            runs: median(runs).unwrap_or(0.0),
-            ns_a_run: Spread::of(costs),
-        }));
+        observer.finish()?;
+        Ok(rows)
     }
-    observer.finish()?;
-    Ok(rows)
 }
 
 /// For people.
 pub(crate) fn table(rows: &[Row]) -> Table {
-    let mut table =
-        Table::new("Programs in the kernel", &["workload", "program", "runs", "ns a run (least-most)"]);
+    let mut table = Table::new(
+        "Programs in the kernel",
+        &["workload", "observer", "program", "runs", "ns a run (least-most)"],
+    );
     table.rows.extend(rows.iter().map(|row| {
         let cost = row.ns_a_run.map_or_else(|| "-".to_owned(), |cost| cost.text(0));
-        vec![row.workload.to_owned(), row.program.clone(), format!("{:.0}", row.runs), cost]
+        vec![
+            row.workload.to_owned(),
+            row.observer.to_owned(),
+            row.program.clone(),
+            format!("{:.0}", row.runs),
+            cost,
+        ]
     }));
     table
 }
