@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -31,6 +34,17 @@ impl Cgroup {
             made.push(path.clone());
         }
         Some(Self(made))
+    }
+
+    /// Lets a command begin there.
+    #[track_caller]
+    pub fn begin(&self, command: &mut Command) {
+        let file = fs::OpenOptions::new().write(true).open(self.path().join("cgroup.procs"));
+        let mut file = file.unwrap_or_else(|error| panic!("{}: {error}", self.path().display()));
+        // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || file.write_all(b"0"));
+        }
     }
 
     /// Its directory.

@@ -1,11 +1,6 @@
 //! Where tasks live: cgroups made here, named as systemd and container runtimes name theirs.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::process::CommandExt as _,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use taskscope_tests::{cgroup::Cgroup, service::Service, setting};
 
@@ -15,12 +10,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 fn run_in(cgroup: &Cgroup) -> Command {
     let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
     command.args(["burst", "1"]).stdout(Stdio::null());
-    let file = fs::OpenOptions::new().write(true).open(cgroup.path().join("cgroup.procs"));
-    let mut file = file.unwrap_or_else(|error| panic!("{}: {error}", cgroup.path().display()));
-    // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
-    unsafe {
-        command.pre_exec(move || file.write_all(b"0"));
-    }
+    cgroup.begin(&mut command);
     command
 }
 

@@ -147,6 +147,100 @@ fn more_units_than_may_be_named_are_counted_as_other() {
     service.stop_clean();
 }
 
+/// More cgroups, one after another, than there are histograms: those of the dead go to the living.
+#[test]
+fn histograms_of_cgroups_that_are_gone_are_used_again() {
+    const CGROUPS: usize = 300;
+    let service = Service::start(&["--sched", "--top", "1000"]);
+    let mut samples = Samples::new();
+    for n in 0..CGROUPS {
+        let name = format!("tr{}-{n}.service", std::process::id());
+        let Some(cgroup) = Cgroup::make(&[&name]) else { return };
+        let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
+        command.args(["burst", "1"]).stdout(std::process::Stdio::null());
+        cgroup.begin(&mut command);
+        assert!(command.status().unwrap().success());
+        drop(cgroup);
+        if n % 16 == 15 {
+            samples = service.metrics();
+        }
+    }
+    let cgroups = samples["taskscope_sched_cgroups"];
+    assert!(cgroups < samples["taskscope_sched_cgroups_max"], "{cgroups}");
+    let lost = value(&samples, "taskscope_sched_lost_total", "", &["cgroups_full".to_owned()]);
+    assert!(lost == 0.0, "{lost} waits had no histogram of their own");
+    // The counters of those that are gone stay under their names.
+    let first = [unit(&format!("tr{}-0.service", std::process::id()))];
+    assert!(value(&samples, RUN_QUEUE, "_count", &first) > 0.0, "{samples:#?}");
+    service.stop_clean();
+}
+
+/// The histogram that runqlat printed: by upper limit, us, exclusive.
+fn printed(text: &str) -> Vec<(u64, f64)> {
+    let rows = text.lines().filter_map(|line| {
+        let (range, rest) = line.split_once(':')?;
+        let (_, high) = range.split_once("->")?;
+        let count = rest.split_whitespace().next()?;
+        Some((high.trim().parse::<u64>().ok()? + 1, count.parse().ok()?))
+    });
+    rows.collect()
+}
+
+/// Both watch the same storm; each has its own programs and its own clock readings.
+#[test]
+fn the_shape_of_the_histogram_is_that_of_runqlat() {
+    let Some(runqlat) = std::env::var_os("TASKSCOPE_RUNQLAT") else {
+        println!("skipped: TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is");
+        return;
+    };
+    let service = Service::start(&["--sched"]);
+    let mut scenario = scenario("ping-pong", &["20000"]);
+    scenario.pause("before");
+    // So long that the storm is over, and no longer than it must be.
+    let mut command = Command::new(runqlat);
+    command.args(["5", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let before = service.metrics();
+    let child = command.spawn().unwrap();
+    scenario.go();
+    scenario.pause("after");
+    let output = child.wait_with_output().unwrap();
+    let after = service.metrics();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let theirs = printed(&text);
+    assert!(!theirs.is_empty(), "{output:?}");
+    // What is at most 2, 4, 8 .. us here is less than that there.
+    let up_to = |samples: &Samples, limit: u64| {
+        let le = format!("le=\"{}\"", std::time::Duration::from_micros(limit).as_secs_f64());
+        value(samples, RUN_QUEUE, "_bucket", &[le])
+    };
+    let all = |samples: &Samples| value(samples, RUN_QUEUE, "_count", &[]);
+    let total: f64 = theirs.iter().map(|(_, count)| count).sum();
+    let ours = all(&after) - all(&before);
+    let shares = |limit: u64| (up_to(&after, limit) - up_to(&before, limit)) / ours;
+    let mut so_far = 0.0;
+    for (limit, count) in &theirs {
+        so_far += count;
+        let theirs = so_far / total;
+        let (less, same, more) = (shares(limit / 2), shares(*limit), shares(limit * 2));
+        println!("< {limit} us: {theirs:.4} by runqlat, {same:.4} by taskscope");
+        // Each one's programs are in the other's way and in its figures, some hundred ns a wait: a bucket's difference among the
+        // smallest.
+        assert!(
+            (less - 0.05..=more + 0.05).contains(&theirs),
+            "< {limit} us: {theirs} by runqlat; {less}, {same}, {more} here:\n{text}"
+        );
+    }
+    setting::report("sched_runqlat", format!("{total}/{ours}"));
+    // It starts later and ends earlier than the daemon's two looks.
+    assert!(
+        total > 30_000.0 && (0.5..1.02).contains(&(total / ours)),
+        "{total} by runqlat, {ours} by taskscope"
+    );
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
 /// Switches that are hidden on a kernel that hides some tasks from programs; none in a guest.
 fn hidden() -> i64 {
     if setting::in_vm() { 0 } else { 8 }

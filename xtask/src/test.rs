@@ -62,10 +62,13 @@ fn native(binary: &Path, args: &[OsString]) -> Result<()> {
     // The service is scraped by a real one.
     let prometheus = vm::program("prometheus", "prometheus")?;
     let promtool = vm::program("prometheus", "promtool")?;
-    let env: [(&str, &OsStr); 4] = [
+    // Its histogram is held against one of another project.
+    let runqlat = vm::program("libbpf-tools", "runqlat")?;
+    let env: [(&str, &OsStr); 5] = [
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
+        ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
     ];
     let mut cargo = shell::cargo();

@@ -29,6 +29,7 @@ pub struct Cgroups {
     root: Option<PathBuf>,
     places: HashMap<u64, Arc<Place>>,
     next_walk_ns: u64,
+    next_roll_call_ns: u64,
     /// Ids that were asked for and not found.
     pub unresolved: u64,
 }
@@ -43,7 +44,7 @@ impl Cgroups {
     /// Below a directory; none of them is known without one.
     #[must_use]
     pub fn at(root: Option<PathBuf>) -> Self {
-        Self { root, places: HashMap::new(), next_walk_ns: 0, unresolved: 0 }
+        Self { root, places: HashMap::new(), next_walk_ns: 0, next_roll_call_ns: 0, unresolved: 0 }
     }
 
     /// Where the v2 hierarchy is mounted.
@@ -79,10 +80,10 @@ impl Cgroups {
     /// it takes a walk, and those are seldom.
     pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
         let Some(root) = self.root.clone() else { return Vec::new() };
-        if now_ns < self.next_walk_ns {
+        if now_ns < self.next_roll_call_ns {
             return Vec::new();
         }
-        self.next_walk_ns = now_ns + WALK_EVERY_NS;
+        self.next_roll_call_ns = now_ns + WALK_EVERY_NS;
         if !self.walk() {
             return Vec::new();
         }
