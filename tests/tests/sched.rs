@@ -67,11 +67,13 @@ fn histograms_agree_with_the_schedulers_own_account() {
             count <= runs && count >= runs - unseen,
             "{role}: {count} waits, {runs} runs, {unseen} not seen"
         );
-        // The two clocks are read at two places of the scheduler's way, with interrupts and the host's turns between.
-        if unseen > 0.0 {
+        // What was not seen has a length that nobody knows.
+        if count < runs {
             continue;
         }
-        let slack = 0.02 * delay + runs * if setting::in_vm() { 300e-6 } else { 100e-6 };
+        // The two clocks are read at two places of the scheduler's way, with interrupts and the host's turns between.
+        // Under emulation the run queue's clock (`sched_clock`, unstable there) is off by up to a tick now and then.
+        let slack = 0.02 * delay + runs * if setting::in_vm() { 1e-3 } else { 100e-6 };
         assert!((sum - delay).abs() <= slack, "{role}: {sum} s of waiting, {delay} s by schedstat");
     }
 
@@ -169,9 +171,11 @@ fn histograms_of_cgroups_that_are_gone_are_used_again() {
     assert!(cgroups < samples["taskscope_sched_cgroups_max"], "{cgroups}");
     let lost = value(&samples, "taskscope_sched_lost_total", "", &["cgroups_full".to_owned()]);
     assert!(lost == 0.0, "{lost} waits had no histogram of their own");
-    // The counters of those that are gone stay under their names.
-    let first = [unit(&format!("tr{}-0.service", std::process::id()))];
-    assert!(value(&samples, RUN_QUEUE, "_count", &first) > 0.0, "{samples:#?}");
+    // The counters of those that are gone stay under their names, where they lived long enough to have one.
+    let named = |n: usize| unit(&format!("tr{}-{n}.service", std::process::id()));
+    let is_there = |n: &usize| value(&samples, RUN_QUEUE, "_count", &[named(*n)]) > 0.0;
+    let early = (0..CGROUPS / 2).filter(is_there).count();
+    assert!(early > 0, "{samples:#?}");
     service.stop_clean();
 }
 
@@ -341,4 +345,11 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(word), "{args:?}: {text}");
     }
+    // The tests run in threads, so this one's tid is no process's pid.
+    // SAFETY: no arguments.
+    let tid = unsafe { libc::gettid() }.to_string();
+    let output =
+        Command::new(setting::taskscope()).args(["events", "--sched", "--pid", &tid]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains(&format!("give --pid {}", std::process::id())), "{text}");
 }

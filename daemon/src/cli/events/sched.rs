@@ -116,9 +116,18 @@ impl Lines<'_> {
 
 /// Observes until a signal, the limit, a reader that is gone, or nobody left to follow.
 pub(super) async fn observe(args: &Args) -> Exit {
-    if let Some(gone) = args.pid.iter().find(|pid| !is_alive(**pid)) {
-        log::error!("--pid {gone}: no such process; `taskscope tree` shows all");
-        return Exit::Failure;
+    for pid in &args.pid {
+        match group_of(*pid) {
+            Some(tgid) if tgid == *pid && is_alive(tgid) => {}
+            Some(tgid) if tgid != *pid => {
+                log::error!("--pid {pid}: a thread of the process {tgid}: give --pid {tgid}");
+                return Exit::Failure;
+            }
+            _ => {
+                log::error!("--pid {pid}: no such process; `taskscope tree` shows all");
+                return Exit::Failure;
+            }
+        }
     }
     let ring_bytes = args.ring_kib.unwrap_or_else(default_ring_kib).saturating_mul(1024);
     let mut trace = match SchedTrace::start(&args.pid, ring_bytes, args.attach.unwrap_or_default().into()) {
@@ -202,6 +211,12 @@ async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// The thread group that a tid belongs to.
+fn group_of(tid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
 /// Whether there is a process with this pid that can still run.
