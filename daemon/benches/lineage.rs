@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
-    Released,
+    Released, Usage,
 };
 use taskscope::lineage::{Config, Effect, Lineage};
 
@@ -52,7 +52,13 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         parent: Some(parent),
         tracer: Some(None),
         heir: None,
-        usage: None,
+        usage: Some(Usage {
+            exec_runtime_ns: at,
+            run_delay_ns: 1,
+            nvcsw: 1,
+            min_flt: 20,
+            ..Usage::default()
+        }),
     };
     records.push(record(at + 1, new(task, parent)));
     records.push(record(

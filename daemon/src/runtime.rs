@@ -97,6 +97,8 @@ impl Default for Trust {
 pub trait Face {
     /// Takes a batch of effects, in order.
     fn take(&mut self, effects: &[Effect], lineage: &Lineage);
+    /// Some time has gone by, whether something happened or not.
+    fn tick(&mut self, _lineage: &mut Lineage) {}
     /// Some records were lost before they could be handled.
     fn lost(&mut self, count: u64);
     /// The same with the place where.

@@ -11,6 +11,7 @@ pub mod process;
 pub mod task;
 pub mod text;
 pub mod tree;
+pub mod usage;
 pub mod verdict;
 pub mod zombies;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::ProcessRef, task::clone_flags};
+use super::{process::ProcessRef, task::clone_flags, usage};
 use crate::{
     export::Stamp,
     lineage::{
@@ -61,6 +61,9 @@ pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
         step(None, format!("made {threads} besides its main one, {} at most at once", life.threads_peak));
     }
     handed_on(life, cast, &mut step);
+    for text in usage::told(life) {
+        step(None, text);
+    }
     end(life, cast, stamp, &mut step);
     steps
 }

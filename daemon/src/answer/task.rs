@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     place::Place,
     process::{Process, ProcessRef},
+    usage::{ChildrenUsage, Usage},
 };
 use crate::{
     export::Stamp,
@@ -193,6 +194,12 @@ pub struct Task {
     /// Its account as a parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children: Option<Children>,
+    /// What its tasks used that are dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What its dead children used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children_usage: Option<ChildrenUsage>,
 }
 
 impl Task {
@@ -241,6 +248,8 @@ impl Task {
             }),
             released_boottime_ns: life.released_at.map(|at| at.0),
             children: Children::of(life),
+            usage: Usage::of(life),
+            children_usage: ChildrenUsage::of(life),
         }
     }
 }

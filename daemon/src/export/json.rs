@@ -3,12 +3,13 @@
 use super::Stamp;
 use super::encode::Object;
 use super::time::rfc3339;
+use super::usage;
 use crate::cgroup::Place;
 use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
 use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{GroupKey, TaskRef};
-use crate::lineage::record::{Comm, Usage};
+use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
 /// Adds one event as a line to `line`. `place` is where its task lives, as far as that is known.
@@ -200,7 +201,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_number(task, "vfork_held_ns", *vfork_held_ns);
             write_number(task, "exit_duration_ns", *exit_ns);
             if let Some(usage) = usage {
-                task.object("usage", |object| write_usage(object, usage));
+                task.object("usage", |object| usage::write(object, usage));
             }
         }
         Action::LeaderDied { threads_left } => task.number("threads_left", *threads_left),
@@ -234,8 +235,15 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_reaper(task, *reaper, stamp);
             write_span(task, *zombie);
         }
-        Action::Released { reaper } => write_reaper(task, *reaper, stamp),
-        Action::GroupExited | Action::Autoreaped => {}
+        Action::Released { reaper, usage, children_usage } => {
+            write_reaper(task, *reaper, stamp);
+            usage::write_group(task, usage.as_ref());
+            if let Some(children) = children_usage {
+                task.object("children_usage", |object| usage::write_children(object, children));
+            }
+        }
+        Action::GroupExited { usage } => usage::write_group(task, usage.as_ref()),
+        Action::Autoreaped => {}
     }
 }
 
@@ -299,16 +307,4 @@ fn write_blocked(task: &mut Object<'_>, span: Span) {
     if let Some(bound) = span.bound.name() {
         task.name("blocked_bound", bound);
     }
-}
-
-fn write_usage(object: &mut Object<'_>, usage: &Usage) {
-    object.number("exec_runtime_ns", usage.exec_runtime_ns);
-    object.number("run_delay_ns", usage.run_delay_ns);
-    object.number("run_count", usage.run_count);
-    object.number("user_ns", usage.utime_ns);
-    object.number("system_ns", usage.stime_ns);
-    object.number("voluntary_switches", usage.nvcsw);
-    object.number("involuntary_switches", usage.nivcsw);
-    object.number("minor_faults", usage.min_flt);
-    object.number("major_faults", usage.maj_flt);
 }

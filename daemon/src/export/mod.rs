@@ -8,6 +8,7 @@ mod filter;
 mod sched;
 mod stamp;
 mod time;
+mod usage;
 
 pub use self::{
     filter::{Filter, UnknownAction, Wish},

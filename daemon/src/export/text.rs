@@ -5,6 +5,7 @@ use probe_common::{SchedEvent, SchedValid};
 use super::encode::{hex, number, signed};
 use super::time::time_of_day;
 use super::{Stamp, sched};
+use crate::lineage::GroupUsage;
 use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Reaper, Sleep, Span};
 use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
@@ -115,7 +116,7 @@ const fn colour_of(action: &Action) -> &'static str {
         Action::Renamed { .. } | Action::Exiting { .. } | Action::Released { .. } => "\x1b[2m",
         Action::BlockedCleared { .. }
         | Action::Exited { .. }
-        | Action::GroupExited
+        | Action::GroupExited { .. }
         | Action::Reaped { .. }
         | Action::Autoreaped => "",
     }
@@ -231,6 +232,12 @@ impl Facts<'_> {
         out.push(b' ');
     }
 
+    fn cpu(&mut self, usage: Option<&GroupUsage>) {
+        if let Some(usage) = usage.filter(|usage| usage.tasks > 0) {
+            self.duration("cpu", usage.sum.exec_runtime_ns);
+        }
+    }
+
     fn status(&mut self, status: Option<WaitStatus>) {
         let Some(status) = status else { return };
         if let Some(code) = status.code() {
@@ -326,8 +333,10 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.bytes("old", old.bytes());
             facts.bytes("new", new.bytes());
         }
-        Action::Exiting { .. } | Action::GroupExited | Action::Autoreaped => {
+        Action::Exiting { .. } | Action::Autoreaped => facts.status(effect.process.status),
+        Action::GroupExited { usage } => {
             facts.status(effect.process.status);
+            facts.cpu(usage.as_ref());
         }
         Action::Exited { vfork_held_ns, tracer, .. } => {
             if let Some(name) = effect.thread.exit_state.and_then(exit_state_name) {
@@ -370,7 +379,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             }
             facts.status(effect.process.status);
         }
-        Action::Released { reaper } => facts.reaper(*reaper),
+        Action::Released { reaper, .. } => facts.reaper(*reaper),
     }
     if effect.provenance != crate::lineage::Provenance::Observed {
         facts.word(effect.provenance.name());

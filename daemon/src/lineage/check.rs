@@ -121,7 +121,7 @@ impl Lineage {
             .flat_map(|thread| self.children_of(thread))
             .filter(|&child| self.groups[child].has(fact::ZOMBIE))
             .count();
-        let owed = group.debt.map_or(0, |debt| self.debts[debt].zombies as usize);
+        let owed = group.debt.map_or(0, |debt| self.debts[debt].debt.zombies as usize);
         same(&format!("{name}: zombies owed"), owed, zombies)
     }
 

@@ -1,6 +1,8 @@
 //! What a parent owes its children: the waits it has made and those it has not.
 
+use super::arena::Ix;
 use super::effect::{Bound, Span};
+use super::usage::ChildrenUsage;
 
 /// A parent's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub struct Debt {
     pub latency_sum_ns: u64,
     /// For how long one of these waited for it at most.
     pub latency_max_ns: u64,
+}
+
+/// A parent's account, with the side table of what its dead children used: few parents have any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Account {
+    pub(super) debt: Debt,
+    pub(super) usage: Option<Ix<ChildrenUsage>>,
 }
 
 impl Debt {

@@ -10,6 +10,7 @@ use super::paths::PathName;
 use super::record::{Comm, Namespaced, Usage};
 use super::status::WaitStatus;
 use super::task::TaskKind;
+use super::usage::{ChildrenUsage, GroupUsage};
 
 /// One thing that happened to one task.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +171,10 @@ pub enum Action {
         threads_left: u32,
     },
     /// The last task of the group is dead.
-    GroupExited,
+    GroupExited {
+        /// What its tasks used, as far as known.
+        usage: Option<GroupUsage>,
+    },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck {
         /// For how long.
@@ -217,6 +221,10 @@ pub enum Action {
     Released {
         /// By whom.
         reaper: Option<Reaper>,
+        /// With its leader the group is gone: what its tasks used, as far as known.
+        usage: Option<GroupUsage>,
+        /// What the group's dead children used, if it had any.
+        children_usage: Option<Box<ChildrenUsage>>,
     },
 }
 
@@ -233,7 +241,7 @@ impl Action {
             Self::Exiting { .. } => "exiting",
             Self::Exited { .. } => "exited",
             Self::LeaderDied { .. } => "leader_died",
-            Self::GroupExited => "group_exited",
+            Self::GroupExited { .. } => "group_exited",
             Self::ExitStuck { .. } => "exit_stuck",
             Self::BlockedFlagged(_) => "blocked_flagged",
             Self::BlockedCleared { .. } => "blocked_cleared",

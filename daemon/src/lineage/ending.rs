@@ -52,7 +52,8 @@ impl Lineage {
         }
         if members.is_dead() && !members.has(fact::EXIT_TOLD) {
             self.groups[group].set(fact::EXIT_TOLD, true);
-            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited);
+            let usage = self.group_usage(group);
+            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited { usage });
         }
     }
 }

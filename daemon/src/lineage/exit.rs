@@ -243,6 +243,9 @@ impl Lineage {
         if is_leader && death.tracer.is_some() {
             self.learn_tracer(group, death.tracer);
         }
+        if death.usage.is_none() {
+            self.account_unknown(group);
+        }
         let vfork_held_ns = if is_leader { self.free_parent(group, told.at) } else { None };
         let &Death { usage, nr_threads, tracer, .. } = death;
         let saw_both = saw_it_begin

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::account::EarlyUsage;
 use super::arena::Ix;
-use super::debt::Debt;
+use super::bequest::Passed;
+use super::debt::Account;
 use super::effect::{Reaper, ReparentKind, Span};
 use super::handover::Handover;
 use super::id::{GroupKey, Ktime, TaskRef, Tgid};
 use super::life::End;
 use super::paths::PathName;
-use super::record::Usage;
 use super::status::GroupStatus;
 use super::task::Task;
+use super::usage::GroupUsage;
 
 /// Facts of a group that can be unknown, and what was told of it.
 pub(super) mod fact {
@@ -100,7 +100,7 @@ pub(super) struct Group {
     pub(super) exit_signal: i32,
     pub(super) facts: u32,
     pub(super) rare: Option<Ix<Rare>>,
-    pub(super) debt: Option<Ix<Debt>>,
+    pub(super) debt: Option<Ix<Account>>,
 }
 
 /// What few groups have before they die.
@@ -135,9 +135,9 @@ pub(super) struct Rare {
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(super) taker: Option<GroupKey>,
     /// Of the tasks that are dead.
-    pub(super) usage: Option<Usage>,
-    /// The part of it that a last switch is still to make exact.
-    pub(super) early: Option<EarlyUsage>,
+    pub(super) usage: Option<GroupUsage>,
+    /// Who has got that, once the group was gone.
+    pub(super) passed: Option<Passed>,
     /// Who took it.
     pub(super) reaper: Option<Reaper>,
     /// How it ended, once that was told, and for how long it was a zombie.
@@ -156,6 +156,11 @@ impl Group {
         } else {
             self.facts &= !fact;
         }
+    }
+
+    /// Its cgroup's id.
+    pub(super) const fn cgroup(&self) -> Option<u64> {
+        if self.has(fact::CGROUP) { Some(self.cgroup_id) } else { None }
     }
 
     /// Its identity.

@@ -9,9 +9,10 @@ use super::effect::{Creation, Provenance, Reaper, ReparentKind, Span};
 use super::group::{Group, Rare, fact};
 use super::id::{GroupKey, Ktime, TaskRef};
 use super::paths::PathName;
-use super::record::{Comm, Namespaced, Usage};
+use super::record::{Comm, Namespaced};
 use super::status::WaitStatus;
 use super::task::{Queue, TaskKind, TaskState, known};
+use super::usage::{ChildrenUsage, GroupUsage};
 
 /// Where a thread group is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +131,9 @@ pub struct Life {
     /// Its account as a parent.
     pub debt: Option<Debt>,
     /// Accounting of those of its tasks that are dead.
-    pub usage: Option<Usage>,
+    pub usage: Option<GroupUsage>,
+    /// What its dead children used.
+    pub children_usage: Option<Box<ChildrenUsage>>,
 }
 
 impl Lineage {
@@ -189,36 +192,9 @@ impl Lineage {
             end: rare.end,
             reaper: rare.reaper,
             released_at: (state == LifeState::Released).then_some(leader.since),
-            debt: group.debt.map(|debt| self.debts[debt]),
+            debt: group.debt.map(|debt| self.debts[debt].debt),
             usage: rare.usage,
+            children_usage: self.children_usage(ix).copied().map(Box::new),
         })
-    }
-}
-
-impl Usage {
-    /// Adds another task's.
-    pub(super) const fn add(&mut self, other: &Self) {
-        self.exec_runtime_ns = self.exec_runtime_ns.saturating_add(other.exec_runtime_ns);
-        self.run_delay_ns = self.run_delay_ns.saturating_add(other.run_delay_ns);
-        self.run_count = self.run_count.saturating_add(other.run_count);
-        self.utime_ns = self.utime_ns.saturating_add(other.utime_ns);
-        self.stime_ns = self.stime_ns.saturating_add(other.stime_ns);
-        self.nvcsw = self.nvcsw.saturating_add(other.nvcsw);
-        self.nivcsw = self.nivcsw.saturating_add(other.nivcsw);
-        self.min_flt = self.min_flt.saturating_add(other.min_flt);
-        self.maj_flt = self.maj_flt.saturating_add(other.maj_flt);
-    }
-
-    /// Takes back what was added.
-    pub(super) const fn subtract(&mut self, other: &Self) {
-        self.exec_runtime_ns = self.exec_runtime_ns.saturating_sub(other.exec_runtime_ns);
-        self.run_delay_ns = self.run_delay_ns.saturating_sub(other.run_delay_ns);
-        self.run_count = self.run_count.saturating_sub(other.run_count);
-        self.utime_ns = self.utime_ns.saturating_sub(other.utime_ns);
-        self.stime_ns = self.stime_ns.saturating_sub(other.stime_ns);
-        self.nvcsw = self.nvcsw.saturating_sub(other.nvcsw);
-        self.nivcsw = self.nivcsw.saturating_sub(other.nivcsw);
-        self.min_flt = self.min_flt.saturating_sub(other.min_flt);
-        self.maj_flt = self.maj_flt.saturating_sub(other.maj_flt);
     }
 }

@@ -13,10 +13,13 @@ pub mod status;
 mod account;
 mod arena;
 mod autoreap;
+mod bequest;
 mod birth;
 mod check;
 mod debt;
 mod dispute;
+mod early;
+mod ended;
 mod ending;
 mod exec;
 mod exit;
@@ -44,6 +47,7 @@ mod stats;
 mod takeover;
 mod task;
 mod tree;
+mod usage;
 mod view;
 mod warm;
 mod zombie;
@@ -56,6 +60,7 @@ use std::time::Duration;
 
 pub use self::debt::Debt;
 pub use self::effect::{Action, Effect, Provenance};
+pub use self::ended::Share;
 pub use self::life::{End, Life, LifeState};
 pub use self::passage::Census;
 pub use self::paths::PathName;
@@ -63,9 +68,13 @@ pub use self::query::{GroupView, Kept, Memory, TaskView};
 pub use self::reaper::Relation;
 pub use self::stats::Stats;
 pub use self::task::{TaskKind, TaskState};
+pub use self::usage::{ChildrenUsage, Descent, GroupUsage};
 
 use self::arena::{Arena, Ix};
+use self::debt::Account;
 use self::dispute::Disputed;
+use self::early::Earlies;
+use self::ended::Totals;
 use self::group::{Group, Rare};
 use self::id::{Ktime, TaskKey};
 use self::index::TidIndex;
@@ -130,7 +139,11 @@ pub struct Lineage {
     tasks: Arena<Task>,
     groups: Arena<Group>,
     rares: Arena<Rare>,
-    debts: Arena<Debt>,
+    debts: Arena<Account>,
+    /// Of tasks that are dead, what they used up to their death, until their last switch tells the rest.
+    earlies: Earlies,
+    /// What the dead children of a group used, where it has any.
+    sums: Arena<ChildrenUsage>,
     index: TidIndex,
     queues: Queues,
     paths: Paths,
@@ -153,6 +166,8 @@ pub struct Lineage {
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
     graves: Graveyard,
+    /// What those used that are gone.
+    ended: Totals,
     census: Census,
     /// The snapshot being applied, and its number.
     sweep: Option<Sweep>,
@@ -175,6 +190,9 @@ impl Lineage {
             groups: Arena::default(),
             rares: Arena::default(),
             debts: Arena::default(),
+            earlies: Earlies::default(),
+            sums: Arena::default(),
+            ended: Totals::default(),
             index: TidIndex::default(),
             queues: Queues::default(),
             paths: Paths::default(),
@@ -260,17 +278,21 @@ impl Lineage {
         &mut self.rares[rare]
     }
 
-    fn new_debt(&mut self, group: Ix<Group>) -> Ix<Debt> {
-        let debt = self.debts.insert(Debt::default());
+    fn new_debt(&mut self, group: Ix<Group>) -> Ix<Account> {
+        let debt = self.debts.insert(Account::default());
         self.groups[group].debt = Some(debt);
         debt
     }
 
     fn debt(&mut self, group: Ix<Group>) -> &mut Debt {
-        let debt = match self.groups[group].debt {
+        let debt = self.debt_ix(group);
+        &mut self.debts[debt].debt
+    }
+
+    fn debt_ix(&mut self, group: Ix<Group>) -> Ix<Account> {
+        match self.groups[group].debt {
             Some(debt) => debt,
             None => self.new_debt(group),
-        };
-        &mut self.debts[debt]
+        }
     }
 }

@@ -104,7 +104,7 @@ impl<'a> GroupView<'a> {
     /// Its account as a parent.
     #[must_use]
     pub fn debt(&self) -> Option<Debt> {
-        self.group().debt.map(|debt| self.lineage.debts[debt])
+        self.group().debt.map(|debt| self.lineage.debts[debt].debt)
     }
 
     /// Since when the oldest of its zombie children waits for it. A step a child.
@@ -274,6 +274,8 @@ impl Lineage {
                 + self.groups.bytes()
                 + self.rares.bytes()
                 + self.debts.bytes()
+                + self.earlies.bytes()
+                + self.sums.bytes()
                 + self.index.bytes()
                 + self.paths.bytes(),
             dead: self.graves.bytes(),

@@ -155,6 +155,7 @@ impl Lineage {
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).autoreaped += 1;
             }
+            self.pass_on(group, false);
         }
         self.tell(out, ix, told, Action::Autoreaped);
     }
@@ -184,6 +185,7 @@ impl Lineage {
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).reap(zombie);
             }
+            self.pass_on(group, reaper.is_none_or(|reaper| reaper.kind.charges_the_parent()));
         }
         self.tell(out, ix, told, Action::Reaped { reaper, zombie });
     }
@@ -213,7 +215,9 @@ impl Lineage {
             self.set_dead_leader(group, false);
         }
         self.enter(ix, TaskState::Released, told.at);
-        self.tell(out, ix, told, Action::Released { reaper });
+        let usage = if is_leader { self.group_usage(group) } else { None };
+        let children_usage = self.children_usage(group).filter(|_| is_leader).copied().map(Box::new);
+        self.tell(out, ix, told, Action::Released { reaper, usage, children_usage });
         if is_leader {
             self.end_life(group, told.at);
         } else {
@@ -230,8 +234,8 @@ impl Lineage {
             && self.config.dead_lives > 0
             && let Some(life) = self.life_of_group(group, at)
         {
-            let early = self.groups[group].rare.and_then(|rare| self.rares[rare].early);
-            self.graves.bury(life, early, self.config.dead_lives);
+            let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed);
+            self.graves.bury(life, passed, self.config.dead_lives);
         }
         self.orphan(group);
         while let Some(thread) = self.groups[group].first_thread {
@@ -247,8 +251,8 @@ impl Lineage {
         if let Some(rare) = gone.rare {
             self.rares.remove(rare);
         }
-        if let Some(debt) = gone.debt {
-            self.debts.remove(debt);
+        if let Some(usage) = gone.debt.and_then(|debt| self.debts.remove(debt).usage) {
+            self.sums.remove(usage);
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::account::EarlyUsage;
-use super::id::{GroupKey, Ktime, TaskKey, Tgid};
+use super::bequest::Passed;
+use super::id::{GroupKey, Ktime, Tgid};
 use super::life::Life;
-use super::record::Usage;
 
 /// Number of a dead life, counted up for ever.
 type Serial = u64;
@@ -22,6 +21,10 @@ impl Hasher for TgidHasher {
         }
     }
 
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
     fn write_u32(&mut self, value: u32) {
         self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
@@ -32,10 +35,10 @@ impl Hasher for TgidHasher {
 }
 
 #[derive(Debug)]
-struct Grave {
-    life: Life,
-    /// The part of its account that a last switch is still to make exact.
-    early: Option<EarlyUsage>,
+pub(super) struct Grave {
+    pub(super) life: Life,
+    /// Who has got what it used.
+    pub(super) passed: Option<Passed>,
     /// The life before it with the same tgid.
     older: Option<Serial>,
 }
@@ -51,7 +54,7 @@ pub(super) struct Graveyard {
 
 impl Graveyard {
     /// Keeps a life, and at most `most` of them.
-    pub(super) fn bury(&mut self, life: Life, early: Option<EarlyUsage>, most: usize) {
+    pub(super) fn bury(&mut self, life: Life, passed: Option<Passed>, most: usize) {
         if most == 0 {
             return;
         }
@@ -60,7 +63,7 @@ impl Graveyard {
         }
         let serial = self.first + self.graves.len() as u64;
         let older = self.newest.insert(life.key.tgid.0, serial);
-        self.graves.push_back(Grave { life, early, older });
+        self.graves.push_back(Grave { life, passed, older });
     }
 
     /// Forgets lives that ended before `before`.
@@ -92,25 +95,17 @@ impl Graveyard {
         std::iter::successors(newest, |grave| self.at(grave.older?)).map(|grave| &grave.life)
     }
 
-    /// Adds what a task of a dead group used at last.
-    pub(super) fn add_usage(&mut self, tgid: Tgid, thread: TaskKey, usage: &Usage) {
-        let mut next = self.newest.get(&tgid.0).copied();
-        while let Some(serial) = next {
-            let Some(index) = serial.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
-            else {
+    /// The last life with this tgid that was there at a moment: whoever began then was a thread or a child of it.
+    pub(super) fn last_before(&mut self, tgid: Tgid, moment: Ktime) -> Option<&mut Grave> {
+        let mut serial = self.newest.get(&tgid.0).copied()?;
+        loop {
+            let grave = self.at(serial)?;
+            if grave.life.key.start.is_none_or(|start| start <= moment) {
                 break;
-            };
-            let Some(grave) = self.graves.get_mut(index) else { break };
-            if grave.life.key.start.is_none_or(|start| start <= thread.start) {
-                let account = grave.life.usage.get_or_insert_default();
-                if let Some(early) = grave.early.take_if(|early| early.of == thread) {
-                    account.subtract(&early.usage);
-                }
-                account.add(usage);
-                return;
             }
-            next = grave.older;
+            serial = grave.older?;
         }
+        self.graves.get_mut(usize::try_from(serial.checked_sub(self.first)?).ok()?)
     }
 
     /// The life with this identity.

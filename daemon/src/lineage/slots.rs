@@ -60,6 +60,7 @@ impl Lineage {
     /// Forgets a tombstone.
     pub(super) fn forget(&mut self, ix: Ix<Task>) {
         self.queues.take(&mut self.tasks, ix);
+        self.close_account(ix);
         self.unindex(ix);
         self.census.remove(self.tasks[ix].state);
         self.tasks.remove(ix);

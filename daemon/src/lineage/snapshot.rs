@@ -237,6 +237,8 @@ impl Lineage {
         let task = &self.tasks[ix];
         if task.state == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
             self.stats.revived += 1;
+            // It did not end.
+            self.tasks[ix].known &= !known::END_TOLD;
             self.forget(ix);
         }
     }

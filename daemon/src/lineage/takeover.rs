@@ -130,13 +130,20 @@ impl Lineage {
     pub(super) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let at = told.at;
         self.take_back_zombie(group);
+        self.take_back_usage(group);
         self.set_dead_leader(group, false);
         self.queues.take(&mut self.tasks, ix);
+        // What the one that died had used stays in the account.
+        self.earlies.remove(ix);
         let task = &mut self.tasks[ix];
         let died_at = task.since;
         let before = std::mem::replace(&mut task.state, TaskState::Running);
         task.since = at;
-        task.known &= !(known::EXIT_CODE | known::END_TOLD | known::NO_EXIT_STATE | known::HAD_CHILDREN);
+        task.known &= !(known::EXIT_CODE
+            | known::END_TOLD
+            | known::NO_EXIT_STATE
+            | known::HAD_CHILDREN
+            | known::ACCOUNTED);
         self.census.remove(before);
         self.census.add(TaskState::Running);
         let members = &mut self.groups[group];

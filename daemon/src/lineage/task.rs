@@ -59,6 +59,9 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
+    /// Number of kinds.
+    pub(super) const COUNT: usize = 5;
+
     /// Tells the kind by the PF_ bits.
     #[must_use]
     pub const fn of(flags: u32, is_leader: bool) -> Self {

@@ -36,7 +36,7 @@ impl Lineage {
         child.set(fact::PARENT_START, parent_key.start.is_some());
         if child.has(fact::ZOMBIE) {
             let debt = parent_debt.unwrap_or_else(|| self.new_debt(parents));
-            self.debts[debt].zombies += 1;
+            self.debts[debt].debt.zombies += 1;
         }
         true
     }
@@ -55,7 +55,8 @@ impl Lineage {
             self.groups[next].sibling_prev = prev;
         }
         if is_zombie && let Some(debt) = self.tasks[parent].group.and_then(|group| self.groups[group].debt) {
-            self.debts[debt].zombies = self.debts[debt].zombies.saturating_sub(1);
+            let zombies = &mut self.debts[debt].debt.zombies;
+            *zombies = zombies.saturating_sub(1);
         }
     }
 

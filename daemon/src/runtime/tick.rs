@@ -25,6 +25,7 @@ impl Pipeline {
         self.compare(face);
         self.look_for_blocked(face);
         self.lineage.tick(boottime(), &mut self.effects);
+        face.tick(&mut self.lineage);
         Ok(())
     }
 

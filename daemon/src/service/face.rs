@@ -57,6 +57,7 @@ impl Service {
     /// The text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
         let sched = self.look_at_sched(pipeline);
+        self.tick(&mut pipeline.lineage);
         let sources = Sources {
             now: clock::boottime(),
             cgroups: &mut self.cgroups,
@@ -139,6 +140,10 @@ impl Face for Service {
             }
         }
         self.hub.tell(effects, self.wall.stamp(), &self.cgroups);
+    }
+
+    fn tick(&mut self, lineage: &mut Lineage) {
+        self.metrics.settle(lineage, &mut self.cgroups, clock::boottime(), self.settings.top);
     }
 
     fn lost(&mut self, count: u64) {

@@ -7,6 +7,7 @@ mod kernel;
 mod ring;
 mod tape;
 mod truth;
+mod usage;
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -23,6 +24,7 @@ use crate::compare::{same_acts, same_told, same_tree, told};
 use crate::history::{History, history};
 use crate::kernel::Kernel;
 use crate::tape::Family;
+use crate::usage::{same_children, same_usage};
 
 /// With `TASKSCOPE_HISTORIES` so many histories, other ones each time; else a few seconds' worth, always the same.
 fn runner() -> TestRunner {
@@ -106,6 +108,30 @@ fn in_kernel_order_the_tree_and_all_that_is_told_are_the_kernels() {
     let (tasks, wrong_guesses) = (tasks.get(), wrong_guesses.get());
     println!("{tasks} tasks, {wrong_guesses} of them told otherwise than they were, as inferred");
     assert!(wrong_guesses * 500 < tasks, "{wrong_guesses} of {tasks} inferences are wrong");
+}
+
+#[test]
+fn what_a_group_and_its_children_used_hangs_on_no_order() {
+    all_histories(|history, dice| {
+        let kernel = history.play();
+        let mut dice = Dice(dice);
+        for shuffles in 0..3 {
+            let records = ring::shuffle(&kernel.tape.records, &mut dice, shuffles);
+            let mut lineage = Lineage::new(Config::default());
+            let mut effects = Vec::new();
+            feed(&mut lineage, &records, &mut effects)?;
+            lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+            let result = same_usage(&kernel, &lineage).and_then(|()| {
+                // Tracepoints tell of no wait, and nothing of what a tracer does; what is concluded can be wrong.
+                if history.with_ptrace || history.family == Family::Tracepoint {
+                    return Ok(());
+                }
+                same_children(&kernel, &lineage, shuffles == 0)
+            });
+            result.map_err(|error| fail(error, &records, &effects))?;
+        }
+        Ok(())
+    });
 }
 
 #[test]

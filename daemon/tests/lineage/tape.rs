@@ -69,7 +69,7 @@ pub(crate) fn snapshot(at: u64, view: &View) -> Record {
         state: None,
         place: place(view),
         comm: Some(comm(view.comm)),
-        usage: None,
+        usage: Some(view.usage),
     }));
     Record { at: Ktime(at), cpu: 0, fact }
 }
@@ -188,7 +188,7 @@ impl Tape {
             parent: Some(view.parent),
             tracer: Some(view.tracer),
             heir,
-            usage: None,
+            usage: Some(view.usage),
         }));
         self.put(at, fact);
     }

@@ -62,6 +62,7 @@ fn life(pid: u32, name: &[u8], state: LifeState) -> Life {
         released_at: None,
         debt: None,
         usage: None,
+        children_usage: None,
     }
 }
 

@@ -196,7 +196,7 @@ impl EffectCounters {
             Action::Exited { .. } if is_other_thread(effect) => {
                 self.exit(kind, effect.thread.exit_code.map(WaitStatus));
             }
-            Action::GroupExited => self.exit(kind, effect.process.status),
+            Action::GroupExited { .. } => self.exit(kind, effect.process.status),
             Action::LeaderDied { .. } => self.leader_deaths.inc(),
             Action::ExitStuck { .. } => self.stuck.inc(),
             Action::ZombieFlagged { .. } => self.flagged.inc(),

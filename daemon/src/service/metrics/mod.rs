@@ -3,7 +3,9 @@
 //! Counters of what happens are raised with each effect; everything that is a state is read from its owner at the scrape.
 
 mod effects;
+mod ended;
 mod families;
+mod home;
 mod hooks;
 mod names;
 mod pids;
@@ -11,19 +13,20 @@ mod sched;
 mod tasks;
 mod top;
 mod trust;
+mod units;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub(super) use self::names::label;
 use self::{
-    effects::EffectCounters, families::Families, hooks::HookMetrics, pids::PidMetrics, sched::SchedMetrics,
-    tasks::TaskMetrics, trust::TrustMetrics,
+    effects::EffectCounters, ended::EndedMetrics, families::Families, home::Home, hooks::HookMetrics,
+    pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 use super::{budget::Budget, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     kernel::sched::Reading,
-    lineage::{effect::Effect, id::Ktime},
+    lineage::{Lineage, effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
 
@@ -32,6 +35,8 @@ pub(super) struct Metrics {
     registry: Registry,
     effects: EffectCounters,
     tasks: TaskMetrics,
+    ended: EndedMetrics,
+    units: Units,
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
@@ -62,13 +67,14 @@ impl Metrics {
         let effects = EffectCounters::register(&registry)?;
         let of = Families(&registry);
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
+        let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, pids, trust, hooks, sched })
+        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, sched })
     }
 
     /// Counts what happened.
@@ -76,9 +82,18 @@ impl Metrics {
         self.effects.count(effect);
     }
 
+    /// Counts what tasks used that have ended since the last call. A cgroup can be gone soon after them: not only for a scrape.
+    pub(super) fn settle(&mut self, lineage: &mut Lineage, cgroups: &mut Cgroups, now: Ktime, top: usize) {
+        for (cgroup, share) in lineage.take_shares() {
+            self.units.add(Home::of(cgroup, cgroups, now), &share, top);
+        }
+        self.units.age(now, top);
+    }
+
     /// The text of a scrape.
     pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
+        self.ended.read(&pipeline.lineage);
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
-use super::names::label;
+use super::{home::Home, names::label};
 use crate::{
     cgroup::Cgroups,
     lineage::{
@@ -16,14 +16,8 @@ use crate::{
 pub(super) struct Who {
     /// Comm of the parent.
     pub(super) parent: String,
-    /// systemd unit.
-    pub(super) unit: String,
-    /// Short id of the container.
-    pub(super) container: String,
-    /// What runs the container.
-    pub(super) runtime: &'static str,
-    /// Uid of the Kubernetes pod.
-    pub(super) pod: String,
+    /// Where it lives.
+    pub(super) home: Home,
 }
 
 /// A culprit: all parents of that name and place together.
@@ -88,17 +82,5 @@ pub(super) fn culprits(
 fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who {
     let Some(parent) = parent else { return Who { parent: "unknown".into(), ..Who::default() } };
     let name = parent.name().map_or_else(|| "unknown".into(), |name| label(name.bytes()));
-    let place = parent.cgroup_id().and_then(|id| cgroups.place(id, now.0).cloned());
-    let Some(place) = place else { return Who { parent: name, ..Who::default() } };
-    Who {
-        parent: name,
-        unit: place.unit.as_deref().map(|unit| label(unit.as_bytes())).unwrap_or_default(),
-        container: place
-            .container
-            .as_ref()
-            .map(|container| container.short_id().to_owned())
-            .unwrap_or_default(),
-        runtime: place.container.as_ref().map_or("", |container| container.runtime),
-        pod: place.pod_uid.clone().unwrap_or_default(),
-    }
+    Who { parent: name, home: Home::of(parent.cgroup_id(), cgroups, now) }
 }

@@ -76,6 +76,8 @@ impl Kernel {
             self.truth.did(self.key(leader), "group_exited");
         }
         if goes {
+            // Below the parent whose attitude decided it, though that one may be gone before it is released.
+            self.pass(task, false, false);
             self.truth.did(self.key(task), "autoreaped");
         } else if is_leader && self.is_sole(group) {
             self.truth.did(self.key(task), "zombie_began");

@@ -18,7 +18,7 @@ use taskscope::lineage::id::Ktime;
 use taskscope::lineage::id::{TaskKey, TaskRef, Tgid, Tid};
 
 pub(crate) use self::clone::Clone;
-pub(crate) use self::hooks::View;
+pub(crate) use self::hooks::{View, usage};
 pub(crate) use self::task::State;
 use self::task::{Group, Namespace, Task};
 use crate::tape::Tape;

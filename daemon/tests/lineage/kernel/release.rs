@@ -5,6 +5,7 @@ use super::{Kernel, State, TaskNo};
 impl Kernel {
     /// `release_task()`, its second turn included.
     pub(super) fn release(&mut self, task: TaskNo, by: TaskNo, de_thread: bool) {
+        self.pass(task, de_thread, false);
         let at = self.tick(2);
         let group = self.tasks[task].group;
         let view = self.view(task);
@@ -19,6 +20,7 @@ impl Kernel {
             let at = self.tick(2);
             let view = self.view(leader);
             self.tape.released(at, &view, self.reference(by), false, true);
+            self.pass(leader, false, false);
             self.unhash(leader);
             self.truth.did(self.key(leader), "autoreaped");
             self.truth.did(self.key(leader), "released");
@@ -60,7 +62,17 @@ impl Kernel {
             return;
         }
         self.took(by, zombie);
+        self.pass(zombie, false, true);
         self.release(zombie, by, false);
+    }
+
+    /// A leader goes, by a wait(2) of its parent or otherwise.
+    pub(super) fn pass(&mut self, task: TaskNo, de_thread: bool, by_wait: bool) {
+        let group = self.tasks[task].group;
+        if self.is_leader(task) && !de_thread {
+            let parent = self.tasks[self.groups[group].parent].group;
+            self.groups[group].passed.get_or_insert((parent, by_wait));
+        }
     }
 
     pub(super) fn took(&mut self, by: TaskNo, task: TaskNo) {

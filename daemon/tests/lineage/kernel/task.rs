@@ -62,6 +62,8 @@ pub(crate) struct Group {
     pub(crate) namespace: usize,
     /// A namespace's init in `zap_pid_ns_processes()`.
     pub(crate) zapping: bool,
+    /// Who was its parent when it was released, and whether that one's wait(2) did it: only then does `wait_task_zombie()` charge it.
+    pub(crate) passed: Option<(GroupNo, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +110,7 @@ impl Group {
             execing: None,
             namespace: 0,
             zapping: false,
+            passed: None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod storms;
 mod sys;
 mod threads;
 mod uring;
+mod usage;
 mod verdicts;
 mod zombies;
 
@@ -32,7 +33,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 16] = [
+const FAMILIES: [&[Entry]; 17] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -47,6 +48,7 @@ const FAMILIES: [&[Entry]; 16] = [
     storms::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,
+    usage::SCENARIOS,
     verdicts::SCENARIOS,
     zombies::SCENARIOS,
 ];

@@ -1,4 +1,4 @@
-//! System calls, each with its failure named. The only module besides `crowd` and `uring` that needs `unsafe` for calls.
+//! System calls, each with its failure named. The only module besides `crowd`, `uring` and `usage` that needs `unsafe` for calls.
 
 use std::{ffi::CString, io};
 

@@ -1,0 +1,56 @@
+//! What tasks used, as JSON.
+
+use super::encode::Object;
+use crate::lineage::{ChildrenUsage, Descent, GroupUsage, record::Usage};
+
+/// The figures of one task. User and system time are split as wait4(2) and /proc do it.
+pub(super) fn write(object: &mut Object<'_>, usage: &Usage) {
+    let (user, system) = usage.split();
+    write_split(object, usage, user, system);
+}
+
+/// The sum of a group's tasks that are dead.
+pub(super) fn write_group(task: &mut Object<'_>, usage: Option<&GroupUsage>) {
+    let Some(usage) = usage else { return };
+    task.object("usage", |object| {
+        if usage.tasks > 0 {
+            write(object, &usage.sum);
+            object.number("tasks", usage.tasks);
+        }
+        if usage.pending > 0 {
+            object.number("tasks_pending", usage.pending);
+        }
+        if usage.unknown > 0 {
+            object.number("tasks_unknown", usage.unknown);
+        }
+    });
+}
+
+/// The sums of dead children.
+pub(super) fn write_children(object: &mut Object<'_>, children: &ChildrenUsage) {
+    for (key, descent) in [("reaped", &children.reaped), ("autoreaped", &children.autoreaped)] {
+        if descent.processes > 0 {
+            object.object(key, |object| write_descent(object, descent));
+        }
+    }
+}
+
+fn write_descent(object: &mut Object<'_>, descent: &Descent) {
+    write_split(object, &descent.sum, descent.sum.utime_ns, descent.sum.stime_ns);
+    object.number("processes", descent.processes);
+    if descent.unknown > 0 {
+        object.number("processes_unknown", descent.unknown);
+    }
+}
+
+fn write_split(object: &mut Object<'_>, usage: &Usage, user_ns: u64, system_ns: u64) {
+    object.number("exec_runtime_ns", usage.exec_runtime_ns);
+    object.number("run_delay_ns", usage.run_delay_ns);
+    object.number("run_count", usage.run_count);
+    object.number("user_ns", user_ns);
+    object.number("system_ns", system_ns);
+    object.number("voluntary_switches", usage.nvcsw);
+    object.number("involuntary_switches", usage.nivcsw);
+    object.number("minor_faults", usage.min_flt);
+    object.number("major_faults", usage.maj_flt);
+}

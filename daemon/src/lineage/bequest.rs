@@ -1,0 +1,109 @@
+//! What a dead child used goes to its parent's account, as in the kernel's `wait_task_zombie()`, and on with that one's own end.
+//!
+//! The kernel adds a child's figures when it is waited for, which can be before its last switch. Here what that switch tells is
+//! added too, to all to whom the figures were passed on by then: so the sums do not hang on the order of the records.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::ReaperKind;
+use super::group::{Group, fact};
+use super::id::{Ktime, Tgid};
+use super::usage::{ChildrenUsage, Descent};
+
+/// Generations that a late figure is handed up. Parents are older than their children, so only nonsense goes round in circles.
+const GENERATIONS: usize = 4096;
+
+/// To whom a group's figures were passed on when it was gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Its parent: the last to have this tgid that is older than the child.
+    to: Tgid,
+    /// Whether a wait(2) took it, and so the kernel passed them on as well.
+    by_wait: bool,
+}
+
+impl ReaperKind {
+    /// Whether the kernel adds what a child used to its parent's account when this one takes it.
+    pub(super) const fn charges_the_parent(self) -> bool {
+        matches!(self, Self::Parent | Self::NamespaceInit)
+    }
+}
+
+impl Lineage {
+    /// A group is gone: its parent gets what it used. Once only.
+    pub(super) fn pass_on(&mut self, group: Ix<Group>, by_wait: bool) {
+        let members = &self.groups[group];
+        let Some(parent) = members.parent_key().filter(|parent| parent.tgid.0 != 0) else { return };
+        let rare = members.rare.map(|rare| &self.rares[rare]);
+        if rare.is_some_and(|rare| rare.passed.is_some()) {
+            return;
+        }
+        let passed = Passed { to: parent.tgid, by_wait };
+        self.rare(group).passed = Some(passed);
+        self.bequeath(group, passed, Descent::clone);
+    }
+
+    /// It is not gone after all: what was passed on is taken back.
+    pub(super) fn take_back_usage(&mut self, group: Ix<Group>) {
+        let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed.take());
+        if let Some(passed) = passed {
+            self.bequeath(group, passed, |sum| Descent::default().minus(sum));
+        }
+    }
+
+    /// Passes on what a group used and what it had of its own children. Of a group that nobody waited for the kernel passes nothing on,
+    /// not even what its own waits had brought it.
+    fn bequeath(&mut self, group: Ix<Group>, passed: Passed, change: impl Fn(&Descent) -> Descent) {
+        let start = self.oldest_start(group);
+        let own = self.group_usage(group).unwrap_or_default().descent();
+        self.raise(passed, start, true, &change(&own));
+        let Some(&ChildrenUsage { reaped, autoreaped }) = self.children_usage(group) else { return };
+        if reaped.processes > 0 {
+            self.raise(passed, start, true, &change(&reaped));
+        }
+        if autoreaped.processes > 0 {
+            self.raise(passed, start, false, &change(&autoreaped));
+        }
+    }
+
+    /// What the dead children of a group used.
+    pub(super) fn children_usage(&self, group: Ix<Group>) -> Option<&ChildrenUsage> {
+        let debt = &self.debts[self.groups[group].debt?];
+        debt.usage.map(|usage| &self.sums[usage])
+    }
+
+    /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
+    /// long as each of them was waited for.
+    pub(super) fn raise(&mut self, mut passed: Passed, mut start: Ktime, mut is_reaped: bool, sum: &Descent) {
+        for _ in 0..GENERATIONS {
+            is_reaped &= passed.by_wait;
+            let parent = self.holder(passed.to.leader()).filter(|&leader| self.is_leader(leader));
+            let parent = parent.and_then(|leader| self.tasks[leader].group);
+            let parent = parent.filter(|&group| self.groups[group].start <= start);
+            let next = if let Some(parent) = parent {
+                let debt = self.debt_ix(parent);
+                let usage = match self.debts[debt].usage {
+                    Some(usage) => usage,
+                    None => self.sums.insert(ChildrenUsage::default()),
+                };
+                self.debts[debt].usage = Some(usage);
+                self.sums[usage].of(is_reaped).add(sum);
+                start = self.groups[parent].start;
+                self.groups[parent].rare.and_then(|rare| self.rares[rare].passed)
+            } else {
+                let Some(grave) = self.graves.last_before(passed.to, start) else { return };
+                grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
+                start = grave.life.key.start.unwrap_or(Ktime(0));
+                grave.passed
+            };
+            let Some(next) = next else { return };
+            passed = next;
+        }
+    }
+
+    /// When a group began, or the end of time where that is unknown: any parent is older.
+    fn oldest_start(&self, group: Ix<Group>) -> Ktime {
+        let members = &self.groups[group];
+        if members.has(fact::START) { members.start } else { Ktime(u64::MAX) }
+    }
+}

@@ -1,0 +1,108 @@
+//! What all tasks that ended used: by kind of task, and by cgroup. Each figure counts from the moment it is known, and never
+//! twice, so the sums only grow.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use super::Lineage;
+use super::account::Charge;
+use super::record::Usage;
+use super::retention::TgidHasher;
+use super::task::TaskKind;
+
+/// Cgroups kept apart until somebody asks; what others use counts as nobody's.
+const CGROUPS: usize = 4096;
+
+/// What tasks of one cgroup used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Time on a CPU, ns.
+    pub exec_runtime_ns: u64,
+    /// Time on a run queue, ns.
+    pub run_delay_ns: u64,
+}
+
+impl Share {
+    const fn add(&mut self, other: &Self) {
+        self.exec_runtime_ns = self.exec_runtime_ns.wrapping_add(other.exec_runtime_ns);
+        self.run_delay_ns = self.run_delay_ns.wrapping_add(other.run_delay_ns);
+    }
+}
+
+/// The sums.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    /// User and system time as the kernel splits each one's.
+    kinds: [Usage; TaskKind::COUNT],
+    cgroups: HashMap<u64, Share, BuildHasherDefault<TgidHasher>>,
+    /// What came last, and of which cgroup: the next is often of the same.
+    last: (Option<u64>, Share),
+    /// Of tasks whose cgroup is unknown, or one too many.
+    nowhere: Share,
+    /// Tasks that ended and of which nobody saw the figures.
+    pub(super) unknown: u64,
+}
+
+impl Totals {
+    /// Adds what a task used since it was last heard of.
+    pub(super) fn charge(&mut self, kind: TaskKind, cgroup: Option<u64>, charge: &Charge) {
+        let (before, now) = charge.figures();
+        let before = before.unwrap_or_default();
+        // The kernel's figures of a task only grow; anything else is a record that says nonsense.
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        let runtime = since(now.exec_runtime_ns, before.exec_runtime_ns);
+        let delay = since(now.run_delay_ns, before.run_delay_ns);
+        // How all of its time is split can shift with each tick; what counts already stays where it is.
+        let user = since(now.split().0, before.split().0).min(runtime);
+        self.kinds[kind as usize].add(&Usage {
+            exec_runtime_ns: runtime,
+            run_delay_ns: delay,
+            run_count: since(now.run_count, before.run_count),
+            utime_ns: user,
+            stime_ns: runtime - user,
+            nvcsw: since(now.nvcsw, before.nvcsw),
+            nivcsw: since(now.nivcsw, before.nivcsw),
+            min_flt: since(now.min_flt, before.min_flt),
+            maj_flt: since(now.maj_flt, before.maj_flt),
+        });
+        if self.last.0 != cgroup {
+            self.put_away();
+            self.last.0 = cgroup;
+        }
+        self.last.1.add(&Share { exec_runtime_ns: runtime, run_delay_ns: delay });
+    }
+
+    /// Puts what came last with what came before.
+    fn put_away(&mut self) {
+        let (cgroup, share) = std::mem::take(&mut self.last);
+        let is_full = self.cgroups.len() >= CGROUPS;
+        match cgroup {
+            Some(id) if !is_full || self.cgroups.contains_key(&id) => {
+                self.cgroups.entry(id).or_default().add(&share);
+            }
+            _ => self.nowhere.add(&share),
+        }
+    }
+}
+
+impl Lineage {
+    /// What tasks of a kind used that have ended: `Process` are the main threads, `Thread` the others.
+    #[must_use]
+    pub const fn ended(&self, kind: TaskKind) -> &Usage {
+        &self.ended.kinds[kind as usize]
+    }
+
+    /// Tasks that ended and of which nobody saw what they used; known once no record of them is expected any more.
+    #[must_use]
+    pub const fn ended_unknown(&self) -> u64 {
+        self.ended.unknown
+    }
+
+    /// What tasks used that have ended, by cgroup, since the last call; `None` is a cgroup that is not known.
+    pub fn take_shares(&mut self) -> impl Iterator<Item = (Option<u64>, Share)> {
+        self.ended.put_away();
+        let nowhere = std::mem::take(&mut self.ended.nowhere);
+        let shares = self.ended.cgroups.drain().map(|(id, share)| (Some(id), share));
+        shares.chain(std::iter::once((None, nowhere))).filter(|(_, share)| *share != Share::default())
+    }
+}

@@ -1,0 +1,46 @@
+//! Where processes live, as labels.
+
+use super::names::label;
+use crate::cgroup::{Cgroups, Place};
+use crate::lineage::id::Ktime;
+
+/// Labels of a home.
+pub(super) const HOME: [&str; 4] = ["unit", "container", "runtime", "pod"];
+
+/// A systemd unit or container; all empty where neither is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Home {
+    /// systemd unit.
+    pub(super) unit: String,
+    /// Short id of the container.
+    pub(super) container: String,
+    /// What runs the container.
+    pub(super) runtime: &'static str,
+    /// Uid of the Kubernetes pod.
+    pub(super) pod: String,
+}
+
+impl Home {
+    /// Of a cgroup.
+    pub(super) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
+        cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()
+    }
+
+    fn at(place: &Place) -> Self {
+        Self {
+            unit: place.unit.as_deref().map(|unit| label(unit.as_bytes())).unwrap_or_default(),
+            container: place
+                .container
+                .as_ref()
+                .map(|container| container.short_id().to_owned())
+                .unwrap_or_default(),
+            runtime: place.container.as_ref().map_or("", |container| container.runtime),
+            pod: place.pod_uid.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Values of its labels.
+    pub(super) fn labels(&self) -> [&str; 4] {
+        [&self.unit, &self.container, self.runtime, &self.pod]
+    }
+}

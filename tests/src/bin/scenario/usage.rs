@@ -1,0 +1,251 @@
+//! What processes use, as the kernel tells it to those who wait for them.
+//!
+//! Everything runs on one CPU, and a task that has done its work becomes a real-time task before it ends: so nothing, not even the
+//! parent that its end wakes, runs before its last switch, and what wait4(2) then tells of it is all that it ever used.
+
+use crate::{
+    Entry,
+    actor::join,
+    fact::{Fact, die, die_with, pause, skip},
+    number,
+    sys::{self, Pid},
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    (
+        "usage",
+        "N (1000) short processes of several sorts, each waited for with its rusage; `free`: any CPU",
+        many,
+    ),
+    ("thread-usage", "a process with N (8) threads that end one after the other", with_threads),
+];
+
+/// Pages that a child touches.
+const PAGES: usize = 64;
+const PAGE: usize = 4096;
+
+/// What a wait told.
+struct Waited {
+    pid: Pid,
+    usage: libc::rusage,
+}
+
+fn many(args: &[String]) {
+    let count = number(args, 0, 1000);
+    let is_free = args.get(1).is_some_and(|word| word == "free");
+    if !is_free {
+        prepare();
+    }
+    let mut waited = Vec::new();
+    for turn in 0..count {
+        match sys::fork() {
+            None => {
+                work(turn, is_free);
+                end(0, is_free)
+            }
+            Some(pid) => waited.push(wait_with_usage(pid)),
+        }
+    }
+    told(&waited);
+    all_children();
+    pause("counted");
+}
+
+/// A child's work, by its number.
+fn work(turn: i32, is_free: bool) {
+    match turn % 8 {
+        0 | 1 => {}
+        2 => spin(1_000_000),
+        3 => touch(PAGES),
+        4 => (0..20).for_each(|_| sched_yield()),
+        5 => std::thread::sleep(std::time::Duration::from_micros(100)),
+        // A grandchild that is waited for.
+        6 => {
+            if sys::fork().is_none() {
+                touch(8);
+                end(0, is_free);
+            }
+            if let Err(errno) = sys::wait4(-1, 0) {
+                die_with("wait4", errno);
+            }
+        }
+        // One that nobody waits for: this returns when it is gone.
+        _ => {
+            sys::on_sigchld(libc::SIG_IGN, 0);
+            if sys::fork().is_none() {
+                spin(50_000);
+                end(0, is_free);
+            }
+            match sys::wait4(-1, 0) {
+                Err(libc::ECHILD) => {}
+                other => die_with("wait4 with SIGCHLD ignored", other.err().unwrap_or(0)),
+            }
+        }
+    }
+}
+
+/// The last act: nothing runs on this CPU any more before this task's last switch.
+fn end(code: i32, is_free: bool) -> ! {
+    if !is_free {
+        run_to_the_end();
+    }
+    sys::exit_group(code)
+}
+
+fn with_threads(args: &[String]) {
+    let count = number(args, 0, 8);
+    prepare();
+    let Some(pid) = sys::fork() else {
+        let threads: Vec<_> = (0..count)
+            .map(|turn| {
+                let act = move || {
+                    if turn % 2 == 0 {
+                        spin(2_000_000);
+                    } else {
+                        touch(PAGES);
+                    }
+                    run_to_the_end();
+                };
+                std::thread::Builder::new()
+                    .spawn(act)
+                    .unwrap_or_else(|error| die_with("pthread_create", error.raw_os_error().unwrap_or(0)))
+            })
+            .collect();
+        threads.into_iter().for_each(join);
+        end(0, false)
+    };
+    told(&[wait_with_usage(pid)]);
+    all_children();
+    pause("counted");
+}
+
+fn spin(ns: i64) {
+    let end = sys::now_ns() + ns;
+    while sys::now_ns() < end {
+        std::hint::spin_loop();
+    }
+}
+
+fn touch(pages: usize) {
+    let size = pages * PAGE;
+    // SAFETY: a new private mapping at any address.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        die("mmap");
+    }
+    for page in 0..pages {
+        // SAFETY: inside the mapping just made.
+        unsafe { memory.cast::<u8>().add(page * PAGE).write_volatile(1) };
+    }
+}
+
+fn sched_yield() {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::sched_yield() };
+}
+
+fn keep_to_one_cpu() {
+    // SAFETY: cpu_set_t is plain data for which zeroes are valid.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a valid place for the answer.
+    if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } != 0 {
+        die("sched_getaffinity");
+    }
+    // SAFETY: reads inside `set`.
+    let is_in = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
+    let cpu = (0..libc::CPU_SETSIZE as usize).rev().find(is_in).unwrap_or(0);
+    // SAFETY: as above; `cpu` is within the set.
+    let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes inside `one`.
+    unsafe { libc::CPU_SET(cpu, &mut one) };
+    // SAFETY: `one` is valid for its size.
+    if unsafe { libc::sched_setaffinity(0, size_of_val(&one), &raw const one) } != 0 {
+        die("sched_setaffinity");
+    }
+}
+
+/// One CPU for all, and the right to real-time scheduling, or the scenario cannot be acted.
+fn prepare() {
+    keep_to_one_cpu();
+    if let Err(errno) = schedule(libc::SCHED_FIFO, 1) {
+        skip("sched_setscheduler(SCHED_FIFO)", errno);
+    }
+    if schedule(libc::SCHED_OTHER, 0).is_err() {
+        die("sched_setscheduler(SCHED_OTHER)");
+    }
+}
+
+fn run_to_the_end() {
+    if schedule(libc::SCHED_FIFO, 1).is_err() {
+        die("sched_setscheduler(SCHED_FIFO)");
+    }
+}
+
+fn schedule(policy: i32, priority: i32) -> Result<(), i32> {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` is valid; 0 is the calling thread.
+    if unsafe { libc::sched_setscheduler(0, policy, &raw const param) } == 0 {
+        Ok(())
+    } else {
+        Err(sys::errno())
+    }
+}
+
+fn wait_with_usage(pid: Pid) -> Waited {
+    // SAFETY: rusage is plain data for which zeroes are valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut status = 0;
+    // SAFETY: both are valid places for the answer.
+    if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) } != pid {
+        die("wait4");
+    }
+    if status != 0 {
+        die_with("a child that failed", status);
+    }
+    Waited { pid, usage }
+}
+
+fn told(waited: &[Waited]) {
+    let list = |of: fn(&libc::rusage) -> i64| -> Vec<i32> {
+        waited.iter().map(|one| i32::try_from(of(&one.usage)).unwrap_or(i32::MAX)).collect()
+    };
+    Fact::new("rusages")
+        .numbers("pids", &waited.iter().map(|one| one.pid).collect::<Vec<_>>())
+        .numbers("user_us", &list(|usage| microseconds(usage.ru_utime)))
+        .numbers("system_us", &list(|usage| microseconds(usage.ru_stime)))
+        .numbers("voluntary", &list(|usage| usage.ru_nvcsw))
+        .numbers("involuntary", &list(|usage| usage.ru_nivcsw))
+        .numbers("minor", &list(|usage| usage.ru_minflt))
+        .numbers("major", &list(|usage| usage.ru_majflt))
+        .emit();
+}
+
+fn all_children() {
+    // SAFETY: rusage is plain data for which zeroes are valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a valid place for the answer.
+    if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) } != 0 {
+        die("getrusage");
+    }
+    Fact::new("children")
+        .number("user_us", microseconds(usage.ru_utime))
+        .number("system_us", microseconds(usage.ru_stime))
+        .number("voluntary", usage.ru_nvcsw)
+        .number("involuntary", usage.ru_nivcsw)
+        .number("minor", usage.ru_minflt)
+        .number("major", usage.ru_majflt)
+        .emit();
+}
+
+fn microseconds(time: libc::timeval) -> i64 {
+    time.tv_sec * 1_000_000 + time.tv_usec
+}

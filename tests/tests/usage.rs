@@ -1,0 +1,324 @@
+//! What ended processes used, against what wait4(2) and getrusage(2) tell their parent.
+//!
+//! The kernel adds a child to its parent's account when that waits, and a thread to its group's when the thread is released: both
+//! can be before the last switch. The scenarios see to it that a leader's comes first, so its figures must be the same; a
+//! thread always releases itself before, and so its last, voluntary switch is in no rusage.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{
+    event::Event,
+    facts::{Facts, numbers},
+    observer::Observer,
+    scenario::Scenario,
+    service::Service,
+    setting::{deadline, in_vm, report},
+    skipped::attempts,
+};
+
+/// A timer tick at 250 Hz, ns.
+const TICK_NS: i64 = 4_000_000;
+
+/// The kernel's figures of one process or of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Used {
+    user_us: i64,
+    system_us: i64,
+    voluntary: i64,
+    involuntary: i64,
+    minor: i64,
+    major: i64,
+}
+
+/// A number of a `usage` object.
+fn number(usage: &Value, key: &str) -> i64 {
+    usage[key].as_i64().unwrap_or_else(|| panic!("no {key} in {usage}"))
+}
+
+impl Used {
+    /// As taskscope tells it.
+    fn told(usage: &Value) -> Self {
+        Self::told_together(&[usage])
+    }
+
+    /// The sum of several.
+    fn told_together(usages: &[&Value]) -> Self {
+        let sum = |key: &str| usages.iter().map(|usage| number(usage, key)).sum::<i64>();
+        let (user, system) = (sum("user_ns"), sum("system_ns"));
+        assert_eq!(user + system, sum("exec_runtime_ns"), "the parts are not the whole: {usages:?}");
+        Self {
+            user_us: user / 1000,
+            system_us: system / 1000,
+            voluntary: sum("voluntary_switches"),
+            involuntary: sum("involuntary_switches"),
+            minor: sum("minor_faults"),
+            major: sum("major_faults"),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            user_us: self.user_us - other.user_us,
+            system_us: self.system_us - other.system_us,
+            voluntary: self.voluntary - other.voluntary,
+            involuntary: self.involuntary - other.involuntary,
+            minor: self.minor - other.minor,
+            major: self.major - other.major,
+        }
+    }
+}
+
+const NOTHING: Used = Used { user_us: 0, system_us: 0, voluntary: 0, involuntary: 0, minor: 0, major: 0 };
+
+fn used(numbers: &Value) -> Used {
+    let number = |key: &str| numbers[key].as_i64().unwrap_or_else(|| panic!("no {key} in {numbers}"));
+    Used {
+        user_us: number("user_us"),
+        system_us: number("system_us"),
+        voluntary: number("voluntary"),
+        involuntary: number("involuntary"),
+        minor: number("minor"),
+        major: number("major"),
+    }
+}
+
+/// What wait4(2) told of each child.
+fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
+    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario tells no rusages"));
+    let list = |key: &str| numbers(&fact[key]);
+    let pids = list("pids");
+    let columns = ["user_us", "system_us", "voluntary", "involuntary", "minor", "major"].map(list);
+    let of = |n: usize| {
+        let [user_us, system_us, voluntary, involuntary, minor, major] = columns.each_ref().map(|c| c[n]);
+        Used { user_us, system_us, voluntary, involuntary, minor, major }
+    };
+    pids.into_iter().enumerate().map(|(n, pid)| (pid, of(n))).collect()
+}
+
+/// How many children that were.
+fn count(facts: &Facts) -> i64 {
+    i64::try_from(rusages(facts).len()).unwrap_or(i64::MAX)
+}
+
+/// Runs a scenario up to where all has been counted; false where it cannot be had here.
+fn counted(scenario: &mut Scenario) -> bool {
+    if scenario.until(&["pause", "skip"])["fact"] == "pause" {
+        return true;
+    }
+    if let Err(skip) = scenario.finish_or_skip() {
+        assert_eq!(skip.errno, libc::EPERM, "{skip:?}");
+        println!("SKIP: {} is not allowed here", skip.call);
+    }
+    false
+}
+
+fn short_processes() -> &'static str {
+    if in_vm() { "400" } else { "10000" }
+}
+
+#[test]
+fn what_a_process_used_is_what_wait_tells_of_it() {
+    attempts(|| {
+        let observer = Observer::start(&[]);
+        let mut scenario = scenario("usage", &[short_processes()]);
+        if !counted(&mut scenario) {
+            return;
+        }
+        let expected = rusages(scenario.facts());
+        let mut told: BTreeMap<i64, Event> = BTreeMap::new();
+        let view = observer.view(&scenario);
+        let whole = view.until(|event| {
+            if event.action == "released" && event.tid == event.pid && expected.contains_key(&event.pid) {
+                let twice = told.insert(event.pid, event.clone());
+                assert!(twice.is_none(), "released twice: {event}");
+            }
+            told.len() == expected.len()
+        });
+        assert!(whole, "{} of {} were seen to be released", told.len(), expected.len());
+        let mut ours = NOTHING;
+        let mut wait = NOTHING;
+        let (mut longest, mut wrong) = (0, Vec::new());
+        for (pid, expected) in &expected {
+            let usage = told[pid].get("task.usage").unwrap_or_else(|| panic!("no usage: {}", told[pid]));
+            assert_eq!(usage["tasks"], 1, "{usage}");
+            assert!(usage.get("tasks_pending").is_none() && usage.get("tasks_unknown").is_none(), "{usage}");
+            // RUSAGE_BOTH: with the grandchildren that it waited for.
+            let reaped = told[pid].get("task.children_usage.reaped");
+            let usages: Vec<&Value> = [usage].into_iter().chain(reaped).collect();
+            let found = Used::told_together(&usages);
+            if found != *expected {
+                wrong.push((*pid, found, *expected));
+            }
+            longest = longest.max(expected.user_us + expected.system_us);
+            ours = ours.minus(NOTHING.minus(found));
+            wait = wait.minus(NOTHING.minus(*expected));
+        }
+        report("usage_processes", expected.len());
+        report("usage_of_waits_us", wait.user_us + wait.system_us);
+        report("usage_told_us", ours.user_us + ours.system_us);
+        report("usage_longest_us", longest);
+        assert!(
+            wrong.is_empty(),
+            "{} differ (pid, told, waited): {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
+        assert!(
+            wait.minor > 0 && wait.voluntary > 0 && longest >= 1000,
+            "it did not do what this is about: {wait:?}"
+        );
+        scenario.go();
+        scenario.finish();
+        observer.stop();
+    });
+}
+
+#[test]
+fn what_children_used_is_what_getrusage_tells_of_them() {
+    attempts(|| {
+        let service = Service::start(&[]);
+        let before = service.metrics();
+        let mut scenario = scenario("usage", &[short_processes()]);
+        if !counted(&mut scenario) {
+            return;
+        }
+        let facts = scenario.facts();
+        let (me, count) = (facts.role("scenario").pid, count(facts));
+        let expected = used(facts.all("children").next().unwrap());
+        let grandchildren = count / 8;
+        // On the tracepoint rung the last wait is told when the RCU callback comes.
+        let answer = until(&service, me, |task| {
+            task["children_usage"]["reaped"]["processes"] == count + grandchildren
+        });
+        let children = &answer["task"]["children_usage"];
+        assert!(children["reaped"].get("processes_unknown").is_none(), "{children}");
+        assert_eq!(Used::told(&children["reaped"]), expected, "{children}");
+        // Their figures the kernel tells to nobody.
+        let forgotten = &children["autoreaped"];
+        assert_eq!(forgotten["processes"], grandchildren, "{children}");
+        assert!(
+            Used::told(forgotten).user_us + Used::told(forgotten).system_us >= 50 * grandchildren,
+            "{children}"
+        );
+        let explained = service.json(&format!("/v1/explain/{me}"))["story"].to_string();
+        assert!(
+            explained.contains(&format!("{} dead processes below it, waited for", count + grandchildren)),
+            "{explained}"
+        );
+        let all = expected.user_us
+            + expected.system_us
+            + Used::told(forgotten).user_us
+            + Used::told(forgotten).system_us;
+        counters_grew(&service, &before, all);
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    });
+}
+
+/// Asks for a process until its answer is as it must become.
+fn until(service: &Service, pid: i64, come: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + deadline();
+    loop {
+        let answer = service.json(&format!("/v1/tasks/{pid}"));
+        if come(&answer["task"]) {
+            return answer;
+        }
+        assert!(Instant::now() < end, "it does not come to be: {answer:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The counters of ended tasks have grown by at least this, by kind as well as by unit, and none has gone back.
+fn counters_grew(service: &Service, before: &BTreeMap<String, f64>, at_least_us: i64) {
+    let after = service.metrics();
+    let sum = |samples: &BTreeMap<String, f64>, name: &str| -> f64 {
+        let start = format!("{name}{{");
+        samples.iter().filter(|(name, _)| name.starts_with(&start)).map(|(_, value)| value).sum()
+    };
+    let (by_kind, by_unit) = ("taskscope_ended_cpu_seconds_total", "taskscope_unit_ended_cpu_seconds_total");
+    let grown = sum(&after, by_kind) - sum(before, by_kind);
+    assert!(
+        grown >= Duration::from_micros(at_least_us.unsigned_abs()).as_secs_f64(),
+        "{grown} s, and the children alone used {at_least_us} us"
+    );
+    for (kinds, units) in [
+        (by_kind, by_unit),
+        ("taskscope_ended_run_delay_seconds_total", "taskscope_unit_ended_run_delay_seconds_total"),
+    ] {
+        let (kinds, units) = (sum(&after, kinds), sum(&after, units));
+        assert!((kinds - units).abs() < 1e-6, "{kinds} s by kind, {units} s by unit");
+    }
+    assert!(after["taskscope_ended_unaccounted_total"] < 1.0, "figures were lost");
+    for (name, value) in before.iter().filter(|(name, _)| name.contains("_ended_")) {
+        assert!(after[name] >= *value, "{name} went back from {value} to {}", after[name]);
+    }
+}
+
+#[test]
+fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches() {
+    const THREADS: i64 = 8;
+    attempts(|| {
+        let service = Service::start(&[]);
+        let mut scenario = scenario("thread-usage", &["8"]);
+        if !counted(&mut scenario) {
+            return;
+        }
+        let (pid, expected) = rusages(scenario.facts()).pop_first().unwrap();
+        let answer = until(&service, pid, |task| {
+            task["state"] == "released"
+                && task["usage"]["tasks"] == THREADS + 1
+                && task["usage"].get("tasks_pending").is_none()
+        });
+        let usage = &answer["task"]["usage"];
+        assert!(usage.get("tasks_unknown").is_none(), "{usage}");
+        let more = Used::told(usage).minus(expected);
+        report("usage_of_threads_beyond_wait_us", more.user_us + more.system_us);
+        // Each thread has given itself up before its last switch.
+        assert_eq!(
+            (more.voluntary, more.involuntary, more.minor, more.major),
+            (THREADS, 0, 0, 0),
+            "{usage} {expected:?}"
+        );
+        let more_ns = (more.user_us + more.system_us) * 1000;
+        assert!((0..TICK_NS).contains(&more_ns), "{more_ns} ns more than wait4 told: {usage} {expected:?}");
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    });
+}
+
+#[test]
+fn a_wait_that_is_faster_than_the_last_switch_misses_only_that() {
+    attempts(|| {
+        let service = Service::start(&[]);
+        let mut scenario = scenario("usage", &[if in_vm() { "200" } else { "2000" }, "free"]);
+        assert!(counted(&mut scenario), "nothing in it can be missing");
+        let facts = scenario.facts();
+        let (me, count) = (facts.role("scenario").pid, count(facts));
+        let expected = used(facts.all("children").next().unwrap());
+        let all = count + count / 8;
+        let answer = until(&service, me, |task| task["children_usage"]["reaped"]["processes"] == all);
+        let children = &answer["task"]["children_usage"]["reaped"];
+        let more = Used::told(children).minus(expected);
+        report("usage_beyond_quick_waits_us", more.user_us + more.system_us);
+        report("usage_beyond_quick_waits_switches", more.voluntary);
+        assert!((0..=all).contains(&more.voluntary), "{more:?} of {children}");
+        assert!((0..=all).contains(&more.involuntary), "{more:?} of {children}");
+        assert_eq!((more.minor, more.major), (0, 0), "{children}");
+        assert!(
+            (-1..=all * TICK_NS / 1000).contains(&(more.user_us + more.system_us)),
+            "{more:?} of {children}"
+        );
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    });
+}
