@@ -1,6 +1,6 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::Scene;
+use super::{Scene, now::Now};
 use crate::{
     lineage::{
         GroupView, Life, LifeState,
@@ -24,6 +24,7 @@ pub struct Draft {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     pub(super) subject: Tied,
+    pub(super) doing: Option<Now>,
     pub(super) parent: Option<Life>,
     pub(super) first_parent: Option<Named>,
     pub(super) creator: Option<Named>,
@@ -62,6 +63,7 @@ impl Draft {
         Some(Self {
             now: scene.now,
             observed_since: scene.observed_since,
+            doing: None,
             parent: parent.and_then(|parent| parent.life(scene.now)),
             first_parent: life.first_parent.map(|key| named(key, scene)),
             creator: life.creator.map(|creator| tracer_named(creator, scene)),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
+    now::{Look, Now},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
     story::{self, Cast},
@@ -13,7 +14,10 @@ use super::{
 };
 use crate::{
     export::Stamp,
-    lineage::explain::{self, facts::Named},
+    lineage::{
+        explain::{self, facts::Named},
+        id::GroupKey,
+    },
 };
 
 /// The answer to `/v1/explain/{pid}`.
@@ -32,6 +36,9 @@ pub struct Explanation {
     /// Its parent, if that lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,
+    /// What its tasks are doing now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<Now>,
     /// What happened so far.
     pub story: Vec<Step>,
     /// What is the matter.
@@ -67,6 +74,19 @@ impl Draft {
         })
     }
 
+    /// Takes over what its tasks are doing now.
+    #[must_use]
+    pub fn doing(mut self, look: &Look) -> Self {
+        self.doing = look.of(self.subject.life.key);
+        self
+    }
+
+    /// Whom it is about.
+    #[must_use]
+    pub const fn key(&self) -> GroupKey {
+        self.subject.life.key
+    }
+
     /// Completes an explanation from /proc.
     #[must_use]
     pub fn explain(self, outside: &mut Outside<'_>) -> Explanation {
@@ -80,6 +100,7 @@ impl Draft {
             }),
         };
         let (now, observed_since) = (self.now, self.observed_since);
+        let doing = self.doing.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let facts = self.finish(outside.procfs);
         let executable =
@@ -104,6 +125,7 @@ impl Draft {
             task: Task::of(&life, now, stamp),
             place: life.cgroup_id.and_then(|id| (outside.places)(id)),
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
+            now: doing,
             story,
             verdict: Verdict::of(verdict, stamp),
         }

@@ -6,6 +6,7 @@
 
 pub mod explain;
 pub mod moment;
+pub mod now;
 pub mod place;
 pub mod process;
 pub mod task;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    now::{Look, Now},
     place::Place,
     process::{Process, ProcessRef},
     usage::{ChildrenUsage, Usage},
@@ -268,6 +269,9 @@ pub struct TaskAnswer {
     pub process: Process,
     /// The rest.
     pub task: Task,
+    /// What its tasks are doing now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<Now>,
     /// Where it lives.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -276,11 +280,12 @@ pub struct TaskAnswer {
 impl TaskAnswer {
     /// Of one life.
     #[must_use]
-    pub fn of(life: &Life, scene: &super::Scene<'_>, outside: &mut super::Outside<'_>) -> Self {
+    pub fn of(life: &Life, scene: &super::Scene<'_>, outside: &mut super::Outside<'_>, look: &Look) -> Self {
         Self {
             made: super::Made::at(scene.now, scene.observed_since, outside.stamp),
             process: Process::of(life, outside.stamp),
             task: Task::of(life, scene.now, outside.stamp),
+            now: look.of(life.key),
             place: life.cgroup_id.and_then(|id| (outside.places)(id)),
         }
     }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{
     Made, Scene,
+    now::{Look, Now},
     place::Place,
     process::text,
     task::{PidNs, ZombieAge},
@@ -31,6 +32,8 @@ pub struct Wish {
     pub kernel: bool,
     /// As it was then.
     pub at: Option<Ktime>,
+    /// What each is doing now, too.
+    pub now: bool,
 }
 
 /// Why there is no tree.
@@ -103,6 +106,9 @@ pub struct Node {
     /// Zombies that wait for it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub zombies: u32,
+    /// What its tasks are doing now, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<Now>,
     /// Where it lives, where that is not where its parent does.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -144,6 +150,7 @@ impl Tree {
         scene: &Scene<'_>,
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<Place>,
+        look: Option<&Look>,
     ) -> Result<Self, TreeError> {
         let at = wish.at.unwrap_or(scene.now);
         if wish.at.is_some() {
@@ -173,7 +180,7 @@ impl Tree {
             }
             entries.sort_by_key(|entry| entry.life.key);
         }
-        let walk = Walk { wish, at, scene, stamp, index: index(&entries), entries };
+        let walk = Walk { wish, at, scene, stamp, look, index: index(&entries), entries };
         Ok(Self {
             made: Made::at(scene.now, scene.observed_since, stamp),
             at: wish.at.map(|at| stamp.timestamp(at)),
@@ -206,6 +213,7 @@ struct Walk<'a> {
     at: Ktime,
     scene: &'a Scene<'a>,
     stamp: &'a Stamp,
+    look: Option<&'a Look>,
     index: HashMap<Option<GroupKey>, Vec<usize>>,
     entries: Vec<Entry<'a>>,
 }
@@ -282,6 +290,7 @@ impl Walk<'_> {
                 .map(|it| PidNs { inode: it.inode, level: it.level }),
             subreaper: entry.view.is_some_and(|view| view.is_subreaper()),
             zombies: if self.wish.at.is_none() { life.debt.map_or(0, |debt| debt.zombies) } else { 0 },
+            now: self.look.and_then(|look| look.of(life.key)),
             place,
         }
     }

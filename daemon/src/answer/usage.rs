@@ -75,7 +75,7 @@ const fn is_none(count: &u32) -> bool {
 }
 
 impl Figures {
-    const fn of(usage: &record::Usage, (user_ns, system_ns): (u64, u64)) -> Self {
+    pub(super) const fn of(usage: &record::Usage, (user_ns, system_ns): (u64, u64)) -> Self {
         Self {
             exec_runtime_ns: usage.exec_runtime_ns,
             run_delay_ns: usage.run_delay_ns,
@@ -149,7 +149,7 @@ pub(super) fn told(life: &Life) -> Vec<String> {
     told
 }
 
-fn in_words(figures: &Figures) -> String {
+pub(super) fn in_words(figures: &Figures) -> String {
     let Figures { exec_runtime_ns, user_ns, system_ns, run_delay_ns, .. } = *figures;
     let faults = figures.minor_faults.saturating_add(figures.major_faults);
     format!(

@@ -12,13 +12,18 @@ use super::{
 use crate::{
     answer::{
         NotFound, Outside, Scene, Sharpen,
+        now::Look,
         tree::{Tree, TreeError, Wish},
     },
     cgroup::Cgroups,
     duration,
     export::Stamp,
-    kernel::{clock, object::Options, observer::ObserveError, privilege, sched::Sched},
-    lineage::{Config, Lineage, effect::Effect, id::Ktime},
+    kernel::{clock, figures::Want, object::Options, observer::ObserveError, privilege, sched::Sched},
+    lineage::{
+        Config, Lineage,
+        effect::Effect,
+        id::{GroupKey, Ktime},
+    },
     procfs::Procfs,
     runtime::{Face, Pipeline, Trust},
 };
@@ -130,10 +135,22 @@ impl Looker {
     /// Draws the tree.
     pub(super) fn tree(&mut self, wish: Wish) -> Result<Tree, TreeError> {
         let Self { pipeline, around, observed_since } = self;
+        let look = wish.now.then(|| Look::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
         let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let Around { stamp, cgroups, .. } = around;
-        Tree::of(wish, &scene, stamp, &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()))
+        Tree::of(
+            wish,
+            &scene,
+            stamp,
+            &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()),
+            look.as_ref(),
+        )
+    }
+
+    /// What a process is doing at this moment.
+    pub(super) fn doing(&mut self, of: GroupKey) -> Look {
+        Look::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
     /// Takes something from the lineage, and completes it.

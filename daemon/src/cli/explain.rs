@@ -32,7 +32,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Exit {
     let answer: Result<Explanation, Exit> =
         ask::ask(&args.source, &format!("/v1/explain/{}", args.whom), |looker| {
-            looker.answer(|scene, stamp| Draft::asked(&args.whom, scene, stamp), Draft::explain)
+            let draft = Draft::asked(&args.whom, &looker.scene(), looker.stamp())?;
+            let look = looker.doing(draft.key());
+            looker.answer(|_, _| Ok(draft.doing(&look)), Draft::explain)
         });
     let shown = answer.and_then(|answer| {
         ask::show(&answer, args.format, |answer| text::explanation(answer, terminal::style()))

@@ -17,12 +17,14 @@ use crate::answer::{
 Examples:
   taskscope tree                  every process, zombies and other trouble marked
   taskscope tree --threads 4711   one process with its threads, and all below it
+  taskscope tree --now            what each is doing, and the CPU time it has used
   taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
 the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a \
 pid namespace or cgroup, unit or container that is not its parent's.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
     /// Only this process and all below it
     #[arg(value_name = "PID")]
@@ -36,6 +38,9 @@ pub(super) struct Args {
     /// Each zombie, however many
     #[arg(long)]
     all: bool,
+    /// What each process is doing now, and the CPU time that it has used
+    #[arg(long, conflicts_with = "at")]
+    now: bool,
     /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05Z, UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -66,6 +71,9 @@ fn path(args: &Args) -> String {
         path.push_str("&pid=");
         path.push_str(&pid.to_string());
     }
+    if args.now {
+        path.push_str("&now=true");
+    }
     if let Some(at) = &args.at {
         path.push_str("&at=");
         path.push_str(&encoded(at));
@@ -89,7 +97,7 @@ fn look(args: &Args) -> Result<Tree, Exit> {
         })?),
         None => None,
     };
-    let wish = Wish { root: args.pid, threads: args.threads, kernel: args.kernel, at };
+    let wish = Wish { root: args.pid, threads: args.threads, kernel: args.kernel, at, now: args.now };
     looker.tree(wish).map_err(|error| {
         log::error!("{error}");
         Exit::Failure

@@ -261,6 +261,12 @@ impl Facts<'_> {
         }
     }
 
+    fn parent(&mut self, parent: Option<u64>) {
+        if let Some(parent) = parent {
+            self.number("parent", parent);
+        }
+    }
+
     fn sleep(&mut self, sleep: &Sleep) {
         self.span("blocked", sleep.blocked);
         self.word(sleep.doing().name());
@@ -289,9 +295,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
     let parent = effect.process.parent.map(|parent| u64::from(parent.tgid.0));
     match &effect.action {
         Action::Forked { creation, clone_flags, creator } => {
-            if let Some(parent) = parent {
-                facts.number("parent", parent);
-            }
+            facts.parent(parent);
             match creation {
                 Some(creation) if effect.thread.kind.name() == creation.name() => {}
                 Some(creation) => facts.word(creation.name()),
@@ -353,16 +357,12 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
         Action::BlockedFlagged(sleep) => facts.sleep(sleep),
         Action::BlockedCleared { blocked } => facts.span("blocked", *blocked),
         Action::ZombieBegan { tracer } => {
-            if let Some(parent) = parent {
-                facts.number("parent", parent);
-            }
+            facts.parent(parent);
             facts.task("tracer", *tracer);
         }
         Action::ZombieFlagged { zombie, parent_name } => {
             facts.span("zombie", *zombie);
-            if let Some(parent) = parent {
-                facts.number("parent", parent);
-            }
+            facts.parent(parent);
             if let Some(name) = parent_name {
                 facts.name(*name);
             }

@@ -164,6 +164,17 @@ impl Observer {
         figures::stacks(&mut self.ebpf, want)
     }
 
+    /// Both for an answer, of one group with where its tasks sleep. Where they cannot be had nothing is known; the status says why.
+    pub fn doing(&mut self, want: Want) -> (Vec<Figures>, HashMap<TaskKey, Vec<String>>) {
+        let unknown = |error: FiguresError| log::debug!("what tasks are doing now: {error}");
+        let figures = self.figures(want).map_err(unknown).unwrap_or_default();
+        let stacks = match want {
+            Want::All => HashMap::new(),
+            Want::Group(_) | Want::Blocked => self.stacks(want).map_err(unknown).unwrap_or_default(),
+        };
+        (figures, stacks)
+    }
+
     /// Sums of the programs' counters.
     pub fn totals(&self) -> Result<Totals, CountersError> {
         self.counters.read()

@@ -60,7 +60,7 @@ impl Usage {
     }
 
     /// Adds another's. What is taken back later with [`Usage::minus`] is gone without a trace, so no bound stops it.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.each(other, u64::wrapping_add);
     }
 

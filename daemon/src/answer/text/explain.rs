@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, moment, verdict};
+use super::{Ink, Style, escape, moment, verdict};
 use crate::{
     answer::{explain::Explanation, place::Place, task::ZombieAge},
     lineage::explain::duration,
@@ -14,7 +14,14 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
     let mut out = String::new();
     out.push_str(&style.paint(Ink::Strong, &style.wrap(&title(answer), 0)));
     out.push('\n');
-    let _ = write!(out, "  {}\n\n", style.wrap(&who(answer), 2));
+    let _ = writeln!(out, "  {}", style.wrap(&who(answer), 2));
+    if let Some(now) = &answer.now {
+        for (n, line) in now.lines().iter().enumerate() {
+            let head = if n == 0 { "now  " } else { "     " };
+            let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, head), style.wrap(&escape(line), 7));
+        }
+    }
+    out.push('\n');
     let sure = if answer.verdict.certainty == "likely" { "likely: " } else { "" };
     let text = style.wrap(&format!("{sure}{}", answer.verdict.summary), 0);
     let ink = if answer.verdict.remedy.is_some() { Ink::Bad } else { Ink::Good };

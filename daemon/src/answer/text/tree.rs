@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use super::{Ink, Style, age, columns, escape};
 use crate::{
-    answer::tree::{Node, Tree},
+    answer::{
+        now,
+        tree::{Node, Tree},
+    },
     lineage::explain::duration,
 };
 
@@ -137,6 +140,11 @@ fn marks(node: &Node) -> (String, Ink) {
         }
         _ => {}
     }
+    if let Some(now) = &node.now
+        && node.state != "zombie"
+    {
+        marks.push(now::short(now, node.pid));
+    }
     if node.zombies > 0 {
         let plural = if node.zombies == 1 { "" } else { "s" };
         marks.push(format!("owes {} zombie{plural} a wait", node.zombies));
@@ -204,6 +212,7 @@ mod tests {
             new_pid_ns: None,
             subreaper: false,
             zombies: 0,
+            now: None,
             place: None,
         }
     }

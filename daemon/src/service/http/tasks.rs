@@ -15,6 +15,7 @@ use crate::{
         Draft, Outside, Scene, Whom,
         explain::Explanation,
         moment,
+        now::Look,
         place::Place,
         task::TaskAnswer,
         tree::{Tree, Wish},
@@ -22,7 +23,7 @@ use crate::{
     },
     duration,
     export::Stamp,
-    kernel::clock,
+    kernel::{clock, figures::Want},
     procfs::Procfs,
     runtime::Pipeline,
     service::Service,
@@ -103,6 +104,8 @@ pub(super) async fn explain(
     let asked = api
         .ask(move |pipeline, service| {
             let draft = Draft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
+            let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+            let draft = draft.doing(&look);
             let around = service.around(draft.cgroups());
             Ok((draft, around))
         })
@@ -119,14 +122,15 @@ pub(super) async fn task(
     let whom = whom(&pid)?;
     let answer = api
         .ask(move |pipeline, service| {
+            let key = whom.find(&service.scene(pipeline), service.wall.stamp())?;
+            let look = Look::new(pipeline.observer.doing(Want::Group(key.tgid)));
             let scene = service.scene(pipeline);
-            let key = whom.find(&scene, service.wall.stamp())?;
             let life = scene.lineage.life_by_key(key, scene.now);
             let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
             let Around { stamp, mut places } = service.around(cgroup.into_iter().collect());
             let mut places = |id| places.remove(&id);
             let outside = &mut Outside { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
-            Ok(life.map(|life| TaskAnswer::of(&life, &scene, outside)))
+            Ok(life.map(|life| TaskAnswer::of(&life, &scene, outside, &look)))
         })
         .await?;
     match answer {
@@ -145,6 +149,8 @@ pub(super) struct TreeQuery {
     #[serde(default)]
     kernel: bool,
     at: Option<String>,
+    #[serde(default)]
+    now: bool,
 }
 
 pub(super) async fn tree(
@@ -153,13 +159,18 @@ pub(super) async fn tree(
 ) -> Result<Json<Tree>, ApiError> {
     let answer = api
         .ask(move |pipeline, service| {
+            if query.now && query.at.is_some() {
+                return Err(ApiError::bad_request("now: goes without at"));
+            }
+            let look = query.now.then(|| Look::new(pipeline.observer.doing(Want::All)));
             let scene = service.scene(pipeline);
             let stamp = service.wall.stamp().clone();
             let at = query.at.map(|text| moment::parse(&text, scene.now, &stamp));
             let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
-            let wish = Wish { root: query.pid, threads: query.threads, kernel: query.kernel, at };
+            let wish =
+                Wish { root: query.pid, threads: query.threads, kernel: query.kernel, at, now: query.now };
             let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
-            Tree::of(wish, &scene, &stamp, &mut places)
+            Tree::of(wish, &scene, &stamp, &mut places, look.as_ref())
                 .map_err(|error| ApiError::not_found(error.to_string()))
         })
         .await?;

@@ -1,0 +1,192 @@
+//! What tasks are doing now, against /proc's own word on the same tasks.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    thread::yield_now,
+    time::Instant,
+};
+
+use serde_json::Value;
+use taskscope_tests::{service::Service, setting};
+
+/// A child that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Both fail only if it is gone.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `sleep 1000`, prepared by `before` in the child itself.
+#[track_caller]
+fn sleeper(before: fn()) -> Ended {
+    let mut command = Command::new("sleep");
+    command.arg("1000").stdout(Stdio::null());
+    // SAFETY: what is passed here makes system calls only.
+    unsafe {
+        command.pre_exec(move || {
+            before();
+            Ok(())
+        })
+    };
+    Ended(command.spawn().unwrap_or_else(|error| panic!("running sleep: {error}")))
+}
+
+/// Fields of /proc/PID/stat behind the name, the state first; proc(5) numbers it 3.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+#[track_caller]
+fn until_state(pid: u32, wanted: &str) -> Vec<String> {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        match stat(pid) {
+            Some(fields) if fields.first().is_some_and(|state| state == wanted) => return fields,
+            fields => assert!(Instant::now() < end, "{pid} is not in state {wanted}: {fields:?}"),
+        }
+        yield_now();
+    }
+}
+
+/// The letters of /proc for what we call it.
+fn letter(doing: &str) -> &'static str {
+    match doing {
+        "running" | "ready" | "runnable" => "R",
+        "sleeping" => "S",
+        "uninterruptible" | "killable" | "frozen" => "D",
+        "stopped" => "T",
+        "traced" => "t",
+        "parked" => "P",
+        "idle" => "I",
+        "zombie" => "Z",
+        "dead" => "X",
+        other => panic!("{other} is no state"),
+    }
+}
+
+#[track_caller]
+fn answer(args: &[&str]) -> Value {
+    let output = Command::new(setting::taskscope()).args(args).args(["--alone", "--format", "json"]).output();
+    let output = output.unwrap_or_else(|error| panic!("running taskscope: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"))
+}
+
+/// The leader, as `explain` has it.
+#[track_caller]
+fn explained(pid: u32) -> Value {
+    answer(&["explain", &pid.to_string()])["now"]["tasks"][0].clone()
+}
+
+/// Proc's figures that a sleeping task does not change.
+#[track_caller]
+fn is_as_proc_has_it(does: &Value, fields: &[String]) {
+    let field = |number: usize| fields[number - 3].parse::<i64>().unwrap_or(i64::MAX);
+    let number = |key: &str| does[key].as_i64().unwrap_or(0);
+    assert_eq!(letter(does["doing"].as_str().unwrap_or_default()), fields[0], "{does:#}");
+    assert_eq!(number("priority"), field(18), "{does:#}");
+    assert_eq!(number("nice"), field(19), "{does:#}");
+    assert_eq!(number("cpu"), field(39), "{does:#}");
+    assert_eq!(number("rt_priority"), field(40), "{does:#}");
+    assert_eq!(does["usage"]["minor_faults"].as_i64(), Some(field(10)), "{does:#}");
+    assert_eq!(does["usage"]["major_faults"].as_i64(), Some(field(12)), "{does:#}");
+}
+
+#[test]
+fn a_sleeper_is_as_proc_has_it() {
+    let child = sleeper(|| {
+        // SAFETY: a system call with numbers.
+        unsafe { libc::nice(5) };
+    });
+    let pid = child.0.id();
+    let end = Instant::now() + setting::deadline();
+    // It may have been put on another CPU, or not be asleep yet.
+    loop {
+        let before = until_state(pid, "S");
+        let does = explained(pid);
+        if stat(pid).as_ref() != Some(&before) || does["wchan"].is_null() {
+            assert!(Instant::now() < end, "never twice the same: {does:#}");
+            continue;
+        }
+        is_as_proc_has_it(&does, &before);
+        assert_eq!((&does["policy"], &does["nice"]), (&"SCHED_OTHER".into(), &5.into()), "{does:#}");
+        let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+        let of = |key: &str| does["usage"][key].as_u64().unwrap_or_default();
+        let ours = format!("{} {} {}\n", of("exec_runtime_ns"), of("run_delay_ns"), of("run_count"));
+        if ours.trim() == schedstat.trim() {
+            break;
+        }
+        assert!(Instant::now() < end, "{ours} is not {schedstat}");
+    }
+    let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    let does = explained(pid);
+    if wchan != "0" && !wchan.is_empty() {
+        assert_eq!(does["wchan"].as_str(), Some(wchan.as_str()), "{does:#}");
+    }
+}
+
+#[test]
+fn policies_stops_and_zombies_have_their_names() {
+    let fifo = sleeper(|| {
+        let parameters = libc::sched_param { sched_priority: 7 };
+        // SAFETY: the structure lives as long as the call.
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    });
+    let stopped = sleeper(|| ());
+    // SAFETY: kill(2) with a pid of ours.
+    unsafe { libc::kill(stopped.0.id().cast_signed(), libc::SIGSTOP) };
+    let zombie = Command::new("true").spawn().unwrap_or_else(|error| panic!("running true: {error}"));
+    let zombie = Ended(zombie);
+    for (child, state, doing) in
+        [(&fifo, "S", "sleeping"), (&stopped, "T", "stopped"), (&zombie, "Z", "zombie")]
+    {
+        until_state(child.0.id(), state);
+        let does = explained(child.0.id());
+        assert_eq!(does["doing"], doing, "{does:#}");
+    }
+    let fields = until_state(fifo.0.id(), "S");
+    let does = explained(fifo.0.id());
+    assert_eq!(does["policy"], "SCHED_FIFO", "{does:#}");
+    assert_eq!((does["rt_priority"].as_i64(), fields[37].as_str()), (Some(7), "7"), "{does:#}");
+    assert_eq!((does["priority"].as_i64(), fields[15].as_str()), (Some(-8), "-8"), "{does:#}");
+}
+
+#[test]
+fn every_process_that_stays_as_it_is_is_in_proc_s_state() {
+    let pids = |states: &mut BTreeMap<u32, String>| {
+        for entry in fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}")).flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if let Some(state) = stat(pid).and_then(|fields| fields.into_iter().next()) {
+                states.insert(pid, state);
+            }
+        }
+    };
+    let service = Service::start(&[]);
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    pids(&mut before);
+    let tree = service.json("/v1/tree?now=true&kernel=true");
+    pids(&mut after);
+    let mut compared = 0;
+    for node in tree["processes"].as_array().into_iter().flatten() {
+        let Some(pid) = node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) else { continue };
+        let (Some(before), Some(after)) = (before.get(&pid), after.get(&pid)) else { continue };
+        let leader = &node["now"]["tasks"][0];
+        // Who runs or wakes up now and then is not the same from one look to the next.
+        if before == after && before != "R" && leader["tid"].as_u64() == Some(pid.into()) {
+            let ours = letter(leader["doing"].as_str().unwrap_or_default());
+            compared += 1;
+            assert!(ours == before.as_str() || ours == "R", "{pid}: {before} in /proc: {leader:#}");
+        }
+    }
+    assert!(compared >= 3, "only {compared} could be compared: {tree:#}");
+    service.stop_clean();
+}
