@@ -8,6 +8,7 @@ use std::{
 };
 
 /// Commands of bpf(2).
+const MAP_CREATE: i32 = 0;
 const PROG_LOAD: i32 = 5;
 const PROG_GET_NEXT_ID: i32 = 11;
 const PROG_GET_FD_BY_ID: i32 = 13;
@@ -23,7 +24,7 @@ const TRACE_RAW_TP: u32 = 23;
 const TRACE_ITER: u32 = 28;
 
 /// `r0 = 0; exit`.
-const NOTHING: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
+pub(crate) const NOTHING: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
 
 /// `union bpf_attr`, as far as it is used: 144 bytes, the rest zero.
 #[repr(C, align(8))]
@@ -96,39 +97,55 @@ pub(crate) fn programs() -> Vec<Info> {
     }
 }
 
-/// A program that does nothing, attached.
-pub(crate) struct Empty {
+/// A ring buffer.
+pub(crate) fn ring(bytes: u32) -> io::Result<OwnedFd> {
+    const RINGBUF: u32 = 27;
+    Attr::new().u32(0, RINGBUF).u32(12, bytes).open(MAP_CREATE)
+}
+
+/// A program on a raw tracepoint.
+pub(crate) struct Raw {
     program: OwnedFd,
     _link: OwnedFd,
 }
 
-impl Empty {
-    /// On a raw tracepoint.
-    pub(crate) fn raw(tracepoint: &std::ffi::CStr) -> io::Result<Self> {
-        let program = load(RAW_TRACEPOINT, 0, 0)?;
+impl Raw {
+    /// Loads these instructions and attaches them.
+    pub(crate) fn attach(tracepoint: &std::ffi::CStr, instructions: &[u64]) -> io::Result<Self> {
+        let program = load(RAW_TRACEPOINT, 0, 0, instructions)?;
         let link = Attr::new()
             .u64(0, tracepoint.as_ptr() as u64)
             .u32(8, program.as_raw_fd().cast_unsigned())
             .open(RAW_TRACEPOINT_OPEN)?;
         Ok(Self { program, _link: link })
     }
+}
+
+/// A program that does nothing, attached.
+pub(crate) struct Empty(Raw);
+
+impl Empty {
+    /// On a raw tracepoint.
+    pub(crate) fn raw(tracepoint: &std::ffi::CStr) -> io::Result<Self> {
+        Raw::attach(tracepoint, &NOTHING).map(Self)
+    }
 
     /// On the same btf tracepoint as this program.
     pub(crate) fn beside(program: &Info) -> io::Result<Self> {
-        let program = load(TRACING, TRACE_RAW_TP, program.attach_btf_id)?;
+        let program = load(TRACING, TRACE_RAW_TP, program.attach_btf_id, &NOTHING)?;
         let link = Attr::new().u32(8, program.as_raw_fd().cast_unsigned()).open(RAW_TRACEPOINT_OPEN)?;
-        Ok(Self { program, _link: link })
+        Ok(Self(Raw { program, _link: link }))
     }
 
     /// Its counts so far.
     pub(crate) fn info(&self) -> io::Result<Info> {
-        info(&self.program)
+        info(&self.0.program)
     }
 }
 
 /// Walks all tasks by an iterator that does nothing with them, of the same kind as this program: what the kernel alone needs.
 pub(crate) fn walk_like(program: &Info) -> io::Result<Duration> {
-    let program = load(TRACING, TRACE_ITER, program.attach_btf_id)?;
+    let program = load(TRACING, TRACE_ITER, program.attach_btf_id, &NOTHING)?;
     let link =
         Attr::new().u32(0, program.as_raw_fd().cast_unsigned()).u32(8, TRACE_ITER).open(LINK_CREATE)?;
     let walk = Attr::new().u32(0, link.as_raw_fd().cast_unsigned()).open(ITER_CREATE)?;
@@ -138,11 +155,11 @@ pub(crate) fn walk_like(program: &Info) -> io::Result<Duration> {
     Ok(start.elapsed())
 }
 
-fn load(kind: u32, attach: u32, btf_id: u32) -> io::Result<OwnedFd> {
+fn load(kind: u32, attach: u32, btf_id: u32, instructions: &[u64]) -> io::Result<OwnedFd> {
     Attr::new()
         .u32(0, kind)
-        .u32(4, NOTHING.len() as u32)
-        .u64(8, NOTHING.as_ptr() as u64)
+        .u32(4, instructions.len() as u32)
+        .u64(8, instructions.as_ptr() as u64)
         .u64(16, c"GPL".as_ptr() as u64)
         .u32(68, attach)
         .u32(108, btf_id)

@@ -6,6 +6,7 @@
 mod bpf;
 mod budgets;
 mod figure;
+mod floor;
 mod growth;
 mod http;
 mod idle;
@@ -68,6 +69,11 @@ fn main() -> anyhow::Result<()> {
         && word == "workload"
     {
         return workload::run(kind, count.parse().context("the number of turns")?);
+    }
+    if let [word, what] = args.as_slice()
+        && word == "floor"
+    {
+        return floor::run(what);
     }
     let setup = setup(&args)?;
     mount_tracefs();
@@ -143,10 +149,11 @@ fn setup(args: &[String]) -> anyhow::Result<Setup> {
     let Some((rounds, rest)) = args.split_first() else {
         bail!("bench ROUNDS [quick] [only:PART] [NAME=PATH...]")
     };
+    let itself = Some((observers::ITSELF.to_owned(), env::current_exe().context("finding this program")?));
     let rivals = rest.iter().filter_map(|arg| arg.split_once('='));
     Ok(Setup {
         taskscope: taskscope_tests::setting::taskscope(),
-        rivals: rivals.map(|(name, path)| (name.to_owned(), PathBuf::from(path))).collect(),
+        rivals: rivals.map(|(name, path)| (name.to_owned(), PathBuf::from(path))).chain(itself).collect(),
         rounds: rounds.parse().context("the number of rounds")?,
         quick: rest.iter().any(|arg| arg == "quick"),
         only: rest.iter().find_map(|arg| arg.strip_prefix("only:")).map(str::to_owned),

@@ -48,8 +48,29 @@ pub(crate) const SCHED: &str = "taskscope run --sched";
 /// The rival that counts waits for a CPU.
 pub(crate) const RUNQLAT: &str = "runqlat (libbpf)";
 
+/// This very program, as an observer.
+pub(crate) const ITSELF: &str = "bench";
+/// Programs that do nothing on the tracepoints of a life.
+pub(crate) const FLOOR_EMPTY: &str = "(floor: empty programs)";
+/// The same with records of taskscope's sizes that nobody fills or reads.
+pub(crate) const FLOOR_SEND: &str = "(floor: empty records)";
+
+const fn floor(name: &'static str, args: &'static [&'static str]) -> Kind {
+    Kind {
+        name,
+        rival: ITSELF,
+        args,
+        ready: "floor: ready",
+        is_end: |_, _| false,
+        said: Said::Nothing,
+        workloads: &["vfork", "threads"],
+    }
+}
+
 /// All of them.
 pub(crate) const KINDS: &[Kind] = &[
+    floor(FLOOR_EMPTY, &["floor", "empty"]),
+    floor(FLOOR_SEND, &["floor", "send"]),
     Kind {
         name: "taskscope events (NDJSON)",
         rival: "",
