@@ -104,7 +104,7 @@ fn write_step(sched: &mut Object<'_>, event: &SchedEvent) {
 
 #[cfg(test)]
 mod tests {
-    use probe_common::TaskId;
+    use probe_common::{TaskId, Wire as _};
 
     use super::{super::text::write_sched as write_text, *};
 
@@ -153,6 +153,33 @@ mod tests {
         assert!(text.ends_with("cpu 1, slept 3000.0 us\n"), "{text}");
         let (json, _) = lines(SchedKind::SwitchedIn, SchedValid::WAITED);
         assert!(json.ends_with("\"sched\":{\"cpu\":1,\"waited_ns\":20000}}\n"), "{json}");
+    }
+
+    #[test]
+    fn any_bytes_are_a_line_that_can_be_read() {
+        let mut numbers = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..5_000 {
+            let mut bytes = [0; SchedEvent::SIZE];
+            for byte in &mut bytes {
+                numbers ^= numbers << 13;
+                numbers ^= numbers >> 7;
+                numbers ^= numbers << 17;
+                *byte = (numbers >> 32) as u8;
+            }
+            let mut event = SchedEvent::read(&bytes).unwrap();
+            event.kind %= 4;
+            let stamp = Stamp::new("0123456789", 0);
+            let (mut json, mut text) = (Vec::new(), Vec::new());
+            let is_written = write_sched(&event, 1, &stamp, &mut json);
+            assert_eq!(is_written, event.kind < 3);
+            assert_eq!(write_text(&event, &stamp, true, &mut text), is_written);
+            if is_written {
+                let _: serde_json::Value = serde_json::from_slice(&json).unwrap();
+                let text = String::from_utf8(text).unwrap().replace("\x1b[32m", "").replace("\x1b[36m", "");
+                let text = text.replace("\x1b[0m", "");
+                assert!(!text.trim_end_matches('\n').contains(char::is_control), "{text:?}");
+            }
+        }
     }
 
     #[test]
