@@ -1,41 +1,49 @@
 //! What tasks are doing now, against /proc's own word on the same tasks.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
-    thread::yield_now,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fs, process::Command, thread::yield_now, time::Instant};
 
 use serde_json::Value;
 use taskscope_tests::{service::Service, setting};
 
 /// A child that is ended with the test.
-struct Ended(Child);
+struct Ended(libc::pid_t);
 
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Both fail only if it is gone.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+impl Ended {
+    const fn id(&self) -> u32 {
+        self.0.cast_unsigned()
     }
 }
 
-/// `sleep 1000`, prepared by `before` in the child itself.
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // SAFETY: a child of ours that nobody else waits for; the status may be null.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// A child that does only this.
 #[track_caller]
-fn sleeper(before: fn()) -> Ended {
-    let mut command = Command::new("sleep");
-    command.arg("1000").stdout(Stdio::null());
-    // SAFETY: what is passed here makes system calls only.
-    unsafe {
-        command.pre_exec(move || {
-            before();
-            Ok(())
-        })
-    };
-    Ended(command.spawn().unwrap_or_else(|error| panic!("running sleep: {error}")))
+fn child(act: fn()) -> Ended {
+    // SAFETY: the child makes system calls only, and never returns.
+    match unsafe { libc::fork() } {
+        0 => {
+            act();
+            // SAFETY: as above.
+            unsafe { libc::_exit(0) }
+        }
+        pid if pid > 0 => Ended(pid),
+        _ => panic!("fork: {}", std::io::Error::last_os_error()),
+    }
+}
+
+/// Sleeps for as long as the test takes.
+fn sleep() {
+    let long = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+    // SAFETY: the time lives as long as the call; what is left of it may be null.
+    unsafe { libc::nanosleep(&raw const long, std::ptr::null_mut()) };
 }
 
 /// Fields of /proc/PID/stat behind the name, the state first; proc(5) numbers it 3.
@@ -103,11 +111,12 @@ fn is_as_proc_has_it(does: &Value, fields: &[String]) {
 
 #[test]
 fn a_sleeper_is_as_proc_has_it() {
-    let child = sleeper(|| {
+    let child = child(|| {
         // SAFETY: a system call with numbers.
         unsafe { libc::nice(5) };
+        sleep();
     });
-    let pid = child.0.id();
+    let pid = child.id();
     let end = Instant::now() + setting::deadline();
     // It may have been put on another CPU, or not be asleep yet.
     loop {
@@ -136,25 +145,27 @@ fn a_sleeper_is_as_proc_has_it() {
 
 #[test]
 fn policies_stops_and_zombies_have_their_names() {
-    let fifo = sleeper(|| {
+    let fifo = child(|| {
         let parameters = libc::sched_param { sched_priority: 7 };
         // SAFETY: the structure lives as long as the call.
         unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+        sleep();
     });
-    let stopped = sleeper(|| ());
-    // SAFETY: kill(2) with a pid of ours.
-    unsafe { libc::kill(stopped.0.id().cast_signed(), libc::SIGSTOP) };
-    let zombie = Command::new("true").spawn().unwrap_or_else(|error| panic!("running true: {error}"));
-    let zombie = Ended(zombie);
+    let stopped = child(|| {
+        // SAFETY: a system call with numbers.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        sleep();
+    });
+    let zombie = child(|| ());
     for (child, state, doing) in
         [(&fifo, "S", "sleeping"), (&stopped, "T", "stopped"), (&zombie, "Z", "zombie")]
     {
-        until_state(child.0.id(), state);
-        let does = explained(child.0.id());
+        until_state(child.id(), state);
+        let does = explained(child.id());
         assert_eq!(does["doing"], doing, "{does:#}");
     }
-    let fields = until_state(fifo.0.id(), "S");
-    let does = explained(fifo.0.id());
+    let fields = until_state(fifo.id(), "S");
+    let does = explained(fifo.id());
     assert_eq!(does["policy"], "SCHED_FIFO", "{does:#}");
     assert_eq!((does["rt_priority"].as_i64(), fields[37].as_str()), (Some(7), "7"), "{does:#}");
     assert_eq!((does["priority"].as_i64(), fields[15].as_str()), (Some(-8), "-8"), "{does:#}");
