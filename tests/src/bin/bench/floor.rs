@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::bpf::{self, NOTHING, Raw};
+use super::bpf::{
+    self, NOTHING, Raw,
+    code::{CALL, IF_ZERO, LOAD_64, MOVE, MOVE_REGISTER, instruction},
+};
 
 /// The tracepoints of a life, and the sizes of the records that taskscope sends there.
 const HOOKS: [(&CStr, &[u32]); 4] = [
@@ -72,27 +75,8 @@ fn positions(ring: &OwnedFd) -> io::Result<(&'static AtomicU64, &'static AtomicU
     Ok((page(libc::PROT_READ | libc::PROT_WRITE, 0)?, page(libc::PROT_READ, PAGE.into())?))
 }
 
-/// `instruction(code, dst, src, offset, imm)`.
-const fn instruction(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
-    u64::from_le_bytes([
-        code,
-        dst | src << 4,
-        offset.to_le_bytes()[0],
-        offset.to_le_bytes()[1],
-        imm.to_le_bytes()[0],
-        imm.to_le_bytes()[1],
-        imm.to_le_bytes()[2],
-        imm.to_le_bytes()[3],
-    ])
-}
-
 /// Reserves and submits a record of each size.
 fn program(ring: &OwnedFd, sizes: &[u32]) -> Vec<u64> {
-    const LOAD_64: u8 = 0x18;
-    const MOVE: u8 = 0xb7;
-    const MOVE_REGISTER: u8 = 0xbf;
-    const CALL: u8 = 0x85;
-    const IF_ZERO: u8 = 0x15;
     /// The number in the load is the descriptor of a map.
     const MAP_FD: u8 = 1;
     const RESERVE: i32 = 131;

@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{
-    Setup, bpf,
+    Setup,
+    bpf::{self, code::write_for_each},
     figure::{cell, median},
     http,
     observers::{KINDS, OURS, Said},
@@ -21,6 +22,8 @@ use super::{
 };
 
 const SIZES: [u64; 4] = [100, 1_000, 10_000, 100_000];
+/// Size of the record that taskscope reads of each task.
+const RECORD: i16 = 240;
 /// Lives of the storm for the cost of a record.
 const STORM: u64 = 5_000;
 
@@ -33,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) read_ns: f64,
     /// The iterator's walk over all tasks with a program that does nothing.
     pub(crate) walk_ns: Option<f64>,
+    /// The same with a program that writes a record of the same size for each task, with nothing in it.
+    pub(crate) write_ns: Option<f64>,
     /// Reading the stat of each task in /proc.
     pub(crate) procfs_ns: f64,
     pub(crate) scrape_ns: f64,
@@ -69,7 +74,8 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     command.args(["run", "--listen", OURS, "--socket", "/tmp/taskscope-bench.sock", "--audit-every", "1s"]);
     let observer = Observer::start(command, "taskscope: ready", |_| false)?;
     let iterator = bpf::programs().into_iter().find(|program| program.name.starts_with("task_iterator"));
-    let (mut reads, mut scrapes, mut procs, mut walks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut reads, mut scrapes, mut procs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut walks, mut writes) = (Vec::new(), Vec::new());
     let mut page = String::new();
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(1100));
@@ -78,7 +84,9 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
         scrapes.push(start.elapsed().as_secs_f64() * 1e9);
         reads.push(http::sum(&page, "taskscope_resync_duration_seconds") * 1e9);
         if let Some(iterator) = &iterator {
-            walks.push(bpf::walk_like(iterator).context("walking all tasks")?.as_secs_f64() * 1e9);
+            let walk = |code: &[u64]| bpf::walk_like(iterator, code).context("walking all tasks");
+            walks.push(walk(&bpf::NOTHING)?.as_secs_f64() * 1e9);
+            writes.push(walk(&write_for_each(RECORD))?.as_secs_f64() * 1e9);
         }
         let start = Instant::now();
         read_proc();
@@ -96,6 +104,7 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
         tasks,
         read_ns: figure(reads),
         walk_ns: median(walks),
+        write_ns: median(writes),
         procfs_ns: figure(procs),
         scrape_ns: figure(scrapes),
         scrape_bytes: page.len(),
@@ -160,6 +169,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "tasks",
         "all tasks read",
         "walk alone",
+        "with empty records",
         "/proc read",
         "ratio",
         "CPU a record",
@@ -178,6 +188,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             format!("{:.0}", row.tasks),
             ms(row.read_ns),
             cell(row.walk_ns.map(|ns| ns / 1e6), 2, "ms"),
+            cell(row.write_ns.map(|ns| ns / 1e6), 2, "ms"),
             ms(row.procfs_ns),
             format!("{:.1}", row.procfs_ns / row.read_ns),
             cell(Some(row.cpu_ns_a_record / 1e3), 2, "us"),
