@@ -324,7 +324,7 @@ wire_struct! {
         pub tracer: TaskId,
         /// Where it lives and as whom.
         pub place: Where,
-        /// The kernel's accounting of the task.
+        /// The kernel's accounting of a dead task.
         pub usage: Usage,
         /// Comm.
         pub comm: [u8; COMM_LEN],

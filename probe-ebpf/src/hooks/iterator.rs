@@ -8,7 +8,7 @@ use probe_common::{Lost, Snapshot, Valid};
 use crate::{
     emit::{header, lose},
     kread::Direct,
-    task::{Task, put},
+    task::{NOTHING_USED, Task, put},
 };
 
 /// `struct bpf_iter__task`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/task_iter.c>.
@@ -62,7 +62,12 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     task.tracer(&mut record.tracer, &mut record.valid);
     task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
     task.thread_count(&mut record.nr_threads, &mut record.valid);
-    task.usage(&mut record.usage, &mut record.valid);
+    record.usage = NOTHING_USED;
+    if record.exit_state != 0 {
+        // Of the dead nothing else may tell it. Of the living it is asked for by `task_figures`: here it would take half a dozen
+        // cold lines of memory a task.
+        task.usage(&mut record.usage, &mut record.valid);
+    }
     task.comm(&mut record.comm, &mut record.valid);
     record.leader_start_ns = task.group_leader().and_then(Task::start_ns).unwrap_or(0);
     record.pad = 0;
