@@ -59,7 +59,7 @@ impl Usage {
         self
     }
 
-    /// Adds another's. What is taken back later with [`Usage::minus`] is gone without a trace, so no bound stops it.
+    /// Adds another's. What is taken back later is gone without a trace, so no bound stops it.
     pub fn add(&mut self, other: &Self) {
         self.each(other, u64::wrapping_add);
     }
