@@ -2,48 +2,13 @@
 
 use super::Lineage;
 use super::arena::Ix;
+use super::early::Early;
 use super::effect::Provenance;
 use super::group::Group;
 use super::id::{Ktime, TaskRef};
 use super::record::{ExitSource, Exited, Usage};
 use super::task::{Task, TaskState, known};
-use super::usage::GroupUsage;
-
-/// How a group's account changes by one task's figures.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Charge {
-    /// Whose figures.
-    task: TaskRef,
-    /// What was told of it before, and now.
-    before: Option<Usage>,
-    now: Usage,
-    /// These are its last.
-    is_final: bool,
-    /// It ended before, without figures.
-    was_unknown: bool,
-}
-
-impl Charge {
-    pub(super) const fn task(&self) -> TaskRef {
-        self.task
-    }
-
-    pub(super) const fn figures(&self) -> (Option<Usage>, Usage) {
-        (self.before, self.now)
-    }
-
-    pub(super) fn apply(&self, account: &mut GroupUsage) {
-        if let Some(before) = &self.before {
-            account.sum = account.sum.minus(before);
-            account.pending = account.pending.saturating_sub(1);
-        } else {
-            account.tasks = account.tasks.saturating_add(1);
-        }
-        account.sum.add(&self.now);
-        account.pending += u32::from(!self.is_final);
-        account.unknown = account.unknown.saturating_sub(u32::from(self.was_unknown));
-    }
-}
+use super::usage::{Charge, GroupUsage};
 
 impl Lineage {
     /// A later exit record of a task adds what the first could not know.
@@ -62,7 +27,7 @@ impl Lineage {
     /// Adds what a task used to its group's. What it had used when it was dead counts until its last switch tells the rest: if
     /// that is lost, hardly anything is.
     pub(super) fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
-        let Some(usage) = exited.usage else { return };
+        let Some(usage) = &exited.usage else { return };
         let is_final = exited.source == ExitSource::FinalSwitch;
         self.account_usage(ix, exited.task, usage, is_final);
         if is_final {
@@ -70,32 +35,46 @@ impl Lineage {
         }
     }
 
-    pub(super) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: Usage, is_final: bool) {
+    pub(super) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: &Usage, is_final: bool) {
         if self.tasks[ix].knows(known::ACCOUNTED) {
             return;
         }
-        let before = self.earlies.get(ix);
-        if !is_final {
-            if let Some(given_up) = self.earlies.put(ix, now) {
-                // Of that one its death's figures stand.
-                self.tasks[given_up].known |= known::ACCOUNTED;
-            }
-        } else if before.is_some() {
-            self.earlies.remove(ix);
-        }
-        // The key of a leader that an exec pushed aside is not the one its own records have.
-        let task = TaskRef { key: self.tasks[ix].key, ..task };
+        let is_leader = self.tasks[ix].key.tid == task.tgid.leader();
+        let kind = self.tasks[ix].kind(is_leader);
+        let before = if is_final {
+            self.earlies.take(ix).map(|early| early.usage)
+        } else {
+            self.wait_for_last_switch(ix, Early { kind, usage: *now })
+        };
         let was_unknown = before.is_none() && self.tasks[ix].state >= TaskState::Zombie;
-        let charge = Charge { task, before, now, is_final, was_unknown };
+        let charge = Charge {
+            more: before.map_or(*now, |before| now.minus(&before)),
+            is_first: before.is_none(),
+            is_final,
+            was_unknown,
+        };
+        // The key of a leader that an exec pushed aside is not the one its own records have.
+        let start = self.tasks[ix].key.start;
         let leader = self.holder(task.tgid.leader());
         let group = self.tasks[ix].group.or_else(|| self.tasks[leader?].group);
-        let group = group.filter(|&group| self.groups[group].start <= task.key.start);
+        let group = group.filter(|&group| self.groups[group].start <= start);
         let cgroup = match group {
             Some(group) => self.charge(group, &charge),
-            None => self.charge_grave(&charge),
+            None => self.charge_grave(task, start, &charge),
         };
-        let is_leader = self.tasks[ix].key.tid == task.tgid.leader();
-        self.ended.charge(self.tasks[ix].kind(is_leader), cgroup, &charge);
+        if is_final {
+            self.ended.add(kind, cgroup, now);
+        }
+    }
+
+    /// Remembers what a task had used when it was dead; what was known of that before.
+    fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: Early) -> Option<Usage> {
+        if let Some((other, early)) = self.earlies.make_room() {
+            // Of that one its death's figures stand.
+            self.tasks[other].known |= known::ACCOUNTED;
+            self.ended.add(early.kind, None, &early.usage);
+        }
+        self.earlies.put(ix, early)
     }
 
     /// What those tasks of a group used that are dead.
@@ -111,39 +90,39 @@ impl Lineage {
     /// A tombstone goes: what its task used and is not known by now never will be.
     pub(super) fn close_account(&mut self, ix: Ix<Task>) {
         let task = &self.tasks[ix];
+        if task.knows(known::ACCOUNTED) || !task.knows(known::END_TOLD) {
+            return;
+        }
+        if let Some(Early { kind, usage }) = self.earlies.take(ix) {
+            self.ended.add(kind, None, &usage);
+            return;
+        }
         // Of one that was already dead when anyone began to look there are late records at most.
         let was_seen_alive = task.knows(known::BIRTH_TOLD)
             || matches!(task.provenance, Provenance::Snapshot | Provenance::Repaired);
-        let has_figures = task.knows(known::ACCOUNTED) || self.earlies.get(ix).is_some();
-        if was_seen_alive && task.knows(known::END_TOLD) && !has_figures {
-            self.ended.unknown += 1;
-        }
-        self.earlies.remove(ix);
+        self.ended.unknown += u64::from(was_seen_alive);
     }
 
     /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
         let (start, rare) = (self.groups[group].start, self.rare(group));
         let account = rare.usage.get_or_insert_default();
-        let before = *account;
-        charge.apply(account);
         if let Some(passed) = rare.passed {
-            let more = account.descent().minus(&before.descent());
+            let more = account.charge_and_tell(charge);
             self.raise(passed, start, true, &more);
+        } else {
+            account.charge(charge);
         }
         self.groups[group].cgroup()
     }
 
     /// The same of a group that is gone.
-    fn charge_grave(&mut self, charge: &Charge) -> Option<u64> {
-        let life = self.graves.last_before(charge.task().tgid, charge.task().key.start)?;
-        let start = life.life.key.start.unwrap_or(Ktime(0));
-        let account = life.life.usage.get_or_insert_default();
-        let before = *account;
-        charge.apply(account);
-        let (passed, cgroup) = (life.passed, life.life.cgroup_id);
-        if let Some(passed) = passed {
-            let more = account.descent().minus(&before.descent());
+    fn charge_grave(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
+        let grave = self.graves.last_before(task.tgid, start)?;
+        let cgroup = grave.life.cgroup_id;
+        let start = grave.life.key.start.unwrap_or(Ktime(0));
+        let more = grave.life.usage.get_or_insert_default().charge_and_tell(charge);
+        if let Some(passed) = grave.passed {
             self.raise(passed, start, true, &more);
         }
         cgroup

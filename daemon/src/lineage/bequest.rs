@@ -32,13 +32,13 @@ impl ReaperKind {
 impl Lineage {
     /// A group is gone: its parent gets what it used. Once only.
     pub(super) fn pass_on(&mut self, group: Ix<Group>, by_wait: bool) {
-        let members = &self.groups[group];
-        let Some(parent) = members.parent_key().filter(|parent| parent.tgid.0 != 0) else { return };
-        let rare = members.rare.map(|rare| &self.rares[rare]);
-        if rare.is_some_and(|rare| rare.passed.is_some()) {
+        let members = &mut self.groups[group];
+        let to = Tgid(members.parent_tgid);
+        if to.0 == 0 || !members.has(fact::PARENT) || members.has(fact::PASSED) {
             return;
         }
-        let passed = Passed { to: parent.tgid, by_wait };
+        members.set(fact::PASSED, true);
+        let passed = Passed { to, by_wait };
         self.rare(group).passed = Some(passed);
         self.bequeath(group, passed, Descent::clone);
     }
@@ -47,6 +47,7 @@ impl Lineage {
     pub(super) fn take_back_usage(&mut self, group: Ix<Group>) {
         let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed.take());
         if let Some(passed) = passed {
+            self.groups[group].set(fact::PASSED, false);
             self.bequeath(group, passed, |sum| Descent::default().minus(sum));
         }
     }
@@ -88,8 +89,12 @@ impl Lineage {
                 };
                 self.debts[debt].usage = Some(usage);
                 self.sums[usage].of(is_reaped).add(sum);
-                start = self.groups[parent].start;
-                self.groups[parent].rare.and_then(|rare| self.rares[rare].passed)
+                let parent = &self.groups[parent];
+                if !parent.has(fact::PASSED) {
+                    return;
+                }
+                start = parent.start;
+                parent.rare.and_then(|rare| self.rares[rare].passed)
             } else {
                 let Some(grave) = self.graves.last_before(passed.to, start) else { return };
                 grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);

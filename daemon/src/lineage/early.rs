@@ -5,54 +5,55 @@
 
 use super::arena::Ix;
 use super::record::Usage;
-use super::task::Task;
+use super::task::{Task, TaskKind};
 
 /// Tasks waited for at most; many more than CPUs, so that only losses come to it.
 const MOST: usize = 256;
+
+/// What was told of a task's death.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Early {
+    pub(super) kind: TaskKind,
+    pub(super) usage: Usage,
+}
 
 /// The list, newest last.
 #[derive(Debug, Default)]
 pub(super) struct Earlies {
     tasks: Vec<Ix<Task>>,
-    usages: Vec<Usage>,
+    figures: Vec<Early>,
 }
 
 impl Earlies {
-    /// What a task had used when it was dead.
-    pub(super) fn get(&self, task: Ix<Task>) -> Option<Usage> {
-        self.place(task).and_then(|place| self.usages.get(place).copied())
-    }
-
     fn place(&self, task: Ix<Task>) -> Option<usize> {
         // The last one is the likeliest.
         self.tasks.iter().rposition(|&other| other == task)
     }
 
-    /// Remembers it. Gives back the task that is not waited for any more: there is no room for it.
-    pub(super) fn put(&mut self, task: Ix<Task>, usage: Usage) -> Option<Ix<Task>> {
+    /// Remembers it, in place of what was remembered of this task before, which is given back.
+    pub(super) fn put(&mut self, task: Ix<Task>, early: Early) -> Option<Usage> {
         if let Some(place) = self.place(task) {
-            self.usages[place] = usage;
-            return None;
+            return Some(std::mem::replace(&mut self.figures[place], early).usage);
         }
-        let given_up = (self.tasks.len() >= MOST).then(|| {
-            self.usages.remove(0);
-            self.tasks.remove(0)
-        });
         self.tasks.push(task);
-        self.usages.push(usage);
-        given_up
+        self.figures.push(early);
+        None
     }
 
-    /// Forgets it.
-    pub(super) fn remove(&mut self, task: Ix<Task>) {
-        if let Some(place) = self.place(task) {
-            self.tasks.remove(place);
-            self.usages.remove(place);
-        }
+    /// Gives back and forgets a task's.
+    pub(super) fn take(&mut self, task: Ix<Task>) -> Option<Early> {
+        let place = self.place(task)?;
+        self.tasks.remove(place);
+        Some(self.figures.remove(place))
+    }
+
+    /// Gives back and forgets the oldest, if there is no room for another.
+    pub(super) fn make_room(&mut self) -> Option<(Ix<Task>, Early)> {
+        (self.tasks.len() >= MOST).then(|| (self.tasks.remove(0), self.figures.remove(0)))
     }
 
     /// Bytes held.
     pub(super) const fn bytes(&self) -> usize {
-        self.tasks.capacity() * size_of::<Ix<Task>>() + self.usages.capacity() * size_of::<Usage>()
+        self.tasks.capacity() * size_of::<Ix<Task>>() + self.figures.capacity() * size_of::<Early>()
     }
 }

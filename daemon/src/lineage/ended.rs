@@ -1,11 +1,10 @@
-//! What all tasks that ended used: by kind of task, and by cgroup. Each figure counts from the moment it is known, and never
-//! twice, so the sums only grow.
+//! What all tasks that ended used: by kind of task, and by cgroup. Each task counts once, with its last switch, or when that will not
+//! come any more; so the sums only grow.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use super::Lineage;
-use super::account::Charge;
 use super::record::Usage;
 use super::retention::TgidHasher;
 use super::task::TaskKind;
@@ -44,32 +43,15 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Adds what a task used since it was last heard of.
-    pub(super) fn charge(&mut self, kind: TaskKind, cgroup: Option<u64>, charge: &Charge) {
-        let (before, now) = charge.figures();
-        let before = before.unwrap_or_default();
-        // The kernel's figures of a task only grow; anything else is a record that says nonsense.
-        let since = |now: u64, before: u64| now.saturating_sub(before);
-        let runtime = since(now.exec_runtime_ns, before.exec_runtime_ns);
-        let delay = since(now.run_delay_ns, before.run_delay_ns);
-        // How all of its time is split can shift with each tick; what counts already stays where it is.
-        let user = since(now.split().0, before.split().0).min(runtime);
-        self.kinds[kind as usize].add(&Usage {
-            exec_runtime_ns: runtime,
-            run_delay_ns: delay,
-            run_count: since(now.run_count, before.run_count),
-            utime_ns: user,
-            stime_ns: runtime - user,
-            nvcsw: since(now.nvcsw, before.nvcsw),
-            nivcsw: since(now.nivcsw, before.nivcsw),
-            min_flt: since(now.min_flt, before.min_flt),
-            maj_flt: since(now.maj_flt, before.maj_flt),
-        });
+    /// Adds all that a task used.
+    pub(super) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
+        self.kinds[kind as usize].add(&usage.charged());
         if self.last.0 != cgroup {
             self.put_away();
             self.last.0 = cgroup;
         }
-        self.last.1.add(&Share { exec_runtime_ns: runtime, run_delay_ns: delay });
+        let &Usage { exec_runtime_ns, run_delay_ns, .. } = usage;
+        self.last.1.add(&Share { exec_runtime_ns, run_delay_ns });
     }
 
     /// Puts what came last with what came before.

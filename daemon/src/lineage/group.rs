@@ -55,6 +55,8 @@ pub(super) mod fact {
     pub(crate) const IGNORED_SINCE: u32 = 1 << 24;
     /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
     pub(crate) const FREED: u32 = 1 << 25;
+    /// It is gone, and its parent has got what it used: `Rare::passed`.
+    pub(crate) const PASSED: u32 = 1 << 26;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
     /// It does.

@@ -181,7 +181,7 @@ impl Lineage {
             if self.count_hidden_threads(ix, group, seen.nr_threads) == 0 {
                 self.hand_on_children(ix, None, told, out);
             }
-            if let Some(usage) = seen.usage {
+            if let Some(usage) = &seen.usage {
                 self.account_usage(ix, seen.task, usage, false);
             }
             self.die(ix, &death, told, out);

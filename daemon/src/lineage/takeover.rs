@@ -134,7 +134,9 @@ impl Lineage {
         self.set_dead_leader(group, false);
         self.queues.take(&mut self.tasks, ix);
         // What the one that died had used stays in the account.
-        self.earlies.remove(ix);
+        if let Some(early) = self.earlies.take(ix) {
+            self.ended.add(early.kind, None, &early.usage);
+        }
         let task = &mut self.tasks[ix];
         let died_at = task.since;
         let before = std::mem::replace(&mut task.state, TaskState::Running);

@@ -35,6 +35,19 @@ pub struct Descent {
     pub unknown: u64,
 }
 
+/// How a group's account changes by one task's figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charge {
+    /// What it used beyond what was told before.
+    pub(super) more: Usage,
+    /// Nothing was told before.
+    pub(super) is_first: bool,
+    /// These are its last figures.
+    pub(super) is_final: bool,
+    /// It ended before, without figures.
+    pub(super) was_unknown: bool,
+}
+
 impl Usage {
     /// Time in user and in kernel mode as wait4(2), times(2) and `/proc/PID/stat` show it: time on a CPU is exact, and which mode
     /// it was spent in is known by the ticks that found the task there. `cputime_adjust()` in
@@ -54,9 +67,9 @@ impl Usage {
     }
 
     /// The same with user and system time as the kernel splits them, fit to be added to others'.
-    pub(super) fn charged(mut self) -> Self {
-        (self.utime_ns, self.stime_ns) = self.split();
-        self
+    pub(super) fn charged(&self) -> Self {
+        let (utime_ns, stime_ns) = self.split();
+        Self { utime_ns, stime_ns, ..*self }
     }
 
     /// Adds another's. What is taken back later is gone without a trace, so no bound stops it.
@@ -65,9 +78,10 @@ impl Usage {
     }
 
     /// What is left without another's.
-    pub(super) fn minus(mut self, other: &Self) -> Self {
-        self.each(other, u64::wrapping_sub);
-        self
+    pub(super) fn minus(&self, other: &Self) -> Self {
+        let mut left = *self;
+        left.each(other, u64::wrapping_sub);
+        left
     }
 
     fn each(&mut self, other: &Self, with: impl Fn(u64, u64) -> u64) {
@@ -88,6 +102,24 @@ impl GroupUsage {
     #[must_use]
     pub const fn is_exact(&self) -> bool {
         self.pending == 0 && self.unknown == 0
+    }
+
+    pub(super) fn charge(&mut self, charge: &Charge) {
+        self.sum.add(&charge.more);
+        self.tasks = self.tasks.wrapping_add(u32::from(charge.is_first));
+        match (charge.is_first, charge.is_final) {
+            (true, false) => self.pending = self.pending.wrapping_add(1),
+            (false, true) => self.pending = self.pending.saturating_sub(1),
+            _ => {}
+        }
+        self.unknown = self.unknown.saturating_sub(u32::from(charge.was_unknown));
+    }
+
+    /// The same; what that changes for the group's parent.
+    pub(super) fn charge_and_tell(&mut self, charge: &Charge) -> Descent {
+        let before = self.descent();
+        self.charge(charge);
+        self.descent().minus(&before)
     }
 
     /// What the group is to its parent.
