@@ -58,7 +58,7 @@ impl Lineage {
         let start = self.oldest_start(group);
         let own = self.group_usage(group).unwrap_or_default().descent();
         self.raise(passed, start, true, &change(&own));
-        let Some(&ChildrenUsage { reaped, autoreaped }) = self.children_usage(group) else { return };
+        let Some(ChildrenUsage { reaped, autoreaped }) = self.children_usage(group) else { return };
         if reaped.processes > 0 {
             self.raise(passed, start, true, &change(&reaped));
         }
@@ -68,9 +68,22 @@ impl Lineage {
     }
 
     /// What the dead children of a group used.
-    pub(super) fn children_usage(&self, group: Ix<Group>) -> Option<&ChildrenUsage> {
-        let debt = &self.debts[self.groups[group].debt?];
-        debt.usage.map(|usage| &self.sums[usage])
+    pub(super) fn children_usage(&self, group: Ix<Group>) -> Option<ChildrenUsage> {
+        let account = &self.debts[self.groups[group].debt?];
+        account.reaped.or(account.autoreaped)?;
+        let sum = |ix: Option<Ix<Descent>>| ix.map_or_else(Descent::default, |ix| self.sums[ix]);
+        Some(ChildrenUsage { reaped: sum(account.reaped), autoreaped: sum(account.autoreaped) })
+    }
+
+    /// Adds to what the dead children of a group used.
+    fn add_to_parent(&mut self, parent: Ix<Group>, is_reaped: bool, sum: &Descent) {
+        let debt = self.debt_ix(parent);
+        let account = &mut self.debts[debt];
+        let slot = if is_reaped { &mut account.reaped } else { &mut account.autoreaped };
+        match *slot {
+            Some(total) => self.sums[total].add(sum),
+            None => *slot = Some(self.sums.insert(*sum)),
+        }
     }
 
     /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
@@ -82,13 +95,7 @@ impl Lineage {
             let parent = parent.and_then(|leader| self.tasks[leader].group);
             let parent = parent.filter(|&group| self.groups[group].start <= start);
             let next = if let Some(parent) = parent {
-                let debt = self.debt_ix(parent);
-                let usage = match self.debts[debt].usage {
-                    Some(usage) => usage,
-                    None => self.sums.insert(ChildrenUsage::default()),
-                };
-                self.debts[debt].usage = Some(usage);
-                self.sums[usage].of(is_reaped).add(sum);
+                self.add_to_parent(parent, is_reaped, sum);
                 let parent = &self.groups[parent];
                 if !parent.has(fact::PASSED) {
                     return;

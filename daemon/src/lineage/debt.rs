@@ -2,7 +2,7 @@
 
 use super::arena::Ix;
 use super::effect::{Bound, Span};
-use super::usage::ChildrenUsage;
+use super::usage::Descent;
 
 /// A parent's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,11 +23,12 @@ pub struct Debt {
     pub latency_max_ns: u64,
 }
 
-/// A parent's account, with the side table of what its dead children used: few parents have any.
+/// A parent's account, with what its dead children used in a side table: few parents have any, and fewer of both sorts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Account {
     pub(super) debt: Debt,
-    pub(super) usage: Option<Ix<ChildrenUsage>>,
+    pub(super) reaped: Option<Ix<Descent>>,
+    pub(super) autoreaped: Option<Ix<Descent>>,
 }
 
 impl Debt {

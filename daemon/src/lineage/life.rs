@@ -194,7 +194,7 @@ impl Lineage {
             released_at: (state == LifeState::Released).then_some(leader.since),
             debt: group.debt.map(|debt| self.debts[debt].debt),
             usage: rare.usage,
-            children_usage: self.children_usage(ix).copied().map(Box::new),
+            children_usage: self.children_usage(ix).map(Box::new),
         })
     }
 }

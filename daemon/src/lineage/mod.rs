@@ -143,7 +143,7 @@ pub struct Lineage {
     /// Of tasks that are dead, what they used up to their death, until their last switch tells the rest.
     earlies: Earlies,
     /// What the dead children of a group used, where it has any.
-    sums: Arena<ChildrenUsage>,
+    sums: Arena<Descent>,
     index: TidIndex,
     queues: Queues,
     paths: Paths,

@@ -216,7 +216,7 @@ impl Lineage {
         }
         self.enter(ix, TaskState::Released, told.at);
         let usage = if is_leader { self.group_usage(group) } else { None };
-        let children_usage = self.children_usage(group).filter(|_| is_leader).copied().map(Box::new);
+        let children_usage = if is_leader { self.children_usage(group).map(Box::new) } else { None };
         self.tell(out, ix, told, Action::Released { reaper, usage, children_usage });
         if is_leader {
             self.end_life(group, told.at);
@@ -251,8 +251,11 @@ impl Lineage {
         if let Some(rare) = gone.rare {
             self.rares.remove(rare);
         }
-        if let Some(usage) = gone.debt.and_then(|debt| self.debts.remove(debt).usage) {
-            self.sums.remove(usage);
+        if let Some(debt) = gone.debt {
+            let account = self.debts.remove(debt);
+            for sum in [account.reaped, account.autoreaped].into_iter().flatten() {
+                self.sums.remove(sum);
+            }
         }
     }
 }

@@ -37,7 +37,11 @@ impl Lineage {
             let members = &self.groups[group];
             seen ^= members.start.0 ^ members.exec_at.0 ^ u64::from(members.facts);
             if let Some(debt) = members.debt {
-                seen ^= self.debts[debt].debt.forked;
+                let account = &self.debts[debt];
+                seen ^= account.debt.forked;
+                if let Some(sum) = account.reaped {
+                    seen ^= self.sums[sum].processes;
+                }
             }
             if let Some(child) = child {
                 seen ^= self.groups[child].clone_flags;
