@@ -181,7 +181,9 @@ impl Now {
                 }
             }
         }
-        if let Some(usage) = &self.usage {
+        // Of a zombie the story has it, with the threads that went before.
+        let is_zombie = self.tasks.iter().all(|task| task.doing == "zombie");
+        if let Some(usage) = self.usage.as_ref().filter(|_| !is_zombie) {
             lines.push(format!("used {}", usage::in_words(usage)));
         }
         lines
