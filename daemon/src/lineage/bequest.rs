@@ -16,7 +16,7 @@ const GENERATIONS: usize = 4096;
 /// To whom a group's figures were passed on when it was gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// Its parent: the last to have this tgid that is older than the child.
+    /// Its parent, or who waited for it: the last to have this tgid that is older than the child.
     to: Tgid,
     /// Whether a wait(2) took it, and so the kernel passed them on as well.
     by_wait: bool,
@@ -30,11 +30,12 @@ impl ReaperKind {
 }
 
 impl Lineage {
-    /// A group is gone: its parent gets what it used. Once only.
-    pub(super) fn pass_on(&mut self, group: Ix<Group>, by_wait: bool) {
+    /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
+    pub(super) fn pass_on(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
         let members = &mut self.groups[group];
-        let to = Tgid(members.parent_tgid);
-        if to.0 == 0 || !members.has(fact::PARENT) || members.has(fact::PASSED) {
+        let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid));
+        let Some(to) = waiter.or(parent).filter(|to| to.0 != 0) else { return };
+        if members.has(fact::PASSED) {
             return;
         }
         members.set(fact::PASSED, true);

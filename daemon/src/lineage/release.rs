@@ -155,7 +155,7 @@ impl Lineage {
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).autoreaped += 1;
             }
-            self.pass_on(group, false);
+            self.pass_on(group, None, false);
         }
         self.tell(out, ix, told, Action::Autoreaped);
     }
@@ -185,7 +185,8 @@ impl Lineage {
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).reap(zombie);
             }
-            self.pass_on(group, reaper.is_none_or(|reaper| reaper.kind.charges_the_parent()));
+            let by_wait = reaper.is_none_or(|reaper| reaper.kind.charges_the_parent());
+            self.pass_on(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);
         }
         self.tell(out, ix, told, Action::Reaped { reaper, zombie });
     }
