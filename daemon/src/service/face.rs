@@ -6,8 +6,8 @@ use super::{
     budget::Budget,
     config::Settings,
     hub::{Hub, Reader, Wanted},
-    metrics::{Metrics, Sources},
-    sched::{Label, Ledger, Shown},
+    metrics::{Home, Metrics, Sources},
+    sched::{Ledger, Shown},
 };
 use crate::{
     cgroup::Cgroups,
@@ -75,7 +75,7 @@ impl Service {
         let now = clock::boottime();
         let taken = maps.read().map(|reading| {
             let cgroups = &mut self.cgroups;
-            let find = |id| cgroups.place(id, now.0).map(|place| Label::of(place));
+            let find = |id| cgroups.place(id, now.0).map(|place| Home::at(place));
             let shown = self.sched.take(&reading, self.settings.top, find);
             (reading, shown)
         });

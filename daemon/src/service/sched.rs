@@ -11,33 +11,8 @@ use std::{
 
 use probe_common::SchedHistograms;
 
-use super::metrics::label;
-use crate::{
-    cgroup::Place,
-    kernel::sched::{Reading, Sum as _},
-};
-
-/// What a cgroup's histograms are shown as.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Label {
-    /// systemd unit, or the cgroup's path where it is in none.
-    pub(super) unit: String,
-    /// Short id of the container.
-    pub(super) container: String,
-    /// Uid of the Kubernetes pod.
-    pub(super) pod: String,
-}
-
-impl Label {
-    /// Of a place.
-    pub(super) fn of(place: &Place) -> Self {
-        Self {
-            unit: label(place.unit.as_ref().unwrap_or(&place.path).as_bytes()),
-            container: place.container.as_ref().map(|it| it.short_id().to_owned()).unwrap_or_default(),
-            pod: place.pod_uid.clone().unwrap_or_default(),
-        }
-    }
-}
+use super::metrics::Home;
+use crate::kernel::sched::{Reading, Sum as _};
 
 /// A name in use.
 #[derive(Default)]
@@ -51,84 +26,108 @@ struct Named {
 /// Histograms by name since the daemon's start.
 #[derive(Default)]
 pub(super) struct Ledger {
-    named: BTreeMap<Label, Named>,
+    named: BTreeMap<Home, Named>,
     /// What the others keep: of cgroups that are gone, and of some that got a name since.
     kept: SchedHistograms,
-    /// The label of each living cgroup as it was first found; `None` where it was not.
-    labels: HashMap<u64, Option<Label>>,
+    /// The home of each living cgroup as it was first found.
+    homes: HashMap<u64, Home>,
     /// What was shown last of those without a name, as part of the others.
-    unnamed: HashMap<Label, SchedHistograms>,
+    unnamed: HashMap<Home, SchedHistograms>,
+    /// What was shown last of each cgroup whose home was not found yet, as part of the others.
+    homeless: HashMap<u64, SchedHistograms>,
 }
 
 /// What is shown.
 #[derive(Default)]
 pub(super) struct Shown {
-    pub(super) named: Vec<(Label, SchedHistograms)>,
+    pub(super) named: Vec<(Home, SchedHistograms)>,
     pub(super) other: SchedHistograms,
 }
 
 impl Ledger {
-    /// Takes what the kernel has counted so far; `find` gives the label of a cgroup that is seen for the first time.
+    /// Takes what the kernel has counted so far; `find` gives the home of a cgroup, and is asked again at each
+    /// reading until it knows: an unknown one is looked for a few times a second only.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
         top: usize,
-        mut find: impl FnMut(u64) -> Option<Label>,
+        mut find: impl FnMut(u64) -> Option<Home>,
     ) -> Shown {
         let mut other = reading.other;
-        let mut alive: HashMap<Label, SchedHistograms> = HashMap::new();
+        let mut alive: HashMap<Home, SchedHistograms> = HashMap::new();
         for (id, histograms) in &reading.cgroups {
-            match self.labels.entry(*id).or_insert_with(|| find(*id)) {
-                Some(label) => alive.entry(label.clone()).or_default().add(histograms),
-                None => other.add(histograms),
+            if let Some(home) = self.home(*id, &mut find) {
+                alive.entry(home).or_default().add(histograms);
+            } else {
+                other.add(histograms);
+                self.homeless.insert(*id, *histograms);
             }
         }
         self.give_names(&alive, top);
         other.add(&self.kept);
         self.unnamed.clear();
-        for (label, histograms) in &alive {
-            if !self.named.contains_key(label) {
+        for (home, histograms) in &alive {
+            if !self.named.contains_key(home) {
                 other.add(histograms);
-                self.unnamed.insert(label.clone(), *histograms);
+                self.unnamed.insert(home.clone(), *histograms);
             }
         }
-        let named = self.named.iter().map(|(label, named)| {
+        let named = self.named.iter().map(|(home, named)| {
             let mut sum = named.gone;
-            if let Some(histograms) = alive.get(label) {
+            if let Some(histograms) = alive.get(home) {
                 sum.add(histograms);
             }
             sum.subtract(&named.before);
-            (label.clone(), sum)
+            (home.clone(), sum)
         });
         Shown { named: named.collect(), other }
     }
 
-    fn give_names(&mut self, alive: &HashMap<Label, SchedHistograms>, top: usize) {
-        let mut nameless: Vec<_> =
-            alive.iter().filter(|(label, _)| !self.named.contains_key(label)).collect();
+    /// What was shown of a cgroup before its home was found stays with the others.
+    fn home(&mut self, id: u64, find: impl FnOnce(u64) -> Option<Home>) -> Option<Home> {
+        if let Some(home) = self.homes.get(&id) {
+            return Some(home.clone());
+        }
+        let home = find(id)?;
+        self.homes.insert(id, home.clone());
+        if let Some(before) = self.homeless.remove(&id) {
+            match self.named.get_mut(&home) {
+                Some(named) => {
+                    named.before.add(&before);
+                    self.kept.add(&before);
+                }
+                None => self.unnamed.entry(home.clone()).or_default().add(&before),
+            }
+        }
+        Some(home)
+    }
+
+    fn give_names(&mut self, alive: &HashMap<Home, SchedHistograms>, top: usize) {
+        let mut nameless: Vec<_> = alive.iter().filter(|(home, _)| !self.named.contains_key(home)).collect();
         let wanted = (self.named.len() + nameless.len()).saturating_sub(top);
         let ended: BTreeSet<_> =
-            self.named.keys().filter(|label| !alive.contains_key(label)).cloned().collect();
-        for label in ended.iter().take(wanted) {
-            self.named.remove(label);
+            self.named.keys().filter(|home| !alive.contains_key(home)).cloned().collect();
+        for home in ended.iter().take(wanted) {
+            self.named.remove(home);
         }
         let room = top.saturating_sub(self.named.len());
-        nameless.sort_by_key(|(label, sums)| (Reverse(sums.run_queue.sum_ns), *label));
-        for (label, _) in nameless.into_iter().take(room) {
-            let before = self.unnamed.remove(label).unwrap_or_default();
+        nameless.sort_by_key(|(home, sums)| (Reverse(sums.run_queue.sum_ns), *home));
+        for (home, _) in nameless.into_iter().take(room) {
+            let before = self.unnamed.remove(home).unwrap_or_default();
             self.kept.add(&before);
-            self.named.insert(label.clone(), Named { before, ..Named::default() });
+            self.named.insert(home.clone(), Named { before, ..Named::default() });
         }
     }
 
     /// A cgroup is gone, and what it counted last is known.
     pub(super) fn end(&mut self, id: u64, last: &SchedHistograms) {
-        let label = self.labels.remove(&id).flatten();
-        match label.as_ref().and_then(|label| self.named.get_mut(label)) {
+        self.homeless.remove(&id);
+        let home = self.homes.remove(&id);
+        match home.as_ref().and_then(|home| self.named.get_mut(home)) {
             Some(named) => named.gone.add(last),
             None => self.kept.add(last),
         }
-        if let Some(shown) = label.and_then(|label| self.unnamed.get_mut(&label)) {
+        if let Some(shown) = home.and_then(|home| self.unnamed.get_mut(&home)) {
             shown.subtract(last);
         }
     }
@@ -138,8 +137,8 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn label(unit: &str) -> Label {
-        Label { unit: unit.into(), ..Label::default() }
+    fn home(unit: &str) -> Home {
+        Home { unit: unit.into(), ..Home::default() }
     }
 
     fn waited(ns: u64) -> SchedHistograms {
@@ -150,10 +149,22 @@ mod tests {
 
     /// Names and sums of a reading in which cgroup 1 belongs to unit `1` and so on; 9 to none.
     fn shown(ledger: &mut Ledger, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
+        let found: Vec<_> = cgroups.iter().map(|(id, _)| *id).filter(|id| *id != 9).collect();
+        shown_where_found(ledger, top, cgroups, &found)
+    }
+
+    /// As [`shown`], but only these cgroups are found.
+    fn shown_where_found(
+        ledger: &mut Ledger,
+        top: usize,
+        cgroups: &[(u64, u64)],
+        found: &[u64],
+    ) -> (Vec<(String, u64)>, u64) {
         let cgroups = cgroups.iter().map(|(id, ns)| (*id, waited(*ns))).collect();
         let reading = Reading { cgroups, ..Reading::default() };
-        let shown = ledger.take(&reading, top, |id| (id != 9).then(|| label(&(id % 10).to_string())));
-        let named = shown.named.into_iter().map(|(label, sums)| (label.unit, sums.run_queue.sum_ns));
+        let shown =
+            ledger.take(&reading, top, |id| found.contains(&id).then(|| home(&(id % 10).to_string())));
+        let named = shown.named.into_iter().map(|(home, sums)| (home.unit, sums.run_queue.sum_ns));
         (named.collect(), shown.other.run_queue.sum_ns)
     }
 
@@ -196,5 +207,31 @@ mod tests {
         assert_eq!(shown(&mut ledger, 1, &[(1, 50), (12, 3)]), (names(&[("1", 50)]), 11));
         ledger.end(1, &waited(50));
         assert_eq!(shown(&mut ledger, 1, &[(12, 5)]), (names(&[("2", 2)]), 11));
+    }
+
+    #[test]
+    fn one_that_is_found_later_is_named_later_and_counted_once() {
+        let mut ledger = Ledger::default();
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 5)], &[]), (names(&[]), 5));
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 7)], &[]), (names(&[]), 7));
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
+        // A second cgroup of a name that is given already.
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9), (11, 4)], &[]), (names(&[("1", 2)]), 11));
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9), (11, 5)], &[11]), (names(&[("1", 3)]), 11));
+        ledger.end(11, &waited(6));
+        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 10)], &[]), (names(&[("1", 5)]), 11));
+    }
+
+    #[test]
+    fn one_that_is_found_later_and_gets_no_name_stays_with_the_others() {
+        let mut ledger = Ledger::default();
+        assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 5)], &[1]), (names(&[("1", 50)]), 5));
+        assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 6)], &[2]), (names(&[("1", 50)]), 6));
+        ledger.end(1, &waited(50));
+        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 6));
+        // Gone before it was ever found.
+        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9), (3, 1)], &[]), (names(&[("2", 3)]), 7));
+        ledger.end(3, &waited(2));
+        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 8));
     }
 }

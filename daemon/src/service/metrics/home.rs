@@ -9,15 +9,15 @@ pub(super) const HOME: [&str; 4] = ["unit", "container", "runtime", "pod"];
 
 /// A systemd unit or container; all empty where neither is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Home {
+pub(in crate::service) struct Home {
     /// systemd unit.
-    pub(super) unit: String,
+    pub(in crate::service) unit: String,
     /// Short id of the container.
-    pub(super) container: String,
+    pub(in crate::service) container: String,
     /// What runs the container.
-    pub(super) runtime: &'static str,
+    pub(in crate::service) runtime: &'static str,
     /// Uid of the Kubernetes pod.
-    pub(super) pod: String,
+    pub(in crate::service) pod: String,
 }
 
 impl Home {
@@ -26,7 +26,8 @@ impl Home {
         cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()
     }
 
-    fn at(place: &Place) -> Self {
+    /// Of a place.
+    pub(in crate::service) fn at(place: &Place) -> Self {
         Self {
             unit: place.unit.as_deref().map(|unit| label(unit.as_bytes())).unwrap_or_default(),
             container: place

@@ -17,10 +17,10 @@ mod units;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub(super) use self::names::label;
+pub(super) use self::home::Home;
 use self::{
-    effects::EffectCounters, ended::EndedMetrics, families::Families, home::Home, hooks::HookMetrics,
-    pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, pids::PidMetrics,
+    sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 use super::{budget::Budget, sched::Shown};
 use crate::{

@@ -9,14 +9,14 @@ use prometheus::{
     proto,
 };
 
-use super::families::{Families, int, seconds, set};
+use super::{
+    families::{Families, int, seconds, set},
+    home::{HOME, Home},
+};
 use crate::{
     kernel::sched::{CGROUPS, Reading, by_state, losses},
-    service::sched::{Label, Shown},
+    service::sched::Shown,
 };
-
-/// Labels of whose tasks.
-const WHOSE: [&str; 3] = ["unit", "container", "pod"];
 
 /// Metrics of scheduling.
 pub(super) struct SchedMetrics {
@@ -28,17 +28,17 @@ pub(super) struct SchedMetrics {
 
 impl SchedMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
-        let [unit, container, pod] = WHOSE;
+        let [unit, container, runtime, pod] = HOME;
         let run_queue = Histograms::new(
             "taskscope_sched_run_queue_latency_seconds",
-            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit (the cgroup's path where there is none), container and pod; those that waited longest are named, the rest is unit=\"other\".",
-            &WHOSE,
+            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named, a name is kept while its cgroups live, and the rest is unit=\"other\".",
+            &HOME,
             |bucket| bucket <= 20,
         )?;
         let off_cpu = Histograms::new(
             "taskscope_sched_off_cpu_seconds",
             "How long tasks were off their CPU and could not run: from leaving it until they were woken, by the state that they slept in.",
-            &[unit, container, pod, "state"],
+            &[unit, container, runtime, pod, "state"],
             |bucket| (4..=28).contains(&bucket) && bucket.is_multiple_of(2),
         )?;
         of.0.register(Box::new(run_queue.clone()))?;
@@ -66,16 +66,16 @@ impl SchedMetrics {
         for (cause, count) in losses(reading) {
             set(&self.lost.with_label_values(&[cause]), count);
         }
-        let other = Label { unit: "other".into(), ..Label::default() };
-        let rows = || shown.named.iter().map(|(label, sums)| (label, sums)).chain([(&other, &shown.other)]);
-        let whose = |label: &Label| vec![label.unit.clone(), label.container.clone(), label.pod.clone()];
-        self.run_queue.set(rows().map(|(label, sums)| (whose(label), sums.run_queue)).collect());
+        let other = Home { unit: "other".into(), ..Home::default() };
+        let rows = || shown.named.iter().map(|(home, sums)| (home, sums)).chain([(&other, &shown.other)]);
+        let whose = |home: &Home| home.labels().map(str::to_owned).to_vec();
+        self.run_queue.set(rows().map(|(home, sums)| (whose(home), sums.run_queue)).collect());
         let mut off_cpu = Vec::new();
-        for (label, sums) in rows() {
+        for (home, sums) in rows() {
             for (state, histogram) in by_state(sums) {
                 // Hardly anybody is ever stopped: a name has the states that it was seen in, the others have all.
-                if histogram.counts.iter().any(|count| *count > 0) || *label == other {
-                    let mut values = whose(label);
+                if histogram.counts.iter().any(|count| *count > 0) || *home == other {
+                    let mut values = whose(home);
                     values.push(state.to_owned());
                     off_cpu.push((values, *histogram));
                 }
