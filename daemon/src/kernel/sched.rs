@@ -13,7 +13,7 @@ use thiserror::Error;
 pub const CGROUPS: u32 = 256;
 
 /// Tasks at most that are followed; a host with fewer pids gets by with less.
-const TASKS: u32 = 128 << 10;
+pub const TASKS: u32 = 128 << 10;
 /// What the kernel needs for one of them: key, value, its place in the table.
 const TASK_BYTES: u64 = 104;
 

@@ -6,6 +6,7 @@ use super::{
     budget::Budget,
     config::Settings,
     hub::{Hub, Reader, Wanted},
+    losses::Losses,
     metrics::{Home, Metrics, Sources},
     sched::{Ledger, Shown},
 };
@@ -30,6 +31,7 @@ pub struct Service {
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
     sched: Ledger,
+    sched_losses: Losses,
     pub(super) wall: Wall,
     /// Tells this daemon from the one before it.
     pub(super) instance: String,
@@ -47,6 +49,7 @@ impl Service {
             cgroups: Cgroups::of_host(),
             budget: Budget::default(),
             sched: Ledger::default(),
+            sched_losses: Losses::default(),
             wall: Wall::of_this_boot(),
             instance,
             started,
@@ -86,6 +89,9 @@ impl Service {
                 return None;
             }
         };
+        for text in self.sched_losses.news(&reading.lost) {
+            log::warn!("{text}");
+        }
         if reading.cgroups.len() >= CGROUPS as usize / 2 {
             for id in self.cgroups.gone(reading.cgroups.iter().map(|(id, _)| *id), now.0) {
                 match maps.retire(id) {

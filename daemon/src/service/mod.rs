@@ -5,6 +5,7 @@ pub mod config;
 mod face;
 pub mod http;
 mod hub;
+mod losses;
 mod metrics;
 mod notify;
 pub mod privileges;

@@ -1,0 +1,63 @@
+//! What `--sched` has no room for: said in the log once for each cause, with what helps. How much it is, /metrics says.
+
+use probe_common::{SchedLosses, SchedLost};
+
+use crate::kernel::sched::{CGROUPS, TASKS};
+
+/// Which causes were told of.
+#[derive(Default)]
+pub(super) struct Losses {
+    told: [bool; SchedLost::COUNT],
+}
+
+impl Losses {
+    /// What is to be said now that these are the counts.
+    pub(super) fn news(&mut self, counts: &SchedLosses) -> Vec<String> {
+        let mut news = Vec::new();
+        for ((why, count), told) in SchedLost::ALL.into_iter().zip(counts).zip(&mut self.told) {
+            if *count > 0
+                && !*told
+                && let Some(text) = text(why)
+            {
+                news.push(format!(
+                    "taskscope_sched_lost_total{{cause=\"{}\"}} grows: {text}; said once",
+                    why.name()
+                ));
+                *told = true;
+            }
+        }
+        news
+    }
+}
+
+/// The cause and the remedy; `None` for what an operator can do nothing about.
+fn text(why: SchedLost) -> Option<String> {
+    match why {
+        SchedLost::TasksFull => Some(format!(
+            "there are more tasks than --sched follows, and what the rest waits is not counted; it follows kernel.pid_max as it was when \
+             taskscope was started, but at most {TASKS}: restart taskscope if kernel.pid_max was raised since"
+        )),
+        SchedLost::CgroupsFull => Some(format!(
+            "there are more cgroups with tasks than the {} that have histograms of their own, and what tasks of the rest wait is counted as \
+             unit=\"other\"; histograms of removed cgroups are used again: let services remove theirs when they end",
+            CGROUPS - 1
+        )),
+        SchedLost::NoWakeup | SchedLost::NoSwitch => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once_with_its_remedy() {
+        let mut losses = Losses::default();
+        assert!(losses.news(&[0, 0, 7, 7]).is_empty());
+        let news = losses.news(&[1, 0, 7, 7]);
+        assert!(news.len() == 1 && news[0].contains("tasks_full") && news[0].contains("pid_max"), "{news:?}");
+        let news = losses.news(&[9, 3, 8, 7]);
+        assert!(news.len() == 1 && news[0].contains("cgroups_full") && news[0].contains("255"), "{news:?}");
+        assert!(losses.news(&[10, 4, 9, 9]).is_empty());
+    }
+}
