@@ -345,6 +345,10 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
         (&["--sched"][..], "--pid"),
         (&["--sched", "--pid", "1", "--action", "exited"], "switched_out"),
         (&["--sched", "--pid", "4194305"], "no such process"),
+        (&["--sched", "--pid", "1", "--blocked-after", "1s"], "--blocked-after"),
+        (&["--sched", "--pid", "1", "--zombie-after", "1s"], "--zombie-after"),
+        (&["--sched", "--pid", "1", "--args"], "--args"),
+        (&["--pid", "0"], "0 is not in"),
     ] {
         let mut command = Command::new(setting::taskscope());
         let output = command.arg("events").args(args).output().unwrap();
@@ -358,4 +362,11 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
         Command::new(setting::taskscope()).args(["events", "--sched", "--pid", &tid]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains(&format!("give --pid {}", std::process::id())), "{text}");
+}
+
+#[test]
+fn a_pid_that_nobody_has_is_told_and_waited_for() {
+    let end = Observer::start(&["--alone", "--pid", "4194305,1"]).stop();
+    let warnings: Vec<_> = end.stderr.iter().filter(|line| line.contains("--pid")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("--pid 4194305: no such process"), "{}", end.text());
 }

@@ -46,10 +46,10 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "ACTION")]
     action: Vec<String>,
     /// Only events of these processes
-    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    #[arg(long, value_delimiter = ',', value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
     /// Only events of this process and of all that descend from it
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     subtree: Option<u32>,
     /// Only events of processes or threads with such a name; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -72,7 +72,8 @@ pub(super) struct Args {
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
     /// Every step of the scheduler with the processes of --pid, and nothing else: switched_out, woken, switched_in. Observed from
     /// here, with programs of its own in the kernel, whether a daemon runs or not; ends when all these processes have
-    #[arg(long, conflicts_with_all = ["subtree", "comm", "unit", "container", "since", "follow_from"])]
+    #[arg(long, conflicts_with_all = ["subtree", "comm", "unit", "container", "since", "follow_from",
+        "argument_vectors", "zombie_after", "blocked_after", "audit_every", "canary_every", "no_iterator", "object"])]
     sched: bool,
     /// When to colour text
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -205,6 +206,16 @@ async fn daemon_or_alone(args: &Args) -> Exit {
     if args.sched {
         return sched::observe(args).await;
     }
+    // Of one that has ended the daemon can have events still.
+    if args.since.is_none() && args.follow_from.is_none() {
+        for (option, pid) in
+            args.pid.iter().map(|pid| ("--pid", pid)).chain(args.subtree.iter().map(|pid| ("--subtree", pid)))
+        {
+            if let Some(doubt) = doubt(option, *pid) {
+                log::warn!("{doubt}");
+            }
+        }
+    }
     if args.is_for_alone() {
         return alone::observe(args).await;
     }
@@ -216,6 +227,19 @@ async fn daemon_or_alone(args: &Args) -> Exit {
         Err(error) => {
             log::error!("{error}");
             if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
+        }
+    }
+}
+
+/// Why nothing may ever come of a process that was asked for, by what /proc shows now.
+fn doubt(option: &str, pid: u32) -> Option<String> {
+    match sched::group_of(pid) {
+        Some(tgid) if tgid == pid => None,
+        Some(tgid) => Some(format!(
+            "{option} {pid}: a thread of the process {tgid}, whose events come with {option} {tgid}"
+        )),
+        None => {
+            Some(format!("{option} {pid}: no such process in /proc now; its events are shown if it comes"))
         }
     }
 }

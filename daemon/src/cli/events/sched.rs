@@ -214,7 +214,7 @@ async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()>
 }
 
 /// The thread group that a tid belongs to.
-fn group_of(tid: u32) -> Option<u32> {
+pub(super) fn group_of(tid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
