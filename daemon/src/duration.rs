@@ -15,7 +15,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "h" => (number.saturating_mul(3600), 0),
         _ => return Err(format!("`{unit}` in `{text}` is not a unit of time: use ms, s, m or h")),
     };
-    Ok(Duration::from_secs(seconds) + Duration::from_millis(millis))
+    let duration = Duration::from_secs(seconds).saturating_add(Duration::from_millis(millis));
+    // The kernel counts in nanoseconds of 64 bits.
+    if duration > Duration::from_nanos(u64::MAX) {
+        return Err(format!("`{text}` is longer than any machine runs"));
+    }
+    Ok(duration)
 }
 
 /// Writes what [`parse`] reads, in the largest unit that leaves nothing over.
@@ -57,7 +62,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999999999999s"] {
+        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "999999999999999999h"] {
             assert!(parse(text).is_err_and(|error| error.contains(text)), "{text}");
         }
     }

@@ -25,17 +25,18 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use self::{
+    blocked::LastLook,
+    pause::Pause,
+    records::{count, hand_over, kind_of},
+    resync::Kept,
+};
 pub use self::{
     canary::Canary,
     place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
-};
-use self::{
-    pause::Pause,
-    records::{count, hand_over, kind_of},
-    resync::Kept,
 };
 use crate::{
     fd::watch,
@@ -135,8 +136,7 @@ pub struct Pipeline {
     pub canary: Canary,
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
-    blocked_look_due: Ktime,
-    told_no_figures: bool,
+    last_look: LastLook,
     /// How often all hooks were attached anew because canaries went unseen.
     pub reattached: u64,
     trust: Trust,
@@ -198,8 +198,7 @@ impl Pipeline {
             mending: Mending::default(),
             canary: Canary::new(trust.canary_every),
             blocked: Blocked::default(),
-            blocked_look_due: Ktime(0),
-            told_no_figures: false,
+            last_look: LastLook::default(),
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),

@@ -6,7 +6,12 @@ use std::{fs, thread::yield_now, time::Instant};
 
 use common::scenario;
 use taskscope_tests::{
-    facts::Facts, matcher::event, observer::shared_with, service::Service, setting, skipped::attempts,
+    facts::Facts,
+    matcher::event,
+    observer::shared_with,
+    service::{self, Service},
+    setting,
+    skipped::attempts,
 };
 
 const FLAG_AFTER_NS: u64 = 300_000_000;
@@ -87,5 +92,31 @@ fn a_service_counts_those_that_are_blocked_now() {
     scenario.go();
     scenario.finish();
     service.until("nobody that is blocked", |now| now[killable] < 1.0);
+    service.stop_clean();
+}
+
+#[test]
+fn a_new_threshold_counts_at_once_and_none_clears_what_was_flagged() {
+    let directory = service::directory();
+    let file = directory.join("taskscope.toml");
+    let write = |after: &str| {
+        fs::write(&file, format!("blocked_after = \"{after}\"\n")).unwrap_or_else(|error| panic!("{error}"));
+    };
+    write("1h");
+    let service = Service::start_in(directory, &["--config", &file.to_string_lossy()]);
+    let mut scenario = scenario("vfork-held", &[]);
+    scenario.pause("held");
+    until_state(held(scenario.facts()), "D");
+    let killable = r#"taskscope_blocked_tasks{sleep="killable"}"#;
+    write("300ms");
+    service.process().signal(libc::SIGHUP);
+    service.until("one that is blocked", |now| now[killable] >= 1.0);
+    let cleared = service.events("?action=blocked_cleared&limit=1", "");
+    write("0s");
+    service.process().signal(libc::SIGHUP);
+    service.until("nobody who looks", |now| now[killable] < 1.0);
+    assert_eq!(cleared.rest().len(), 1);
+    scenario.go();
+    scenario.finish();
     service.stop_clean();
 }

@@ -116,13 +116,19 @@ fn the_api_is_on_the_socket_and_on_tcp_only_where_asked_for() {
 
 #[test]
 fn the_socket_is_for_its_group_and_gone_after_the_end() {
-    let service = Service::start(&[]);
-    let socket = service.socket();
-    let metadata = fs::metadata(&socket).unwrap();
-    assert!(metadata.file_type().is_socket());
-    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
-    service.stop_clean();
-    assert!(!socket.exists());
+    // Guests have no groups.
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let group = groups.split(':').next().filter(|name| !name.is_empty());
+    for (group, mode) in [(group.unwrap_or("nobody-s"), group.map_or(0o600, |_| 0o660)), ("nobody-s", 0o600)]
+    {
+        let service = Service::start(&["--socket-group", group]);
+        let socket = service.socket();
+        let metadata = fs::metadata(&socket).unwrap();
+        assert!(metadata.file_type().is_socket());
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{group}");
+        service.stop_clean();
+        assert!(!socket.exists());
+    }
 }
 
 #[test]

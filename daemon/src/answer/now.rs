@@ -12,7 +12,7 @@ use crate::lineage::{
     blocked::wchan,
     explain::duration,
     figures::{Doing, Figures, policy_name},
-    id::{GroupKey, TaskKey},
+    id::{GroupKey, TaskKey, Tgid},
     record,
 };
 
@@ -74,7 +74,7 @@ pub struct Now {
 /// What was read of one or of all groups.
 #[derive(Debug, Default)]
 pub struct Look {
-    figures: Vec<Figures>,
+    groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
 }
 
@@ -82,19 +82,23 @@ impl Look {
     /// Of what was read of them.
     #[must_use]
     pub fn new((figures, stacks): (Vec<Figures>, HashMap<TaskKey, Vec<String>>)) -> Self {
-        Self { figures, stacks }
+        let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
+        for figures in figures {
+            groups.entry(figures.task.tgid).or_default().push(figures);
+        }
+        Self { groups, stacks }
     }
 
     /// Of one group; `None` where nothing was read of it, or its pid has another owner now.
     #[must_use]
     pub fn of(&self, key: GroupKey) -> Option<Now> {
-        let of_group = || self.figures.iter().filter(move |figures| figures.task.tgid == key.tgid);
+        let group = self.groups.get(&key.tgid)?;
         let is_same = |figures: &Figures| Some(figures.task.key.start) == key.start;
-        let leader = of_group().find(|figures| figures.task.is_leader());
+        let leader = group.iter().find(|figures| figures.task.is_leader());
         if leader.is_some_and(|leader| !is_same(leader)) {
             return None;
         }
-        let mut all: Vec<&Figures> = of_group().collect();
+        let mut all: Vec<&Figures> = group.iter().collect();
         all.sort_by_key(|figures| {
             (!figures.task.is_leader(), figures.doing == Doing::Sleeping, figures.task.key)
         });
@@ -107,11 +111,7 @@ impl Look {
             }
         }
         let tasks = all.iter().take(MOST).map(|figures| self.does(figures)).collect();
-        (!all.is_empty()).then(|| Now {
-            tasks,
-            doing,
-            usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())),
-        })
+        Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
     }
 
     fn does(&self, of: &Figures) -> Does {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lineage::{self, GroupUsage, Life, LifeState, explain::duration, record};
+use crate::lineage::{self, GroupUsage, Life, LifeState, Provenance, explain::duration, record};
 
 /// The kernel's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Usage {
     /// Tasks that ended and whose figures nobody saw.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_unknown: u32,
+    /// It was there before anybody looked: tasks that had ended by then are not in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
 }
 
 /// What dead children used, and theirs.
@@ -67,6 +70,9 @@ pub struct ChildrenUsage {
     /// Nobody waited for them: the kernel forgets what they used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoreaped: Option<Descent>,
+    /// It was there before anybody looked: children that were gone by then are not in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -95,7 +101,13 @@ impl Usage {
     pub(super) fn of(life: &Life) -> Option<Self> {
         let GroupUsage { sum, tasks, pending, unknown } = life.usage?;
         let figures = Figures::of(&sum, sum.split());
-        Some(Self { figures, tasks, tasks_pending: pending, tasks_unknown: unknown })
+        Some(Self {
+            figures,
+            tasks,
+            tasks_pending: pending,
+            tasks_unknown: unknown,
+            at_least: is_older(life),
+        })
     }
 }
 
@@ -114,8 +126,17 @@ impl ChildrenUsage {
     /// Of a life; `None` while no child of it is dead.
     pub(super) fn of(life: &Life) -> Option<Self> {
         let children = life.children_usage.as_ref()?;
-        Some(Self { reaped: Descent::of(&children.reaped), autoreaped: Descent::of(&children.autoreaped) })
+        Some(Self {
+            reaped: Descent::of(&children.reaped),
+            autoreaped: Descent::of(&children.autoreaped),
+            at_least: is_older(life),
+        })
     }
+}
+
+/// Whether it began before anybody looked.
+const fn is_older(life: &Life) -> bool {
+    !matches!(life.provenance, Provenance::Observed)
 }
 
 /// What a life and those below it used, in words.
@@ -123,6 +144,9 @@ pub(super) fn told(life: &Life) -> Vec<String> {
     let mut told = Vec::new();
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
+            LifeState::Running | LifeState::Exiting if usage.at_least => {
+                "its threads that ended since taskscope looks used "
+            }
             LifeState::Running | LifeState::Exiting => "its ended threads used ",
             LifeState::DeadLeader => "its ended tasks used ",
             LifeState::Zombie | LifeState::Dead | LifeState::Released => "used ",
@@ -140,7 +164,8 @@ pub(super) fn told(life: &Life) -> Vec<String> {
         let Some(Descent { figures, processes, processes_unknown }) = descent else { continue };
         let who =
             if processes == 1 { "1 dead process".into() } else { format!("{processes} dead processes") };
-        let mut text = format!("{who} below it, {which}, used {}", in_words(&figures));
+        let since = if children.at_least { ", dead since taskscope looks" } else { "" };
+        let mut text = format!("{who} below it{since}, {which}, used {}", in_words(&figures));
         if let Some(unknown) = processes_unknown {
             let _ = write!(text, "; of {unknown} not all is known");
         }

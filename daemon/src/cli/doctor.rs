@@ -69,6 +69,8 @@ fn text(survey: &Survey) -> String {
     finding(&mut out, "type information (BTF)", &survey.btf);
     finding(&mut out, "privileges", &survey.privilege);
     finding(&mut out, "eBPF object", &survey.object);
+    finding(&mut out, "reading all tasks (or /proc alone)", &survey.iterator);
+    finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
         let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);

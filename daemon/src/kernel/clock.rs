@@ -16,6 +16,15 @@ pub fn boottime() -> Ktime {
     Ktime(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
 }
 
+/// CPU time of this thread so far, ns.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as above, since 2.6.12.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
+    used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs()
+}
+
 /// Nanoseconds to add to a boottime to get the wall clock (ns since the epoch), as it is now.
 ///
 /// Measured again now and then by its user, because the wall clock can be set. The tightest of a few readings is taken: a

@@ -7,12 +7,14 @@ use serde::Serialize;
 use super::{
     btf::{Types, VMLINUX},
     fields::{self, Missing},
+    figures,
     hooks::{Family, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     sched::{self, Sched},
+    snapshot::{self, SnapshotError},
 };
 
 /// Everything found out.
@@ -26,6 +28,10 @@ pub struct Survey {
     pub privilege: Finding,
     /// Whether the programs and maps can be brought into the kernel.
     pub object: Finding,
+    /// Whether every task can be read by the kernel's iterator.
+    pub iterator: Finding,
+    /// Whether it can be told what tasks are doing now, and which stay in uninterruptible sleep.
+    pub figures: Finding,
     /// Kernel functions of the hooks, and whether the kernel has them as symbols.
     pub symbols: Vec<Symbol>,
     /// Whether the symbols could be read at all.
@@ -107,12 +113,14 @@ pub fn survey(choice: Choice) -> Survey {
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         Finding::no(format!("missing: {names}"))
     };
-    let (object, hooks, sched_hooks) = try_hooks(choice, &mut unchecked);
+    let Tried { object, iterator, figures, hooks, sched_hooks } = try_hooks(choice, &mut unchecked);
     Survey {
         release,
         btf,
         privilege,
         object,
+        iterator,
+        figures,
         symbols,
         symbols_readable,
         hooks,
@@ -123,7 +131,29 @@ pub fn survey(choice: Choice) -> Survey {
     }
 }
 
-fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookState>, Vec<HookState>) {
+/// What loading and attaching came to.
+struct Tried {
+    object: Finding,
+    iterator: Finding,
+    figures: Finding,
+    hooks: Vec<HookState>,
+    sched_hooks: Vec<HookState>,
+}
+
+impl Tried {
+    fn nothing(why: String) -> Self {
+        let not = || Finding::no("not tried");
+        Self {
+            object: Finding::no(why),
+            iterator: not(),
+            figures: not(),
+            hooks: Vec::new(),
+            sched_hooks: Vec::new(),
+        }
+    }
+}
+
+fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> Tried {
     let options = Options { ring_bytes: 4096, args: false, sched: Sched::No };
     let mut loaded = match object::load("embedded", EMBEDDED, options) {
         Ok(loaded) => loaded,
@@ -131,15 +161,27 @@ fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> (Finding, Vec<HookS
             if matches!(error, ObjectError::Privilege { .. }) {
                 unchecked.push("which rungs load and attach: needs root".into());
             }
-            return (Finding::no(error.to_string()), Vec::new(), Vec::new());
+            return Tried::nothing(error.to_string());
         }
     };
     // Not strict: a hook without a rung is what the reader wants to see.
     let mut links = Links::default();
     let mut climb = |hooks| ladder::climb(hooks, &mut loaded.ebpf, &loaded.btf, choice, false, &mut links);
     match climb(HOOKS).and_then(|hooks| Ok((hooks, climb(SCHED_HOOKS)?))) {
-        Ok((hooks, sched_hooks)) => (Finding::yes("the embedded eBPF object fits"), hooks, sched_hooks),
-        Err(error) => (Finding::no(error.to_string()), Vec::new(), Vec::new()),
+        Ok((hooks, sched_hooks)) => {
+            let found = |outcome: Result<(), SnapshotError>| match outcome {
+                Ok(()) => Finding::yes("iter/task loads"),
+                Err(error) => Finding::no(error.to_string()),
+            };
+            Tried {
+                object: Finding::yes("the embedded eBPF object fits"),
+                iterator: found(snapshot::prepare(&mut loaded.ebpf, &loaded.btf)),
+                figures: found(figures::prepare(&mut loaded.ebpf, &loaded.btf)),
+                hooks,
+                sched_hooks,
+            }
+        }
+        Err(error) => Tried::nothing(error.to_string()),
     }
 }
 
@@ -181,7 +223,8 @@ impl Survey {
         if !self.object.ok || self.hooks.iter().any(|hook| hook.required && hook.rung.is_none()) {
             return Verdict::Nothing;
         }
-        if self.missing_fields.is_empty() && self.hooks.iter().all(HookState::complete) {
+        let has_iterators = self.iterator.ok && self.figures.ok;
+        if has_iterators && self.missing_fields.is_empty() && self.hooks.iter().all(HookState::complete) {
             Verdict::Full
         } else {
             Verdict::Degraded

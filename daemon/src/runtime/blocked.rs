@@ -1,39 +1,60 @@
 //! Looks for tasks that stay in uninterruptible sleep. No hook tells of a sleep that does not end: somebody has to look.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::{Face, Pipeline};
 use crate::{
-    kernel::{clock::boottime, figures::Want},
+    kernel::{
+        clock::{boottime, thread_cpu_ns},
+        figures::Want,
+    },
     lineage::id::Ktime,
 };
 
-/// Looks that a sleep of the threshold's length falls into: it is flagged at most two of these late.
+/// Looks that a sleep of the threshold's length falls into: the second that finds it asleep for long enough flags it, so it is
+/// flagged up to two looks late.
 const LOOKS: u32 = 4;
 
-/// A look walks over all tasks. The next one comes this many times its duration later at the earliest, so that all of them
+/// A look walks over all tasks. The next one comes this many times its CPU time later at the earliest, so that all of them
 /// together take a hundredth of one CPU at most.
 const REST: u64 = 100;
+
+/// Looks are taken at ticks: one that is due before the next tick but half is not put off by a whole one.
+const SLACK_NS: u64 = 125_000_000;
+
+/// The last look.
+#[derive(Debug, Default)]
+pub(super) struct LastLook {
+    at: Ktime,
+    cpu_ns: u64,
+    /// That none can be had has been told.
+    told: bool,
+}
 
 impl Pipeline {
     /// Looks for tasks that have slept for too long, where that is due.
     pub(super) fn look_for_blocked(&mut self, face: &mut impl Face) {
         let now = boottime();
-        if self.lineage.blocked_after().is_zero() || !self.trust.iterator || now < self.blocked_look_due {
+        let after = self.lineage.blocked_after();
+        if after.is_zero() || !self.trust.iterator {
+            return self.forget_blocked(now, face);
+        }
+        let every = (after / LOOKS).as_nanos().min(u128::from(u64::MAX)) as u64;
+        let rest = every.max(REST * self.last_look.cpu_ns);
+        if now.since(self.last_look.at).saturating_add(SLACK_NS) < rest {
             return;
         }
+        let cpu_ns = thread_cpu_ns();
         let outcome = self.observer.figures(Want::Blocked);
-        let duration = boottime().since(now);
-        let every = self.lineage.blocked_after() / LOOKS;
-        let rest = Duration::from_nanos(REST * duration).max(every);
-        self.blocked_look_due = Ktime(now.0 + rest.as_nanos() as u64);
+        self.last_look.at = now;
+        self.last_look.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
         let asleep = match outcome {
             Ok(asleep) => asleep,
             Err(reason) => {
-                if !std::mem::replace(&mut self.told_no_figures, true) {
+                if !std::mem::replace(&mut self.last_look.told, true) {
                     log::warn!("tasks in uninterruptible sleep are not looked for: {reason}");
                 }
-                return;
+                return self.forget_blocked(now, face);
             }
         };
         // A task that the tree has yet to learn of is known after this.
@@ -49,6 +70,12 @@ impl Pipeline {
                 self.blocked.flag(&self.lineage, now, of, stack, &mut self.effects);
             }
         }
+        self.hand_on(face);
+    }
+
+    /// Nobody looks any more: what was flagged is cleared, so that no reader waits for the end of it.
+    fn forget_blocked(&mut self, now: Ktime, face: &mut impl Face) {
+        self.blocked.look(&self.lineage, now, &[], &mut self.effects);
         self.hand_on(face);
     }
 }

@@ -59,16 +59,17 @@ pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, Sock
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     let file = SocketFile(path.to_owned());
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    // Whose group it would be without one of its own may not be meant.
+    let mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed);
+    mode(0o600)?;
     match group_id(group) {
-        Some(id) => {
-            if let Err(error) = chown(path, None, Some(id)) {
-                log::warn!(
-                    "giving {} to the group {group}: {error}; only its owner may use it",
-                    path.display()
-                );
-            }
-        }
+        Some(id) => match chown(path, None, Some(id)) {
+            Ok(()) => mode(0o660)?,
+            Err(error) => log::warn!(
+                "giving {} to the group {group}: {error}; only its owner may use it",
+                path.display()
+            ),
+        },
         None => log::warn!(
             "there is no group {group}: only the owner of {} may use it; make one (groupadd --system {group}), or set \
              socket_group",

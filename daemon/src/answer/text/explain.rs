@@ -21,6 +21,13 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
             let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, head), style.wrap(&escape(line), 7));
         }
     }
+    if answer.now.is_none() && matches!(answer.task.state.as_str(), "running" | "exiting") {
+        let _ = writeln!(
+            out,
+            "  {}not known: the kernel's task iterator does not show it",
+            style.paint(Ink::Faint, "now  ")
+        );
+    }
     out.push('\n');
     let sure = if answer.verdict.certainty == "likely" { "likely: " } else { "" };
     let text = style.wrap(&format!("{sure}{}", answer.verdict.summary), 0);
