@@ -184,7 +184,8 @@ impl<M: Mem> Task<M> {
         figures.static_prio = self.get(offset!(task_static_prio)).unwrap_or(0);
         figures.rt_priority = self.get(offset!(task_rt_priority)).unwrap_or(0);
         figures.cpu = self.get(offset!(task_cpu)).unwrap_or(0);
-        figures.on_cpu = self.get(offset!(task_on_cpu)).unwrap_or(0);
+        // An int before 7.x, a byte from then on: 0 or 1 in the first byte of either.
+        figures.on_cpu = self.get::<u8>(offset!(task_on_cpu)).unwrap_or(0).into();
         // Offsets are constants to the verifier, and so is this.
         let known = |offset: u32, bit: u32| if offset == probe_common::ABSENT { 0 } else { 1 << bit };
         known(offset!(task_policy), 0)

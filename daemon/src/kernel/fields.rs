@@ -87,7 +87,7 @@ const FIELDS: &[Field] = fields! {
     task_static_prio: "task_struct" ["static_prio"] (4) "nice values";
     task_rt_priority: "task_struct" ["rt_priority"] (4) "real-time priorities";
     task_cpu: "task_struct" ["thread_info.cpu" | "cpu"] (4) "the CPU a task is on";
-    task_on_cpu: "task_struct" ["on_cpu"] (4) "tasks that run told from those that are ready to";
+    task_on_cpu: "task_struct" ["on_cpu"] (1 | 4) "tasks that run told from those that are ready to";
     signal_flags: "signal_struct" ["flags"] (4) STATUS;
     signal_group_exit_code: "signal_struct" ["group_exit_code"] (4) STATUS;
     signal_nr_threads: "signal_struct" ["nr_threads"] (4) "thread counts";
