@@ -118,6 +118,9 @@ impl Lineage {
         if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
             self.learn_parent(group, exited.parent, told, out);
         }
+        if let Some(heir) = exited.heir.filter(|heir| heir.tgid != exited.task.tgid) {
+            self.rare(group).heir = Some((exited.task.key, heir));
+        }
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
         if exited.heir.is_some() || !has_hidden_threads {
             self.hand_on_children(ix, exited.heir, told, out);

@@ -7,7 +7,7 @@ use super::bequest::Passed;
 use super::debt::Account;
 use super::effect::{Reaper, ReparentKind, Span};
 use super::handover::Handover;
-use super::id::{GroupKey, Ktime, TaskRef, Tgid};
+use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
 use super::life::End;
 use super::paths::PathName;
 use super::status::GroupStatus;
@@ -132,6 +132,8 @@ pub(super) struct Rare {
     pub(super) taken_over_at: Option<Ktime>,
     /// That was some time before: only the last words of the old leader told it.
     pub(super) taken_over_before: bool,
+    /// A task of it that died, and another process's task that its children had as their parent then.
+    pub(super) heir: Option<(TaskKey, TaskRef)>,
     /// A handing on that may not have come about.
     pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.

@@ -81,9 +81,11 @@ impl Lineage {
             // It has handed its children on since then.
             let dead = self.find(reference.key);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
-            let stays = dead.filter(|&dead| self.keeps_children(dead, told.at));
+            let shown = dead.and_then(|dead| self.heir_shown(dead, told.at));
+            let shown = shown.and_then(|heir| self.living(heir, told, out));
+            let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, told.at));
             let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
-            let heir = stays.or_else(by_rule).or_else(|| self.heir_of_the_gone());
+            let heir = shown.or(stays).or_else(by_rule).or_else(|| self.heir_of_the_gone());
             if is_known {
                 return self.groups[group].parent_tgid == reference.tgid.0;
             }
@@ -121,6 +123,14 @@ impl Lineage {
         };
         self.hand_on(group, old_parent, parent, told, out);
         true
+    }
+
+    /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
+    fn heir_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
+        let task = &self.tasks[dead];
+        let rare = self.groups[task.group?].rare?;
+        let (of, heir) = self.rares[rare].heir?;
+        (of == task.key && seen_at <= task.since).then_some(heir)
     }
 
     /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the

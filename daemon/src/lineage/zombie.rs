@@ -32,7 +32,10 @@ impl Lineage {
         if was_dead_leader {
             self.tasks[leader].since = told.at;
             // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
-            let is_certain = !self.groups[group].has(fact::IGNORED_SINCE);
+            // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
+            let members = &self.groups[group];
+            let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+            let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
                 Some(true) if told.is_by_tracepoint() && is_certain => {
                     self.autoreaped(leader, group, told.inferred(), out);
