@@ -57,7 +57,9 @@ impl Lineage {
         let start = self.tasks[ix].key.start;
         let leader = self.holder(task.tgid.leader());
         let group = self.tasks[ix].group.or_else(|| self.tasks[leader?].group);
-        let group = group.filter(|&group| self.groups[group].start <= start);
+        // Once the group is gone, a younger group can have its tgid, and a thread of any other the tid of its leader.
+        let is_its = |group: &Group| group.tgid == task.tgid.0 && group.start <= start;
+        let group = group.filter(|&group| is_its(&self.groups[group]));
         let cgroup = match group {
             Some(group) => self.charge(group, &charge),
             None => self.charge_grave(task, start, &charge),

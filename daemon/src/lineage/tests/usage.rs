@@ -71,6 +71,25 @@ fn threads_that_die_together_count_once_each() {
     assert_eq!(used(&scene, leader), Some(2_002));
 }
 
+#[test]
+fn a_late_last_switch_is_not_charged_to_the_group_whose_thread_has_the_tid_now() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let leader = scene.fork(init, 100);
+    let thread = scene.thread(leader, 101);
+    for (task, state) in [(leader, ZOMBIE), (thread, DEAD)] {
+        scene.exiting(task, 0);
+        dies(&mut scene, task, ExitSource::ProcExitConnector, state, 70);
+    }
+    dies(&mut scene, leader, ExitSource::FinalSwitch, ZOMBIE, 75);
+    scene.released(thread, thread);
+    scene.released(leader, init);
+    scene.thread(init, 100);
+    dies(&mut scene, thread, ExitSource::FinalSwitch, DEAD, 75);
+    assert_eq!(used(&scene, leader), Some(150));
+    assert_eq!(used(&scene, init), None);
+}
+
 /// `(reaped, autoreaped)`: time on a CPU, processes, and processes of which not all is known.
 type Sums = [(u64, u64, u64); 2];
 
