@@ -86,7 +86,15 @@ impl Lineage {
 
     /// A task ends of which nobody saw what it used.
     pub(super) fn account_unknown(&mut self, group: Ix<Group>) {
-        self.rare(group).usage.get_or_insert_default().unknown += 1;
+        let (start, rare) = (self.groups[group].start, self.rare(group));
+        let account = rare.usage.get_or_insert_default();
+        let before = account.descent();
+        account.unknown += 1;
+        let more = account.descent().minus(&before);
+        // Passed on already where the end of the group was told before that of this task.
+        if let Some(passed) = rare.passed {
+            self.raise(passed, start, true, &more);
+        }
     }
 
     /// A tombstone goes: what its task used and is not known by now never will be.
