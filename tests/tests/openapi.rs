@@ -7,7 +7,8 @@ use serde_json::Value;
 use taskscope_tests::service::Service;
 
 /// Paths with what must be added to them so that they end and answer with success.
-const SAMPLES: &[(&str, &str)] = &[("/v1/events", "?since=1h&limit=1")];
+const SAMPLES: &[(&str, &str)] =
+    &[("/v1/events", "?since=1h&limit=1"), ("/v1/tree", "?threads=true&kernel=true&now=true&usage=true")];
 
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {

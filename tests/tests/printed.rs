@@ -8,7 +8,7 @@ use std::{
 };
 
 use common::scenario;
-use taskscope_tests::{scenario::Scenario, setting};
+use taskscope_tests::{scenario::Scenario, service::Service, setting};
 
 const README: &str = include_str!("../../README.md");
 
@@ -147,6 +147,32 @@ fn readme_shows_the_tree_as_printed() {
     assert_printed("taskscope tree 6489", &run(&["tree", "--alone", &parent]));
     scenario.go();
     scenario.finish();
+}
+
+#[test]
+fn readme_shows_what_a_tree_has_used_as_printed() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("tree-usage", &[]);
+    if scenario.until(&["pause", "skip"])["fact"] == "skip" {
+        println!("SKIP: real-time scheduling is not allowed here");
+        return;
+    }
+    let worker = scenario.facts().role("worker").pid.to_string();
+    let socket = service.socket();
+    let end = std::time::Instant::now() + setting::deadline();
+    loop {
+        // On the tracepoint rung the last wait is told when the RCU callback comes.
+        let printed = run(&["tree", "--usage", "--socket", &socket.to_string_lossy(), &worker]);
+        if printed.contains(" 10  ") {
+            assert_printed("taskscope tree --usage 1507", &printed);
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "ten children have ended:\n{printed}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
 }
 
 #[test]

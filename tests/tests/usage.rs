@@ -322,3 +322,81 @@ fn a_wait_that_is_faster_than_the_last_switch_misses_only_that() {
         service.stop_clean();
     });
 }
+
+/// CPU time of all threads of a process so far, living or not, by its own clock; of a zombie too.
+fn cpu_clock_ns(pid: i64) -> i64 {
+    let pid = libc::pid_t::try_from(pid).unwrap_or_default();
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both are valid places for the answers.
+    let failed = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) != 0 || libc::clock_gettime(clock, &raw mut time) != 0
+    };
+    assert!(!failed, "the CPU clock of {pid}: {}", std::io::Error::last_os_error());
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[test]
+fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
+    const CHILDREN: i64 = 10;
+    attempts(|| {
+        let service = Service::start(&[]);
+        let mut scenario = scenario("tree-usage", &[&CHILDREN.to_string()]);
+        if !counted(&mut scenario) {
+            return;
+        }
+        let facts = scenario.facts();
+        let expected = used(facts.all("children").next().unwrap());
+        let [top, worker, sleeper, zombie] =
+            ["scenario", "worker", "sleeper", "zombie"].map(|role| facts.role(role).pid);
+        let own = |node: &Value| number(&node["usage_so_far"], "exec_runtime_ns");
+        let total = |node: &Value| number(node, "subtree_exec_runtime_ns");
+        let end = Instant::now() + deadline();
+        let nodes = loop {
+            let clocks = [top, sleeper, zombie].map(cpu_clock_ns);
+            let tree = service.json(&format!("/v1/tree?pid={top}&usage=true&threads=true"));
+            let node =
+                |pid: i64| tree["processes"].as_array()?.iter().find(|node| node["pid"] == pid).cloned();
+            let nodes = [top, worker, sleeper, zombie].map(node).map(Option::unwrap_or_default);
+            let [_, of_worker, ..] = &nodes;
+            let is_whole = of_worker["children_usage"]["reaped"]["processes"] == CHILDREN
+                && nodes.iter().all(|node| node["usage_so_far"].get("tasks_pending").is_none());
+            // Those with a single thread, to the nanosecond.
+            let single = [&nodes[0], &nodes[2], &nodes[3]]
+                .map(|node| node["usage_so_far"]["exec_runtime_ns"].as_i64());
+            if is_whole && single == clocks.map(Some) && clocks == [top, sleeper, zombie].map(cpu_clock_ns) {
+                // The heaviest of siblings first, and zombies behind all others, each parent before its children.
+                let order: Vec<&Value> = tree["processes"].as_array().into_iter().flatten().collect();
+                assert_eq!(
+                    order.iter().map(|node| node["pid"].as_i64()).collect::<Vec<_>>(),
+                    [top, worker, sleeper, zombie].map(Some)
+                );
+                break nodes;
+            }
+            assert!(Instant::now() < end, "by their clocks {clocks:?}: {tree:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let [of_top, of_worker, of_sleeper, of_zombie] = &nodes;
+        // An ended thread counts, with the last switch that it has used in no clock any more.
+        let beyond = own(of_worker) - cpu_clock_ns(worker);
+        assert!((0..TICK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
+        assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
+        // Of what ended the kernel's own sum is told.
+        let reaped = &of_worker["children_usage"]["reaped"];
+        assert_eq!(Used::told(reaped), expected, "{of_worker:#}");
+        assert!(expected.user_us + expected.system_us >= CHILDREN * 4000, "{expected:?}");
+        // And the whole is the sum of its parts.
+        let below = total(of_sleeper) + total(of_zombie);
+        assert_eq!((total(of_sleeper), total(of_zombie)), (own(of_sleeper), own(of_zombie)));
+        assert_eq!(
+            total(of_worker),
+            own(of_worker) + number(reaped, "exec_runtime_ns") + below,
+            "{of_worker:#}"
+        );
+        assert_eq!(total(of_top), own(of_top) + total(of_worker), "{of_top:#}");
+        assert!(nodes.iter().all(|node| node.get("subtree_at_least").is_none()), "all was seen: {nodes:#?}");
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    });
+}

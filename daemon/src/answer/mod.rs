@@ -9,6 +9,7 @@ pub mod moment;
 pub mod now;
 pub mod place;
 pub mod process;
+pub mod spent;
 pub mod task;
 pub mod text;
 pub mod tree;

@@ -12,7 +12,7 @@ use crate::lineage::{
     blocked::wchan,
     explain::duration,
     figures::{Doing, Figures, policy_name},
-    id::{GroupKey, TaskKey, Tgid},
+    id::{GroupKey, TaskKey, TaskRef, Tgid},
     record,
 };
 
@@ -74,6 +74,7 @@ pub struct Now {
 /// What was read of one or of all groups.
 #[derive(Debug, Default)]
 pub struct Look {
+    /// By tgid, each in the order of its tids.
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
 }
@@ -85,6 +86,9 @@ impl Look {
         let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
         for figures in figures {
             groups.entry(figures.task.tgid).or_default().push(figures);
+        }
+        for group in groups.values_mut() {
+            group.sort_unstable_by_key(|figures| figures.task.key);
         }
         Self { groups, stacks }
     }
@@ -112,6 +116,13 @@ impl Look {
         }
         let tasks = all.iter().take(MOST).map(|figures| self.does(figures)).collect();
         Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
+    }
+
+    /// What one task has used so far.
+    pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
+        let group = self.groups.get(&task.tgid)?;
+        let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
+        group[place].usage.as_ref()
     }
 
     fn does(&self, of: &Figures) -> Does {
@@ -196,14 +207,14 @@ impl Now {
     }
 }
 
-/// A length of CPU time and what the leader is doing, for one line of a tree.
+/// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is told elsewhere.
 #[must_use]
-pub fn short(now: &Now, pid: u32) -> String {
+pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
     let doing = match now.leader(pid) {
         Some(leader) if now.tasks.len() == 1 => leader.doing.clone(),
         _ => now.doing.iter().map(|(doing, count)| format!("{count} {doing}")).collect::<Vec<_>>().join(" "),
     };
-    match &now.usage {
+    match now.usage.as_ref().filter(|_| with_usage) {
         Some(usage) => format!("{doing}, CPU {}", duration(usage.exec_runtime_ns)),
         None => doing,
     }

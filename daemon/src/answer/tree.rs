@@ -10,7 +10,9 @@ use super::{
     now::{Look, Now},
     place::Place,
     process::text,
+    spent::{self, Spent},
     task::{PidNs, ZombieAge},
+    usage::Figures,
 };
 use crate::{
     export::Stamp,
@@ -23,6 +25,7 @@ use crate::{
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Wish {
     /// Only this process and all below it.
     pub root: Option<u32>,
@@ -34,6 +37,16 @@ pub struct Wish {
     pub at: Option<Ktime>,
     /// What each is doing now, too.
     pub now: bool,
+    /// What each has used so far, with those that ended; siblings by that.
+    pub usage: bool,
+}
+
+impl Wish {
+    /// Whether a look at all tasks is needed.
+    #[must_use]
+    pub const fn looks(&self) -> bool {
+        self.now || self.usage
+    }
 }
 
 /// Why there is no tree.
@@ -109,6 +122,9 @@ pub struct Node {
     /// What its tasks are doing now, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
+    /// What it has used so far, where asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Box<Spent>>,
     /// Where it lives, where that is not where its parent does.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -134,6 +150,9 @@ pub struct Thread {
     pub kind: String,
     /// `running`, `exiting`, `zombie`.
     pub state: String,
+    /// What it has used so far, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_so_far: Option<Figures>,
 }
 
 /// A life at the moment shown.
@@ -244,7 +263,7 @@ impl Walk<'_> {
             open.extend(self.children(Some(entry.life.key)).map(|child| (child, depth + 1, Some(n))));
             open[from..].reverse();
         }
-        Ok(nodes)
+        Ok(if self.wish.usage { spent::add_up(nodes) } else { nodes })
     }
 
     fn children(&self, of: Option<GroupKey>) -> impl Iterator<Item = usize> {
@@ -290,9 +309,15 @@ impl Walk<'_> {
                 .map(|it| PidNs { inode: it.inode, level: it.level }),
             subreaper: entry.view.is_some_and(|view| view.is_subreaper()),
             zombies: if self.wish.at.is_none() { life.debt.map_or(0, |debt| debt.zombies) } else { 0 },
-            now: self.look.and_then(|look| look.of(life.key)),
+            now: self.look.filter(|_| self.wish.now).and_then(|look| look.of(life.key)),
+            spent: self.spending().map(|look| Box::new(Spent::of(life, entry.view.as_ref(), look))),
             place,
         }
+    }
+
+    /// What tells of usage, where that is wished for.
+    fn spending(&self) -> Option<&Look> {
+        self.look.filter(|_| self.wish.usage)
     }
 
     /// Its state at the moment shown, and since when, where that was seen.
@@ -340,6 +365,10 @@ impl Walk<'_> {
                         TaskState::Implied => TaskState::Running.name().into(),
                         state => state.name().into(),
                     },
+                    usage_so_far: self
+                        .spending()
+                        .and_then(|look| look.used(thread.task))
+                        .map(|used| Figures::of(used, used.split())),
                 }
             })
             .collect()

@@ -29,7 +29,7 @@ pub struct Figures {
     pub major_faults: u64,
 }
 
-/// What the dead tasks of a process used.
+/// What tasks of a process used: the dead ones, or all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The figures, summed up.
@@ -40,7 +40,7 @@ pub struct Usage {
     /// Of these, tasks whose last switch is still to come.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_pending: u32,
-    /// Tasks that ended and whose figures nobody saw.
+    /// Tasks whose figures nobody saw.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_unknown: u32,
     /// It was there before anybody looked: tasks that had ended by then are not in it.
@@ -99,15 +99,19 @@ impl Figures {
 impl Usage {
     /// Of a life; `None` while no task of it is dead.
     pub(super) fn of(life: &Life) -> Option<Self> {
-        let GroupUsage { sum, tasks, pending, unknown } = life.usage?;
-        let figures = Figures::of(&sum, sum.split());
-        Some(Self {
-            figures,
+        life.usage.map(|account| Self::by(account, life))
+    }
+
+    /// Of some tasks of a life.
+    pub(super) fn by(account: GroupUsage, life: &Life) -> Self {
+        let GroupUsage { sum, tasks, pending, unknown } = account;
+        Self {
+            figures: Figures::of(&sum, sum.split()),
             tasks,
             tasks_pending: pending,
             tasks_unknown: unknown,
             at_least: is_older(life),
-        })
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl Looker {
     /// Draws the tree.
     pub(super) fn tree(&mut self, wish: Wish) -> Result<Tree, TreeError> {
         let Self { pipeline, around, observed_since } = self;
-        let look = wish.now.then(|| Look::new(pipeline.observer.doing(Want::All)));
+        let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
         let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let Around { stamp, cgroups, .. } = around;

@@ -18,12 +18,19 @@ Examples:
   taskscope tree                  every process, zombies and other trouble marked
   taskscope tree --threads 4711   one process with its threads, and all below it
   taskscope tree --now            what each is doing, and the CPU time it has used
+  taskscope tree --usage          who used the CPUs, dead children included
   taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
 What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
 the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a \
-pid namespace or cgroup, unit or container that is not its parent's.")]
+pid namespace or cgroup, unit or container that is not its parent's.
+
+Columns of --usage, CPU time by the kernel's own count: TOTAL, of the process, its dead children and all below it; OWN, of its own \
+threads, living and ended; CHILDREN, of its children that ended, and of theirs, also of those that nobody waited for and that \
+the kernel forgets; ENDED, how many these were. `>` is at least: it was there before taskscope looked, or a record was lost. A \
+daemon (taskscope run) sees children end; without one there are only those that end while --observe lasts. With --format json: \
+user and system time, waiting for a CPU, switches and page faults, too.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
     /// Only this process and all below it
@@ -41,6 +48,9 @@ pub(super) struct Args {
     /// What each process is doing now, and the CPU time that it has used
     #[arg(long, conflicts_with = "at")]
     now: bool,
+    /// What each process has used so far, with its children that ended; the heaviest first
+    #[arg(long, conflicts_with = "at")]
+    usage: bool,
     /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05Z, UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -74,6 +84,9 @@ fn path(args: &Args) -> String {
     if args.now {
         path.push_str("&now=true");
     }
+    if args.usage {
+        path.push_str("&usage=true");
+    }
     if let Some(at) = &args.at {
         path.push_str("&at=");
         path.push_str(&encoded(at));
@@ -97,7 +110,13 @@ fn look(args: &Args) -> Result<Tree, Exit> {
         })?),
         None => None,
     };
-    let wish = Wish { root: args.pid, threads: args.threads, kernel: args.kernel, at, now: args.now };
+    if args.usage && looker.observed_since.is_none() {
+        log::info!(
+            "no daemon is there to have seen children end: run one (taskscope run), or count from now on by --observe 10s"
+        );
+    }
+    let Args { pid: root, threads, kernel, now, usage, .. } = *args;
+    let wish = Wish { root, threads, kernel, at, now, usage };
     looker.tree(wish).map_err(|error| {
         log::error!("{error}");
         Exit::Failure

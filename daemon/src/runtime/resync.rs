@@ -136,7 +136,7 @@ impl Pipeline {
     }
 
     /// Handles every record made before this moment. Bounded, whatever the kernel goes on to produce.
-    pub(super) fn catch_up(&mut self, face: &mut impl Face) {
+    pub fn catch_up(&mut self, face: &mut impl Face) {
         let until = boottime();
         loop {
             let handled = self.turn();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+mod columns;
 mod explain;
 mod tree;
 mod zombies;

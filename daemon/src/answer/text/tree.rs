@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, columns, escape};
+use super::{Ink, Style, age, columns, columns::Columns, escape};
 use crate::{
     answer::{
         now,
@@ -24,7 +24,11 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     let nodes = &answer.processes;
     let is_last = last_children(nodes);
     let [between, last, past, blank] = if style.unicode { UNICODE } else { ASCII };
+    let table = Columns::of(nodes);
     let mut out = String::new();
+    if let Some(heads) = table.heads() {
+        line(&mut out, style, &heads, "PROCESS", "", Ink::Faint);
+    }
     // For each depth whether more siblings follow there.
     let mut open: Vec<bool> = Vec::new();
     let mut zombies: Vec<usize> = Vec::new();
@@ -56,7 +60,8 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
             }
             let count = zombies[depth] - MOST_ZOMBIES;
             let text = if count == 1 { "1 more zombie".into() } else { format!("{count} more zombies") };
-            line(&mut out, style, &format!("{prefix}{branch}"), &text, "", Ink::Bad);
+            let cells = table.folded(&nodes[n + 1 - count..=n]);
+            line(&mut out, style, &format!("{cells}{prefix}{branch}"), &text, "", Ink::Bad);
             zombies[depth] = 0;
             continue;
         }
@@ -64,7 +69,7 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
             zombies[depth] = 0;
         }
         let (marks, ink) = marks(node);
-        line(&mut out, style, &format!("{prefix}{branch}"), &name(node), &marks, ink);
+        line(&mut out, style, &format!("{}{prefix}{branch}", table.row(n)), &name(node), &marks, ink);
         let has_children = nodes.get(n + 1).is_some_and(|next| next.depth > node.depth);
         let below = format!(
             "{prefix}{}",
@@ -82,7 +87,7 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
             line(
                 &mut out,
                 style,
-                &format!("{below}{branch}"),
+                &format!("{}{below}{branch}", table.thread(thread)),
                 &format!("{{{name}}}({}){vid}", thread.tid),
                 state,
                 Ink::Faint,
@@ -143,7 +148,7 @@ fn marks(node: &Node) -> (String, Ink) {
     if let Some(now) = &node.now
         && node.state != "zombie"
     {
-        marks.push(now::short(now, node.pid));
+        marks.push(now::short(now, node.pid, node.spent.is_none()));
     }
     if node.zombies > 0 {
         let plural = if node.zombies == 1 { "" } else { "s" };
@@ -192,7 +197,13 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Made, task::ZombieAge};
+    use crate::answer::{
+        Made,
+        spent::Spent,
+        task::ZombieAge,
+        tree::Thread,
+        usage::{ChildrenUsage, Descent, Figures, Usage},
+    };
 
     fn node(depth: u32, pid: u32, name: &str) -> Node {
         Node {
@@ -213,6 +224,7 @@ mod tests {
             subreaper: false,
             zombies: 0,
             now: None,
+            spent: None,
             place: None,
         }
     }
@@ -270,5 +282,59 @@ mod tests {
             text,
             "app(9) vpid 1  pid namespace 7, subreaper\n`-java(10)  dead leader, 2 threads live\n"
         );
+    }
+
+    #[test]
+    fn what_was_used_stands_left_of_the_tree() {
+        let figures = |exec_runtime_ns| Figures { exec_runtime_ns, ..Figures::default() };
+        let spent = |own_ns, total_ns, is_least| {
+            let usage = Usage { figures: figures(own_ns), tasks: 1, at_least: is_least, ..Usage::default() };
+            Some(Box::new(Spent {
+                usage_so_far: Some(usage),
+                children_usage: None,
+                subtree_exec_runtime_ns: total_ns,
+                subtree_at_least: is_least,
+            }))
+        };
+        let ended =
+            |ns, processes| Some(Descent { figures: figures(ns), processes, processes_unknown: None });
+        let children =
+            ChildrenUsage { reaped: ended(600_000_000, 40), autoreaped: ended(7_000, 2), at_least: false };
+        let mut shell = spent(30_000_000, 630_000_000, false);
+        if let Some(shell) = &mut shell {
+            shell.children_usage = Some(children);
+        }
+        let thread = Thread {
+            tid: 4,
+            vid: None,
+            name: Some("io".into()),
+            kind: "thread".into(),
+            state: "running".into(),
+            usage_so_far: Some(figures(1_000)),
+        };
+        let zombie = |pid| Node {
+            state: "zombie".into(),
+            spent: spent(1_000_000, 1_000_000, false),
+            ..node(1, pid, "z")
+        };
+        let mut nodes = vec![
+            Node { spent: spent(3_400_000_000, 75_000_000_000, true), ..node(0, 1, "init") },
+            Node { spent: shell, tasks: vec![thread], threads: 2, ..node(1, 3, "sh") },
+        ];
+        nodes.extend((10..18).map(zombie));
+        let text = tree(&of(nodes.clone()), Style::default(), false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[..4],
+            [
+                "      TOTAL     OWN  CHILDREN  ENDED  PROCESS",
+                ">1 min 15 s  >3.4 s         -      -  init(1)",
+                "     630 ms   30 ms    600 ms     42  |-sh(3)",
+                "               1 us                   | `-{io}(4)",
+            ]
+        );
+        assert_eq!(lines.last(), Some(&"       3 ms                           `-3 more zombies"));
+        let narrow = Style { width: Some(12), ..Style::default() };
+        assert!(tree(&of(nodes), narrow, false).lines().all(|line| line.chars().count() <= 12));
     }
 }

@@ -142,6 +142,7 @@ pub(super) async fn task(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the path")]
 pub(super) struct TreeQuery {
     pid: Option<u32>,
     #[serde(default)]
@@ -151,6 +152,8 @@ pub(super) struct TreeQuery {
     at: Option<String>,
     #[serde(default)]
     now: bool,
+    #[serde(default)]
+    usage: bool,
 }
 
 pub(super) async fn tree(
@@ -159,16 +162,23 @@ pub(super) async fn tree(
 ) -> Result<Json<Tree>, ApiError> {
     let answer = api
         .ask(move |pipeline, service| {
-            if query.now && query.at.is_some() {
-                return Err(ApiError::bad_request("now: goes without at"));
+            for (key, is_asked) in [("now", query.now), ("usage", query.usage)] {
+                if is_asked && query.at.is_some() {
+                    return Err(ApiError::bad_request(format!("{key}: goes without at")));
+                }
             }
-            let look = query.now.then(|| Look::new(pipeline.observer.doing(Want::All)));
+            let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
+            let wish = Wish { root, threads, kernel, at: None, now, usage };
+            let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+            if usage {
+                // Who died before the look is in the lineage then, and nobody's time is in neither.
+                pipeline.catch_up(service);
+            }
             let scene = service.scene(pipeline);
             let stamp = service.wall.stamp().clone();
             let at = query.at.map(|text| moment::parse(&text, scene.now, &stamp));
             let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
-            let wish =
-                Wish { root: query.pid, threads: query.threads, kernel: query.kernel, at, now: query.now };
+            let wish = Wish { at, ..wish };
             let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
             Tree::of(wish, &scene, &stamp, &mut places, look.as_ref())
                 .map_err(|error| ApiError::not_found(error.to_string()))

@@ -5,10 +5,10 @@
 
 use crate::{
     Entry,
-    actor::join,
+    actor::{join, spawn, thread},
     fact::{Fact, die, die_with, pause, skip},
-    number,
-    sys::{self, Pid},
+    look, number,
+    sys::{self, Channel, Pid},
 };
 
 pub(crate) const SCENARIOS: &[Entry] = &[
@@ -18,6 +18,11 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         many,
     ),
     ("thread-usage", "a process with N (8) threads that end one after the other", with_threads),
+    (
+        "tree-usage",
+        "who works, has a thread and N (10) children that ended, a zombie, and a child that lives",
+        in_a_tree,
+    ),
 ];
 
 /// Pages that a child touches.
@@ -117,6 +122,53 @@ fn with_threads(args: &[String]) {
     told(&[wait_with_usage(pid)]);
     all_children();
     pause("counted");
+}
+
+/// What each works, ns.
+const WORK_NS: i64 = 5_000_000;
+
+fn in_a_tree(args: &[String]) {
+    let count = number(args, 0, 10);
+    prepare();
+    let (gate, ready) = (Channel::new(), Channel::new());
+    let worker = spawn("worker", || {
+        join(thread("thread", || {
+            spin(WORK_NS);
+            run_to_the_end();
+        }));
+        for _ in 0..count {
+            let Some(pid) = sys::fork() else {
+                spin(WORK_NS);
+                end(0, false)
+            };
+            wait_with_usage(pid);
+        }
+        let zombie = spawn("zombie", || {
+            spin(WORK_NS);
+            end(0, false)
+        });
+        look::until_state(zombie, 'Z');
+        let sleeper = spawn("sleeper", || {
+            spin(2 * WORK_NS);
+            ready.send(0);
+            gate.receive()
+        });
+        all_children();
+        ready.send(0);
+        gate.receive();
+        for child in [zombie, sleeper] {
+            wait_with_usage(child);
+        }
+        0
+    });
+    for _ in 0..2 {
+        ready.receive();
+    }
+    pause("counted");
+    for _ in 0..2 {
+        gate.send(0);
+    }
+    wait_with_usage(worker);
 }
 
 fn spin(ns: i64) {

@@ -1,0 +1,181 @@
+//! What the processes of a tree have used so far: each by itself, its children that ended, and all from it down.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    now::Look,
+    tree::Node,
+    usage::{ChildrenUsage, Usage},
+};
+use crate::lineage::{GroupView, Life, TaskState};
+
+/// Of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// By all its tasks, those that live and those that ended; absent where nothing is known of any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_so_far: Option<Usage>,
+    /// By its children that ended, and by theirs; absent where none was seen to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children_usage: Option<ChildrenUsage>,
+    /// CPU time of both, and of all processes below it in this tree.
+    pub subtree_exec_runtime_ns: u64,
+    /// Some part of that is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub subtree_at_least: bool,
+}
+
+impl Spent {
+    /// By itself and its dead children: the part below it comes with [`add_up`]. A step a thread.
+    ///
+    /// Of a task that is dead the lineage has all, even where the kernel still shows it; of one that lives only the look has.
+    pub(super) fn of(life: &Life, view: Option<&GroupView<'_>>, look: &Look) -> Self {
+        let mut account = life.usage.unwrap_or_default();
+        let alive =
+            view.into_iter().flat_map(GroupView::threads).filter(|task| task.state < TaskState::Zombie);
+        for task in alive {
+            match look.used(task.task) {
+                Some(used) => {
+                    account.sum.add(used);
+                    account.tasks += 1;
+                }
+                None => account.unknown += 1,
+            }
+        }
+        let usage_so_far = (account.tasks > 0).then(|| Usage::by(account, life));
+        let children_usage = ChildrenUsage::of(life);
+        let mut spent =
+            Self { usage_so_far, children_usage, subtree_exec_runtime_ns: 0, subtree_at_least: false };
+        spent.subtree_exec_runtime_ns = spent.own_ns().unwrap_or(0).saturating_add(spent.childrens_ns());
+        spent.subtree_at_least = !spent.is_own_exact() || !spent.is_childrens_exact();
+        spent
+    }
+
+    /// CPU time of its own tasks.
+    #[must_use]
+    pub fn own_ns(&self) -> Option<u64> {
+        self.usage_so_far.map(|usage| usage.figures.exec_runtime_ns)
+    }
+
+    /// Whether no task of it is missing in that.
+    #[must_use]
+    pub fn is_own_exact(&self) -> bool {
+        self.usage_so_far.is_some_and(|usage| !usage.at_least && usage.tasks_unknown == 0)
+    }
+
+    /// CPU time of its dead children, whether somebody waited for them or not.
+    #[must_use]
+    pub fn childrens_ns(&self) -> u64 {
+        self.children().map(|sum| sum.figures.exec_runtime_ns).fold(0, u64::saturating_add)
+    }
+
+    /// How many these were.
+    #[must_use]
+    pub fn children_ended(&self) -> u64 {
+        self.children().map(|sum| sum.processes).fold(0, u64::saturating_add)
+    }
+
+    /// Whether no child is missing in that.
+    #[must_use]
+    pub fn is_childrens_exact(&self) -> bool {
+        !self.children_usage.is_some_and(|usage| usage.at_least)
+            && self.children().all(|sum| sum.processes_unknown.is_none())
+    }
+
+    fn children(&self) -> impl Iterator<Item = super::usage::Descent> {
+        let usage = self.children_usage.unwrap_or_default();
+        [usage.reaped, usage.autoreaped].into_iter().flatten()
+    }
+}
+
+/// Adds to each process what those below it have used, and puts the heaviest of siblings first, zombies behind all others.
+pub(super) fn add_up(nodes: Vec<Node>) -> Vec<Node> {
+    let mut nodes = nodes;
+    // Of each depth, what the siblings used that are waiting for their parent.
+    let mut waiting: Vec<(u64, bool)> = Vec::new();
+    for node in nodes.iter_mut().rev() {
+        let depth = node.depth as usize;
+        waiting.resize(waiting.len().max(depth + 2), (0, false));
+        let (below_ns, is_least) = std::mem::take(&mut waiting[depth + 1]);
+        let Some(spent) = &mut node.spent else { continue };
+        spent.subtree_exec_runtime_ns = spent.subtree_exec_runtime_ns.saturating_add(below_ns);
+        spent.subtree_at_least |= is_least;
+        let (sum, is_least) = &mut waiting[depth];
+        *sum = sum.saturating_add(spent.subtree_exec_runtime_ns);
+        *is_least |= spent.subtree_at_least;
+    }
+    heaviest_first(nodes)
+}
+
+fn heaviest_first(nodes: Vec<Node>) -> Vec<Node> {
+    // Those without a parent here, then the children of each, by their places.
+    let mut roots: Vec<usize> = Vec::new();
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    let mut path: Vec<usize> = Vec::new();
+    for (n, node) in nodes.iter().enumerate() {
+        path.truncate(node.depth as usize);
+        path.last().map_or(&mut roots, |&parent| &mut children[parent]).push(n);
+        path.push(n);
+    }
+    let weight = |&n: &usize| {
+        let spent = nodes[n].spent.as_ref().map_or(0, |spent| spent.subtree_exec_runtime_ns);
+        // What is put on the stack last is taken first.
+        (nodes[n].state != "zombie", spent, std::cmp::Reverse(n))
+    };
+    for siblings in children.iter_mut().chain([&mut roots]) {
+        siblings.sort_by_key(weight);
+    }
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut sorted = Vec::with_capacity(nodes.len());
+    let mut open = roots;
+    while let Some(n) = open.pop() {
+        sorted.extend(nodes[n].take());
+        open.append(&mut children[n]);
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(depth: u32, pid: u32, own_ns: u64) -> Node {
+        let text = format!(
+            "{{\"depth\":{depth},\"pid\":{pid},\"kind\":\"process\",\"state\":\"running\",\"threads\":1,\
+             \"subtree_exec_runtime_ns\":{own_ns}}}"
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn totals(nodes: Vec<Node>) -> Vec<(u32, u32, u64)> {
+        let total = |node: &Node| node.spent.as_ref().unwrap().subtree_exec_runtime_ns;
+        add_up(nodes).iter().map(|node| (node.depth, node.pid, total(node))).collect()
+    }
+
+    #[test]
+    fn a_process_has_used_what_all_below_it_have_and_the_heaviest_comes_first() {
+        let nodes =
+            vec![node(0, 1, 1), node(1, 2, 10), node(1, 3, 5), node(2, 4, 7), node(2, 5, 8), node(0, 6, 100)];
+        let sorted = [(0, 6, 100), (0, 1, 31), (1, 3, 20), (2, 5, 8), (2, 4, 7), (1, 2, 10)];
+        assert_eq!(totals(nodes), sorted);
+        assert_eq!(totals(Vec::new()), []);
+    }
+
+    #[test]
+    fn equals_keep_their_order_and_zombies_come_last() {
+        let mut nodes = vec![node(0, 1, 0), node(1, 2, 9), node(1, 3, 4), node(1, 4, 4), node(1, 5, 9)];
+        nodes[1].state = "zombie".into();
+        let order: Vec<u32> = totals(nodes).into_iter().map(|(_, pid, _)| pid).collect();
+        assert_eq!(order, [1, 5, 3, 4, 2]);
+    }
+
+    #[test]
+    fn what_is_not_known_of_one_is_not_known_of_all_above_it() {
+        let mut nodes = vec![node(0, 1, 1), node(1, 2, 1), node(2, 3, 1), node(1, 4, 1)];
+        nodes[2].spent.as_mut().unwrap().subtree_at_least = true;
+        let least = |node: &Node| node.spent.as_ref().unwrap().subtree_at_least;
+        let mut least: Vec<(u32, bool)> = add_up(nodes).iter().map(|node| (node.pid, least(node))).collect();
+        least.sort_unstable();
+        assert_eq!(least, [(1, true), (2, true), (3, true), (4, false)]);
+    }
+}
