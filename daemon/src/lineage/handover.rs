@@ -115,7 +115,8 @@ impl Lineage {
         parent: Ix<Task>,
         told: Told,
     ) {
-        let old_group = self.groups[group].parent_key();
+        let old_group =
+            old.map_or_else(|| self.groups[group].parent_key(), |old| Some(self.group_key_of(old)));
         let ignored = self.groups[group].facts & IGNORED;
         if !self.adopt(group, parent) {
             self.stats.contradictory += 1;

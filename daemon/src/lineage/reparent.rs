@@ -164,14 +164,16 @@ impl Lineage {
             return;
         }
         let shown = heir.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
-        // An heir that is dead by now has handed them on in its turn.
+        // An heir that is dead by now has handed them on in its turn, but those that were released before it died.
         let gone = heir.filter(|_| shown.is_none()).and_then(|heir| self.find(heir.key));
+        let own = self.reference(dying);
+        let may_be_lost = self.may_have_lost_children(dying, told);
+        let passer = heir.filter(|heir| gone.is_some() && own.is_none_or(|own| own.tgid != heir.tgid));
+        let came = Told { hook: None, ..told };
         let at = gone.map_or(told.at, |gone| self.tasks[gone].since.max(told.at));
         let told = Told { at, ..told };
         let heir = shown.or_else(|| self.heir_by_rule(dying, told));
-        let is_open = self.may_have_lost_children(dying, told);
         let told = if shown.is_some() { Told { hook: None, ..told } } else { told.inferred() };
-        let old_parent = self.reference(dying);
         while let Some(child) = self.tasks[dying].first_child {
             if self.groups[child].has(fact::FREED) {
                 // Released below this parent already.
@@ -180,14 +182,21 @@ impl Lineage {
             }
             if shown.is_none() {
                 self.conclude_parent(child);
-                self.dispute(child, old_parent, told.at);
+                self.dispute(child, own, told.at);
             }
             self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
             self.groups[child].set(fact::PARENT_INFERRED, shown.is_none());
+            let may_be_gone = self.may_have_been_taken(child);
+            let is_open = may_be_gone && (may_be_lost || self.may_be_going(child, told));
+            // What is open of a child is whether it left the first parent.
+            let passer = passer.filter(|_| !is_open && !self.groups[child].has(fact::OPEN));
+            if let Some(passer) = passer {
+                let first_parent = self.groups[child].parent_key();
+                self.tell_handover(child, own, first_parent, passer, came, out);
+            }
+            let old_parent = passer.or(own);
             match heir {
-                Some(heir)
-                    if self.may_have_been_taken(child) && (is_open || self.may_be_going(child, told)) =>
-                {
+                Some(heir) if is_open || (passer.is_some() && may_be_gone) => {
                     self.hand_on_openly(child, old_parent, heir, told);
                 }
                 Some(heir) => {

@@ -1,10 +1,10 @@
 //! Whole lives of single processes and of groups of threads.
 
 use super::scene::{Scene, zombie_ns};
-use crate::lineage::Action;
 use crate::lineage::effect::{ReaperKind, ReparentKind};
 use crate::lineage::id::{TaskKey, TaskRef, Tid};
 use crate::lineage::record::{ExitParts, ExitSource, Exited, Exiting, Fact, ReleaseSource};
+use crate::lineage::{Action, Provenance};
 
 const DEAD: u32 = 16;
 const ZOMBIE: u32 = 32;
@@ -250,5 +250,44 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
             ["100:exiting", "101:exited", "101:group_exited", "101:zombie_began", "101:reaped"],
             "{nr_threads:?}"
         );
+    }
+}
+
+/// A subreaper that ignores SIGCHLD: the dying father releases the zombie, the subreaper ends, then comes the father's last switch.
+#[test]
+fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may_have_ended_there() {
+    for is_zombie in [true, false] {
+        let mut scene = Scene::new();
+        let init = scene.init();
+        let subreaper = scene.fork(init, 100);
+        let father = scene.fork(subreaper, 101);
+        let child = scene.fork(father, 102);
+        if is_zombie {
+            scene.exiting(child, 0);
+            scene.last_switch(child, None);
+        }
+        scene.exiting_with_children(father);
+        scene.exiting(subreaper, 0);
+        scene.last_switch(subreaper, None);
+        scene.actions();
+        scene.last_switch(father, Some(subreaper));
+        let handed_on: Vec<_> = scene
+            .told()
+            .iter()
+            .filter_map(|effect| match effect.action {
+                Action::Reparented { new_parent, .. } => Some((new_parent.tgid.0, effect.provenance)),
+                _ => None,
+            })
+            .collect();
+        if !is_zombie {
+            assert_eq!(handed_on, [(100, Provenance::Observed), (1, Provenance::Inferred)]);
+            assert_eq!(scene.parent_of(child), Some(1));
+            continue;
+        }
+        assert_eq!(handed_on, [(100, Provenance::Observed)], "whether that one took it is open");
+        let mut free = Scene::released_of(child, None, ReleaseSource::Free);
+        free.parent = Some(subreaper);
+        scene.record(Fact::Released(Box::new(free)));
+        assert_eq!(scene.actions(), ["102:reaped", "102:released"]);
     }
 }

@@ -1,6 +1,7 @@
 //! A scene: records of a few tasks in, names of actions out.
 
 use crate::lineage::effect::Effect;
+use crate::lineage::flags::EXIT_ZOMBIE;
 use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
@@ -112,7 +113,15 @@ impl Scene {
     }
 
     pub(super) fn exiting(&mut self, task: TaskRef, code: i32) {
-        self.record(Fact::Exiting(Exiting {
+        self.record(Fact::Exiting(Self::exiting_of(task, code)));
+    }
+
+    pub(super) fn exiting_with_children(&mut self, task: TaskRef) {
+        self.record(Fact::Exiting(Exiting { has_children: Some(true), ..Self::exiting_of(task, 0) }));
+    }
+
+    fn exiting_of(task: TaskRef, code: i32) -> Exiting {
+        Exiting {
             task,
             exit: ExitParts { exit_code: Some(code), group: None },
             task_flags: Some(0x4),
@@ -120,7 +129,7 @@ impl Scene {
             exit_signal: None,
             has_children: None,
             parent_ignores_sigchld: None,
-        }));
+        }
     }
 
     pub(super) fn exited_of(task: TaskRef, state: u32, code: i32, by_group: bool) -> Exited {
@@ -144,6 +153,12 @@ impl Scene {
 
     pub(super) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
         self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
+    }
+
+    /// The tracepoint rung's: a zombie leaves its CPU for good.
+    pub(super) fn last_switch(&mut self, task: TaskRef, heir: Option<TaskRef>) {
+        let exited = Self::exited_of(task, EXIT_ZOMBIE, 0, true);
+        self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, heir, ..exited })));
     }
 
     pub(super) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
