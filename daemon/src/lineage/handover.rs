@@ -96,7 +96,9 @@ impl Lineage {
             self.tasks[leader].state == TaskState::Exiting || is_candidate
         });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
-        is_exiting && is_by_function && self.would_autoreap(child) == Some(true)
+        // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
+        let goes_by_itself = self.groups[child].has(fact::OPEN) || self.would_autoreap(child) == Some(true);
+        is_exiting && is_by_function && goes_by_itself
     }
 
     /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
