@@ -51,6 +51,19 @@ impl Lineage {
         self.autoreaped(ix, group, told, out);
     }
 
+    /// The same of one that may have died before its last thread, and gone with that one.
+    pub(super) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        if self.tasks[ix].state < TaskState::Zombie {
+            self.die_by_itself(ix, group, Death::default(), told, out);
+            return;
+        }
+        self.groups[group].set(fact::SOLE, true);
+        self.tell_group_exit(group, told, out);
+        self.autoreaped(ix, group, told, out);
+        self.enter(ix, TaskState::Dead, told.at);
+        self.queues.put(&mut self.tasks, ix, Queue::Dead);
+    }
+
     /// A leader became a zombie and its parent took it, both before this.
     pub(super) fn die_and_be_taken(
         &mut self,

@@ -53,9 +53,11 @@ impl Lineage {
             if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
                 continue;
             }
-            if self.tasks[leader].state < TaskState::Zombie && self.would_autoreap(child) == Some(true) {
-                // Its last switch comes after this: it lost its CPU to its parent, on its way out.
-                self.die_by_itself(leader, child, Death::default(), told.inferred(), out);
+            let nobody_waits =
+                self.would_autoreap(child) == Some(true) && !self.groups[child].has(fact::ZOMBIE);
+            if nobody_waits {
+                // The last switch comes after this: the task lost its CPU to its parent, on its way out.
+                self.go_by_itself(leader, child, told.inferred(), out);
             } else {
                 self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
             }

@@ -291,3 +291,32 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
         assert_eq!(scene.actions(), ["102:reaped", "102:released"]);
     }
 }
+
+/// The parent that ignores SIGCHLD ends after the thread that took the dead leader with it, and before that thread's last switch.
+#[test]
+fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let parent = scene.fork(init, 100);
+    let leader = scene.fork(parent, 101);
+    let thread = scene.thread(leader, 102);
+    for task in [leader, thread] {
+        scene.record(Fact::Exiting(Exiting {
+            parent_ignores_sigchld: Some(true),
+            ..Scene::exiting_of(task, 0)
+        }));
+        if task == leader {
+            let exited = Scene::exited_of(leader, ZOMBIE, 3 << 8, false);
+            scene.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+        }
+    }
+    scene.actions();
+    scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Scene::exiting_of(parent, 0) }));
+    assert_eq!(scene.actions(), ["100:exiting", "101:group_exited", "101:autoreaped"]);
+    let exited = Scene::exited_of(thread, DEAD, 0, false);
+    scene.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+    assert_eq!(scene.actions(), ["102:exited", "102:autoreaped"]);
+    let free = Scene::released_of(leader, None, ReleaseSource::Free);
+    scene.record(Fact::Released(Box::new(free)));
+    assert_eq!(scene.actions(), ["102:released", "101:released"]);
+}

@@ -120,7 +120,7 @@ impl Scene {
         self.record(Fact::Exiting(Exiting { has_children: Some(true), ..Self::exiting_of(task, 0) }));
     }
 
-    fn exiting_of(task: TaskRef, code: i32) -> Exiting {
+    pub(super) fn exiting_of(task: TaskRef, code: i32) -> Exiting {
         Exiting {
             task,
             exit: ExitParts { exit_code: Some(code), group: None },
