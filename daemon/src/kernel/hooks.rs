@@ -33,6 +33,9 @@ pub enum Attach {
     By(&'static str),
 }
 
+/// The program on the return of `copy_process()`, whose skipped calls another program notices later.
+pub const COPY_PROCESS_RETURN: &str = "copy_process_kretprobe";
+
 /// One way to watch a hook.
 #[derive(Debug)]
 pub struct Rung {
@@ -174,7 +177,7 @@ pub const HOOKS: &[Hook] = &[
             rung(
                 Kprobe,
                 "copy_process",
-                &[("copy_process_kretprobe", Kretprobe), ("copy_process_kprobe", KprobeAt)],
+                &[(COPY_PROCESS_RETURN, Kretprobe), ("copy_process_kprobe", KprobeAt)],
             ),
             rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),

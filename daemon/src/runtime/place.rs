@@ -46,7 +46,7 @@ impl Place {
                 "left out because the ring was filling up, so that exits found room; a larger --ring-kib gives more"
             }
             Self::Skipped => {
-                "the kernel skipped a program that it had preempted; --attach kprobe does not have that"
+                "the kernel skipped a program because one was at work on that CPU already; --attach kprobe has that least"
             }
             Self::Program => "a program could not tell what it saw",
             Self::Decode => "not understood",
@@ -63,7 +63,7 @@ impl Counts {
                 Place::Ring => self.kernel.dropped.iter().sum(),
                 Place::Shed => self.kernel.all_shed(),
                 Place::Skipped => self.missed,
-                Place::Program => self.kernel.lost.iter().sum(),
+                Place::Program => self.untold().iter().sum(),
                 Place::Decode => self.undecoded,
             };
             (place, count)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use probe_common::Kind;
+use probe_common::{Kind, Lost};
 
 use crate::{kernel::counters::Totals, lineage::Stats};
 
@@ -27,13 +27,42 @@ pub struct Counts {
     pub kernel: Totals,
     /// Calls of programs that the kernel skipped, as last read.
     pub missed: u64,
+    /// Of these, calls of the program on the return of `copy_process()`.
+    pub missed_returns: u64,
+    /// Of these in turn, the ones that a program has noticed since as a return that it missed: each is one loss, not two.
+    pub noticed_returns: u64,
 }
 
 impl Counts {
     /// Everything that was lost on the way here; what was shed by rule is counted apart from it.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.kernel.all_lost() + self.missed + self.undecoded
+        self.kernel.all_lost() - self.noticed_returns + self.missed + self.undecoded
+    }
+
+    /// What programs could not tell, by [`Lost`], without what is among the skipped calls.
+    #[must_use]
+    pub fn untold(&self) -> [u64; Lost::COUNT] {
+        let mut lost = self.kernel.lost;
+        lost[Lost::MissedReturn as usize] -= self.noticed_returns;
+        lost
+    }
+
+    /// Takes in what the programs count. `missed_returns` gives, where the programs noticed one, how often the kernel has skipped
+    /// the program of a return: that comes before the program notices.
+    pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
+        let noticed = |totals: &Totals| totals.lost[Lost::MissedReturn as usize];
+        let news = noticed(kernel).saturating_sub(noticed(&self.kernel));
+        self.kernel = *kernel;
+        if news > 0 {
+            self.learn_skipped(skipped());
+            self.noticed_returns += news.min(self.missed_returns - self.noticed_returns);
+        }
+    }
+
+    pub(super) fn learn_skipped(&mut self, skipped: Skipped) {
+        self.missed = self.missed.max(skipped.all);
+        self.missed_returns = self.missed_returns.max(skipped.returns);
     }
 
     /// Records taken from the ring, understood or not.
@@ -58,6 +87,14 @@ impl Counts {
             refused_in_all: lineage.refused,
         }
     }
+}
+
+/// How often the kernel skipped programs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Skipped {
+    pub(super) all: u64,
+    /// The program on the return of `copy_process()`.
+    pub(super) returns: u64,
 }
 
 /// The records' way as sums. Quiet, that is with nothing left in the ring, they balance.
@@ -194,6 +231,25 @@ mod tests {
         sums.refused[Kind::Exited as usize] = 1;
         sums.applied[Kind::Snapshot as usize] = 100;
         sums
+    }
+
+    #[test]
+    fn a_return_that_the_kernel_skipped_and_a_program_misses_is_lost_once() {
+        let with = |returns| Totals { lost: [0, 0, 0, returns], ..Totals::default() };
+        let mut counts = Counts::default();
+        // No instance was left: nothing but the next clone of that task shows it.
+        counts.learn(&with(1), Skipped::default);
+        assert_eq!((counts.lost(), counts.untold()[3]), (1, 1));
+        // Two programs are skipped, one of them that of a return, which the task's next clone shows.
+        counts.learn_skipped(Skipped { all: 2, returns: 1 });
+        assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
+        counts.learn(&with(2), || Skipped { all: 2, returns: 1 });
+        assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
+        // Another, of which the program is the first to tell.
+        counts.learn(&with(3), || Skipped { all: 3, returns: 2 });
+        assert_eq!((counts.lost(), counts.untold()[3]), (4, 1));
+        counts.learn(&with(4), || Skipped { all: 3, returns: 2 });
+        assert_eq!((counts.lost(), counts.untold()[3]), (5, 2));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
 
-use super::{Face, Pipeline, Why};
-use crate::kernel::{clock::boottime, counters::CountersError};
+use super::{Face, Pipeline, Why, sums::Skipped};
+use crate::kernel::{
+    clock::boottime, counters::CountersError, hooks::COPY_PROCESS_RETURN, observer::Observer,
+};
 
 /// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
 const TICKS_PER_LOOK: u64 = 4;
@@ -46,7 +48,8 @@ impl Pipeline {
     }
 
     pub(super) fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        self.counts.kernel = self.observer.totals()?;
+        let totals = self.observer.totals()?;
+        self.counts.learn(&totals, || skipped(&self.observer));
         for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
             if lost > *told {
                 face.lost_at(place, lost - *told);
@@ -73,7 +76,7 @@ impl Pipeline {
     }
 
     pub(super) fn look_for_misses(&mut self) {
-        self.counts.missed = self.observer.program_stats().filter_map(|(_, stats)| stats.missed).sum();
+        self.counts.learn_skipped(skipped(&self.observer));
     }
 
     /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
@@ -101,4 +104,17 @@ impl Pipeline {
             self.confirmed.extend(gone);
         }
     }
+}
+
+/// What the kernel says of the programs that send records: a system call for each.
+fn skipped(observer: &Observer) -> Skipped {
+    let mut skipped = Skipped::default();
+    for (program, stats) in observer.program_stats() {
+        let missed = stats.missed.unwrap_or(0);
+        skipped.all += missed;
+        if program == COPY_PROCESS_RETURN {
+            skipped.returns += missed;
+        }
+    }
+    skipped
 }

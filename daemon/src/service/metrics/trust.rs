@@ -91,7 +91,7 @@ impl TrustMetrics {
             set(&self.dropped.with_label_values(&[kind.name()]), at(&counts.kernel.dropped));
             set(&self.shed.with_label_values(&[kind.name()]), at(&counts.kernel.shed));
         }
-        for (cause, count) in Lost::ALL.iter().zip(counts.kernel.lost) {
+        for (cause, count) in Lost::ALL.iter().zip(counts.untold()) {
             set(&self.lost.with_label_values(&[cause.name()]), count);
         }
         set(&self.lost.with_label_values(&["program_skipped"]), counts.missed);
