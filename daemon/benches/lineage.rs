@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use taskscope::kernel::memory::prefer_huge_pages;
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
@@ -109,7 +110,7 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
 fn lineage(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("records");
     for live in [1_000_u32, 100_000, 1_000_000] {
-        let mut lineage = Lineage::new(Config::default());
+        let mut lineage = Lineage::new(Config { room: Some(prefer_huge_pages), ..Config::default() });
         let mut effects: Vec<Effect> = Vec::new();
         for tid in 1..=live {
             let parent = if tid == 1 { process(0, 0) } else { process(1, 1_001) };

@@ -44,6 +44,7 @@ use crate::{
         clock::boottime,
         counters::CountersError,
         ladder::Choice,
+        memory::prefer_huge_pages,
         object::Options,
         observer::{ObserveError, Observer},
         sched::Sched,
@@ -189,7 +190,8 @@ impl Pipeline {
         Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
     }
 
-    fn begin(observer: Observer, config: Config, trust: Trust) -> Self {
+    fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
+        config.room = Some(prefer_huge_pages);
         let doubt_ns = tick::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,

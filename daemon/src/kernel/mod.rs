@@ -9,6 +9,7 @@ pub mod figures;
 pub mod hooks;
 pub mod ladder;
 pub mod links;
+pub mod memory;
 pub mod object;
 pub mod observer;
 pub mod privilege;

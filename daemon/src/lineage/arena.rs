@@ -5,8 +5,18 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
-/// Slots a chunk, a power of two. A chunk never moves, so growing to a million tasks copies nothing.
-const CHUNK: usize = 1024;
+/// Slots a chunk, a power of two. A chunk never moves, so growing to a million tasks copies nothing. What of it is not used yet is
+/// only an address: the kernel gives memory when it is touched.
+const CHUNK: usize = 64 * 1024;
+/// Size of a huge page on every architecture with pages of 4 KiB; elsewhere it only rounds.
+const HUGE_PAGE: usize = 2 << 20;
+/// What an allocator may keep before a large piece of memory, so that piece and this fill huge pages exactly: only then does the
+/// kernel place them on the border of one.
+const HEADER: usize = 64;
+
+/// Told where memory for many slots lies, address and bytes, before it is touched. A lineage cannot ask the kernel for huge pages,
+/// the shell can: with a million tasks nearly every access is to a page that no TLB knows.
+pub type Room = fn(usize, usize);
 
 /// Place of a `T` in its [`Arena`]. An `Option` of it is no larger.
 pub(super) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
@@ -43,30 +53,45 @@ impl<T> fmt::Debug for Ix<T> {
 
 /// Slots of one type. Freed slots are used again, last freed first: they are still in the cache.
 pub(super) struct Arena<T> {
-    chunks: Vec<Box<[T]>>,
+    chunks: Vec<Vec<T>>,
     free: Vec<Ix<T>>,
-    /// Slots ever used; all above are untouched.
+    /// Slots ever used.
     touched: usize,
-}
-
-impl<T> Default for Arena<T> {
-    fn default() -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), touched: 0 }
-    }
+    room: Option<Room>,
 }
 
 impl<T: Default> Arena<T> {
+    /// Without any slot; `room` is told of memory for many.
+    pub(super) const fn new(room: Option<Room>) -> Self {
+        Self { chunks: Vec::new(), free: Vec::new(), touched: 0, room }
+    }
+
     /// Puts `value` in a free slot.
     pub(super) fn insert(&mut self, value: T) -> Ix<T> {
-        let ix = self.free.pop().unwrap_or_else(|| {
-            if self.touched == self.chunks.len() * CHUNK {
-                self.chunks.push((0..CHUNK).map(|_| T::default()).collect());
-            }
-            self.touched += 1;
-            Ix::new(self.touched - 1)
-        });
-        self[ix] = value;
-        ix
+        if let Some(ix) = self.free.pop() {
+            self[ix] = value;
+            return ix;
+        }
+        if self.touched == self.chunks.len() * CHUNK {
+            self.grow();
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(value);
+        }
+        self.touched += 1;
+        Ix::new(self.touched - 1)
+    }
+
+    /// Room for another chunk.
+    #[cold]
+    fn grow(&mut self) {
+        let bytes = (CHUNK * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
+        let chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
+        // The first one is seldom full: small pages keep it small.
+        if let Some(room) = self.room.filter(|_| !self.chunks.is_empty()) {
+            room(chunk.as_ptr().addr(), bytes);
+        }
+        self.chunks.push(chunk);
     }
 
     /// Empties a slot. Its place must not be used any more.
@@ -82,8 +107,8 @@ impl<T: Default> Arena<T> {
 
     /// Bytes held.
     pub(super) const fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK * size_of::<T>()
-            + self.chunks.capacity() * size_of::<Box<[T]>>()
+        self.touched * size_of::<T>()
+            + self.chunks.capacity() * size_of::<Vec<T>>()
             + self.free.capacity() * size_of::<Ix<T>>()
     }
 }
@@ -108,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_freed_slot_is_used_again_and_places_stay() {
-        let mut arena = Arena::default();
+        let mut arena = Arena::new(None);
         let places: Vec<_> = (0..3000_u64).map(|n| arena.insert(n)).collect();
         for (n, &ix) in places.iter().enumerate() {
             assert_eq!(arena[ix], n as u64);

@@ -58,6 +58,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+pub use self::arena::Room;
 pub use self::debt::Debt;
 pub use self::effect::{Action, Effect, Provenance};
 pub use self::ended::Share;
@@ -112,6 +113,8 @@ pub struct Config {
     pub dead_lives_age: Duration,
     /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
     pub dead_after: Duration,
+    /// Told of each large piece of memory that is taken for tasks, so that it can be asked to be of huge pages.
+    pub room: Option<Room>,
 }
 
 impl Default for Config {
@@ -127,6 +130,7 @@ impl Default for Config {
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
             dead_after: Duration::from_secs(5),
+            room: None,
         }
     }
 }
@@ -185,13 +189,12 @@ impl Lineage {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut lineage = Self {
-            config,
-            tasks: Arena::default(),
-            groups: Arena::default(),
-            rares: Arena::default(),
-            debts: Arena::default(),
+            tasks: Arena::new(config.room),
+            groups: Arena::new(config.room),
+            rares: Arena::new(config.room),
+            debts: Arena::new(config.room),
             earlies: Earlies::default(),
-            sums: Arena::default(),
+            sums: Arena::new(config.room),
             ended: Totals::default(),
             index: TidIndex::default(),
             queues: Queues::default(),
@@ -213,6 +216,7 @@ impl Lineage {
             unjudged: Vec::new(),
             disputed: BTreeMap::new(),
             stats: Stats::default(),
+            config,
         };
         lineage.plant();
         lineage

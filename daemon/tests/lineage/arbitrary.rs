@@ -256,6 +256,7 @@ fn config(exec_args: bool) -> Config {
         dead_lives: 6,
         dead_lives_age: Duration::from_millis(1),
         dead_after: Duration::from_micros(60),
+        room: None,
     }
 }
 
