@@ -24,7 +24,9 @@ pub struct Debt {
 }
 
 /// A parent's account, with what its dead children used in a side table: few parents have any, and fewer of both sorts.
+/// One cache line each.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Account {
     pub(super) debt: Debt,
     pub(super) reaped: Option<Ix<Descent>>,

@@ -63,46 +63,48 @@ pub(super) mod fact {
     pub(crate) const IGNORES: u32 = 1 << 23;
 }
 
-/// One thread group.
+/// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct Group {
+    /// Its leader's start, if [`fact::START`].
+    pub(super) start: Ktime,
     pub(super) tgid: u32,
     /// Its leader; `None` only in an empty slot.
     pub(super) leader: Option<Ix<Task>>,
-    /// Its leader's start, if [`fact::START`].
-    pub(super) start: Ktime,
-    /// `real_parent`.
-    pub(super) parent: Option<Ix<Task>>,
-    /// Identity of the parent's group, so that telling the parent costs no look at it.
-    pub(super) parent_tgid: u32,
-    pub(super) parent_start: Ktime,
-    /// When the kernel was last seen to have this parent: an older record does not change it back.
-    pub(super) parent_at: Ktime,
-    pub(super) sibling_prev: Option<Ix<Self>>,
-    pub(super) sibling_next: Option<Ix<Self>>,
-    /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
-    pub(super) first_thread: Option<Ix<Task>>,
-    pub(super) last_thread: Option<Ix<Task>>,
-    /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
-    pub(super) present: u32,
-    /// Of these, tasks not past `exit_notify()`.
-    pub(super) live: u32,
-    pub(super) clone_flags: u64,
-    pub(super) cgroup_id: u64,
-    pub(super) namespace: u32,
-    pub(super) namespace_level: u32,
-    pub(super) vtgid: u32,
-    pub(super) uid: u32,
-    pub(super) euid: u32,
-    pub(super) execs: u32,
-    pub(super) executable: Option<Arc<PathName>>,
-    /// Last exec.
-    pub(super) exec_at: Ktime,
-    pub(super) status: GroupStatus,
-    pub(super) exit_signal: i32,
     pub(super) facts: u32,
     pub(super) rare: Option<Ix<Rare>>,
     pub(super) debt: Option<Ix<Account>>,
+    pub(super) namespace: u32,
+    pub(super) executable: Option<Arc<PathName>>,
+    pub(super) namespace_level: u32,
+
+    /// Tasks not past `exit_notify()`, of [`Group::present`].
+    pub(super) live: u32,
+    /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
+    pub(super) present: u32,
+    /// `real_parent`.
+    pub(super) parent: Option<Ix<Task>>,
+    pub(super) sibling_prev: Option<Ix<Self>>,
+    pub(super) sibling_next: Option<Ix<Self>>,
+    pub(super) parent_start: Ktime,
+    /// When the kernel was last seen to have this parent: an older record does not change it back.
+    pub(super) parent_at: Ktime,
+    /// Identity of the parent's group, so that telling the parent costs no look at it.
+    pub(super) parent_tgid: u32,
+    /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
+    pub(super) first_thread: Option<Ix<Task>>,
+    pub(super) last_thread: Option<Ix<Task>>,
+    pub(super) vtgid: u32,
+    pub(super) clone_flags: u64,
+    pub(super) cgroup_id: u64,
+    pub(super) uid: u32,
+    pub(super) euid: u32,
+    pub(super) execs: u32,
+    pub(super) exit_signal: i32,
+    /// Last exec.
+    pub(super) exec_at: Ktime,
+    pub(super) status: GroupStatus,
 }
 
 /// What few groups have before they die.

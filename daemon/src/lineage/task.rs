@@ -145,31 +145,35 @@ pub(super) enum Queue {
     Tombstone,
 }
 
-/// One task.
+/// One task. In the order of the fields, three times 32 bytes: the middle ones, which are always in one cache line, are what other
+/// tasks' records need of it.
 #[derive(Clone, Debug)]
+#[repr(C, align(32))]
 pub(super) struct Task {
+    /// When it came into its present state.
+    pub(super) since: Ktime,
+    /// When the kernel had this comm: an older record does not change it back.
+    pub(super) comm_at: Ktime,
+    pub(super) thread_prev: Option<Ix<Self>>,
+    pub(super) thread_next: Option<Ix<Self>>,
+    pub(super) queue_prev: Option<Ix<Self>>,
+    pub(super) queue_next: Option<Ix<Self>>,
+
     pub(super) key: TaskKey,
     /// Its group. Of a tombstone: a group that may be gone.
     pub(super) group: Option<Ix<Group>>,
     /// Older task with the same tid.
     pub(super) same_tid: Option<Ix<Self>>,
-    pub(super) thread_prev: Option<Ix<Self>>,
-    pub(super) thread_next: Option<Ix<Self>>,
     /// First of the groups whose `real_parent` it is.
     pub(super) first_child: Option<Ix<Group>>,
-    pub(super) queue_prev: Option<Ix<Self>>,
-    pub(super) queue_next: Option<Ix<Self>>,
+    pub(super) known: u16,
+    pub(super) state: TaskState,
+    pub(super) queue: Queue,
+
+    pub(super) comm: Comm,
     pub(super) flags: u32,
     pub(super) exit_code: i32,
     pub(super) vtid: u32,
-    pub(super) comm: Comm,
-    /// When the kernel had this comm: an older record does not change it back.
-    pub(super) comm_at: Ktime,
-    /// When it came into its present state.
-    pub(super) since: Ktime,
-    pub(super) state: TaskState,
-    pub(super) queue: Queue,
-    pub(super) known: u16,
     pub(super) provenance: Provenance,
     /// Last snapshot that showed it.
     pub(super) round: u8,
