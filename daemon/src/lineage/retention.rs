@@ -10,14 +10,18 @@ use super::life::Life;
 /// Number of a dead life, counted up for ever.
 type Serial = u64;
 
-/// Tgids are small numbers that the kernel hands out in turn: a multiplication spreads them well enough.
+/// Tgids are small numbers that the kernel hands out in turn: a multiplication spreads them well enough. Those that were handed out
+/// one after the other stay neighbours in the table, as lives that follow each other are told and forgotten together.
 #[derive(Default)]
 pub(super) struct TgidHasher(u64);
+
+/// Low bits of a number that keep their place.
+const NEIGHBOURS: u64 = 63;
 
 impl Hasher for TgidHasher {
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.write_u32(u32::from(byte));
+            self.write_u64(u64::from(byte));
         }
     }
 
@@ -26,7 +30,10 @@ impl Hasher for TgidHasher {
     }
 
     fn write_u32(&mut self, value: u32) {
-        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let value = u64::from(value);
+        let spread = (value & !NEIGHBOURS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // A table takes its place from the low bits and a check from the highest.
+        self.0 = (spread.rotate_left(26) & !NEIGHBOURS | value & NEIGHBOURS) ^ value << 57;
     }
 
     fn finish(&self) -> u64 {
@@ -77,12 +84,23 @@ impl Graveyard {
     }
 
     fn drop_oldest(&mut self) {
-        let Some(grave) = self.graves.pop_front() else { return };
+        let Some(grave) = self.graves.front() else { return };
         let tgid = grave.life.key.tgid.0;
         if self.newest.get(&tgid) == Some(&self.first) {
             self.newest.remove(&tgid);
         }
+        // A grave is large and long out of the cache: it is left where it lies, not moved out.
+        self.graves.drain(..1);
         self.first += 1;
+    }
+
+    /// Fetches what is looked at of the next lives to be forgotten.
+    pub(super) fn warm(&self, lives: usize) -> u64 {
+        let see = |Grave { life, .. }: &Grave| {
+            let owns = life.executable.is_some() ^ life.children_usage.is_some();
+            u64::from(life.key.tgid.0) ^ life.since.0 ^ u64::from(owns)
+        };
+        self.graves.iter().take(lives).map(see).fold(0, std::ops::BitXor::bitxor)
     }
 
     fn at(&self, serial: Serial) -> Option<&Grave> {

@@ -19,6 +19,9 @@ impl Lineage {
 
     /// Fetches what the next records are about. Changes nothing; only the first [`Lineage::WARM`] are looked at.
     pub fn warm(&self, records: &[Record]) {
+        let released =
+            records.iter().take(Self::WARM).filter(|record| matches!(record.fact, Fact::Released(_)));
+        let mut seen = self.graves.warm(released.count());
         let mut tasks: [Option<Ix<Task>>; 2 * Self::WARM] = [None; 2 * Self::WARM];
         for (record, pair) in records.iter().zip(tasks.chunks_exact_mut(2)) {
             let (subject, other) = whom(&record.fact);
@@ -26,25 +29,25 @@ impl Lineage {
             pair[1] = other.and_then(|other| self.index.get(other));
         }
         let mut groups = [None; 2 * Self::WARM];
-        let mut seen = 0;
         for (task, group) in tasks.iter().zip(&mut groups) {
             let Some(task) = *task else { continue };
             let task = &self.tasks[task];
             *group = task.group.map(|group| (group, task.first_child));
-            seen ^= task.since.0 ^ task.comm_at.0;
+            seen ^= task.since.0 ^ u64::from(task.vtid);
         }
         for &(group, child) in groups.iter().flatten() {
             let members = &self.groups[group];
-            seen ^= members.start.0 ^ members.exec_at.0 ^ u64::from(members.facts);
+            seen ^= members.start.0 ^ u64::from(members.live);
             if let Some(debt) = members.debt {
                 let account = &self.debts[debt];
                 seen ^= account.debt.forked;
                 if let Some(sum) = account.reaped {
-                    seen ^= self.sums[sum].processes;
+                    let total = &self.sums[sum];
+                    seen ^= total.sum.exec_runtime_ns ^ total.unknown;
                 }
             }
             if let Some(child) = child {
-                seen ^= self.groups[child].clone_flags;
+                seen ^= self.groups[child].parent_start.0;
             }
         }
         black_box(seen);
