@@ -120,18 +120,19 @@ fn lineage(criterion: &mut Criterion) {
         }
         println!("{live} live tasks: {} bytes each", lineage.memory().live / live as usize);
         let mut at = u64::from(live) + 2_000;
-        let mut dice = 1_u32;
+        let (mut dice, mut turn) = (1_u32, 0);
         group.throughput(Throughput::Elements(RECORDS_A_LIFE * BATCH as u64));
         group.bench_function(BenchmarkId::from_parameter(live), |bencher| {
             bencher.iter_batched(
                 || {
                     let mut records = Vec::with_capacity(BATCH * 6);
-                    for n in 0..BATCH {
+                    for _ in 0..BATCH {
                         at += 10_000;
                         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                         // Any live task can be the parent; tids go round above those that live.
                         let parent = dice % live + 1;
-                        let tid = live + 1 + (at / 10_000 + n as u64) as u32 % 100_000;
+                        let tid = live + 1 + turn % 100_000;
+                        turn += 1;
                         life(tid, at, process(parent, u64::from(parent) + 1_000), &mut records);
                     }
                     records
@@ -147,7 +148,8 @@ fn lineage(criterion: &mut Criterion) {
                     effects.clear();
                     records
                 },
-                criterion::BatchSize::LargeInput,
+                // Each batch right before it is told, as the daemon decodes records and tells them.
+                criterion::BatchSize::PerIteration,
             );
         });
     }
