@@ -46,6 +46,10 @@ impl Lineage {
         gone.sort_by_key(|&ix| std::cmp::Reverse((self.tasks[ix].key.start, self.tasks[ix].key.tid)));
         for ix in gone {
             let Some(group) = self.tasks[ix].group else { continue };
+            if self.is_leader(ix) {
+                // Whoever was handed on may have been taken, or have gone by itself, before that.
+                self.close_handover(group, None, at, out);
+            }
             if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && self.is_leader(ix) {
                 // Taken by a wait; the RCU callback is on its way.
                 self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);

@@ -320,3 +320,24 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
     scene.record(Fact::Released(Box::new(free)));
     assert_eq!(scene.actions(), ["102:released", "101:released"]);
 }
+
+/// The parent takes the child and ends; before the child's RCU callback all tasks are read.
+#[test]
+fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_its_release() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    scene.snapshot(&[init]);
+    let parent = scene.fork(init, 100);
+    let child = scene.fork(parent, 101);
+    for task in [child, parent] {
+        scene.exiting(task, 0);
+        scene.last_switch(task, None);
+    }
+    scene.told();
+    scene.snapshot(&[init, parent]);
+    let reaped = scene.told().into_iter().find(|effect| effect.action.name() == "reaped");
+    let Some(Action::Reaped { reaper: Some(reaper), .. }) = reaped.map(|effect| effect.action) else {
+        panic!("nobody took it");
+    };
+    assert_eq!(reaper.process.tgid, parent.tgid);
+}

@@ -5,8 +5,9 @@ use crate::lineage::flags::EXIT_ZOMBIE;
 use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
-    Released, Reparented,
+    Released, Reparented, Snapshot, SnapshotSource,
 };
+use crate::lineage::task::TaskState;
 use crate::lineage::{Action, Config, Lineage};
 
 /// A comm.
@@ -187,6 +188,34 @@ impl Scene {
 
     pub(super) fn released(&mut self, task: TaskRef, by: TaskRef) {
         self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
+    }
+
+    /// All tasks are read: these.
+    pub(super) fn snapshot(&mut self, shown: &[TaskRef]) {
+        self.lineage.begin_snapshot(self.now);
+        for &task in shown {
+            let is_dead = self
+                .lineage
+                .find(task.key)
+                .is_some_and(|ix| self.lineage.tasks[ix].state >= TaskState::Zombie);
+            self.record(Fact::Snapshot(Box::new(Snapshot {
+                task,
+                leader_start: None,
+                source: SnapshotSource::Iterator,
+                parent: None,
+                tracer: None,
+                exit_state: Some(if is_dead { EXIT_ZOMBIE } else { 0 }),
+                exit: ExitParts::default(),
+                exit_signal: None,
+                task_flags: None,
+                nr_threads: None,
+                state: None,
+                place: Place::default(),
+                comm: None,
+                usage: None,
+            })));
+        }
+        self.lineage.end_snapshot(self.now, &mut self.effects);
     }
 
     /// Lets time pass.
