@@ -18,6 +18,8 @@ use taskscope_tests::{
 fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
     attempts(|| {
         let observer = shared();
+        let skipped = || observer.skips().map_or(0, |skips| skips.kernel);
+        let skipped_before = skipped();
         let mut scenario = scenario("many-threads", &["200"]);
         scenario.pause("all-alive");
         let view = observer.view(&scenario);
@@ -38,7 +40,14 @@ fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
             }
             missing.is_empty()
         });
-        assert!(whole, "{} not seen: {:?}", missing.len(), missing.iter().take(20).collect::<Vec<_>>());
+        // Two hundred that end at once on a kernel that skips programs it has preempted: each is told to be missing.
+        let skipped = if whole { 0 } else { skipped() - skipped_before };
+        assert!(
+            missing.len() as u64 <= skipped,
+            "{} not seen, {skipped} programs skipped: {:?}",
+            missing.len(),
+            missing.iter().take(20).collect::<Vec<_>>()
+        );
     });
 }
 
