@@ -124,18 +124,20 @@ fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_stil
         ];
         let observer = Observer::start(&[]);
         let view = observer.from_now();
-        // All at once, and a storm over them.
-        let mut running: Vec<(Scenario, &str)> =
-            STANDING.iter().map(|(name, args, at)| (scenario(name, args), *at)).collect();
+        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and what happens when more clones than
+        // that are under way has a test of its own.
         let mut storm = scenario("burst", &["500"]);
-        for (scenario, at) in &mut running {
+        let mut running: Vec<Scenario> = Vec::new();
+        for (name, args, at) in STANDING {
+            let mut scenario = scenario(name, args);
             scenario.pause(at);
+            running.push(scenario);
         }
         storm.finish();
-        for (scenario, _) in &running {
+        for scenario in &running {
             replay::assert_equals_proc(&view, scenario.facts().role("scenario").pid);
         }
-        for (scenario, _) in &mut running {
+        for scenario in &mut running {
             scenario.go();
             // One of them stands still twice.
             while scenario.until(&["pause", "done"])["fact"] == "pause" {
