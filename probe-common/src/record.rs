@@ -232,7 +232,7 @@ wire_struct! {
         pub parent: TaskId,
         /// `parent` where the task is ptraced: the tracer.
         pub tracer: TaskId,
-        /// New parent of the task's own children, read from the first of them.
+        /// New parent of the task's own children, read from one of them.
         pub heir: TaskId,
         /// `EXIT_ZOMBIE` 32, `EXIT_DEAD` 16.
         pub exit_state: u32,
