@@ -12,11 +12,12 @@ mod kind;
 mod offsets;
 mod record;
 mod sched;
+pub mod task_state;
 mod valid;
 mod wire;
 
 pub use counters::{Counters, Lost};
-pub use figures::{Figures, WANT_ALL, WANT_BLOCKED, task_state};
+pub use figures::{Figures, WANT_ALL, WANT_BLOCKED};
 pub use kind::{ExitSource, Kind, ReleaseSource};
 pub use offsets::{ABSENT, NEVER_SHED, Offsets, Settings};
 pub use record::{

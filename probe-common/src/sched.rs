@@ -2,6 +2,7 @@
 
 use crate::{
     record::{COMM_LEN, TaskId},
+    task_state,
     wire::wire_struct,
 };
 
@@ -69,24 +70,20 @@ impl OffCpu {
         }
     }
 
-    /// Of `task_struct.__state` (<https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h#L98>).
+    /// Of `task_struct.__state`: see [`task_state`].
     #[inline(always)]
     #[must_use]
     pub const fn of_state(state: u32) -> Self {
-        const INTERRUPTIBLE: u32 = 0x1;
-        const UNINTERRUPTIBLE: u32 = 0x2;
-        const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
-        const WAKEKILL: u32 = 0x100;
-        const NOLOAD: u32 = 0x400;
-        if state & INTERRUPTIBLE != 0 {
+        use task_state as bit;
+        if state & bit::INTERRUPTIBLE != 0 {
             Self::Interruptible
-        } else if state & STOPPED_OR_TRACED != 0 {
+        } else if state & (bit::STOPPED | bit::TRACED) != 0 {
             Self::Stopped
-        } else if state & UNINTERRUPTIBLE == 0 {
+        } else if state & bit::UNINTERRUPTIBLE == 0 {
             Self::Other
-        } else if state & WAKEKILL != 0 {
+        } else if state & bit::WAKEKILL != 0 {
             Self::Killable
-        } else if state & NOLOAD != 0 {
+        } else if state & bit::NOLOAD != 0 {
             Self::Idle
         } else {
             Self::Uninterruptible

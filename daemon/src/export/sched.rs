@@ -1,15 +1,12 @@
 //! Steps of the scheduler as lines of JSON. Field names are an interface, as in `json.rs`.
 
-use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid};
+use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid, task_state};
 
 use super::{Stamp, encode::Object, time::rfc3339};
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
 /// Names of the steps. docs/events.md describes them.
 pub const SCHED_ACTIONS: [&str; 3] = ["switched_out", "woken", "switched_in"];
-
-/// The state that a task has on its way to its end.
-const TASK_DEAD: u32 = 0x80;
 
 /// The step's name; `None` for a kind that this version does not know.
 #[must_use]
@@ -21,7 +18,7 @@ pub fn action(event: &SchedEvent) -> Option<&'static str> {
 pub(super) fn state(event: &SchedEvent) -> &'static str {
     if event.state == 0 {
         "runnable"
-    } else if event.state & TASK_DEAD != 0 {
+    } else if event.state & task_state::DEAD != 0 {
         "dead"
     } else {
         OffCpu::of_state(event.state).name()

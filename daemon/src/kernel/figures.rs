@@ -16,6 +16,7 @@ use super::{
 };
 use crate::lineage::{
     figures::{Doing, Figures},
+    flags::{EXIT_DEAD, EXIT_ZOMBIE},
     id::{Ktime, TaskKey, Tgid, Tid},
     record::Comm,
 };
@@ -128,8 +129,6 @@ fn decode(from: &probe_common::Figures) -> Figures {
 /// As `__task_state_index()` does it: <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
 fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
     use task_state as bit;
-    const EXIT_DEAD: u32 = 0x10;
-    const EXIT_ZOMBIE: u32 = 0x20;
     let has = |bits: u32| state & bits != 0;
     if exit_state & EXIT_ZOMBIE != 0 {
         Doing::Zombie
