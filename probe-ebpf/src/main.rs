@@ -19,6 +19,7 @@ mod globals;
 mod hooks;
 mod kread;
 mod path;
+mod switch;
 mod task;
 
 #[cfg(not(test))]

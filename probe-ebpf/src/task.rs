@@ -1,10 +1,14 @@
 //! What there is to know about a `task_struct`.
 
+mod figures;
+mod place;
+
 use core::marker::PhantomData;
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel_buf};
-use probe_common::{COMM_LEN, Figures, TaskId, Usage, Valid, Where};
+use probe_common::{COMM_LEN, TaskId, Valid};
 
+pub use self::figures::NOTHING_USED;
 use crate::{
     globals::offset,
     kread::{Mem, Probed, pointer},
@@ -14,12 +18,6 @@ use crate::{
 pub const EXIT_ZOMBIE: u32 = 0x20;
 /// `task_struct.exit_state` of a task about to be released.
 pub const EXIT_DEAD: u32 = 0x10;
-/// `task_struct.__state` from `do_task_dead()` on.
-pub const TASK_DEAD: u32 = 0x80;
-
-/// Inode number of the initial pid namespace: `PID_NS_INIT_INO`, fixed by
-/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h> and by `proc_ns.h` before.
-const PID_NS_INIT_INO: u32 = 0xEFFF_FFFC;
 
 /// A `task_struct`, read the way `M` reads.
 #[derive(Clone, Copy)]
@@ -84,22 +82,6 @@ pub fn current_id() -> Identity {
 
 /// "Nothing known": what a record holds where a task could not be read.
 pub const NOBODY: TaskId = TaskId { tid: 0, tgid: 0, start_ns: 0 };
-
-/// No place known.
-pub const NOWHERE: Where = Where { cgroup_id: 0, vtid: 0, vtgid: 0, pid_ns: 0, ns_level: 0, uid: 0, euid: 0 };
-
-/// No accounting known.
-pub const NOTHING_USED: Usage = Usage {
-    exec_runtime_ns: 0,
-    run_delay_ns: 0,
-    run_count: 0,
-    utime_ns: 0,
-    stime_ns: 0,
-    nvcsw: 0,
-    nivcsw: 0,
-    min_flt: 0,
-    maj_flt: 0,
-};
 
 impl<M: Mem> Task<M> {
     #[inline(always)]
@@ -174,26 +156,6 @@ impl<M: Mem> Task<M> {
     #[inline(always)]
     pub fn state(self) -> Option<u32> {
         self.get(offset!(task_state))
-    }
-
-    /// Fills what the scheduler knows, and answers which of the fields from `policy` on are known: a bit each.
-    #[inline(always)]
-    pub fn scheduling(self, figures: &mut Figures) -> u32 {
-        figures.policy = self.get(offset!(task_policy)).unwrap_or(0);
-        figures.prio = self.get(offset!(task_prio)).unwrap_or(0);
-        figures.static_prio = self.get(offset!(task_static_prio)).unwrap_or(0);
-        figures.rt_priority = self.get(offset!(task_rt_priority)).unwrap_or(0);
-        figures.cpu = self.get(offset!(task_cpu)).unwrap_or(0);
-        // An int before 7.x, a byte from then on: 0 or 1 in the first byte of either.
-        figures.on_cpu = self.get::<u8>(offset!(task_on_cpu)).unwrap_or(0).into();
-        // Offsets are constants to the verifier, and so is this.
-        let known = |offset: u32, bit: u32| if offset == probe_common::ABSENT { 0 } else { 1 << bit };
-        known(offset!(task_policy), 0)
-            | known(offset!(task_prio), 1)
-            | known(offset!(task_static_prio), 2)
-            | known(offset!(task_rt_priority), 3)
-            | known(offset!(task_cpu), 4)
-            | known(offset!(task_on_cpu), 5)
     }
 
     #[inline(always)]
@@ -333,108 +295,11 @@ impl<M: Mem> Task<M> {
         }
     }
 
-    /// Fills `usage`.
-    #[inline(always)]
-    pub fn usage(self, usage: &mut Usage, valid: &mut u32) {
-        let zero_if_absent = |value: Option<u64>| value.unwrap_or(0);
-        usage.exec_runtime_ns = zero_if_absent(self.get(offset!(task_exec_runtime)));
-        usage.run_delay_ns = zero_if_absent(self.get(offset!(task_run_delay)));
-        usage.run_count = zero_if_absent(self.get(offset!(task_run_count)));
-        usage.utime_ns = zero_if_absent(self.get(offset!(task_utime)));
-        usage.stime_ns = zero_if_absent(self.get(offset!(task_stime)));
-        usage.nvcsw = zero_if_absent(self.get(offset!(task_nvcsw)));
-        usage.nivcsw = zero_if_absent(self.get(offset!(task_nivcsw)));
-        usage.min_flt = zero_if_absent(self.get(offset!(task_min_flt)));
-        usage.maj_flt = zero_if_absent(self.get(offset!(task_maj_flt)));
-        if offset!(task_exec_runtime) != probe_common::ABSENT {
-            mark(valid, Valid::USAGE);
-        }
-    }
-
-    /// Fills `place`, whose task has the id `id`.
-    #[inline(always)]
-    pub fn place(self, id: &TaskId, place: &mut Where, valid: &mut u32) {
-        *place = NOWHERE;
-        if let Some(cgroup_id) = self.cgroup_id() {
-            place.cgroup_id = cgroup_id;
-            mark(valid, Valid::CGROUP);
-        }
-        if let Some(cred) = pointer::<M>(self.base, offset!(task_cred))
-            && let (Some(uid), Some(euid)) =
-                (M::get(cred, offset!(cred_uid)), M::get(cred, offset!(cred_euid)))
-        {
-            place.uid = uid;
-            place.euid = euid;
-            mark(valid, Valid::CREDENTIALS);
-        }
-        self.namespace(id, place, valid);
-    }
-
     /// The task that runs where there is nothing to run: one a CPU, all of them pid 0.
     #[inline(always)]
     pub fn is_idle_task(self) -> bool {
         self.get::<u32>(offset!(task_pid)) == Some(0)
     }
-
-    /// Address of the set of cgroups that it is in, 0 where that is not known: another one after each move.
-    #[inline(always)]
-    pub fn css_set_address(self) -> u64 {
-        self.get(offset!(task_cgroups)).unwrap_or(0)
-    }
-
-    /// Id of its cgroup in the v2 hierarchy.
-    #[inline(always)]
-    pub fn cgroup_id(self) -> Option<u64> {
-        let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
-        let cgroup = pointer::<M>(css_set, offset!(css_set_dfl_cgrp))?;
-        let node = pointer::<M>(cgroup, offset!(cgroup_kn))?;
-        M::get(node, offset!(kernfs_id))
-    }
-
-    #[inline(always)]
-    fn namespace(self, id: &TaskId, place: &mut Where, valid: &mut u32) {
-        let Some(pid) = pointer::<M>(self.base, offset!(task_thread_pid)) else { return };
-        let Some(level) = M::get::<u32>(pid, offset!(pid_level)) else { return };
-        place.ns_level = level;
-        if level == 0 {
-            place.vtid = id.tid;
-            place.vtgid = id.tgid;
-            place.pid_ns = PID_NS_INIT_INO;
-            return mark(valid, Valid::NAMESPACE | Valid::VTGID);
-        }
-        // A variable index is arithmetic that older verifiers refuse on a typed pointer: read the pointer as a number.
-        let Some(pid) = pointer::<Probed>(self.base, offset!(task_thread_pid)) else { return };
-        let Some((vtid, pid_ns)) = number(pid, level) else { return };
-        place.vtid = vtid;
-        place.pid_ns = pid_ns;
-        mark(valid, Valid::NAMESPACE);
-        if id.tid == id.tgid {
-            place.vtgid = vtid;
-            return mark(valid, Valid::VTGID);
-        }
-        // A thread's group lives in the same namespace, so the leader's number at the same level is the group's id there.
-        if let Some(leader) = self.probed().group_leader()
-            && let Some(pid) = pointer::<Probed>(leader.base, offset!(task_thread_pid))
-            && let Some((vtgid, _)) = number(pid, level)
-        {
-            place.vtgid = vtgid;
-            mark(valid, Valid::VTGID);
-        }
-    }
-}
-
-/// `pid->numbers[level]`: the number, and the inode of its namespace. By helper: a variable index is not a direct load.
-#[inline(always)]
-fn number(pid: *const u8, level: u32) -> Option<(u32, u32)> {
-    let (numbers, size) = (offset!(pid_numbers), offset!(upid_size));
-    if numbers == probe_common::ABSENT || size == probe_common::ABSENT {
-        return None;
-    }
-    let upid =
-        (pid as u64).wrapping_add(u64::from(numbers) + u64::from(level) * u64::from(size)) as *const u8;
-    let nr = Probed::get(upid, offset!(upid_nr))?;
-    let namespace = pointer::<Probed>(upid, offset!(upid_ns))?;
-    Some((nr, Probed::get(namespace, offset!(ns_inum))?))
 }
 
 /// Sets `bits` in a record's `valid`.

@@ -13,22 +13,12 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext},
 };
 use probe_common::{
-    OffCpu, SCHED_BUCKETS, SchedHistogram, SchedHistograms, SchedLosses, SchedLost, sched_bucket,
+    OffCpu, SCHED_BUCKETS, SchedHistogram, SchedHistograms, SchedLosses, SchedLost, sched_bucket, task_state,
 };
 
 const _: () = assert!(SCHED_BUCKETS.is_power_of_two());
 
-use crate::{
-    kread::{Direct, Mem, Probed},
-    task::{TASK_DEAD, Task},
-};
-
-/// Arguments of the tracepoint, the same since 4.x.
-const PREEMPTED: usize = 0;
-const PREV: usize = 1;
-const NEXT: usize = 2;
-/// `prev`'s state as the scheduler acted on it; not on older kernels.
-const PREV_STATE: usize = 3;
+use crate::{kread::Mem, switch::Switch, task::Task};
 
 /// The histogram of everything that has none of its own.
 const OTHER: u32 = 0;
@@ -73,26 +63,20 @@ static SCHED_LOST: PerCpuArray<SchedLosses> = PerCpuArray::with_max_entries(1, 0
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_btf(ctx: BtfTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Direct>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, ctx.arg::<u64>(PREV_STATE) as u32);
+    switched(Switch::told(&ctx));
     0
 }
 
 /// For kernels whose tracepoint does not tell the state.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_read_btf(ctx: BtfTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Direct>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, prev.state().unwrap_or(0));
+    switched(Switch::read(&ctx));
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub fn sched_histograms_raw(ctx: RawTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Probed>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, prev.state().unwrap_or(0));
+    switched(Switch::raw(&ctx));
     0
 }
 
@@ -127,10 +111,11 @@ fn now_ns() -> u64 {
 }
 
 #[inline(always)]
-fn switched<M: Mem>(preempted: bool, prev: Task<M>, next: Task<M>, prev_state: u32) {
+fn switched<M: Mem>(switch: Switch<M>) {
+    let Switch { preempted, prev, next, state } = switch;
     let now = now_ns();
     if !prev.is_idle_task() {
-        left(prev, preempted, prev_state, now);
+        left(prev, preempted, state, now);
     }
     if !next.is_idle_task() {
         entered(next, now);
@@ -141,7 +126,7 @@ fn switched<M: Mem>(preempted: bool, prev: Task<M>, next: Task<M>, prev_state: u
 #[inline(always)]
 fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     let key = task.address();
-    if !preempted && state & TASK_DEAD != 0 {
+    if !preempted && state & task_state::DEAD != 0 {
         // It fails for one that was never seen off its CPU.
         let _ = SCHED_TASKS.remove(&key);
         return;

@@ -6,16 +6,14 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
-use probe_common::ExitSource;
+use probe_common::{ExitSource, task_state};
 
 use crate::{
     hooks::{do_exit::heir, exit_notify::report},
     kread::{Direct, Mem, Probed},
-    task::{TASK_DEAD, Task},
+    switch::PREV,
+    task::Task,
 };
-
-/// Position of `prev`, the same since 4.x.
-const PREV: usize = 1;
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_switch_btf(ctx: BtfTracePointContext) -> i32 {
@@ -32,7 +30,7 @@ pub fn sched_switch_raw(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn switched<M: Mem>(prev: Task<M>) {
     // A dead task can be preempted between exit_notify() and do_task_dead(); only TASK_DEAD never runs again.
-    if prev.exit_state().unwrap_or(0) == 0 || prev.state().unwrap_or(0) & TASK_DEAD == 0 {
+    if prev.exit_state().unwrap_or(0) == 0 || prev.state().unwrap_or(0) & task_state::DEAD == 0 {
         return;
     }
     report(prev, ExitSource::FinalSwitch, heir(&prev.id().raw()), 0);

@@ -11,18 +11,14 @@ use aya_ebpf::{
     maps::HashMap,
     programs::{BtfTracePointContext, RawTracePointContext},
 };
-use probe_common::{COMM_LEN, SchedEvent, SchedKind, SchedValid};
+use probe_common::{COMM_LEN, SchedEvent, SchedKind, SchedValid, task_state};
 
 use crate::{
     emit::{lose_sched, send_sched},
     kread::{Direct, Mem, Probed},
-    task::{TASK_DEAD, Task, mark},
+    switch::Switch,
+    task::{Task, mark},
 };
-
-const PREEMPTED: usize = 0;
-const PREV: usize = 1;
-const NEXT: usize = 2;
-const PREV_STATE: usize = 3;
 
 /// Index into [`probe_common::SchedTraceLosses`].
 const TOO_MANY_TASKS: usize = 1;
@@ -53,25 +49,19 @@ static SCHED_TIMES: HashMap<u64, Times> = HashMap::with_max_entries(1, 0);
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_trace_btf(ctx: BtfTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Direct>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, ctx.arg::<u64>(PREV_STATE) as u32);
+    switched(Switch::told(&ctx));
     0
 }
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_trace_read_btf(ctx: BtfTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Direct>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, prev.state().unwrap_or(0));
+    switched(Switch::read(&ctx));
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub fn sched_trace_raw(ctx: RawTracePointContext) -> i32 {
-    let preempted = ctx.arg::<u64>(PREEMPTED) & 1 != 0;
-    let (prev, next) = (Task::<Probed>::new(ctx.arg(PREV)), Task::new(ctx.arg(NEXT)));
-    switched(preempted, prev, next, prev.state().unwrap_or(0));
+    switched(Switch::raw(&ctx));
     0
 }
 
@@ -137,7 +127,8 @@ fn times(key: u64) -> Option<*mut Times> {
 }
 
 #[inline(always)]
-fn switched<M: Mem>(preempted: bool, prev: Task<M>, next: Task<M>, state: u32) {
+fn switched<M: Mem>(switch: Switch<M>) {
+    let Switch { preempted, prev, next, state } = switch;
     if is_chosen(prev) {
         out(prev, next, preempted, state);
     }
@@ -149,7 +140,7 @@ fn switched<M: Mem>(preempted: bool, prev: Task<M>, next: Task<M>, state: u32) {
 #[inline(always)]
 fn out<M: Mem>(task: Task<M>, next: Task<M>, preempted: bool, state: u32) {
     let now = now_ns();
-    let is_dead = !preempted && state & TASK_DEAD != 0;
+    let is_dead = !preempted && state & task_state::DEAD != 0;
     // As in the histograms: a pending signal lets a task run on that wanted to sleep.
     let can_run = preempted || state == 0 || task.state() == Some(0);
     let Some(times) = times(task.address()) else { return };

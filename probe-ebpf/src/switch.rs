@@ -1,0 +1,66 @@
+//! What the tracepoint `sched_switch` tells. Its arguments have had the same places since 4.x.
+
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
+
+use crate::{
+    kread::{Direct, Probed},
+    task::Task,
+};
+
+const PREEMPTED: usize = 0;
+/// Place of the task that leaves the CPU.
+pub const PREV: usize = 1;
+const NEXT: usize = 2;
+/// The state of `prev` as the scheduler acted on it; not on older kernels.
+const PREV_STATE: usize = 3;
+
+/// One task makes room for another.
+#[derive(Clone, Copy)]
+pub struct Switch<M> {
+    /// `prev` could go on.
+    pub preempted: bool,
+    /// Leaves its CPU.
+    pub prev: Task<M>,
+    /// Gets it.
+    pub next: Task<M>,
+    /// Of `prev`: see [`probe_common::task_state`].
+    pub state: u32,
+}
+
+impl Switch<Direct> {
+    /// With the state that the tracepoint tells.
+    #[inline(always)]
+    pub fn told(ctx: &BtfTracePointContext) -> Self {
+        Self { state: ctx.arg::<u64>(PREV_STATE) as u32, ..Self::stateless(ctx) }
+    }
+
+    /// For kernels whose tracepoint does not tell it.
+    #[inline(always)]
+    pub fn read(ctx: &BtfTracePointContext) -> Self {
+        let switch = Self::stateless(ctx);
+        Self { state: switch.prev.state().unwrap_or(0), ..switch }
+    }
+
+    #[inline(always)]
+    fn stateless(ctx: &BtfTracePointContext) -> Self {
+        Self {
+            preempted: ctx.arg::<u64>(PREEMPTED) & 1 != 0,
+            prev: Task::new(ctx.arg(PREV)),
+            next: Task::new(ctx.arg(NEXT)),
+            state: 0,
+        }
+    }
+}
+
+impl Switch<Probed> {
+    #[inline(always)]
+    pub fn raw(ctx: &RawTracePointContext) -> Self {
+        let prev = Task::<Probed>::new(ctx.arg(PREV));
+        Self {
+            preempted: ctx.arg::<u64>(PREEMPTED) & 1 != 0,
+            prev,
+            next: Task::new(ctx.arg(NEXT)),
+            state: prev.state().unwrap_or(0),
+        }
+    }
+}
