@@ -97,6 +97,14 @@ impl HookState {
     }
 }
 
+/// How each hook is attached, in one line: `do_exit by kprobe do_exit, ...`.
+pub fn in_words<'a>(hooks: impl IntoIterator<Item = &'a HookState>) -> String {
+    let words = hooks
+        .into_iter()
+        .map(|hook| format!("{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing")));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn describe(state: &HookState) -> String {
     let mut text = format!("no way to attach {}:", state.hook);
     for refusal in &state.refused {

@@ -22,7 +22,12 @@ use super::{
     status::Status,
 };
 use crate::{
-    kernel::{ladder::Choice, object::Options, observer::ObserveError, sched::Sched},
+    kernel::{
+        ladder::{Choice, in_words},
+        object::Options,
+        observer::ObserveError,
+        sched::Sched,
+    },
     lineage::Config,
     runtime::{Pipeline, Question, RunError, Trust},
 };
@@ -126,7 +131,8 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
     drop(sender);
     service.look_at_budget(&pipeline);
-    log::info!("ready: {}", hooks_line(&pipeline));
+    let observer = &pipeline.observer;
+    log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
     let line = Status::of(&pipeline, &service).line();
     say(&[NotifyState::Ready, NotifyState::Status(&line)]);
 
@@ -238,11 +244,4 @@ fn list(names: &[String]) -> String {
         1..=8 => names.join(", "),
         more => format!("{more}, {} among them", names.first().map_or("", String::as_str)),
     }
-}
-
-fn hooks_line(pipeline: &Pipeline) -> String {
-    let hooks = pipeline.observer.hooks.iter().chain(&pipeline.observer.sched_hooks);
-    let words: Vec<_> =
-        hooks.map(|hook| format!("{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"))).collect();
-    words.join(", ")
 }

@@ -10,6 +10,7 @@ use crate::{
     export,
     kernel::{
         clock,
+        ladder::in_words,
         object::{Options, default_ring_kib},
         sched::Sched,
     },
@@ -56,7 +57,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     };
     let closed = lines.output.closed();
     let full = Arc::clone(&lines.full);
-    log::info!("ready: {}", hooks_line(&pipeline));
+    log::info!("ready: {}", in_words(&pipeline.observer.hooks));
     let stop = async {
         select! {
             () = signal => {}
@@ -98,15 +99,6 @@ pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
     output.finish()
 }
 
-fn hooks_line(pipeline: &Pipeline) -> String {
-    let mut text = String::new();
-    for hook in &pipeline.observer.hooks {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{separator}{} by {}", hook.hook, hook.rung.as_deref().unwrap_or("nothing"));
-    }
-    text
-}
-
 fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     let mut text = format!("{} events", lines.written);
     let mut separator = " (";
@@ -138,6 +130,6 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     if let Some(age) = pipeline.canary.age(clock::boottime()) {
         let _ = write!(text, ", last {} s ago", age.as_secs());
     }
-    let _ = write!(text, "; {}", hooks_line(pipeline));
+    let _ = write!(text, "; {}", in_words(&pipeline.observer.hooks));
     text
 }

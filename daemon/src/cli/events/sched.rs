@@ -14,7 +14,9 @@ use crate::{
     cli::{exit::Exit, output::Output, signals},
     export::{self, SCHED_ACTIONS},
     fd::watch,
-    kernel::{object::default_ring_kib, sched::CHOSEN, sched_trace::SchedTrace},
+    kernel::{ladder::in_words, object::default_ring_kib, sched::CHOSEN, sched_trace::SchedTrace},
+    lineage::id::Tgid,
+    procfs::Procfs,
     runtime::Wall,
 };
 
@@ -137,10 +139,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
             return Exit::from(&error);
         }
     };
-    let hooks: Vec<_> =
-        trace.hooks.iter().map(|hook| (hook.hook, hook.rung.as_deref().unwrap_or("nothing"))).collect();
-    let hooks: Vec<_> = hooks.iter().map(|(hook, rung)| format!("{hook} by {rung}")).collect();
-    log::info!("ready: {}", hooks.join(", "));
+    log::info!("ready: {}", in_words(&trace.hooks));
     let output = match Output::start() {
         Ok(output) => output,
         Err(error) => {
@@ -221,9 +220,8 @@ pub(super) fn group_of(tid: u32) -> Option<u32> {
 
 /// Whether there is a process with this pid that can still run.
 fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    let (procfs, pid) = (Procfs::default(), Tgid(pid));
+    let Ok(Some(stat)) = procfs.stat(pid) else { return false };
     // One whose main thread has ended while others live on looks like a zombie, and is none.
-    !rest.starts_with(['Z', 'X'])
-        || fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
+    !matches!(stat.state, b'Z' | b'X') || procfs.tasks(pid).is_ok_and(|tasks| tasks.len() > 1)
 }

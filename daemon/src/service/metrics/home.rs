@@ -21,6 +21,11 @@ pub(in crate::service) struct Home {
 }
 
 impl Home {
+    /// All that have no name of their own.
+    pub(super) fn other() -> Self {
+        Self { unit: "other".into(), ..Self::default() }
+    }
+
     /// Of a cgroup.
     pub(super) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
         cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()

@@ -66,7 +66,7 @@ impl SchedMetrics {
         for (cause, count) in losses(reading) {
             set(&self.lost.with_label_values(&[cause]), count);
         }
-        let other = Home { unit: "other".into(), ..Home::default() };
+        let other = Home::other();
         let rows = || shown.named.iter().map(|(home, sums)| (home, sums)).chain([(&other, &shown.other)]);
         let whose = |home: &Home| home.labels().map(str::to_owned).to_vec();
         self.run_queue.set(rows().map(|(home, sums)| (whose(home), sums.run_queue)).collect());

@@ -57,7 +57,7 @@ impl Units {
             named: 0,
             aged: None,
         };
-        units.count(&other(), &Share::default());
+        units.count(&Home::other(), &Share::default());
         Ok(units)
     }
 
@@ -69,7 +69,7 @@ impl Units {
             used.is_named = true;
             self.named += 1;
         }
-        let home = if used.is_named { home } else { other() };
+        let home = if used.is_named { home } else { Home::other() };
         self.count(&home, share);
     }
 
@@ -143,11 +143,6 @@ impl Units {
         self.cpu.with_label_values(&labels).inc_by(seconds(share.exec_runtime_ns));
         self.delay.with_label_values(&labels).inc_by(seconds(share.run_delay_ns));
     }
-}
-
-/// All homes without a name.
-fn other() -> Home {
-    Home { unit: "other".into(), ..Home::default() }
 }
 
 #[cfg(test)]
