@@ -335,8 +335,8 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
     }
     scene.told();
     scene.snapshot(&[init, parent]);
-    let reaped = scene.told().into_iter().find(|effect| effect.action.name() == "reaped");
-    let Some(Action::Reaped { reaper: Some(reaper), .. }) = reaped.map(|effect| effect.action) else {
+    let end = scene.told().into_iter().find(|effect| effect.action.name() == "reaped");
+    let Some(Action::Reaped { reaper: Some(reaper), .. }) = end.map(|effect| effect.action) else {
         panic!("nobody took it");
     };
     assert_eq!(reaper.process.tgid, parent.tgid);
