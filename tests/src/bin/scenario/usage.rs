@@ -124,7 +124,7 @@ fn with_threads(args: &[String]) {
     pause("counted");
 }
 
-/// What each works, ns.
+/// CPU time that each works for, ns.
 const WORK_NS: i64 = 5_000_000;
 
 fn in_a_tree(args: &[String]) {
@@ -133,23 +133,23 @@ fn in_a_tree(args: &[String]) {
     let (gate, ready) = (Channel::new(), Channel::new());
     let worker = spawn("worker", || {
         join(thread("thread", || {
-            spin(WORK_NS);
+            work_for(WORK_NS);
             run_to_the_end();
         }));
         for _ in 0..count {
             let Some(pid) = sys::fork() else {
-                spin(WORK_NS);
+                work_for(WORK_NS);
                 end(0, false)
             };
             wait_with_usage(pid);
         }
         let zombie = spawn("zombie", || {
-            spin(WORK_NS);
+            work_for(WORK_NS);
             end(0, false)
         });
         look::until_state(zombie, 'Z');
         let sleeper = spawn("sleeper", || {
-            spin(2 * WORK_NS);
+            work_for(2 * WORK_NS);
             ready.send(0);
             gate.receive()
         });
@@ -169,6 +169,24 @@ fn in_a_tree(args: &[String]) {
         gate.send(0);
     }
     wait_with_usage(worker);
+}
+
+/// Works for this much CPU time, however long that takes.
+fn work_for(ns: i64) {
+    let end = used_ns() + ns;
+    while used_ns() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// CPU time of this thread so far.
+fn used_ns() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        die("clock_gettime(CLOCK_THREAD_CPUTIME_ID)");
+    }
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 fn spin(ns: i64) {
