@@ -98,7 +98,7 @@ pub fn task_newtask_raw(ctx: RawTracePointContext) -> i32 {
 }
 
 /// The current task ends. An entry that is still there is of a clone whose return the kernel missed, because many were under
-/// way: this task makes no other that would show it.
+/// way: this task makes no other that would show it. Where only tracepoints attach there is no kprobe that makes entries.
 #[inline(always)]
 pub fn settle() {
     if CLONES.remove(&bpf_get_current_pid_tgid()).is_ok() {

@@ -38,12 +38,14 @@ struct Child {
 
 #[kprobe]
 pub fn do_exit_kprobe(ctx: ProbeContext) -> u32 {
+    copy_process::settle();
     began(current(), ctx.arg::<i64>(0).map(|code| code as i32));
     0
 }
 
 #[fentry(function = "do_exit")]
 pub fn do_exit_fentry(ctx: FEntryContext) -> i32 {
+    copy_process::settle();
     began(current(), Some(ctx.arg::<i64>(0) as i32));
     0
 }
@@ -66,7 +68,6 @@ pub fn sched_process_exit_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn began<M: Mem>(task: Task<M>, code: Option<i32>) {
-    copy_process::settle();
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exiting>(|record| {
         record.task = id;
