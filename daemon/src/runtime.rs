@@ -157,6 +157,8 @@ pub struct Pipeline {
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
+    /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
+    hides_others: bool,
     doubt_ns: u64,
 }
 
@@ -214,6 +216,7 @@ impl Pipeline {
             told_blind: false,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
+            hides_others: true,
             doubt_ns,
         };
         let mut kept = Kept::default();

@@ -40,6 +40,14 @@ impl Procfs {
         Ok(self.numbers("")?.unwrap_or_default().into_iter().map(Tgid).collect())
     }
 
+    /// How many tasks the kernel has, by its own count; `None` where that is not shown.
+    #[must_use]
+    pub fn count(&self) -> Option<usize> {
+        let text = fs::read_to_string(self.root.join("loadavg")).ok()?;
+        // "0.20 0.18 0.12 1/80 11206": runnable and all.
+        text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
+    }
+
     /// Every task of a group, its leader first; empty if the group is gone.
     pub fn tasks(&self, tgid: Tgid) -> Result<Vec<Tid>, ProcfsError> {
         let mut tids = self.numbers(&format!("{tgid}/task"))?.unwrap_or_default();
@@ -99,6 +107,15 @@ mod tests {
         assert_eq!(procfs.task_stat(Tgid(42), Tid(40)).unwrap(), None, "gone between the two reads");
         fs::remove_dir_all(&root).unwrap();
         assert!(procfs.groups().unwrap_err().to_string().contains("taskscope-tasks"), "no /proc is an error");
+    }
+
+    #[test]
+    fn the_kernels_count_is_read_where_it_is_shown() {
+        let root = root("count");
+        assert_eq!(Procfs::at(&root).count(), None);
+        fs::write(root.join("loadavg"), "0.20 0.18 0.12 1/80 11206\n").unwrap();
+        assert_eq!(Procfs::at(&root).count(), Some(80));
+        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

@@ -36,11 +36,7 @@ impl Pipeline {
         shown: &[Tid],
         face: &mut impl Face,
     ) -> Result<(), ProcfsError> {
-        let hidden = |tid: Tid| shown.binary_search(&tid).is_err();
-        let mut groups: Vec<Tgid> =
-            self.procfs.groups()?.into_iter().filter(|tgid| hidden(tgid.leader())).collect();
-        // Parents before their children, nearly always.
-        groups.sort_unstable();
+        let groups = self.hidden_groups(shown)?;
         if groups.is_empty() {
             return Ok(());
         }
@@ -70,6 +66,25 @@ impl Pipeline {
             self.catch_up(face);
         }
         Ok(())
+    }
+
+    /// Groups that the iterator did not show. To list all of /proc the kernel walks over every task again, a tenth of what the
+    /// iterator took; where its count is that of the tasks shown, with those of init if it hides them, there are no others.
+    fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
+        let is_hidden = |tgid: &Tgid| shown.binary_search(&tgid.leader()).is_err();
+        if !self.hides_others {
+            let init = Some(INIT).filter(is_hidden);
+            let of_init = init.map_or(Ok(0), |init| self.procfs.tasks(init).map(|tasks| tasks.len()))?;
+            if self.procfs.count() == Some(shown.len() + of_init) {
+                return Ok(init.into_iter().collect());
+            }
+        }
+        let mut groups: Vec<Tgid> = self.procfs.groups()?.into_iter().filter(is_hidden).collect();
+        // A kernel that hides others may hide more: as long as any were seen, counts are not relied upon.
+        self.hides_others = groups.iter().any(|&group| group != INIT);
+        // Parents before their children, nearly always.
+        groups.sort_unstable();
+        Ok(groups)
     }
 
     /// The identity of a task in /proc; `None` if it is too young to need telling.
