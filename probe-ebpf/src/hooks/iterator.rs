@@ -62,8 +62,8 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     task.tracer(&mut record.tracer, &mut record.valid);
     task.group_status(&mut record.group_exit_code, &mut record.signal_flags, &mut record.valid);
     task.thread_count(&mut record.nr_threads, &mut record.valid);
-    record.usage = NOTHING_USED;
-    if record.exit_state != 0 {
+    let is_dead = record.exit_state != 0;
+    if is_dead {
         // Of the dead nothing else may tell it. Of the living it is asked for by `task_figures`: here it would take half a dozen
         // cold lines of memory a task.
         task.usage(&mut record.usage, &mut record.valid);
@@ -75,4 +75,8 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     // A full seq buffer makes the kernel enlarge it and call again for the same task: nothing is lost, nothing to count.
     // SAFETY: `meta` is valid for the call; the record is initialised and without padding.
     unsafe { bpf_seq_write((*meta).seq.cast(), (&raw const *record).cast(), size_of::<Snapshot>() as u32) };
+    // The dead are few: clearing after them spares it before each of the living.
+    if is_dead {
+        record.usage = NOTHING_USED;
+    }
 }
