@@ -185,7 +185,9 @@ impl Tree {
         for view in scene.lineage.groups() {
             let Some(life) = view.life(scene.now) else { continue };
             let is_there = life.key.start.is_none_or(|start| start <= at);
-            if is_there && life.state < LifeState::Released {
+            // Who was taken is in its parent's account, also before the kernel lets go of it: once is enough.
+            let is_charged = wish.usage && life.end.is_some();
+            if is_there && !is_charged && life.state < LifeState::Released {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
             }
         }
