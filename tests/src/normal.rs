@@ -54,11 +54,47 @@ impl Family {
                 && expected.split(' ').filter(|word| !word.starts_with("by=")).eq(found.split(' ')))
     }
 
+    /// Whether a role's lines are the expected ones.
+    ///
+    /// Tracepoints tell a reparenting with the last switch of the parent that died, which other tasks do not wait for: it can come
+    /// later among the lines of the child, never earlier.
+    fn accepts_all(self, expected: &[&str], found: &[String]) -> bool {
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        let same = |expected: &[&str], found: &[&str]| {
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(expected, found)| self.accepts(expected, found))
+        };
+        if self == Self::Full || same(expected, &found) {
+            return same(expected, &found);
+        }
+        let (expected_handed, expected_own) = handings_on(expected);
+        let (found_handed, found_own) = handings_on(&found);
+        same(&expected_own, &found_own)
+            && expected_handed.len() == found_handed.len()
+            && expected_handed
+                .iter()
+                .zip(&found_handed)
+                .all(|((after, line), (found_after, found))| line == found && found_after >= after)
+    }
+
     /// The lines of one role that this family must show.
     #[must_use]
     pub fn required(self, life: &Life) -> Vec<&str> {
         life.lines().into_iter().filter(|line| !self.may_lack(line)).collect()
     }
+}
+
+/// Each handing on with how many of the other lines are before it, and those.
+fn handings_on<'a>(lines: &[&'a str]) -> (Vec<(usize, &'a str)>, Vec<&'a str>) {
+    let (mut handed, mut own) = (Vec::new(), Vec::new());
+    for &line in lines {
+        if line.starts_with("reparented ") {
+            handed.push((own.len(), line));
+        } else {
+            own.push(line);
+        }
+    }
+    (handed, own)
 }
 
 /// Fails with both sequences if a role's stream in normal form is not the expected one.
@@ -69,9 +105,7 @@ pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, Lif
         let role = facts.role(name);
         let expected = family.required(life);
         let found = sequence(events, facts, &role);
-        let same = expected.len() == found.len()
-            && expected.iter().zip(&found).all(|(expected, found)| family.accepts(expected, found));
-        if !same {
+        if !family.accepts_all(&expected, &found) {
             wrong.push(format!(
                 "\n{name} ({} of {}):\n  expected\n    {}\n  found\n    {}",
                 role.tid,
@@ -249,6 +283,23 @@ mod tests {
         }
         assert!(Family::Tracepoint.accepts("reaped by=scenario kind=parent", "reaped kind=parent"));
         assert!(!Family::Tracepoint.accepts("reaped by=scenario kind=parent", "reaped kind=self"));
+    }
+
+    #[test]
+    fn tracepoints_may_tell_a_reparenting_later_and_not_earlier() {
+        let expected = ["forked", "reparented new=init", "exiting", "exited"];
+        let told = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        let late = told(&["forked", "exiting", "exited", "reparented new=init"]);
+        assert!(Family::Tracepoint.accepts_all(&expected, &late));
+        assert!(!Family::Full.accepts_all(&expected, &late));
+        for wrong in [
+            told(&["reparented new=init", "forked", "exiting", "exited"]),
+            told(&["forked", "exiting", "exited", "reparented new=other"]),
+            told(&["forked", "exited", "reparented new=init", "exiting"]),
+            told(&["forked", "exiting", "exited"]),
+        ] {
+            assert!(!Family::Tracepoint.accepts_all(&expected, &wrong), "{wrong:?}");
+        }
     }
 
     #[test]
