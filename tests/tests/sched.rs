@@ -216,6 +216,9 @@ fn printed(text: &str) -> Vec<(u64, f64)> {
     rows.collect()
 }
 
+/// The last limit of the exported histogram, us; beyond it there is all.
+const LAST_LIMIT_US: u64 = 1 << 20;
+
 /// Both watch the same storm; each has its own programs and its own clock readings.
 #[test]
 fn the_shape_of_the_histogram_is_that_of_runqlat() {
@@ -246,7 +249,9 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     let all = |samples: &Samples| value(samples, RUN_QUEUE, "_count", &[]);
     let total: f64 = theirs.iter().map(|(_, count)| count).sum();
     let ours = all(&after) - all(&before);
-    let shares = |limit: u64| (up_to(&after, limit) - up_to(&before, limit)) / ours;
+    let shares = |limit: u64| {
+        if limit > LAST_LIMIT_US { 1.0 } else { (up_to(&after, limit) - up_to(&before, limit)) / ours }
+    };
     let mut so_far = 0.0;
     for (limit, count) in &theirs {
         so_far += count;
