@@ -26,6 +26,16 @@ pub fn skipped(pid: u32) -> u64 {
     values(pid, "recursion_misses:").into_iter().sum()
 }
 
+/// Waits until a process has attached so many programs.
+#[track_caller]
+pub fn wait_attached(pid: u32, links: usize) {
+    let end = Instant::now() + setting::deadline();
+    while values(pid, "link_id:").len() < links {
+        assert!(Instant::now() < end, "process {pid} does not attach {links} programs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Programs of another process, kept in the kernel beyond its end for what the kernel counted of them.
 pub struct Kept(Vec<OwnedFd>);
 

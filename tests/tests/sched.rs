@@ -9,6 +9,7 @@ use serde_json::Value;
 use taskscope_tests::{
     cgroup::Cgroup,
     observer::Observer,
+    programs,
     scenario::Scenario,
     service::{self, Service},
     setting,
@@ -234,6 +235,8 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     command.args(["5", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let before = service.metrics();
     let child = command.spawn().unwrap();
+    // Wakeups, wakeups of new tasks, switches.
+    programs::wait_attached(child.id(), 3);
     scenario.go();
     scenario.pause("after");
     let output = child.wait_with_output().unwrap();
