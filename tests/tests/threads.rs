@@ -70,9 +70,11 @@ fn a_dead_leader_whose_parent_ignores_sigchld_goes_with_its_last_thread() {
         let observer = shared();
         let mut scenario = scenario("leader-exits-first", &["ignored"]);
         scenario.pause("dead-leader");
+        let view = observer.view(&scenario);
+        // On the tracepoint rung its last switch tells it: that has to come before the last thread makes it a group exit.
+        view.expect(event("leader_died").of(&scenario.facts().role("group"))).soon();
         scenario.go();
         let facts = scenario.finish();
-        let view = observer.view(&scenario);
         assert_eq!(facts.proc("group", "after")["gone"], true, "the kernel left something behind");
         view.is_normal(
             &facts,
