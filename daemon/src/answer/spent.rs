@@ -89,8 +89,7 @@ impl Spent {
 }
 
 /// Adds to each process what those below it have used, and puts the heaviest of siblings first, zombies behind all others.
-pub(super) fn add_up(nodes: Vec<Node>) -> Vec<Node> {
-    let mut nodes = nodes;
+pub(super) fn add_up(mut nodes: Vec<Node>) -> Vec<Node> {
     // Of each depth, what the siblings used that are waiting for their parent.
     let mut waiting: Vec<(u64, bool)> = Vec::new();
     for node in nodes.iter_mut().rev() {

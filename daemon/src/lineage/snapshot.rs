@@ -46,11 +46,12 @@ impl Lineage {
         gone.sort_by_key(|&ix| std::cmp::Reverse((self.tasks[ix].key.start, self.tasks[ix].key.tid)));
         for ix in gone {
             let Some(group) = self.tasks[ix].group else { continue };
-            if self.is_leader(ix) {
+            let is_leader = self.groups[group].leader == Some(ix);
+            if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
                 self.close_handover(group, None, at, out);
             }
-            if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && self.is_leader(ix) {
+            if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
                 // Taken by a wait; the RCU callback is on its way.
                 self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
             } else if self.tasks[ix].state < TaskState::Dead {

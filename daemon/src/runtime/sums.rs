@@ -48,8 +48,8 @@ impl Counts {
         lost
     }
 
-    /// Takes in what the programs count. `missed_returns` gives, where the programs noticed one, how often the kernel has skipped
-    /// the program of a return: that comes before the program notices.
+    /// Takes in what the programs count. `skipped` is asked only where they have noticed a missed return since: the kernel counts a
+    /// skipped one before they can.
     pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
         let noticed = |totals: &Totals| totals.lost[Lost::MissedReturn as usize];
         let news = noticed(kernel).saturating_sub(noticed(&self.kernel));

@@ -3,7 +3,7 @@
 use super::scene::{Scene, zombie_ns};
 use crate::lineage::effect::{ReaperKind, ReparentKind};
 use crate::lineage::id::{TaskKey, TaskRef, Tid};
-use crate::lineage::record::{ExitParts, ExitSource, Exited, Exiting, Fact, ReleaseSource};
+use crate::lineage::record::{ExitParts, Exiting, Fact, ReleaseSource};
 use crate::lineage::{Action, Provenance};
 
 const DEAD: u32 = 16;
@@ -214,8 +214,7 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
     scene.actions();
     scene.record(Fact::Exiting(exiting(parent, false, false)));
     assert_eq!(scene.actions(), ["100:exiting", "101:exited", "101:group_exited", "101:autoreaped"]);
-    let last = Exited { source: ExitSource::FinalSwitch, ..Scene::exited_of(child, DEAD, 0, true) };
-    scene.record(Fact::Exited(Box::new(last)));
+    scene.last_switch_of(Scene::exited_of(child, DEAD, 0, true));
     assert!(scene.actions().is_empty());
     let free = Scene::released_of(child, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
@@ -240,8 +239,7 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
             parent_ignores_sigchld: Some(false),
         };
         scene.record(Fact::Exiting(exiting(thread, false, Some(2))));
-        let last = Exited { source: ExitSource::FinalSwitch, ..Scene::exited_of(thread, DEAD, 0, false) };
-        scene.record(Fact::Exited(Box::new(last)));
+        scene.last_switch_of(Scene::exited_of(thread, DEAD, 0, false));
         scene.record(Fact::Exiting(exiting(leader, false, nr_threads)));
         scene.actions();
         scene.record(Fact::Exiting(exiting(parent, false, Some(1))));
@@ -306,15 +304,13 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
             ..Scene::exiting_of(task, 0)
         }));
         if task == leader {
-            let exited = Scene::exited_of(leader, ZOMBIE, 3 << 8, false);
-            scene.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+            scene.last_switch_of(Scene::exited_of(leader, ZOMBIE, 3 << 8, false));
         }
     }
     scene.actions();
     scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Scene::exiting_of(parent, 0) }));
     assert_eq!(scene.actions(), ["100:exiting", "101:group_exited", "101:autoreaped"]);
-    let exited = Scene::exited_of(thread, DEAD, 0, false);
-    scene.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+    scene.last_switch_of(Scene::exited_of(thread, DEAD, 0, false));
     assert_eq!(scene.actions(), ["102:exited", "102:autoreaped"]);
     let free = Scene::released_of(leader, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));

@@ -158,8 +158,12 @@ impl Scene {
 
     /// The tracepoint rung's: a zombie leaves its CPU for good.
     pub(super) fn last_switch(&mut self, task: TaskRef, heir: Option<TaskRef>) {
-        let exited = Self::exited_of(task, EXIT_ZOMBIE, 0, true);
-        self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, heir, ..exited })));
+        self.last_switch_of(Exited { heir, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
+    }
+
+    /// A death that the last switch tells.
+    pub(super) fn last_switch_of(&mut self, exited: Exited) {
+        self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
     }
 
     pub(super) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
