@@ -168,9 +168,7 @@ impl Lineage {
         let gone = heir.filter(|_| shown.is_none()).and_then(|heir| self.find(heir.key));
         let own = self.reference(dying);
         let may_be_lost = self.may_have_lost_children(dying, told);
-        let passer = heir.filter(|heir| {
-            gone.is_some() && told.is_by_tracepoint() && own.is_none_or(|own| own.tgid != heir.tgid)
-        });
+        let passer = heir.filter(|heir| gone.is_some() && own.is_none_or(|own| own.tgid != heir.tgid));
         let came = Told { hook: None, ..told };
         let at = gone.map_or(told.at, |gone| self.tasks[gone].since.max(told.at));
         let told = Told { at, ..told };
