@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use crate::{
     normal::Family,
     programs::{self, Kept},
@@ -156,9 +158,14 @@ impl Observer {
         Family::of(&setting::attach(), &self.log.text())
     }
 
+    /// Keeps the kernel's counts of its programs beyond its end: for one that ends by itself.
+    pub fn keep_programs(&self) {
+        self.kept.get_or_init(|| programs::keep(self.pid()));
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
-        self.kept.get_or_init(|| programs::keep(self.pid()));
+        self.keep_programs();
         spawner::signal(&self.child, signal);
     }
 
@@ -187,6 +194,29 @@ impl Observer {
     #[must_use]
     pub fn ends_within(&self, deadline: Duration) -> bool {
         self.log.ended_within(deadline)
+    }
+
+    /// Whether it ends in time with a summary that says that nothing was lost but what the kernel skipped. It was told to end.
+    pub(crate) fn ends_well(&self) -> bool {
+        let ended = self.ends_within(setting::deadline());
+        let summary = self.log.line(SUMMARY, Duration::ZERO);
+        let skipped = self.kept.get().map_or(0, Kept::skipped);
+        if skipped > 0 {
+            report(skipped::REPORT, skipped);
+        }
+        ended && summary.as_deref().and_then(lost) == Some(skipped)
+    }
+
+    /// What it says that it lost, while it runs, is no more than the kernel skipped.
+    #[track_caller]
+    pub fn assert_lost_to_the_kernel_only(&self, said: &Value) {
+        // After it said so: both only grow.
+        let skipped = programs::skipped(self.pid());
+        assert!(
+            said.as_u64().is_some_and(|lost| lost <= skipped),
+            "lost {said}, and the kernel skipped {skipped}: {}",
+            self.log.text()
+        );
     }
 
     /// Waits for its end.
@@ -356,15 +386,8 @@ pub fn shared_with(args: &[&str]) -> &'static Observer {
     extern "C" fn at_exit() {
         let Some(observer) = SHARED.get() else { return };
         observer.signal(libc::SIGTERM);
-        let ended = observer.log.ended_within(setting::deadline());
-        let summary = observer.log.line(SUMMARY, Duration::ZERO);
-        let skipped = observer.kept.get().map_or(0, Kept::skipped);
-        let clean = summary.as_deref().and_then(lost) == Some(skipped);
         let broken = observer.stream.broken();
-        if ended && clean && broken.is_empty() {
-            if skipped > 0 {
-                report(skipped::REPORT, skipped);
-            }
+        if observer.ends_well() && broken.is_empty() {
             return;
         }
         eprintln!("the shared taskscope did not end well:\n{}\n{}", observer.log.text(), broken.join("\n"));

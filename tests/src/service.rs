@@ -18,7 +18,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    observer::{End, Observer, lost},
+    observer::{End, Observer},
     setting,
 };
 
@@ -232,11 +232,10 @@ pub fn shared() -> &'static Service {
     extern "C" fn at_exit() {
         let Some(service) = SHARED.get() else { return };
         service.observer.signal(libc::SIGTERM);
-        let ended = service.observer.ends_within(setting::deadline());
-        let summary = service.observer.log().line("taskscope: summary:", Duration::ZERO);
+        let well = service.observer.ends_well();
         // It is in a place for temporary files.
         let _ = fs::remove_dir_all(&service.directory);
-        if ended && summary.as_deref().and_then(lost) == Some(0) {
+        if well {
             return;
         }
         eprintln!("the shared daemon did not end well:\n{}", service.observer.log().text());

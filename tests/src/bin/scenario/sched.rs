@@ -54,11 +54,12 @@ impl Worker {
     fn account(&self, when: &str) {
         until_in_state(self.pid, 'S');
         let text = read(&format!("/proc/{}/schedstat", self.pid));
-        let mut numbers = text.split_ascii_whitespace().skip(1).map(|word| word.parse::<i64>().unwrap_or(-1));
+        let mut numbers = text.split_ascii_whitespace().map(|word| word.parse::<i64>().unwrap_or(-1));
         Fact::new("schedstat")
             .text("role", self.role)
             .text("when", when)
             .number("pid", self.pid)
+            .number("run_ns", numbers.next().unwrap_or(-1))
             .number("run_delay_ns", numbers.next().unwrap_or(-1))
             .number("run_count", numbers.next().unwrap_or(-1))
             .emit();
@@ -149,6 +150,8 @@ fn pin() {
 
 fn hold_by_vfork() {
     let child = sys::clone_vm(libc::CLONE_VFORK, || {
+        // The child can be faster than its parent, which is on its way to sleep.
+        until_in_state(sys::getppid(), 'D');
         nap(HELD_MS);
         0
     });

@@ -26,6 +26,11 @@ pub(crate) fn getpid() -> Pid {
     unsafe { libc::getpid() }
 }
 
+pub(crate) fn getppid() -> Pid {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::getppid() }
+}
+
 pub(crate) fn gettid() -> Pid {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::gettid() }
