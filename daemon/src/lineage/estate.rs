@@ -1,0 +1,106 @@
+//! What a dying task leaves: its children, who go to its heir.
+
+use super::Lineage;
+use super::arena::Ix;
+use super::effect::Effect;
+use super::group::{Group, fact};
+use super::id::TaskRef;
+use super::task::Task;
+use super::view::Told;
+
+/// Whose children go to whom, and what of that is not sure.
+struct Estate {
+    /// The dying task as records name it.
+    own: Option<TaskRef>,
+    heir: Option<Ix<Task>>,
+    /// The kernel showed this heir; else it is the one by its rule.
+    is_shown: bool,
+    /// An heir that was shown and is dead by now: it has handed them on in its turn.
+    passer: Option<TaskRef>,
+    /// How they came to the passer, which was seen.
+    came: Told,
+    /// How they come to the heir.
+    told: Told,
+    /// Some may have gone before it died, unseen.
+    may_be_lost: bool,
+}
+
+impl Lineage {
+    /// A dying task's children go to its heir: the one the kernel showed, or the one its rule names.
+    pub(super) fn hand_on_children(
+        &mut self,
+        dying: Ix<Task>,
+        heir: Option<TaskRef>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.tasks[dying].first_child.is_none() {
+            return;
+        }
+        let estate = self.estate(dying, heir, told, out);
+        while let Some(child) = self.tasks[dying].first_child {
+            if self.groups[child].has(fact::FREED) {
+                // Released below this parent already.
+                self.orphan(child);
+                continue;
+            }
+            self.inherit(child, &estate, out);
+            if self.tasks[dying].first_child == Some(child) {
+                // No heir, or one that cannot be: whose child it is now is not known.
+                self.orphan(child);
+                self.groups[child].set(fact::PARENT | fact::PARENT_START, false);
+            }
+        }
+    }
+
+    fn estate(
+        &mut self,
+        dying: Ix<Task>,
+        shown: Option<TaskRef>,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) -> Estate {
+        let heir = shown.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
+        let is_shown = heir.is_some();
+        let own = self.reference(dying);
+        // An heir that is dead by now has handed them on in its turn, but those that were released before it died.
+        let gone = shown.filter(|_| !is_shown).and_then(|heir| self.find(heir.key));
+        let passer = shown.filter(|heir| gone.is_some() && own.is_none_or(|own| own.tgid != heir.tgid));
+        let may_be_lost = self.may_have_lost_children(dying, told);
+        let came = Told { hook: None, ..told };
+        let told = Told { at: gone.map_or(told.at, |gone| self.tasks[gone].since.max(told.at)), ..told };
+        let heir = heir.or_else(|| self.heir_by_rule(dying, told));
+        let told = if is_shown { came } else { told.inferred() };
+        Estate { own, heir, is_shown, passer, came, told, may_be_lost }
+    }
+
+    /// One child goes to the heir, by the passer where there is one.
+    fn inherit(&mut self, child: Ix<Group>, estate: &Estate, out: &mut Vec<Effect>) {
+        let &Estate { own, heir, is_shown, told, .. } = estate;
+        if !is_shown {
+            self.conclude_parent(child);
+            self.dispute(child, own, told.at);
+        }
+        self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
+        self.groups[child].set(fact::PARENT_INFERRED, !is_shown);
+        let may_be_gone = self.may_have_been_taken(child);
+        let is_open = may_be_gone && (estate.may_be_lost || self.may_be_going(child, told));
+        // What is open of a child is whether it left the first parent.
+        let passer = estate.passer.filter(|_| !is_open && !self.groups[child].has(fact::OPEN));
+        if let Some(passer) = passer {
+            let first_parent = self.groups[child].parent_key();
+            self.tell_handover(child, own, first_parent, passer, estate.came, out);
+        }
+        let Some(heir) = heir else { return };
+        let old_parent = passer.or(own);
+        if is_open || (passer.is_some() && may_be_gone) {
+            self.hand_on_openly(child, old_parent, heir, told);
+            return;
+        }
+        let father = self.groups[child].parent_key();
+        self.hand_on(child, old_parent, heir, told, out);
+        if told.is_by_tracepoint() && self.groups[child].parent_key() != father {
+            self.note_dying_father(child, father);
+        }
+    }
+}
