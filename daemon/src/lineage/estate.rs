@@ -5,7 +5,7 @@ use super::arena::Ix;
 use super::effect::Effect;
 use super::group::{Group, fact};
 use super::id::TaskRef;
-use super::task::Task;
+use super::task::{Task, TaskState, known};
 use super::view::Told;
 
 /// Whose children go to whom, and what of that is not sure.
@@ -39,8 +39,8 @@ impl Lineage {
         }
         let estate = self.estate(dying, heir, told, out);
         while let Some(child) = self.tasks[dying].first_child {
-            if self.groups[child].has(fact::FREED) {
-                // Released below this parent already.
+            if self.groups[child].has(fact::FREED) || self.was_taken(child) {
+                // Released below this parent already, though the RCU callback may not have told it yet.
                 self.orphan(child);
                 continue;
             }
@@ -51,6 +51,14 @@ impl Lineage {
                 self.groups[child].set(fact::PARENT | fact::PARENT_START, false);
             }
         }
+    }
+
+    /// Whether a child has gone from its parent for good: what became of it is told, and only its release is awaited.
+    fn was_taken(&self, child: Ix<Group>) -> bool {
+        self.groups[child].leader.is_some_and(|leader| {
+            let leader = &self.tasks[leader];
+            leader.state == TaskState::Dead && leader.knows(known::END_TOLD)
+        })
     }
 
     fn estate(

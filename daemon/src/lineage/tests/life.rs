@@ -4,7 +4,7 @@ use super::scene::{Scene, zombie_ns};
 use crate::lineage::effect::{ReaperKind, ReparentKind};
 use crate::lineage::id::{TaskKey, TaskRef, Tid};
 use crate::lineage::record::{ExitParts, Exiting, Fact, ReleaseSource};
-use crate::lineage::{Action, Provenance};
+use crate::lineage::{Action, Config, Provenance};
 
 const DEAD: u32 = 16;
 const ZOMBIE: u32 = 32;
@@ -336,4 +336,29 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
         panic!("nobody took it");
     };
     assert_eq!(reaper.process.tgid, parent.tgid);
+}
+
+/// The parent takes the child, and is gone itself before the child's RCU callback: that comes late, or its time runs out.
+#[test]
+fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_released() {
+    for is_late in [false, true] {
+        let mut scene = Scene::new();
+        let init = scene.init();
+        let parent = scene.fork(init, 100);
+        let child = scene.fork(parent, 101);
+        scene.exiting(child, 0);
+        scene.last_switch(child, None);
+        scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Scene::exiting_of(parent, 0) }));
+        scene.last_switch(parent, None);
+        scene.told();
+        if is_late {
+            scene.wait(u64::try_from(Config::default().dead_after.as_nanos()).unwrap());
+        } else {
+            let free = Scene::released_of(child, None, ReleaseSource::Free);
+            scene.record(Fact::Released(Box::new(free)));
+        }
+        let released = scene.one("released");
+        assert_eq!(released.process.parent.map(|parent| parent.tgid), Some(parent.tgid), "late: {is_late}");
+        assert_eq!(released.thread.key, child.key);
+    }
 }
