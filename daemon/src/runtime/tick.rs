@@ -26,7 +26,10 @@ impl Pipeline {
         self.look_for_losses(face)?;
         self.compare(face);
         self.look_for_blocked(face);
-        self.lineage.tick(boottime(), &mut self.effects);
+        // What has not come in time may stand in the ring, where the machine let nobody read it.
+        let now = boottime();
+        self.catch_up(face);
+        self.lineage.tick(now, &mut self.effects);
         face.tick(&mut self.lineage);
         Ok(())
     }
