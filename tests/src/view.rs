@@ -44,9 +44,13 @@ impl<'a> View<'a> {
     }
 
     /// Shows every event since the start once, in order, and waits for more until `done` says so; whether it did
-    /// before the usual deadline.
+    /// before the usual deadline. What does not come because the stream is broken is told as that.
+    #[track_caller]
     pub fn until(&self, mut done: impl FnMut(&Event) -> bool) -> bool {
-        self.stream.until(self.since_ns, setting::deadline(), &mut done)
+        let is_done = self.stream.until(self.since_ns, setting::deadline(), &mut done);
+        let broken = self.stream.broken();
+        assert!(is_done || broken.is_empty(), "the stream is broken: {}", broken.join("\n"));
+        is_done
     }
 
     /// What the observer's rungs can report.
