@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
     time::{Duration, Instant},
@@ -15,6 +16,7 @@ use crate::{
     normal::Family,
     programs::{self, Kept},
     scenario::Scenario,
+    service,
     setting::{self, report},
     skipped::{self, Skips},
     spawner,
@@ -32,6 +34,8 @@ pub struct Observer {
     log: Arc<Log>,
     /// Its programs, from the first signal to it on.
     kept: OnceLock<Kept>,
+    /// Where a daemon answers, which tells there and not on stdout what it lost.
+    socket: OnceLock<PathBuf>,
 }
 
 /// What taskscope writes on stderr.
@@ -119,7 +123,7 @@ impl Observer {
                 log.end();
             });
         }
-        Self { child, stream, log, kept: OnceLock::new() }
+        Self { child, stream, log, kept: OnceLock::new(), socket: OnceLock::new() }
     }
 
     /// Its pid.
@@ -179,8 +183,8 @@ impl Observer {
             } else {
                 Some(programs::skipped(self.pid()))
             };
-            let skips = Skips { kernel: kernel?, told: self.stream.skipped() };
-            if skips.told == skips.kernel && self.stream.broken().is_empty() {
+            let skips = Skips { kernel: kernel?, told: self.told() };
+            if skips.told == Some(skips.kernel) && self.stream.broken().is_empty() {
                 return Some(skips);
             }
             if Instant::now() > end {
@@ -188,6 +192,19 @@ impl Observer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// How much it has said so far that it lost; `None` where it does not answer.
+    fn told(&self) -> Option<u64> {
+        match self.socket.get() {
+            Some(socket) => service::records_lost(socket),
+            None => Some(self.stream.skipped()),
+        }
+    }
+
+    /// It is a daemon that answers there.
+    pub(crate) fn answers_on(&self, socket: &Path) {
+        self.socket.get_or_init(|| socket.to_owned());
     }
 
     /// Whether it ends within a time.

@@ -84,6 +84,7 @@ impl Service {
         let line =
             line.unwrap_or_else(|| panic!("it does not say where it serves:\n{}", observer.log().text()));
         let address = line[SERVING.len()..].split('/').next().unwrap_or_default().to_owned();
+        observer.answers_on(&directory.join("socket"));
         Self { observer, directory, address }
     }
 
@@ -224,11 +225,17 @@ impl Service {
     }
 }
 
+static SHARED: OnceLock<Service> = OnceLock::new();
+
+/// The one of [`shared`], if a test has asked for it.
+pub fn shared_so_far() -> Option<&'static Service> {
+    SHARED.get()
+}
+
 /// One daemon for all tests of a test binary that only ask. It is stopped, and must end well, when the test process exits.
 #[must_use]
 #[track_caller]
 pub fn shared() -> &'static Service {
-    static SHARED: OnceLock<Service> = OnceLock::new();
     extern "C" fn at_exit() {
         let Some(service) = SHARED.get() else { return };
         service.observer.signal(libc::SIGTERM);
@@ -274,6 +281,17 @@ impl Lines {
     pub fn rest(mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next_line()).collect()
     }
+}
+
+/// What the daemon that answers there says that it lost. It is asked while a test fails, so this must not fail itself.
+pub(crate) fn records_lost(socket: &Path) -> Option<u64> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(setting::deadline())).ok()?;
+    stream.write_all(b"GET /v1/status HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    serde_json::from_str::<Value>(body).ok()?["records_lost"].as_u64()
 }
 
 /// GET over TCP, of anybody.

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     observer::{Observer, shared_so_far},
     replay,
+    service::{self, Service},
     setting::report,
 };
 
@@ -28,8 +29,8 @@ pub const REPORT: &str = "kernel_skipped_programs";
 pub struct Skips {
     /// As the kernel counts them.
     pub kernel: u64,
-    /// As its gap records say.
-    pub told: u64,
+    /// As its gap records, or a daemon's status, say.
+    pub told: Option<u64>,
 }
 
 /// Of the observers that a panic took with it. `None` is one that lost something else.
@@ -51,26 +52,29 @@ fn known_lately(now: u64) -> u64 {
     begun.iter().map(|(_, count)| *count).min().unwrap_or(now)
 }
 
+/// Skipped calls of what tests share so far; `None` if that lost something else.
+fn of_the_shared() -> Option<u64> {
+    let daemon = service::shared_so_far().map(Service::process);
+    let shared = shared_so_far().into_iter().chain(daemon);
+    shared.map(|observer| Some(observer.skips()?.kernel)).sum()
+}
+
 /// Runs a test, again if the kernel skipped programs meanwhile.
 #[track_caller]
 pub fn attempts(test: impl Fn()) {
-    let known = || shared_so_far().and_then(Observer::skips).map_or(0, |skips| skips.kernel);
     for attempt in 1.. {
-        let before = known_lately(known());
+        let before = known_lately(of_the_shared().unwrap_or(0));
         let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) else { return };
-        let mut noted = std::mem::take(&mut *NOTED.lock().unwrap_or_else(PoisonError::into_inner));
-        let shared = shared_so_far();
-        if let Some(observer) = shared {
-            noted.push(observer.skips().map(|skips| Skips { kernel: skips.kernel - before, ..skips }));
-        }
-        let skipped = noted.iter().try_fold(0, |sum, skips| Some(sum + (*skips)?.kernel));
+        let noted = std::mem::take(&mut *NOTED.lock().unwrap_or_else(PoisonError::into_inner));
+        let of_the_ended = noted.iter().try_fold(0, |sum, skips| Some(sum + (*skips)?.kernel));
+        let skipped = of_the_ended.zip(of_the_shared()).map(|(ended, shared)| ended + shared - before);
         match skipped {
             Some(skipped) if skipped > 0 && attempt < ATTEMPTS => {
                 println!(
                     "attempt {attempt} failed, and the kernel skipped {skipped} calls of programs: again"
                 );
                 report("attempts_that_skipped_programs_explain", attempt);
-                if let Some(observer) = shared {
+                if let Some(observer) = shared_so_far() {
                     replay::assert_mended(observer.stream());
                 }
             }
