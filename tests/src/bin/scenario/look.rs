@@ -108,19 +108,27 @@ pub(crate) fn at(when: &str, role: &str, pid: Pid) {
     describe(Fact::new("proc").text("when", when).text("role", role), pid, pid).emit();
 }
 
-/// Waits until the group's leader is in `state`. The kernel has no notification for a dead leader: this looks
-/// again and again, with a deadline.
+/// Waits until the group's leader is in `state` and has left its CPU so. The kernel has no notification for a dead leader: this
+/// looks again and again, with a deadline.
 pub(crate) fn until_state(pid: Pid, state: char) {
-    until(&format!("waiting for state {state} of {pid}"), || {
-        Stat::read(pid, pid).is_some_and(|stat| stat.state == state)
-    });
+    until(&format!("waiting for state {state} of {pid}"), || is_in(pid, pid, state));
 }
 
 /// Waits until a task sleeps.
 pub(crate) fn until_asleep(pid: Pid, tid: Pid) {
-    until(&format!("waiting for {tid} to sleep"), || {
-        Stat::read(pid, tid).is_some_and(|stat| stat.state == 'S')
-    });
+    until(&format!("waiting for {tid} to sleep"), || is_in(pid, tid, 'S'));
+}
+
+fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
+    Stat::read(pid, tid).is_some_and(|stat| stat.state == state) && has_left_its_cpu(pid, tid)
+}
+
+/// Who has set a state still runs until it has switched, and can be made to wait for a CPU before that. For this file the kernel
+/// waits until a task is off its CPU and not about to get one; it says `running` of one that goes on instead.
+pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
+    let syscall = fs::read(format!("/proc/{pid}/task/{tid}/syscall"));
+    // Where it may not be read, the state has to do.
+    !syscall.is_ok_and(|text| text.starts_with(b"running"))
 }
 
 /// The child of a process with the highest pid that lives.

@@ -46,6 +46,7 @@ fn pid_namespace(_: &[String]) {
 
 fn nested_namespaces(_: &[String]) {
     let gate = Channel::new();
+    let up = Channel::new();
     let outer = spawn_with("outer-init", libc::CLONE_NEWPID, libc::SIGCHLD, || {
         let handover = Channel::new();
         match sys::clone(libc::CLONE_NEWPID, libc::SIGCHLD) {
@@ -60,9 +61,11 @@ fn nested_namespaces(_: &[String]) {
             Err(_) => die("clone with CLONE_NEWPID inside a pid namespace"),
         }
         handover.receive();
+        up.send(0);
         // Its pid here is 2; the wait takes any child.
         i32::from(sys::wait4(-1, 0).is_err())
     });
+    up.receive();
     pause("inside");
     gate.send(0);
     wait("scenario", "outer-init", outer);
@@ -79,6 +82,8 @@ fn stuck_exit(_: &[String]) {
     let guest = spawn("guest", || sys::sleep_for_ever());
     gate.send(0);
     look::until_state(guest, 'Z');
+    // It has killed who lives there, and then waits for all to be gone.
+    look::until_asleep(init, init);
     look::at("stuck", "init", init);
     look::at("stuck", "guest", guest);
     pause("stuck");

@@ -3,7 +3,7 @@
 use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, thread, wait},
-    fact::{die, pause},
+    fact::{die, die_with, pause},
     look,
     sys::{self, Channel, Pid},
 };
@@ -43,6 +43,8 @@ fn owes(act: fn(Channel)) {
     });
     let child = made.receive();
     look::until_state(child, 'Z');
+    // It tells of its child before it does what the scenario is about, which always ends in a sleep.
+    look::until_asleep(parent, parent);
     finish(parent);
 }
 
@@ -64,10 +66,8 @@ fn dead(role: &str) -> Pid {
 }
 
 fn never_waits(made: Channel) {
-    for role in ["eldest", "middle"] {
-        spawn(role, || 0);
-    }
-    made.send(spawn("child", || 0));
+    let [.., youngest] = ["eldest", "middle", "child"].map(dead);
+    made.send(youngest);
 }
 
 fn parent_stopped() {
@@ -119,7 +119,9 @@ fn parent_vfork_held() {
     });
     made.receive();
     look::until_state(parent, 'D');
-    let Some(holder) = look::youngest_child(parent) else { die("looking for the vfork child") };
+    let Some(holder) = look::youngest_child(parent) else {
+        die_with("looking for the vfork child", libc::ESRCH)
+    };
     announce("holder", holder, holder);
     look::at("owing", "parent", parent);
     pause("owed");
@@ -202,6 +204,7 @@ fn container_init() {
     });
     let child = made.receive();
     look::until_state(child, 'Z');
+    look::until_asleep(init, init);
     finish(init);
 }
 
