@@ -1,12 +1,15 @@
 //! Tasks that wait and sleep in known ways, each kind in a cgroup of its own, with the scheduler's own account of them.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+};
 
 use crate::{
     Entry,
     actor::{spawn, wait},
     fact::{Fact, die_with, pause, skip},
-    number, sys,
+    look, number, sys,
     sys::{Channel, Pid},
 };
 
@@ -18,8 +21,11 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 /// Naps, and how long each of them is, ms.
 const NAPS: i32 = 20;
 const NAP_MS: i64 = 10;
-/// For how long the rivals compute, ms.
+/// For how long the rivals compute at least, ms, and how often they get the CPU: on a machine whose CPUs stand still now and then
+/// a time alone says nothing of that.
 const RIVALRY_MS: i64 = 300;
+const RIVALS: usize = 3;
+const TURNS: i64 = 60;
 /// How long the child of the vfork makes its parent wait, ms; and how long the stop lasts.
 const HELD_MS: i64 = 50;
 
@@ -52,17 +58,23 @@ impl Worker {
 
     /// Waits until it sleeps, and says what the kernel has counted of it.
     fn account(&self, when: &str) {
-        until_in_state(self.pid, 'S');
-        let text = read(&format!("/proc/{}/schedstat", self.pid));
-        let mut numbers = text.split_ascii_whitespace().map(|word| word.parse::<i64>().unwrap_or(-1));
+        look::until_state(self.pid, 'S');
+        let [run_ns, run_delay_ns, run_count] = self.counted();
         Fact::new("schedstat")
             .text("role", self.role)
             .text("when", when)
             .number("pid", self.pid)
-            .number("run_ns", numbers.next().unwrap_or(-1))
-            .number("run_delay_ns", numbers.next().unwrap_or(-1))
-            .number("run_count", numbers.next().unwrap_or(-1))
+            .number("run_ns", run_ns)
+            .number("run_delay_ns", run_delay_ns)
+            .number("run_count", run_count)
             .emit();
+    }
+
+    /// Its time on a CPU, its time waiting for one, and how often it got one.
+    fn counted(&self) -> [i64; 3] {
+        let text = read(&format!("/proc/{}/schedstat", self.pid));
+        let mut numbers = text.split_ascii_whitespace().map(|word| word.parse().unwrap_or(-1));
+        std::array::from_fn(|_| numbers.next().unwrap_or(-1))
     }
 }
 
@@ -71,34 +83,38 @@ fn read(path: &str) -> String {
         .unwrap_or_else(|error| skip(&format!("reading {path}"), error.raw_os_error().unwrap_or(0)))
 }
 
-fn until_in_state(pid: Pid, state: char) {
-    while !read(&format!("/proc/{pid}/stat")).rsplit(") ").next().is_some_and(|rest| rest.starts_with(state))
-    {
-        sys::breathe();
-    }
-}
-
 fn scheduled(args: &[String]) {
     let [naps, rivals, vfork, stop] = args else {
         eprintln!("scenario scheduled: give four cgroups");
         std::process::exit(2);
     };
+    let are_to_stop = shared_flag();
     let mut workers = vec![Worker::spawn("naps", naps, || (0..NAPS).for_each(|_| nap(NAP_MS)))];
-    workers.extend((0..3).map(|_| Worker::spawn("rivals", rivals, compute)));
+    workers.extend((0..RIVALS).map(|_| Worker::spawn("rivals", rivals, compute)));
     workers.push(Worker::spawn("vfork", vfork, hold_by_vfork));
     let stopped = Worker::spawn("stop", stop, || {});
     for worker in &workers {
         worker.account("before");
     }
     stopped.account("before");
+    let turns = |workers: &[Worker]| -> i64 {
+        let rivals = workers.iter().filter(|worker| worker.role == "rivals");
+        rivals.map(|rival| rival.counted()[2]).sum()
+    };
+    let turns_before = turns(&workers);
     pause("before");
+    let begun = sys::now_ns();
     for worker in &workers {
         worker.go.send(0);
     }
     sys::kill(stopped.pid, libc::SIGSTOP);
-    until_in_state(stopped.pid, 'T');
+    look::until_state(stopped.pid, 'T');
     nap(HELD_MS);
     sys::kill(stopped.pid, libc::SIGCONT);
+    look::until("waiting for rivals to take turns", || {
+        sys::now_ns() - begun >= RIVALRY_MS * 1_000_000 && turns(&workers) - turns_before >= TURNS
+    });
+    are_to_stop.store(1, Ordering::Release);
     workers.push(stopped);
     for worker in &workers {
         if worker.role != "stop" {
@@ -108,6 +124,7 @@ fn scheduled(args: &[String]) {
     }
     Fact::new("acted")
         .number("naps", NAPS)
+        .number("turns", TURNS)
         .number("nap_ns", NAP_MS * 1_000_000)
         .number("held_ns", HELD_MS * 1_000_000)
         .emit();
@@ -127,11 +144,39 @@ fn nap(ms: i64) {
     unsafe { libc::nanosleep(&raw const length, std::ptr::null_mut()) };
 }
 
-/// Computes on the first CPU, as others do at the same time.
+/// Where children have it too; null until it is made.
+static FLAG: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+
+/// A word that is 0 at first and that all children made from now on share.
+fn shared_flag() -> &'static AtomicU32 {
+    // SAFETY: a new shared mapping at any address, never given back.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<AtomicU32>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        die_with("mmap", sys::errno());
+    }
+    FLAG.store(memory.cast(), Ordering::Release);
+    flag()
+}
+
+fn flag() -> &'static AtomicU32 {
+    // SAFETY: null or the mapping, which is aligned, zeroed, and stays.
+    unsafe { FLAG.load(Ordering::Acquire).as_ref() }
+        .unwrap_or_else(|| die_with("looking for the shared word", libc::EFAULT))
+}
+
+/// Computes on the first CPU, as others do at the same time, until it is told to stop.
 fn compute() {
     pin();
-    let end = sys::now_ns() + RIVALRY_MS * 1_000_000;
-    while sys::now_ns() < end {
+    while flag().load(Ordering::Acquire) == 0 {
         std::hint::spin_loop();
     }
 }
@@ -151,7 +196,7 @@ fn pin() {
 fn hold_by_vfork() {
     let child = sys::clone_vm(libc::CLONE_VFORK, || {
         // The child can be faster than its parent, which is on its way to sleep.
-        until_in_state(sys::getppid(), 'D');
+        look::until_state(sys::getppid(), 'D');
         nap(HELD_MS);
         0
     });
@@ -181,7 +226,7 @@ fn ping_pong(args: &[String]) {
     });
     let switches = |when: &str| {
         for (role, pid) in [("pong", answer), ("ping", ask)] {
-            until_in_state(pid, 'S');
+            look::until_state(pid, 'S');
             let status = read(&format!("/proc/{pid}/status"));
             let of = |name: &str| {
                 let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -200,7 +245,7 @@ fn ping_pong(args: &[String]) {
     pause("before");
     // The one that answers first: else it would take a question for its sign to begin.
     there.send(0);
-    until_in_state(answer, 'S');
+    look::until_state(answer, 'S');
     back.send(0);
     done.receive();
     done.receive();
