@@ -26,6 +26,9 @@ use taskscope_tests::{
 /// A timer tick at 250 Hz, ns.
 const TICK_NS: i64 = 4_000_000;
 
+/// What the thread of `tree-usage` works for, ns.
+const THREAD_WORK_NS: i64 = 200_000_000;
+
 /// The kernel's figures of one process or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
@@ -195,14 +198,15 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         let grandchildren = count / 8;
         // On the tracepoint rung the last wait is told when the RCU callback comes.
         let answer = until(&service, me, |task| {
-            task["children_usage"]["reaped"]["processes"] == count + grandchildren
+            let children = &task["children_usage"];
+            children["reaped"]["processes"] == count + grandchildren
+                && children["autoreaped"]["processes"] == grandchildren
         });
         let children = &answer["task"]["children_usage"];
         assert!(children["reaped"].get("processes_unknown").is_none(), "{children}");
         assert_eq!(Used::told(&children["reaped"]), expected, "{children}");
         // Their figures the kernel tells to nobody.
         let forgotten = &children["autoreaped"];
-        assert_eq!(forgotten["processes"], grandchildren, "{children}");
         assert!(
             Used::told(forgotten).user_us + Used::told(forgotten).system_us >= 50 * grandchildren,
             "{children}"
@@ -282,11 +286,9 @@ fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches()
         let more = Used::told(usage).minus(expected);
         report("usage_of_threads_beyond_wait_us", more.user_us + more.system_us);
         // Each thread has given itself up before its last switch.
-        assert_eq!(
-            (more.voluntary, more.involuntary, more.minor, more.major),
-            (THREADS, 0, 0, 0),
-            "{usage} {expected:?}"
-        );
+        assert_eq!((more.voluntary, more.minor, more.major), (THREADS, 0, 0), "{usage} {expected:?}");
+        // The kernel's own tasks and its guard against starving come before real-time tasks on the way there too.
+        assert!((0..=THREADS).contains(&more.involuntary), "{usage} {expected:?}");
         // And what it used from there on; of a fraction of a microsecond it can be that nothing is seen.
         assert!(more.user_us + more.system_us >= -1, "less than wait4 told: {usage} {expected:?}");
         scenario.go();
@@ -377,9 +379,10 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
             std::thread::sleep(Duration::from_millis(20));
         };
         let [of_top, of_worker, of_sleeper, of_zombie] = &nodes;
-        // An ended thread counts, with the last switch that it has used in no clock any more.
+        // An ended thread counts, with what it used up to its last switch and in no clock any more: as long as its CPU may stand
+        // still there, but a thread that is counted twice is more.
         let beyond = own(of_worker) - cpu_clock_ns(worker);
-        assert!((0..TICK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
+        assert!((0..THREAD_WORK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
         assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
         // Of what ended the kernel's own sum is told.
         let reaped = &of_worker["children_usage"]["reaped"];

@@ -48,7 +48,12 @@ fn many(args: &[String]) {
                 work(turn, is_free);
                 end(0, is_free)
             }
-            Some(pid) => waited.push(wait_with_usage(pid)),
+            Some(pid) => {
+                if !is_free {
+                    until_it_has_left_its_cpu(pid);
+                }
+                waited.push(wait_with_usage(pid));
+            }
         }
     }
     told(&waited);
@@ -66,9 +71,12 @@ fn work(turn: i32, is_free: bool) {
         5 => std::thread::sleep(std::time::Duration::from_micros(100)),
         // A grandchild that is waited for.
         6 => {
-            if sys::fork().is_none() {
+            let Some(pid) = sys::fork() else {
                 touch(8);
                 end(0, is_free);
+            };
+            if !is_free {
+                until_it_has_left_its_cpu(pid);
             }
             if let Err(errno) = sys::wait4(-1, 0) {
                 die_with("wait4", errno);
@@ -119,6 +127,7 @@ fn with_threads(args: &[String]) {
         threads.into_iter().for_each(join);
         end(0, false)
     };
+    until_it_has_left_its_cpu(pid);
     told(&[wait_with_usage(pid)]);
     all_children();
     pause("counted");
@@ -127,13 +136,16 @@ fn with_threads(args: &[String]) {
 /// CPU time that each works for, ns.
 const WORK_NS: i64 = 5_000_000;
 
+/// That of the thread: so much that a CPU that stands still while it ends is no second thread.
+const THREAD_WORK_NS: i64 = 200_000_000;
+
 fn in_a_tree(args: &[String]) {
     let count = number(args, 0, 10);
     prepare();
     let (gate, ready) = (Channel::new(), Channel::new());
     let worker = spawn("worker", || {
         join(thread("thread", || {
-            work_for(WORK_NS);
+            work_for(THREAD_WORK_NS);
             run_to_the_end();
         }));
         for _ in 0..count {
@@ -141,6 +153,7 @@ fn in_a_tree(args: &[String]) {
                 work_for(WORK_NS);
                 end(0, false)
             };
+            until_it_has_left_its_cpu(pid);
             wait_with_usage(pid);
         }
         let zombie = spawn("zombie", || {
@@ -268,6 +281,15 @@ fn schedule(policy: i32, priority: i32) -> Result<(), i32> {
     } else {
         Err(sys::errno())
     }
+}
+
+/// Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
+/// kernel lets others run where real-time tasks took too long, as those do whose CPU stood still meanwhile.
+fn until_it_has_left_its_cpu(pid: Pid) {
+    if let Err(errno) = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT) {
+        die_with("waitid", errno);
+    }
+    look::until(&format!("waiting for the last switch of {pid}"), || look::has_left_its_cpu(pid, pid));
 }
 
 fn wait_with_usage(pid: Pid) -> Waited {
