@@ -1,9 +1,13 @@
 //! RFC 3339 times and the distance between two clocks of the kernel.
 
-/// The wall clock minus `CLOCK_BOOTTIME`, ns.
-pub(crate) fn minus_boottime_ns() -> i128 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i128::try_from(now.as_nanos()).unwrap_or_default() - i128::from(taskscope_tests::setting::now_ns())
+use taskscope_tests::setting::now_ns;
+
+/// The least and the most that the wall clock can be ahead of `CLOCK_BOOTTIME`, ns: this may stand still between two clocks.
+pub(crate) fn minus_boottime_ns() -> std::ops::RangeInclusive<i128> {
+    let before = now_ns();
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let wall = i128::try_from(wall.as_nanos()).unwrap_or_default();
+    wall - i128::from(now_ns())..=wall - i128::from(before)
 }
 
 /// `2026-11-20T21:30:00.123456789Z` as ns since 1970.
