@@ -72,10 +72,11 @@ fn text(status: &Status) -> String {
     line(
         "trust",
         format!(
-            "{ready}; lost {}, repaired {}, drift {}; last canary {canary} ({} whole, {} broken)",
+            "{ready}; lost {}, repaired {}, drift {}, {} ends concluded; last canary {canary} ({} whole, {} broken)",
             status.records_lost,
             status.repaired.values().sum::<u64>(),
             status.drift.values().sum::<u64>(),
+            status.ends_concluded,
             status.canaries_whole,
             status.canaries_broken,
         ),

@@ -17,7 +17,8 @@ pub struct Stats {
     pub learned: u64,
     /// Tasks known only because another's record names them.
     pub implied: u64,
-    /// Ends never seen, concluded from the kernel's rules (a reused tid, a leader released, an exec).
+    /// Ends never seen, concluded from the kernel's rules (a reused tid, a leader released, an exec) or from time (a dead task of
+    /// which nothing more was heard).
     pub concluded: u64,
     /// Records of a failed clone that do not say who asked.
     pub unattributable: u64,

@@ -32,6 +32,7 @@ pub struct Status {
     pub records_lost: u64,
     pub repaired: BTreeMap<String, u64>,
     pub drift: BTreeMap<String, u64>,
+    pub ends_concluded: u64,
     pub resyncs: u64,
     pub resync_last_ns: u64,
     pub resync_longest_ns: u64,
@@ -91,6 +92,7 @@ impl Status {
             records_lost: counts.lost(),
             repaired: by_kind(&mending.repaired),
             drift: by_kind(&mending.drift),
+            ends_concluded: lineage.stats().concluded,
             resyncs: mending.resyncs,
             resync_last_ns: mending.last_ns,
             resync_longest_ns: mending.longest_ns,
@@ -113,7 +115,7 @@ impl Status {
     #[must_use]
     pub fn line(&self) -> String {
         let mut text = format!(
-            "{} tasks, {} zombies ({} old); {} records, lost {}, repaired {}, drift {}",
+            "{} tasks, {} zombies ({} old); {} records, lost {}, repaired {}, drift {}, {} ends concluded",
             self.tasks,
             self.zombies,
             self.zombies_old,
@@ -121,6 +123,7 @@ impl Status {
             self.records_lost,
             self.repaired.values().sum::<u64>(),
             self.drift.values().sum::<u64>(),
+            self.ends_concluded,
         );
         if let Some(age_ns) = self.canary_age_ns {
             // Writing to a String does not fail.

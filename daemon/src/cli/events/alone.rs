@@ -114,7 +114,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     let mending = &pipeline.mending;
     let _ = write!(
         text,
-        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}; canaries {} whole, {} broken",
+        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}, {} ends concluded; canaries {} whole, {} broken",
         pipeline.counts.lost(),
         pipeline.sums(),
         lines.output.handed,
@@ -124,6 +124,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
         mending.longest_ns / 1000,
         mending.repaired,
         mending.drift,
+        pipeline.lineage.stats().concluded,
         pipeline.canary.whole,
         pipeline.canary.broken,
     );

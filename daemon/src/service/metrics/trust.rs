@@ -17,6 +17,7 @@ pub(super) struct TrustMetrics {
     lost: IntCounterVec,
     repaired: IntCounterVec,
     drift: IntCounterVec,
+    concluded: IntCounter,
     resyncs: IntCounterVec,
     resyncs_failed: IntCounter,
     resync_seconds: Gauge,
@@ -58,6 +59,10 @@ impl TrustMetrics {
                 "taskscope_drift_total",
                 "Facts mended though nothing was known to be lost, by kind: should be 0.",
                 &["kind"],
+            )?,
+            concluded: of.counter(
+                "taskscope_ends_concluded_total",
+                "Tasks whose end no record told: it follows from the kernel's rules or, 5 s after their death, from time. A kernel that hides some tasks from programs hides what interrupts on them do as well, such as letting go of others.",
             )?,
             resyncs: of.counters(
                 "taskscope_resyncs_total",
@@ -102,6 +107,7 @@ impl TrustMetrics {
                 set(&family.with_label_values(&[kind]), count);
             }
         }
+        set(&self.concluded, pipeline.lineage.stats().concluded);
         for (why, count) in mending.by_cause() {
             set(&self.resyncs.with_label_values(&[why.name()]), count);
         }
