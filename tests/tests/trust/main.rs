@@ -9,4 +9,6 @@ mod readers;
 #[cfg(target_arch = "x86_64")]
 mod sabotage;
 mod starts;
+#[path = "../common/wall_clock.rs"]
+mod wall_clock;
 mod watch;
