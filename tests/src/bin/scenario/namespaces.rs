@@ -83,7 +83,7 @@ fn stuck_exit(_: &[String]) {
     gate.send(0);
     look::until_state(guest, 'Z');
     // It has killed who lives there, and then waits for all to be gone.
-    look::until_asleep(init, init);
+    look::until_waiting(init);
     look::at("stuck", "init", init);
     look::at("stuck", "guest", guest);
     pause("stuck");
