@@ -48,12 +48,7 @@ fn many(args: &[String]) {
                 work(turn, is_free);
                 end(0, is_free)
             }
-            Some(pid) => {
-                if !is_free {
-                    until_it_has_left_its_cpu(pid);
-                }
-                waited.push(wait_with_usage(pid));
-            }
+            Some(pid) => waited.push(wait_with_usage(pid)),
         }
     }
     told(&waited);
@@ -71,12 +66,9 @@ fn work(turn: i32, is_free: bool) {
         5 => std::thread::sleep(std::time::Duration::from_micros(100)),
         // A grandchild that is waited for.
         6 => {
-            let Some(pid) = sys::fork() else {
+            if sys::fork().is_none() {
                 touch(8);
                 end(0, is_free);
-            };
-            if !is_free {
-                until_it_has_left_its_cpu(pid);
             }
             if let Err(errno) = sys::wait4(-1, 0) {
                 die_with("wait4", errno);
@@ -283,7 +275,7 @@ fn schedule(policy: i32, priority: i32) -> Result<(), i32> {
     }
 }
 
-/// Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
+/// For few, because it takes its time on a busy machine. Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
 /// kernel lets others run where real-time tasks took too long, as those do whose CPU stood still meanwhile.
 fn until_it_has_left_its_cpu(pid: Pid) {
     if let Err(errno) = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT) {
