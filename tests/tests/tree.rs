@@ -131,6 +131,8 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         let id = alive["process"]["entity_id"].as_str().unwrap_or_default().to_owned();
         scenario.go();
         scenario.finish();
+        // Who forked it is known by name when it is gone itself.
+        until_state("released", &["explain", "--socket", &socket, "--format", "json", &parent.to_string()]);
         for whom in [&child, &id] {
             let dead = until_state("released", &["explain", "--socket", &socket, "--format", "json", whom]);
             assert_eq!(dead["process"]["entity_id"], id.as_str(), "{dead:#}");
@@ -143,7 +145,10 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
                 .flatten()
                 .filter_map(|step| step["text"].as_str())
                 .collect();
-            assert!(story.first().is_some_and(|first| first.contains(&format!("pid {parent}"))), "{story:?}");
+            assert!(
+                story.first().is_some_and(|first| first.contains(&format!("(pid {parent})"))),
+                "{story:?}"
+            );
             assert!(story.last().is_some_and(|last| last.contains("reaped by")), "{story:?}");
         }
         let at = &["tree", "--socket", &socket, "--format", "json", "--at", &then];

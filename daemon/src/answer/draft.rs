@@ -66,7 +66,7 @@ impl Draft {
             doing: None,
             parent: parent.and_then(|parent| parent.life(scene.now)),
             first_parent: life.first_parent.map(|key| named(key, scene)),
-            creator: life.creator.map(|creator| tracer_named(creator, scene)),
+            creator: life.creator.map(|creator| process_of(creator, scene)),
             vfork_child: view.and_then(|view| vforked(view, scene)),
             parents_vfork_child: parent.and_then(|parent| vforked(parent, scene)),
             obstacles: obstacles(&life, scene),
@@ -130,7 +130,7 @@ fn by_stat(pid: u32, procfs: &Procfs) -> Named {
 
 fn tied(view: GroupView<'_>, scene: &Scene<'_>) -> Option<Tied> {
     let life = view.life(scene.now)?;
-    let tracer = life.tracer.map(|tracer| tracer_named(tracer, scene));
+    let tracer = life.tracer.map(|tracer| process_of(tracer, scene));
     Some(Tied { parent_thread: view.parent_task().map(|task| task.key.tid), tracer, life })
 }
 
@@ -139,9 +139,10 @@ pub(super) fn named(key: GroupKey, scene: &Scene<'_>) -> Named {
     Named { key, name: name.map(lossy) }
 }
 
-fn tracer_named(task: TaskRef, scene: &Scene<'_>) -> Named {
-    match scene.lineage.group(task.tgid) {
-        Some(group) => of_view(group),
+/// The process that a task was of, which may be gone, and its pid another's.
+fn process_of(task: TaskRef, scene: &Scene<'_>) -> Named {
+    match scene.lineage.life_at(task.tgid, task.key.start, scene.now) {
+        Some(life) => Named { key: life.key, name: life.name.map(lossy) },
         None => Named { key: GroupKey { tgid: task.tgid, start: None }, name: None },
     }
 }

@@ -164,7 +164,7 @@ impl Lineage {
             name: leader.knows(known::COMM).then_some(leader.comm),
             executable: group.executable.clone(),
             parent: group.parent_key(),
-            parent_name: group.parent.and_then(|parent| self.process_name(parent)),
+            parent_name: self.parent_name(group),
             first_parent: rare.first_parent,
             creator: rare.creator,
             clone_flags,
@@ -196,5 +196,17 @@ impl Lineage {
             usage: rare.usage,
             children_usage: self.children_usage(ix).map(Box::new),
         })
+    }
+
+    /// Of a parent that is gone, too: who was taken by it may be let go of later.
+    fn parent_name(&self, group: &Group) -> Option<Comm> {
+        if let Some(parent) = group.parent {
+            return self.process_name(parent);
+        }
+        let key = group.parent_key()?;
+        match self.group(key.tgid).filter(|parents| parents.key() == key) {
+            Some(parents) => parents.name(),
+            None => self.graves.find(key)?.name,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole lives of single processes and of groups of threads.
 
-use super::scene::{Scene, zombie_ns};
+use super::scene::{Scene, comm, zombie_ns};
 use crate::lineage::effect::{ReaperKind, ReparentKind};
 use crate::lineage::id::{TaskKey, TaskRef, Tid};
 use crate::lineage::record::{ExitParts, Exiting, Fact, ReleaseSource};
@@ -345,7 +345,7 @@ fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_rele
     for comes in [true, false] {
         let mut scene = Scene::new();
         let init = scene.init();
-        let parent = scene.fork(init, 100);
+        let parent = scene.fork_as(init, 100, "father");
         let child = scene.fork(parent, 101);
         scene.exiting(child, 0);
         scene.last_switch(child, None);
@@ -353,13 +353,19 @@ fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_rele
         scene.last_switch(parent, None);
         scene.told();
         if comes {
-            let free = Scene::released_of(child, None, ReleaseSource::Free);
-            scene.record(Fact::Released(Box::new(free)));
+            for task in [parent, child] {
+                let free = Scene::released_of(task, None, ReleaseSource::Free);
+                scene.record(Fact::Released(Box::new(free)));
+            }
         } else {
             scene.wait(u64::try_from(Config::default().dead_after.as_nanos()).unwrap());
         }
-        let released = scene.one("released");
-        assert_eq!(released.process.parent.map(|parent| parent.tgid), Some(parent.tgid), "it comes: {comes}");
-        assert_eq!(released.thread.key, child.key);
+        let told = scene.told();
+        let released =
+            told.iter().find(|effect| effect.action.name() == "released" && effect.thread.key == child.key);
+        let parents = released.unwrap().process.parent;
+        assert_eq!(parents.map(|parents| parents.tgid), Some(parent.tgid), "it comes: {comes}");
+        let life = scene.lineage.life(child.tgid, scene.now).unwrap();
+        assert_eq!(life.parent_name, Some(comm("father")), "it comes: {comes}");
     }
 }
