@@ -286,7 +286,7 @@ fn the_status_says_how_it_does() {
     let output = command.args(["status", "--socket"]).arg(service.socket()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    for word in ["ready; lost ", ", drift 0;", "do_exit", "resident"] {
+    for word in ["ready; lost ", ", drift 0,", "do_exit", "resident"] {
         assert!(text.contains(word), "no `{word}` in:\n{text}");
     }
     // What the kernel did not call a program for is lost, and what it left is repaired then.
