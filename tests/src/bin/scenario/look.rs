@@ -119,13 +119,6 @@ pub(crate) fn until_asleep(pid: Pid, tid: Pid) {
     until(&format!("waiting for {tid} to sleep"), || is_in(pid, tid, 'S'));
 }
 
-/// Waits until a process is on no CPU for want of something, whichever way its kernel has it sleep then.
-pub(crate) fn until_waiting(pid: Pid) {
-    until(&format!("waiting for {pid} to wait"), || {
-        Stat::read(pid, pid).is_some_and(|stat| matches!(stat.state, 'S' | 'D'))
-    });
-}
-
 fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
     Stat::read(pid, tid).is_some_and(|stat| stat.state == state) && has_left_its_cpu(pid, tid)
 }
