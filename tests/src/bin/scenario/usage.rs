@@ -275,8 +275,9 @@ fn schedule(policy: i32, priority: i32) -> Result<(), i32> {
     }
 }
 
-/// For few, because it takes its time on a busy machine. Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
-/// kernel lets others run where real-time tasks took too long, as those do whose CPU stood still meanwhile.
+/// Waits for the end of a child, which stays to be waited for, and until it will never run again. It should be so at once; but the
+/// kernel lets others run where real-time tasks took too long, as those do whose CPU stood still meanwhile. For few children: a
+/// look takes its time on a busy machine.
 fn until_it_has_left_its_cpu(pid: Pid) {
     if let Err(errno) = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT) {
         die_with("waitid", errno);
