@@ -135,8 +135,7 @@ fn tied(view: GroupView<'_>, scene: &Scene<'_>) -> Option<Tied> {
 }
 
 pub(super) fn named(key: GroupKey, scene: &Scene<'_>) -> Named {
-    let name = scene.lineage.life_by_key(key, scene.now).and_then(|life| life.name);
-    Named { key, name: name.map(lossy) }
+    Named { key, name: scene.lineage.name_by_key(key).map(lossy) }
 }
 
 /// The process that a task was of, which may be gone, and its pid another's.

@@ -203,10 +203,6 @@ impl Lineage {
         if let Some(parent) = group.parent {
             return self.process_name(parent);
         }
-        let key = group.parent_key()?;
-        match self.group(key.tgid).filter(|parents| parents.key() == key) {
-            Some(parents) => parents.name(),
-            None => self.graves.find(key)?.name,
-        }
+        self.name_by_key(group.parent_key()?)
     }
 }

@@ -261,6 +261,15 @@ impl Lineage {
         live.or_else(|| self.graves.find(key).cloned())
     }
 
+    /// The name in the life with this identity, without the rest of it.
+    #[must_use]
+    pub fn name_by_key(&self, key: GroupKey) -> Option<Comm> {
+        match self.group(key.tgid).filter(|group| group.key() == key) {
+            Some(group) => group.name(),
+            None => self.graves.find(key)?.name,
+        }
+    }
+
     /// Dead lives still remembered, youngest first.
     pub fn dead_lives(&self) -> impl Iterator<Item = &Life> {
         self.graves.iter().rev()
