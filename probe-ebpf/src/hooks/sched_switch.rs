@@ -30,7 +30,7 @@ pub fn sched_switch_raw(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn switched<M: Mem>(prev: Task<M>) {
     // A dead task can be preempted between exit_notify() and do_task_dead(); only TASK_DEAD never runs again.
-    if prev.exit_state().unwrap_or(0) == 0 || prev.state().unwrap_or(0) & task_state::DEAD == 0 {
+    if prev.state().unwrap_or(0) & task_state::DEAD == 0 || prev.exit_state().unwrap_or(0) == 0 {
         return;
     }
     report(prev, ExitSource::FinalSwitch, heir(&prev.id().raw()), 0);
