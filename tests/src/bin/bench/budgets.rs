@@ -126,9 +126,14 @@ fn switch(report: &Report) -> Option<(String, bool)> {
         rows.find(|row| wanted(&row.program))?.ns_a_run
     };
     let ours = of(&|name| name.starts_with("sched_switch"))?;
-    let empty = of(&|name| name == programs::EMPTY)?;
-    let above = ours.median - empty.median;
-    Some((format!("{above:+.1} ns ({:.1} and {:.1})", ours.median, empty.median), above <= 10.0))
+    let [before, after] = programs::EMPTY.map(|empty| of(&|name| name == empty));
+    let (before, after) = (before?.median, after?.median);
+    let above = ours.median - f64::midpoint(before, after);
+    let text = format!(
+        "{above:+.1} ns ({:.1}; empty ones called before {before:.1}, after {after:.1})",
+        ours.median
+    );
+    Some((text, above <= 10.0))
 }
 
 fn slowed(report: &Report, observer: &str) -> Option<(String, bool)> {

@@ -10,7 +10,7 @@ use super::{
     Setup,
     bpf::{self, Empty, Info},
     figure::{Spread, median},
-    observers::{self, KINDS},
+    observers::{self, KINDS, Kind},
     table::Table,
     workload,
 };
@@ -27,10 +27,12 @@ pub(crate) struct Row {
     pub(crate) ns_a_run: Option<Spread>,
 }
 
-/// Name of the row of the empty btf program.
-pub(crate) const EMPTY: &str = "(empty, btf tracepoint sched_switch)";
+/// Names of the rows of the empty programs on the hook of ours, which are called right before and after it: the first one called
+/// finds the caches as the scheduler left them, the ones after it find what the first one brought.
+pub(crate) const EMPTY: [&str; 2] =
+    ["(empty, btf tracepoint, called before ours)", "(empty, btf tracepoint, called after ours)"];
 /// Name of the row of the empty raw program.
-const EMPTY_RAW: &str = "(empty, raw tracepoint sched_switch)";
+const EMPTY_RAW: &str = "(empty, raw tracepoint, called last)";
 
 /// What must be put back.
 struct Statistics(String);
@@ -54,6 +56,8 @@ impl Drop for Statistics {
 struct Case {
     observer: &'static str,
     is_told: fn(&str) -> bool,
+    /// Programs that do nothing stand beside its own.
+    has_empties: bool,
     workloads: &'static [(&'static str, u64)],
 }
 
@@ -64,14 +68,16 @@ const CASES: [Case; 3] = [
     Case {
         observer: "taskscope run (metrics)",
         is_told: |_| true,
+        has_empties: true,
         workloads: &[SWITCHES, ("vfork", 20_000), ("exec", 1_000)],
     },
     Case {
         observer: observers::SCHED,
         is_told: |name| name.starts_with("sched_histogram") || name.starts_with("sched_wakeup"),
+        has_empties: false,
         workloads: &[SWITCHES],
     },
-    Case { observer: observers::RUNQLAT, is_told: |name| !name.starts_with('('), workloads: &[SWITCHES] },
+    Case { observer: observers::RUNQLAT, is_told: |_| true, has_empties: false, workloads: &[SWITCHES] },
 ];
 
 /// Measures `taskscope run`, and what stands beside it.
@@ -87,19 +93,18 @@ pub(crate) fn measure(setup: &Setup) -> anyhow::Result<Vec<Row>> {
 
 impl Case {
     fn measure(&self, setup: &Setup) -> anyhow::Result<Vec<Row>> {
-        let others: Vec<u32> = bpf::programs().iter().map(|info| info.id).collect();
         let kind =
             KINDS.iter().find(|kind| kind.name == self.observer).context("an observer of that name")?;
+        let on_switch = if self.has_empties { on_switch(kind, setup)? } else { None };
+        let beside = |name| Some((name, Empty::beside(on_switch.as_ref()?).ok()?));
+        let mut empties: Vec<_> = beside(EMPTY[0]).into_iter().collect();
+        let others: Vec<u32> = bpf::programs().iter().map(|info| info.id).collect();
         let Some(observer) = kind.start(setup, &[])? else { return Ok(Vec::new()) };
         let ours =
             || bpf::programs().into_iter().filter(|info| !others.contains(&info.id)).collect::<Vec<_>>();
-        // The one on sched_switch, for its place in the kernel's BTF.
-        let on_switch = ours().into_iter().find(|info| info.name.starts_with("sched_switch"));
-        let mut empties = vec![(EMPTY_RAW, Empty::raw(c"sched_switch").context("an empty raw tracepoint")?)];
-        if let Some(on_switch) = on_switch
-            && let Ok(beside) = Empty::beside(&on_switch)
-        {
-            empties.push((EMPTY, beside));
+        empties.extend(beside(EMPTY[1]));
+        if self.has_empties {
+            empties.push((EMPTY_RAW, Empty::raw(c"sched_switch").context("an empty raw tracepoint")?));
         }
         let counts = || -> anyhow::Result<Vec<(String, Info)>> {
             let mut all: Vec<_> = ours()
@@ -146,6 +151,14 @@ impl Case {
         observer.finish()?;
         Ok(rows)
     }
+}
+
+/// The observer's program on `sched_switch`, for its place in the kernel's BTF.
+fn on_switch(kind: &Kind, setup: &Setup) -> anyhow::Result<Option<Info>> {
+    let Some(observer) = kind.start(setup, &[])? else { return Ok(None) };
+    let found = bpf::programs().into_iter().find(|info| info.name.starts_with("sched_switch"));
+    observer.finish()?;
+    Ok(found)
 }
 
 /// For people.
