@@ -1,10 +1,14 @@
-//! Standard output for a stream of lines: written by a thread of its own, so that a slow reader stops nobody but itself.
+//! Standard output for a stream of lines: a slow reader stops nobody but itself.
+//!
+//! What the kernel takes without waiting (`RWF_NOWAIT`, `pwritev2(2)`: pipes and sockets) is written at once. What it does not,
+//! and everything to a file or a terminal, is written by a thread of its own.
 //!
 //! What waits for the reader is bounded in bytes. Lines that do not fit are dropped whole and counted; the next line that
 //! does fit is preceded by one that says how many were lost.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IoSlice, Write as _},
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -13,6 +17,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use tokio::sync::watch;
 
 /// Bytes that may wait for the reader.
@@ -45,6 +50,8 @@ pub(super) struct Output {
     closed: watch::Receiver<bool>,
     writer: Option<JoinHandle<io::Result<()>>>,
     lost_now: u64,
+    /// Whether it is worth trying to write at once.
+    takes_at_once: bool,
     /// Lines handed over, those about gaps included.
     pub(super) handed: u64,
 }
@@ -73,6 +80,7 @@ impl Output {
             closed,
             writer: Some(writer),
             lost_now: 0,
+            takes_at_once: true,
             handed: 0,
             written,
         })
@@ -110,7 +118,35 @@ impl Output {
         lines.shrink_to(KEPT_BYTES);
     }
 
-    fn send(&self, bytes: &[u8], count: u64) {
+    fn send(&mut self, bytes: &[u8], count: u64) {
+        let rest = bytes.get(self.write_at_once(bytes)..).unwrap_or_default();
+        if rest.is_empty() {
+            self.written.fetch_add(count, Ordering::Relaxed);
+        } else {
+            self.leave(rest, count);
+        }
+    }
+
+    /// Writes as much as can be written without waiting, and answers how much that was. Nothing may overtake what waits.
+    fn write_at_once(&mut self, bytes: &[u8]) -> usize {
+        /// Not at an offset but where the file stands, as `write(2)`.
+        const HERE: u64 = u64::MAX;
+        if !self.takes_at_once || self.batches.load(Ordering::Acquire) > 0 {
+            return 0;
+        }
+        match pwritev2(io::stdout().as_fd(), &[IoSlice::new(bytes)], HERE, ReadWriteFlags::NOWAIT) {
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            // Kinds of files that cannot, kernels without it, and everything that the thread will be told as well.
+            Err(_) => {
+                self.takes_at_once = false;
+                0
+            }
+        }
+    }
+
+    /// Leaves the last part of so many lines to the thread.
+    fn leave(&self, bytes: &[u8], count: u64) {
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         if let Some(sender) = &self.sender {
@@ -160,7 +196,7 @@ fn write_all(
             stdout.flush()?;
             waiting.fetch_sub(piece.len(), Ordering::Relaxed);
         }
-        batches.fetch_sub(1, Ordering::Relaxed);
+        batches.fetch_sub(1, Ordering::Release);
         written.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
