@@ -12,6 +12,9 @@ use super::id::Tid;
 use super::record::{Fact, Record};
 use super::task::Task;
 
+/// With fewer tasks all there is of the living stays in a core's own cache: looking beforehand would be work for nothing.
+const MANY: usize = 4096;
+
 impl Lineage {
     /// How many records are best looked at together: as many misses as a core can wait for at once, and few enough that what was
     /// fetched first is still in the nearest cache when its record's turn comes.
@@ -21,7 +24,10 @@ impl Lineage {
     pub fn warm(&self, records: &[Record]) {
         let released =
             records.iter().take(Self::WARM).filter(|record| matches!(record.fact, Fact::Released(_)));
-        let mut seen = self.graves.warm(released.count());
+        let mut seen = black_box(self.graves.warm(released.count()));
+        if self.tasks.len() < MANY {
+            return;
+        }
         let mut tasks: [Option<Ix<Task>>; 2 * Self::WARM] = [None; 2 * Self::WARM];
         for (record, pair) in records.iter().zip(tasks.chunks_exact_mut(2)) {
             let (subject, other) = whom(&record.fact);
