@@ -13,8 +13,8 @@ use taskscope::lineage::{Config, Effect, Lineage};
 
 /// Records of one short life: fork, exec, exit began, exited, reaped, last switch.
 const RECORDS_A_LIFE: u64 = 6;
-/// Lives told in one go, as the daemon hands on effects in batches.
-const BATCH: usize = 512;
+/// Lives told in one go: as many records as the daemon takes from the ring before it hands on what they have done.
+const BATCH: usize = 512 / RECORDS_A_LIFE as usize;
 
 fn process(tid: u32, start: u64) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(start) }, tgid: Tgid(tid) }

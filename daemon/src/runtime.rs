@@ -3,10 +3,12 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
 //! events.
 
+mod alarm;
 mod blocked;
 mod canary;
 mod completion;
-mod pause;
+mod gate;
+mod looks;
 mod place;
 mod records;
 mod repairs;
@@ -18,16 +20,12 @@ mod wall;
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
 use thiserror::Error;
-use tokio::{
-    io::Interest,
-    select,
-    sync::mpsc,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
+    alarm::Alarm,
     blocked::LastLook,
-    pause::Pause,
+    looks::Looks,
     records::{count, hand_over, kind_of},
     resync::Kept,
 };
@@ -39,7 +37,6 @@ pub use self::{
     wall::Wall,
 };
 use crate::{
-    fd::watch,
     kernel::{
         clock::boottime,
         counters::CountersError,
@@ -59,12 +56,11 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records handled before others get a turn: timers, signals, faces.
-const BATCH: usize = 4096;
+/// Records handled before others get a turn: timers, signals, faces. What they have done is still in a core's own cache then.
+const BATCH: usize = 512;
 
-/// After records were found, the next look at the ring comes this much later: under load one wake-up then serves many
-/// records, and an event still reaches its reader within two milliseconds.
-const COALESCE: Duration = Duration::from_millis(1);
+/// How long a face that does not say otherwise lets an event wait: it still reaches its reader within two milliseconds.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -74,6 +70,9 @@ const KEPT_EFFECTS: usize = 8 * BATCH;
 
 /// How often the ring is looked at again for records of programs that were running when they were detached.
 const LAST_LOOKS: u32 = 100;
+
+/// The time between two of those looks.
+const LAST_REST: Duration = Duration::from_millis(1);
 
 /// The ring of a pipeline that attaches nothing: it stays empty, and the kernel wants one.
 const LOOK_RING_BYTES: u32 = 64 << 10;
@@ -99,6 +98,11 @@ impl Default for Trust {
 pub trait Face {
     /// Takes a batch of effects, in order.
     fn take(&mut self, effects: &[Effect], lineage: &Lineage);
+    /// How long an effect may wait for the next look at the ring after one that found records: under load one wake-up then
+    /// serves many.
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
     /// Some time has gone by, whether something happened or not.
     fn tick(&mut self, _lineage: &mut Lineage) {}
     /// Some records were lost before they could be handled.
@@ -281,40 +285,41 @@ impl Pipeline {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(face);
-        let ring = watch(self.ring_fd()?, Interest::READABLE)?;
-        let mut pause = Pause::new()?;
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = Looks::new(self.ring_fd()?)?;
+        let tick = Alarm::every(TICK)?;
         tokio::pin!(stop);
         loop {
             select! {
                 biased;
                 () = &mut stop => break,
-                _ = tick.tick() => self.tick(face)?,
-                ready = ring.readable() => {
-                    let mut ready = ready?;
+                rung = tick.rung() => {
+                    rung?;
+                    self.tick(face)?;
+                }
+                due = looks.due() => {
+                    due?;
                     let handled = self.turn();
-                    if handled == 0 {
-                        ready.clear_ready();
-                    } else if handled < BATCH {
-                        self.hand_on(face);
-                        pause.rest(COALESCE).await?;
-                    }
+                    self.hand_on(face);
+                    looks.after(handled, face.patience())?;
                     if let Ok(question) = questions.try_recv() {
-                        self.hand_on(face);
                         question(self, face);
                     }
                 }
                 // Where nobody can ask any more, this branch is off.
-                Some(question) = questions.recv() => question(self, face),
+                Some(question) = questions.recv() => {
+                    // What waits in the ring for the next look is part of the answer.
+                    self.turn();
+                    self.hand_on(face);
+                    question(self, face);
+                }
             }
             self.hand_on(face);
         }
-        self.end(face, pause).await
+        self.end(face).await
     }
 
     /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
-    async fn end(&mut self, face: &mut impl Face, mut pause: Pause) -> Result<(), RunError> {
+    async fn end(&mut self, face: &mut impl Face) -> Result<(), RunError> {
         self.canary.stop();
         self.observer.detach();
         self.look_for_misses();
@@ -327,7 +332,7 @@ impl Pipeline {
             if self.sums().check().is_empty() {
                 break;
             }
-            pause.rest(COALESCE).await?;
+            sleep(LAST_REST).await;
         }
         if std::mem::take(&mut self.owes_resync) {
             self.resync(Why::Loss, face);

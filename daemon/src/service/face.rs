@@ -24,6 +24,13 @@ use crate::{
     runtime::{Face, Pipeline, Place, Wall},
 };
 
+/// How long an event may wait where nobody reads events: a look at the ring then serves more of them. Questions do not wait for
+/// it, and what a record names in /proc or among the cgroups is still there.
+const PATIENCE_UNREAD: Duration = Duration::from_millis(10);
+
+/// The same where somebody does.
+const PATIENCE_READ: Duration = Duration::from_millis(1);
+
 /// What a service tells the world.
 pub struct Service {
     pub(super) metrics: Metrics,
@@ -146,6 +153,10 @@ impl Face for Service {
             }
         }
         self.hub.tell(effects, self.wall.stamp(), &self.cgroups);
+    }
+
+    fn patience(&self) -> Duration {
+        if self.hub.readers() == 0 { PATIENCE_UNREAD } else { PATIENCE_READ }
     }
 
     fn tick(&mut self, lineage: &mut Lineage) {

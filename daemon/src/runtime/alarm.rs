@@ -1,0 +1,90 @@
+//! Timers of the kernel's (`timerfd_create(2)`), in place of the event loop's: those count in whole milliseconds, round up twice,
+//! and wake up once more on the way to a time that is far.
+
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::fd::watch;
+
+/// One timer.
+pub(super) struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl Alarm {
+    /// Not set: it never rings.
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self { timer: watch(timer, Interest::READABLE)? })
+    }
+
+    /// Rings at once, and again and again after `time`. Rings that nobody waited for are one.
+    pub(super) fn every(time: Duration) -> io::Result<Self> {
+        let alarm = Self::new()?;
+        alarm.set(Duration::from_nanos(1), time)?;
+        Ok(alarm)
+    }
+
+    /// Rings once, after `time`.
+    pub(super) fn after(&self, time: Duration) -> io::Result<()> {
+        self.set(time, Duration::ZERO)
+    }
+
+    /// Waits until it rings.
+    pub(super) async fn rung(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.timer.readable().await?;
+            // One that rings again and again is set anew by being read.
+            let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
+            if let Ok(read) = read {
+                return read.map(|_| ());
+            }
+        }
+    }
+
+    fn set(&self, first: Duration, then: Duration) -> io::Result<()> {
+        let times = Itimerspec { it_interval: timespec(then)?, it_value: timespec(first)? };
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &times)?;
+        Ok(())
+    }
+}
+
+fn timespec(time: Duration) -> io::Result<Timespec> {
+    Timespec::try_from(time).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_rings_when_the_time_is_over_each_time() -> io::Result<()> {
+        let alarm = Alarm::new()?;
+        for _ in 0..20 {
+            let start = Instant::now();
+            alarm.after(Duration::from_micros(300))?;
+            alarm.rung().await?;
+            assert!(start.elapsed() >= Duration::from_micros(300));
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn it_rings_again_and_again() -> io::Result<()> {
+        let start = Instant::now();
+        let alarm = Alarm::every(Duration::from_millis(2))?;
+        for _ in 0..20 {
+            alarm.rung().await?;
+        }
+        // Unless this test was kept from running: then some rings are one, and it takes longer.
+        assert!(start.elapsed() >= Duration::from_millis(38));
+        Ok(())
+    }
+}

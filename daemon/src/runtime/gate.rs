@@ -1,0 +1,108 @@
+//! The ring as something to wait for that can be left alone meanwhile.
+//!
+//! The kernel notifies of each record that finds the ring read to its end, also while its reader rests and is about to look
+//! anyhow: a wake-up for nothing. So the ring is not registered with the event loop itself but with an epoll instance
+//! (`epoll_create1(2)`) of its own, for one notification at a time (`EPOLLONESHOT`), and that one with the event loop.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use rustix::{
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, Event, EventData, EventFlags},
+    },
+    io::Errno,
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::fd::watch;
+
+/// One notification, then none until the gate is opened again.
+const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
+
+/// One descriptor that is waited for.
+pub(super) struct Gate {
+    epoll: AsyncFd<OwnedFd>,
+    behind: OwnedFd,
+}
+
+impl Gate {
+    /// Open: what is there already is told of.
+    pub(super) fn new(behind: OwnedFd) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &behind, EventData::new_u64(0), ONCE)?;
+        Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind })
+    }
+
+    /// Waits until there is something behind it; then it is shut. Waiting for it while it is shut takes until it is opened.
+    pub(super) async fn passed(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.epoll.readable().await?;
+            // Taking the notification is what shuts it.
+            let mut taken = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let count = match epoll::wait(self.epoll.get_ref(), &mut taken[..], Some(&at_once)) {
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            ready.clear_ready();
+            if count > 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Opens it: the next notification is of what is there now or comes later.
+    pub(super) fn open(&self) -> io::Result<()> {
+        Ok(epoll::modify(self.epoll.get_ref(), self.behind.as_fd(), EventData::new_u64(0), ONCE)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        time::Duration,
+    };
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Long enough for a notification that is there.
+    const SOON: Duration = Duration::from_secs(10);
+    /// For one that must not be there.
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn it_passes_once_and_again_when_it_is_opened() -> io::Result<()> {
+        let (mut reader, mut writer) = io::pipe()?;
+        let gate = Gate::new(reader.try_clone()?.into())?;
+        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "nothing is there");
+        writer.write_all(b"a")?;
+        timeout(SOON, gate.passed()).await??;
+        writer.write_all(b"b")?;
+        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "it is shut");
+        gate.open()?;
+        timeout(SOON, gate.passed()).await??;
+        reader.read_exact(&mut [0; 2])?;
+        gate.open()?;
+        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "all was read");
+        writer.write_all(b"c")?;
+        timeout(SOON, gate.passed()).await??;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_is_told_of() -> io::Result<()> {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(b"a")?;
+        let gate = Gate::new(reader.into())?;
+        timeout(SOON, gate.passed()).await??;
+        Ok(())
+    }
+}
