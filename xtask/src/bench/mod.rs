@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, setup, shell, vm};
+use crate::{dist, setup, shell, vm};
 
 /// Debian's package and the program in it, which needs nothing else: unpacked into the cache.
 const ALONE: [(&str, &str); 6] = [
@@ -51,7 +51,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
     shell::root_prefix(why, &[])?;
-    let binary = build::release()?;
+    let binary = dist::binary()?;
     shell::run(shell::cargo().args([
         "build",
         "--release",

@@ -11,7 +11,7 @@ use crate::{setup, shell};
 const TARGET: &str = concat!("x86_64", "-unknown-linux-gnu");
 
 /// Linked with the C library of this machine.
-pub(super) fn dynamic() -> Result<PathBuf> {
+pub(crate) fn dynamic() -> Result<PathBuf> {
     build(None, "dist/taskscope")
 }
 

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use self::check::main as check;
 use self::tree::Tree;
+pub(crate) use self::{binary::dynamic as binary, check::main as check};
 use crate::shell;
 
 /// Of the workspace.
