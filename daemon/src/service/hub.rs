@@ -161,18 +161,14 @@ impl Hub {
     /// Tells all readers.
     pub(super) fn tell(&mut self, effects: &[Effect], stamp: &Stamp, cgroups: &Cgroups) {
         self.queues.retain(|queue| !queue.sender.is_closed() && !queue.is_full());
+        let before = self.sequence;
         for effect in effects {
             self.sequence += 1;
             for queue in &mut self.queues {
                 queue.add(effect, self.sequence, stamp, cgroups);
             }
-            if self.keep > 0 {
-                if self.backlog.len() >= self.keep {
-                    self.backlog.pop_front();
-                }
-                self.backlog.push_back((self.sequence, effect.clone()));
-            }
         }
+        self.remember(effects, before);
         for queue in &mut self.queues {
             let before = queue.sent;
             self.lost += queue.flush();
@@ -180,6 +176,15 @@ impl Hub {
         }
         // One whose wish is fulfilled ends here, and not only when more happens.
         self.queues.retain(|queue| !queue.is_full());
+    }
+
+    /// Keeps the last events for readers that resume; the first of these comes after event number `before`.
+    fn remember(&mut self, effects: &[Effect], before: u64) {
+        let kept = effects.len().min(self.keep);
+        // Dropped where they are: taken out one by one, each would be copied first.
+        self.backlog.drain(..(self.backlog.len() + kept).saturating_sub(self.keep));
+        let numbered = (before + 1..).zip(effects).skip(effects.len() - kept);
+        self.backlog.extend(numbered.map(|(sequence, effect)| (sequence, effect.clone())));
     }
 
     /// Tells all readers that something is missing from here on.
