@@ -103,9 +103,10 @@ fn row(storm: &Storm, kind: &Kind, rounds: Rounds, bare: f64, count: u64) -> Row
         slowdown: Spread::of(rounds.slowdowns),
         cpu_ns_a_turn: cpu.map(|cpu| cpu / count as f64),
         events,
+        // Where the workload makes next to none there is nothing to divide by.
         cpu_ns_an_event: cpu
             .zip(events)
-            .filter(|(_, events)| *events > 0.0)
+            .filter(|(_, events)| *events * 10.0 >= count as f64)
             .map(|(cpu, events)| cpu / events),
         ends: storm.ends * count,
         ends_seen: of(|cost| cost.hits as f64).filter(|_| sees_ends),
