@@ -42,12 +42,18 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
         row(
             "lineage alone, slowest of all sizes",
             ">= 5 M records/s",
-            report
-                .replay
-                .iter()
-                .map(|row| row.records_a_second)
-                .reduce(f64::min)
-                .map(|rate| (format!("{:.2} M records/s", rate / 1e6), rate >= 5e6)),
+            report.replay.iter().min_by(|a, b| a.records_a_second.total_cmp(&b.records_a_second)).map(
+                |row| {
+                    let millions = |rate: f64| rate / 1e6;
+                    let text = format!(
+                        "{:.2} M records/s with {} tasks (memory accesses alone {:.2} M)",
+                        millions(row.records_a_second),
+                        row.live,
+                        millions(row.floor_records_a_second)
+                    );
+                    (text, row.records_a_second >= 5e6)
+                },
+            ),
         ),
         row("RSS on an idle host", "<= 32 MiB", idle_rss(report)),
         row(

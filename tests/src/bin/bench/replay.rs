@@ -7,8 +7,6 @@ use serde_json::Value;
 
 use super::table::Table;
 
-/// Records in an iteration: 512 lives of six each.
-const RECORDS: f64 = 512.0 * 6.0;
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 
 /// With so many live tasks.
@@ -24,11 +22,14 @@ pub(crate) struct Row {
 pub(crate) fn read(criterion: Option<&Path>) -> Vec<Row> {
     let Some(criterion) = criterion else { return Vec::new() };
     let rate = |group: &str, live: u64| {
-        let path = criterion.join(format!("{group}/{live}/new/estimates.json"));
-        let text = fs::read_to_string(path).ok()?;
-        let value: Value = serde_json::from_str(&text).ok()?;
-        let ns = value.get("median")?.get("point_estimate")?.as_f64()?;
-        Some(RECORDS / (ns / 1e9))
+        let said = |file: &str, at: &str| {
+            let path = criterion.join(format!("{group}/{live}/new/{file}.json"));
+            let value: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+            value.pointer(at)?.as_f64()
+        };
+        let records = said("benchmark", "/throughput/Elements")?;
+        let ns = said("estimates", "/median/point_estimate")?;
+        Some(records / (ns / 1e9))
     };
     let row = |live| {
         Some(Row {
