@@ -60,7 +60,7 @@ use crate::{
 const BATCH: usize = 512;
 
 /// How long a face that does not say otherwise lets an event wait: it still reaches its reader within two milliseconds.
-const PATIENCE: Duration = Duration::from_millis(1);
+pub const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -308,8 +308,7 @@ impl Pipeline {
                 // Where nobody can ask any more, this branch is off.
                 Some(question) = questions.recv() => {
                     // What waits in the ring for the next look is part of the answer.
-                    self.turn();
-                    self.hand_on(face);
+                    self.catch_up(face);
                     question(self, face);
                 }
             }

@@ -41,6 +41,8 @@ impl Alarm {
             let mut ready = self.timer.readable().await?;
             // One that rings again and again is set anew by being read.
             let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
+            // It is not ready again before it rings again: asked at once, it would be read for nothing.
+            ready.clear_ready();
             if let Ok(read) = read {
                 return read.map(|_| ());
             }

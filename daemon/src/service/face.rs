@@ -21,15 +21,12 @@ use crate::{
         effect::{Action, Effect},
         id::Ktime,
     },
-    runtime::{Face, Pipeline, Place, Wall},
+    runtime::{Face, PATIENCE, Pipeline, Place, Wall},
 };
 
 /// How long an event may wait where nobody reads events: a look at the ring then serves more of them. Questions do not wait for
 /// it, and what a record names in /proc or among the cgroups is still there.
 const PATIENCE_UNREAD: Duration = Duration::from_millis(10);
-
-/// The same where somebody does.
-const PATIENCE_READ: Duration = Duration::from_millis(1);
 
 /// What a service tells the world.
 pub struct Service {
@@ -156,7 +153,7 @@ impl Face for Service {
     }
 
     fn patience(&self) -> Duration {
-        if self.hub.readers() == 0 { PATIENCE_UNREAD } else { PATIENCE_READ }
+        if self.hub.readers() == 0 { PATIENCE_UNREAD } else { PATIENCE }
     }
 
     fn tick(&mut self, lineage: &mut Lineage) {
