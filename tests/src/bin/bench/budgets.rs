@@ -167,13 +167,11 @@ fn beside_forkstat(report: &Report) -> Option<(String, bool)> {
 fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     let is_rival =
         |row: &&storms::Row| !row.observer.starts_with("taskscope") && !row.observer.starts_with('(');
-    let cost = |row: &storms::Row| row.cpu_ns_an_event;
+    let cost = |row: &storms::Row| Some((row.cpu_ns_an_event?, row.observer));
     let ratios = report.storms.iter().filter(|row| row.observer == EVENTS).filter_map(|ours| {
         let rivals = report.storms.iter().filter(|row| row.workload == ours.workload).filter(is_rival);
-        let best = rivals
-            .filter(|rival| cost(rival).is_some())
-            .min_by(|a, b| f64::total_cmp(&cost(a).unwrap_or(f64::MAX), &cost(b).unwrap_or(f64::MAX)))?;
-        Some((cost(ours)? / cost(best)?, ours.workload, best.observer))
+        let (least, rival) = rivals.filter_map(cost).min_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some((ours.cpu_ns_an_event? / least, ours.workload, rival))
     });
     let (ratio, workload, rival) = ratios.max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some((format!("{ratio:.2} at most ({workload}; {rival})"), ratio < 1.0))
@@ -183,8 +181,7 @@ fn beside_rivals(report: &Report) -> Option<(String, bool)> {
 fn missed(report: &Report) -> Option<(String, bool)> {
     let mut observers: Vec<(&str, f64, u64)> = Vec::new();
     for row in &report.storms {
-        let Some(seen) = row.ends_seen else { continue };
-        let missed = (row.ends as f64 - seen).max(0.0);
+        let Some(missed) = row.missed() else { continue };
         match observers.iter_mut().find(|(name, ..)| *name == row.observer) {
             Some((_, all, ends)) => (*all += missed, *ends += row.ends).0,
             None => observers.push((row.observer, missed, row.ends)),

@@ -34,6 +34,13 @@ pub(crate) struct Row {
     pub(crate) peak_rss_bytes: Option<f64>,
 }
 
+impl Row {
+    /// Ends that it did not tell, if it tells ends.
+    pub(crate) fn missed(&self) -> Option<f64> {
+        self.ends_seen.map(|seen| (self.ends as f64 - seen).max(0.0))
+    }
+}
+
 /// All rounds of one observer in one storm.
 #[derive(Default)]
 struct Rounds {
@@ -131,7 +138,6 @@ pub(crate) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new("Storms", &columns);
     table.rows.extend(rows.iter().map(|row| {
         let ends = (row.ends > 0).then_some(row.ends as f64);
-        let missed = row.ends_seen.map(|seen| (row.ends as f64 - seen).max(0.0));
         let title = if row.cpu_ns_a_turn.is_none() {
             format!("{}: {:.2} us a turn", row.workload, row.bare_ns_a_turn / 1e3)
         } else {
@@ -146,7 +152,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             cell(row.cpu_ns_an_event.map(|ns| ns / 1e3), 2, "us"),
             cell(ends, 0, ""),
             cell(row.ends_seen, 0, ""),
-            cell(missed, 0, ""),
+            cell(row.missed(), 0, ""),
             cell(row.peak_rss_bytes.map(|bytes| bytes / 1_048_576.0), 1, "MiB"),
         ]
     }));
