@@ -2,14 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Api, error::ApiError};
+use super::{
+    Api,
+    error::ApiError,
+    extract::{Path, Query},
+};
 use crate::{
     answer::{
         Draft, Outside, Scene, Whom,
