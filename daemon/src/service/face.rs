@@ -131,12 +131,18 @@ impl Service {
         }
         let now = clock::boottime();
         let limit = every * 3 + Duration::from_secs(10);
-        let age = pipeline.canary.age(now);
+        let canary = &pipeline.canary;
+        let age = canary.proof_age(now);
         if age.unwrap_or_else(|| Duration::from_nanos(now.since(self.started))) < limit {
             return Ok(());
         }
+        let what = if canary.cannot_fork() {
+            "no process can be made, and records of taskscope's own renames do not come through: the last did"
+        } else {
+            "the last canary came through whole"
+        };
         Err(match age {
-            Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
+            Some(age) => format!("{what} {} s ago", age.as_secs()),
             None => "no canary ever came through whole".into(),
         })
     }

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Service, budget,
     config::{ConfigError, RELOADABLE, Settings},
-    http::{Api, HttpThread, Listeners, ThreadError},
+    http::{Api, HttpThread, Listeners, ThreadError, Workers, WorkersError},
     notify::{say, watchdog_every},
     privileges,
     socket::{self, SocketError},
@@ -70,6 +70,9 @@ pub enum ServiceError {
     /// Nobody could be answered.
     #[error(transparent)]
     Thread(#[from] ThreadError),
+    /// Answers could not be completed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
     /// Observing broke off.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -120,9 +123,10 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let (unix, socket_file) = unix.unzip();
     let (names, api_on_tcp) = (settings.allowed_hosts.clone(), settings.api_on_tcp);
     // After capabilities are given up: a thread gives up its own.
+    let workers = Workers::start()?;
     let http = HttpThread::start(
         Listeners { tcp, unix, names, api_on_tcp },
-        |connections| Api::new(sender.clone(), &service.instance, connections),
+        |connections| Api::new(sender.clone(), workers.clone(), &service.instance, connections),
         service.readers.attendant(),
         &service.connections,
     )?;

@@ -38,6 +38,7 @@ pub struct Status {
     pub resync_longest_ns: u64,
     pub canaries_whole: u64,
     pub canaries_broken: u64,
+    pub canaries_no_pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_age_ns: Option<u64>,
     pub ready: bool,
@@ -98,6 +99,7 @@ impl Status {
             resync_longest_ns: mending.longest_ns,
             canaries_whole: pipeline.canary.whole,
             canaries_broken: pipeline.canary.broken,
+            canaries_no_pid: pipeline.canary.no_pid,
             canary_age_ns: pipeline.canary.age(now).map(|age| age.as_nanos() as u64),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),

@@ -15,6 +15,7 @@ mod server;
 mod stream;
 mod tasks;
 mod thread;
+mod workers;
 
 use std::sync::Arc;
 
@@ -28,11 +29,12 @@ use axum::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub use self::thread::ThreadError;
+pub use self::{thread::ThreadError, workers::WorkersError};
 pub(super) use self::{
     counts::ConnectionCounts,
     places::Limits,
     thread::{HttpThread, Listeners},
+    workers::Workers,
 };
 use super::Service;
 use crate::runtime::{Pipeline, Question};
@@ -52,6 +54,7 @@ impl Limits {
 #[derive(Clone)]
 pub(super) struct Api {
     questions: mpsc::Sender<Question<Service>>,
+    workers: Workers,
     instance: Arc<str>,
     asking: Arc<Semaphore>,
     /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
@@ -62,11 +65,13 @@ impl Api {
     /// For an address that serves so many connections at once: half of them may read events.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
+        workers: Workers,
         instance: &str,
         connections: usize,
     ) -> Self {
         Self {
             questions,
+            workers,
             instance: instance.into(),
             asking: Arc::new(Semaphore::new(ASKING)),
             readers: Arc::new(Semaphore::new(connections / 2)),

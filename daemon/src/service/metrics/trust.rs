@@ -71,7 +71,7 @@ impl TrustMetrics {
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Short-lived processes of taskscope's own, by whether their whole life came through.",
+                "Short-lived processes of taskscope's own, by whether their whole life came through; no_pid could not be made because no pid or memory was left.",
                 &["result"],
             )?,
             canary_age: of.gauge(
@@ -108,6 +108,7 @@ impl TrustMetrics {
         self.resync_seconds.set(seconds(mending.last_ns));
         set(&self.canaries.with_label_values(&["whole"]), pipeline.canary.whole);
         set(&self.canaries.with_label_values(&["broken"]), pipeline.canary.broken);
+        set(&self.canaries.with_label_values(&["no_pid"]), pipeline.canary.no_pid);
         self.canary_age.set(pipeline.canary.age(sources.now).map_or(-1.0, |age| age.as_secs_f64()));
     }
 }
