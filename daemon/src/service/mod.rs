@@ -2,6 +2,7 @@
 
 mod budget;
 pub mod config;
+mod descriptors;
 mod face;
 pub mod http;
 mod losses;

@@ -48,6 +48,17 @@ const ASKING: usize = 8;
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
     const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
+
+    /// These limits where only so many descriptors are left for connections: the socket and TCP share them. Scrapes always have a few.
+    const fn within(self, descriptors: usize) -> Self {
+        let share = descriptors / 2;
+        if self.connections + self.reserve <= share {
+            return self;
+        }
+        let reserve = if share / 8 < 2 { 2 } else { share / 8 };
+        let connections = if share.saturating_sub(reserve) < 2 { 2 } else { share - reserve };
+        Self { connections, waiting_per_peer: connections.div_ceil(2), reserve }
+    }
 }
 
 /// What every handler has: the way to the owner of everything.

@@ -19,7 +19,7 @@ use super::{
     public,
     server::{Answers, serve},
 };
-use crate::service::readers::Attendant;
+use crate::service::{descriptors, readers::Attendant};
 
 /// At the end readers have so long to take what is there.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -56,25 +56,34 @@ impl HttpThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
         let Listeners { tcp, unix, names, api_on_tcp } = listeners;
+        let descriptors = descriptors::for_connections();
+        let (for_tcp, for_unix) = (Limits::TCP.within(descriptors), Limits::UNIX.within(descriptors));
+        if for_tcp.connections < Limits::TCP.connections {
+            log::warn!(
+                "RLIMIT_NOFILE leaves room for {} connections on TCP and {} on the socket; raise it (LimitNOFILE= of the unit)",
+                for_tcp.connections,
+                for_unix.connections
+            );
+        }
         if let Some(listener) = tcp {
             listener.set_nonblocking(true)?;
-            let api = api(Limits::TCP.connections);
+            let api = api(for_tcp.connections);
             let answers = Answers {
                 router: if api_on_tcp { full(api) } else { public(api) },
                 access: Arc::new(Access::Names(names)),
                 is_short: |path| !path.starts_with("/v1/"),
             };
-            let places = Places::new(Limits::TCP, Arc::clone(counts));
+            let places = Places::new(for_tcp, Arc::clone(counts));
             runtime.spawn(serve(TcpListener::from_std(listener)?, answers, places));
         }
         if let Some(listener) = unix {
             listener.set_nonblocking(true)?;
             let answers = Answers {
-                router: full(api(Limits::UNIX.connections)),
+                router: full(api(for_unix.connections)),
                 access: Arc::new(Access::Socket),
                 is_short: |path| path != "/v1/events",
             };
-            let places = Places::new(Limits::UNIX, Arc::clone(counts));
+            let places = Places::new(for_unix, Arc::clone(counts));
             runtime.spawn(serve(UnixListener::from_std(listener)?, answers, places));
         }
         drop(guard);
