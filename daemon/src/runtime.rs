@@ -11,6 +11,7 @@ mod gate;
 mod looks;
 mod place;
 mod records;
+mod rename_probe;
 mod repairs;
 mod resync;
 mod sums;

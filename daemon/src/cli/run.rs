@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Serve the whole API, and not only metrics and health, on --listen, too
     #[arg(long)]
     api_on_tcp: bool,
+    /// Answer on --listen also when asked by this name, and not only by IP address or as localhost; can be repeated
+    #[arg(long, value_name = "NAME")]
+    allowed_host: Vec<String>,
     /// Use only the rungs of one family
     #[arg(long, value_enum)]
     attach: Option<Attach>,
@@ -90,6 +93,7 @@ impl Args {
             socket: self.socket.clone(),
             socket_group: self.socket_group.clone(),
             api_on_tcp: self.api_on_tcp.then_some(true),
+            allowed_hosts: (!self.allowed_host.is_empty()).then(|| self.allowed_host.clone()),
             attach: self.attach.and_then(|attach| {
                 use clap::ValueEnum as _;
                 attach.to_possible_value().map(|value| value.get_name().to_owned())

@@ -2,13 +2,14 @@
 
 mod budget;
 pub mod config;
+mod descriptors;
 mod face;
 pub mod http;
-mod hub;
 mod losses;
 mod metrics;
 mod notify;
 pub mod privileges;
+mod readers;
 mod sched;
 mod socket;
 mod start;

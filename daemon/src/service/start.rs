@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     select,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Service, budget,
     config::{ConfigError, RELOADABLE, Settings},
-    http::{self, Api, Gate},
+    http::{Api, HttpThread, Listeners, ThreadError, Workers, WorkersError},
     notify::{say, watchdog_every},
     privileges,
     socket::{self, SocketError},
@@ -35,9 +35,8 @@ use crate::{
 /// Questions that may wait for the owner.
 const QUESTIONS: usize = 64;
 
-/// Connections at once, on TCP and on the socket.
-const TCP_CONNECTIONS: usize = 64;
-const UNIX_CONNECTIONS: usize = 256;
+/// Connections that the kernel keeps until they are accepted.
+const LISTEN_BACKLOG: u32 = 4096;
 
 /// How often systemd is told how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -68,6 +67,12 @@ pub enum ServiceError {
     /// Signals cannot be had.
     #[error("preparing for signals: {0}")]
     Signals(io::Error),
+    /// Nobody could be answered.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
+    /// Answers could not be completed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
     /// Observing broke off.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -92,13 +97,11 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let Start { settings, reload, choice, object, keep_capabilities } = start;
     // First what fails soon: another daemon on the socket, a port that is taken.
     let unix = match &settings.socket {
-        Some(path) => Some(socket::bind(path, &settings.socket_group).await?),
+        Some(path) => Some(socket::bind(path, &settings.socket_group)?),
         None => None,
     };
     let tcp = match settings.listen {
-        Some(address) => Some(
-            TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?,
-        ),
+        Some(address) => Some(listen(address).map_err(|source| ServiceError::Listen { address, source })?),
         None => None,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
@@ -114,19 +117,19 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     }
     let mut service = Service::new(settings.clone())?;
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let api = |connections| Api::new(sender.clone(), &service.instance, connections);
-    if let Some(listener) = tcp {
-        if let Ok(address) = listener.local_addr() {
-            log::info!("serving http://{address}/metrics");
-        }
-        let api = api(TCP_CONNECTIONS);
-        let router = if settings.api_on_tcp { http::full(api) } else { http::public(api) };
-        tokio::spawn(http::serve(listener, router, Gate::new(TCP_CONNECTIONS)));
+    if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        log::info!("serving http://{address}/metrics");
     }
-    let socket_file = unix.map(|(listener, file)| {
-        tokio::spawn(http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS)));
-        file
-    });
+    let (unix, socket_file) = unix.unzip();
+    let (names, api_on_tcp) = (settings.allowed_hosts.clone(), settings.api_on_tcp);
+    // After capabilities are given up: a thread gives up its own.
+    let workers = Workers::start()?;
+    let http = HttpThread::start(
+        Listeners { tcp, unix, names, api_on_tcp },
+        |connections| Api::new(sender.clone(), workers.clone(), &service.instance, connections),
+        service.readers.attendant(),
+        &service.connections,
+    )?;
     tokio::spawn(housekeeping(sender.clone()));
     tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
     drop(sender);
@@ -146,7 +149,18 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let outcome = pipeline.serve(&mut service, &mut questions, stop).await;
     drop(socket_file);
     log::info!("summary: {}; {}", Status::of(&pipeline, &service).line(), pipeline.sums());
+    // Readers get what happened until the end.
+    drop(service);
+    http.stop();
     Ok(outcome?)
+}
+
+/// A listener that many can knock at at once.
+fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)?.into_std()
 }
 
 fn observe(

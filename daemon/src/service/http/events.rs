@@ -1,29 +1,23 @@
 //! /v1/events: what happens, as it happens. NDJSON, or server-sent events for those who accept them.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    Extension,
+    body::Body,
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Api, error::ApiError};
+use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
 use crate::{
     export::Wish,
     kernel::clock,
     lineage::id::Ktime,
     service::{
         INSTANCE,
-        hub::{Format, Reader, Wanted},
+        readers::{Format, Layout, Wanted},
     },
 };
 
@@ -44,6 +38,7 @@ struct Query {
 
 pub(super) async fn stream(
     State(api): State<Api>,
+    Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -66,16 +61,18 @@ pub(super) async fn stream(
         .ask(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
-            let since =
-                query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(age.as_nanos() as u64)));
+            let since = query.since.map(|age| {
+                Ktime(clock::boottime().0.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)))
+            });
             let Query { format, limit, .. } = query;
-            let wanted = Wanted { filter, format, server_sent, after, since, limit };
+            let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
             Ok(service.join(wanted))
         })
         .await?
         .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut answer = Body::new(Stream(reader, permit)).into_response();
+    connection.reads_events();
+    let mut answer = Body::new(EventStream::new(reader, api, connection, permit)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer.headers_mut().insert(INSTANCE, instance);
     Ok(answer)
@@ -161,21 +158,6 @@ fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A reader's queue as the body of a response, and its place among the readers.
-struct Stream(Reader, #[expect(dead_code, reason = "given back when this is dropped")] OwnedSemaphorePermit);
-
-impl HttpBody for Stream {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,21 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
+mod access;
 mod answers;
+mod connection;
+mod counts;
 mod error;
 mod events;
+mod extract;
+mod guarded;
 mod health;
+mod listener;
+mod places;
 mod server;
+mod stream;
 mod tasks;
+mod thread;
+mod workers;
 
 use std::sync::Arc;
 
@@ -19,18 +29,45 @@ use axum::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub(super) use self::server::{Gate, serve};
+pub use self::{thread::ThreadError, workers::WorkersError};
+pub(super) use self::{
+    counts::ConnectionCounts,
+    places::Limits,
+    thread::{HttpThread, Listeners},
+    workers::Workers,
+};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// Questions about tasks and readers that are put to the owner at once. A scrape does not wait behind more of them.
+const ASKING: usize = 8;
+
+impl Limits {
+    const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
+    const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
+
+    /// These limits where only so many descriptors are left for connections: the socket and TCP share them. Scrapes always have a few.
+    const fn within(self, descriptors: usize) -> Self {
+        let share = descriptors / 2;
+        if self.connections + self.reserve <= share {
+            return self;
+        }
+        let reserve = if share / 8 < 2 { 2 } else { share / 8 };
+        let connections = if share.saturating_sub(reserve) < 2 { 2 } else { share - reserve };
+        Self { connections, waiting_per_peer: connections.div_ceil(2), reserve }
+    }
+}
+
 /// What every handler has: the way to the owner of everything.
 #[derive(Clone)]
 pub(super) struct Api {
     questions: mpsc::Sender<Question<Service>>,
+    workers: Workers,
     instance: Arc<str>,
+    asking: Arc<Semaphore>,
     /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
     readers: Arc<Semaphore>,
 }
@@ -39,14 +76,30 @@ impl Api {
     /// For an address that serves so many connections at once: half of them may read events.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
+        workers: Workers,
         instance: &str,
         connections: usize,
     ) -> Self {
-        Self { questions, instance: instance.into(), readers: Arc::new(Semaphore::new(connections / 2)) }
+        Self {
+            questions,
+            workers,
+            instance: instance.into(),
+            asking: Arc::new(Semaphore::new(ASKING)),
+            readers: Arc::new(Semaphore::new(connections / 2)),
+        }
     }
 
-    /// Asks the owner.
+    /// Asks the owner, in turn.
     pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let _turn = self.asking.acquire().await.map_err(|_| ApiError::stopping())?;
+        self.ask_first(question).await
+    }
+
+    /// Asks the owner before those who are waiting for their turn: what must be answered whatever others ask.
+    async fn ask_first<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -87,7 +140,7 @@ pub(super) fn full(api: Api) -> Router {
 }
 
 async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let text = api.ask(|pipeline, service| service.scrape(pipeline)).await?;
+    let text = api.ask_first(|pipeline, service| service.scrape(pipeline)).await?;
     let text = text.map_err(|error| ApiError::internal(format!("encoding the metrics: {error}")))?;
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
