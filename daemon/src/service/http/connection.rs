@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// A peer that has read nothing for so long gives way to others.
-const BLOCKED: Duration = Duration::from_millis(500);
+const BLOCKED: Duration = Duration::from_millis(250);
 
 /// So does one that takes an answer for so long, however slowly it reads; and a reader of events that reads nothing.
 const SLOW: Duration = Duration::from_secs(10);

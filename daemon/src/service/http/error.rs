@@ -105,6 +105,12 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
+    /// Those who wait need connections, and a scrape does as well.
+    pub(super) fn too_many_questions() -> Self {
+        let message = "as many questions as this address takes wait for their turn; try again in a moment";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
     /// The owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }

@@ -45,6 +45,9 @@ const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=
 /// Questions about tasks and readers that are put to the owner at once. A scrape does not wait behind more of them.
 const ASKING: usize = 8;
 
+/// Requests that ask or wait for their turn to ask. More are refused: each waits in a connection's place.
+const ASKING_OR_WAITING: usize = 32;
+
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
     const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
@@ -68,6 +71,7 @@ pub(super) struct Api {
     workers: Workers,
     instance: Arc<str>,
     asking: Arc<Semaphore>,
+    asking_or_waiting: Arc<Semaphore>,
     /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
     readers: Arc<Semaphore>,
 }
@@ -85,6 +89,7 @@ impl Api {
             workers,
             instance: instance.into(),
             asking: Arc::new(Semaphore::new(ASKING)),
+            asking_or_waiting: Arc::new(Semaphore::new(ASKING_OR_WAITING)),
             readers: Arc::new(Semaphore::new(connections / 2)),
         }
     }
@@ -94,12 +99,13 @@ impl Api {
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        let _place = self.asking_or_waiting.try_acquire().map_err(|_| ApiError::too_many_questions())?;
         let _turn = self.asking.acquire().await.map_err(|_| ApiError::stopping())?;
         self.ask_first(question).await
     }
 
     /// Asks the owner before those who are waiting for their turn: what must be answered whatever others ask.
-    async fn ask_first<T: Send + 'static>(
+    pub(super) async fn ask_first<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
     ) -> Result<T, ApiError> {

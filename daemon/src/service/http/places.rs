@@ -84,10 +84,7 @@ impl Places {
             match taken.first_to_go(Instant::now()) {
                 Some(first) => self.evict(&mut taken, first),
                 None if taken.by.len() < self.limits.connections + self.limits.reserve => is_reserve = true,
-                None => {
-                    self.counts.closed(Closed::Refused);
-                    return None;
-                }
+                None => return None,
             }
         }
         taken.last += 1;
@@ -95,6 +92,11 @@ impl Places {
         taken.by.insert(number, (peer, Arc::clone(&connection)));
         self.counts.opened();
         Some(Place { places: Arc::clone(self), number, connection })
+    }
+
+    /// A new connection is closed, as there has been no place for it for some time.
+    pub(super) fn refused(&self) {
+        self.counts.closed(Closed::Refused);
     }
 
     /// Makes room because descriptors have run out. Answers whether somebody went.

@@ -33,7 +33,7 @@ use super::{
     error::{ApiError, HEADERS, JSON},
     guarded::Guarded,
     listener::Listener,
-    places::{Place, Places},
+    places::{Peer, Place, Places},
 };
 
 /// A request's headers must be there by then; between two requests a connection may rest as long.
@@ -47,6 +47,9 @@ const MAX_HEADERS: usize = 64;
 
 /// After an error of accept(2), such as too few descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A new connection waits so long for somebody to give way.
+const PLACE_TIME: Duration = Duration::from_secs(1);
 
 /// What an address answers.
 #[derive(Clone)]
@@ -70,11 +73,22 @@ pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc
                 continue;
             }
         };
-        if let Some(place) = places.admit(peer) {
-            tokio::spawn(connection(stream, place, answers.clone()));
+        match timeout(PLACE_TIME, admitted(&places, peer)).await {
+            Ok(place) => drop(tokio::spawn(connection(stream, place, answers.clone()))),
+            Err(_) => places.refused(),
         }
         // It is read from before the next one can take its place.
         yield_now().await;
+    }
+}
+
+/// A place, once there is one. Those behind it have to wait as well: there is none for them either.
+async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
+    loop {
+        if let Some(place) = places.admit(peer) {
+            return place;
+        }
+        sleep(PAUSE).await;
     }
 }
 

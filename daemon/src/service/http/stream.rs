@@ -59,7 +59,7 @@ impl EventStream {
         {
             let api = self.api.clone();
             self.members = Some(Box::pin(async move {
-                let members = api.ask(move |pipeline, _| descendants(&pipeline.lineage, root)).await;
+                let members = api.ask_first(move |pipeline, _| descendants(&pipeline.lineage, root)).await;
                 // Without an owner nothing more happens.
                 members.unwrap_or_default()
             }));

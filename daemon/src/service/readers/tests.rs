@@ -256,7 +256,7 @@ fn a_limit_that_the_past_satisfies_ends_the_reader() {
 }
 
 #[test]
-fn readers_end_with_the_daemon_when_they_have_read_filter(None) {
+fn readers_end_with_the_daemon_when_they_have_read_everything() {
     let mut world = World::new(0, BUDGET);
     let mut reader = world.join(None, JSON, None);
     world.publish(3);
