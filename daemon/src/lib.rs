@@ -11,3 +11,4 @@ pub mod lineage;
 pub mod procfs;
 pub mod runtime;
 pub mod service;
+pub mod timens;

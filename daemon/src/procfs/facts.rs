@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
-use super::{NS_PER_TICK, Procfs, Sight};
+use super::{Procfs, Sight};
 use crate::lineage::{
     explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
     flags::SIGCHLD,
@@ -24,16 +24,20 @@ const WAITID_KINDS: [u64; 4] = [0, 1, 2, 3];
 impl Procfs {
     /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
-        if self.sight() == Sight::None {
+        let sight = self.sight();
+        if sight == Sight::None {
             return Err("a /proc of the initial pid namespace, at /proc".into());
         }
         let pid = key.tgid;
         let stat = match self.stat(pid) {
             Ok(Some(stat)) => stat,
+            Ok(None) if sight == Sight::Partial => {
+                return Err(format!("a /proc that shows process {pid}: it is mounted with hidepid"));
+            }
             Ok(None) => return Err("a process that is still there: it ended before /proc was read".into()),
             Err(error) => return Err(format!("a readable /proc/{pid} ({error})")),
         };
-        if key.start.is_some_and(|start| start.0 / NS_PER_TICK != stat.start_ticks) {
+        if key.start.is_some_and(|start| !self.began(&stat, start)) {
             return Err("a process that is still there: its pid is another's by now".into());
         }
         let directory = self.root.join(pid.to_string());

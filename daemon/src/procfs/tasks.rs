@@ -35,6 +35,21 @@ impl Procfs {
         }
     }
 
+    /// What an operator should know of it; `None` where everything is shown.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        match self.sight() {
+            Sight::All => None,
+            Sight::Partial => Some(
+                "/proc hides processes from taskscope (hidepid): what signals their threads block or wait for stays unknown; mount it \
+                 without hidepid, or with gid= of a group that taskscope is in",
+            ),
+            Sight::None => Some(
+                "/proc is of another pid namespace, or none: what only it knows stays unknown; run taskscope in the initial pid namespace",
+            ),
+        }
+    }
+
     /// Every thread group shown, in no order.
     pub fn groups(&self) -> Result<Vec<Tgid>, ProcfsError> {
         Ok(self.numbers("")?.unwrap_or_default().into_iter().map(Tgid).collect())
