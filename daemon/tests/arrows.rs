@@ -26,8 +26,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "lineage", "fd", "duration", "timens", "kernel", "procfs", "cgroup", "export", "answer", "runtime",
-            "service",
+            "lineage", "fd", "duration", "timens", "kernel", "procfs", "cgroup", "export", "answer",
+            "runtime", "service",
         ],
     ),
 ];

@@ -193,6 +193,15 @@ pub(crate) fn lead_a_group() {
     }
 }
 
+/// Puts a process, or the caller (0), under `SCHED_FIFO` with a priority.
+pub(crate) fn be_real_time(pid: Pid, priority: i32) {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` is complete and outlives the call.
+    if unsafe { libc::sched_setscheduler(pid, libc::SCHED_FIFO, &raw const param) } != 0 {
+        die("sched_setscheduler");
+    }
+}
+
 /// Gives up root for good.
 pub(crate) fn become_user(id: u32) {
     // SAFETY: integers only.
