@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod duration;
 pub mod export;
+mod failpoint;
 pub mod fd;
 pub mod kernel;
 pub mod lineage;

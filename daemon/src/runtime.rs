@@ -158,6 +158,11 @@ pub struct Pipeline {
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
     told_blind: bool,
+    told_timer: bool,
+    /// Comparisons that failed since the last one that did not.
+    failed_in_a_row: u32,
+    /// Why the programs' counters cannot be read now.
+    pub no_counters: Option<String>,
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
@@ -218,6 +223,9 @@ impl Pipeline {
             drained_to: Ktime(0),
             owes_resync: false,
             told_blind: false,
+            told_timer: false,
+            failed_in_a_row: 0,
+            no_counters: None,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
             hides_others: true,
@@ -293,14 +301,15 @@ impl Pipeline {
                 biased;
                 () = &mut stop => break,
                 rung = tick.rung() => {
-                    rung?;
-                    self.tick(face)?;
+                    if let Err(error) = rung {
+                        self.timer_fails(&error).await;
+                    }
+                    self.tick(face);
                 }
-                due = looks.due() => {
-                    due?;
+                () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(face);
-                    looks.after(handled, face.patience())?;
+                    looks.after(handled, face.patience());
                     if let Ok(question) = questions.try_recv() {
                         question(self, face);
                     }
@@ -327,7 +336,7 @@ impl Pipeline {
             while self.turn() > 0 {
                 self.hand_on(face);
             }
-            self.look_for_losses(face)?;
+            self.look_for_losses(face);
             if self.sums().check().is_empty() {
                 break;
             }
@@ -338,6 +347,8 @@ impl Pipeline {
         }
         self.lineage.tick(boottime(), &mut self.effects);
         self.hand_on(face);
+        // Without the counters nobody knows what was lost last.
+        self.observer.totals()?;
         for wrong in self.sums().check() {
             log::error!("records do not add up: {wrong}");
         }
@@ -348,6 +359,14 @@ impl Pipeline {
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.counts.sums(self.lineage.stats())
+    }
+
+    /// The event loop's own timer in place of one that cannot be waited for.
+    async fn timer_fails(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.told_timer, true) {
+            log::error!("waiting for a timer (timerfd): {error}; the event loop's own is used");
+        }
+        sleep(TICK).await;
     }
 
     fn ring_fd(&self) -> io::Result<OwnedFd> {

@@ -17,6 +17,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    failpoint::{self, Point},
     lineage::id::{Ktime, Tgid},
     timens,
 };
@@ -74,7 +75,7 @@ impl Procfs {
 
     fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {
         let path = self.root.join(file);
-        let text = match fs::read(&path) {
+        let text = match read(&path) {
             Ok(text) => text,
             Err(error) if is_gone(&error) => return Ok(None),
             Err(source) => return Err(ProcfsError::Io { path, source }),
@@ -116,6 +117,18 @@ impl Procfs {
             Err(_) => false,
         }
     }
+}
+
+/// Every file of /proc is read here.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    failpoint::check(Point::ProcRead)?;
+    fs::read(path)
+}
+
+/// Every directory of /proc is listed here.
+fn list(path: &Path) -> io::Result<fs::ReadDir> {
+    failpoint::check(Point::ProcList)?;
+    fs::read_dir(path)
 }
 
 /// The process ended before or while it was read: ENOENT, ESRCH.

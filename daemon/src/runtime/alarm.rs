@@ -8,7 +8,10 @@ use rustix::time::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::fd::watch;
+use crate::{
+    failpoint::{self, Point},
+    fd::watch,
+};
 
 /// One timer.
 pub(super) struct Alarm {
@@ -37,6 +40,7 @@ impl Alarm {
 
     /// Waits until it rings.
     pub(super) async fn rung(&self) -> io::Result<()> {
+        failpoint::check(Point::TimerWait)?;
         loop {
             let mut ready = self.timer.readable().await?;
             // One that rings again and again is set anew by being read.

@@ -76,6 +76,7 @@ impl Status {
         let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));
+        let no_counters = pipeline.no_counters.iter().map(|why| format!("losses: {why}"));
         let shifted = timens::lacks().map(|why| format!("time namespace: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();
         Self {
@@ -111,7 +112,13 @@ impl Status {
             readers_lost: service.hub.lost,
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
-            degraded: lacking.chain(no_iterator).chain(no_figures).chain(no_procfs).chain(shifted).collect(),
+            degraded: lacking
+                .chain(no_iterator)
+                .chain(no_figures)
+                .chain(no_procfs)
+                .chain(shifted)
+                .chain(no_counters)
+                .collect(),
         }
     }
 
