@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
-    alarm::Alarm,
+    alarm::Ticks,
     blocked::LastLook,
     looks::Looks,
     records::{count, hand_over, kind_of},
@@ -158,7 +158,6 @@ pub struct Pipeline {
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
     told_blind: bool,
-    told_timer: bool,
     /// Comparisons that failed since the last one that did not.
     failed_in_a_row: u32,
     /// Why the programs' counters cannot be read now.
@@ -223,7 +222,6 @@ impl Pipeline {
             drained_to: Ktime(0),
             owes_resync: false,
             told_blind: false,
-            told_timer: false,
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
@@ -294,18 +292,13 @@ impl Pipeline {
     ) -> Result<(), RunError> {
         self.hand_on(face);
         let mut looks = Looks::new(self.ring_fd()?)?;
-        let tick = Alarm::every(TICK)?;
+        let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {
             select! {
                 biased;
                 () = &mut stop => break,
-                rung = tick.rung() => {
-                    if let Err(error) = rung {
-                        self.timer_fails(&error).await;
-                    }
-                    self.tick(face);
-                }
+                () = ticks.due() => self.tick(face),
                 () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(face);
@@ -359,14 +352,6 @@ impl Pipeline {
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.counts.sums(self.lineage.stats())
-    }
-
-    /// The event loop's own timer in place of one that cannot be waited for.
-    async fn timer_fails(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.told_timer, true) {
-            log::error!("waiting for a timer (timerfd): {error}; the event loop's own is used");
-        }
-        sleep(TICK).await;
     }
 
     fn ring_fd(&self) -> io::Result<OwnedFd> {

@@ -37,7 +37,8 @@ fn demand(holds: bool, what: &str, answer: &Value) -> Result<(), String> {
 }
 
 /// The four questions about a parent that owes its child a wait.
-pub(super) fn questions(parent: i64, child: i64) -> [Question; 4] {
+#[must_use]
+pub fn questions(parent: i64, child: i64) -> [Question; 4] {
     let question = |name, path: String, check| Question { name, path, check };
     [
         question(

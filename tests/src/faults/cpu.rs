@@ -34,9 +34,10 @@ pub(super) const LOAD: Fault = Fault {
     args: &[],
     prepare: |_, _| {},
     inflict: |case| {
+        let asker = RealTime::be(ASKER)?;
         let mut hog = case.scenario("hog-cpu", &["1000"]);
         hog.pause("spinning");
-        Ok(Box::new(hog))
+        Ok(Box::new((hog, asker)) as Held)
     },
 };
 

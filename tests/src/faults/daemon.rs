@@ -1,9 +1,10 @@
 //! A daemon that a fault happens to. Nothing here panics while it runs: that it does not answer is a finding.
 
 use std::{
+    ffi::CString,
     fs,
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
+    os::unix::{ffi::OsStrExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -39,16 +40,24 @@ pub struct Figures {
 }
 
 impl Daemon {
-    /// Starts one and waits until it answers; its log goes into a file of its directory.
+    /// Starts one for a fault.
     pub(super) fn start(family: &str, fault: &Fault) -> Result<Self, String> {
+        Self::start_program(&setting::taskscope(), family, fault.args, fault.prepare)
+    }
+
+    /// Starts a program as a daemon and waits until it answers; its log goes into a file of its directory.
+    pub fn start_program(
+        program: &Path,
+        family: &str,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command, &Place),
+    ) -> Result<Self, String> {
         let directory = service::directory();
         let place = Place { directory: directory.clone() };
-        let mut command = Command::new(setting::taskscope());
+        let mut command = Command::new(program);
         command.arg("run").arg("--socket").arg(directory.join("socket"));
-        command
-            .args(["--listen", "127.0.0.1:0", "--attach", family, "--canary-every", "1s"])
-            .args(fault.args);
-        (fault.prepare)(&mut command, &place);
+        command.args(["--listen", "127.0.0.1:0", "--attach", family, "--canary-every", "1s"]).args(args);
+        prepare(&mut command, &place);
         let log =
             fs::File::create(directory.join("log")).map_err(|error| format!("making a log: {error}"))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -95,7 +104,8 @@ impl Daemon {
         self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(super) fn has_ended(&self) -> Option<String> {
+    /// How it ended, where it has.
+    pub fn has_ended(&self) -> Option<String> {
         self.child().try_wait().ok().flatten().map(|status| status.to_string())
     }
 
@@ -175,7 +185,7 @@ impl Daemon {
     }
 
     /// Stops it by SIGTERM: it must end well, its sums must come out, and it must not have panicked.
-    pub(super) fn stop(self) -> Result<(), String> {
+    pub fn stop(self) -> Result<(), String> {
         if let Some(status) = self.has_ended() {
             return Err(format!("the daemon has ended with {status}:\n{}", self.log()));
         }
@@ -204,6 +214,10 @@ impl Drop for Daemon {
         // Reaped already, std does nothing; the directory is in a place for temporary files.
         let _ = self.child().kill();
         let _ = self.child().wait();
+        if let Ok(path) = CString::new(self.directory.as_os_str().as_bytes()) {
+            // SAFETY: a string that ends with NUL. Most of these directories are no file system of their own.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -22,33 +22,30 @@ pub(super) const DISK_FULL: Fault = Fault {
     args: &["--verbose"],
     prepare: on_a_small_disk,
     inflict: |case| {
-        let disk = Disk(case.daemon.directory().to_owned());
+        let filler = Filler(case.daemon.directory().join(FILLER));
         fill(case)?;
         for _ in 0..20 {
             // Each is a line or two in the log.
             case.daemon.signal(libc::SIGHUP);
             case.scenario("burst", &["20"]).finish();
         }
-        Ok(Box::new(disk))
+        Ok(Box::new(filler))
     },
 };
 
-/// The file system of a daemon's directory: emptied of what filled it, and taken off when the directory is removed.
-struct Disk(PathBuf);
+/// What fills the file system of a daemon's directory, removed when it is dropped.
+struct Filler(PathBuf);
 
 const FILLER: &str = "filler";
 
-impl Drop for Disk {
+impl Drop for Filler {
     fn drop(&mut self) {
         // Whoever else is there finds room again.
-        let _ = fs::remove_file(self.0.join(FILLER));
-        if let Ok(path) = CString::new(self.0.as_os_str().as_bytes()) {
-            // SAFETY: a string that ends with NUL. It goes once the last file in it is closed.
-            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        }
+        let _ = fs::remove_file(&self.0);
     }
 }
 
+/// The daemon takes it off again with its directory.
 fn on_a_small_disk(_: &mut Command, place: &Place) {
     let path = CString::new(place.directory.as_os_str().as_bytes());
     let path = path.unwrap_or_else(|error| panic!("{}: {error}", place.directory.display()));

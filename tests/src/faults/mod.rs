@@ -13,11 +13,15 @@ mod limits;
 mod memory;
 mod pids;
 mod row;
-mod truth;
+pub mod truth;
 
 use std::{any::Any, process::Command, time::Duration};
 
-pub use self::{answers::Question, daemon::Daemon, row::Row};
+pub use self::{
+    answers::{Question, questions},
+    daemon::Daemon,
+    row::Row,
+};
 use crate::{scenario::Scenario, setting};
 
 /// Ends a fault when it is dropped.

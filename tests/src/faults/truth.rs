@@ -55,7 +55,7 @@ fn proc() -> Result<Tree, String> {
 }
 
 /// The processes below each root are those of /proc, which stand still.
-pub(super) fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
+pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     until_equal(|| {
         let (ours, proc) = (told(&daemon.json("/v1/tree?threads=true")?)?, proc()?);
         let mut all = Vec::new();
@@ -70,7 +70,7 @@ pub(super) fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String>
 }
 
 /// Every zombie that the daemon tells of is one, and every one is told.
-pub(super) fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
+pub fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
     let zombies = |tree: Tree| -> BTreeSet<i64> {
         tree.into_iter().filter(|(_, group)| group.state == State::Zombie).map(|(pid, _)| pid).collect()
     };

@@ -97,22 +97,25 @@ fn take_memory() -> ! {
 fn cpu(args: &[String]) {
     let count = number(args, 0, 200);
     let is_fifo = args.get(1).is_some_and(|policy| policy == "fifo");
-    if is_fifo {
-        // Spinning children must not keep their maker from ending them.
-        sys::be_real_time(0, KEEPER);
-    }
+    // Spinning children must not keep their maker from ending them.
+    sys::be_real_time(0, KEEPER);
+    let go = Channel::new();
     let children: Vec<Pid> = (0..count)
         .map(|_| match sys::fork() {
             Some(pid) => pid,
-            None => loop {
-                std::hint::spin_loop();
-            },
+            None => {
+                go.receive();
+                loop {
+                    std::hint::spin_loop();
+                }
+            }
         })
         .collect();
-    if is_fifo {
-        for &pid in &children {
-            sys::be_real_time(pid, SPINNER);
-        }
+    for &pid in children.iter().filter(|_| is_fifo) {
+        sys::be_real_time(pid, SPINNER);
+    }
+    for _ in &children {
+        go.send(0);
     }
     Fact::new("hog").number("children", count).emit();
     pause("spinning");
