@@ -190,7 +190,7 @@ mod tests {
         let me = Tgid(std::process::id());
         let stat = Procfs::default().stat(me).unwrap().unwrap();
         assert_eq!(stat.pid, me.0);
-        let (start, _) = Procfs::default().start_of(&stat);
-        assert!(!Procfs::default().is_still_zombie(me, start));
+        let (earliest, _) = Procfs::default().start_of(&stat);
+        assert!(!Procfs::default().is_still_zombie(me, earliest));
     }
 }

@@ -92,17 +92,17 @@ impl Pipeline {
         &self,
         group: Tgid,
         task: Tid,
-        stat: &Stat,
+        found: &Stat,
         leader: Option<Ktime>,
         sight: Span,
     ) -> Option<TaskRef> {
         if let Some(known) = self.lineage.task(task).map(|known| known.task)
             && known.tgid == group
-            && self.procfs.began(stat, known.key.start)
+            && self.procfs.began(found, known.key.start)
         {
             return (known.key.start < sight.begun).then_some(known);
         }
-        let (first, last) = self.procfs.start_of(stat);
+        let (first, last) = self.procfs.start_of(found);
         if last > sight.horizon {
             return None;
         }

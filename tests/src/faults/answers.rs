@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// What is wrong with the body of an answer.
+type Check = Box<dyn Fn(&str) -> Result<(), String>>;
+
 /// A question, and what its answer must have.
 pub struct Question {
     /// Its name in the table.
@@ -9,7 +12,7 @@ pub struct Question {
     /// Its path.
     pub path: String,
     /// What is wrong with the body of a 200.
-    check: Box<dyn Fn(&str) -> Result<(), String>>,
+    check: Check,
 }
 
 impl Question {

@@ -10,7 +10,7 @@ use taskscope_tests::{
 
 use crate::common::scenario;
 
-/// How far the namespace's boot time is ahead of the kernel's, as a line of /proc/self/timens_offsets.
+/// How far the namespace's boot time is ahead of the kernel's, as a line of `/proc/self/timens_offsets`.
 const OFFSET: &[u8] = b"boottime 100000 7\n";
 /// Less than that by far, and more than any age of this test.
 const HOUR_NS: u64 = 3_600_000_000_000;

@@ -101,14 +101,13 @@ fn cpu(args: &[String]) {
     sys::be_real_time(0, KEEPER);
     let go = Channel::new();
     let children: Vec<Pid> = (0..count)
-        .map(|_| match sys::fork() {
-            Some(pid) => pid,
-            None => {
+        .map(|_| {
+            sys::fork().unwrap_or_else(|| {
                 go.receive();
                 loop {
                     std::hint::spin_loop();
                 }
-            }
+            })
         })
         .collect();
     for &pid in children.iter().filter(|_| is_fifo) {
