@@ -24,7 +24,7 @@ use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
-    alarm::Alarm,
+    alarm::Ticks,
     blocked::LastLook,
     looks::Looks,
     records::{count, hand_over, kind_of},
@@ -159,6 +159,10 @@ pub struct Pipeline {
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
     told_blind: bool,
+    /// Comparisons that failed since the last one that did not.
+    failed_in_a_row: u32,
+    /// Why the programs' counters cannot be read now.
+    pub no_counters: Option<String>,
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
@@ -219,6 +223,8 @@ impl Pipeline {
             drained_to: Ktime(0),
             owes_resync: false,
             told_blind: false,
+            failed_in_a_row: 0,
+            no_counters: None,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
             hides_others: true,
@@ -287,21 +293,17 @@ impl Pipeline {
     ) -> Result<(), RunError> {
         self.hand_on(face);
         let mut looks = Looks::new(self.ring_fd()?)?;
-        let tick = Alarm::every(TICK)?;
+        let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {
             select! {
                 biased;
                 () = &mut stop => break,
-                rung = tick.rung() => {
-                    rung?;
-                    self.tick(face)?;
-                }
-                due = looks.due() => {
-                    due?;
+                () = ticks.due() => self.tick(face),
+                () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(face);
-                    looks.after(handled, face.patience())?;
+                    looks.after(handled, face.patience());
                     if let Ok(question) = questions.try_recv() {
                         question(self, face);
                     }
@@ -328,7 +330,7 @@ impl Pipeline {
             while self.turn() > 0 {
                 self.hand_on(face);
             }
-            self.look_for_losses(face)?;
+            self.look_for_losses(face);
             if self.sums().check().is_empty() {
                 break;
             }
@@ -339,6 +341,8 @@ impl Pipeline {
         }
         self.lineage.tick(boottime(), &mut self.effects);
         self.hand_on(face);
+        // Without the counters nobody knows what was lost last.
+        self.observer.totals()?;
         for wrong in self.sums().check() {
             log::error!("records do not add up: {wrong}");
         }

@@ -9,6 +9,7 @@
 pub mod cgroup;
 pub mod event;
 pub mod facts;
+pub mod faults;
 pub mod life;
 pub mod matcher;
 pub mod normal;

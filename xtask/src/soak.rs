@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: a mixed storm for as long as asked, with provoked losses, stops and kills of the daemon.
 //!
+//! With `--faults` it is one fault of the host after the other, and a table of what they did to the daemon.
+//!
 //! It fails unless every tree compared equals /proc, every sum comes out and the daemon's memory is flat. The storm itself is the
 //! program `soak` of the tests package, so that the same runs natively and in a guest.
 
@@ -12,7 +14,12 @@ use crate::{build, shell, vm};
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask soak --minutes 30                               on the running kernel, as root
-  cargo xtask soak --minutes 30 --vm 6.1 --attach kprobe      in a guest";
+  cargo xtask soak --minutes 30 --vm 6.1 --attach kprobe      in a guest
+  cargo xtask soak --faults --vm 6.12                         every fault of a host, in a guest, and one with 64 CPUs
+  cargo xtask soak --faults                                   those that do not harm this machine";
+
+/// How long each fault of `--faults` lasts.
+pub(crate) const FAULT_SECONDS: &str = "20";
 
 /// Storms, losses, stops and kills; then a table.
 #[derive(clap::Args)]
@@ -21,6 +28,9 @@ pub(crate) struct Args {
     /// How long
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
+    /// Let pids, memory, disk, descriptors, CPU and clock run out or jump, one after the other, and print what that did
+    #[arg(long, conflicts_with = "minutes")]
+    faults: bool,
     /// In a guest with this kernel of xtask/vm/kernels.table, and not on the running one
     #[arg(long, value_name = "KERNEL")]
     vm: Option<String>,
@@ -32,6 +42,7 @@ pub(crate) struct Args {
 /// `cargo xtask soak`.
 pub(crate) fn main(args: Args) -> Result<()> {
     match args.vm {
+        Some(kernel) if args.faults => vm::run_faults(&kernel, &args.attach),
         Some(kernel) => vm::run_soak(kernel, args.attach, args.minutes),
         None => native(&args),
     }
@@ -50,6 +61,10 @@ fn native(args: &Args) -> Result<()> {
     let env: [(&str, &OsStr); 2] =
         [("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_SCENARIO", scenario.as_os_str())];
     let mut cmd = shell::as_root(why, &env, soak.as_os_str())?;
-    cmd.arg(args.minutes.to_string()).arg(&args.attach);
+    if args.faults {
+        cmd.args(["faults", FAULT_SECONDS, &args.attach]);
+    } else {
+        cmd.arg(args.minutes.to_string()).arg(&args.attach);
+    }
     shell::run_with_stdout(&mut cmd)
 }

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: unit tests, then taskscope against the running kernel, then against others in QEMU.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::steps::Steps;
 use crate::{build, dist, setup, shell, vm};
@@ -42,7 +43,8 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     }
     steps.step("unit, alerts and dashboard of the packages", dist::check)?;
     let binary = steps.step("release build", build::release)?;
-    steps.step("integration tests on the running kernel", || native(&binary, &args.filter))?;
+    let failing = steps.step("build with failpoints", || failpoints(&binary))?;
+    steps.step("integration tests on the running kernel", || native(&binary, &failing, &args.filter))?;
     if !args.native_only {
         steps.step("integration tests in virtual machines", vm::run_short)?;
         steps.step("the Debian package on a Debian with systemd", vm::systemd::main)?;
@@ -57,15 +59,33 @@ fn unit() -> Result<()> {
     shell::run_with_stdout(shell::cargo().env_remove("AYA_BUILD_SKIP").arg("test").args(packages))
 }
 
+/// A taskscope whose calls tests let fail, apart from all others; what is shipped must have nothing of that.
+fn failpoints(shipped: &Path) -> Result<PathBuf> {
+    const VARIABLE: &[u8] = b"TASKSCOPE_FAILPOINTS";
+    let bytes = fs::read(shipped).with_context(|| format!("reading {}", shipped.display()))?;
+    if bytes.windows(VARIABLE.len()).any(|window| window == VARIABLE) {
+        bail!("{} was built with the feature failpoints", shipped.display());
+    }
+    // With debug assertions and overflow checks, and with what the unit tests have compiled.
+    let args = ["build", "--package", "taskscope", "--features", "failpoints", "--bin", "taskscope"];
+    shell::run(shell::cargo().env_remove("AYA_BUILD_SKIP").args(args))?;
+    let (built, kept) = (shell::target_dir().join("debug/taskscope"), shell::target_dir().join("failpoints"));
+    fs::create_dir_all(&kept).with_context(|| format!("making {}", kept.display()))?;
+    let kept = kept.join("taskscope");
+    fs::copy(&built, &kept).with_context(|| format!("copying {} to {}", built.display(), kept.display()))?;
+    Ok(kept)
+}
+
 /// The package `taskscope-tests`: built as this user, run as root.
-fn native(binary: &Path, args: &[OsString]) -> Result<()> {
+fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     // The service is scraped by a real one.
     let prometheus = vm::program("prometheus", "prometheus")?;
     let promtool = vm::program("prometheus", "promtool")?;
     // Its histogram is held against one of another project.
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
-    let env: [(&str, &OsStr); 5] = [
+    let env: [(&str, &OsStr); 6] = [
         ("TASKSCOPE_BIN", binary.as_os_str()),
+        ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),

@@ -128,7 +128,7 @@ impl ZombiesDraft {
         let mut parents = Vec::new();
         for owing in self.parents {
             let is_there = |life: &Life| {
-                life.key.start.is_none_or(|start| outside.procfs.is_still_zombie(life.key.tgid, start))
+                life.key.start.is_none_or(|start| !outside.procfs.is_zombie_gone(life.key.tgid, start))
             };
             if !owing.oldest.iter().any(is_there) && owing.zombies as usize <= MOST_CHILDREN {
                 gone += u64::from(owing.zombies);

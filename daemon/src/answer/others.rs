@@ -5,7 +5,7 @@ use std::{thread::sleep, time::Duration};
 use super::{Outside, Scene, process::ProcessRef, zombies::Other};
 use crate::{
     lineage::{LifeState, TaskState, explain::facts::Named, flags::PF_EXITING, id::GroupKey},
-    procfs::{NS_PER_TICK, Procfs},
+    procfs::Procfs,
 };
 
 /// Of each at most so many are named.
@@ -82,6 +82,6 @@ fn is_exiting(key: GroupKey, procfs: &Procfs) -> bool {
     stat.is_some_and(|stat| {
         stat.flags & PF_EXITING != 0
             && stat.state != b'Z'
-            && key.start.is_none_or(|start| start.0 / NS_PER_TICK == stat.start_ticks)
+            && key.start.is_none_or(|start| procfs.began(&stat, start))
     })
 }

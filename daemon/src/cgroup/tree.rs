@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     os::unix::fs::{DirEntryExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::Place;
+use crate::failpoint::{self, Point};
 
 /// Directories read at most in one walk: a host with more has some tasks whose place is not known.
 const WALK_LIMIT: usize = 65_536;
@@ -30,6 +31,7 @@ pub struct Cgroups {
     places: HashMap<u64, Arc<Place>>,
     next_walk_ns: u64,
     next_roll_call_ns: u64,
+    told_unreadable: bool,
     /// Ids that were asked for and not found.
     pub unresolved: u64,
 }
@@ -44,7 +46,14 @@ impl Cgroups {
     /// Below a directory; none of them is known without one.
     #[must_use]
     pub fn at(root: Option<PathBuf>) -> Self {
-        Self { root, places: HashMap::new(), next_walk_ns: 0, next_roll_call_ns: 0, unresolved: 0 }
+        Self {
+            root,
+            places: HashMap::new(),
+            next_walk_ns: 0,
+            next_roll_call_ns: 0,
+            told_unreadable: false,
+            unresolved: 0,
+        }
     }
 
     /// Where the v2 hierarchy is mounted.
@@ -88,8 +97,11 @@ impl Cgroups {
             return Vec::new();
         }
         let is_there = |id: u64| {
-            let path = self.places.get(&id).map(|place| root.join(place.path.trim_start_matches('/')));
-            path.and_then(|path| fs::metadata(path).ok()).is_some_and(|found| found.ino() == id)
+            let Some(place) = self.places.get(&id) else { return false };
+            match fs::metadata(root.join(place.path.trim_start_matches('/'))) {
+                Ok(found) => found.ino() == id,
+                Err(error) => !is_gone(&error),
+            }
         };
         ids.filter(|id| *id != ROOT_ID && !is_there(*id)).collect()
     }
@@ -103,7 +115,7 @@ impl Cgroups {
         }
         self.places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
         let mut open = vec![(root, String::new())];
-        let mut read = 0;
+        let (mut read, mut whole) = (0, true);
         while let Some((directory, path)) = open.pop() {
             read += 1;
             if read > WALK_LIMIT {
@@ -113,9 +125,22 @@ impl Cgroups {
                 );
                 return false;
             }
-            // One that vanished meanwhile has nothing to tell.
-            let Ok(entries) = fs::read_dir(&directory) else { continue };
-            for entry in entries.flatten() {
+            let entries = match list(&directory) {
+                Ok(entries) => entries,
+                // One that vanished meanwhile has nothing to tell.
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => {
+                    if std::mem::take(&mut whole) {
+                        self.unreadable(&directory, &error);
+                    }
+                    continue;
+                }
+            };
+            for entry in entries {
+                let Ok(entry) = entry else {
+                    whole = false;
+                    break;
+                };
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     continue;
                 }
@@ -127,8 +152,28 @@ impl Cgroups {
                 open.push((entry.path(), below));
             }
         }
-        true
+        whole
     }
+
+    /// Says it once, until a walk comes to its end again.
+    fn unreadable(&mut self, directory: &Path, error: &io::Error) {
+        if !std::mem::replace(&mut self.told_unreadable, true) {
+            log::warn!(
+                "listing {}: {error}; cgroups below it have no names until that works",
+                directory.display()
+            );
+        }
+    }
+}
+
+fn list(directory: &Path) -> io::Result<fs::ReadDir> {
+    failpoint::check(Point::CgroupList)?;
+    fs::read_dir(directory)
+}
+
+/// A cgroup's directory was removed: ENOENT, or ENODEV for one that is open or listed meanwhile.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// Mount point of the v2 hierarchy in the text of /proc/self/mounts.

@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use super::{Attach, ask::Format, exit::Exit};
-use crate::kernel::{
-    ladder::HookState,
-    survey::{Finding, Survey, Verdict, survey},
+use crate::{
+    kernel::{
+        ladder::HookState,
+        survey::{Finding, Survey, Verdict, survey},
+    },
+    procfs::Procfs,
+    timens,
 };
 
 /// Arguments of `doctor`.
@@ -27,12 +31,42 @@ pub(super) struct Args {
     attach: Attach,
 }
 
+/// What the process itself is in the way of, beside what the kernel offers.
+struct Surroundings {
+    /// Whether /proc shows every process.
+    proc: Finding,
+    /// Whether clocks are the kernel's.
+    time_namespace: Finding,
+}
+
+impl Surroundings {
+    fn look() -> Self {
+        let finding = |lacks: Option<String>, good: &str| match lacks {
+            None => Finding { ok: true, detail: good.into() },
+            Some(why) => Finding { ok: false, detail: why },
+        };
+        Self {
+            proc: finding(Procfs::default().lacks().map(str::to_owned), "every process is shown"),
+            time_namespace: finding(timens::lacks(), "the initial one, or one that shifts nothing"),
+        }
+    }
+
+    /// The verdict on the kernel and on this.
+    fn verdict(&self, survey: &Survey) -> Verdict {
+        match survey.verdict() {
+            Verdict::Full if !(self.proc.ok && self.time_namespace.ok) => Verdict::Degraded,
+            verdict => verdict,
+        }
+    }
+}
+
 /// Runs `doctor`.
 pub(super) fn run(args: &Args) -> Exit {
     let survey = survey(args.attach.into());
+    let around = Surroundings::look();
     let text = match args.format {
-        Format::Text => text(&survey),
-        Format::Json => match json(&survey) {
+        Format::Text => text(&survey, &around),
+        Format::Json => match json(&survey, &around) {
             Ok(text) => text,
             Err(error) => {
                 log::error!("encoding the findings as JSON: {error}");
@@ -44,7 +78,7 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("writing to standard output: {error}");
         return Exit::Failure;
     }
-    match survey.verdict() {
+    match around.verdict(&survey) {
         Verdict::Full => Exit::Success,
         Verdict::Degraded => Exit::Degraded,
         Verdict::Nothing => Exit::Kernel,
@@ -52,10 +86,12 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-fn json(survey: &Survey) -> serde_json::Result<String> {
+fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(survey)?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("verdict".into(), serde_json::to_value(survey.verdict())?);
+        object.insert("proc".into(), serde_json::to_value(&around.proc)?);
+        object.insert("time_namespace".into(), serde_json::to_value(&around.time_namespace)?);
+        object.insert("verdict".into(), serde_json::to_value(around.verdict(survey))?);
     }
     let mut text = serde_json::to_string_pretty(&value)?;
     text.push('\n');
@@ -63,7 +99,7 @@ fn json(survey: &Survey) -> serde_json::Result<String> {
 }
 
 /// The findings for people. `String` takes every write.
-fn text(survey: &Survey) -> String {
+fn text(survey: &Survey, around: &Surroundings) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "kernel {}", survey.release);
     finding(&mut out, "type information (BTF)", &survey.btf);
@@ -71,6 +107,8 @@ fn text(survey: &Survey) -> String {
     finding(&mut out, "eBPF object", &survey.object);
     finding(&mut out, "reading all tasks (or /proc alone)", &survey.iterator);
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
+    finding(&mut out, "processes in /proc", &around.proc);
+    finding(&mut out, "time namespace", &around.time_namespace);
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
         let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);
@@ -102,7 +140,7 @@ fn text(survey: &Survey) -> String {
     for unchecked in &survey.unchecked {
         let _ = writeln!(out, "\nnot checked: {unchecked}");
     }
-    let verdict = match survey.verdict() {
+    let verdict = match around.verdict(survey) {
         Verdict::Full => "full: everything can be told",
         Verdict::Degraded => "degraded: observing works, but not everything can be told (see above)",
         Verdict::Nothing => "nothing can be observed on this kernel (see above)",

@@ -95,6 +95,7 @@ pub fn main() -> ExitCode {
         }
     };
     logging::init(cli.verbose);
+    crate::failpoint::follow();
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),

@@ -22,6 +22,8 @@ use std::{
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use tokio::sync::watch;
 
+use crate::failpoint::{self, Point};
+
 /// Bytes that may wait for the reader.
 const LIMIT_BYTES: usize = 64 << 20;
 
@@ -78,6 +80,7 @@ impl Output {
         let thread = {
             let (waiting, batches) = (Arc::clone(&waiting), Arc::clone(&batches));
             let written = Arc::clone(&written);
+            failpoint::check(Point::ThreadSpawn)?;
             std::thread::Builder::new().name("stdout".into()).spawn(move || {
                 let outcome = write_all(&receiver, &waiting, &batches, &written);
                 ended.send_replace(true);
@@ -163,6 +166,9 @@ impl Output {
         if !self.takes_at_once || self.batches.load(Ordering::Acquire) > 0 {
             return 0;
         }
+        if failpoint::check(Point::StdoutWrite).is_err() {
+            return 0;
+        }
         match pwritev2(io::stdout().as_fd(), &[IoSlice::new(bytes)], HERE, ReadWriteFlags::NOWAIT) {
             Ok(count) => count,
             Err(Errno::AGAIN | Errno::INTR) => 0,
@@ -236,6 +242,7 @@ fn write_all(
     for (bytes, count) in receiver {
         // In pieces, so that a slow reader's progress shows.
         for piece in bytes.chunks(64 << 10) {
+            failpoint::check(Point::StdoutWrite)?;
             stdout.write_all(piece)?;
             stdout.flush()?;
             waiting.fetch_sub(piece.len(), Ordering::Relaxed);

@@ -15,6 +15,7 @@ use std::{
 use thiserror::Error;
 
 use self::raw::{Kind, Member, Raw, Record};
+use crate::failpoint::{self, Point};
 
 /// Where a kernel with `CONFIG_DEBUG_INFO_BTF` shows its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -97,8 +98,8 @@ pub struct Types {
 impl Types {
     /// Reads BTF from a file, normally [`VMLINUX`].
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        let bytes =
-            fs::read(path).map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })?;
+        let bytes = failpoint::check(Point::BtfRead).and_then(|()| fs::read(path));
+        let bytes = bytes.map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })?;
         Self::new(path, bytes)
     }
 

@@ -5,15 +5,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::lineage::id::Ktime;
+use crate::{lineage::id::Ktime, timens};
 
-/// `CLOCK_BOOTTIME` now: the clock of every record.
+/// The kernel's boot time now: the clock of every record. `CLOCK_BOOTTIME`, less the offset of a time namespace.
 #[must_use]
 pub fn boottime() -> Ktime {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    Ktime(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
+    let shown = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();
+    Ktime(shown.saturating_add_signed(timens::offset_ns().saturating_neg()))
 }
 
 /// CPU time of this thread so far, ns.

@@ -7,6 +7,8 @@ use aya::{
 use probe_common::{Counters, Kind, Lost};
 use thiserror::Error;
 
+use crate::failpoint::{self, Point};
+
 /// A per-CPU counters value as the map holds it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -53,6 +55,7 @@ impl CountersMap {
 
     /// Reads the counters: one system call.
     pub fn read(&self) -> Result<Totals, CountersError> {
+        failpoint::check(Point::MapCounters).map_err(MapError::from)?;
         let mut totals = Totals::default();
         for cpu in self.map.get(&0, 0)?.iter() {
             add(&mut totals.produced, &cpu.0.produced);

@@ -14,6 +14,7 @@ use super::{
     decode::{task, usage},
     snapshot::{self, SnapshotError},
 };
+use crate::failpoint::{self, Point};
 use crate::lineage::{
     figures::{Doing, Figures},
     flags::{EXIT_DEAD, EXIT_ZOMBIE},
@@ -82,10 +83,14 @@ fn walk(ebpf: &mut Ebpf, program: &'static str, want: Want) -> Result<Vec<u8>, F
         Want::Blocked => WANT_BLOCKED,
         Want::Group(tgid) => u64::from(tgid.0),
     };
+    failpoint::check(Point::MapWanted).map_err(MapError::from)?;
     let map = ebpf.map_mut(WANTED).ok_or(FiguresError::NoMap)?;
     Array::<_, u64>::try_from(map)?.set(0, wanted, 0)?;
     let mut bytes = Vec::new();
-    snapshot::file(ebpf, program)?.read_to_end(&mut bytes).map_err(SnapshotError::Read)?;
+    let mut file = snapshot::file(ebpf, program)?;
+    failpoint::check(Point::IteratorRead).map_err(SnapshotError::Read)?;
+    // It grows by what the kernel has to say; that there is no memory for it is an error of reading.
+    file.read_to_end(&mut bytes).map_err(SnapshotError::Read)?;
     Ok(bytes)
 }
 

@@ -13,6 +13,7 @@ use probe_common::Kind;
 use thiserror::Error;
 
 use super::decode::{DecodeError, decode};
+use crate::failpoint::{self, Point};
 use crate::lineage::record::Record;
 
 /// The iterator's program in the object.
@@ -33,6 +34,9 @@ pub enum SnapshotError {
     /// Reading broke off.
     #[error("reading the task iterator: {0}")]
     Read(#[from] io::Error),
+    /// There is no memory for its records.
+    #[error("making a buffer of {0} bytes for the task iterator: out of memory")]
+    Memory(usize),
     /// It ended in the middle of a record.
     #[error("the task iterator ended {0} bytes into a record")]
     Cut(usize),
@@ -48,14 +52,27 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
 
 /// Begins a reading of all tasks, in the order of their tids.
 pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
-    // The kernel hands out at most eight pages a read.
-    Ok(Reading { file: file(ebpf, PROGRAM)?, buffer: vec![0_u8; 32 << 10], filled: 0 })
+    Ok(Reading { file: file(ebpf, PROGRAM)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
 }
 
 /// What an iterator writes, as a file. Reading it walks over all tasks.
+/// The kernel hands out at most eight pages a read.
+const BUFFER_BYTES: usize = 32 << 10;
+
+fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
+    let mut buffer = Vec::new();
+    let made = failpoint::check(Point::Buffer).is_ok() && buffer.try_reserve_exact(bytes).is_ok();
+    if !made {
+        return Err(SnapshotError::Memory(bytes));
+    }
+    buffer.resize(bytes, 0);
+    Ok(buffer)
+}
+
 pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, SnapshotError> {
     let program: &mut Iter =
         ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
+    failpoint::check(Point::IteratorOpen).map_err(SnapshotError::Read)?;
     let link_id = program.attach()?;
     Ok(program.take_link(link_id)?.into_file()?)
 }
@@ -76,7 +93,7 @@ impl Reading {
         const RECORD: usize = Kind::Snapshot.size();
         loop {
             let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
-            let read = match self.file.read(space) {
+            let read = match failpoint::check(Point::IteratorRead).and_then(|()| self.file.read(space)) {
                 Ok(0) if self.filled == 0 => return Ok(0),
                 Ok(0) => return Err(SnapshotError::Cut(self.filled)),
                 Ok(read) => read,

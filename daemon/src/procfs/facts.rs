@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
-use super::{NS_PER_TICK, Procfs, Sight};
+use super::{Procfs, Sight, list, read};
 use crate::lineage::{
     explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
     flags::SIGCHLD,
@@ -24,20 +24,24 @@ const WAITID_KINDS: [u64; 4] = [0, 1, 2, 3];
 impl Procfs {
     /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
-        if self.sight() == Sight::None {
+        let sight = self.sight();
+        if sight == Sight::None {
             return Err("a /proc of the initial pid namespace, at /proc".into());
         }
         let pid = key.tgid;
         let stat = match self.stat(pid) {
             Ok(Some(stat)) => stat,
+            Ok(None) if sight == Sight::Partial => {
+                return Err(format!("a /proc that shows process {pid}: it is mounted with hidepid"));
+            }
             Ok(None) => return Err("a process that is still there: it ended before /proc was read".into()),
             Err(error) => return Err(format!("a readable /proc/{pid} ({error})")),
         };
-        if key.start.is_some_and(|start| start.0 / NS_PER_TICK != stat.start_ticks) {
+        if key.start.is_some_and(|start| !self.began(&stat, start)) {
             return Err("a process that is still there: its pid is another's by now".into());
         }
         let directory = self.root.join(pid.to_string());
-        let Ok(status) = fs::read(directory.join("status")) else {
+        let Ok(status) = read(&directory.join("status")) else {
             return Err(format!("a readable /proc/{pid}/status"));
         };
         let mut tids = self.tasks(pid).unwrap_or_default();
@@ -66,16 +70,16 @@ impl Procfs {
 /// `None` if the thread is gone.
 fn thread(process: &Path, tid: Tid) -> Option<ThreadFacts> {
     let directory = process.join("task").join(tid.to_string());
-    let status = fs::read(directory.join("status")).ok()?;
+    let status = read(&directory.join("status")).ok()?;
     let state = state_of(&status);
-    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-    let wchan = read("wchan").filter(|place| place != "0" && !place.is_empty());
+    let text = |name: &str| String::from_utf8(read(&directory.join(name)).ok()?).ok();
+    let wchan = text("wchan").filter(|place| place != "0" && !place.is_empty());
     Some(ThreadFacts {
         tid,
         state,
         blocked: mask(&status, "SigBlk"),
         tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
-        call: read("syscall").and_then(|text| call(&text)),
+        call: text("syscall").and_then(|text| call(&text)),
         wchan,
     })
 }
@@ -160,13 +164,13 @@ fn argument(word: &str) -> Option<u64> {
 
 /// Whether it has a signalfd that reads SIGCHLD.
 fn signalfd(process: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(process.join("fd"))?.take(MOST_DESCRIPTORS) {
+    for entry in list(&process.join("fd"))?.take(MOST_DESCRIPTORS) {
         let entry = entry?;
         match fs::read_link(entry.path()) {
             Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
             _ => continue,
         }
-        let info = fs::read(process.join("fdinfo").join(entry.file_name())).unwrap_or_default();
+        let info = read(&process.join("fdinfo").join(entry.file_name())).unwrap_or_default();
         if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
             return Ok(true);
         }

@@ -16,16 +16,22 @@ use std::{
 
 use thiserror::Error;
 
-use crate::lineage::id::{Ktime, Tgid};
+use crate::{
+    failpoint::{self, Point},
+    lineage::id::{Ktime, Tgid},
+    timens,
+};
 
 /// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
 /// (`sysconf(_SC_CLK_TCK)`, <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
-pub const NS_PER_TICK: u64 = 1_000_000_000 / 100;
+const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
 /// A mounted procfs.
 #[derive(Clone, Debug)]
 pub struct Procfs {
     root: PathBuf,
+    /// How far its start times are ahead of the kernel's ([`timens::offset_ns`]).
+    shift_ns: i64,
 }
 
 /// Why something could not be read.
@@ -51,7 +57,7 @@ pub enum ProcfsError {
 
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: PathBuf::from("/proc") }
+        Self { root: PathBuf::from("/proc"), shift_ns: timens::offset_ns() }
     }
 }
 
@@ -59,7 +65,7 @@ impl Procfs {
     /// A procfs mounted at `root`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), shift_ns: 0 }
     }
 
     /// `/proc/PID/stat`; `None` if there is no such process.
@@ -69,7 +75,7 @@ impl Procfs {
 
     fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {
         let path = self.root.join(file);
-        let text = match fs::read(&path) {
+        let text = match read(&path) {
             Ok(text) => text,
             Err(error) if is_gone(&error) => return Ok(None),
             Err(source) => return Err(ProcfsError::Io { path, source }),
@@ -77,15 +83,52 @@ impl Procfs {
         Stat::parse(&text).map(Some).map_err(|source| ProcfsError::Malformed { path, source })
     }
 
-    /// Whether `tgid` is still the zombie that began at `start`. Unknown (an unreadable /proc) counts as yes.
+    /// Whether a process of /proc is the one that began at `start`. /proc rounds a start down to ticks.
+    #[must_use]
+    pub const fn began(&self, found: &Stat, start: Ktime) -> bool {
+        start.0.saturating_add_signed(self.shift_ns) / NS_PER_TICK == found.start_ticks
+    }
+
+    /// The earliest and the latest moment at which a process of /proc can have begun.
+    #[must_use]
+    pub const fn start_of(&self, found: &Stat) -> (Ktime, Ktime) {
+        let shown = found.start_ticks.saturating_mul(NS_PER_TICK);
+        let first = shown.saturating_add_signed(self.shift_ns.saturating_neg());
+        (Ktime(first), Ktime(first.saturating_add(NS_PER_TICK)))
+    }
+
+    /// Whether `tgid` is still the zombie that began at `start`, as far as this /proc shows. One that cannot be read counts as
+    /// yes, one that is hidden as no.
     #[must_use]
     pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> bool {
         match self.stat(tgid) {
-            Ok(Some(found)) => found.state == b'Z' && found.start_ticks == start.0 / NS_PER_TICK,
+            Ok(Some(found)) => found.state == b'Z' && self.began(&found, start),
             Ok(None) => false,
             Err(_) => true,
         }
     }
+
+    /// Whether the zombie that began at `start` is known to be gone: a process that /proc may hide (`hidepid`) is not.
+    #[must_use]
+    pub fn is_zombie_gone(&self, tgid: Tgid, start: Ktime) -> bool {
+        match self.stat(tgid) {
+            Ok(Some(found)) => !(found.state == b'Z' && self.began(&found, start)),
+            Ok(None) => self.sight() == Sight::All,
+            Err(_) => false,
+        }
+    }
+}
+
+/// Every file of /proc is read here.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    failpoint::check(Point::ProcRead)?;
+    fs::read(path)
+}
+
+/// Every directory of /proc is listed here.
+fn list(path: &Path) -> io::Result<fs::ReadDir> {
+    failpoint::check(Point::ProcList)?;
+    fs::read_dir(path)
 }
 
 /// The process ended before or while it was read: ENOENT, ESRCH.
@@ -114,6 +157,23 @@ mod tests {
         assert!(procfs.is_still_zombie(Tgid(42), Ktime(1234 * NS_PER_TICK + 5)));
         assert!(!procfs.is_still_zombie(Tgid(42), Ktime(1235 * NS_PER_TICK)), "the pid was reused");
         assert!(!procfs.is_still_zombie(Tgid(43), Ktime(0)), "no such process");
+        assert!(procfs.is_zombie_gone(Tgid(42), Ktime(1235 * NS_PER_TICK)));
+        assert!(!procfs.is_zombie_gone(Tgid(43), Ktime(0)), "a /proc that hides others proves nothing");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn in_a_time_namespace_a_start_is_the_kernels() {
+        let root = tree("shifted", ZOMBIE);
+        for shift_ns in [-5_000_000_007, 7 * NS_PER_TICK.cast_signed() + 3] {
+            let procfs = Procfs { shift_ns, ..Procfs::at(&root) };
+            let found = procfs.stat(Tgid(42)).unwrap().unwrap();
+            let (first, last) = procfs.start_of(&found);
+            assert_eq!(last.since(first), NS_PER_TICK);
+            assert_eq!(first.0.cast_signed(), (1234 * NS_PER_TICK).cast_signed() - shift_ns);
+            assert!(procfs.began(&found, first) && procfs.began(&found, Ktime(last.0 - 1)));
+            assert!(!procfs.began(&found, Ktime(first.0 - 1)) && !procfs.began(&found, last));
+        }
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -130,6 +190,7 @@ mod tests {
         let me = Tgid(std::process::id());
         let stat = Procfs::default().stat(me).unwrap().unwrap();
         assert_eq!(stat.pid, me.0);
-        assert!(!Procfs::default().is_still_zombie(me, Ktime(stat.start_ticks * NS_PER_TICK)));
+        let (earliest, _) = Procfs::default().start_of(&stat);
+        assert!(!Procfs::default().is_still_zombie(me, earliest));
     }
 }

@@ -35,6 +35,21 @@ impl Procfs {
         }
     }
 
+    /// What an operator should know of it; `None` where everything is shown.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        match self.sight() {
+            Sight::All => None,
+            Sight::Partial => Some(
+                "/proc hides processes from taskscope (hidepid): what signals their threads block or wait for stays unknown; mount it \
+                 without hidepid, or with gid= of a group that taskscope is in",
+            ),
+            Sight::None => Some(
+                "/proc is of another pid namespace, or none: what only it knows stays unknown; run taskscope in the initial pid namespace",
+            ),
+        }
+    }
+
     /// Every thread group shown, in no order.
     pub fn groups(&self) -> Result<Vec<Tgid>, ProcfsError> {
         Ok(self.numbers("")?.unwrap_or_default().into_iter().map(Tgid).collect())
@@ -43,7 +58,7 @@ impl Procfs {
     /// How many tasks the kernel has, by its own count; `None` where that is not shown.
     #[must_use]
     pub fn count(&self) -> Option<usize> {
-        let text = fs::read_to_string(self.root.join("loadavg")).ok()?;
+        let text = String::from_utf8(super::read(&self.root.join("loadavg")).ok()?).ok()?;
         // "0.20 0.18 0.12 1/80 11206": runnable and all.
         text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
     }
@@ -64,7 +79,7 @@ impl Procfs {
     fn numbers(&self, directory: &str) -> Result<Option<Vec<u32>>, ProcfsError> {
         let path = self.root.join(directory);
         let failed = |source: io::Error| ProcfsError::Io { path: path.clone(), source };
-        let entries = match fs::read_dir(&path) {
+        let entries = match super::list(&path) {
             Ok(entries) => entries,
             Err(error) if super::is_gone(&error) && !directory.is_empty() => return Ok(None),
             Err(error) => return Err(failed(error)),

@@ -6,9 +6,15 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep_until},
+};
 
-use crate::fd::watch;
+use crate::{
+    failpoint::{self, Point},
+    fd::watch,
+};
 
 /// One timer.
 pub(super) struct Alarm {
@@ -37,6 +43,7 @@ impl Alarm {
 
     /// Waits until it rings.
     pub(super) async fn rung(&self) -> io::Result<()> {
+        failpoint::check(Point::TimerWait)?;
         loop {
             let mut ready = self.timer.readable().await?;
             // One that rings again and again is set anew by being read.
@@ -56,14 +63,38 @@ impl Alarm {
     }
 }
 
+/// A timer that goes on whatever happens to the kernel's: where that cannot be waited for, by the event loop's own.
+pub(super) struct Ticks {
+    alarm: Alarm,
+    every: Duration,
+    /// When the next one is due at the latest: others may be waited for first, again and again.
+    next: Instant,
+    told: bool,
+}
+
+impl Ticks {
+    pub(super) fn every(time: Duration) -> io::Result<Self> {
+        Ok(Self { alarm: Alarm::every(time)?, every: time, next: Instant::now() + time, told: false })
+    }
+
+    /// Waits for the next one. Nothing is lost when it is not waited for to the end.
+    pub(super) async fn due(&mut self) {
+        if let Err(error) = self.alarm.rung().await {
+            if !std::mem::replace(&mut self.told, true) {
+                log::error!("waiting for a timer (timerfd): {error}; the event loop's own is used");
+            }
+            sleep_until(self.next).await;
+        }
+        self.next = Instant::now() + self.every;
+    }
+}
+
 fn timespec(time: Duration) -> io::Result<Timespec> {
     Timespec::try_from(time).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
         id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
         record::{Comm, ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
     },
-    procfs::{NS_PER_TICK, ProcfsError, Stat},
+    procfs::{ProcfsError, Stat},
 };
 
 /// The only group that kernels are known to hide from their own iterators.
@@ -53,7 +53,7 @@ impl Pipeline {
                 }
                 let at = boottime();
                 let Some(stat) = self.procfs.task_stat(tgid, tid)? else { continue };
-                let Some(task) = self.whom(tgid, tid, stat.start_ticks, leader, sight) else { continue };
+                let Some(task) = self.whom(tgid, tid, &stat, leader, sight) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
@@ -92,22 +92,22 @@ impl Pipeline {
         &self,
         group: Tgid,
         task: Tid,
-        ticks: u64,
+        found: &Stat,
         leader: Option<Ktime>,
         sight: Span,
     ) -> Option<TaskRef> {
         if let Some(known) = self.lineage.task(task).map(|known| known.task)
             && known.tgid == group
-            && is_within_tick(known.key.start, ticks)
+            && self.procfs.began(found, known.key.start)
         {
             return (known.key.start < sight.begun).then_some(known);
         }
-        let floor = ticks * NS_PER_TICK;
-        if floor + NS_PER_TICK > sight.horizon.0 {
+        let (first, last) = self.procfs.start_of(found);
+        if last > sight.horizon {
             return None;
         }
         // A thread is not older than its leader.
-        let start = Ktime(leader.map_or(floor, |leader| floor.max(leader.0)));
+        let start = leader.map_or(first, |leader| first.max(leader));
         Some(TaskRef { key: TaskKey { tid: task, start }, tgid: group })
     }
 
@@ -174,9 +174,4 @@ const fn nothing_known(task: TaskRef) -> Snapshot {
         comm: None,
         usage: None,
     }
-}
-
-/// /proc rounds a start down to ticks.
-const fn is_within_tick(start: Ktime, ticks: u64) -> bool {
-    start.0 / NS_PER_TICK == ticks
 }

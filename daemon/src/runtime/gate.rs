@@ -18,7 +18,10 @@ use rustix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::fd::watch;
+use crate::{
+    failpoint::{self, Point},
+    fd::watch,
+};
 
 /// One notification, then none until the gate is opened again.
 const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
@@ -39,6 +42,7 @@ impl Gate {
 
     /// Waits until there is something behind it; then it is shut. Waiting for it while it is shut takes until it is opened.
     pub(super) async fn passed(&self) -> io::Result<()> {
+        failpoint::check(Point::RingWait)?;
         loop {
             let mut ready = self.epoll.readable().await?;
             // Taking the notification is what shuts it.

@@ -2,9 +2,12 @@
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::sleep};
 
 use super::{BATCH, alarm::Alarm, gate::Gate};
+
+/// Where neither the kernel's word nor a timer can be waited for, the ring is looked at this often.
+const FALL_BACK: Duration = Duration::from_millis(20);
 
 /// What the next look at the ring waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +25,19 @@ pub(super) struct Looks {
     gate: Gate,
     rest: Alarm,
     next: Next,
+    /// That the ring cannot be waited for has been told.
+    told: bool,
 }
 
 impl Looks {
     /// The first look is due when there is something in the ring.
     pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
-        Ok(Self { gate: Gate::new(ring)?, rest: Alarm::new()?, next: Next::Notified })
+        Ok(Self { gate: Gate::new(ring)?, rest: Alarm::new()?, next: Next::Notified, told: false })
     }
 
     /// Waits until the next look is due. Nothing is lost when it is not waited for to the end.
-    pub(super) async fn due(&self) -> io::Result<()> {
-        match self.next {
+    pub(super) async fn due(&mut self) {
+        let waited = match self.next {
             Next::Notified => self.gate.passed().await,
             Next::Rested => self.rest.rung().await,
             Next::Now => {
@@ -40,23 +45,36 @@ impl Looks {
                 yield_now().await;
                 Ok(())
             }
+        };
+        if let Err(error) = waited {
+            self.complain(&error);
+            sleep(FALL_BACK).await;
         }
     }
 
     /// A look found this many records; if there are more to come, they may wait for so long.
-    pub(super) fn after(&mut self, handled: usize, patience: Duration) -> io::Result<()> {
-        self.next = match handled {
-            0 => {
-                self.gate.open()?;
-                Next::Notified
-            }
-            1..BATCH => {
-                self.rest.after(patience)?;
-                Next::Rested
-            }
-            _ => Next::Now,
+    pub(super) fn after(&mut self, handled: usize, patience: Duration) {
+        let (next, set) = match handled {
+            0 => (Next::Notified, self.gate.open()),
+            1..BATCH => (Next::Rested, self.rest.after(patience)),
+            _ => (Next::Now, Ok(())),
         };
-        Ok(())
+        self.next = next;
+        if let Err(error) = set {
+            self.complain(&error);
+            // The next look finds out what there is, and what can be waited for then.
+            self.next = Next::Now;
+        }
+    }
+
+    /// Says it once. The ring is looked at all the same.
+    fn complain(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.told, true) {
+            log::error!(
+                "waiting for the ring buffer: {error}; it is looked at every {} ms",
+                FALL_BACK.as_millis()
+            );
+        }
     }
 }
 
@@ -76,25 +94,27 @@ mod tests {
         let (mut reader, mut writer) = io::pipe()?;
         let mut looks = Looks::new(reader.try_clone()?.into())?;
         writer.write_all(b"a")?;
-        looks.due().await?;
+        looks.due().await;
         let start = Instant::now();
-        looks.after(1, PATIENCE)?;
+        looks.after(1, PATIENCE);
         writer.write_all(b"b")?;
-        looks.due().await?;
+        looks.due().await;
         assert!(start.elapsed() >= PATIENCE);
         // Nothing is left: the kernel's word is waited for, and there is none.
         reader.read_exact(&mut [0; 2])?;
-        looks.after(0, PATIENCE)?;
+        looks.after(0, PATIENCE);
         assert!(tokio::time::timeout(PATIENCE, looks.due()).await.is_err());
         writer.write_all(b"c")?;
-        looks.due().await
+        looks.due().await;
+        Ok(())
     }
 
     #[tokio::test]
     async fn after_a_whole_batch_the_next_look_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
         let mut looks = Looks::new(reader.into())?;
-        looks.after(BATCH, Duration::from_secs(3600))?;
-        looks.due().await
+        looks.after(BATCH, Duration::from_secs(3600));
+        looks.due().await;
+        Ok(())
     }
 }

@@ -19,6 +19,9 @@ const REST: u64 = 10;
 /// At least this long, ns.
 const REST_AT_LEAST_NS: u64 = 1_000_000_000;
 
+/// After failures in a row the rest doubles, this many times at most: a kernel that never lets it is asked once a minute.
+const LONGEST_REST: u32 = 6;
+
 impl Pipeline {
     /// Reads every task there is and mends the tree with it.
     pub(super) fn resync(&mut self, why: Why, face: &mut impl Face) {
@@ -27,10 +30,19 @@ impl Pipeline {
         self.lineage.begin_snapshot(begun);
         let outcome = self.read_all(begun, face);
         match outcome {
-            Ok(()) => self.lineage.end_snapshot(boottime(), &mut self.effects),
+            Ok(()) => {
+                self.lineage.end_snapshot(boottime(), &mut self.effects);
+                self.failed_in_a_row = 0;
+                if std::mem::take(&mut self.told_blind) {
+                    log::warn!("tasks can be compared with the kernel's again");
+                }
+            }
             Err(reason) => {
                 self.lineage.abandon_snapshot();
                 self.mending.failed += 1;
+                self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+                // What it was to mend is not: it is tried again, ever more rarely.
+                self.owes_resync |= matches!(why, Why::Start | Why::Loss);
                 if !std::mem::replace(&mut self.told_blind, true) {
                     log::warn!("tasks cannot be compared with the kernel's: {reason}");
                 }
@@ -46,7 +58,8 @@ impl Pipeline {
         let why = if is_drift || why == Why::Start { why } else { Why::Loss };
         self.mending.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
-        self.rest_until = Ktime(ended.0 + (REST * duration).max(REST_AT_LEAST_NS));
+        let rest = (REST * duration).max(REST_AT_LEAST_NS) << self.failed_in_a_row.min(LONGEST_REST);
+        self.rest_until = Ktime(ended.0 + rest);
         log::debug!("compared with the kernel's tasks ({why:?}) in {} us", duration / 1000);
     }
 

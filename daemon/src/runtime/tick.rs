@@ -1,8 +1,9 @@
 //! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
 
 use super::{Face, Pipeline, Why, sums::Skipped};
-use crate::kernel::{
-    clock::boottime, counters::CountersError, hooks::COPY_PROCESS_RETURN, observer::Observer,
+use crate::{
+    failpoint,
+    kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
 };
 
 /// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
@@ -13,7 +14,8 @@ const TICKS_PER_LOOK: u64 = 4;
 pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
-    pub(super) fn tick(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
+    pub(super) fn tick(&mut self, face: &mut impl Face) {
+        failpoint::follow();
         self.canary.tick(boottime());
         if self.canary.take_alarm() {
             self.attach_again();
@@ -23,7 +25,7 @@ impl Pipeline {
         if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
             self.look_for_misses();
         }
-        self.look_for_losses(face)?;
+        self.look_for_losses(face);
         self.compare(face);
         self.look_for_blocked(face);
         // What has not come in time may stand in the ring, where the machine let nobody read it.
@@ -31,7 +33,6 @@ impl Pipeline {
         self.catch_up(face);
         self.lineage.tick(now, &mut self.effects);
         face.tick(&mut self.lineage);
-        Ok(())
     }
 
     /// Compares the tree with the kernel's tasks, if there is a reason to.
@@ -50,8 +51,24 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn look_for_losses(&mut self, face: &mut impl Face) -> Result<(), CountersError> {
-        let totals = self.observer.totals()?;
+    /// What the programs count. What is lost while that cannot be read is counted afterwards: the counters only grow.
+    pub(super) fn look_for_losses(&mut self, face: &mut impl Face) {
+        let totals = match self.observer.totals() {
+            Ok(totals) => {
+                if self.no_counters.take().is_some() {
+                    log::warn!("the programs' counters can be read again");
+                }
+                totals
+            }
+            Err(error) => {
+                let why = error.to_string();
+                if self.no_counters.is_none() {
+                    log::error!("{why}: what is lost is not known until that works");
+                }
+                self.no_counters = Some(why);
+                return;
+            }
+        };
         self.counts.learn(&totals, || skipped(&self.observer));
         for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
             if lost > *told {
@@ -61,7 +78,6 @@ impl Pipeline {
                 self.owes_resync = true;
             }
         }
-        Ok(())
     }
 
     /// Somebody may have cut a link. What was missed since is mended by a comparison.

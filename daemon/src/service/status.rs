@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Service;
 use crate::{
     kernel::clock,
+    procfs::Procfs,
     runtime::{Pipeline, Repairs},
+    timens,
 };
 
 /// `/v1/status`.
@@ -74,6 +76,9 @@ impl Status {
             observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
         let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
+        let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));
+        let no_counters = pipeline.no_counters.iter().map(|why| format!("losses: {why}"));
+        let shifted = timens::lacks().map(|why| format!("time namespace: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -109,7 +114,13 @@ impl Status {
             readers_lost: service.readers.lost(),
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
-            degraded: lacking.chain(no_iterator).chain(no_figures).collect(),
+            degraded: lacking
+                .chain(no_iterator)
+                .chain(no_figures)
+                .chain(no_procfs)
+                .chain(shifted)
+                .chain(no_counters)
+                .collect(),
         }
     }
 

@@ -9,6 +9,7 @@ mod readers;
 #[cfg(target_arch = "x86_64")]
 mod sabotage;
 mod starts;
+mod surroundings;
 #[path = "../common/wall_clock.rs"]
 mod wall_clock;
 mod watch;

@@ -9,6 +9,7 @@ use std::{fs, thread};
 
 use anyhow::Context as _;
 
+use super::CPUS;
 use super::monitor::Monitor;
 use super::qemu::Qemu;
 use super::results::{self, Line};
@@ -16,7 +17,12 @@ use super::results::{self, Line};
 /// From QEMU's start to init's first line; a good boot takes 2 to 4 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const MEMORY: &str = "1024M";
-const CPUS: &str = "2";
+/// More CPUs than this boot one after the other on few of the host's, and need more memory for what the kernel keeps of each.
+const FEW_CPUS: u16 = 8;
+const MEMORY_OF_MANY: &str = "4096M";
+const BOOT_LIMIT_OF_MANY: Duration = Duration::from_secs(600);
+/// A CPU that waits for its turn on the host is not stuck.
+const COMMAND_LINE_OF_MANY: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300";
 /// `oops=panic panic=-1` with `-no-reboot` ends QEMU at the first oops. Level 5 shows warnings, `quiet` hides them.
 ///
 /// A kernel that hangs finds out by itself and panics, with what every task does then (`panic_print`): a CPU that does
@@ -52,6 +58,8 @@ pub(super) struct Guest<'a> {
     pub(super) root: Root<'a>,
     /// The console goes here, and the results beside it.
     pub(super) console: PathBuf,
+    /// How many CPUs it has.
+    pub(super) cpus: u16,
     /// Longest wait for init's first line.
     pub(super) boot_limit: Duration,
     /// Longest wait between two lines after that.
@@ -99,7 +107,19 @@ impl<'a> Guest<'a> {
         let silence_limit = Duration::from_secs(150);
         let limit = Duration::from_secs(20 * 60);
         let root = Root::Initramfs(initramfs);
-        Self { qemu, accel, image, root, console, boot_limit: BOOT_LIMIT, silence_limit, limit }
+        Self { qemu, accel, image, root, console, cpus: CPUS, boot_limit: BOOT_LIMIT, silence_limit, limit }
+    }
+
+    /// Gives it so many CPUs.
+    pub(super) fn set_cpus(&mut self, cpus: u16) {
+        self.cpus = cpus;
+        if self.has_many_cpus() {
+            self.boot_limit = BOOT_LIMIT_OF_MANY;
+        }
+    }
+
+    const fn has_many_cpus(&self) -> bool {
+        self.cpus > FEW_CPUS
     }
 
     /// Boots and waits for the end, telling each line to `on_line`.
@@ -204,14 +224,19 @@ impl<'a> Guest<'a> {
             Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
             Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
         });
-        command.args(["-smp", CPUS, "-m", MEMORY]).arg("-kernel").arg(self.image);
+        let (memory, line) = if self.has_many_cpus() {
+            (MEMORY_OF_MANY, format!("{COMMAND_LINE} {COMMAND_LINE_OF_MANY}"))
+        } else {
+            (MEMORY, COMMAND_LINE.to_owned())
+        };
+        command.args(["-smp", &self.cpus.to_string(), "-m", memory]).arg("-kernel").arg(self.image);
         match self.root {
             Root::Initramfs(path) => {
-                command.args(["-append", COMMAND_LINE]).arg("-initrd").arg(path);
+                command.args(["-append", &line]).arg("-initrd").arg(path);
             }
             Root::Disk(path) => {
                 // One alone: which of two gets which name depends on which is found first.
-                command.arg("-append").arg(format!("{COMMAND_LINE} root=/dev/nvme0n1 rw"));
+                command.arg("-append").arg(format!("{line} root=/dev/nvme0n1 rw"));
                 let path = path.display();
                 command.arg("-drive").arg(format!("if=none,id=root,format=raw,snapshot=on,file={path}"));
                 command.args(["-device", "nvme,serial=taskscope,drive=root"]);

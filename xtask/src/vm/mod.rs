@@ -38,6 +38,8 @@ use self::session::Session;
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
 const TIMEOUT_MIN: u64 = 30;
+/// Enough for what only happens between CPUs.
+const CPUS: u16 = 2;
 /// Minutes that a soak may take beyond what was asked for.
 const SOAK_MARGIN_MIN: u64 = 5;
 
@@ -116,6 +118,9 @@ pub(crate) struct Args {
     /// Minutes that one kernel may take
     #[arg(long, default_value_t = TIMEOUT_MIN, value_name = "MINUTES")]
     timeout: u64,
+    /// CPUs of each guest
+    #[arg(long, default_value_t = CPUS, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=255))]
+    cpus: u16,
 }
 
 /// Kernels that are compiled here.
@@ -185,6 +190,29 @@ pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::
     })
 }
 
+/// Minutes that all faults may take in a guest.
+const FAULTS_MIN: u64 = 25;
+/// CPUs of the second guest of `soak --faults`, and the minutes that it gets: on a host with two it takes minutes to boot.
+const MANY_CPUS: u16 = 64;
+const MANY_CPUS_MIN: u64 = 15;
+
+/// `cargo xtask soak --faults` on one kernel: every fault, and then a guest with many CPUs.
+pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
+    let args = |minutes: u64, exec: String| Args {
+        kernels: vec![kernel.to_owned()],
+        exec: vec![exec],
+        attach: vec![family.to_owned()],
+        test_timeout: minutes * 60,
+        timeout: minutes + SOAK_MARGIN_MIN,
+        ..Args::default()
+    };
+    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", crate::soak::FAULT_SECONDS)));
+    eprintln!("vm: the row `none` with {MANY_CPUS} CPUs");
+    let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"));
+    let many = main(Args { cpus: MANY_CPUS, ..many });
+    all.and(many)
+}
+
 impl Default for Args {
     fn default() -> Self {
         Self {
@@ -206,6 +234,7 @@ impl Default for Args {
             jobs: JOBS,
             test_timeout: TEST_TIMEOUT_S,
             timeout: TIMEOUT_MIN,
+            cpus: CPUS,
         }
     }
 }

@@ -170,6 +170,7 @@ impl Session {
             _ => {}
         }
         let mut guest = Guest::new(&self.qemu, accel, image, initramfs, console.to_owned());
+        guest.set_cpus(self.args.cpus);
         guest.limit = Duration::from_secs(self.args.timeout * 60);
         guest.silence_limit = Duration::from_secs(self.args.test_timeout + 30);
         let tail = self.args.verbose.then(|| Tail::follow(console.to_owned()));

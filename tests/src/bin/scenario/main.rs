@@ -12,6 +12,7 @@ mod clones;
 mod crowd;
 mod exits;
 mod fact;
+mod hogs;
 mod kernel;
 mod look;
 mod namespaces;
@@ -33,12 +34,13 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 17] = [
+const FAMILIES: [&[Entry]; 18] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
     exits::SCENARIOS,
+    hogs::SCENARIOS,
     kernel::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,

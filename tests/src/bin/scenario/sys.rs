@@ -193,6 +193,18 @@ pub(crate) fn lead_a_group() {
     }
 }
 
+/// Puts a process, or the caller (0), under `SCHED_FIFO` with a priority. Its later children are not.
+pub(crate) fn be_real_time(pid: Pid, priority: i32) {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` is complete and outlives the call.
+    if unsafe {
+        libc::sched_setscheduler(pid, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const param)
+    } != 0
+    {
+        die("sched_setscheduler");
+    }
+}
+
 /// Gives up root for good.
 pub(crate) fn become_user(id: u32) {
     // SAFETY: integers only.

@@ -1,9 +1,10 @@
 //! A mixed storm for as long as asked, with provoked losses and daemon restarts. It ends well if every tree compared
 //! equals /proc, every sum comes out and the daemon's memory is flat. The table goes to stdout.
 //!
-//! `soak [MINUTES [FAMILY]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
+//! `soak [MINUTES [FAMILY]]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
 
 mod daemon;
+mod faults;
 mod figures;
 mod storm;
 
@@ -19,6 +20,9 @@ const ROUNDS_A_LIFE: u32 = 6;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("faults", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return of_faults(rest);
+    }
     let minutes: f64 = match args.first() {
         Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of minutes"))?,
         None => 30.0,
@@ -52,4 +56,18 @@ fn main() -> anyhow::Result<()> {
     }
     println!("{}", figures.table(&family, begun.elapsed()));
     figures.verdict()
+}
+
+/// Seconds that each fault lasts, unless told otherwise.
+const FAULT_SECONDS: u64 = 20;
+
+fn of_faults(args: &[String]) -> anyhow::Result<()> {
+    let seconds = match args.first() {
+        Some(text) => text.parse().with_context(|| format!("`{text}` is not a number of seconds"))?,
+        None => FAULT_SECONDS,
+    };
+    let family = args.get(1).cloned().unwrap_or_else(setting::attach);
+    // A command line of a guest has no quotes.
+    let names: Vec<String> = args.iter().skip(2).map(|name| name.replace('_', " ")).collect();
+    faults::all(&family, Duration::from_secs(seconds), &names)
 }

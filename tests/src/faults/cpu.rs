@@ -1,0 +1,69 @@
+//! No CPU left: real-time tasks take it, or a thousand others want it.
+
+use super::{Fault, Held, limits::Setting};
+
+/// Priority at which questions are asked: above the tasks that spin.
+const ASKER: i32 = 60;
+
+/// Real-time tasks take all that the kernel gives them.
+pub(super) const REAL_TIME: Fault = Fault {
+    name: "SCHED_FIFO",
+    what: "200 tasks spin under SCHED_FIFO; the kernel leaves 5 % of the CPU to others (sched_rt_runtime_us)",
+    guest_only: true,
+    long: false,
+    stays_ready: false,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        // Without this limit a machine with such tasks does nothing else any more.
+        let limit = Setting::set("/proc/sys/kernel/sched_rt_runtime_us", "950000")?;
+        let asker = RealTime::be(ASKER)?;
+        let mut hog = case.scenario("hog-cpu", &["200", "fifo"]);
+        hog.pause("spinning");
+        Ok(Box::new((hog, asker, limit)) as Held)
+    },
+};
+
+/// A load of a thousand.
+pub(super) const LOAD: Fault = Fault {
+    name: "load 1000",
+    what: "1,000 tasks are runnable",
+    guest_only: true,
+    long: false,
+    stays_ready: false,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        let asker = RealTime::be(ASKER)?;
+        let mut hog = case.scenario("hog-cpu", &["1000"]);
+        hog.pause("spinning");
+        Ok(Box::new((hog, asker)) as Held)
+    },
+};
+
+/// The calling thread under `SCHED_FIFO`, and children of its process not: what is measured is the daemon's time and not the
+/// asker's. Ends when it is dropped, on the same thread.
+struct RealTime;
+
+impl RealTime {
+    fn be(priority: i32) -> Result<Self, String> {
+        // A child made by this thread would be real-time, too.
+        schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
+            .map(|()| Self)
+            .map_err(|error| super::skipped(format_args!("sched_setscheduler: {error}")))
+    }
+}
+
+impl Drop for RealTime {
+    fn drop(&mut self) {
+        // A thread may always give up its priority.
+        let _ = schedule(libc::SCHED_OTHER, 0);
+    }
+}
+
+fn schedule(policy: i32, priority: i32) -> std::io::Result<()> {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` is complete and outlives the call; 0 is the calling thread.
+    let failed = unsafe { libc::sched_setscheduler(0, policy, &raw const param) } != 0;
+    if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,151 @@
+//! Limits on a running daemon: of a cgroup made for it, of its user, of the machine.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::setting;
+
+/// A file of the kernel's whose content is put back when this is dropped.
+pub(super) struct Setting {
+    path: PathBuf,
+    was: String,
+}
+
+impl Setting {
+    /// Writes `value` there.
+    pub(super) fn set(path: impl Into<PathBuf>, value: &str) -> Result<Self, String> {
+        let path = path.into();
+        let failed = |error: io::Error| super::skipped(format_args!("{}: {error}", path.display()));
+        let was = fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
+        fs::write(&path, value).map_err(failed)?;
+        Ok(Self { path, was })
+    }
+
+    /// The number that was there before.
+    pub(super) fn before(&self) -> Option<u64> {
+        self.was.parse().ok()
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, &self.was) {
+            eprintln!("putting {} back into {}: {error}", self.was, self.path.display());
+        }
+    }
+}
+
+/// A resource limit of a process, put back when this is dropped.
+pub(super) struct Limit {
+    pid: u32,
+    resource: libc::__rlimit_resource_t,
+    was: libc::rlimit,
+}
+
+impl Limit {
+    /// Sets both the soft and the hard limit of a running process.
+    pub(super) fn set(pid: u32, resource: libc::__rlimit_resource_t, value: u64) -> Result<Self, String> {
+        let new = libc::rlimit { rlim_cur: value, rlim_max: value };
+        let mut was = new;
+        prlimit(pid, resource, &new, &mut was)
+            .map_err(|error| super::skipped(format_args!("prlimit: {error}")))?;
+        Ok(Self { pid, resource, was })
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let mut now = self.was;
+        // A daemon that has ended is a finding already.
+        let _ = prlimit(self.pid, self.resource, &self.was, &mut now);
+    }
+}
+
+fn prlimit(
+    pid: u32,
+    resource: libc::__rlimit_resource_t,
+    new: &libc::rlimit,
+    old: &mut libc::rlimit,
+) -> io::Result<()> {
+    // SAFETY: both structures are complete and outlive the call.
+    let failed = unsafe { libc::prlimit(pid.cast_signed(), resource, new, old) } != 0;
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A cgroup of its own for a process, with one controller. Dropped, it lets the process go and is removed.
+pub(super) struct Cgroup {
+    directory: PathBuf,
+    parent: PathBuf,
+    /// Whether the hierarchy is of version 2.
+    pub(super) is_v2: bool,
+    pid: Option<u32>,
+}
+
+impl Cgroup {
+    /// In the hierarchy that has the controller. A v2 hierarchy is mounted where there is none and the machine is ours.
+    pub(super) fn new(controller: &str) -> Result<Self, String> {
+        let v1 = Path::new("/sys/fs/cgroup").join(controller);
+        let is_v2 = !v1.join("cgroup.procs").exists();
+        let parent = if is_v2 { v2(controller).map_err(super::skipped)? } else { v1 };
+        let directory = parent.join(format!("taskscope-fault-{}", std::process::id()));
+        let made = fs::create_dir_all(&directory);
+        made.map_err(|error| super::skipped(format_args!("making {}: {error}", directory.display())))?;
+        Ok(Self { directory, parent, is_v2, pid: None })
+    }
+
+    /// Moves a process with all its threads there.
+    pub(super) fn take(&mut self, pid: u32) -> Result<(), String> {
+        let moved = fs::write(self.directory.join("cgroup.procs"), pid.to_string());
+        moved.map_err(|error| {
+            super::skipped(format_args!("moving {pid} to {}: {error}", self.directory.display()))
+        })?;
+        self.pid = Some(pid);
+        Ok(())
+    }
+
+    /// Writes to one of its files.
+    pub(super) fn write(&self, file: &str, value: &str) -> Result<(), String> {
+        let path = self.directory.join(file);
+        fs::write(&path, value)
+            .map_err(|error| super::skipped(format_args!("writing {}: {error}", path.display())))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            // One that has ended is in no cgroup.
+            let _ = fs::write(self.parent.join("cgroup.procs"), pid.to_string());
+        }
+        // Its last task may still be on its way out.
+        for _ in 0..100 {
+            match fs::remove_dir(&self.directory) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+fn v2(controller: &str) -> Result<PathBuf, String> {
+    let mut root = PathBuf::from("/sys/fs/cgroup");
+    if !root.join("cgroup.controllers").exists() {
+        if !setting::in_vm() {
+            return Err(format!("there is no cgroup hierarchy with the controller {controller}"));
+        }
+        root = std::env::temp_dir().join("taskscope-cgroup");
+        fs::create_dir_all(&root).map_err(|error| format!("making {}: {error}", root.display()))?;
+        let path = CString::new(root.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
+        // SAFETY: strings that end with NUL. Mounted already is as good.
+        unsafe { libc::mount(c"cgroup2".as_ptr(), path.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
+    }
+    let control = root.join("cgroup.subtree_control");
+    fs::write(&control, format!("+{controller}"))
+        .map_err(|error| format!("{}: {error}", control.display()))?;
+    Ok(root)
+}

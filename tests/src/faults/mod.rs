@@ -1,0 +1,173 @@
+//! What becomes of the daemon when the machine runs out of something: one row a fault.
+//!
+//! Each row goes the same way ([`run`]): a daemon and processes that stand still, the fault, questions under it, the fault's end,
+//! and then the daemon's tree against /proc. The tests of `tests/faults.rs` fail for what is wrong in a row; `soak faults` prints
+//! all rows as a table.
+
+mod answers;
+mod clock;
+mod cpu;
+mod daemon;
+mod files;
+mod limits;
+mod memory;
+mod pids;
+mod row;
+pub mod truth;
+
+use std::{any::Any, process::Command, time::Duration};
+
+pub use self::{
+    answers::{Question, questions},
+    daemon::Daemon,
+    row::Row,
+};
+use crate::{scenario::Scenario, setting};
+
+/// Ends a fault when it is dropped.
+pub type Held = Box<dyn Any>;
+
+/// Something that a machine, or whoever runs the daemon, lets happen to it.
+pub struct Fault {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// What happens.
+    pub what: &'static str,
+    /// It harms a machine that is not ours alone.
+    pub guest_only: bool,
+    /// It takes long, or a machine of its own: `soak faults` only.
+    pub long: bool,
+    /// The canary can run meanwhile, so that the daemon must say that it is ready.
+    pub stays_ready: bool,
+    /// Arguments of the daemon more than usual.
+    args: &'static [&'static str],
+    /// What is changed of the command that starts the daemon.
+    prepare: fn(&mut Command, &Place),
+    /// Lets it happen.
+    inflict: fn(&Case<'_>) -> Result<Held, String>,
+}
+
+/// Where a daemon works.
+pub struct Place {
+    /// Its directory.
+    pub directory: std::path::PathBuf,
+}
+
+/// A daemon that a fault happens to, and the programs to make it with.
+pub struct Case<'a> {
+    /// The daemon.
+    pub daemon: &'a Daemon,
+    /// Path of the scenario program, where the environment names none.
+    built: &'a str,
+}
+
+impl Case<'_> {
+    /// Starts a scenario.
+    fn scenario(&self, name: &str, args: &[&str]) -> Scenario {
+        Scenario::start(self.built, name, args)
+    }
+}
+
+/// Every row.
+pub const FAULTS: [Fault; 14] = [
+    NONE,
+    pids::CGROUP,
+    pids::NPROC,
+    pids::THREADS_MAX,
+    pids::PID_MAX,
+    memory::CGROUP,
+    memory::HOST,
+    files::DISK_FULL,
+    files::NOFILE,
+    cpu::REAL_TIME,
+    cpu::LOAD,
+    clock::JUMPS,
+    clock::SUSPEND,
+    clock::STOPPED,
+];
+
+/// Nothing happens: what the figures of the others are to be compared with.
+const NONE: Fault = Fault {
+    name: "none",
+    what: "nothing, for comparison",
+    guest_only: false,
+    long: false,
+    stays_ready: true,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        case.scenario("burst", &["500"]).finish();
+        Ok(Box::new(()))
+    },
+};
+
+/// The row of that name.
+#[must_use]
+#[track_caller]
+pub fn named(name: &str) -> &'static Fault {
+    FAULTS.iter().find(|fault| fault.name == name).unwrap_or_else(|| panic!("there is no fault {name}"))
+}
+
+/// How long a fault lasts at least: the time in which questions are asked.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// Lets a fault happen to a daemon of its own; `Err` says why it cannot be tried here. `built` is
+/// `env!("CARGO_BIN_EXE_scenario")`.
+pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<Row, String> {
+    if fault.guest_only && !setting::in_vm() {
+        return Err("it would harm this machine: only in a guest (cargo xtask vm)".into());
+    }
+    let mut zombie = Scenario::start(built, "zombie", &[]);
+    zombie.pause("zombie");
+    let mut threads = Scenario::start(built, "many-threads", &["30"]);
+    threads.pause("all-alive");
+    let daemon = Daemon::start(family, fault)?;
+    let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
+    let questions = answers::questions(parent, child);
+    let mut row = Row::new(fault);
+    let before = daemon.figures().map_err(|wrong| format!("before the fault: {wrong}"))?;
+    daemon.forget_peak();
+    let held = (fault.inflict)(&Case { daemon: &daemon, built })?;
+    row.under(&daemon, &questions, lasts);
+    if daemon.has_ended().is_some() {
+        row.after(daemon.stop());
+        return Ok(row);
+    }
+    if fault.stays_ready {
+        row.demand_ready(&daemon, "under the fault");
+    }
+    drop(held);
+    row.demand_ready(&daemon, "after the fault");
+    let roots = [parent, threads.facts().role("scenario").pid];
+    row.after(truth::becomes_proc(&daemon, &roots));
+    row.figures(&daemon, &before);
+    for mut scenario in [zombie, threads] {
+        scenario.go();
+        scenario.finish();
+    }
+    row.after(truth::has_no_phantoms(&daemon));
+    row.after(daemon.stop());
+    Ok(row)
+}
+
+/// Runs a row as a test does: short, and every wrong fails it.
+#[track_caller]
+pub fn check(name: &str, built: &str) {
+    let fault = named(name);
+    match run(fault, built, &setting::attach(), SHORT) {
+        Err(why) if fault.guest_only && !setting::in_vm() => eprintln!("skipped: {why}"),
+        Err(why) if why.starts_with(SKIPPED) => eprintln!("{why}"),
+        Err(why) => panic!("{name}: {why}"),
+        Ok(row) => {
+            setting::report(&format!("fault.{name}"), row.line());
+            assert!(row.wrong.is_empty(), "{name}: {}\n{}", row.line(), row.wrong.join("\n"));
+        }
+    }
+}
+
+/// How a reason begins for which this machine cannot let a fault happen.
+const SKIPPED: &str = "skipped: ";
+
+fn skipped(why: impl std::fmt::Display) -> String {
+    format!("{SKIPPED}{why}")
+}

@@ -1,0 +1,154 @@
+//! No pids left: for the daemon's cgroup, for its user, on the machine.
+
+use std::{
+    io,
+    os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
+    process::Command,
+};
+
+use super::{
+    Case, Fault, Held, Place,
+    limits::{Cgroup, Setting},
+};
+
+/// `pids.max` of the daemon's cgroup is the number of its threads.
+pub(super) const CGROUP: Fault = Fault {
+    name: "pids.max",
+    what: "pids.max of the daemon's cgroup is the number of its threads",
+    guest_only: false,
+    long: false,
+    stays_ready: true,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        let mut cgroup = Cgroup::new("pids")?;
+        cgroup.take(case.daemon.pid())?;
+        cgroup.write("pids.max", &case.daemon.threads().to_string())?;
+        case.scenario("burst", &["500"]).finish();
+        Ok(Box::new(cgroup))
+    },
+};
+
+/// The daemon's user has reached `RLIMIT_NPROC`.
+pub(super) const NPROC: Fault = Fault {
+    name: "RLIMIT_NPROC",
+    what: "the daemon's user, which is not root, has as many processes as it may",
+    guest_only: false,
+    long: false,
+    stays_ready: true,
+    args: &[],
+    prepare: as_a_user,
+    inflict: |case| {
+        let mut hog = case.scenario("hog-pids", &[&PROCESSES.to_string(), &USER.to_string()]);
+        hog.pause("full");
+        case.scenario("burst", &["500"]).finish();
+        Ok(Box::new(hog))
+    },
+};
+
+/// Nobody can make a process: `kernel.threads-max`.
+pub(super) const THREADS_MAX: Fault = Fault {
+    name: "threads-max",
+    what: "kernel.threads-max is reached: nobody can make a process or thread",
+    guest_only: true,
+    long: false,
+    stays_ready: true,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        // Fewer than there are: the kernel takes 20 and more.
+        let limit = Setting::set("/proc/sys/kernel/threads-max", "20")?;
+        refuses_us(case).map(|()| Box::new(limit) as Held)
+    },
+};
+
+/// Nobody can make a process: every pid below `kernel.pid_max` is in use.
+pub(super) const PID_MAX: Fault = Fault {
+    name: "pid_max",
+    what: "every pid below kernel.pid_max is in use",
+    guest_only: true,
+    long: false,
+    stays_ready: true,
+    args: &[],
+    prepare: |_, _| {},
+    inflict: |case| {
+        // The first 300 are given out once only: a few hundred are left.
+        let limit = Setting::set("/proc/sys/kernel/pid_max", "700")?;
+        let mut hog = case.scenario("hog-pids", &[]);
+        hog.pause("full");
+        let errno = hog.facts().find("hog", "fact", "hog")["errno"].as_i64();
+        if errno != Some(libc::EAGAIN.into()) {
+            return Err(super::skipped(format_args!(
+                "pids do not run out below {:?}: errno {errno:?}",
+                limit.before()
+            )));
+        }
+        Ok(Box::new((hog, limit)))
+    },
+};
+
+/// That this process is refused a child shows that the limit is reached.
+fn refuses_us(_: &Case<'_>) -> Result<(), String> {
+    // SAFETY: the child ends at once and touches nothing.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        0 => unsafe {
+            // SAFETY: in the child.
+            libc::_exit(0)
+        },
+        pid if pid > 0 => {
+            // SAFETY: a null status is allowed.
+            unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+            Err(super::skipped("the limit holds nobody back"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A user that has no other processes.
+const USER: u32 = 61_235;
+
+/// Processes and threads that this user may have: enough for a daemon to start with.
+const PROCESSES: u64 = 16;
+
+/// What it takes to observe: `CAP_SYS_ADMIN`, `CAP_PERFMON`, `CAP_BPF` (capabilities(7)).
+const CAPABILITIES: [u32; 3] = [21, 38, 39];
+
+/// `_LINUX_CAPABILITY_VERSION_3` of capget(2).
+const VERSION: u32 = 0x2008_0522;
+
+/// Lets a command begin as a user with the capabilities that its unit gives it. Root has no limit on its processes.
+fn as_a_user(command: &mut Command, place: &Place) {
+    let directory = place.directory.as_os_str().as_bytes().to_vec();
+    let owned = std::os::unix::fs::chown(&place.directory, Some(USER), Some(USER));
+    owned.unwrap_or_else(|error| panic!("giving {} away: {error}", String::from_utf8_lossy(&directory)));
+    let become_user = || {
+        let bits = CAPABILITIES.iter().fold(0_u64, |bits, bit| bits | 1 << bit);
+        let (low, high) = ((bits & u64::from(u32::MAX)) as u32, (bits >> 32) as u32);
+        let header = [VERSION, 0];
+        // Effective, permitted, inheritable: of the lower 32, then of the others.
+        let sets = [low, low, low, high, high, high];
+        let limit = libc::rlimit { rlim_cur: PROCESSES, rlim_max: PROCESSES };
+        // SAFETY: system calls with integers and complete structures, all async-signal-safe.
+        let failed = unsafe {
+            libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) != 0
+                || libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0
+                || libc::setgroups(0, std::ptr::null()) != 0
+                || libc::setgid(USER) != 0
+                || libc::setuid(USER) != 0
+                || libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) != 0
+                || CAPABILITIES.iter().any(|&bit| {
+                    libc::prctl(
+                        libc::PR_CAP_AMBIENT,
+                        libc::PR_CAP_AMBIENT_RAISE,
+                        libc::c_ulong::from(bit),
+                        0,
+                        0,
+                    ) != 0
+                })
+        };
+        if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the closure makes system calls only.
+    unsafe { command.pre_exec(become_user) };
+}

@@ -1,0 +1,232 @@
+//! Each fallible call of the daemon fails, once and lasting: it names what failed, ends nothing, and what it knows is right again
+//! once the fault is lifted.
+//!
+//! Needs a taskscope with the feature `failpoints`: `TASKSCOPE_FAILPOINTS_BIN`, as `cargo xtask test` builds it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use taskscope_tests::{
+    cgroup::Cgroup,
+    faults::{Daemon, questions, truth},
+    observer::Observer,
+    scenario::Scenario,
+    setting, spawner,
+};
+
+/// Longer than an audit, a walk over the cgroups, and a rest after a failed comparison.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Any errno that none of these calls treats as an answer: `EIO`.
+const EIO: i32 = libc::EIO;
+
+fn scenario(name: &str, args: &[&str], at: &str) -> Scenario {
+    let mut scenario = Scenario::start(env!("CARGO_BIN_EXE_scenario"), name, args);
+    scenario.pause(at);
+    scenario
+}
+
+/// The program; without one there is nothing to test.
+fn program() -> Option<PathBuf> {
+    let program = env::var_os("TASKSCOPE_FAILPOINTS_BIN").map(PathBuf::from);
+    if program.is_none() {
+        eprintln!("skipped: TASKSCOPE_FAILPOINTS_BIN names no taskscope with the feature failpoints");
+    }
+    program
+}
+
+/// Writes what is to fail in one piece: the daemon reads the file at any time.
+#[track_caller]
+fn ask_for(file: &Path, text: &str) {
+    let beside = file.with_extension("new");
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
+    written.unwrap_or_else(|error| panic!("writing {}: {error}", file.display()));
+}
+
+/// Waits for a text in the daemon's log, after the first `from` bytes.
+#[track_caller]
+fn says(daemon: &Daemon, from: usize, text: &str) {
+    let end = Instant::now() + PATIENCE;
+    while !daemon.log().get(from..).is_some_and(|log| log.contains(text)) {
+        let status = daemon.has_ended();
+        assert!(status.is_none(), "the daemon has ended with {status:?}:\n{}", daemon.log());
+        assert!(Instant::now() < end, "it does not say `{text}`:\n{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A question under the fault: a good answer, or an error that says what failed.
+fn is_answer(status: u16, body: &str) -> bool {
+    let error = serde_json::from_str::<serde_json::Value>(body).ok();
+    status == 200
+        || error.is_some_and(|error| error["error"]["message"].as_str().is_some_and(|text| !text.is_empty()))
+}
+
+/// Lets a point fail, with an action of the crate `fail`, while processes come and go and questions are asked. `named` is how the
+/// log names what failed, where that is worth a line.
+#[track_caller]
+fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
+    let Some(program) = program() else { return };
+    let file = env::temp_dir().join(format!("taskscope-failpoints-{}-{point}", std::process::id()));
+    ask_for(&file, "");
+    let zombie = scenario("zombie", &[], "zombie");
+    let threads = scenario("many-threads", &["30"], "all-alive");
+    let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
+    let args = ["--audit-every", "1s", "--blocked-after", "1s"];
+    let started = Daemon::start_program(&program, &setting::attach(), &args, |command, _| {
+        command.env("TASKSCOPE_FAILPOINTS", &file);
+    });
+    let daemon = started.unwrap_or_else(|why| panic!("{why}"));
+    let from = daemon.log().len();
+    ask_for(&file, &format!("{point}={action}\n"));
+    says(&daemon, from, "failpoints: taken");
+    for question in questions(parent, child) {
+        let (status, body) =
+            daemon.get(&question.path).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+        assert!(is_answer(status, &body), "{}: {status} {body}", question.path);
+    }
+    provoke();
+    Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
+    says(&daemon, from, &format!("failpoint {point}: fails as a test asked"));
+    if let Some(named) = named {
+        says(&daemon, from, named);
+    }
+    let lifted = daemon.log().len();
+    ask_for(&file, "");
+    says(&daemon, lifted, "failpoints: taken");
+    let roots = [parent, threads.facts().role("scenario").pid];
+    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_no_phantoms(&daemon));
+    right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+    for question in questions(parent, child) {
+        daemon.ask(&question).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+    }
+    let ended = daemon.stop();
+    // It is in a place for temporary files.
+    let _ = fs::remove_file(&file);
+    ended.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// Once, and lasting. `provoke` does what makes the daemon call, where time alone does not.
+#[track_caller]
+fn survives_provoked(point: &str, named: Option<&str>, provoke: &dyn Fn()) {
+    for action in [format!("1*return({EIO})"), format!("return({EIO})")] {
+        survives_action(point, &action, named, provoke);
+    }
+}
+
+#[track_caller]
+fn survives(point: &str, named: Option<&str>) {
+    survives_provoked(point, named, &|| {});
+}
+
+#[test]
+fn a_file_of_proc_that_cannot_be_read_ends_nothing() {
+    survives("proc.read", None);
+}
+
+#[test]
+fn a_directory_of_proc_that_cannot_be_listed_ends_nothing() {
+    survives("proc.list", None);
+}
+
+#[test]
+fn a_cgroup_that_cannot_be_listed_ends_nothing() {
+    let name = format!("taskscope-failpoint-{}", std::process::id());
+    if Cgroup::make(&[&name]).is_none() {
+        eprintln!("skipped: no cgroup of the v2 hierarchy can be made here");
+        return;
+    }
+    // The daemon looks for a cgroup that it has not heard of when a process is born there.
+    survives_provoked("cgroup.list", Some("listing "), &|| {
+        let Some(cgroup) = Cgroup::make(&[&name]) else { panic!("making {name} worked before") };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scenario"));
+        command.arg("list").stdout(Stdio::null());
+        cgroup.begin(&mut command);
+        let mut child = spawner::spawn(command).unwrap_or_else(|error| panic!("making a process: {error}"));
+        child.wait().unwrap_or_else(|error| panic!("waiting for it: {error}"));
+    });
+}
+
+#[test]
+fn an_iterator_that_cannot_be_opened_ends_nothing() {
+    survives("iterator.open", None);
+}
+
+#[test]
+fn an_iterator_that_cannot_be_read_ends_nothing() {
+    survives("iterator.read", None);
+}
+
+#[test]
+fn a_buffer_that_there_is_no_memory_for_ends_nothing() {
+    survives("buffer", None);
+}
+
+#[test]
+fn counters_that_cannot_be_read_end_nothing() {
+    survives("map.counters", Some("reading the map COUNTERS"));
+}
+
+#[test]
+fn a_map_that_cannot_be_written_ends_nothing() {
+    survives("map.wanted", Some("writing the map WANTED"));
+}
+
+#[test]
+fn a_ring_that_cannot_be_waited_for_is_looked_at_all_the_same() {
+    survives("ring.wait", Some("waiting for the ring buffer"));
+}
+
+#[test]
+fn a_timer_that_cannot_be_waited_for_ends_nothing() {
+    survives("timer.wait", Some("waiting for"));
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_told_ends_nothing() {
+    survives("notify", Some("telling systemd"));
+}
+
+/// Starts it with a point that fails from the beginning; it must end by itself and name what failed.
+#[track_caller]
+fn refuses_to_start(args: &[&str], point: &str, named: &str) {
+    let Some(program) = program() else { return };
+    let file = env::temp_dir().join(format!("taskscope-failpoints-{}-{point}", std::process::id()));
+    ask_for(&file, &format!("{point}=return({EIO})\n"));
+    let mut command = Command::new(program);
+    command.args(args).args(["--attach", &setting::attach()]).env("TASKSCOPE_FAILPOINTS", &file);
+    let observer = Observer::launch_with(command, Stdio::piped());
+    let mut blinked = 0;
+    // What is written fails only when there is something to write.
+    while !observer.ends_within(Duration::from_millis(100)) && blinked < 300 {
+        spawner::blink().unwrap_or_else(|error| panic!("making a process: {error}"));
+        blinked += 1;
+    }
+    let end = observer.wait(setting::deadline());
+    let _ = fs::remove_file(&file);
+    assert_eq!(end.code().map(|code| code > 0), Some(true), "{}", end.text());
+    assert!(end.text().contains(named) && !end.text().contains("panicked"), "{}", end.text());
+}
+
+#[test]
+fn without_the_kernels_types_it_says_so_and_ends() {
+    refuses_to_start(
+        &["events"],
+        "btf.read",
+        "reading the kernel's type information from /sys/kernel/btf/vmlinux",
+    );
+}
+
+#[test]
+fn without_a_thread_for_its_output_it_says_so_and_ends() {
+    refuses_to_start(&["events"], "thread.spawn", "preparing to write events");
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_named() {
+    refuses_to_start(&["events"], "stdout.write", "writing to standard output");
+}

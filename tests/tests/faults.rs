@@ -1,0 +1,69 @@
+//! The worst moment: what the machine has runs out, and the daemon answers still. One test a row of `taskscope_tests::faults`.
+
+use taskscope_tests::faults;
+
+/// Runs a row.
+#[track_caller]
+fn check(name: &str) {
+    faults::check(name, env!("CARGO_BIN_EXE_scenario"));
+}
+
+#[test]
+fn with_nothing_amiss_every_question_is_answered() {
+    check("none");
+}
+
+#[test]
+fn without_a_pid_in_its_cgroup_it_answers() {
+    check("pids.max");
+}
+
+#[test]
+fn without_a_process_for_its_user_it_answers() {
+    check("RLIMIT_NPROC");
+}
+
+#[test]
+fn where_nobody_can_make_a_thread_it_answers() {
+    check("threads-max");
+}
+
+#[test]
+fn where_every_pid_is_in_use_it_answers() {
+    check("pid_max");
+}
+
+#[test]
+fn at_the_limit_of_its_memory_it_gives_up_the_past_and_answers() {
+    check("memory.max");
+}
+
+#[test]
+fn it_outlives_a_process_that_takes_all_memory() {
+    check("host OOM");
+}
+
+#[test]
+fn with_a_full_disk_it_answers() {
+    check("disk full");
+}
+
+#[test]
+fn with_hardly_a_file_descriptor_left_it_answers() {
+    check("RLIMIT_NOFILE");
+}
+
+#[test]
+fn beside_two_hundred_real_time_tasks_it_answers() {
+    check("SCHED_FIFO");
+}
+
+#[test]
+fn beside_a_thousand_runnable_tasks_it_answers() {
+    check("load 1000");
+}
+
+#[test]
+fn while_the_wall_clock_jumps_it_answers_with_right_ages() {
+    check("clock jumps");
+}
