@@ -37,6 +37,7 @@ pub use self::{
     wall::Wall,
 };
 use crate::{
+    duration,
     kernel::{
         clock::boottime,
         counters::CountersError,
@@ -198,7 +199,7 @@ impl Pipeline {
 
     fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
         config.room = Some(prefer_huge_pages);
-        let doubt_ns = tick::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
+        let doubt_ns = tick::DOUBT_NS.min(duration::ns(config.zombie_after) / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),

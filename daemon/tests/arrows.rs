@@ -17,13 +17,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cgroup", &[]),
     ("export", &["lineage", "cgroup"]),
     ("answer", &["lineage", "duration", "procfs", "cgroup", "export"]),
-    ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
-    ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime"]),
+    ("runtime", &["lineage", "fd", "duration", "kernel", "procfs", "export"]),
+    (
+        "service",
+        &["lineage", "duration", "panics", "kernel", "procfs", "cgroup", "export", "answer", "runtime"],
+    ),
     (
         "cli",
         &[
-            "lineage", "fd", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime",
-            "service",
+            "lineage", "fd", "duration", "panics", "kernel", "procfs", "cgroup", "export", "answer",
+            "runtime", "service",
         ],
     ),
 ];

@@ -3,9 +3,12 @@
 
 use std::{io, time::Duration};
 
-use crate::lineage::{
-    effect::{Effect, Provenance},
-    id::{Ktime, Tgid},
+use crate::{
+    duration,
+    lineage::{
+        effect::{Effect, Provenance},
+        id::{Ktime, Tgid},
+    },
 };
 
 /// What of a life must be told for it to be whole.
@@ -96,7 +99,7 @@ impl Canary {
             }
         }
         if self.flight.is_none() && !self.every.is_zero() && now >= self.next {
-            self.next = Ktime(now.0 + self.every.as_nanos() as u64);
+            self.next = Ktime(now.0.saturating_add(duration::ns(self.every)));
             self.lossy = false;
             match self.launch() {
                 Ok(pid) => {

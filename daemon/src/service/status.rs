@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 use crate::{
+    duration,
     kernel::clock,
     runtime::{Pipeline, Repairs},
 };
@@ -98,7 +99,9 @@ impl Status {
             resync_longest_ns: mending.longest_ns,
             canaries_whole: pipeline.canary.whole,
             canaries_broken: pipeline.canary.broken,
-            canary_age_ns: pipeline.canary.age(now).map(|age| age.as_nanos() as u64),
+            canary_age_ns: pipeline.canary.age(now).map(duration::ns),
+            panics: panics::count(),
+            sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),
             events: service.hub.sequence(),

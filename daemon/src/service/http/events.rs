@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Api, error::ApiError};
 use crate::{
+    duration,
     export::Wish,
     kernel::clock,
     lineage::id::Ktime,
@@ -66,8 +67,7 @@ pub(super) async fn stream(
         .ask(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
-            let since =
-                query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(age.as_nanos() as u64)));
+            let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
             let wanted = Wanted { filter, format, server_sent, after, since, limit };
             Ok(service.join(wanted))
@@ -119,7 +119,11 @@ impl Query {
                 "container" => query.wish.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
-                "since" => query.since = Some(crate::duration::parse(&value).map_err(ApiError::bad_request)?),
+                "since" => {
+                    let age = duration::parse(&value);
+                    query.since =
+                        Some(age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?);
+                }
                 "format" => {
                     query.format = match value.as_str() {
                         "json" => Format::Json,
