@@ -8,6 +8,7 @@ pub mod export;
 pub mod fd;
 pub mod kernel;
 pub mod lineage;
+pub mod panics;
 pub mod procfs;
 pub mod runtime;
 pub mod service;

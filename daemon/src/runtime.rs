@@ -129,6 +129,7 @@ pub enum RunError {
 }
 
 /// From the kernel to the effects.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pipeline {
     /// Programs, ring, counters.
     pub observer: Observer,
@@ -165,6 +166,8 @@ pub struct Pipeline {
     /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
     hides_others: bool,
     doubt_ns: u64,
+    /// Records or their effects are being handled: a panic now leaves some of them out.
+    is_applying: bool,
 }
 
 impl Pipeline {
@@ -223,6 +226,7 @@ impl Pipeline {
             procfs: Procfs::default(),
             hides_others: true,
             doubt_ns,
+            is_applying: false,
         };
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
@@ -343,6 +347,11 @@ impl Pipeline {
             log::error!("records do not add up: {wrong}");
         }
         Ok(())
+    }
+
+    /// Whether the task tree is whole, after a question to its owner panicked. Slow: every link and count is checked.
+    pub fn whole(&self) -> Result<(), String> {
+        if self.is_applying { Err("records were being applied".into()) } else { self.lineage.check() }
     }
 
     /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lineage", &[]),
     ("fd", &[]),
     ("duration", &[]),
+    ("panics", &[]),
     ("kernel", &["lineage"]),
     ("procfs", &["lineage"]),
     ("cgroup", &[]),

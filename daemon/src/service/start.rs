@@ -73,6 +73,12 @@ pub enum ServiceError {
     Run(#[from] RunError),
 }
 
+    /// A part that the daemon cannot do without is gone.
+    #[error("{part} ended by a panic, which the log tells; start taskscope again")]
+    Panicked {
+        /// The part.
+        part: &'static str,
+    },
 /// What the daemon is started with.
 pub struct Start {
     /// Settings in force.
@@ -121,14 +127,18 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         }
         let api = api(TCP_CONNECTIONS);
         let router = if settings.api_on_tcp { http::full(api) } else { http::public(api) };
-        tokio::spawn(http::serve(listener, router, Gate::new(TCP_CONNECTIONS)));
+        let serving = http::serve(listener, router, Gate::new(TCP_CONNECTIONS));
+        tokio::spawn(vital("serving TCP", serving, ended.clone()));
     }
     let socket_file = unix.map(|(listener, file)| {
-        tokio::spawn(http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS)));
+        let serving = http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS));
+        tokio::spawn(vital("serving the Unix socket", serving, ended.clone()));
+    let (ended, mut has_ended) = mpsc::channel(1);
         file
     });
-    tokio::spawn(housekeeping(sender.clone()));
-    tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
+    tokio::spawn(vital("housekeeping", housekeeping(sender.clone()), ended.clone()));
+    let reloading = reload_on(hangup, reload, settings, sender.clone());
+    tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
     service.look_at_budget(&pipeline);
     let observer = &pipeline.observer;
@@ -146,17 +156,34 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let outcome = pipeline.serve(&mut service, &mut questions, stop).await;
     drop(socket_file);
     log::info!("summary: {}; {}", Status::of(&pipeline, &service).line(), pipeline.sums());
-    Ok(outcome?)
+    drop(ended);
+    outcome?;
+    broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
+}
+
+/// Runs a part of the daemon that it cannot do without, and tells if a panic ended it: the daemon ends then, in order.
+async fn vital(
+    part: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+    ended: mpsc::Sender<&'static str>,
+) {
+    if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
+        // A second one changes nothing.
+        let _ = ended.try_send(part);
+    }
 }
 
 fn observe(
     settings: &Settings,
     choice: Choice,
     object: Option<&std::path::Path>,
+    let mut broken = None;
 ) -> Result<Pipeline, ServiceError> {
     let config = Config {
         zombie_after: settings.zombie_after,
         blocked_after: settings.blocked_after,
+            // `ended` itself stays here, so that it is never closed.
+            part = has_ended.recv() => broken = part,
         exec_args: settings.args,
         dead_lives: settings.dead_lives,
         dead_lives_age: settings.dead_lives_age,
@@ -197,7 +224,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
                 }
             }),
         };
-        if questions.send(question).await.is_err() {
+        if questions.send(caught(question)).await.is_err() {
             return;
         }
     }
@@ -220,6 +247,13 @@ async fn reload_on(
         };
         let changes = now.changes(&new);
         let (taken, refused): (Vec<_>, Vec<_>) =
+/// The same question: a panic in it is told by the log, and nobody else is affected.
+fn caught(question: Question<Service>) -> Question<Service> {
+    Box::new(move |pipeline, service| {
+        let _ = http::asked(pipeline, service, question);
+    })
+}
+
             changes.into_iter().partition(|key| RELOADABLE.contains(key));
         let word = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
         log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));

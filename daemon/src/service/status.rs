@@ -8,6 +8,7 @@ use super::Service;
 use crate::{
     duration,
     kernel::clock,
+    panics,
     runtime::{Pipeline, Repairs},
 };
 
@@ -41,6 +42,8 @@ pub struct Status {
     pub canaries_broken: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_age_ns: Option<u64>,
+    /// Panics since the start that cost an answer and no more.
+    pub panics: u64,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
@@ -101,7 +104,6 @@ impl Status {
             canaries_broken: pipeline.canary.broken,
             canary_age_ns: pipeline.canary.age(now).map(duration::ns),
             panics: panics::count(),
-            sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),
             events: service.hub.sequence(),

@@ -1,6 +1,7 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
 mod answers;
+mod caught;
 mod error;
 mod events;
 mod health;
@@ -14,12 +15,16 @@ use axum::{
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
+    middleware::from_fn,
     routing::get,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub(super) use self::server::{Gate, serve};
+pub(super) use self::{
+    caught::asked,
+    server::{Gate, serve},
+};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
 
@@ -53,10 +58,10 @@ impl Api {
         let (answer, answered) = oneshot::channel();
         let question: Question<Service> = Box::new(move |pipeline, service| {
             // Who asked may have gone meanwhile.
-            let _ = answer.send(question(pipeline, service));
+            let _ = answer.send(asked(pipeline, service, question));
         });
         self.questions.send(question).await.map_err(|_| ApiError::stopping())?;
-        answered.await.map_err(|_| ApiError::stopping())
+        Ok(answered.await.map_err(|_| ApiError::stopping())??)
     }
 }
 
@@ -70,6 +75,7 @@ pub(super) fn public(api: Api) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
         .with_state(api)
+        .layer(from_fn(caught::handled))
 }
 
 /// Everything.
@@ -83,6 +89,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
         .with_state(api.clone())
+        .layer(from_fn(caught::handled))
         .merge(public(api))
 }
 

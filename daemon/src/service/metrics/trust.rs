@@ -7,7 +7,7 @@ use super::{
     Sources,
     families::{Families, int, seconds, set},
 };
-use crate::runtime::Pipeline;
+use crate::{panics, runtime::Pipeline};
 
 /// Metrics of trust.
 pub(super) struct TrustMetrics {
@@ -25,6 +25,7 @@ pub(super) struct TrustMetrics {
     canary_age: Gauge,
     readers: IntGauge,
     reader_lost: IntCounter,
+    panics: IntCounter,
 }
 
 impl TrustMetrics {
@@ -85,6 +86,10 @@ impl TrustMetrics {
                 "taskscope_event_readers_lost_events_total",
                 "Events that readers lost because they were too slow.",
             )?,
+            panics: of.counter(
+                "taskscope_panics_total",
+                "Panics that cost somebody an answer and the daemon nothing else. Each is a bug of taskscope: the log has a line to report.",
+            )?,
         })
     }
 
@@ -118,5 +123,6 @@ impl TrustMetrics {
         self.canary_age.set(pipeline.canary.age(sources.now).map_or(-1.0, |age| age.as_secs_f64()));
         self.readers.set(int(sources.readers.0));
         set(&self.reader_lost, sources.readers.1);
+        set(&self.panics, panics::count());
     }
 }
