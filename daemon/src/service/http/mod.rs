@@ -5,6 +5,7 @@ mod caught;
 mod error;
 mod events;
 mod health;
+pub mod query;
 mod server;
 mod tasks;
 
@@ -14,8 +15,8 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderValue, header},
-    response::{IntoResponse, Response},
     middleware::from_fn,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -74,8 +75,8 @@ pub(super) fn public(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
-        .with_state(api)
         .layer(from_fn(caught::handled))
+        .with_state(api)
 }
 
 /// Everything.
@@ -88,8 +89,8 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
-        .with_state(api.clone())
         .layer(from_fn(caught::handled))
+        .with_state(api.clone())
         .merge(public(api))
 }
 

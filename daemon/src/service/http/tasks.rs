@@ -92,7 +92,7 @@ pub(super) async fn zombies(
     complete(around, |outside| draft.finish(outside)).await
 }
 
-fn whom(text: &str) -> Result<Whom, ApiError> {
+pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 
