@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{Attach, ask::Format, exit::Exit};
-use crate::kernel::{
-    ladder::HookState,
-    survey::{Finding, Survey, Verdict, survey},
+use crate::{
+    kernel::{
+        ladder::HookState,
+        survey::{Finding, Survey, Verdict, survey},
+    },
+    service::sandbox,
 };
 
 /// Arguments of `doctor`.
@@ -56,6 +59,7 @@ fn json(survey: &Survey) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(survey)?;
     if let Some(object) = value.as_object_mut() {
         object.insert("verdict".into(), serde_json::to_value(survey.verdict())?);
+        object.insert("sandbox".into(), sandbox::offered().into());
     }
     let mut text = serde_json::to_string_pretty(&value)?;
     text.push('\n');
@@ -71,6 +75,7 @@ fn text(survey: &Survey) -> String {
     finding(&mut out, "eBPF object", &survey.object);
     finding(&mut out, "reading all tasks (or /proc alone)", &survey.iterator);
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
+    let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
         let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);

@@ -8,6 +8,7 @@ use super::{
     hub::{Hub, Reader, Wanted},
     losses::Losses,
     metrics::{Home, Metrics, Sources},
+    sandbox::Sandbox,
     sched::{Ledger, Shown},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct Service {
     pub(super) instance: String,
     pub(super) started: Ktime,
     pub(super) settings: Settings,
+    /// What the daemon has denied itself.
+    pub(super) sandbox: Sandbox,
 }
 
 impl Service {
@@ -57,6 +60,7 @@ impl Service {
             wall: Wall::of_this_boot(),
             instance,
             started,
+            sandbox: Sandbox::new(settings.sandbox),
             settings,
         })
     }

@@ -9,6 +9,7 @@ mod losses;
 mod metrics;
 mod notify;
 pub mod privileges;
+pub mod sandbox;
 mod sched;
 mod socket;
 mod start;

@@ -1,6 +1,10 @@
 //! The daemon from its start to its end.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use thiserror::Error;
@@ -16,8 +20,9 @@ use super::{
     Service, budget,
     config::{ConfigError, RELOADABLE, Settings},
     http::{self, Api, Gate},
-    notify::{say, watchdog_every},
+    notify::{self, say, watchdog_every},
     privileges,
+    sandbox::Paths,
     socket::{self, SocketError},
     status::Status,
 };
@@ -68,21 +73,23 @@ pub enum ServiceError {
     /// Signals cannot be had.
     #[error("preparing for signals: {0}")]
     Signals(io::Error),
-    /// Observing broke off.
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
-
     /// A part that the daemon cannot do without is gone.
     #[error("{part} ended by a panic, which the log tells; start taskscope again")]
     Panicked {
         /// The part.
         part: &'static str,
     },
+    /// Observing broke off.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
 /// What the daemon is started with.
 pub struct Start {
     /// Settings in force.
     pub settings: Settings,
+    /// Where `reload` reads them.
+    pub config: PathBuf,
     /// Reads the settings again, for SIGHUP.
     pub reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
     /// Family of rungs.
@@ -95,7 +102,7 @@ pub struct Start {
 
 /// Runs the daemon until SIGTERM or Ctrl-C.
 pub async fn serve(start: Start) -> Result<(), ServiceError> {
-    let Start { settings, reload, choice, object, keep_capabilities } = start;
+    let Start { settings, config, reload, choice, object, keep_capabilities } = start;
     // First what fails soon: another daemon on the socket, a port that is taken.
     let unix = match &settings.socket {
         Some(path) => Some(socket::bind(path, &settings.socket_group).await?),
@@ -107,6 +114,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         ),
         None => None,
     };
+    notify::prepare();
     let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(ServiceError::Signals)?;
@@ -119,7 +127,11 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));
     }
     let mut service = Service::new(settings.clone())?;
+    // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
+    let cgroups = service.cgroups.root().map(Path::to_owned);
+    service.sandbox.restrict_files(&Paths { config, socket: settings.socket.clone(), cgroups });
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
+    let (ended, mut has_ended) = mpsc::channel(1);
     let api = |connections| Api::new(sender.clone(), &service.instance, connections);
     if let Some(listener) = tcp {
         if let Ok(address) = listener.local_addr() {
@@ -133,23 +145,31 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let socket_file = unix.map(|(listener, file)| {
         let serving = http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS));
         tokio::spawn(vital("serving the Unix socket", serving, ended.clone()));
-    let (ended, mut has_ended) = mpsc::channel(1);
         file
     });
     tokio::spawn(vital("housekeeping", housekeeping(sender.clone()), ended.clone()));
     let reloading = reload_on(hangup, reload, settings, sender.clone());
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
+    // Last, with every thread there, which the filter then covers.
+    service.sandbox.restrict_system_calls();
+    match service.sandbox.missing() {
+        missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
+        missing => log::warn!("sandbox: {}; without {}", service.sandbox, missing.join(", without ")),
+    }
     service.look_at_budget(&pipeline);
     let observer = &pipeline.observer;
     log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
     let line = Status::of(&pipeline, &service).line();
     say(&[NotifyState::Ready, NotifyState::Status(&line)]);
 
+    let mut broken = None;
     let stop = async {
         select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            // `ended` itself stays here, so that it is never closed.
+            part = has_ended.recv() => broken = part,
         }
         say(&[NotifyState::Stopping]);
     };
@@ -177,13 +197,10 @@ fn observe(
     settings: &Settings,
     choice: Choice,
     object: Option<&std::path::Path>,
-    let mut broken = None;
 ) -> Result<Pipeline, ServiceError> {
     let config = Config {
         zombie_after: settings.zombie_after,
         blocked_after: settings.blocked_after,
-            // `ended` itself stays here, so that it is never closed.
-            part = has_ended.recv() => broken = part,
         exec_args: settings.args,
         dead_lives: settings.dead_lives,
         dead_lives_age: settings.dead_lives_age,
@@ -230,6 +247,13 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
     }
 }
 
+/// The same question: a panic in it is told by the log, and nobody else is affected.
+fn caught(question: Question<Service>) -> Question<Service> {
+    Box::new(move |pipeline, service| {
+        let _ = http::asked(pipeline, service, question);
+    })
+}
+
 /// Takes new settings at each SIGHUP, as far as that goes.
 async fn reload_on(
     mut hangup: Signal,
@@ -247,13 +271,6 @@ async fn reload_on(
         };
         let changes = now.changes(&new);
         let (taken, refused): (Vec<_>, Vec<_>) =
-/// The same question: a panic in it is told by the log, and nobody else is affected.
-fn caught(question: Question<Service>) -> Question<Service> {
-    Box::new(move |pipeline, service| {
-        let _ = http::asked(pipeline, service, question);
-    })
-}
-
             changes.into_iter().partition(|key| RELOADABLE.contains(key));
         let word = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
         log::info!("reloaded: {} changed; needs a restart: {}", word(&taken), word(&refused));

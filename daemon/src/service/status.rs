@@ -44,6 +44,8 @@ pub struct Status {
     pub canary_age_ns: Option<u64>,
     /// Panics since the start that cost an answer and no more.
     pub panics: u64,
+    /// What the daemon has denied itself: `seccomp, landlock abi 7`, `none` or `off`.
+    pub sandbox: String,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
@@ -104,6 +106,7 @@ impl Status {
             canaries_broken: pipeline.canary.broken,
             canary_age_ns: pipeline.canary.age(now).map(duration::ns),
             panics: panics::count(),
+            sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),
             events: service.hub.sequence(),

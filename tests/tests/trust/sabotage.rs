@@ -33,14 +33,14 @@ fn links_of(pid: u32) -> io::Result<Vec<i64>> {
 }
 
 /// A thread stopped in the middle of a system call.
-struct Traced {
+pub(crate) struct Traced {
     pid: i32,
     saved: libc::user_regs_struct,
 }
 
 impl Traced {
     /// Stops it where it is in a system call, which an idle one is nearly always.
-    fn stop(pid: i32) -> io::Result<Self> {
+    pub(crate) fn stop(pid: i32) -> io::Result<Self> {
         for _ in 0..1000 {
             request(libc::PTRACE_ATTACH, pid, 0)?;
             wait(pid)?;
@@ -55,7 +55,23 @@ impl Traced {
     }
 
     /// Has it make a system call.
-    fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
+    pub(crate) fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
+        self.prepare(number, arguments)?;
+        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
+        wait(self.pid)?;
+        Ok(registers(self.pid)?.rax.cast_signed())
+    }
+
+    /// Lets it go, with such a call as the next thing that it does. It is not meant to come back from it.
+    pub(crate) fn last_call(mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
+        self.prepare(number, arguments)?;
+        let pid = self.pid;
+        std::mem::forget(self);
+        request(libc::PTRACE_DETACH, pid, 0)
+    }
+
+    /// Puts it before the system call, with other arguments.
+    fn prepare(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         let mut registers_now = self.saved;
         registers_now.rip -= SYSCALL.len() as u64;
         registers_now.rax = number.cast_unsigned();
@@ -63,10 +79,7 @@ impl Traced {
         registers_now.orig_rax = u64::MAX;
         let [first, second, third] = arguments.map(i64::cast_unsigned);
         (registers_now.rdi, registers_now.rsi, registers_now.rdx) = (first, second, third);
-        request(libc::PTRACE_SETREGS, self.pid, &raw mut registers_now as usize)?;
-        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
-        wait(self.pid)?;
-        Ok(registers(self.pid)?.rax.cast_signed())
+        request(libc::PTRACE_SETREGS, self.pid, &raw mut registers_now as usize)
     }
 }
 
