@@ -154,6 +154,13 @@ impl Canary {
         is_due && is_new
     }
 
+    /// Whether lives go unseen though nothing is known to be lost. Those lost together with others say nothing: the daemon works,
+    /// and has too much to do.
+    #[must_use]
+    pub const fn goes_unseen(&self) -> bool {
+        self.unexplained > 0
+    }
+
     /// No more of them; one on its way need not arrive.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;

@@ -233,10 +233,12 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
             }),
-            // Fed only while whole lives come through: systemd restarts one that is blind.
+            // Fed while whole lives come through, or are lost with others in a storm: systemd restarts one that is blind or stuck,
+            // and none that has too much to do.
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(()) => say(&[NotifyState::Watchdog]),
+                    Err(_) if !pipeline.canary.goes_unseen() => say(&[NotifyState::Watchdog]),
                     Err(why) => log::error!("the watchdog is not fed: {why}"),
                 }
             }),
