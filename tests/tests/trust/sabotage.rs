@@ -1,7 +1,11 @@
 //! Links cut under a running taskscope. The kernel lets nobody detach links of these kinds (`BPF_LINK_DETACH` is refused), so a
 //! debugger makes taskscope itself put something else in their places.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    path::Path,
+};
 
 /// Puts standard input over every descriptor of `pid` that holds a program to its hook; answers how many that were.
 pub(crate) fn cut_links(pid: u32) -> io::Result<usize> {
@@ -62,6 +66,17 @@ impl Traced {
         Ok(registers(self.pid)?.rax.cast_signed())
     }
 
+    /// Has it open a file for reading; answers the descriptor, or the negative errno.
+    pub(crate) fn open(&mut self, path: &Path) -> io::Result<i64> {
+        /// Below the stack pointer and the red zone: nothing is there.
+        const UNUSED: u64 = 4096;
+        let address = self.saved.rsp - UNUSED;
+        let text = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+        let memory = fs::OpenOptions::new().write(true).open(format!("/proc/{}/mem", self.pid))?;
+        memory.write_all_at(text.as_bytes_with_nul(), address)?;
+        self.call(libc::SYS_openat, [libc::AT_FDCWD.into(), address.cast_signed(), 0])
+    }
+
     /// Lets it go, with such a call as the next thing that it does. It is not meant to come back from it.
     pub(crate) fn last_call(mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         self.prepare(number, arguments)?;
@@ -97,7 +112,7 @@ const SYSCALL: [u8; 2] = [0x0f, 0x05];
 fn is_after_syscall(pid: i32, address: u64) -> io::Result<bool> {
     let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
     let mut before = [0; SYSCALL.len()];
-    std::os::unix::fs::FileExt::read_exact_at(&memory, &mut before, address - SYSCALL.len() as u64)?;
+    memory.read_exact_at(&mut before, address - SYSCALL.len() as u64)?;
     Ok(before == SYSCALL)
 }
 

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use taskscope_tests::service::Service;
+use taskscope_tests::{
+    service::{self, Service},
+    setting::report,
+};
 
 use crate::{
     help::{SOON, until},
@@ -62,6 +65,29 @@ fn a_daemon_made_to_call_what_it_does_not_need_is_refused_and_goes_on() {
         assert_eq!(answer, -i64::from(libc::EPERM), "{name}");
     }
     service.json("/v1/status");
+    service.stop_clean();
+}
+
+#[test]
+fn a_file_that_the_daemon_does_not_need_is_out_of_reach_where_the_kernel_has_landlock() {
+    let directory = service::directory();
+    fs::create_dir_all(directory.join("etc")).unwrap_or_else(|error| panic!("a directory: {error}"));
+    let (config, secret) = (directory.join("etc/taskscope.toml"), directory.join("secret"));
+    for file in [&config, &secret] {
+        fs::write(file, "top = 3\n").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+    let service = Service::start_in(directory, &["--config", &config.to_string_lossy()]);
+    let told = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
+    let has_landlock = told.contains("landlock");
+    report("sandbox", &told);
+    let pid = service.process().pid().cast_signed();
+    let files = [(&config, false), (&secret, has_landlock), (&"/proc/version".into(), false)];
+    for (file, is_denied) in files {
+        let mut traced = Traced::stop(pid).unwrap_or_else(|error| panic!("stopping the daemon: {error}"));
+        let answer = traced.open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let errno = if is_denied { -i64::from(libc::EACCES) } else { answer.max(0) };
+        assert_eq!(answer, errno, "{} below {told}", file.display());
+    }
     service.stop_clean();
 }
 
