@@ -78,6 +78,10 @@ pub(super) struct Args {
     /// Runs at each switch and wakeup; without it there is nothing of that in the kernel
     #[arg(long)]
     sched: bool,
+    /// Go on with every system call and file that the user may use. Without this flag the daemon denies itself what it does not
+    /// need (seccomp, and Landlock where the kernel has it) as soon as it observes
+    #[arg(long)]
+    no_sandbox: bool,
     /// Keep all capabilities, for work on taskscope itself
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
@@ -109,6 +113,7 @@ impl Args {
             top: self.top,
             args: self.argument_vectors.then_some(true),
             sched: self.sched.then_some(true),
+            sandbox: self.no_sandbox.then_some(false),
         }
     }
 
@@ -149,6 +154,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let start = Start {
         choice: args.attach.or_else(|| attach_of(&settings)).unwrap_or_default().into(),
         settings,
+        config: args.config.clone().unwrap_or_else(|| DEFAULT_FILE.into()),
         reload: Box::new(move || again.settings()),
         object: args.object.clone(),
         keep_capabilities: args.keep_capabilities,

@@ -115,6 +115,7 @@ fn text(status: &Status) -> String {
             status.readers, status.events, status.readers_sent, status.readers_lost
         ),
     );
+    line("sandbox", status.sandbox.clone());
     let resident = status.resident_bytes.map_or("unknown".to_owned(), mebibytes);
     line("memory", format!("{resident} resident, {} of it the tree", mebibytes(status.lineage_bytes)));
     for (index, (hook, rung)) in status.hooks.iter().enumerate() {

@@ -4,9 +4,12 @@
 use std::{io, time::Duration};
 
 use super::rename_probe::RenameProbe;
-use crate::lineage::{
-    effect::{Effect, Provenance},
-    id::{Ktime, Tgid},
+use crate::{
+    duration,
+    lineage::{
+        effect::{Effect, Provenance},
+        id::{Ktime, Tgid},
+    },
 };
 
 /// What of a life must be told for it to be whole.
@@ -120,7 +123,7 @@ impl Canary {
             }
         }
         if self.flight.is_none() && !self.every.is_zero() && now >= self.next {
-            self.next = Ktime(now.0 + self.every.as_nanos() as u64);
+            self.next = Ktime(now.0.saturating_add(duration::ns(self.every)));
             self.lossy = false;
             match self.launch() {
                 Ok(pid) => {
@@ -177,6 +180,13 @@ impl Canary {
         let is_new = self.unexplained != self.alarmed;
         self.alarmed = self.unexplained;
         is_due && is_new
+    }
+
+    /// Whether lives go unseen though nothing is known to be lost. Those lost together with others say nothing: the daemon works,
+    /// and has too much to do.
+    #[must_use]
+    pub const fn goes_unseen(&self) -> bool {
+        self.unexplained > 0
     }
 
     /// No more of them; one on its way need not arrive.

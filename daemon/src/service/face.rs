@@ -9,6 +9,7 @@ use super::{
     losses::Losses,
     metrics::{Home, Metrics, Sources},
     readers::{Reader, Readers, Wanted},
+    sandbox::Sandbox,
     sched::{Ledger, Shown},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub struct Service {
     pub(super) instance: String,
     pub(super) started: Ktime,
     pub(super) settings: Settings,
+    /// What the daemon has denied itself.
+    pub(super) sandbox: Sandbox,
 }
 
 impl Service {
@@ -61,6 +64,7 @@ impl Service {
             wall,
             instance,
             started,
+            sandbox: Sandbox::new(settings.sandbox),
             settings,
         })
     }

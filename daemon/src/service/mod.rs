@@ -10,6 +10,7 @@ mod metrics;
 mod notify;
 pub mod privileges;
 mod readers;
+pub mod sandbox;
 mod sched;
 mod socket;
 mod start;

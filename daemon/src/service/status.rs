@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 use crate::{
+    duration,
     kernel::clock,
+    panics,
     procfs::Procfs,
     runtime::{Pipeline, Repairs},
     timens,
@@ -43,6 +45,10 @@ pub struct Status {
     pub canaries_no_pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_age_ns: Option<u64>,
+    /// Panics since the start that cost an answer and no more.
+    pub panics: u64,
+    /// What the daemon has denied itself: `seccomp, landlock abi 7`, `none` or `off`.
+    pub sandbox: String,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
@@ -105,7 +111,9 @@ impl Status {
             canaries_whole: pipeline.canary.whole,
             canaries_broken: pipeline.canary.broken,
             canaries_no_pid: pipeline.canary.no_pid,
-            canary_age_ns: pipeline.canary.age(now).map(|age| age.as_nanos() as u64),
+            canary_age_ns: pipeline.canary.age(now).map(duration::ns),
+            panics: panics::count(),
+            sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),
             events: service.readers.sequence(),

@@ -129,6 +129,7 @@ impl Partial {
             "top" => self.top = Some(number(value)?),
             "args" => self.args = Some(yes_or_no(value)?),
             "sched" => self.sched = Some(yes_or_no(value)?),
+            "sandbox" => self.sandbox = Some(yes_or_no(value)?),
             _ => return Err(Wrong::Key),
         }
         Ok(())
@@ -195,6 +196,7 @@ mod tests {
             top = 5
             args = true
             sched = true
+            sandbox = false
         "#;
         let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
         let defaults = Partial::default().settle().unwrap();

@@ -53,11 +53,13 @@ pub struct Partial {
     pub args: Option<bool>,
     /// Whether it is counted how tasks are scheduled.
     pub sched: Option<bool>,
+    /// Whether the daemon denies itself what it does not need.
+    pub sandbox: Option<bool>,
 }
 
 /// Settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in `Partial`")]
+#[expect(missing_docs, clippy::struct_excessive_bools, reason = "as in `Partial`; each is a key of the file")]
 pub struct Settings {
     pub listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
@@ -76,6 +78,7 @@ pub struct Settings {
     pub top: usize,
     pub args: bool,
     pub sched: bool,
+    pub sandbox: bool,
 }
 
 /// The keys of the file.
@@ -97,6 +100,7 @@ pub const KEYS: [&str; 17] = [
     "top",
     "args",
     "sched",
+    "sandbox",
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
@@ -124,6 +128,7 @@ impl Partial {
             top: self.top.or(other.top),
             args: self.args.or(other.args),
             sched: self.sched.or(other.sched),
+            sandbox: self.sandbox.or(other.sandbox),
         }
     }
 
@@ -156,6 +161,7 @@ impl Partial {
             top: self.top.unwrap_or(20),
             args: self.args.unwrap_or(false),
             sched: self.sched.unwrap_or(false),
+            sandbox: self.sandbox.unwrap_or(true),
         };
         if !["auto", "kprobe", "fentry", "tracepoint"].contains(&settings.attach.as_str()) {
             let what = format!("`{}` is not one of auto, kprobe, fentry, tracepoint", settings.attach);
@@ -213,6 +219,7 @@ impl Settings {
             self.top != other.top,
             self.args != other.args,
             self.sched != other.sched,
+            self.sandbox != other.sandbox,
         ];
         KEYS.into_iter().zip(differs).filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -28,7 +28,8 @@ impl fmt::Display for Settings {
         writeln!(f, "backlog = {}", self.backlog)?;
         writeln!(f, "top = {}", self.top)?;
         writeln!(f, "args = {}", self.args)?;
-        writeln!(f, "sched = {}", self.sched)
+        writeln!(f, "sched = {}", self.sched)?;
+        writeln!(f, "sandbox = {}", self.sandbox)
     }
 }
 

@@ -111,6 +111,10 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
+    pub(super) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }

@@ -12,6 +12,7 @@ use axum::{
 
 use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
 use crate::{
+    duration,
     export::Wish,
     kernel::clock,
     lineage::id::Ktime,
@@ -27,7 +28,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+pub(super) struct Query {
     wish: Wish,
     after: Option<u64>,
     instance: Option<String>,
@@ -61,9 +62,7 @@ pub(super) async fn stream(
         .ask(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
-            let since = query.since.map(|age| {
-                Ktime(clock::boottime().0.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)))
-            });
+            let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
             let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
             Ok(service.join(wanted))
@@ -87,7 +86,7 @@ fn last_event(id: &str) -> (String, u64) {
 }
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -116,7 +115,11 @@ impl Query {
                 "container" => query.wish.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
-                "since" => query.since = Some(crate::duration::parse(&value).map_err(ApiError::bad_request)?),
+                "since" => {
+                    let age = duration::parse(&value);
+                    query.since =
+                        Some(age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?);
+                }
                 "format" => {
                     query.format = match value.as_str() {
                         "json" => Format::Json,

@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod caught;
 mod connection;
 mod counts;
 mod error;
@@ -11,6 +12,7 @@ mod guarded;
 mod health;
 mod listener;
 mod places;
+pub mod query;
 mod server;
 mod stream;
 mod tasks;
@@ -23,6 +25,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderValue, header},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -31,6 +34,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::error::ApiError;
 pub use self::{thread::ThreadError, workers::WorkersError};
 pub(super) use self::{
+    caught::asked,
     counts::ConnectionCounts,
     places::Limits,
     thread::{HttpThread, Listeners},
@@ -112,10 +116,10 @@ impl Api {
         let (answer, answered) = oneshot::channel();
         let question: Question<Service> = Box::new(move |pipeline, service| {
             // Who asked may have gone meanwhile.
-            let _ = answer.send(question(pipeline, service));
+            let _ = answer.send(asked(pipeline, service, question));
         });
         self.questions.send(question).await.map_err(|_| ApiError::stopping())?;
-        answered.await.map_err(|_| ApiError::stopping())
+        Ok(answered.await.map_err(|_| ApiError::stopping())??)
     }
 }
 
@@ -128,6 +132,7 @@ pub(super) fn public(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
+        .layer(from_fn(caught::handled))
         .with_state(api)
 }
 
@@ -141,6 +146,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
+        .layer(from_fn(caught::handled))
         .with_state(api.clone())
         .merge(public(api))
 }

@@ -78,7 +78,7 @@ pub(super) async fn zombies(
         Some(Ok(age)) => age,
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
-    let filter = Filter { min_age_ns: u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX) };
+    let filter = Filter { min_age_ns: duration::ns(min_age) };
     let (draft, around) = api
         .ask(move |pipeline, service| {
             let draft = ZombiesDraft::of(&service.scene(pipeline), filter);
@@ -89,7 +89,7 @@ pub(super) async fn zombies(
     complete(&api, around, |outside| draft.finish(outside)).await
 }
 
-fn whom(text: &str) -> Result<Whom, ApiError> {
+pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::{
     net::{TcpListener, UnixListener},
     runtime::Builder,
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 
@@ -19,7 +19,7 @@ use super::{
     public,
     server::{Answers, serve},
 };
-use crate::service::{descriptors, readers::Attendant};
+use crate::service::{descriptors, readers::Attendant, start::vital};
 
 /// At the end readers have so long to take what is there.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -52,6 +52,7 @@ impl HttpThread {
         api: impl Fn(usize) -> Api,
         attendant: Attendant,
         counts: &Arc<ConnectionCounts>,
+        ended: mpsc::Sender<&'static str>,
     ) -> Result<Self, ThreadError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
@@ -74,7 +75,8 @@ impl HttpThread {
                 is_short: |path| !path.starts_with("/v1/"),
             };
             let places = Places::new(for_tcp, Arc::clone(counts));
-            runtime.spawn(serve(TcpListener::from_std(listener)?, answers, places));
+            let serving = serve(TcpListener::from_std(listener)?, answers, places);
+            runtime.spawn(vital("serving TCP", serving, ended.clone()));
         }
         if let Some(listener) = unix {
             listener.set_nonblocking(true)?;
@@ -84,14 +86,15 @@ impl HttpThread {
                 is_short: |path| path != "/v1/events",
             };
             let places = Places::new(for_unix, Arc::clone(counts));
-            runtime.spawn(serve(UnixListener::from_std(listener)?, answers, places));
+            let serving = serve(UnixListener::from_std(listener)?, answers, places);
+            runtime.spawn(vital("serving the Unix socket", serving, ended.clone()));
         }
         drop(guard);
         let (stop, stopped) = oneshot::channel();
         let left = attendant.clone();
         let thread = thread::Builder::new().name("taskscope-http".into()).spawn(move || {
             runtime.block_on(async {
-                tokio::spawn(attendant.attend());
+                tokio::spawn(vital("serving readers of events", attendant.attend(), ended));
                 // An owner that is gone without a word ends this, too.
                 let _ = stopped.await;
                 let _ = timeout(LAST_WORDS, left.all_left()).await;

@@ -13,7 +13,7 @@ use std::{
 use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::error::ApiError;
+use super::{caught::completed, error::ApiError};
 
 /// Answers that are completed at once.
 const WORKERS: usize = 2;
@@ -55,14 +55,14 @@ impl Workers {
             Arc::clone(&self.idle).acquire_owned().await.map_err(|_| ApiError::stopping())?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move || {
-            let completed = complete();
+            let completed = completed(complete);
             // The thread is idle again before the next answer can ask for it.
             drop(permit);
             // Whoever asked may have gone.
             let _ = answer.send(completed);
         });
         self.jobs.try_send(job).map_err(|_| ApiError::internal("no thread takes this answer"))?;
-        answered.await.map_err(|_| ApiError::internal("completing this answer broke off; the log has the reason"))
+        answered.await.map_err(|_| ApiError::stopping())?
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     Sources,
     families::{Families, seconds, set},
 };
-use crate::runtime::Pipeline;
+use crate::{panics, runtime::Pipeline};
 
 /// Metrics of trust.
 pub(super) struct TrustMetrics {
@@ -23,6 +23,7 @@ pub(super) struct TrustMetrics {
     resync_seconds: Gauge,
     canaries: IntCounterVec,
     canary_age: Gauge,
+    panics: IntCounter,
 }
 
 impl TrustMetrics {
@@ -78,6 +79,10 @@ impl TrustMetrics {
                 "taskscope_canary_age_seconds",
                 "Time since the last canary came through whole; -1 before the first. Grows when observing is broken.",
             )?,
+            panics: of.counter(
+                "taskscope_panics_total",
+                "Panics that cost somebody an answer and the daemon nothing else. Each is a bug of taskscope: the log has a line to report.",
+            )?,
         })
     }
 
@@ -110,5 +115,6 @@ impl TrustMetrics {
         set(&self.canaries.with_label_values(&["broken"]), pipeline.canary.broken);
         set(&self.canaries.with_label_values(&["no_pid"]), pipeline.canary.no_pid);
         self.canary_age.set(pipeline.canary.age(sources.now).map_or(-1.0, |age| age.as_secs_f64()));
+        set(&self.panics, panics::count());
     }
 }
