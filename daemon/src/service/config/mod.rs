@@ -82,7 +82,7 @@ pub struct Settings {
 }
 
 /// The keys of the file.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 18] = [
     "listen",
     "socket",
     "socket_group",

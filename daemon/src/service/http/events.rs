@@ -58,8 +58,9 @@ pub(super) async fn stream(
     let permit = Arc::clone(&api.readers).try_acquire_owned().map_err(|_| ApiError::too_many_readers())?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
+    // Their number is bounded by the permit, and joining takes moments: they need no turn.
     let reader = api
-        .ask(move |pipeline, service| {
+        .ask_first(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));

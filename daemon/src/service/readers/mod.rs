@@ -38,6 +38,12 @@ struct Budget {
 
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
 
+/// Chunks whose memory is kept for new ones.
+const ROOMS: usize = 16;
+
+/// A chunk of fewer events gets memory of its own: it may stay as small.
+const FEW: usize = 8;
+
 /// Between two looks at what all readers have read.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -80,6 +86,8 @@ pub(super) struct Readers {
     shared: Arc<Shared>,
     stamp: Arc<Stamp>,
     sequence: u64,
+    /// Memory of chunks that are gone.
+    rooms: Vec<Vec<Effect>>,
 }
 
 impl Readers {
@@ -97,7 +105,7 @@ impl Readers {
             sent: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0 }
+        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, rooms: Vec::new() }
     }
 
     /// Appends what happened.
@@ -109,14 +117,20 @@ impl Readers {
         self.sequence += extended as u64;
         let mut chunks = Vec::with_capacity(effects.len().div_ceil(chunk::EVENTS));
         for effects in effects.get(extended..).unwrap_or_default().chunks(chunk::EVENTS) {
-            chunks.push(Arc::new(Chunk::new(self.sequence + 1, effects, &self.stamp, cgroups)));
+            let room = if effects.len() < FEW { None } else { self.rooms.pop() };
+            let chunk = Chunk::new(self.sequence + 1, effects, room, &self.stamp, cgroups);
+            chunks.push(Arc::new(chunk));
             self.sequence += effects.len() as u64;
         }
         let mut log = self.shared.log();
         let gone = log.push(chunks);
         let is_awaited = log.is_awaited();
         drop(log);
-        drop(gone);
+        for chunk in gone.into_iter().filter_map(Arc::into_inner) {
+            if self.rooms.len() < ROOMS {
+                self.rooms.extend(chunk.into_room());
+            }
+        }
         if is_awaited {
             self.shared.changed.notify_one();
         }
