@@ -192,12 +192,12 @@ impl Tree {
             }
         }
         if wish.at.is_some() {
-            let had = |life: &&Life| {
+            let had = |life: &Life| {
                 life.key.start.is_none_or(|start| start <= at)
                     && life.released_at.is_some_and(|end| at <= end)
             };
             for life in scene.lineage.dead_lives().filter(had) {
-                entries.push(Entry { parent: parent_at(life, at), life: life.clone(), view: None });
+                entries.push(Entry { parent: parent_at(&life, at), life, view: None });
             }
             entries.sort_by_key(|entry| entry.life.key);
         }

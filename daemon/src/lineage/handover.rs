@@ -146,7 +146,7 @@ impl Lineage {
         at: Ktime,
         out: &mut Vec<Effect>,
     ) {
-        let open = self.groups[group].rare.and_then(|rare| self.rares[rare].open);
+        let open = self.rare_of(&self.groups[group]).and_then(|rare| rare.open);
         // What is older than the handing on says nothing about it.
         if open.is_none_or(|open| open.told.at > at) {
             return;
@@ -234,7 +234,7 @@ impl Lineage {
             return None;
         }
         self.groups[group].set(fact::OPEN, false);
-        self.groups[group].rare.and_then(|rare| self.rares[rare].open.take())
+        self.rare(group).open.take()
     }
 
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
