@@ -115,6 +115,11 @@ impl<T: Default> Arena<T> {
         self.touched - self.free.len()
     }
 
+    /// Bytes of slots in use.
+    pub(super) const fn used_bytes(&self) -> usize {
+        self.len() * size_of::<T>()
+    }
+
     /// Bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.touched * size_of::<T>()

@@ -144,7 +144,7 @@ impl DeadLife {
         profile: ProfileIx,
         usage: PackedUsage,
     ) -> Self {
-        Self { executable, profile, usage, ..self }
+        Self { executable, usage, profile, ..self }
     }
 
     /// Bytes it takes besides its own.

@@ -40,7 +40,7 @@ pub(super) mod fact {
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
     /// The zombie is younger than the time kept for it.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
-    /// It is open whether it came to the parent it has: `Rare::open`.
+    /// It is open whether it came to the parent it has: `Extra::open`.
     pub(crate) const OPEN: u32 = 1 << 21;
     /// Its leader is dead and others live on.
     pub(crate) const DEAD_LEADER: u32 = 1 << 20;
@@ -118,25 +118,31 @@ pub(super) struct Extra {
     pub(super) reparented_at: Ktime,
     first_parent_start: Ktime,
     leader_died_at: Ktime,
+    /// When a record last showed its parent, where the present one is concluded.
+    pub(super) parent_shown_at: Ktime,
     first_parent_tgid: u32,
+    parent_shown: u32,
     pub(super) reparented: u32,
     pub(super) renames: u32,
     /// Threads besides the leader, ever and at most at once.
     pub(super) threads_created: u32,
     pub(super) threads_peak: u32,
     hidden_threads: u32,
+    /// A handing on that may not have come about.
+    pub(super) open: Option<Ix<Handover>>,
     pub(super) rare: Option<Ix<Rare>>,
     pub(super) reparent_kind: Option<ReparentKind>,
     /// Which of the fields without an `Option` are known.
     known: u8,
 }
 
-const _: () = assert!(size_of::<Extra>() == 56, "a zombie's bytes are budgeted: see tests/memory.rs");
+const _: () = assert!(size_of::<Extra>() == 72, "a zombie's bytes are budgeted: see tests/memory.rs");
 
 const FIRST_PARENT: u8 = 1 << 0;
 const FIRST_PARENT_START: u8 = 1 << 1;
 const LEADER_DIED_AT: u8 = 1 << 2;
 const HIDDEN_THREADS: u8 = 1 << 3;
+const PARENT_SHOWN: u8 = 1 << 4;
 
 impl Extra {
     const fn knows(&self, what: u8) -> bool {
@@ -170,6 +176,19 @@ impl Extra {
         self.leader_died_at = at;
     }
 
+    /// Of which process the last parent was that a record showed.
+    pub(super) fn parent_shown(&self) -> Option<Tgid> {
+        self.knows(PARENT_SHOWN).then_some(Tgid(self.parent_shown))
+    }
+
+    pub(super) fn set_parent_shown(&mut self, parents: Option<Tgid>) {
+        self.known &= !PARENT_SHOWN;
+        if let Some(Tgid(tgid)) = parents {
+            self.known |= PARENT_SHOWN;
+            self.parent_shown = tgid;
+        }
+    }
+
     /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
     pub(super) fn hidden_threads(&self) -> Option<u32> {
         self.knows(HIDDEN_THREADS).then_some(self.hidden_threads)
@@ -186,9 +205,6 @@ impl Extra {
 pub(super) struct Rare {
     /// Who called clone(2), where that is not the first parent.
     pub(super) creator: Option<TaskRef>,
-    /// When a record last showed its parent, and of which process that was, where the present one is concluded.
-    pub(super) parent_shown_at: Ktime,
-    pub(super) parent_shown: Option<Tgid>,
     pub(super) tracer: Option<TaskRef>,
     /// When a thread took the place of its leader: what is older is about the old one.
     pub(super) taken_over_at: Option<Ktime>,
@@ -196,8 +212,6 @@ pub(super) struct Rare {
     pub(super) taken_over_before: bool,
     /// A task of it that died, and another process's task that its children had as their parent then.
     pub(super) heir: Option<(TaskKey, TaskRef)>,
-    /// A handing on that may not have come about.
-    pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(super) taker: Option<GroupKey>,
     /// Who took it, and for how long it was a zombie, where its release is not told in the same record.

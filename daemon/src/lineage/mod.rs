@@ -83,6 +83,7 @@ use self::dispute::Disputed;
 use self::early::Earlies;
 use self::ended::Totals;
 use self::group::{Extra, Group, Rare};
+use self::handover::Handover;
 use self::id::{Ktime, TaskKey};
 use self::index::TidIndex;
 use self::packed_usage::{PackedUsage, UsageStore};
@@ -153,6 +154,7 @@ pub struct Lineage {
     groups: Arena<Group>,
     extras: Arena<Extra>,
     rares: Arena<Rare>,
+    handovers: Arena<Handover>,
     usages: UsageStore,
     profiles: Profiles,
     debts: Arena<Account>,
@@ -207,6 +209,7 @@ impl Lineage {
             groups: Arena::new(config.room),
             extras: Arena::new(config.room),
             rares: Arena::new(config.room),
+            handovers: Arena::new(config.room),
             usages: UsageStore::new(config.room),
             profiles: Profiles::default(),
             debts: Arena::new(config.room),

@@ -184,6 +184,11 @@ impl UsageStore {
         }
     }
 
+    /// Bytes of slots in use.
+    pub(super) const fn used_bytes(&self) -> usize {
+        self.slots.used_bytes() + self.wide.used_bytes()
+    }
+
     /// Bytes held.
     pub(super) const fn bytes(&self) -> usize {
         self.slots.bytes() + self.wide.bytes()

@@ -159,7 +159,7 @@ impl Lineage {
     pub(super) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
         let members = &self.groups[group];
         if members.has(fact::PARENT_INFERRED) {
-            self.rare_of(members).map_or(Ktime(0), |rare| rare.parent_shown_at)
+            self.extra_of(members).map_or(Ktime(0), |extra| extra.parent_shown_at)
         } else {
             members.parent_at
         }
@@ -170,15 +170,15 @@ impl Lineage {
         let shown_at = self.parent_shown_at(group);
         let is_first = !self.groups[group].has(fact::PARENT_INFERRED);
         let parents = self.groups[group].parent_key().map(|parents| parents.tgid);
-        let rare = self.rare(group);
-        rare.parent_shown_at = shown_at;
+        let extra = self.extra(group);
+        extra.parent_shown_at = shown_at;
         if is_first {
-            rare.parent_shown = parents;
+            extra.set_parent_shown(parents);
         }
     }
 
     /// Whether the last parent that was shown of a group is a thread of this one's process.
     fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.rare_of(&self.groups[group]).is_some_and(|rare| rare.parent_shown == Some(parent.tgid))
+        self.extra_of(&self.groups[group]).is_some_and(|extra| extra.parent_shown() == Some(parent.tgid))
     }
 }

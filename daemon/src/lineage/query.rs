@@ -280,23 +280,33 @@ impl Lineage {
     /// Bytes held for live tasks, and for what is kept of dead ones.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        let released = self.census.of(TaskState::Released);
+        let shared = self.extras.used_bytes() + self.rares.used_bytes() + self.handovers.used_bytes();
+        let tables = self.tasks.used_bytes()
+            + self.groups.used_bytes()
+            + self.debts.used_bytes()
+            + self.sums.used_bytes()
+            + self.usages.used_bytes()
+            + shared;
+        let slots = self.tasks.bytes()
+            + self.groups.bytes()
+            + self.debts.bytes()
+            + self.sums.bytes()
+            + self.usages.bytes()
+            + self.extras.bytes()
+            + self.rares.bytes()
+            + self.handovers.bytes();
+        let others = self.earlies.bytes() + self.index.bytes() + self.paths.bytes() + self.profiles.bytes();
+        let dying = self.dying_count();
+        // As if each had a group of its own: few of them are threads.
+        let groups = (dying - self.census.of(TaskState::Released)).min(self.groups.len());
         let each = size_of::<Task>() + size_of::<Option<Ix<Task>>>();
         Memory {
-            dying: self.dying_count() * each
-                + (self.dying_count() - released) * size_of::<Group>()
-                + self.usages.bytes(),
-            live: self.tasks.bytes()
-                + self.groups.bytes()
-                + self.extras.bytes()
-                + self.rares.bytes()
-                + self.usages.bytes()
-                + self.profiles.bytes()
-                + self.debts.bytes()
-                + self.earlies.bytes()
-                + self.sums.bytes()
-                + self.index.bytes()
-                + self.paths.bytes(),
+            live: slots + others,
+            dying: dying * each
+                + groups * size_of::<Group>()
+                + self.usages.used_bytes()
+                + shared * groups / self.groups.len().max(1),
+            spare: slots - tables,
             dead: self.graves.bytes(),
         }
     }
@@ -356,8 +366,10 @@ impl Lineage {
 pub struct Memory {
     /// For tasks that live, and tombstones.
     pub live: usize,
-    /// Of this, for tasks that have at least begun to exit: by their number, as each had a group of its own.
+    /// Of this, for tasks that have at least begun to exit: by their number, and their share of what few groups have.
     pub dying: usize,
+    /// Of this, slots that are free and kept for the next tasks.
+    pub spare: usize,
     /// For lives that are over.
     pub dead: usize,
 }

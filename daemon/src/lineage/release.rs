@@ -5,7 +5,7 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Provenance, Reaper, ReaperKind};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use super::group::{Group, fact};
+use super::group::{Extra, Group, fact};
 use super::id::Ktime;
 use super::life::End;
 use super::record::{ReleaseSource, Released};
@@ -246,10 +246,14 @@ impl Lineage {
         if self.namespaces.get(&namespace) == Some(&group) {
             self.namespaces.remove(&namespace);
         }
-        if let Some(extra) = gone.extra
-            && let Some(rare) = self.extras.remove(extra).rare
-        {
-            self.rares.remove(rare);
+        if let Some(extra) = gone.extra {
+            let Extra { open, rare, .. } = self.extras.remove(extra);
+            if let Some(open) = open {
+                self.handovers.remove(open);
+            }
+            if let Some(rare) = rare {
+                self.rares.remove(rare);
+            }
         }
         let usage = gone.usage.map(|usage| self.usages.remove(usage)).unwrap_or_default();
         if let Some(life) = life {

@@ -10,7 +10,7 @@ use super::record::{Comm, ExitSource, Namespaced, ReleaseSource};
 use super::task::{Task, TaskState, known};
 
 /// When, and how it is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     pub(super) at: Ktime,
     pub(super) provenance: Provenance,
@@ -74,8 +74,7 @@ impl Lineage {
 
     /// The parent as it was told: where it is open whether a child was handed on, the former one.
     fn told_parent(&self, group: &Group) -> Option<GroupKey> {
-        let open =
-            if group.has(fact::OPEN) { self.rare_of(group).and_then(|rare| rare.open) } else { None };
+        let open = if group.has(fact::OPEN) { self.open_handover(group) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 

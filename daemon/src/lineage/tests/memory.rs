@@ -4,7 +4,7 @@ use super::scene::Scene;
 use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::lineage::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Place, Record, ReleaseSource, Released,
-    Usage,
+    Reparented, Usage,
 };
 use crate::lineage::{Config, Lineage};
 
@@ -12,6 +12,8 @@ use crate::lineage::{Config, Lineage};
 const BYTES_PER_TASK: usize = 256;
 /// The same for a zombie, all that is known of its life included.
 const BYTES_PER_ZOMBIE: usize = 256;
+/// One that was handed to another parent.
+const BYTES_PER_ORPHAN: usize = 328;
 /// A life that is over, without children: all of a million are 192 MB.
 const BYTES_PER_LIFE: usize = 192;
 /// One that had children.
@@ -133,6 +135,7 @@ fn a_live_task_costs_no_more_than_its_budget() {
         scene.effects.clear();
     }
     let per_task = scene.lineage.memory().live / PROCESSES as usize;
+    println!("{per_task} bytes each");
     assert!(per_task <= BYTES_PER_TASK, "{per_task} bytes a live process");
 }
 
@@ -145,7 +148,32 @@ fn a_zombie_costs_no_more_than_its_budget() {
     }
     assert_eq!(host.lineage.zombie_count(), PROCESSES as usize - 2);
     let per_zombie = host.lineage.memory().live / PROCESSES as usize;
+    println!("{per_zombie} bytes each");
     assert!(per_zombie <= BYTES_PER_ZOMBIE, "{per_zombie} bytes a zombie");
+}
+
+#[test]
+fn a_zombie_that_was_handed_to_another_parent_costs_little_more() {
+    let mut host = Host::new(0);
+    let parent = host.fork(2, init());
+    for tid in 3..PROCESSES {
+        let task = host.fork(tid, parent);
+        host.exit(task, parent);
+    }
+    for tid in 3..PROCESSES {
+        let child = host.lineage.task(Tid(tid)).unwrap().task;
+        host.apply(Fact::Reparented(Reparented {
+            child,
+            old_parent: Some(parent),
+            new_parent: init(),
+            exit_signal: Some(17),
+        }));
+    }
+    assert_eq!(host.lineage.zombie_count(), PROCESSES as usize - 3);
+    assert_eq!(host.lineage.group(Tgid(3)).unwrap().parent().unwrap().key().tgid, Tgid(1));
+    let per_zombie = host.lineage.memory().live / PROCESSES as usize;
+    println!("{per_zombie} bytes each");
+    assert!(per_zombie <= BYTES_PER_ORPHAN, "{per_zombie} bytes a zombie");
 }
 
 #[test]
@@ -158,6 +186,7 @@ fn a_remembered_life_costs_no_more_than_its_budget() {
     }
     assert_eq!(host.lineage.remembered(), PROCESSES as usize);
     let per_life = host.lineage.memory().dead / PROCESSES as usize;
+    println!("{per_life} bytes each");
     assert!(per_life <= BYTES_PER_LIFE, "{per_life} bytes a life");
 }
 
@@ -175,6 +204,7 @@ fn a_remembered_parent_costs_no_more_than_its_budget() {
     assert_eq!(host.lineage.remembered(), PROCESSES as usize);
     // Half of them are childless.
     let per_parent = host.lineage.memory().dead / (PROCESSES as usize / 2) - BYTES_PER_LIFE;
+    println!("{per_parent} bytes each");
     assert!(per_parent <= BYTES_PER_PARENT, "{per_parent} bytes a life");
 }
 
