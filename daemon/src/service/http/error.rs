@@ -1,11 +1,12 @@
 //! Errors as JSON: `{"error": {"status": 404, "message": "..."}}`.
 
 use axum::{
-    Json,
     http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+
+use super::json::Json;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -31,6 +32,13 @@ impl ApiError {
     pub(super) fn too_many_readers() -> Self {
         let message =
             "there are as many readers of events as this address serves; try again when one has left";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
+    /// What a reader is kept for is to be given up first.
+    pub(super) fn no_memory() -> Self {
+        let message = "taskscope is near its memory limit and takes no new readers of events; \
+            try again later, or raise memory_max";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 

@@ -4,6 +4,7 @@ mod answers;
 mod error;
 mod events;
 mod health;
+mod json;
 mod server;
 mod tasks;
 

@@ -2,14 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Api, error::ApiError};
+use super::{Api, error::ApiError, json::Json};
 use crate::{
     answer::{
         Draft, Outside, Scene, Whom,
