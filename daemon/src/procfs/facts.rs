@@ -3,10 +3,13 @@
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
 use super::{NS_PER_TICK, Procfs, Sight};
-use crate::lineage::{
-    explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
-    flags::SIGCHLD,
-    id::{GroupKey, Tid},
+use crate::{
+    bounded,
+    lineage::{
+        explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
+        flags::SIGCHLD,
+        id::{GroupKey, Tid},
+    },
 };
 
 /// Threads of one process that are looked at.
@@ -158,6 +161,9 @@ fn argument(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
+/// A signalfd's has three lines. Another descriptor's has as many as its process wants, and may have come in its place.
+const FDINFO_MAX: usize = 4096;
+
 /// Whether it has a signalfd that reads SIGCHLD.
 fn signalfd(process: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(process.join("fd"))?.take(MOST_DESCRIPTORS) {
@@ -166,7 +172,8 @@ fn signalfd(process: &Path) -> io::Result<bool> {
             Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
             _ => continue,
         }
-        let info = fs::read(process.join("fdinfo").join(entry.file_name())).unwrap_or_default();
+        let info =
+            bounded::read(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX).unwrap_or_default();
         if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
             return Ok(true);
         }
