@@ -1,6 +1,7 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 
 pub mod answer;
+pub mod bounded;
 pub mod cgroup;
 pub mod cli;
 pub mod duration;
@@ -11,3 +12,4 @@ pub mod lineage;
 pub mod procfs;
 pub mod runtime;
 pub mod service;
+pub mod size;

@@ -12,13 +12,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lineage", &[]),
     ("fd", &[]),
     ("duration", &[]),
-    ("kernel", &["lineage"]),
-    ("procfs", &["lineage"]),
+    ("size", &[]),
+    ("bounded", &[]),
+    ("kernel", &["bounded", "lineage"]),
+    ("procfs", &["bounded", "lineage"]),
     ("cgroup", &[]),
     ("export", &["lineage", "cgroup"]),
     ("answer", &["lineage", "duration", "procfs", "cgroup", "export"]),
     ("runtime", &["lineage", "fd", "kernel", "procfs", "export"]),
-    ("service", &["lineage", "duration", "kernel", "procfs", "cgroup", "export", "answer", "runtime"]),
+    (
+        "service",
+        &[
+            "lineage", "duration", "size", "bounded", "kernel", "procfs", "cgroup", "export", "answer",
+            "runtime",
+        ],
+    ),
     (
         "cli",
         &[

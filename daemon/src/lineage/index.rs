@@ -76,7 +76,6 @@ impl<T: Copy> TidTable<T> {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.pages.capacity() * size_of::<Page<T>>()
-            + self.pages.iter().filter(|page| page.entries.is_some()).count()
-                * size_of::<[Option<T>; PAGE]>()
+            + self.pages.iter().filter(|page| page.entries.is_some()).count() * size_of::<[Option<T>; PAGE]>()
     }
 }

@@ -63,7 +63,8 @@ impl Lineage {
                 None => self.rare_of(members).and_then(|rare| rare.tracer),
             };
             let parent = released.parent.map(|parent| parent.tgid);
-            let namespace = members.has(fact::NAMESPACE).then(|| self.profiles.get(members.profile).namespace);
+            let namespace =
+                members.has(fact::NAMESPACE).then(|| self.profiles.get(members.profile).namespace);
             ReaperKind::of(&Relation {
                 group: Some(Tgid(members.tgid)),
                 parent: parent.or_else(|| members.parent_key().map(|parent| parent.tgid)),

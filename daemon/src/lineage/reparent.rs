@@ -110,7 +110,11 @@ impl Lineage {
         let parents = self.find(new_parent.key).and_then(|parent| self.tasks[parent].group);
         let Some(parents) = parents else { return ReparentKind::Subreaper };
         let child = &self.groups[group];
-        let own_init = if child.has(fact::NAMESPACE) { self.namespace_init(self.profiles.get(child.profile).namespace) } else { None };
+        let own_init = if child.has(fact::NAMESPACE) {
+            self.namespace_init(self.profiles.get(child.profile).namespace)
+        } else {
+            None
+        };
         let is_own_init = own_init.is_some_and(|init| self.tasks[init].group == Some(parents));
         if is_own_init || self.is_namespace_init(parents) {
             return ReparentKind::NamespaceInit;

@@ -7,13 +7,14 @@ use super::{
     config::Settings,
     hub::{Hub, Reader, Wanted},
     losses::Losses,
+    memory::{Holding, MemoryGuard, Shedding},
     metrics::{Home, Metrics, Sources},
     sched::{Ledger, Shown},
 };
 use crate::{
     cgroup::Cgroups,
     kernel::{
-        clock,
+        clock, memory,
         sched::{CGROUPS, Reading},
     },
     lineage::{
@@ -34,6 +35,7 @@ pub struct Service {
     pub(super) hub: Hub,
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
+    pub(super) memory: MemoryGuard,
     sched: Ledger,
     sched_losses: Losses,
     pub(super) wall: Wall,
@@ -47,10 +49,12 @@ impl Service {
     pub(super) fn new(settings: Settings) -> prometheus::Result<Self> {
         let started = clock::boottime();
         let instance = format!("{:x}", started.0);
+        let cgroups = Cgroups::of_host();
         Ok(Self {
             metrics: Metrics::new(settings.sched)?,
             hub: Hub::new(settings.backlog, &instance),
-            cgroups: Cgroups::of_host(),
+            memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
+            cgroups,
             budget: Budget::default(),
             sched: Ledger::default(),
             sched_losses: Losses::default(),
@@ -70,6 +74,8 @@ impl Service {
             cgroups: &mut self.cgroups,
             budget: &self.budget,
             readers: (self.hub.readers(), self.hub.lost),
+            memory: &self.memory,
+            hub: &self.hub,
             top: self.settings.top,
             sched,
         };
@@ -107,9 +113,15 @@ impl Service {
         Some((reading, shown))
     }
 
-    /// Adds a reader of events.
-    pub(super) fn join(&mut self, wanted: Wanted) -> Reader {
-        self.hub.join(wanted, self.wall.stamp(), &self.cgroups)
+    /// Adds a reader of events; `None` while there is no memory for it.
+    pub(super) fn join(&mut self, wanted: Wanted) -> Option<Reader> {
+        self.memory.admits_reader().then(|| self.hub.join(wanted, self.wall.stamp(), &self.cgroups))
+    }
+
+    /// Looks at the memory, and gives up what the rule says.
+    pub(super) fn look_at_memory(&mut self, pipeline: &mut Pipeline) {
+        let Self { memory, hub, settings, .. } = self;
+        memory.look(&mut Held { hub, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
     /// Looks at the limits of pids.
@@ -134,6 +146,43 @@ impl Service {
             Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
             None => "no canary ever came through whole".into(),
         })
+    }
+}
+
+/// What can be given up.
+struct Held<'a> {
+    hub: &'a mut Hub,
+    lineage: &'a mut Lineage,
+    /// By the settings.
+    dead_lives: usize,
+}
+
+impl Shedding for Held<'_> {
+    fn backlog(&self) -> Holding {
+        Holding { count: self.hub.backlog_len() as u64, bytes: self.hub.backlog_bytes() as u64 }
+    }
+
+    fn shed_backlog(&mut self, keep: usize) -> usize {
+        self.hub.shed(keep)
+    }
+
+    fn lives(&self) -> Holding {
+        let bytes = self.lineage.memory().dead;
+        Holding { count: self.lineage.remembered() as u64, bytes: bytes as u64 }
+    }
+
+    fn shed_lives(&mut self, keep: usize) -> usize {
+        self.lineage.set_dead_lives(keep);
+        self.lineage.shed_lives(keep)
+    }
+
+    fn restore(&mut self) {
+        self.hub.restore();
+        self.lineage.set_dead_lives(self.dead_lives);
+    }
+
+    fn give_back(&mut self) {
+        memory::give_back();
     }
 }
 

@@ -84,7 +84,9 @@ struct Queue {
 pub(super) struct Hub {
     instance: Arc<str>,
     backlog: VecDeque<(u64, Effect)>,
+    /// Events kept at most, by the settings and as long as memory is short.
     keep: usize,
+    keep_now: usize,
     sequence: u64,
     queues: Vec<Queue>,
     /// Events that readers were too slow for, all readers together.
@@ -99,6 +101,7 @@ impl Hub {
             instance: instance.into(),
             backlog: VecDeque::new(),
             keep,
+            keep_now: keep,
             sequence: 0,
             queues: Vec::new(),
             lost: 0,
@@ -114,6 +117,36 @@ impl Hub {
     /// Events so far.
     pub(super) const fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Events in the backlog.
+    pub(super) fn backlog_len(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Bytes of the backlog. What few events have besides is left out: arguments, kernel stacks.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.backlog.capacity() * size_of::<(u64, Effect)>()
+    }
+
+    /// Bytes that wait for readers.
+    pub(super) fn reader_bytes(&self) -> usize {
+        let waiting = |queue: &Queue| queue.waiting.load(Ordering::Relaxed) + queue.buffer.capacity();
+        self.queues.iter().map(waiting).sum::<usize>() + self.queues.capacity() * size_of::<Queue>()
+    }
+
+    /// Keeps so many of the newest events and no more until [`Hub::restore`]; answers the bytes that came free.
+    pub(super) fn shed(&mut self, keep: usize) -> usize {
+        let before = self.backlog_bytes();
+        self.keep_now = keep.min(self.keep);
+        self.backlog.drain(..self.backlog.len().saturating_sub(self.keep_now));
+        self.backlog.shrink_to_fit();
+        before.saturating_sub(self.backlog_bytes())
+    }
+
+    /// Keeps as many events as the settings say again.
+    pub(super) const fn restore(&mut self) {
+        self.keep_now = self.keep;
     }
 
     /// Adds a reader, and gives it what it resumes with.
@@ -180,9 +213,9 @@ impl Hub {
 
     /// Keeps the last events for readers that resume; the first of these comes after event number `before`.
     fn remember(&mut self, effects: &[Effect], before: u64) {
-        let kept = effects.len().min(self.keep);
+        let kept = effects.len().min(self.keep_now);
         // Dropped where they are: taken out one by one, each would be copied first.
-        self.backlog.drain(..(self.backlog.len() + kept).saturating_sub(self.keep));
+        self.backlog.drain(..(self.backlog.len() + kept).saturating_sub(self.keep_now));
         let numbered = (before + 1..).zip(effects).skip(effects.len() - kept);
         self.backlog.extend(numbered.map(|(sequence, effect)| (sequence, effect.clone())));
     }

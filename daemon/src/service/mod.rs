@@ -6,6 +6,7 @@ mod face;
 pub mod http;
 mod hub;
 mod losses;
+mod memory;
 mod metrics;
 mod notify;
 pub mod privileges;
@@ -16,6 +17,7 @@ mod status;
 
 pub use self::{
     face::Service,
+    memory::{Holding, Holdings},
     start::{ServiceError, Start, serve},
     status::Status,
 };

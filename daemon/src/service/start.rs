@@ -42,6 +42,9 @@ const UNIX_CONNECTIONS: usize = 256;
 /// How often systemd is told how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
+/// How often memory is looked at, where it has a limit: a storm takes some ten megabytes in that time.
+const MEMORY_EVERY: Duration = Duration::from_secs(1);
+
 /// Why the service ended, or did not start.
 #[derive(Debug, Error)]
 pub enum ServiceError {
@@ -127,7 +130,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         tokio::spawn(http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS)));
         file
     });
-    tokio::spawn(housekeeping(sender.clone()));
+    tokio::spawn(housekeeping(sender.clone(), service.memory.is_limited()));
     tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
     drop(sender);
     service.look_at_budget(&pipeline);
@@ -172,12 +175,13 @@ fn observe(
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
 }
 
-/// What comes with time: limits of pids, words to systemd.
-async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
+/// What comes with time: limits of pids and of memory, words to systemd.
+async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
     let mut budget = interval(budget::EVERY);
+    let mut memory = interval(MEMORY_EVERY);
     let mut status = interval(STATUS_EVERY);
     let mut watchdog = interval(watchdog_every().unwrap_or(Duration::from_secs(3600)));
-    for timer in [&mut budget, &mut status, &mut watchdog] {
+    for timer in [&mut budget, &mut memory, &mut status, &mut watchdog] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
@@ -185,6 +189,9 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
             _ = budget.tick() => Box::new(|pipeline, service| {
                 service.look_at_budget(pipeline);
                 service.look_at_sched(pipeline);
+            }),
+            _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
+                service.look_at_memory(pipeline);
             }),
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);

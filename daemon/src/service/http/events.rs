@@ -73,7 +73,8 @@ pub(super) async fn stream(
             Ok(service.join(wanted))
         })
         .await?
-        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
+        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?
+        .ok_or_else(ApiError::no_memory)?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
     let mut answer = Body::new(Stream(reader, permit)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
