@@ -83,7 +83,7 @@ fn a_hostile_comm_is_whole_in_json_and_its_bytes_are_exact() {
 
 /// Everything that `taskscope events` writes while the scenario runs, and the facts of that.
 fn written(format: &str) -> (Vec<u8>, Facts) {
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap_or_else(|error| panic!("a pipe: {error}"));
     let mut command = Command::new(setting::taskscope());
     command.args(["events", "--format", format, "--attach", &setting::attach()]);
     let observer = Observer::start_silent(command, writer.into());
@@ -94,7 +94,8 @@ fn written(format: &str) -> (Vec<u8>, Facts) {
     let facts = scenario("hostile-comm", &[]).finish();
     observer.signal(libc::SIGTERM);
     observer.wait(setting::deadline()).assert_clean();
-    (output.join().unwrap().unwrap(), facts)
+    let output = output.join().unwrap_or_else(|_| panic!("the reader panicked"));
+    (output.unwrap_or_else(|error| panic!("reading what it writes: {error}")), facts)
 }
 
 /// What a line of JSON shows as something else: control characters and those that turn, hide or end text.
