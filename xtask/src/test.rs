@@ -86,11 +86,8 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let promtool = vm::program("prometheus", "promtool")?;
     // Its histogram is held against one of another project.
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
-<<<<<<< HEAD
-=======
     // Its API is asked whatever its description allows.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
->>>>>>> http
     let env: [(&str, &OsStr); 6] = [
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),

@@ -42,7 +42,7 @@ impl Lineage {
         same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
         for (&inode, &group) in &self.namespaces {
-            if self.groups[group].leader.is_none() || self.groups[group].namespace != inode {
+            if self.groups[group].leader.is_none() || self.profile(group).namespace != inode {
                 return Err(format!(
                     "pid namespace {inode}: its init {} is not in it",
                     self.groups[group].tgid

@@ -208,7 +208,7 @@ impl Lineage {
         self.compare_with_conclusions(seen, is_with_shown, told.at);
         // An orphan's exit signal is reset with its parent.
         let members = &self.groups[group];
-        let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+        let reset_at = self.reparented_at(members);
         if is_with_shown && reset_at.max(members.exec_at) <= told.at {
             self.learn_exit_signal(group, seen.exit_signal);
         }

@@ -34,7 +34,7 @@ impl Lineage {
             // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
             // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
             let members = &self.groups[group];
-            let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+            let hidden = self.hidden_threads(members);
             let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
                 Some(true) if told.is_by_tracepoint() && is_certain => {
@@ -69,7 +69,7 @@ impl Lineage {
         if let Some(parents) = self.parents_of(group) {
             self.debt(parents).zombies += 1;
         }
-        let tracer = self.groups[group].rare.and_then(|rare| self.rares[rare].tracer);
+        let tracer = self.rare_of(&self.groups[group]).and_then(|rare| rare.tracer);
         self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
     }
 

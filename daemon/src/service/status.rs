@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::Service;
+use super::{Holdings, Service};
 use crate::{
     duration,
     kernel::clock,
@@ -59,6 +59,20 @@ pub struct Status {
     pub lineage_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
+    /// What the daemon's memory is held for.
+    #[serde(default)]
+    pub memory: Holdings,
+    /// Memory it may use, and how much of it is in use; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_used_bytes: Option<u64>,
+    /// What is given up now for want of memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_given_up: Option<String>,
+    /// What was given up so far.
+    #[serde(default)]
+    pub memory_shed: BTreeMap<String, u64>,
     /// Settings of the kernel's side that could not be had.
     pub degraded: Vec<String>,
 }
@@ -75,6 +89,7 @@ impl Status {
         let (lineage, counts, mending) = (&pipeline.lineage, &pipeline.counts, &pipeline.mending);
         let ready = service.is_ready(pipeline);
         let memory = lineage.memory();
+        let shed = service.memory.shed;
         let observer = &pipeline.observer;
         let attached = observer.hooks.iter().chain(&observer.sched_hooks);
         let hooks = attached.filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
@@ -122,6 +137,13 @@ impl Status {
             readers_lost: service.readers.lost(),
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
+            memory: Holdings::of(lineage, &service.readers),
+            memory_limit_bytes: service.memory.level.map(|level| level.max),
+            memory_used_bytes: service.memory.level.map(|level| level.used),
+            memory_given_up: service.memory.given_up().map(str::to_owned),
+            memory_shed: [("backlog", shed.backlog), ("lives", shed.lives), ("readers", shed.readers)]
+                .map(|(what, count)| (what.to_owned(), count))
+                .into(),
             degraded: lacking
                 .chain(no_iterator)
                 .chain(no_figures)
@@ -149,6 +171,9 @@ impl Status {
         if let Some(age_ns) = self.canary_age_ns {
             // Writing to a String does not fail.
             let _ = write!(text, "; canary {} s ago", age_ns / 1_000_000_000);
+        }
+        if let Some(what) = &self.memory_given_up {
+            let _ = write!(text, "; short of memory, given up: {what}");
         }
         if let Some(why) = &self.not_ready_because {
             let _ = write!(text, "; NOT READY: {why}");

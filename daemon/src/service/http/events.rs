@@ -69,7 +69,8 @@ pub(super) async fn stream(
             Ok(service.join(wanted))
         })
         .await?
-        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
+        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?
+        .ok_or_else(ApiError::no_memory)?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
     connection.reads_events();
     let mut answer = Body::new(EventStream::new(reader, api, connection, permit)).into_response();

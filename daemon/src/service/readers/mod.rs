@@ -7,7 +7,6 @@
 mod chunk;
 mod format;
 mod log;
-mod memory;
 mod reader;
 
 use std::{
@@ -25,6 +24,7 @@ pub(super) use self::{
     format::{Format, Layout},
     reader::{Reader, Wanted},
 };
+use super::memory::give_back;
 use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
 
 /// Memory for all readers together.
@@ -173,6 +173,38 @@ impl Readers {
         self.shared.log().bytes()
     }
 
+    /// Events that are kept.
+    pub(super) fn backlog_len(&self) -> usize {
+        self.shared.log().len()
+    }
+
+    /// Memory of these events.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        let log = self.shared.log();
+        log.bytes() - log.text_bytes()
+    }
+
+    /// Memory of texts that were made of events for readers.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.shared.log().text_bytes()
+    }
+
+    /// Keeps about so many of the newest events and no more until [`Readers::restore`], also where a reader has not read the others yet.
+    /// Answers the bytes that came free.
+    pub(super) fn shed(&mut self, keep: usize) -> usize {
+        let before = self.backlog_bytes();
+        // Freed without the lock.
+        let gone = self.shared.log().shed(keep);
+        drop(gone);
+        self.rooms.clear();
+        before.saturating_sub(self.backlog_bytes())
+    }
+
+    /// Keeps as many events as the settings say again.
+    pub(super) fn restore(&mut self) {
+        self.shared.log().restore();
+    }
+
     /// What wakes readers up; to be run where they are served.
     pub(super) fn attendant(&self) -> Attendant {
         Attendant(Arc::clone(&self.shared))
@@ -224,7 +256,7 @@ impl Attendant {
             drop(log);
             drop(gone);
             if freed >= GIVE_BACK_BYTES && is_quiet && gave_back.elapsed() >= GIVE_BACK_EVERY {
-                memory::give_back();
+                give_back();
                 (gave_back, freed) = (Instant::now(), 0);
             }
         }
