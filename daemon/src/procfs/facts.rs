@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
-use super::{Procfs, Sight, list, read_up_to};
+use super::{Procfs, Sight, list, read, read_up_to};
 use crate::lineage::{
     explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
     flags::SIGCHLD,

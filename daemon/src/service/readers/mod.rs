@@ -24,7 +24,7 @@ pub(super) use self::{
     format::{Format, Layout},
     reader::{Reader, Wanted},
 };
-use super::memory::give_back;
+use crate::kernel::memory::give_back;
 use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
 
 /// Memory for all readers together.
