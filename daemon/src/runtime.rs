@@ -8,6 +8,7 @@ mod blocked;
 mod canary;
 mod completion;
 mod gate;
+mod hidden;
 mod looks;
 mod place;
 mod records;
@@ -16,6 +17,7 @@ mod resync;
 mod sums;
 mod tick;
 mod wall;
+mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
@@ -31,6 +33,7 @@ use self::{
 };
 pub use self::{
     canary::Canary,
+    hidden::{HiddenCounts, HiddenTasks},
     place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
@@ -157,10 +160,16 @@ pub struct Pipeline {
     drained_to: Ktime,
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
+    /// Records lost since the last whole comparison began.
+    uncompared: u64,
+    /// Time spent on handling records in [`Pipeline::handle_batch`].
+    handling_ns: u64,
     told_blind: bool,
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
+    /// What this kernel hides.
+    pub hidden: HiddenTasks,
     /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
     hides_others: bool,
     doubt_ns: u64,
@@ -198,7 +207,7 @@ impl Pipeline {
 
     fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
         config.room = Some(prefer_huge_pages);
-        let doubt_ns = tick::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
+        let doubt_ns = zombies::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
@@ -217,9 +226,12 @@ impl Pipeline {
             rest_until: Ktime(0),
             drained_to: Ktime(0),
             owes_resync: false,
+            uncompared: 0,
+            handling_ns: 0,
             told_blind: false,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
+            hidden: HiddenTasks::default(),
             hides_others: true,
             doubt_ns,
         };
@@ -302,6 +314,7 @@ impl Pipeline {
                     self.hand_on(face);
                     looks.after(handled, face.patience())?;
                     if let Ok(question) = questions.try_recv() {
+                        self.look_for_losses(face)?;
                         question(self, face);
                     }
                 }
@@ -309,6 +322,7 @@ impl Pipeline {
                 Some(question) = questions.recv() => {
                     // What waits in the ring for the next look is part of the answer.
                     self.catch_up(face);
+                    self.look_for_losses(face)?;
                     question(self, face);
                 }
             }
@@ -342,6 +356,21 @@ impl Pipeline {
             log::error!("records do not add up: {wrong}");
         }
         Ok(())
+    }
+
+    /// Records lost since the last whole comparison of the tree with the kernel's tasks began: until the next one the tree may differ from
+    /// them.
+    #[must_use]
+    pub const fn uncompared(&self) -> u64 {
+        self.uncompared
+    }
+
+    /// Why the tree may differ from the kernel's tasks now; `None` while nothing says that it does.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        let lost = self.uncompared;
+        (lost > 0)
+            .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
     }
 
     /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].

@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{Attach, ask::Format, exit::Exit};
-use crate::kernel::{
-    ladder::HookState,
-    survey::{Finding, Survey, Verdict, survey},
+use crate::{
+    kernel::{
+        ladder::HookState,
+        survey::{Finding, Survey, Verdict, survey},
+    },
+    runtime::{Pipeline, Trust},
 };
 
 /// Arguments of `doctor`.
@@ -29,7 +32,10 @@ pub(super) struct Args {
 
 /// Runs `doctor`.
 pub(super) fn run(args: &Args) -> Exit {
-    let survey = survey(args.attach.into());
+    let mut survey = survey(args.attach.into());
+    if survey.object.ok && survey.iterator.ok {
+        survey.hidden = hidden();
+    }
     let text = match args.format {
         Format::Text => text(&survey),
         Format::Json => match json(&survey) {
@@ -52,6 +58,17 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
+/// What the kernel's iterator does not show and /proc does.
+fn hidden() -> Option<String> {
+    match Pipeline::look(None, Trust::default()) {
+        Ok(pipeline) => pipeline.hidden.reason(),
+        Err(error) => {
+            log::debug!("comparing the task iterator with /proc: {error}");
+            None
+        }
+    }
+}
+
 fn json(survey: &Survey) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(survey)?;
     if let Some(object) = value.as_object_mut() {
@@ -70,6 +87,9 @@ fn text(survey: &Survey) -> String {
     finding(&mut out, "privileges", &survey.privilege);
     finding(&mut out, "eBPF object", &survey.object);
     finding(&mut out, "reading all tasks (or /proc alone)", &survey.iterator);
+    if let Some(hidden) = &survey.hidden {
+        let _ = writeln!(out, "  ~  {hidden}");
+    }
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");

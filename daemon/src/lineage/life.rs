@@ -144,7 +144,7 @@ impl Lineage {
         let leader = &self.tasks[leader_ix];
         let none = Rare::default();
         let rare = group.rare.map_or(&none, |rare| &self.rares[rare]);
-        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged);
+        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         let state = match leader.state {
             TaskState::Implied | TaskState::Running => LifeState::Running,
             TaskState::Exiting => LifeState::Exiting,

@@ -49,6 +49,7 @@ mod stats;
 mod takeover;
 mod task;
 mod tree;
+mod unconfirmed;
 mod usage;
 mod view;
 mod warm;
@@ -57,7 +58,7 @@ mod zombie;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 pub use self::arena::Room;
@@ -79,7 +80,7 @@ use self::dispute::Disputed;
 use self::early::Earlies;
 use self::ended::Totals;
 use self::group::{Group, Rare};
-use self::id::{Ktime, TaskKey};
+use self::id::{Ktime, TaskKey, Tgid};
 use self::index::TidIndex;
 use self::paths::Paths;
 use self::queue::Queues;
@@ -179,6 +180,10 @@ pub struct Lineage {
     sweep: Option<Sweep>,
     round: u8,
     had_snapshot: bool,
+    /// Up to then records were lost that may have told of releases.
+    lost_until: Ktime,
+    /// Groups that the kernel hides from the programs that send records.
+    hidden: HashSet<Tgid>,
     /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
     unjudged: Vec<(TaskKey, Provenance)>,
     /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
@@ -215,6 +220,8 @@ impl Lineage {
             sweep: None,
             round: 0,
             had_snapshot: false,
+            lost_until: Ktime(0),
+            hidden: HashSet::new(),
             unjudged: Vec::new(),
             disputed: BTreeMap::new(),
             stats: Stats::default(),
@@ -232,6 +239,11 @@ impl Lineage {
     /// From now on an uninterruptible sleep longer than this is flagged; zero: none. Those flagged already stay so.
     pub const fn set_blocked_after(&mut self, after: Duration) {
         self.config.blocked_after = after;
+    }
+
+    /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
+    pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
+        self.hidden = groups.into_iter().collect();
     }
 
     /// How long an uninterruptible sleep may last.

@@ -1,6 +1,6 @@
 //! Tasks that the kernel's iterator does not show, taken from /proc.
 
-use super::{Face, Pipeline, hand_over};
+use super::{Face, Pipeline, hand_over, hidden::Seen};
 use crate::{
     kernel::clock::boottime,
     lineage::{
@@ -15,8 +15,11 @@ use crate::{
 /// The only group that kernels are known to hide from their own iterators.
 const INIT: Tgid = Tgid(1);
 
-/// Tasks of one group that are read before the ring is looked at again.
+/// Tasks of /proc that are read before the ring is looked at again.
 const TASKS_A_TURN: usize = 512;
+
+/// Thread groups of /proc that are read, and then applied together.
+const GROUPS_A_PIECE: usize = 256;
 
 /// Which tasks a reading of /proc is to tell of.
 #[derive(Clone, Copy)]
@@ -27,43 +30,101 @@ struct Span {
     horizon: Ktime,
 }
 
+/// A thread group as /proc shows it.
+struct Shown {
+    tgid: Tgid,
+    tids: Vec<Tid>,
+    /// Each task's, with the moment before it was read.
+    stats: Vec<(Tid, Ktime, Stat)>,
+}
+
 impl Pipeline {
     /// Takes from /proc who is in none of the iterator's records. Start times are those of /proc, 10 ms coarse, until a record
-    /// brings the exact one.
+    /// brings the exact one. `is_whole` says that the iterator showed all that it shows.
     pub(super) fn complete(
         &mut self,
         begun: Ktime,
         shown: &[Tid],
+        is_whole: bool,
         face: &mut impl Face,
     ) -> Result<(), ProcfsError> {
-        let groups = self.hidden_groups(shown)?;
-        if groups.is_empty() {
-            return Ok(());
+        let mut groups = self.hidden_groups(shown)?;
+        if !groups.is_empty() {
+            // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
+            // to it. At the start the hooks have been attached for longer than a tick by now.
+            let sight = Span { begun, horizon: boottime() };
+            self.catch_up(face);
+            groups.retain(|&tgid| !self.is_born_since(tgid, begun));
+            if is_whole {
+                let older = self.older_than(&groups, begun)?;
+                self.learn_hidden(&older);
+            }
+            for piece in groups.chunks(GROUPS_A_PIECE) {
+                self.complete_groups(piece, sight, face)?;
+            }
+        } else if is_whole {
+            self.learn_hidden(&[]);
         }
-        // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
-        // to it. At the start the hooks have been attached for longer than a tick by now.
-        let sight = Span { begun, horizon: boottime() };
-        self.catch_up(face);
-        for tgid in groups {
-            let mut leader = None;
+        Ok(())
+    }
+
+    /// Whether a record told of its birth, since that moment. In a storm of forks these are most of those that /proc has and the
+    /// iterator had not.
+    fn is_born_since(&self, tgid: Tgid, begun: Ktime) -> bool {
+        let start = self.lineage.group(tgid).and_then(|group| group.key().start);
+        start.is_some_and(|start| start >= begun)
+    }
+
+    /// Of these groups, the ones that are older than the reading: the iterator must have shown them.
+    fn older_than(&self, groups: &[Tgid], begun: Ktime) -> Result<Vec<Seen>, ProcfsError> {
+        let mut older = Vec::new();
+        for &tgid in groups {
+            let ticks = self.procfs.stat(tgid)?.map(|stat| stat.start_ticks);
+            older.extend(
+                ticks.filter(|ticks| (ticks + 1) * NS_PER_TICK <= begun.0).map(|ticks| (tgid, ticks)),
+            );
+        }
+        Ok(older)
+    }
+
+    /// Reads some groups, and applies what was read once every record older than that is handled: what is under way is not taken
+    /// for missed.
+    fn complete_groups(
+        &mut self,
+        groups: &[Tgid],
+        sight: Span,
+        face: &mut impl Face,
+    ) -> Result<(), ProcfsError> {
+        let mut read = Vec::with_capacity(groups.len());
+        let mut turn = 0;
+        for &tgid in groups {
             let tids = self.procfs.tasks(tgid)?;
-            for (turn, &tid) in tids.iter().enumerate() {
-                if turn % TASKS_A_TURN == TASKS_A_TURN - 1 {
-                    self.catch_up(face);
+            let mut stats = Vec::with_capacity(tids.len());
+            for &tid in &tids {
+                turn += 1;
+                if turn % TASKS_A_TURN == 0 {
+                    // So that the ring does not fill up meanwhile.
+                    self.handle_batch(face);
                 }
                 let at = boottime();
-                let Some(stat) = self.procfs.task_stat(tgid, tid)? else { continue };
-                let Some(task) = self.whom(tgid, tid, stat.start_ticks, leader, sight) else { continue };
+                stats.extend(self.procfs.task_stat(tgid, tid)?.map(|stat| (tid, at, stat)));
+            }
+            read.push(Shown { tgid, tids, stats });
+        }
+        self.catch_up(face);
+        for Shown { tgid, tids, stats } in read {
+            let mut leader = None;
+            for (tid, at, stat) in &stats {
+                let Some(task) = self.whom(tgid, *tid, stat.start_ticks, leader, sight) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
-                self.found(at, task, leader, tids.len(), &stat);
+                self.found(*at, task, leader, tids.len(), stat);
             }
             if tgid == INIT {
                 self.end_threads_of_init(&tids);
             }
-            // So that the ring does not fill up meanwhile; what it says is older than the next stat.
-            self.catch_up(face);
+            self.hand_on(face);
         }
         Ok(())
     }

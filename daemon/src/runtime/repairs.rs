@@ -130,6 +130,11 @@ impl Mending {
         Why::ALL.map(|why| (why, self.by_cause.get(why as usize).copied().unwrap_or(0)))
     }
 
+    /// Facts were mended after a known loss, without a comparison of all tasks.
+    pub(super) fn repair(&mut self, before: &Stats, after: &Stats) {
+        self.repaired.add(&Repairs::of(after), &Repairs::of(before));
+    }
+
     pub(super) fn add(&mut self, why: Why, before: &Stats, after: &Stats, duration_ns: u64) {
         self.resyncs += 1;
         if let Some(count) = self.by_cause.get_mut(why as usize) {

@@ -3,12 +3,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod help;
+mod hidden;
 mod losses;
 mod machine;
 mod readers;
 #[cfg(target_arch = "x86_64")]
 mod sabotage;
 mod starts;
+mod uncertain;
 #[path = "../common/wall_clock.rs"]
 mod wall_clock;
 mod watch;
