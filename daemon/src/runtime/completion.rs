@@ -23,11 +23,11 @@ const GROUPS_A_PIECE: usize = 256;
 
 /// Which tasks a reading of /proc is to tell of.
 #[derive(Clone, Copy)]
-struct Span {
+pub(super) struct Span {
     /// Of those known by their own records, the ones born before this.
-    begun: Ktime,
+    pub(super) begun: Ktime,
     /// Of the others, the ones born before this.
-    horizon: Ktime,
+    pub(super) horizon: Ktime,
 }
 
 /// A thread group as /proc shows it.
@@ -39,31 +39,23 @@ struct Shown {
 }
 
 impl Pipeline {
-    /// Takes from /proc who is in none of the iterator's records. Start times are those of /proc, 10 ms coarse, until a record
-    /// brings the exact one. `is_whole` says that the iterator showed all that it shows.
+    /// Takes from /proc who is in none of the iterator's records: `groups`, which it did not show. Every record older than the end of
+    /// `span` was handled. Start times are those of /proc, 10 ms coarse, until a record brings the exact one. `is_whole` says that the
+    /// iterator showed all that it shows.
     pub(super) fn complete(
         &mut self,
-        begun: Ktime,
-        shown: &[Tid],
+        mut groups: Vec<Tgid>,
+        span: Span,
         is_whole: bool,
         face: &mut impl Face,
     ) -> Result<(), ProcfsError> {
-        let mut groups = self.hidden_groups(shown)?;
-        if !groups.is_empty() {
-            // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
-            // to it. At the start the hooks have been attached for longer than a tick by now.
-            let sight = Span { begun, horizon: boottime() };
-            self.catch_up(face);
-            groups.retain(|&tgid| !self.is_born_since(tgid, begun));
-            if is_whole {
-                let older = self.older_than(&groups, begun)?;
-                self.learn_hidden(&older);
-            }
-            for piece in groups.chunks(GROUPS_A_PIECE) {
-                self.complete_groups(piece, sight, face)?;
-            }
-        } else if is_whole {
-            self.learn_hidden(&[]);
+        groups.retain(|&tgid| !self.is_born_since(tgid, span.begun));
+        if is_whole {
+            let older = self.older_than(&groups, span.begun)?;
+            self.learn_hidden(&older);
+        }
+        for piece in groups.chunks(GROUPS_A_PIECE) {
+            self.complete_groups(piece, span, face)?;
         }
         Ok(())
     }
@@ -92,7 +84,7 @@ impl Pipeline {
     fn complete_groups(
         &mut self,
         groups: &[Tgid],
-        sight: Span,
+        span: Span,
         face: &mut impl Face,
     ) -> Result<(), ProcfsError> {
         let mut read = Vec::with_capacity(groups.len());
@@ -115,7 +107,7 @@ impl Pipeline {
         for Shown { tgid, tids, stats } in read {
             let mut leader = None;
             for (tid, at, stat) in &stats {
-                let Some(task) = self.whom(tgid, *tid, stat.start_ticks, leader, sight) else { continue };
+                let Some(task) = self.whom(tgid, *tid, stat.start_ticks, leader, span) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
@@ -131,7 +123,7 @@ impl Pipeline {
 
     /// Groups that the iterator did not show. To list all of /proc the kernel walks over every task again, a tenth of what the
     /// iterator took; where its count is that of the tasks shown, with those of init if it hides them, there are no others.
-    fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
+    pub(super) fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
         let is_hidden = |tgid: &Tgid| shown.binary_search(&tgid.leader()).is_err();
         if !self.hides_others {
             let init = Some(INIT).filter(is_hidden);
@@ -149,22 +141,15 @@ impl Pipeline {
     }
 
     /// The identity of a task in /proc; `None` if it is too young to need telling.
-    fn whom(
-        &self,
-        group: Tgid,
-        task: Tid,
-        ticks: u64,
-        leader: Option<Ktime>,
-        sight: Span,
-    ) -> Option<TaskRef> {
+    fn whom(&self, group: Tgid, task: Tid, ticks: u64, leader: Option<Ktime>, span: Span) -> Option<TaskRef> {
         if let Some(known) = self.lineage.task(task).map(|known| known.task)
             && known.tgid == group
             && is_within_tick(known.key.start, ticks)
         {
-            return (known.key.start < sight.begun).then_some(known);
+            return (known.key.start < span.begun).then_some(known);
         }
         let floor = ticks * NS_PER_TICK;
-        if floor + NS_PER_TICK > sight.horizon.0 {
+        if floor + NS_PER_TICK > span.horizon.0 {
             return None;
         }
         // A thread is not older than its leader.

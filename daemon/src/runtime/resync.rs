@@ -1,6 +1,6 @@
 //! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
 
-use super::{BATCH, Face, Pipeline, Why, hand_over};
+use super::{BATCH, Face, Pipeline, Why, completion::Span, hand_over};
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -86,13 +86,17 @@ impl Pipeline {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
         let by_iterator = self.iterate(&mut shown, face);
+        let sight = self.procfs.sight();
+        let others = match sight {
+            Sight::None => Ok(Vec::new()),
+            Sight::All | Sight::Partial => self.hidden_groups(&shown),
+        };
+        // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
+        // to it. At the start the hooks have been attached for longer than a tick by now.
+        let span = Span { begun, horizon: boottime() };
         self.catch_up(face);
         let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, face));
-        let sight = self.procfs.sight();
-        let completed = match sight {
-            Sight::None => Ok(()),
-            Sight::All | Sight::Partial => self.complete(begun, &shown, by_iterator.is_ok(), face),
-        };
+        let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), face));
         match (by_iterator, sight) {
             // Who is hidden by both is told apart from who is gone by the next event only.
             (Ok(()), _) => completed.map_err(|error| error.to_string()),
