@@ -89,6 +89,16 @@ pub struct HiddenCounts {
 }
 
 impl HiddenCounts {
+    /// What a comparison found. A release after a known loss was lost, most likely.
+    pub(super) const fn add(&mut self, before: &Stats, after: &Stats, is_loss_known: bool) {
+        self.forks += after.hidden_forks - before.hidden_forks;
+        self.exits += after.hidden_exits - before.hidden_exits;
+        self.names += after.hidden_names - before.hidden_names;
+        if !is_loss_known {
+            self.releases += after.hidden_releases - before.hidden_releases;
+        }
+    }
+
     /// Each kind by its stable name.
     #[must_use]
     pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
@@ -106,14 +116,7 @@ impl Pipeline {
     /// What hidden tasks did so far.
     #[must_use]
     pub const fn hidden_counts(&self) -> HiddenCounts {
-        let stats: &Stats = self.lineage.stats();
-        HiddenCounts {
-            forks: stats.hidden_forks,
-            exits: stats.hidden_exits,
-            releases: stats.hidden_releases,
-            names: stats.hidden_names,
-            canaries: self.canary.hidden,
-        }
+        HiddenCounts { canaries: self.canary.hidden, ..self.mending.hidden }
     }
 
     /// Groups older than the reading that /proc shows and the iterator did not.
