@@ -179,7 +179,9 @@ fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))
     });
     let is_seen = seen.is_some();
-    let child = seen.or_else(|| parent.children().find(|child| child.zombie_since().is_none()))?;
+    let child = seen.or_else(|| {
+        parent.children().find(|child| child.zombie_since().is_none() && !child.is_unconfirmed())
+    })?;
     Some(Holder { child: of_view(child), is_seen })
 }
 

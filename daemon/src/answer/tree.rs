@@ -191,7 +191,9 @@ impl Tree {
             let is_there = life.key.start.is_none_or(|start| start <= at);
             // Who was taken is in its parent's account, also before the kernel lets go of it: once is enough.
             let is_charged = wish.usage && life.end.is_some();
-            if is_there && !is_charged && life.state < LifeState::Released {
+            // A zombie that may be gone is not told.
+            let is_certain = !view.is_unconfirmed() || at < life.since;
+            if is_there && is_certain && !is_charged && life.state < LifeState::Released {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
             }
         }

@@ -66,8 +66,11 @@ fn text(status: &Status) -> String {
         "daemon",
         format!("taskscope {}, pid {}, up {}", status.version, status.pid, span(status.uptime_ns)),
     );
-    let ready =
-        status.not_ready_because.as_ref().map_or("ready".to_owned(), |why| format!("NOT READY: {why}"));
+    let ready = match (&status.not_ready_because, &status.ready_but) {
+        (Some(why), _) => format!("NOT READY: {why}"),
+        (None, Some(why)) => why.clone(),
+        (None, None) => "ready".to_owned(),
+    };
     let no_pid = match status.canaries_no_pid {
         0 => String::new(),
         count => format!(", {count} without a pid"),

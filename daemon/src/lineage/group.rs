@@ -56,6 +56,10 @@ pub(super) mod fact {
     pub(crate) const FREED: u32 = 1 << 25;
     /// It is gone, and its parent has got what it used: `PackedUsage::passed`.
     pub(crate) const PASSED: u32 = 1 << 26;
+    /// It is a zombie, and nothing has shown it since records were lost.
+    pub(crate) const UNCONFIRMED: u32 = 1 << 27;
+    /// Of such a zombie: it was flagged as old before that.
+    pub(crate) const FLAGGED: u32 = 1 << 28;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
     /// It does.
@@ -281,6 +285,11 @@ impl Group {
         }
         let start = if self.has(fact::PARENT_START) { Some(self.parent_start) } else { None };
         Some(GroupKey { tgid: Tgid(self.parent_tgid), start })
+    }
+
+    /// Whether it is a zombie that its parent is charged with.
+    pub(super) const fn is_owed_a_wait(&self) -> bool {
+        self.has(fact::ZOMBIE) && !self.has(fact::UNCONFIRMED)
     }
 
     /// Whether every task of it is past `exit_notify()`.

@@ -147,7 +147,7 @@ impl Lineage {
         let rare = self.rare_of(group);
         let profile = self.profiles.get(group.profile);
         let (reaper, was_zombie) = self.taken_of(ix);
-        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged);
+        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         let state = match leader.state {
             TaskState::Implied | TaskState::Running => LifeState::Running,
             TaskState::Exiting => LifeState::Exiting,

@@ -53,6 +53,7 @@ mod taken;
 mod takeover;
 mod task;
 mod tree;
+mod unconfirmed;
 mod usage;
 mod view;
 mod warm;
@@ -61,7 +62,7 @@ mod zombie;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 pub use self::arena::Room;
@@ -84,7 +85,7 @@ use self::early::Earlies;
 use self::ended::Totals;
 use self::group::{Extra, Group, Rare};
 use self::handover::Handover;
-use self::id::{Ktime, TaskKey};
+use self::id::{Ktime, TaskKey, Tgid};
 use self::index::TidIndex;
 use self::packed_usage::{PackedUsage, UsageStore};
 use self::paths::Paths;
@@ -193,6 +194,10 @@ pub struct Lineage {
     sweep: Option<Sweep>,
     round: u8,
     had_snapshot: bool,
+    /// Up to then records were lost that may have told of releases.
+    lost_until: Ktime,
+    /// Groups that the kernel hides from the programs that send records.
+    hidden: HashSet<Tgid>,
     /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
     unjudged: Vec<(TaskKey, Provenance)>,
     /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
@@ -234,6 +239,8 @@ impl Lineage {
             sweep: None,
             round: 0,
             had_snapshot: false,
+            lost_until: Ktime(0),
+            hidden: HashSet::new(),
             unjudged: Vec::new(),
             disputed: BTreeMap::new(),
             stats: Stats::default(),
@@ -256,6 +263,11 @@ impl Lineage {
     /// From now on so many lives that are over are remembered at most. [`Lineage::shed_lives`] forgets those there are too many.
     pub const fn set_dead_lives(&mut self, most: usize) {
         self.config.dead_lives = most;
+    }
+
+    /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
+    pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
+        self.hidden = groups.into_iter().collect();
     }
 
     /// How long an uninterruptible sleep may last.

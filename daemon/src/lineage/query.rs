@@ -128,6 +128,12 @@ impl<'a> GroupView<'a> {
         matches!(leader.queue, Queue::Zombie | Queue::Flagged).then_some(leader.since)
     }
 
+    /// Whether it is a zombie that nothing has shown since records were lost: it may be gone.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.group().has(fact::UNCONFIRMED)
+    }
+
     /// Everything known about it.
     #[must_use]
     pub fn life(&self, now: Ktime) -> Option<Life> {
@@ -171,12 +177,25 @@ impl Lineage {
             .filter_map(|ix| self.task_view(ix))
     }
 
-    /// Zombies, oldest first: those already flagged, then the others.
+    /// Zombies, oldest first: those already flagged, then the others. Without those that are unconfirmed.
     pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
-        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| {
-            std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
-                .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
-        })
+        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
+    }
+
+    /// Zombies that nothing has shown since records were lost, the longest first.
+    pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.leaders_in(Queue::Unconfirmed)
+    }
+
+    /// How many of these there are.
+    #[must_use]
+    pub fn unconfirmed_count(&self) -> usize {
+        self.queues.ends(Queue::Unconfirmed).len
+    }
+
+    fn leaders_in(&self, queue: Queue) -> impl Iterator<Item = GroupView<'_>> {
+        std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
+            .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
     }
 
     /// How many zombies there are.

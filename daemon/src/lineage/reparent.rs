@@ -22,6 +22,8 @@ impl Lineage {
             self.stats.contradictory += 1;
             return;
         }
+        // Whoever is handed on is there.
+        self.confirm(child, group);
         let known = &self.groups[group];
         let is_inferred = known.has(fact::PARENT_INFERRED);
         let shown_at = self.parent_shown_at(group);
