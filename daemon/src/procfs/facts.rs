@@ -173,7 +173,8 @@ fn signalfd(process: &Path) -> io::Result<bool> {
             Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
             _ => continue,
         }
-        let info = read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX).unwrap_or_default();
+        let info =
+            read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX).unwrap_or_default();
         if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
             return Ok(true);
         }

@@ -78,7 +78,8 @@ impl Pipeline {
         self.mending.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
         let cost = duration.saturating_sub(self.handling_ns - handling_ns);
-        let rest = if is_whole { REST * cost } else { REST_AT_LEAST_NS << self.failed_in_a_row.min(LONGEST_REST) };
+        let rest =
+            if is_whole { REST * cost } else { REST_AT_LEAST_NS << self.failed_in_a_row.min(LONGEST_REST) };
         self.rest_until = Ktime(ended.0 + rest.clamp(REST_AT_LEAST_NS, REST_AT_MOST_NS));
         log::debug!(
             "compared with the kernel's tasks ({why:?}) in {} us, {cost} ns of it its own",

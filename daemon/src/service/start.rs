@@ -152,7 +152,11 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         &service.connections,
         ended.clone(),
     )?;
-    tokio::spawn(vital("housekeeping", housekeeping(sender.clone(), service.memory.is_limited()), ended.clone()));
+    tokio::spawn(vital(
+        "housekeeping",
+        housekeeping(sender.clone(), service.memory.is_limited()),
+        ended.clone(),
+    ));
     let reloading = reload_on(hangup, reload, settings, sender.clone());
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);

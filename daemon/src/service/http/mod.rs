@@ -33,7 +33,6 @@ use axum::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub use self::{thread::ThreadError, workers::WorkersError};
 pub(super) use self::{
     caught::asked,
     counts::ConnectionCounts,
@@ -41,6 +40,7 @@ pub(super) use self::{
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
+pub use self::{thread::ThreadError, workers::WorkersError};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
 

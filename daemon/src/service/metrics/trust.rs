@@ -1,11 +1,11 @@
 //! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
 
 use probe_common::{Kind, Lost};
-use prometheus::{Gauge, IntCounter, IntCounterVec};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
     Sources,
-    families::{Families, seconds, set},
+    families::{Families, int, seconds, set},
 };
 use crate::{panics, runtime::Pipeline};
 
