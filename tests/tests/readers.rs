@@ -187,7 +187,8 @@ fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
 
 #[test]
 fn a_backlog_of_many_mib_is_resumed_whole() {
-    let service = Service::start(&["--backlog", "20000"]);
+    // The events of every other test are in it, too.
+    let service = Service::start(&["--backlog", "1000000"]);
     let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
     scenario("burst", &["2500"]).finish();
     service.until("all lives", |now| now["taskscope_releases_total"] >= 2500.0);

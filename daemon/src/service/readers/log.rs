@@ -125,8 +125,10 @@ impl Log {
         self.bytes += chunk.bytes() - before;
         self.events += more.len() as u64;
         self.next += more.len() as u64;
-        // Whoever had read the chunk to its end has not any more.
-        self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
+        if !self.cursors.is_empty() {
+            // Whoever had read the chunk to its end has not any more.
+            self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
+        }
         more.len()
     }
 
