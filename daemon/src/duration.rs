@@ -2,23 +2,34 @@
 
 use std::time::Duration;
 
-/// Parses `500ms`, `10s`, `2m` or `1h`; a bare number is seconds.
+/// The longest that can be said: 100 years. A moment of the kernel's clock and three such lengths fit 64 bits of nanoseconds
+/// together.
+pub const MAX: Duration = Duration::from_secs(876_000 * 3600);
+
+/// In nanoseconds; what does not fit is as long as can be.
+#[must_use]
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Parses `500ms`, `10s`, `2m` or `1h`, up to [`MAX`]; a bare number is seconds.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 =
-        number.parse().map_err(|_| format!("`{text}` is not a length of time such as 500ms, 10s or 2m"))?;
-    let (seconds, millis) = match unit {
-        "ms" => (0, number),
-        "" | "s" => (number, 0),
-        "m" => (number.saturating_mul(60), 0),
-        "h" => (number.saturating_mul(3600), 0),
+    if number.is_empty() {
+        return Err(format!("`{text}` is not a length of time such as 500ms, 10s or 2m"));
+    }
+    // Digits that do not fit are too many: as long as can be.
+    let number: u64 = number.parse().unwrap_or(u64::MAX);
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "" | "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        "h" => Duration::from_secs(number.saturating_mul(3600)),
         _ => return Err(format!("`{unit}` in `{text}` is not a unit of time: use ms, s, m or h")),
     };
-    let duration = Duration::from_secs(seconds).saturating_add(Duration::from_millis(millis));
-    // The kernel counts in nanoseconds of 64 bits.
-    if duration > Duration::from_nanos(u64::MAX) {
-        return Err(format!("`{text}` is longer than any machine runs"));
+    if duration > MAX {
+        return Err(format!("`{text}` is too long: {} (100 years) is the longest", self::text(MAX)));
     }
     Ok(duration)
 }
@@ -61,8 +72,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_refused_with_the_longest_that_is_not() {
+        assert_eq!(parse("876000h"), Ok(MAX));
+        assert_eq!(parse(&text(MAX)), Ok(MAX));
+        for text in [
+            "876001h",
+            "3153600000001ms",
+            "18446744073709551615s",
+            "99999999999999999999s",
+            "99999999999999999999ms",
+            "307445734561825861m",
+            "5124095576030431h",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error, format!("`{text}` is too long: 876000h (100 years) is the longest"));
+        }
+    }
+
+    #[test]
+    fn the_longest_added_to_any_moment_of_the_clock_does_not_wrap() {
+        let uptime_ns = ns(MAX);
+        assert!(ns(MAX * 3).checked_add(uptime_ns).is_some());
+        assert_eq!(ns(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "999999999999999999h"] {
+        for text in ["", "s", "-1s", "1.5s", "1d", "999999999999d", "1 s", "+1s"] {
             assert!(parse(text).is_err_and(|error| error.contains(text)), "{text}");
         }
     }

@@ -9,6 +9,7 @@ mod failpoint;
 pub mod fd;
 pub mod kernel;
 pub mod lineage;
+pub mod panics;
 pub mod procfs;
 pub mod runtime;
 pub mod service;

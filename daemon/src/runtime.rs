@@ -11,6 +11,7 @@ mod gate;
 mod looks;
 mod place;
 mod records;
+mod rename_probe;
 mod repairs;
 mod resync;
 mod sums;
@@ -37,6 +38,7 @@ pub use self::{
     wall::Wall,
 };
 use crate::{
+    duration,
     kernel::{
         clock::boottime,
         counters::CountersError,
@@ -128,6 +130,7 @@ pub enum RunError {
 }
 
 /// From the kernel to the effects.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pipeline {
     /// Programs, ring, counters.
     pub observer: Observer,
@@ -168,6 +171,8 @@ pub struct Pipeline {
     /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
     hides_others: bool,
     doubt_ns: u64,
+    /// Records or their effects are being handled: a panic now leaves some of them out.
+    is_applying: bool,
 }
 
 impl Pipeline {
@@ -202,7 +207,7 @@ impl Pipeline {
 
     fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
         config.room = Some(prefer_huge_pages);
-        let doubt_ns = tick::DOUBT_NS.min(config.zombie_after.as_nanos() as u64 / 2);
+        let doubt_ns = tick::DOUBT_NS.min(duration::ns(config.zombie_after) / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
@@ -228,6 +233,7 @@ impl Pipeline {
             procfs: Procfs::default(),
             hides_others: true,
             doubt_ns,
+            is_applying: false,
         };
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
@@ -346,6 +352,11 @@ impl Pipeline {
             log::error!("records do not add up: {wrong}");
         }
         Ok(())
+    }
+
+    /// Whether the task tree is whole, after a question to its owner panicked. Slow: every link and count is checked.
+    pub fn whole(&self) -> Result<(), String> {
+        if self.is_applying { Err("records were being applied".into()) } else { self.lineage.check() }
     }
 
     /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].

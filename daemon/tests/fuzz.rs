@@ -7,8 +7,16 @@ use std::{fs, path::Path};
 mod btf;
 #[path = "../fuzz/bodies/cgroup.rs"]
 mod cgroup;
+#[path = "../fuzz/bodies/config.rs"]
+mod config;
+#[path = "../fuzz/bodies/moment.rs"]
+mod moment;
 #[path = "../fuzz/bodies/procfs.rs"]
 mod procfs;
+#[path = "../fuzz/bodies/query.rs"]
+mod query;
+#[path = "../fuzz/bodies/wire.rs"]
+mod wire;
 
 /// The same numbers in each run (xorshift64).
 struct Numbers(u64);
@@ -70,4 +78,24 @@ fn any_file_of_a_process_is_read_or_refused() {
 #[test]
 fn any_path_of_a_cgroup_is_understood_or_left_as_it_is() {
     try_all("cgroup", 20_000, cgroup::run);
+}
+
+#[test]
+fn any_query_is_read_or_refused_with_a_reason() {
+    try_all("query", 5_000, query::run);
+}
+
+#[test]
+fn any_configuration_is_read_or_refused_with_a_line() {
+    try_all("config", 5_000, config::run);
+}
+
+#[test]
+fn any_moment_is_over_or_refused_by_name() {
+    try_all("moment", 5_000, moment::run);
+}
+
+#[test]
+fn any_bytes_of_the_ring_leave_the_lineage_whole() {
+    try_all("wire", 200, wire::run);
 }

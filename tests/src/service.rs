@@ -153,6 +153,33 @@ impl Service {
         lines
     }
 
+    /// A connection over TCP that has sent this, and whose answer is still to be read.
+    #[track_caller]
+    pub fn open(&self, request: &str) -> TcpStream {
+        let mut stream =
+            TcpStream::connect(&self.address).unwrap_or_else(|error| panic!("connecting: {error}"));
+        stream.write_all(request.as_bytes()).unwrap_or_else(|error| panic!("asking: {error}"));
+        let time = Some(setting::deadline());
+        stream.set_read_timeout(time).unwrap_or_else(|error| panic!("setting a timeout: {error}"));
+        stream
+    }
+
+    /// A reader of events over the socket that never reads.
+    #[track_caller]
+    pub fn silent_reader(&self, query: &str) -> UnixStream {
+        self.request_local(&format!("/v1/events{query}"), "")
+    }
+
+    /// What a figure of `/proc/PID/status` says of the daemon, such as `VmRSS`, KiB.
+    #[track_caller]
+    pub fn kib(&self, figure: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.observer.pid());
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {path}: {error}"));
+        let line = text.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {figure} in {path}"))
+    }
+
     #[track_caller]
     fn request_local(&self, path: &str, headers: &str) -> UnixStream {
         let mut stream =
@@ -292,6 +319,12 @@ pub(crate) fn records_lost(socket: &Path) -> Option<u64> {
     stream.read_to_string(&mut answer).ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
     serde_json::from_str::<Value>(body).ok()?["records_lost"].as_u64()
+}
+
+/// What is left of an answer.
+#[track_caller]
+pub fn answer(stream: impl Read) -> Answer {
+    read(stream, setting::deadline())
 }
 
 /// GET over TCP, of anybody.

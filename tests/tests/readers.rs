@@ -40,8 +40,9 @@ fn a_reader_that_the_past_satisfies_ends_at_once() {
     let service = service::shared();
     scenario("burst", &["3"]).finish();
     service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
-    // Nothing need happen any more for this to end.
-    assert_eq!(service.events("?since=1h&limit=2", "").rest().len(), 2);
+    // Nothing need happen any more for this to end. What is not kept any more is told.
+    let lines = service.events("?since=1h&limit=2", "").rest();
+    assert_eq!(lines.iter().filter(|line| !line.contains(r#""action":"gap""#)).count(), 2, "{lines:?}");
 }
 
 #[test]
@@ -116,9 +117,9 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
         let service = Service::start(&[]);
         let stuck = service.events("", "");
         let released = service.metrics()["taskscope_releases_total"];
-        // More than the queue of a reader and its socket hold.
-        scenario("burst", &["3000"]).finish();
-        service.until("all lives", |now| now["taskscope_releases_total"] >= released + 3000.0);
+        // More than is kept for readers, and than a socket holds.
+        scenario("burst", &["10000"]).finish();
+        service.until("all lives", |now| now["taskscope_releases_total"] >= released + 10_000.0);
         let samples = service.metrics();
         assert!(
             samples["taskscope_event_readers_lost_events_total"] > 0.0,
@@ -129,6 +130,117 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
         drop(stuck);
         service.stop_clean();
     });
+}
+
+/// The records that a daemon with so many readers that never read drops in a storm, after checks of its memory.
+fn dropped_with(readers: usize) -> u64 {
+    // In all: 16 MiB of events, as much of their texts, and a chunk for each reader whose socket is full.
+    const MORE_KIB: u64 = 64 << 10;
+    const LEFT_KIB: u64 = 12 << 10;
+    let service = Service::start(&[]);
+    let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
+    service.until("the readers", |now| now["taskscope_event_readers"] >= readers as f64);
+    // Memory that a storm takes with or without readers: room for tasks, and the backlog.
+    scenario("burst", &["3000"]).finish();
+    let before = service.kib("VmRSS");
+    let released = service.metrics()["taskscope_releases_total"];
+    scenario("burst", &["20000"]).finish();
+    service.until("all lives", |now| now["taskscope_releases_total"] >= released + 20_000.0);
+    let during = service.kib("VmRSS");
+    let status = service.json("/v1/status");
+    assert!(during < before + MORE_KIB, "{readers} readers take {before} to {during} KiB: {status}");
+    if readers > 0 {
+        let lost = status["readers_lost"].as_u64();
+        assert!(lost > Some(1000 * readers as u64), "they lost {lost:?}, so nothing was tested");
+    }
+    drop(silent);
+    let deadline = std::time::Instant::now() + setting::deadline();
+    while service.kib("VmRSS") > before + LEFT_KIB {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{before} KiB, then {during}, still {}",
+            service.kib("VmRSS")
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    setting::report(
+        &format!("resident_kib_with_{readers}_silent_readers"),
+        format!("{before}/{during}/{}", service.kib("VmRSS")),
+    );
+    let (end, directory) = service.stop();
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    // It is in a place for temporary files.
+    let _ = std::fs::remove_dir_all(directory);
+    status["records_dropped"].as_u64().unwrap_or_else(|| panic!("{status}"))
+}
+
+#[test]
+fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
+    let without = dropped_with(0);
+    let with = dropped_with(128);
+    assert!(with <= without, "128 readers make {with} records dropped, and without them {without}");
+}
+
+#[test]
+fn a_backlog_of_many_mib_is_resumed_whole() {
+    let service = Service::start(&["--backlog", "20000"]);
+    let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
+    scenario("burst", &["2500"]).finish();
+    service.until("all lives", |now| now["taskscope_releases_total"] >= 2500.0);
+    let all = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
+    assert!(all - before > 8192, "{before} to {all} events");
+    for query in ["?since=1h", "?after=0"] {
+        for headers in ["", "Accept: text/event-stream\r\n"] {
+            let lines = service.events(&format!("{query}&limit={all}"), headers).rest();
+            let bytes: usize = lines.iter().map(String::len).sum();
+            assert!(bytes > 4 << 20, "{query}: {bytes} bytes of {} lines", lines.len());
+            let events = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix("data: ").or(line.starts_with('{').then_some(line)));
+            let numbers: Vec<u64> = events
+                .filter_map(|text| {
+                    let event: serde_json::Value = serde_json::from_str(text).unwrap();
+                    event["event"]["sequence"].as_u64()
+                })
+                .collect();
+            let expected: Vec<u64> = (1..=all).collect();
+            assert_eq!(numbers.len() as u64, all, "{query}");
+            assert!(numbers == expected, "{query}: not in order, or not all");
+        }
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_silent_stream_says_that_it_lives_and_the_command_line_ignores_that() {
+    let service = Service::start(&[]);
+    let mut lines = service.events("?comm=nobody-is-called-so", "");
+    let mut sent = service.events("?comm=nobody-is-called-so", "Accept: text/event-stream\r\n");
+    let printed = reader(&service.socket(), &["--comm", "nobody-is-called-so"]);
+    let beat = lines.next_json();
+    assert_eq!(beat["event"]["action"], "heartbeat", "{beat}");
+    assert!(beat["event"]["sequence"].is_u64(), "{beat}");
+    assert_eq!(sent.next_line().as_deref(), Some(": keep-alive"));
+    assert!(sent.next_line().is_some_and(|line| line.starts_with("id: ")));
+    assert_eq!(sent.next_line().as_deref(), Some(""));
+    // It has got the same by now, or gets it while it is stopped.
+    printed.signal(libc::SIGINT);
+    let end = printed.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
+}
+
+#[test]
+fn a_reader_that_is_gone_is_noticed_though_nothing_happens_that_it_wants() {
+    let service = Service::start(&["--api-on-tcp"]);
+    drop(service.events("?comm=nobody-is-called-so", ""));
+    let mut tcp = service.open("GET /v1/events?comm=nobody-is-called-so HTTP/1.0\r\n\r\n");
+    let mut head = [0; 12];
+    std::io::Read::read_exact(&mut tcp, &mut head).unwrap();
+    service.until("one reader", |now| now["taskscope_event_readers"] < 2.0);
+    drop(tcp);
+    service.until("no reader", |now| now["taskscope_event_readers"] < 1.0);
+    service.stop_clean();
 }
 
 #[test]

@@ -10,8 +10,9 @@ pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
     let wrong = || {
         format!("`{text}` is no moment such as 5m (ago), 14:30:05, or 2026-11-20T14:30:05Z (times are UTC)")
     };
-    if let Ok(ago) = duration::parse(text) {
-        return Ok(Ktime(now.0.saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX))));
+    if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(['-', ':']) {
+        let ago = duration::parse(text)?;
+        return Ok(Ktime(now.0.saturating_sub(duration::ns(ago))));
     }
     let today = i64::try_from(stamp.wall_ns(now).div_euclid(SECOND_NS * i128::from(DAY_S))).unwrap_or(0);
     let (day, clock) = match text.split_once(['T', ' ']) {
@@ -95,6 +96,8 @@ mod tests {
             "2026-11-20",
             "1:2:3:4",
             "yesterday",
+            "5x",
+            "99999999999999999999h",
             "1999-01-01 00:00",
         ] {
             assert!(at(text).is_err_and(|error| error.contains(text)), "{text}");

@@ -1,8 +1,10 @@
 //! A client of the daemon: HTTP over its Unix socket.
 
 use std::{
+    future::Future,
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use axum::body::Bytes;
@@ -10,9 +12,12 @@ use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::timeout};
 
-use crate::service::config::DEFAULT_SOCKET;
+use crate::{lineage::id::Tgid, procfs::Procfs, service::config::DEFAULT_SOCKET};
+
+/// A daemon that sends nothing for so long hangs: it answers within two seconds even on a host without pids or memory.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +30,8 @@ pub(super) struct Socket {
 /// A daemon that can be asked.
 pub(super) struct Client {
     socket: PathBuf,
+    /// Pid of the daemon, once connected.
+    daemon: std::cell::Cell<Option<u32>>,
 }
 
 /// Why there is no answer.
@@ -44,6 +51,16 @@ pub(super) enum ClientError {
         /// The daemon's words.
         message: String,
     },
+    /// Nothing comes.
+    #[error("the daemon on {socket}{who} has not answered for {} s{hint}", ANSWER_WITHIN.as_secs())]
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+        /// ` (pid N)`, where the kernel tells it.
+        who: String,
+        /// What it is doing, and what helps.
+        hint: String,
+    },
     /// The connection broke off.
     #[error("talking to the daemon on {socket}: {what}")]
     Broken {
@@ -56,18 +73,20 @@ pub(super) enum ClientError {
 
 impl Client {
     pub(super) fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        Self { socket: socket.to_owned(), daemon: std::cell::Cell::new(None) }
     }
 
     /// GET; a good answer, its body still to be read.
     pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
+        let stream = self.within(UnixStream::connect(&self.socket)).await?.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::NotThere(self.socket.clone())
             }
             io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
             _ => self.broken(&error),
         })?;
+        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         tokio::spawn(connection);
@@ -76,7 +95,7 @@ impl Client {
             .header(header::ACCEPT, accept)
             .body(axum::body::Body::empty())
             .map_err(|error| self.broken(&error))?;
-        let mut answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        let mut answer = self.within(sender.send_request(request)).await?.map_err(|error| self.broken(&error))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -118,10 +137,35 @@ impl Client {
 
     async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
         let mut text = Vec::new();
-        while let Some(piece) = self.piece(body).await? {
+        while let Some(piece) = self.within(self.piece(body)).await?? {
             text.extend_from_slice(&piece);
         }
         Ok(text)
+    }
+
+    /// Waits, but not for a daemon that hangs.
+    async fn within<T>(&self, what: impl Future<Output = T>) -> Result<T, ClientError> {
+        timeout(ANSWER_WITHIN, what).await.map_err(|_| self.silent())
+    }
+
+    fn silent(&self) -> ClientError {
+        let socket = self.socket.clone();
+        let Some(pid) = self.daemon.get() else {
+            let hint = ": it accepts no connection".into();
+            return ClientError::Silent { socket, who: String::new(), hint };
+        };
+        let state = Procfs::default().stat(Tgid(pid)).ok().flatten().map(|stat| stat.state);
+        let hint = match state {
+            Some(b'T') => format!(": it is stopped by a signal (state T); kill -CONT {pid}"),
+            Some(b't') => ": its tracer has stopped it (state t); let the debugger continue, or detach it".into(),
+            Some(b'D') => ": it is in uninterruptible sleep (state D); cat /proc/{pid}/stack shows where".replace("{pid}", &pid.to_string()),
+            Some(state) => format!(
+                " (state {}); the host may give it no CPU time, or it hangs: systemctl restart taskscope",
+                char::from(state)
+            ),
+            None => ": it has ended meanwhile".into(),
+        };
+        ClientError::Silent { socket, who: format!(" (pid {pid})"), hint }
     }
 
     fn broken(&self, what: &impl ToString) -> ClientError {

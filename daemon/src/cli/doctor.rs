@@ -10,6 +10,7 @@ use crate::{
     },
     procfs::Procfs,
     timens,
+    service::sandbox,
 };
 
 /// Arguments of `doctor`.
@@ -92,6 +93,7 @@ fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
         object.insert("proc".into(), serde_json::to_value(&around.proc)?);
         object.insert("time_namespace".into(), serde_json::to_value(&around.time_namespace)?);
         object.insert("verdict".into(), serde_json::to_value(around.verdict(survey))?);
+        object.insert("sandbox".into(), sandbox::offered().into());
     }
     let mut text = serde_json::to_string_pretty(&value)?;
     text.push('\n');
@@ -109,6 +111,7 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
     finding(&mut out, "processes in /proc", &around.proc);
     finding(&mut out, "time namespace", &around.time_namespace);
+    let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
         let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);

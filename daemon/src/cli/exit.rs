@@ -55,6 +55,7 @@ impl From<&ObserveError> for Exit {
                     Self::Object
                 }
             },
+            ObserveError::AddressSpace(_) => Self::Failure,
             ObserveError::Ladder(_) => Self::Kernel,
             ObserveError::Ring(_)
             | ObserveError::NoRing

@@ -20,7 +20,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::kernel::{hooks::Family, ladder::Choice};
+use crate::{
+    kernel::{hooks::Family, ladder::Choice},
+    panics,
+};
 
 #[expect(clippy::doc_markdown, reason = "the text of --help")]
 /// Watches every Linux task from copy_process() to release_task()
@@ -96,7 +99,13 @@ pub fn main() -> ExitCode {
     };
     logging::init(cli.verbose);
     crate::failpoint::follow();
-    match cli.command {
+    panics::install_hook();
+    // The hook has told the panic; whoever started this is told by the exit code.
+    panics::catch(|| run(cli.command)).unwrap_or(exit::Exit::Failure).into()
+}
+
+fn run(command: Command) -> exit::Exit {
+    match command {
         Command::Run(args) => run::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),
@@ -107,5 +116,4 @@ pub fn main() -> ExitCode {
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }
-    .into()
 }

@@ -3,6 +3,8 @@
 //! What the kernel takes without waiting (`RWF_NOWAIT`, `pwritev2(2)`: pipes and sockets) is written at once. What it does not,
 //! and everything to a file or a terminal, is written by a thread of its own.
 //!
+//! Where no thread can be made (pids are exhausted), lines are written in line: a slow reader then delays whoever makes them.
+//!
 //! What waits for the reader is bounded in bytes. Lines that do not fit are dropped whole and counted; the next line that
 //! does fit is preceded by one that says how many were lost.
 
@@ -50,12 +52,20 @@ pub(super) struct Output {
     waiting: Arc<AtomicUsize>,
     batches: Arc<AtomicUsize>,
     closed: watch::Receiver<bool>,
-    writer: Option<JoinHandle<io::Result<()>>>,
+    writer: Option<Writer>,
     lost_now: u64,
     /// Whether it is worth trying to write at once.
     takes_at_once: bool,
     /// Lines handed over, those about gaps included.
     pub(super) handed: u64,
+}
+
+/// Who writes what is not taken at once.
+enum Writer {
+    /// A thread.
+    Thread(JoinHandle<io::Result<()>>),
+    /// Whoever hands lines over. Holds how writing went, and tells of its end.
+    Inline(io::Result<()>, watch::Sender<bool>),
 }
 
 impl Output {
@@ -66,7 +76,8 @@ impl Output {
         let batches = Arc::new(AtomicUsize::new(0));
         let written = Arc::new(AtomicU64::new(0));
         let (ended, closed) = watch::channel(false);
-        let writer = {
+        let tell_end = ended.clone();
+        let thread = {
             let (waiting, batches) = (Arc::clone(&waiting), Arc::clone(&batches));
             let written = Arc::clone(&written);
             failpoint::check(Point::ThreadSpawn)?;
@@ -74,7 +85,16 @@ impl Output {
                 let outcome = write_all(&receiver, &waiting, &batches, &written);
                 ended.send_replace(true);
                 outcome
-            })?
+            })
+        };
+        let writer = match thread {
+            Ok(thread) => Writer::Thread(thread),
+            Err(error) => {
+                log::warn!(
+                    "starting the thread that writes standard output: {error}; it is written in line, and a slow reader delays observing"
+                );
+                Writer::Inline(Ok(()), tell_end)
+            }
         };
         Ok(Self {
             sender: Some(sender),
@@ -123,7 +143,16 @@ impl Output {
 
     fn send(&mut self, bytes: &[u8], count: u64) {
         let rest = bytes.get(self.write_at_once(bytes)..).unwrap_or_default();
-        if rest.is_empty() {
+        if let Some(Writer::Inline(outcome, ended)) = &mut self.writer {
+            if outcome.is_ok() {
+                *outcome = write_out(rest);
+            }
+            if outcome.is_ok() {
+                self.written.fetch_add(count, Ordering::Relaxed);
+            } else {
+                ended.send_replace(true);
+            }
+        } else if rest.is_empty() {
             self.written.fetch_add(count, Ordering::Relaxed);
         } else {
             self.leave(rest, count);
@@ -174,18 +203,33 @@ impl Output {
     /// No more lines: the writer ends when it has written what waits.
     pub(super) fn close(&mut self) {
         self.sender = None;
+        if let Some(Writer::Inline(_, ended)) = &self.writer {
+            ended.send_replace(true);
+        }
     }
 
     /// Waits for the writer and answers how it ended. A reader that has gone away is no error.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.close();
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        match writer.join() {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Ok(outcome) => outcome,
-            Err(_) => Err(io::Error::other("the thread that writes standard output panicked")),
+        let outcome = match writer {
+            Writer::Thread(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that writes standard output panicked"))),
+            Writer::Inline(outcome, _) => outcome,
+        };
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome,
         }
     }
+}
+
+/// Writes to standard output, however long the reader takes.
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 fn write_all(

@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Serve the whole API, and not only metrics and health, on --listen, too
     #[arg(long)]
     api_on_tcp: bool,
+    /// Answer on --listen also when asked by this name, and not only by IP address or as localhost; can be repeated
+    #[arg(long, value_name = "NAME")]
+    allowed_host: Vec<String>,
     /// Use only the rungs of one family
     #[arg(long, value_enum)]
     attach: Option<Attach>,
@@ -75,6 +78,10 @@ pub(super) struct Args {
     /// Runs at each switch and wakeup; without it there is nothing of that in the kernel
     #[arg(long)]
     sched: bool,
+    /// Go on with every system call and file that the user may use. Without this flag the daemon denies itself what it does not
+    /// need (seccomp, and Landlock where the kernel has it) as soon as it observes
+    #[arg(long)]
+    no_sandbox: bool,
     /// Keep all capabilities, for work on taskscope itself
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
@@ -90,6 +97,7 @@ impl Args {
             socket: self.socket.clone(),
             socket_group: self.socket_group.clone(),
             api_on_tcp: self.api_on_tcp.then_some(true),
+            allowed_hosts: (!self.allowed_host.is_empty()).then(|| self.allowed_host.clone()),
             attach: self.attach.and_then(|attach| {
                 use clap::ValueEnum as _;
                 attach.to_possible_value().map(|value| value.get_name().to_owned())
@@ -105,6 +113,7 @@ impl Args {
             top: self.top,
             args: self.argument_vectors.then_some(true),
             sched: self.sched.then_some(true),
+            sandbox: self.no_sandbox.then_some(false),
         }
     }
 
@@ -145,6 +154,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let start = Start {
         choice: args.attach.or_else(|| attach_of(&settings)).unwrap_or_default().into(),
         settings,
+        config: args.config.clone().unwrap_or_else(|| DEFAULT_FILE.into()),
         reload: Box::new(move || again.settings()),
         object: args.object.clone(),
         keep_capabilities: args.keep_capabilities,

@@ -68,11 +68,15 @@ fn text(status: &Status) -> String {
     );
     let ready =
         status.not_ready_because.as_ref().map_or("ready".to_owned(), |why| format!("NOT READY: {why}"));
+    let no_pid = match status.canaries_no_pid {
+        0 => String::new(),
+        count => format!(", {count} without a pid"),
+    };
     let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", span(age)));
     line(
         "trust",
         format!(
-            "{ready}; lost {}, repaired {}, drift {}, {} ends concluded; last canary {canary} ({} whole, {} broken)",
+            "{ready}; lost {}, repaired {}, drift {}, {} ends concluded; last canary {canary} ({} whole, {} broken{no_pid})",
             status.records_lost,
             status.repaired.values().sum::<u64>(),
             status.drift.values().sum::<u64>(),
@@ -111,6 +115,7 @@ fn text(status: &Status) -> String {
             status.readers, status.events, status.readers_sent, status.readers_lost
         ),
     );
+    line("sandbox", status.sandbox.clone());
     let resident = status.resident_bytes.map_or("unknown".to_owned(), mebibytes);
     line("memory", format!("{resident} resident, {} of it the tree", mebibytes(status.lineage_bytes)));
     for (index, (hook, rung)) in status.hooks.iter().enumerate() {

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 fn filter(args: &Args) -> Filter {
-    Filter { min_age_ns: u64::try_from(args.min_age.as_nanos()).unwrap_or(u64::MAX) }
+    Filter { min_age_ns: crate::duration::ns(args.min_age) }
 }
 
 /// The same question to a daemon.

@@ -34,6 +34,8 @@ pub struct Wish {
 pub struct Filter {
     wish: Wish,
     members: Option<HashSet<GroupKey>>,
+    /// Events were not shown to it: a fork may be among them.
+    has_missed: bool,
 }
 
 /// An action that does not exist.
@@ -47,8 +49,8 @@ impl Wish {
         if let Some(unknown) = self.actions.iter().find(|name| !ACTIONS.contains(&name.as_str())) {
             return Err(UnknownAction(unknown.clone()));
         }
-        let members = self.subtree.map(|root| descendants(lineage, Tgid(root)));
-        Ok(Filter { wish: self, members })
+        let members = self.subtree.map(|root| descendants(lineage, root));
+        Ok(Filter { wish: self, members, has_missed: false })
     }
 
     /// Whether where a task lives makes a difference.
@@ -58,10 +60,11 @@ impl Wish {
     }
 }
 
-/// A group and all below it.
-fn descendants(lineage: &Lineage, root: Tgid) -> HashSet<GroupKey> {
+/// A thread group and all below it.
+#[must_use]
+pub fn descendants(lineage: &Lineage, root: u32) -> HashSet<GroupKey> {
     let mut found = HashSet::new();
-    let mut open: Vec<_> = lineage.group(root).into_iter().collect();
+    let mut open: Vec<_> = lineage.group(Tgid(root)).into_iter().collect();
     while let Some(group) = open.pop() {
         if found.insert(group.key()) {
             open.extend(group.children());
@@ -71,10 +74,32 @@ fn descendants(lineage: &Lineage, root: Tgid) -> HashSet<GroupKey> {
 }
 
 impl Filter {
+    /// Whether every event is wanted.
+    #[must_use]
+    pub fn wants_all(&self) -> bool {
+        self.wish == Wish::default()
+    }
+
+    /// The root of the subtree that it follows.
+    #[must_use]
+    pub const fn subtree(&self) -> Option<u32> {
+        self.wish.subtree
+    }
+
+    /// Adds members of the subtree, after events were not shown to it. From then on also a child of a member is one whose fork
+    /// it has not seen.
+    pub fn add_members(&mut self, more: HashSet<GroupKey>) {
+        self.has_missed = true;
+        if let Some(members) = &mut self.members {
+            members.extend(more);
+        }
+    }
+
     /// Whether an event is wanted. Every event must be shown to it, in order: it follows the subtree by them.
     pub fn wants(&mut self, effect: &Effect, place: Option<&Place>) -> bool {
-        let wish = &self.wish;
-        let is_member = self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, effect));
+        let (wish, has_missed) = (&self.wish, self.has_missed);
+        let is_member =
+            self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, has_missed, effect));
         is_member
             && any(&wish.actions, |name| name == effect.action.name())
             && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
@@ -95,9 +120,9 @@ fn any<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {
 }
 
 /// Descendants stay members when they are handed to another parent: they are still below in the order of births.
-fn follow(members: &mut HashSet<GroupKey>, root: Option<u32>, effect: &Effect) -> bool {
+fn follow(members: &mut HashSet<GroupKey>, root: Option<u32>, has_missed: bool, effect: &Effect) -> bool {
     let process = &effect.process;
-    if matches!(effect.action, Action::Forked { .. })
+    if (has_missed || matches!(effect.action, Action::Forked { .. }))
         && (root == Some(process.key.tgid.0)
             || process.parent.is_some_and(|parent| members.contains(&parent)))
     {

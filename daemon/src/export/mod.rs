@@ -11,7 +11,7 @@ mod time;
 mod usage;
 
 pub use self::{
-    filter::{Filter, UnknownAction, Wish},
+    filter::{Filter, UnknownAction, Wish, descendants},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
 };

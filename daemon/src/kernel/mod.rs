@@ -1,5 +1,6 @@
 //! SHELL: everything that talks to the running kernel about tasks, except /proc.
 
+mod address_space;
 pub mod btf;
 pub mod clock;
 pub mod counters;

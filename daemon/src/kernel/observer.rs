@@ -16,6 +16,7 @@ use log::Log;
 use thiserror::Error;
 
 use super::{
+    address_space::{self, AddressSpaceError},
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
     fields::Missing,
@@ -37,6 +38,9 @@ pub enum ObserveError {
     /// The object cannot be used.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// There is not enough address space.
+    #[error(transparent)]
+    AddressSpace(#[from] AddressSpaceError),
     /// A hook cannot be attached.
     #[error(transparent)]
     Ladder(#[from] LadderError),
@@ -93,6 +97,7 @@ impl Observer {
         options: Options,
         choice: Option<Choice>,
     ) -> Result<Self, ObserveError> {
+        address_space::check(options.ring_bytes)?;
         let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
         let name = path.display().to_string();
         let bytes = fs::read(path)

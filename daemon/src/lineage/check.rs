@@ -6,7 +6,8 @@ use super::group::{Group, fact};
 use super::task::{Queue, Task, TaskState};
 
 impl Lineage {
-    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests.
+    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests, and after
+    /// a panic in a question.
     pub fn check(&self) -> Result<(), String> {
         let mut indexed = 0;
         let mut groups = 0;

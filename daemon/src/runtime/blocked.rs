@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Face, Pipeline};
 use crate::{
+    duration,
     kernel::{
         clock::{boottime, thread_cpu_ns},
         figures::Want,
@@ -39,7 +40,7 @@ impl Pipeline {
         if after.is_zero() || !self.trust.iterator {
             return self.forget_blocked(now, face);
         }
-        let every = (after / LOOKS).as_nanos().min(u128::from(u64::MAX)) as u64;
+        let every = duration::ns(after / LOOKS);
         let rest = every.max(REST * self.last_look.cpu_ns);
         if now.since(self.last_look.at).saturating_add(SLACK_NS) < rest {
             return;

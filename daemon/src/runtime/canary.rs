@@ -3,9 +3,13 @@
 
 use std::{io, time::Duration};
 
-use crate::lineage::{
-    effect::{Effect, Provenance},
-    id::{Ktime, Tgid},
+use super::rename_probe::RenameProbe;
+use crate::{
+    duration,
+    lineage::{
+        effect::{Effect, Provenance},
+        id::{Ktime, Tgid},
+    },
 };
 
 /// What of a life must be told for it to be whole.
@@ -47,6 +51,12 @@ pub struct Canary {
     pub whole: u64,
     /// Lives that did not.
     pub broken: u64,
+    /// Canaries that could not be made because no pid or memory was left (`EAGAIN`, `ENOMEM`).
+    pub no_pid: u64,
+    /// Why the last canary could not be made; `None` if it could.
+    cannot_fork: Option<io::ErrorKind>,
+    /// Shows that records come through while no canary can be made.
+    rename: RenameProbe,
     stack: Box<[u128]>,
 }
 
@@ -71,6 +81,9 @@ impl Canary {
             lossy: false,
             whole: 0,
             broken: 0,
+            no_pid: 0,
+            cannot_fork: None,
+            rename: RenameProbe::new(),
             stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
         }
     }
@@ -79,6 +92,20 @@ impl Canary {
     #[must_use]
     pub fn age(&self, now: Ktime) -> Option<Duration> {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
+    }
+
+    /// Whether no canary can be made now, for want of a pid or of memory.
+    #[must_use]
+    pub const fn cannot_fork(&self) -> bool {
+        self.cannot_fork.is_some()
+    }
+
+    /// How long ago something was last seen to come through: a whole life or, while no process can be made, a rename of the daemon's
+    /// own. `None` before the first.
+    #[must_use]
+    pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
+        let rename = self.rename.seen.filter(|_| self.cannot_fork());
+        self.last_whole.max(rename).map(|at| Duration::from_nanos(now.since(at)))
     }
 
     /// What time alone brings: launches one that is due, waits for one that is dead, gives up one that went unseen.
@@ -96,20 +123,24 @@ impl Canary {
             }
         }
         if self.flight.is_none() && !self.every.is_zero() && now >= self.next {
-            self.next = Ktime(now.0 + self.every.as_nanos() as u64);
+            self.next = Ktime(now.0.saturating_add(duration::ns(self.every)));
             self.lossy = false;
             match self.launch() {
                 Ok(pid) => {
+                    if self.cannot_fork.take().is_some() {
+                        log::warn!("canary: processes can be made again");
+                    }
                     let seen = [false; WHOLE.len()];
                     self.flight = Some(Flight { pid, launched: now, waited_for: false, seen, over: false });
                 }
-                Err(error) => log::warn!("making a canary process: {error}"),
+                Err(error) => self.without_pid(&error),
             }
         }
     }
 
     /// Takes what was told of the canary out of `effects`: it is nobody's business but ours.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
+        self.rename.filter(effects);
         let Some(flight) = self.flight.as_mut().filter(|flight| !flight.over) else { return };
         let tgid = Tgid(flight.pid.cast_unsigned());
         effects.retain(|effect| {
@@ -151,6 +182,13 @@ impl Canary {
         is_due && is_new
     }
 
+    /// Whether lives go unseen though nothing is known to be lost. Those lost together with others say nothing: the daemon works,
+    /// and has too much to do.
+    #[must_use]
+    pub const fn goes_unseen(&self) -> bool {
+        self.unexplained > 0
+    }
+
     /// No more of them; one on its way need not arrive.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
@@ -176,6 +214,20 @@ impl Canary {
                 "canary: {missing} of a process of our own was not seen: a hook may have been disarmed \
                  (/sys/kernel/debug/kprobes/enabled, kernel.ftrace_enabled), or the machine is overloaded"
             );
+        }
+    }
+
+    /// No canary can be made. A host without pids says nothing about the programs: a rename shows that records come through.
+    fn without_pid(&mut self, error: &io::Error) {
+        self.no_pid += 1;
+        if self.cannot_fork.replace(error.kind()).is_none() {
+            log::warn!(
+                "canary: making a process: {error}; no pid or memory is left (pids.max, kernel.pid_max, kernel.threads-max, \
+                 RLIMIT_NPROC). Until one can be made, a rename of taskscope's own shows whether records come through"
+            );
+        }
+        if let Err(error) = self.rename.send() {
+            log::warn!("canary: prctl(PR_SET_NAME): {error}");
         }
     }
 

@@ -151,6 +151,7 @@ impl Pipeline {
     /// Handles every record made before this moment. Bounded, whatever the kernel goes on to produce.
     pub fn catch_up(&mut self, face: &mut impl Face) {
         let until = boottime();
+        self.is_applying = true;
         loop {
             let handled = self.turn();
             self.hand_on(face);
@@ -158,6 +159,7 @@ impl Pipeline {
                 break;
             }
         }
+        self.is_applying = false;
     }
 }
 

@@ -1,13 +1,15 @@
 //! The daemon's face: everything that happens goes to the counters and to the readers of events.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     budget::Budget,
     config::Settings,
-    hub::{Hub, Reader, Wanted},
+    http::ConnectionCounts,
     losses::Losses,
     metrics::{Home, Metrics, Sources},
+    readers::{Reader, Readers, Wanted},
+    sandbox::Sandbox,
     sched::{Ledger, Shown},
 };
 use crate::{
@@ -31,7 +33,8 @@ const PATIENCE_UNREAD: Duration = Duration::from_millis(10);
 /// What a service tells the world.
 pub struct Service {
     pub(super) metrics: Metrics,
-    pub(super) hub: Hub,
+    pub(super) readers: Readers,
+    pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
     sched: Ledger,
@@ -41,22 +44,27 @@ pub struct Service {
     pub(super) instance: String,
     pub(super) started: Ktime,
     pub(super) settings: Settings,
+    /// What the daemon has denied itself.
+    pub(super) sandbox: Sandbox,
 }
 
 impl Service {
     pub(super) fn new(settings: Settings) -> prometheus::Result<Self> {
         let started = clock::boottime();
         let instance = format!("{:x}", started.0);
+        let wall = Wall::of_this_boot();
         Ok(Self {
             metrics: Metrics::new(settings.sched)?,
-            hub: Hub::new(settings.backlog, &instance),
+            readers: Readers::new(settings.backlog, &instance, wall.stamp()),
+            connections: Arc::default(),
             cgroups: Cgroups::of_host(),
             budget: Budget::default(),
             sched: Ledger::default(),
             sched_losses: Losses::default(),
-            wall: Wall::of_this_boot(),
+            wall,
             instance,
             started,
+            sandbox: Sandbox::new(settings.sandbox),
             settings,
         })
     }
@@ -69,7 +77,8 @@ impl Service {
             now: clock::boottime(),
             cgroups: &mut self.cgroups,
             budget: &self.budget,
-            readers: (self.hub.readers(), self.hub.lost),
+            readers: &self.readers,
+            connections: &self.connections,
             top: self.settings.top,
             sched,
         };
@@ -108,8 +117,8 @@ impl Service {
     }
 
     /// Adds a reader of events.
-    pub(super) fn join(&mut self, wanted: Wanted) -> Reader {
-        self.hub.join(wanted, self.wall.stamp(), &self.cgroups)
+    pub(super) fn join(&self, wanted: Wanted) -> Reader {
+        self.readers.join(wanted)
     }
 
     /// Looks at the limits of pids.
@@ -126,12 +135,18 @@ impl Service {
         }
         let now = clock::boottime();
         let limit = every * 3 + Duration::from_secs(10);
-        let age = pipeline.canary.age(now);
+        let canary = &pipeline.canary;
+        let age = canary.proof_age(now);
         if age.unwrap_or_else(|| Duration::from_nanos(now.since(self.started))) < limit {
             return Ok(());
         }
+        let what = if canary.cannot_fork() {
+            "no process can be made, and records of taskscope's own renames do not come through: the last did"
+        } else {
+            "the last canary came through whole"
+        };
         Err(match age {
-            Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
+            Some(age) => format!("{what} {} s ago", age.as_secs()),
             None => "no canary ever came through whole".into(),
         })
     }
@@ -149,11 +164,11 @@ impl Face for Service {
                 self.cgroups.place(id, effect.at.0);
             }
         }
-        self.hub.tell(effects, self.wall.stamp(), &self.cgroups);
+        self.readers.publish(effects, self.wall.stamp(), &self.cgroups);
     }
 
     fn patience(&self) -> Duration {
-        if self.hub.readers() == 0 { PATIENCE_UNREAD } else { PATIENCE }
+        if self.readers.count() == 0 { PATIENCE_UNREAD } else { PATIENCE }
     }
 
     fn tick(&mut self, lineage: &mut Lineage) {
@@ -166,6 +181,6 @@ impl Face for Service {
 
     fn lost_at(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
-        self.hub.tell_gap(place.name(), Some(count));
+        self.readers.publish_gap(place.name(), Some(count));
     }
 }

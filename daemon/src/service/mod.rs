@@ -2,13 +2,15 @@
 
 mod budget;
 pub mod config;
+mod descriptors;
 mod face;
 pub mod http;
-mod hub;
 mod losses;
 mod metrics;
 mod notify;
 pub mod privileges;
+mod readers;
+pub mod sandbox;
 mod sched;
 mod socket;
 mod start;

@@ -1,20 +1,79 @@
 //! Words to systemd: ready, how it goes, that it lives (`sd_notify(3)`). Without systemd they go nowhere.
+//!
+//! The socket is opened once, at the start: later neither the sandbox nor a full table of descriptors can be in the way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    env,
+    fmt::Write as _,
+    io,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            ffi::OsStrExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sd_notify::NotifyState;
 
 use crate::failpoint::{self, Point};
 
-/// Says something. Failing to is worth a word, once until it works again, and not an end.
+/// `None` without systemd.
+static MANAGER: OnceLock<Option<Manager>> = OnceLock::new();
+
+/// The service manager.
+struct Manager {
+    socket: UnixDatagram,
+    /// Resolved with each word: a manager that was started anew has made its socket anew.
+    address: SocketAddr,
+}
+
+impl Manager {
+    fn find() -> io::Result<Option<Self>> {
+        let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let address = match name.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        // A manager that does not read must not stop the daemon.
+        socket.set_nonblocking(true)?;
+        Ok(Some(Self { socket, address }))
+    }
+}
+
+/// Opens the way to systemd, if there is one.
+pub(super) fn prepare() {
+    MANAGER.get_or_init(|| {
+        Manager::find().unwrap_or_else(|error| {
+            log::warn!("NOTIFY_SOCKET: {error}: systemd is told nothing");
+            None
+        })
+    });
+}
+
+/// Tells systemd. A failure is logged once until it works again, and ends nothing.
 pub(super) fn say(states: &[NotifyState<'_>]) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    match failpoint::check(Point::Notify).and_then(|()| sd_notify::notify(states)) {
-        Ok(()) => TOLD.store(false, Ordering::Relaxed),
-        Err(error) if !TOLD.swap(true, Ordering::Relaxed) => {
-            log::warn!(
-                "telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
-            );
+    static FAILED: AtomicBool = AtomicBool::new(false);
+    let Some(Some(manager)) = MANAGER.get() else { return };
+    let mut text = String::new();
+    for state in states {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{state}");
+    }
+    let sent = failpoint::check(Point::Notify)
+        .and_then(|()| manager.socket.send_to_addr(text.as_bytes(), &manager.address));
+    match sent {
+        Ok(_) => FAILED.store(false, Ordering::Relaxed),
+        Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
+            log::warn!("telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)");
         }
         Err(_) => {}
     }

@@ -2,12 +2,14 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown},
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
-use tokio::net::{UnixListener, UnixStream};
 
 /// Why there is no socket.
 #[derive(Debug, Error)]
@@ -28,24 +30,34 @@ pub enum SocketError {
     },
 }
 
-/// A socket's file, removed with this.
+/// A socket's file, removed with this, unless another daemon has put its own there meanwhile.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: (u64, u64),
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = fs::remove_file(&self.0);
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == self.id => {
+                // Gone already is as good.
+                let _ = fs::remove_file(&self.path);
+            }
+            Ok(_) => log::info!("{} is another daemon's by now, and stays", self.path.display()),
+            Err(_) => {}
+        }
     }
 }
 
 /// Makes the socket; one left behind by a daemon that was killed is replaced.
-pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
+pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NoSocket(path.to_owned())),
         Ok(_) => {
-            if UnixStream::connect(path).await.is_ok() {
+            if UnixStream::connect(path).is_ok() {
                 return Err(SocketError::Taken(path.to_owned()));
             }
             fs::remove_file(path).map_err(failed)?;
@@ -58,7 +70,8 @@ pub(super) async fn bind(path: &Path, group: &str) -> Result<(UnixListener, Sock
         Err(error) => return Err(failed(error)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let file = SocketFile(path.to_owned());
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    let file = SocketFile { path: path.to_owned(), id: (found.dev(), found.ino()) };
     // Whose group it would be without one of its own may not be meant.
     let mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed);
     mode(0o600)?;
@@ -106,6 +119,20 @@ fn elsewhere(name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_daemons_exit_leaves_a_newer_daemons_socket_alone() {
+        let path = std::env::temp_dir().join(format!("taskscope-socket-test-{}", std::process::id()));
+        let (old, old_file) = bind(&path, "no such group").unwrap();
+        assert!(matches!(bind(&path, "no such group"), Err(SocketError::Taken(_))));
+        // As if it had been removed by hand, or its accept queue were full.
+        fs::remove_file(&path).unwrap();
+        let (_new, new_file) = bind(&path, "no such group").unwrap();
+        drop((old, old_file));
+        assert!(path.exists(), "the newer one's is gone");
+        drop(new_file);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_group_is_found_by_its_whole_name() {

@@ -1,11 +1,15 @@
 //! The daemon from its start to its end.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     select,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -15,9 +19,10 @@ use tokio::{
 use super::{
     Service, budget,
     config::{ConfigError, RELOADABLE, Settings},
-    http::{self, Api, Gate},
-    notify::{say, watchdog_every},
+    http::{self, Api, HttpThread, Listeners, ThreadError, Workers, WorkersError},
+    notify::{self, say, watchdog_every},
     privileges,
+    sandbox::Paths,
     socket::{self, SocketError},
     status::Status,
 };
@@ -35,9 +40,8 @@ use crate::{
 /// Questions that may wait for the owner.
 const QUESTIONS: usize = 64;
 
-/// Connections at once, on TCP and on the socket.
-const TCP_CONNECTIONS: usize = 64;
-const UNIX_CONNECTIONS: usize = 256;
+/// Connections that the kernel keeps until they are accepted.
+const LISTEN_BACKLOG: u32 = 4096;
 
 /// How often systemd is told how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -68,6 +72,18 @@ pub enum ServiceError {
     /// Signals cannot be had.
     #[error("preparing for signals: {0}")]
     Signals(io::Error),
+    /// Nobody could be answered.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
+    /// Answers could not be completed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+    /// A part that the daemon cannot do without is gone.
+    #[error("{part} ended by a panic, which the log tells; start taskscope again")]
+    Panicked {
+        /// The part.
+        part: &'static str,
+    },
     /// Observing broke off.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -77,6 +93,8 @@ pub enum ServiceError {
 pub struct Start {
     /// Settings in force.
     pub settings: Settings,
+    /// Where `reload` reads them.
+    pub config: PathBuf,
     /// Reads the settings again, for SIGHUP.
     pub reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
     /// Family of rungs.
@@ -89,18 +107,17 @@ pub struct Start {
 
 /// Runs the daemon until SIGTERM or Ctrl-C.
 pub async fn serve(start: Start) -> Result<(), ServiceError> {
-    let Start { settings, reload, choice, object, keep_capabilities } = start;
+    let Start { settings, config, reload, choice, object, keep_capabilities } = start;
     // First what fails soon: another daemon on the socket, a port that is taken.
     let unix = match &settings.socket {
-        Some(path) => Some(socket::bind(path, &settings.socket_group).await?),
+        Some(path) => Some(socket::bind(path, &settings.socket_group)?),
         None => None,
     };
     let tcp = match settings.listen {
-        Some(address) => Some(
-            TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?,
-        ),
+        Some(address) => Some(listen(address).map_err(|source| ServiceError::Listen { address, source })?),
         None => None,
     };
+    notify::prepare();
     let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(ServiceError::Signals)?;
@@ -113,40 +130,80 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));
     }
     let mut service = Service::new(settings.clone())?;
+    // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
+    let cgroups = service.cgroups.root().map(Path::to_owned);
+    service.sandbox.restrict_files(&Paths { config, socket: settings.socket.clone(), cgroups });
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
-    let api = |connections| Api::new(sender.clone(), &service.instance, connections);
-    if let Some(listener) = tcp {
-        if let Ok(address) = listener.local_addr() {
-            log::info!("serving http://{address}/metrics");
-        }
-        let api = api(TCP_CONNECTIONS);
-        let router = if settings.api_on_tcp { http::full(api) } else { http::public(api) };
-        tokio::spawn(http::serve(listener, router, Gate::new(TCP_CONNECTIONS)));
+    let (ended, mut has_ended) = mpsc::channel(1);
+    if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        log::info!("serving http://{address}/metrics");
     }
-    let socket_file = unix.map(|(listener, file)| {
-        tokio::spawn(http::serve(listener, http::full(api(UNIX_CONNECTIONS)), Gate::new(UNIX_CONNECTIONS)));
-        file
-    });
-    tokio::spawn(housekeeping(sender.clone()));
-    tokio::spawn(reload_on(hangup, reload, settings, sender.clone()));
+    let (unix, socket_file) = unix.unzip();
+    let (names, api_on_tcp) = (settings.allowed_hosts.clone(), settings.api_on_tcp);
+    // After capabilities are given up: a thread gives up its own.
+    let workers = Workers::start()?;
+    let http = HttpThread::start(
+        Listeners { tcp, unix, names, api_on_tcp },
+        |connections| Api::new(sender.clone(), workers.clone(), &service.instance, connections),
+        service.readers.attendant(),
+        &service.connections,
+        ended.clone(),
+    )?;
+    tokio::spawn(vital("housekeeping", housekeeping(sender.clone()), ended.clone()));
+    let reloading = reload_on(hangup, reload, settings, sender.clone());
+    tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
+    // Last, with every thread there, which the filter then covers.
+    service.sandbox.restrict_system_calls();
+    match service.sandbox.missing() {
+        missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
+        missing => log::warn!("sandbox: {}; without {}", service.sandbox, missing.join(", without ")),
+    }
     service.look_at_budget(&pipeline);
     let observer = &pipeline.observer;
     log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
     let line = Status::of(&pipeline, &service).line();
     say(&[NotifyState::Ready, NotifyState::Status(&line)]);
 
+    let mut broken = None;
     let stop = async {
         select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            // `ended` itself stays here, so that it is never closed.
+            part = has_ended.recv() => broken = part,
         }
         say(&[NotifyState::Stopping]);
     };
     let outcome = pipeline.serve(&mut service, &mut questions, stop).await;
     drop(socket_file);
     log::info!("summary: {}; {}", Status::of(&pipeline, &service).line(), pipeline.sums());
-    Ok(outcome?)
+    // Readers get what happened until the end.
+    drop(service);
+    http.stop();
+    drop(ended);
+    outcome?;
+    broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
+}
+
+/// Runs a part of the daemon that it cannot do without, and tells if a panic ended it: the daemon ends then, in order.
+pub(super) async fn vital(
+    part: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+    ended: mpsc::Sender<&'static str>,
+) {
+    if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
+        // A second one changes nothing.
+        let _ = ended.try_send(part);
+    }
+}
+
+/// A listener that many can knock at at once.
+fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)?.into_std()
 }
 
 fn observe(
@@ -189,18 +246,27 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
             }),
-            // Fed only while whole lives come through: systemd restarts one that is blind.
+            // Fed while whole lives come through, or are lost with others in a storm: systemd restarts one that is blind or stuck,
+            // and none that has too much to do.
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(()) => say(&[NotifyState::Watchdog]),
+                    Err(_) if !pipeline.canary.goes_unseen() => say(&[NotifyState::Watchdog]),
                     Err(why) => log::error!("the watchdog is not fed: {why}"),
                 }
             }),
         };
-        if questions.send(question).await.is_err() {
+        if questions.send(caught(question)).await.is_err() {
             return;
         }
     }
+}
+
+/// The same question: a panic in it is told by the log, and nobody else is affected.
+fn caught(question: Question<Service>) -> Question<Service> {
+    Box::new(move |pipeline, service| {
+        let _ = http::asked(pipeline, service, question);
+    })
 }
 
 /// Takes new settings at each SIGHUP, as far as that goes.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 use crate::{
+    duration,
     kernel::clock,
+    panics,
     procfs::Procfs,
     runtime::{Pipeline, Repairs},
     timens,
@@ -40,8 +42,13 @@ pub struct Status {
     pub resync_longest_ns: u64,
     pub canaries_whole: u64,
     pub canaries_broken: u64,
+    pub canaries_no_pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_age_ns: Option<u64>,
+    /// Panics since the start that cost an answer and no more.
+    pub panics: u64,
+    /// What the daemon has denied itself: `seccomp, landlock abi 7`, `none` or `off`.
+    pub sandbox: String,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
@@ -103,13 +110,16 @@ impl Status {
             resync_longest_ns: mending.longest_ns,
             canaries_whole: pipeline.canary.whole,
             canaries_broken: pipeline.canary.broken,
-            canary_age_ns: pipeline.canary.age(now).map(|age| age.as_nanos() as u64),
+            canaries_no_pid: pipeline.canary.no_pid,
+            canary_age_ns: pipeline.canary.age(now).map(duration::ns),
+            panics: panics::count(),
+            sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
             not_ready_because: ready.err(),
-            events: service.hub.sequence(),
-            readers: service.hub.readers() as u64,
-            readers_sent: service.hub.sent,
-            readers_lost: service.hub.lost,
+            events: service.readers.sequence(),
+            readers: service.readers.count() as u64,
+            readers_sent: service.readers.sent(),
+            readers_lost: service.readers.lost(),
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
             degraded: lacking

@@ -8,6 +8,8 @@ mod machine;
 mod readers;
 #[cfg(target_arch = "x86_64")]
 mod sabotage;
+#[cfg(target_arch = "x86_64")]
+mod sandbox;
 mod starts;
 mod surroundings;
 #[path = "../common/wall_clock.rs"]

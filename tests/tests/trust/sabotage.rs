@@ -1,7 +1,11 @@
 //! Links cut under a running taskscope. The kernel lets nobody detach links of these kinds (`BPF_LINK_DETACH` is refused), so a
 //! debugger makes taskscope itself put something else in their places.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    path::Path,
+};
 
 /// Puts standard input over every descriptor of `pid` that holds a program to its hook; answers how many that were.
 pub(crate) fn cut_links(pid: u32) -> io::Result<usize> {
@@ -33,14 +37,14 @@ fn links_of(pid: u32) -> io::Result<Vec<i64>> {
 }
 
 /// A thread stopped in the middle of a system call.
-struct Traced {
+pub(crate) struct Traced {
     pid: i32,
     saved: libc::user_regs_struct,
 }
 
 impl Traced {
     /// Stops it where it is in a system call, which an idle one is nearly always.
-    fn stop(pid: i32) -> io::Result<Self> {
+    pub(crate) fn stop(pid: i32) -> io::Result<Self> {
         for _ in 0..1000 {
             request(libc::PTRACE_ATTACH, pid, 0)?;
             wait(pid)?;
@@ -55,7 +59,34 @@ impl Traced {
     }
 
     /// Has it make a system call.
-    fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
+    pub(crate) fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
+        self.prepare(number, arguments)?;
+        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
+        wait(self.pid)?;
+        Ok(registers(self.pid)?.rax.cast_signed())
+    }
+
+    /// Has it open a file for reading; answers the descriptor, or the negative errno.
+    pub(crate) fn open(&mut self, path: &Path) -> io::Result<i64> {
+        /// Below the stack pointer and the red zone: nothing is there.
+        const UNUSED: u64 = 4096;
+        let address = self.saved.rsp - UNUSED;
+        let text = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+        let memory = fs::OpenOptions::new().write(true).open(format!("/proc/{}/mem", self.pid))?;
+        memory.write_all_at(text.as_bytes_with_nul(), address)?;
+        self.call(libc::SYS_openat, [libc::AT_FDCWD.into(), address.cast_signed(), 0])
+    }
+
+    /// Lets it go, with such a call as the next thing that it does. It is not meant to come back from it.
+    pub(crate) fn last_call(mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
+        self.prepare(number, arguments)?;
+        let pid = self.pid;
+        std::mem::forget(self);
+        request(libc::PTRACE_DETACH, pid, 0)
+    }
+
+    /// Puts it before the system call, with other arguments.
+    fn prepare(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         let mut registers_now = self.saved;
         registers_now.rip -= SYSCALL.len() as u64;
         registers_now.rax = number.cast_unsigned();
@@ -63,10 +94,7 @@ impl Traced {
         registers_now.orig_rax = u64::MAX;
         let [first, second, third] = arguments.map(i64::cast_unsigned);
         (registers_now.rdi, registers_now.rsi, registers_now.rdx) = (first, second, third);
-        request(libc::PTRACE_SETREGS, self.pid, &raw mut registers_now as usize)?;
-        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
-        wait(self.pid)?;
-        Ok(registers(self.pid)?.rax.cast_signed())
+        request(libc::PTRACE_SETREGS, self.pid, &raw mut registers_now as usize)
     }
 }
 
@@ -84,7 +112,7 @@ const SYSCALL: [u8; 2] = [0x0f, 0x05];
 fn is_after_syscall(pid: i32, address: u64) -> io::Result<bool> {
     let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
     let mut before = [0; SYSCALL.len()];
-    std::os::unix::fs::FileExt::read_exact_at(&memory, &mut before, address - SYSCALL.len() as u64)?;
+    memory.read_exact_at(&mut before, address - SYSCALL.len() as u64)?;
     Ok(before == SYSCALL)
 }
 

@@ -159,6 +159,9 @@ async fn copy(
                 position.sequence =
                     id.rsplit('-').next().and_then(|id| id.parse().ok()).or(position.sequence);
                 is_event = true;
+            } else if line.is_empty() {
+                // The end of an event, or of a heartbeat: an id without data.
+                is_event = false;
             } else if let Some(data) = line.strip_prefix("data: ") {
                 text.push_str(data);
                 text.push('\n');

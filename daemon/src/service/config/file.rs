@@ -116,6 +116,7 @@ impl Partial {
             "socket" => self.socket = Some(text(value)?),
             "socket_group" => self.socket_group = Some(text(value)?),
             "api_on_tcp" => self.api_on_tcp = Some(yes_or_no(value)?),
+            "allowed_hosts" => self.allowed_hosts = Some(texts(value)?),
             "attach" => self.attach = Some(text(value)?),
             "ring_kib" => self.ring_kib = Some(number(value)?),
             "zombie_after" => self.zombie_after = Some(age(value)?),
@@ -128,6 +129,7 @@ impl Partial {
             "top" => self.top = Some(number(value)?),
             "args" => self.args = Some(yes_or_no(value)?),
             "sched" => self.sched = Some(yes_or_no(value)?),
+            "sandbox" => self.sandbox = Some(yes_or_no(value)?),
             _ => return Err(Wrong::Key),
         }
         Ok(())
@@ -142,6 +144,12 @@ enum Wrong {
 
 fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
     value.as_str().map(str::to_owned).ok_or_else(|| Wrong::Value("should be a string".into()))
+}
+
+fn texts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    let wrong = || Wrong::Value("should be a list of strings".into());
+    let list = value.as_array().ok_or_else(wrong)?;
+    list.iter().map(|item| text(item.get_ref()).map_err(|_| wrong())).collect()
 }
 
 fn yes_or_no(value: &DeValue<'_>) -> Result<bool, Wrong> {
@@ -175,6 +183,7 @@ mod tests {
             socket = "/s"
             socket_group = "g"
             api_on_tcp = true
+            allowed_hosts = ["node1.example.org"]
             attach = "kprobe"
             ring_kib = 64
             zombie_after = "3s"
@@ -187,6 +196,7 @@ mod tests {
             top = 5
             args = true
             sched = true
+            sandbox = false
         "#;
         let settings = Partial::parse("t.toml", text).unwrap().settle().unwrap();
         let defaults = Partial::default().settle().unwrap();
@@ -209,6 +219,10 @@ mod tests {
             "t.toml: line 3: top: should be a whole number that is not negative"
         );
         assert_eq!(error("args = 1"), "t.toml: line 1: args: should be true or false");
+        assert_eq!(
+            error("allowed_hosts = [1]"),
+            "t.toml: line 1: allowed_hosts: should be a list of strings"
+        );
         assert!(error("zombie_after = \"soon\"").starts_with("t.toml: line 1: zombie_after: "));
         assert!(error("top = \n").starts_with("t.toml: line "));
     }

@@ -27,6 +27,8 @@ pub struct Partial {
     pub socket_group: Option<String>,
     /// Whether the whole API is served on `listen`, too.
     pub api_on_tcp: Option<bool>,
+    /// Names by which `listen` is asked, besides addresses and localhost.
+    pub allowed_hosts: Option<Vec<String>>,
     /// Family of rungs.
     pub attach: Option<String>,
     /// Size of the ring, KiB.
@@ -51,16 +53,19 @@ pub struct Partial {
     pub args: Option<bool>,
     /// Whether it is counted how tasks are scheduled.
     pub sched: Option<bool>,
+    /// Whether the daemon denies itself what it does not need.
+    pub sandbox: Option<bool>,
 }
 
 /// Settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in `Partial`")]
+#[expect(missing_docs, clippy::struct_excessive_bools, reason = "as in `Partial`; each is a key of the file")]
 pub struct Settings {
     pub listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
     pub socket_group: String,
     pub api_on_tcp: bool,
+    pub allowed_hosts: Vec<String>,
     pub attach: String,
     pub ring_kib: u32,
     pub zombie_after: Duration,
@@ -73,14 +78,16 @@ pub struct Settings {
     pub top: usize,
     pub args: bool,
     pub sched: bool,
+    pub sandbox: bool,
 }
 
 /// The keys of the file.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "listen",
     "socket",
     "socket_group",
     "api_on_tcp",
+    "allowed_hosts",
     "attach",
     "ring_kib",
     "zombie_after",
@@ -93,6 +100,7 @@ pub const KEYS: [&str; 16] = [
     "top",
     "args",
     "sched",
+    "sandbox",
 ];
 
 /// The keys that SIGHUP can change; the others need a restart.
@@ -107,6 +115,7 @@ impl Partial {
             socket: self.socket.or(other.socket),
             socket_group: self.socket_group.or(other.socket_group),
             api_on_tcp: self.api_on_tcp.or(other.api_on_tcp),
+            allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
             attach: self.attach.or(other.attach),
             ring_kib: self.ring_kib.or(other.ring_kib),
             zombie_after: self.zombie_after.or(other.zombie_after),
@@ -119,6 +128,7 @@ impl Partial {
             top: self.top.or(other.top),
             args: self.args.or(other.args),
             sched: self.sched.or(other.sched),
+            sandbox: self.sandbox.or(other.sandbox),
         }
     }
 
@@ -138,6 +148,7 @@ impl Partial {
             socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
             socket_group: self.socket_group.unwrap_or_else(|| "taskscope".into()),
             api_on_tcp: self.api_on_tcp.unwrap_or(false),
+            allowed_hosts: self.allowed_hosts.unwrap_or_default(),
             attach: self.attach.unwrap_or_else(|| "auto".into()),
             ring_kib: self.ring_kib.unwrap_or_else(default_ring_kib),
             zombie_after: self.zombie_after.unwrap_or(Duration::from_secs(10)),
@@ -150,10 +161,17 @@ impl Partial {
             top: self.top.unwrap_or(20),
             args: self.args.unwrap_or(false),
             sched: self.sched.unwrap_or(false),
+            sandbox: self.sandbox.unwrap_or(true),
         };
         if !["auto", "kprobe", "fentry", "tracepoint"].contains(&settings.attach.as_str()) {
             let what = format!("`{}` is not one of auto, kprobe, fentry, tracepoint", settings.attach);
             return Err(wrong("attach", what));
+        }
+        if let Some(name) = settings.allowed_hosts.iter().find(|name| !is_host_name(name)) {
+            return Err(wrong(
+                "allowed_hosts",
+                format!("`{name}` is not the name of a host, without a port"),
+            ));
         }
         if !(4..=1_048_576).contains(&settings.ring_kib) {
             return Err(wrong("ring_kib", format!("{} is not between 4 and 1048576", settings.ring_kib)));
@@ -171,6 +189,14 @@ impl Partial {
     }
 }
 
+/// Letters, digits, and what separates them; a full stop at the end makes no difference and is not wanted.
+fn is_host_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.split('.').all(is_part)
+}
+
 impl Settings {
     /// The keys whose values differ.
     #[must_use]
@@ -180,6 +206,7 @@ impl Settings {
             self.socket != other.socket,
             self.socket_group != other.socket_group,
             self.api_on_tcp != other.api_on_tcp,
+            self.allowed_hosts != other.allowed_hosts,
             self.attach != other.attach,
             self.ring_kib != other.ring_kib,
             self.zombie_after != other.zombie_after,
@@ -192,6 +219,7 @@ impl Settings {
             self.top != other.top,
             self.args != other.args,
             self.sched != other.sched,
+            self.sandbox != other.sandbox,
         ];
         KEYS.into_iter().zip(differs).filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
@@ -214,6 +242,10 @@ mod tests {
         for (partial, key) in [
             (Partial { listen: Some("9753".into()), ..Partial::default() }, "listen"),
             (Partial { attach: Some("uprobe".into()), ..Partial::default() }, "attach"),
+            (
+                Partial { allowed_hosts: Some(vec!["node1:9753".into()]), ..Partial::default() },
+                "allowed_hosts: `node1:9753`",
+            ),
             (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
             (
                 Partial { listen: Some(String::new()), socket: Some(String::new()), ..Partial::default() },

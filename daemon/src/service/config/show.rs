@@ -15,6 +15,8 @@ impl fmt::Display for Settings {
         writeln!(f, "socket = {}", quoted(&socket))?;
         writeln!(f, "socket_group = {}", quoted(&self.socket_group))?;
         writeln!(f, "api_on_tcp = {}", self.api_on_tcp)?;
+        let hosts: Vec<_> = self.allowed_hosts.iter().map(|name| quoted(name)).collect();
+        writeln!(f, "allowed_hosts = [{}]", hosts.join(", "))?;
         writeln!(f, "attach = {}", quoted(&self.attach))?;
         writeln!(f, "ring_kib = {}", self.ring_kib)?;
         writeln!(f, "zombie_after = {}", age(self.zombie_after))?;
@@ -26,7 +28,8 @@ impl fmt::Display for Settings {
         writeln!(f, "backlog = {}", self.backlog)?;
         writeln!(f, "top = {}", self.top)?;
         writeln!(f, "args = {}", self.args)?;
-        writeln!(f, "sched = {}", self.sched)
+        writeln!(f, "sched = {}", self.sched)?;
+        writeln!(f, "sandbox = {}", self.sandbox)
     }
 }
 
@@ -38,6 +41,7 @@ mod tests {
     fn what_is_shown_is_a_configuration_that_says_the_same() {
         let text = r#"
             listen = ""
+            allowed_hosts = ["a.example", "b"]
             socket = "/a \"b\"/s"
             zombie_after = "1500ms"
             audit_every = "0s"

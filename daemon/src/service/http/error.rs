@@ -1,11 +1,19 @@
 //! Errors as JSON: `{"error": {"status": 404, "message": "..."}}`.
 
 use axum::{
-    Json,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+
+/// The content type of errors.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Headers of every answer: a page of another site may not use it, and a browser may not take it for something else.
+pub(super) const HEADERS: [(HeaderName, HeaderValue); 2] = [
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+];
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -17,6 +25,69 @@ pub(in crate::service) struct ApiError {
 impl ApiError {
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// By what hyper makes of it.
+    pub(super) fn not_understood(status: StatusCode) -> Self {
+        let message = match status {
+            StatusCode::REQUEST_TIMEOUT => {
+                "the request did not come whole in time; send its headers within ten seconds"
+            }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                "the headers are too long or too many; send at most 16 KiB and 64 of them"
+            }
+            StatusCode::URI_TOO_LONG => "the path is too long",
+            _ => "this is not an HTTP/1.1 request",
+        };
+        Self { status, message: message.into() }
+    }
+
+    /// The name by which the daemon is asked is none of its own.
+    pub(super) fn misdirected(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::MISDIRECTED_REQUEST, message: message.into() }
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, message: message.into() }
+    }
+
+    /// An answer that somebody else made, without a message.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        Self { status, message: status.canonical_reason().unwrap_or("refused").to_lowercase() }
+    }
+
+    /// Whole lives do not come through.
+    pub(super) fn not_ready(why: &str) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("not ready: {why}") }
+    }
+
+    /// All places are taken but those kept for scrapes.
+    pub(super) fn busy() -> Self {
+        let message = "every connection of this address is being answered; only short answers are given now:                        try again when one has ended";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
+    /// The answer as it goes over the wire, after which the connection is closed.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let (status, body) = (self.status, self.body());
+        let headers =
+            HEADERS.map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+        let (code, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
+        let (headers, length) = (headers.concat(), body.len());
+        let head = format!(
+            "HTTP/1.1 {code} {reason}\r\n{headers}content-type: application/json\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        );
+        head.into_bytes()
+    }
+
+    fn body(&self) -> String {
+        json!({ "error": { "status": self.status.as_u16(), "message": self.message } }).to_string()
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -34,6 +105,16 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
+    /// Those who wait need connections, and a scrape does as well.
+    pub(super) fn too_many_questions() -> Self {
+        let message = "as many questions as this address takes wait for their turn; try again in a moment";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
+    pub(super) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }
@@ -42,8 +123,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "status": self.status.as_u16(), "message": self.message } });
-        (self.status, Json(body)).into_response()
+        (self.status, [(header::CONTENT_TYPE, JSON)], self.body()).into_response()
     }
 }
 
@@ -56,4 +136,23 @@ pub(super) async fn no_such_path(uri: Uri) -> ApiError {
 pub(super) async fn not_allowed(method: Method, uri: Uri) -> ApiError {
     let message = format!("{method} is not for {}: only GET is", uri.path());
     ApiError { status: StatusCode::METHOD_NOT_ALLOWED, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_over_the_wire_says_how_long_it_is_and_that_it_is_the_last() {
+        let bytes = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{head}");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())) && head.contains("connection: close")
+        );
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        let value: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(value["error"]["status"], 408);
+    }
 }

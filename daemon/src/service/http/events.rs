@@ -1,29 +1,24 @@
 //! /v1/events: what happens, as it happens. NDJSON, or server-sent events for those who accept them.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    Extension,
+    body::Body,
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Api, error::ApiError};
+use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
 use crate::{
+    duration,
     export::Wish,
     kernel::clock,
     lineage::id::Ktime,
     service::{
         INSTANCE,
-        hub::{Format, Reader, Wanted},
+        readers::{Format, Layout, Wanted},
     },
 };
 
@@ -33,7 +28,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+pub(super) struct Query {
     wish: Wish,
     after: Option<u64>,
     instance: Option<String>,
@@ -44,6 +39,7 @@ struct Query {
 
 pub(super) async fn stream(
     State(api): State<Api>,
+    Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -66,16 +62,16 @@ pub(super) async fn stream(
         .ask(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
-            let since =
-                query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(age.as_nanos() as u64)));
+            let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
-            let wanted = Wanted { filter, format, server_sent, after, since, limit };
+            let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
             Ok(service.join(wanted))
         })
         .await?
         .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut answer = Body::new(Stream(reader, permit)).into_response();
+    connection.reads_events();
+    let mut answer = Body::new(EventStream::new(reader, api, connection, permit)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer.headers_mut().insert(INSTANCE, instance);
     Ok(answer)
@@ -90,7 +86,7 @@ fn last_event(id: &str) -> (String, u64) {
 }
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -119,7 +115,11 @@ impl Query {
                 "container" => query.wish.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
-                "since" => query.since = Some(crate::duration::parse(&value).map_err(ApiError::bad_request)?),
+                "since" => {
+                    let age = duration::parse(&value);
+                    query.since =
+                        Some(age.map_err(|error| ApiError::bad_request(format!("since: {error}")))?);
+                }
                 "format" => {
                     query.format = match value.as_str() {
                         "json" => Format::Json,
@@ -161,21 +161,6 @@ fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A reader's queue as the body of a response, and its place among the readers.
-struct Stream(Reader, #[expect(dead_code, reason = "given back when this is dropped")] OwnedSemaphorePermit);
-
-impl HttpBody for Stream {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
 }
 
 #[cfg(test)]

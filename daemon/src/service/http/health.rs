@@ -2,20 +2,19 @@
 
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 
 use super::{Api, error::ApiError};
 
 pub(super) async fn alive(State(api): State<Api>) -> Result<&'static str, ApiError> {
-    api.ask(|_, _| ()).await?;
+    api.ask_first(|_, _| ()).await?;
     Ok("ok\n")
 }
 
 pub(super) async fn ready(State(api): State<Api>) -> Result<Response, ApiError> {
-    Ok(match api.ask(|pipeline, service| service.is_ready(pipeline)).await? {
+    Ok(match api.ask_first(|pipeline, service| service.is_ready(pipeline)).await? {
         Ok(()) => "ready\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Err(why) => ApiError::not_ready(&why).into_response(),
     })
 }

@@ -1,11 +1,23 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
+mod access;
 mod answers;
+mod caught;
+mod connection;
+mod counts;
 mod error;
 mod events;
+mod extract;
+mod guarded;
 mod health;
+mod listener;
+mod places;
+pub mod query;
 mod server;
+mod stream;
 mod tasks;
+mod thread;
+mod workers;
 
 use std::sync::Arc;
 
@@ -13,24 +25,57 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderValue, header},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub(super) use self::server::{Gate, serve};
+pub use self::{thread::ThreadError, workers::WorkersError};
+pub(super) use self::{
+    caught::asked,
+    counts::ConnectionCounts,
+    places::Limits,
+    thread::{HttpThread, Listeners},
+    workers::Workers,
+};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// Questions about tasks and readers that are put to the owner at once. A scrape does not wait behind more of them.
+const ASKING: usize = 8;
+
+/// Requests that ask or wait for their turn to ask. More are refused: each waits in a connection's place.
+const ASKING_OR_WAITING: usize = 32;
+
+impl Limits {
+    const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
+    const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
+
+    /// These limits where only so many descriptors are left for connections: the socket and TCP share them. Scrapes always have a few.
+    const fn within(self, descriptors: usize) -> Self {
+        let share = descriptors / 2;
+        if self.connections + self.reserve <= share {
+            return self;
+        }
+        let reserve = if share / 8 < 2 { 2 } else { share / 8 };
+        let connections = if share.saturating_sub(reserve) < 2 { 2 } else { share - reserve };
+        Self { connections, waiting_per_peer: connections.div_ceil(2), reserve }
+    }
+}
+
 /// What every handler has: the way to the owner of everything.
 #[derive(Clone)]
 pub(super) struct Api {
     questions: mpsc::Sender<Question<Service>>,
+    workers: Workers,
     instance: Arc<str>,
+    asking: Arc<Semaphore>,
+    asking_or_waiting: Arc<Semaphore>,
     /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
     readers: Arc<Semaphore>,
 }
@@ -39,24 +84,42 @@ impl Api {
     /// For an address that serves so many connections at once: half of them may read events.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
+        workers: Workers,
         instance: &str,
         connections: usize,
     ) -> Self {
-        Self { questions, instance: instance.into(), readers: Arc::new(Semaphore::new(connections / 2)) }
+        Self {
+            questions,
+            workers,
+            instance: instance.into(),
+            asking: Arc::new(Semaphore::new(ASKING)),
+            asking_or_waiting: Arc::new(Semaphore::new(ASKING_OR_WAITING)),
+            readers: Arc::new(Semaphore::new(connections / 2)),
+        }
     }
 
-    /// Asks the owner.
+    /// Asks the owner, in turn.
     pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let _place = self.asking_or_waiting.try_acquire().map_err(|_| ApiError::too_many_questions())?;
+        let _turn = self.asking.acquire().await.map_err(|_| ApiError::stopping())?;
+        self.ask_first(question).await
+    }
+
+    /// Asks the owner before those who are waiting for their turn: what must be answered whatever others ask.
+    pub(super) async fn ask_first<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let (answer, answered) = oneshot::channel();
         let question: Question<Service> = Box::new(move |pipeline, service| {
             // Who asked may have gone meanwhile.
-            let _ = answer.send(question(pipeline, service));
+            let _ = answer.send(asked(pipeline, service, question));
         });
         self.questions.send(question).await.map_err(|_| ApiError::stopping())?;
-        answered.await.map_err(|_| ApiError::stopping())
+        Ok(answered.await.map_err(|_| ApiError::stopping())??)
     }
 }
 
@@ -69,6 +132,7 @@ pub(super) fn public(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::not_allowed)
+        .layer(from_fn(caught::handled))
         .with_state(api)
 }
 
@@ -82,12 +146,13 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
+        .layer(from_fn(caught::handled))
         .with_state(api.clone())
         .merge(public(api))
 }
 
 async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let text = api.ask(|pipeline, service| service.scrape(pipeline)).await?;
+    let text = api.ask_first(|pipeline, service| service.scrape(pipeline)).await?;
     let text = text.map_err(|error| ApiError::internal(format!("encoding the metrics: {error}")))?;
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }

@@ -1,16 +1,39 @@
-//! Connections: a bounded number of them, each with bounded headers and a bounded time to send them.
+//! Serves the connections of one address: a bounded number of them, each with bounded headers and a bounded time to send them
+//! and to read what it asked for.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{Router, serve::Listener};
-use hyper::server::conn::http1;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{Request, Response, header},
+    response::IntoResponse as _,
+};
+use hyper::{
+    StatusCode,
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::Service,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    select,
+    task::yield_now,
+    time::{sleep, timeout},
+};
+
+use super::{
+    access::Access,
+    connection::Connection,
+    counts::Closed,
+    error::{ApiError, HEADERS, JSON},
+    guarded::Guarded,
+    listener::Listener,
+    places::{Peer, Place, Places},
 };
 
 /// A request's headers must be there by then; between two requests a connection may rest as long.
@@ -20,44 +43,172 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 16 << 10;
 
 /// Headers at most.
-const HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
-/// How many connections there may be at once; others wait in the kernel.
+/// After an error of accept(2), such as too few descriptors.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A new connection waits so long for somebody to give way.
+const PLACE_TIME: Duration = Duration::from_secs(1);
+
+/// What an address answers.
 #[derive(Clone)]
-pub(in crate::service) struct Gate(Arc<Semaphore>);
-
-impl Gate {
-    pub(in crate::service) fn new(connections: usize) -> Self {
-        Self(Arc::new(Semaphore::new(connections)))
-    }
+pub(super) struct Answers {
+    pub(super) router: Router,
+    pub(super) access: Arc<Access>,
+    /// Whether a path is answered on a place of the reserve.
+    pub(super) is_short: fn(&str) -> bool,
 }
 
 /// Serves until its task is dropped.
-pub(in crate::service) async fn serve<L>(mut listener: L, router: Router, gate: Gate)
-where
-    L: Listener,
-{
+pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&gate.0).acquire_owned().await else { return };
-        let (stream, _) = listener.accept().await;
-        let router = router.clone();
-        tokio::spawn(async move {
-            connection(stream, router).await;
-            drop(permit);
-        });
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::debug!("accepting a connection: {error}");
+                // Without a descriptor left somebody else's connection gives one.
+                places.make_room();
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        match timeout(PLACE_TIME, admitted(&places, peer)).await {
+            Ok(place) => drop(tokio::spawn(connection(stream, place, answers.clone()))),
+            Err(_) => places.refused(),
+        }
+        // It is read from before the next one can take its place.
+        yield_now().await;
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
-    let outcome = http1::Builder::new()
+/// A place, once there is one. Those behind it have to wait as well: there is none for them either.
+async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
+    loop {
+        if let Some(place) = places.admit(peer) {
+            return place;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    place: Place,
+    answers: Answers,
+) {
+    let connection = Arc::clone(&place.connection);
+    let service = Answering {
+        router: TowerToHyperService::new(answers.router.clone()),
+        answers,
+        connection: Arc::clone(&connection),
+    };
+    let stream = Guarded::new(stream, Arc::clone(&connection));
+    let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_BYTES)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = outcome {
-        log::debug!("a connection: {error}");
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    let outcome = select! {
+        outcome = poll_fn(|context| Pin::new(&mut http).poll(context)) => outcome,
+        () = connection.closing() => return,
+    };
+    let Err(error) = outcome else { return };
+    log::debug!("a connection: {error}");
+    if connection.is_given_up() {
+        place.counts().closed(Closed::Stalled);
+    } else if error.is_timeout() {
+        place.counts().closed(Closed::HeaderTimeout);
+        if connection.has_part() {
+            let mut stream = http.into_parts().io.into_inner().into_inner();
+            let answer = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
+            // Whoever does not take it is gone.
+            let _ = timeout(PAUSE, stream.write_all(&answer)).await;
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+struct Answering {
+    router: TowerToHyperService<Router>,
+    answers: Answers,
+    connection: Arc<Connection>,
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.connection.asked();
+        let connection = Arc::clone(&self.connection);
+        let refused = self.refusal(&request);
+        request.extensions_mut().insert(Arc::clone(&connection));
+        let answer = refused.is_none().then(|| self.router.call(request));
+        Box::pin(async move {
+            let mut response = match (refused, answer) {
+                (None, Some(answer)) => answer.await?,
+                (refused, _) => refused.unwrap_or_else(ApiError::busy).into_response(),
+            };
+            let status = response.status();
+            if (status.is_client_error() || status.is_server_error())
+                && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != JSON)
+            {
+                let headers = std::mem::take(response.headers_mut());
+                response = ApiError::of_status(status).into_response();
+                if let Some(allowed) = headers.get(header::ALLOW) {
+                    response.headers_mut().insert(header::ALLOW, allowed.clone());
+                }
+            }
+            response.headers_mut().extend(HEADERS.map(|(name, value)| (Some(name), value)));
+            Ok(response.map(|body| Answer { body, connection }))
+        })
+    }
+}
+
+impl Answering {
+    fn refusal(&self, request: &Request<Incoming>) -> Option<ApiError> {
+        let (uri, headers) = (request.uri(), request.headers());
+        match self.answers.access.check(request.version(), uri, headers) {
+            Err(error) => Some(error),
+            Ok(()) if self.connection.is_reserve && !(self.answers.is_short)(uri.path()) => {
+                Some(ApiError::busy())
+            }
+            Ok(()) => None,
+        }
+    }
+}
+
+/// The body of an answer. When it is dropped the connection has nothing more to write but what is in buffers.
+pub(super) struct Answer {
+    body: Body,
+    connection: Arc<Connection>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.connection.answered();
     }
 }

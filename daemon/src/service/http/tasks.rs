@@ -1,15 +1,15 @@
-//! Answers about tasks: taken from the lineage by its owner, completed from /proc by a thread that may take its time.
+//! Answers about tasks: taken from the lineage by its owner, completed from /proc by a thread that may take its time (`workers`).
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
-use super::{Api, error::ApiError};
+use super::{
+    Api,
+    error::ApiError,
+    extract::{Path, Query},
+};
 use crate::{
     answer::{
         Draft, Outside, Scene, Whom,
@@ -28,9 +28,6 @@ use crate::{
     runtime::Pipeline,
     service::Service,
 };
-
-/// Answers completed at once: each is a thread, of which the service may not have many.
-static COMPLETING: Semaphore = Semaphore::const_new(2);
 
 impl Service {
     fn scene<'a>(&self, pipeline: &'a Pipeline) -> Scene<'a> {
@@ -52,18 +49,18 @@ struct Around {
     places: HashMap<u64, Place>,
 }
 
-/// Completes an answer on a thread of its own.
+/// Completes an answer on a thread that is there for that.
 async fn complete<T: Send + 'static>(
+    api: &Api,
     mut around: Around,
     complete: impl FnOnce(&mut Outside<'_>) -> T + Send + 'static,
 ) -> Result<Json<T>, ApiError> {
-    let _turn = COMPLETING.acquire().await.map_err(|_| ApiError::stopping())?;
-    let task = tokio::task::spawn_blocking(move || {
+    let answer = api.workers.run(move || {
         let Around { stamp, places } = &mut around;
         let mut places = |id| places.get(&id).cloned();
         complete(&mut Outside { stamp, procfs: &Procfs::default(), places: &mut places })
     });
-    task.await.map(Json).map_err(|error| ApiError::internal(format!("completing an answer: {error}")))
+    answer.await.map(Json)
 }
 
 #[derive(Deserialize)]
@@ -81,7 +78,7 @@ pub(super) async fn zombies(
         Some(Ok(age)) => age,
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
-    let filter = Filter { min_age_ns: u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX) };
+    let filter = Filter { min_age_ns: duration::ns(min_age) };
     let (draft, around) = api
         .ask(move |pipeline, service| {
             let draft = ZombiesDraft::of(&service.scene(pipeline), filter);
@@ -89,10 +86,10 @@ pub(super) async fn zombies(
             (draft, around)
         })
         .await?;
-    complete(around, |outside| draft.finish(outside)).await
+    complete(&api, around, |outside| draft.finish(outside)).await
 }
 
-fn whom(text: &str) -> Result<Whom, ApiError> {
+pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 
@@ -112,7 +109,7 @@ pub(super) async fn explain(
         .await?;
     let (draft, around) =
         asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
-    complete(around, |outside| draft.explain(outside)).await
+    complete(&api, around, |outside| draft.explain(outside)).await
 }
 
 pub(super) async fn task(

@@ -7,6 +7,7 @@ mod ended;
 mod families;
 mod home;
 mod hooks;
+mod http;
 mod names;
 mod pids;
 mod sched;
@@ -19,10 +20,10 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub(super) use self::home::Home;
 use self::{
-    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, pids::PidMetrics,
-    sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
+    pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
-use super::{budget::Budget, sched::Shown};
+use super::{budget::Budget, http::ConnectionCounts, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     kernel::sched::Reading,
@@ -40,6 +41,7 @@ pub(super) struct Metrics {
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
+    http: HttpMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -52,8 +54,10 @@ pub(super) struct Sources<'a> {
     pub(super) cgroups: &'a mut Cgroups,
     /// Pids left.
     pub(super) budget: &'a Budget,
-    /// Readers of events now, and events that readers were too slow for.
-    pub(super) readers: (usize, u64),
+    /// Readers of events.
+    pub(super) readers: &'a Readers,
+    /// Connections of all addresses.
+    pub(super) connections: &'a ConnectionCounts,
     /// Culprits named.
     pub(super) top: usize,
     /// What `--sched` counted.
@@ -69,12 +73,13 @@ impl Metrics {
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
         let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
+        let http = HttpMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, sched })
+        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, sched })
     }
 
     /// Counts what happened.
@@ -97,6 +102,7 @@ impl Metrics {
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);
+        self.http.read(&sources);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }

@@ -1,13 +1,13 @@
 //! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
 
 use probe_common::{Kind, Lost};
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Gauge, IntCounter, IntCounterVec};
 
 use super::{
     Sources,
-    families::{Families, int, seconds, set},
+    families::{Families, seconds, set},
 };
-use crate::runtime::Pipeline;
+use crate::{panics, runtime::Pipeline};
 
 /// Metrics of trust.
 pub(super) struct TrustMetrics {
@@ -23,8 +23,7 @@ pub(super) struct TrustMetrics {
     resync_seconds: Gauge,
     canaries: IntCounterVec,
     canary_age: Gauge,
-    readers: IntGauge,
-    reader_lost: IntCounter,
+    panics: IntCounter,
 }
 
 impl TrustMetrics {
@@ -73,17 +72,16 @@ impl TrustMetrics {
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Short-lived processes of taskscope's own, by whether their whole life came through.",
+                "Short-lived processes of taskscope's own, by whether their whole life came through; no_pid could not be made because no pid or memory was left.",
                 &["result"],
             )?,
             canary_age: of.gauge(
                 "taskscope_canary_age_seconds",
                 "Time since the last canary came through whole; -1 before the first. Grows when observing is broken.",
             )?,
-            readers: of.count("taskscope_event_readers", "Readers of the event stream now.")?,
-            reader_lost: of.counter(
-                "taskscope_event_readers_lost_events_total",
-                "Events that readers lost because they were too slow.",
+            panics: of.counter(
+                "taskscope_panics_total",
+                "Panics that cost somebody an answer and the daemon nothing else. Each is a bug of taskscope: the log has a line to report.",
             )?,
         })
     }
@@ -115,8 +113,8 @@ impl TrustMetrics {
         self.resync_seconds.set(seconds(mending.last_ns));
         set(&self.canaries.with_label_values(&["whole"]), pipeline.canary.whole);
         set(&self.canaries.with_label_values(&["broken"]), pipeline.canary.broken);
+        set(&self.canaries.with_label_values(&["no_pid"]), pipeline.canary.no_pid);
         self.canary_age.set(pipeline.canary.age(sources.now).map_or(-1.0, |age| age.as_secs_f64()));
-        self.readers.set(int(sources.readers.0));
-        set(&self.reader_lost, sources.readers.1);
+        set(&self.panics, panics::count());
     }
 }

@@ -1,0 +1,17 @@
+//! Bytes as the query of an HTTP request: the first says of which path.
+
+use taskscope::service::http::query;
+
+const PATHS: [&str; 4] = ["/v1/events", "/v1/tree", "/v1/zombies", "/v1/explain/"];
+
+/// One input.
+pub(crate) fn run(bytes: &[u8]) {
+    let Some((&first, rest)) = bytes.split_first() else { return };
+    let path = PATHS[usize::from(first) % PATHS.len()];
+    let text = String::from_utf8_lossy(rest);
+    if let Err(message) = query::read(path, &text) {
+        assert!(!message.is_empty(), "{path}?{text} is refused without a reason");
+        // It repeats what it was given once, escaped, and no more.
+        assert!(message.len() <= 16 * text.len() + 400, "{} bytes of {}", message.len(), text.len());
+    }
+}

@@ -1,0 +1,7 @@
+//! Bytes as the query of an HTTP request: the first says of which path.
+#![no_main]
+
+#[path = "../bodies/query.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::run(bytes));

@@ -1,0 +1,80 @@
+//! Proof that records come through while no process can be made: the daemon's main thread sets its own comm to the comm that it has.
+//!
+//! The kernel calls the tracepoint `task_rename` also for a comm that does not change (`__set_task_comm()` in fs/exec.c), so the record
+//! takes the way of every other. It shows that programs run and records arrive, not that every hook is attached.
+
+use std::io;
+
+use crate::lineage::{
+    effect::{Action, Effect, Provenance},
+    id::{Ktime, Tgid},
+};
+
+/// `TASK_COMM_LEN`.
+const COMM_LEN: usize = 16;
+
+/// The probes of one daemon.
+#[derive(Debug)]
+pub(super) struct RenameProbe {
+    this: Tgid,
+    /// Probes sent and not seen yet.
+    pending: u32,
+    /// When the last one that was seen took place.
+    pub(super) seen: Option<Ktime>,
+}
+
+impl RenameProbe {
+    pub(super) fn new() -> Self {
+        Self { this: Tgid(std::process::id()), pending: 0, seen: None }
+    }
+
+    /// Sets the calling thread's comm to the comm that it has.
+    pub(super) fn send(&mut self) -> io::Result<()> {
+        let mut comm = [0_u8; COMM_LEN];
+        // SAFETY: PR_GET_NAME writes at most 16 bytes, NUL included, to `comm`; PR_SET_NAME reads up to the NUL (prctl(2)).
+        let renamed = unsafe {
+            libc::prctl(libc::PR_GET_NAME, comm.as_mut_ptr()) == 0
+                && libc::prctl(libc::PR_SET_NAME, comm.as_ptr()) == 0
+        };
+        if !renamed {
+            return Err(io::Error::last_os_error());
+        }
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// Takes the events of probes out of `effects`: they concern nobody else.
+    pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
+        if self.pending == 0 {
+            return;
+        }
+        effects.retain(|effect| {
+            let Action::Renamed { old, new } = effect.action else { return true };
+            let is_probe = self.pending > 0
+                && old == new
+                && effect.process.key.tgid == self.this
+                && effect.provenance == Provenance::Observed;
+            if is_probe {
+                self.pending -= 1;
+                self.seen = Some(effect.at);
+            }
+            !is_probe
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_leaves_the_comm_as_it_is() {
+        let name = || fs::read_to_string("/proc/thread-self/comm").unwrap();
+        let before = name();
+        let mut probe = RenameProbe::new();
+        probe.send().unwrap();
+        assert_eq!((name(), probe.pending, probe.seen), (before, 1, None));
+    }
+}

@@ -1,0 +1,42 @@
+//! File descriptors: connections never take the last ones, which answers need to read /proc and the kernel's iterators.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept for answers, readings of all tasks and the log.
+const KEPT: u64 = 32;
+
+/// More are never needed.
+const ENOUGH: u64 = 4096;
+
+/// Raises the soft limit as far as the hard one allows, and answers how many descriptors connections may take.
+pub(super) fn for_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |hard| hard.min(ENOUGH));
+    if limit.current.is_some_and(|soft| soft < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            log::debug!("raising RLIMIT_NOFILE to {wanted}: {error}");
+        }
+    }
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return usize::MAX };
+    // The directory itself is one of them.
+    let open = fs::read_dir("/proc/self/fd").map_or(KEPT, |entries| entries.count() as u64);
+    usize::try_from(left(limit, open)).unwrap_or(usize::MAX)
+}
+
+const fn left(limit: u64, open: u64) -> u64 {
+    limit.saturating_sub(open).saturating_sub(KEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_kept() {
+        assert_eq!(left(1024, 40), 1024 - 40 - KEPT);
+        assert_eq!(left(50, 40), 0);
+    }
+}

@@ -1,0 +1,240 @@
+//! What one connection is doing, as its task sees it and as others need it to decide whose place is taken.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+/// A peer that has read nothing for so long gives way to others.
+const BLOCKED: Duration = Duration::from_millis(250);
+
+/// So does one that takes an answer for so long, however slowly it reads; and a reader of events that reads nothing.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Has sent no whole request; whether any of it.
+    Asking { has_input: bool },
+    /// Was answered and has asked nothing since.
+    Idle,
+    /// Is being answered.
+    Answering,
+    /// Reads events.
+    Reading,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    /// When the stage began.
+    since: Instant,
+    /// Since when the peer has not taken a byte that is to be written.
+    blocked: Option<Instant>,
+    /// Since when it has been taking this answer; from the first byte that it did not take at once.
+    slow: Option<Instant>,
+    /// It has shut down its side.
+    has_ended: bool,
+    /// It is closed though it has not taken everything.
+    is_given_up: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    state: Mutex<State>,
+    close: Notify,
+    /// It has one of the places that are kept for a scrape.
+    pub(super) is_reserve: bool,
+}
+
+impl Connection {
+    pub(super) fn new(is_reserve: bool) -> Self {
+        let state = State {
+            stage: Stage::Asking { has_input: false },
+            since: Instant::now(),
+            blocked: None,
+            slow: None,
+            has_ended: false,
+            is_given_up: false,
+        };
+        Self { state: Mutex::new(state), close: Notify::new(), is_reserve }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, next: Stage) {
+        let mut state = self.state();
+        (state.stage, state.since, state.slow) = (next, Instant::now(), None);
+    }
+
+    /// Some bytes came.
+    pub(super) fn received(&self) {
+        let mut state = self.state();
+        match state.stage {
+            Stage::Idle => {
+                (state.stage, state.since) = (Stage::Asking { has_input: true }, Instant::now());
+            }
+            // The time for a whole request began with the connection.
+            Stage::Asking { .. } => state.stage = Stage::Asking { has_input: true },
+            Stage::Answering | Stage::Reading => {}
+        }
+    }
+
+    /// A whole request is here.
+    pub(super) fn asked(&self) {
+        self.enter(Stage::Answering);
+    }
+
+    /// The answer is a stream of events.
+    pub(super) fn reads_events(&self) {
+        self.enter(Stage::Reading);
+    }
+
+    /// The answer is complete, if not yet written out.
+    pub(super) fn answered(&self) {
+        self.enter(Stage::Idle);
+    }
+
+    /// The peer has shut down its side.
+    pub(super) fn ended(&self) {
+        self.state().has_ended = true;
+    }
+
+    /// Whether it has.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().has_ended
+    }
+
+    /// Whether an answer is under way.
+    pub(super) fn is_answered_now(&self) -> bool {
+        matches!(self.state().stage, Stage::Answering | Stage::Reading)
+    }
+
+    /// Whether a part of a request is here.
+    pub(super) fn has_part(&self) -> bool {
+        self.state().stage == Stage::Asking { has_input: true }
+    }
+
+    /// The peer takes no more bytes now.
+    pub(super) fn blocked(&self) {
+        let (mut state, now) = (self.state(), Instant::now());
+        state.blocked.get_or_insert(now);
+        state.slow.get_or_insert(now);
+    }
+
+    /// The peer took some bytes.
+    pub(super) fn wrote(&self) {
+        self.state().blocked = None;
+    }
+
+    /// How fit this is to give way, and since when: the least goes first. `None` while it has a right to its place.
+    pub(super) fn gives_way(&self, now: Instant) -> Option<(u8, Instant)> {
+        let state = self.state();
+        let longer = |since: Option<Instant>, than| since.filter(|since| now.duration_since(*since) >= than);
+        match state.stage {
+            Stage::Reading => longer(state.blocked, SLOW).map(|since| (4, since)),
+            _ if state.blocked.is_some() => longer(state.blocked, BLOCKED)
+                .map(|since| (2, since))
+                .or_else(|| longer(state.slow, SLOW).map(|since| (3, since))),
+            Stage::Asking { .. } => Some((0, state.since)),
+            Stage::Idle => Some((1, state.since)),
+            Stage::Answering => longer(state.slow, SLOW).map(|since| (3, since)),
+        }
+    }
+
+    /// Since when it has been without a whole request.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let state = self.state();
+        matches!(state.stage, Stage::Asking { .. } | Stage::Idle).then_some(state.since)
+    }
+
+    /// Gives it up, whatever was still to be written.
+    pub(super) fn give_up(&self) {
+        self.state().is_given_up = true;
+        self.close.notify_one();
+    }
+
+    /// The peer has read nothing for too long: the connection ends with an error.
+    pub(super) fn stalled(&self) {
+        self.state().is_given_up = true;
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state().is_given_up
+    }
+
+    /// Resolves when it is to be closed.
+    pub(super) async fn closing(&self) {
+        self.close.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Later than any limit here.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn rank(connection: &Connection, now: Instant) -> Option<u8> {
+        connection.gives_way(now).map(|(rank, _)| rank)
+    }
+
+    #[test]
+    fn who_has_asked_nothing_gives_way_before_who_is_idle_and_who_is_answered_stays() {
+        let connection = Connection::new(false);
+        assert_eq!(rank(&connection, Instant::now()), Some(0));
+        connection.received();
+        assert!(connection.has_part());
+        connection.asked();
+        assert_eq!(rank(&connection, later()), None);
+        connection.answered();
+        assert_eq!(rank(&connection, Instant::now()), Some(1));
+        connection.received();
+        assert_eq!(rank(&connection, Instant::now()), Some(0));
+    }
+
+    #[test]
+    fn who_does_not_read_its_answer_gives_way_after_a_moment() {
+        let connection = Connection::new(false);
+        connection.asked();
+        connection.blocked();
+        assert_eq!(rank(&connection, Instant::now()), None);
+        assert_eq!(rank(&connection, later()), Some(2));
+        // The answer is complete, and waits in the buffers: no idle connection.
+        connection.answered();
+        assert_eq!(rank(&connection, Instant::now()), None);
+        assert_eq!(rank(&connection, later()), Some(2));
+        connection.wrote();
+        assert_eq!(rank(&connection, Instant::now()), Some(1));
+    }
+
+    #[test]
+    fn who_reads_an_answer_byte_by_byte_gives_way_at_last() {
+        let connection = Connection::new(false);
+        connection.asked();
+        connection.blocked();
+        connection.wrote();
+        assert_eq!(rank(&connection, Instant::now()), None);
+        assert_eq!(rank(&connection, later()), Some(3));
+    }
+
+    #[test]
+    fn a_reader_of_events_stays_unless_it_reads_nothing_for_long() {
+        let connection = Connection::new(false);
+        connection.asked();
+        connection.reads_events();
+        assert_eq!(rank(&connection, later()), None);
+        connection.blocked();
+        assert_eq!(rank(&connection, Instant::now() + BLOCKED * 2), None);
+        assert_eq!(rank(&connection, later()), Some(4));
+    }
+}

@@ -1,0 +1,156 @@
+//! A connection's bytes: a peer that does not read loses it, one that has shut down its side still gets its answer, and what
+//! hyper answers by itself has the shape of every other error.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::StatusCode;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{connection::Connection, error::ApiError};
+
+/// A peer that takes no byte for so long loses its connection.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// A header that every answer of this daemon has, and none that hyper makes by itself.
+const OURS: &[u8] = b"x-content-type-options";
+
+/// See the module.
+pub(super) struct Guarded<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    /// Runs while the peer takes nothing.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// The peer has shut down its side while an answer was under way.
+    has_ended: bool,
+    /// Written in place of what hyper wrote; how much of it is.
+    instead: Option<(Vec<u8>, usize)>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
+    pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, patience: None, has_ended: false, instead: None }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Counts what the peer took, or ends the connection when it has taken nothing for too long.
+    fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            if self.patience.take().is_some() {
+                self.connection.wrote();
+            }
+            return outcome;
+        }
+        self.connection.blocked();
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        ready!(patience.as_mut().poll(context));
+        self.connection.stalled();
+        let message = format!("the peer has read nothing for {} s", WRITE_TIME.as_secs());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+    }
+
+    /// What to write in place of an answer that hyper made by itself, to a request that it does not understand.
+    fn replaced(&self, piece: &[u8]) -> Option<Vec<u8>> {
+        if self.connection.is_answered_now() || !piece.starts_with(b"HTTP/1.") {
+            return None;
+        }
+        let status = StatusCode::from_bytes(piece.get(9..12)?).ok().filter(StatusCode::is_client_error)?;
+        let is_ours = piece.windows(OURS.len()).any(|window| window.eq_ignore_ascii_case(OURS));
+        (!is_ours).then(|| ApiError::not_understood(status).into_bytes())
+    }
+
+    fn write_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((text, written)) = &mut self.instead {
+            let rest = text.get(*written..).unwrap_or_default();
+            if rest.is_empty() {
+                self.instead = None;
+                break;
+            }
+            let outcome = Pin::new(&mut self.stream).poll_write(context, rest);
+            let more = ready!(self.watch(context, outcome))?;
+            if more == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if let Some((_, written)) = &mut self.instead {
+                *written += more;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if !self.has_ended {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            if buffer.filled().len() > before {
+                self.connection.received();
+                return Poll::Ready(Ok(()));
+            }
+            self.has_ended = true;
+            self.connection.ended();
+        }
+        // The end is told when the answer is complete: hyper would break that off.
+        if self.connection.is_answered_now() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        piece: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.write_instead(context))?;
+        if let Some(instead) = self.replaced(piece) {
+            self.instead = Some((instead, 0));
+            return Poll::Ready(Ok(piece.len()));
+        }
+        let outcome = Pin::new(&mut self.stream).poll_write(context, piece);
+        self.watch(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.write_instead(context))?;
+        if let Some(instead) = pieces.first().and_then(|piece| self.replaced(piece)) {
+            self.instead = Some((instead, 0));
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        }
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.watch(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_instead(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_instead(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,112 @@
+//! The thread of the connections. It is made at the start, and apart from the owner of the lineage: whatever readers and
+//! scrapers do, the kernel's ring is drained.
+
+use std::{io, net, os::unix, sync::Arc, thread, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    Api, ConnectionCounts, Limits,
+    access::Access,
+    full,
+    places::Places,
+    public,
+    server::{Answers, serve},
+};
+use crate::service::{descriptors, readers::Attendant, start::vital};
+
+/// At the end readers have so long to take what is there.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The thread cannot be had.
+#[derive(Debug, Error)]
+#[error("starting the thread that serves connections: {0}; raise pids.max or RLIMIT_NPROC")]
+pub struct ThreadError(#[from] io::Error);
+
+/// What is listened on.
+pub(in crate::service) struct Listeners {
+    pub(in crate::service) tcp: Option<net::TcpListener>,
+    pub(in crate::service) unix: Option<unix::net::UnixListener>,
+    /// Names by which TCP is asked.
+    pub(in crate::service) names: Vec<String>,
+    /// Whether TCP serves everything.
+    pub(in crate::service) api_on_tcp: bool,
+}
+
+/// The thread, until it is stopped.
+pub(in crate::service) struct HttpThread {
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl HttpThread {
+    /// `api` makes the way to the owner for an address with so many connections.
+    pub(in crate::service) fn start(
+        listeners: Listeners,
+        api: impl Fn(usize) -> Api,
+        attendant: Attendant,
+        counts: &Arc<ConnectionCounts>,
+        ended: mpsc::Sender<&'static str>,
+    ) -> Result<Self, ThreadError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let guard = runtime.enter();
+        let Listeners { tcp, unix, names, api_on_tcp } = listeners;
+        let descriptors = descriptors::for_connections();
+        let (for_tcp, for_unix) = (Limits::TCP.within(descriptors), Limits::UNIX.within(descriptors));
+        if for_tcp.connections < Limits::TCP.connections {
+            log::warn!(
+                "RLIMIT_NOFILE leaves room for {} connections on TCP and {} on the socket; raise it (LimitNOFILE= of the unit)",
+                for_tcp.connections,
+                for_unix.connections
+            );
+        }
+        if let Some(listener) = tcp {
+            listener.set_nonblocking(true)?;
+            let api = api(for_tcp.connections);
+            let answers = Answers {
+                router: if api_on_tcp { full(api) } else { public(api) },
+                access: Arc::new(Access::Names(names)),
+                is_short: |path| !path.starts_with("/v1/"),
+            };
+            let places = Places::new(for_tcp, Arc::clone(counts));
+            let serving = serve(TcpListener::from_std(listener)?, answers, places);
+            runtime.spawn(vital("serving TCP", serving, ended.clone()));
+        }
+        if let Some(listener) = unix {
+            listener.set_nonblocking(true)?;
+            let answers = Answers {
+                router: full(api(for_unix.connections)),
+                access: Arc::new(Access::Socket),
+                is_short: |path| path != "/v1/events",
+            };
+            let places = Places::new(for_unix, Arc::clone(counts));
+            let serving = serve(UnixListener::from_std(listener)?, answers, places);
+            runtime.spawn(vital("serving the Unix socket", serving, ended.clone()));
+        }
+        drop(guard);
+        let (stop, stopped) = oneshot::channel();
+        let left = attendant.clone();
+        let thread = thread::Builder::new().name("taskscope-http".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::spawn(vital("serving readers of events", attendant.attend(), ended));
+                // An owner that is gone without a word ends this, too.
+                let _ = stopped.await;
+                let _ = timeout(LAST_WORDS, left.all_left()).await;
+            });
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it, once readers have read what is there or some time has gone by.
+    pub(in crate::service) fn stop(self) {
+        // It is gone already if this fails.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}

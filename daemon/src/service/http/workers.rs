@@ -1,0 +1,106 @@
+//! Threads that complete answers from /proc. They are made when the daemon starts: no answer needs a new thread, also where no pid
+//! is left.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{caught::completed, error::ApiError};
+
+/// Answers that are completed at once.
+const WORKERS: usize = 2;
+
+/// Work of a thread.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads cannot be had.
+#[derive(Debug, Error)]
+#[error("starting a thread that completes answers: {0}; raise pids.max (TasksMax= of the unit) or RLIMIT_NPROC")]
+pub struct WorkersError(#[from] io::Error);
+
+/// The threads. They end when the last clone of this is dropped.
+#[derive(Clone)]
+pub(in crate::service) struct Workers {
+    jobs: SyncSender<Job>,
+    /// One permit for each thread: who has one finds a thread that waits.
+    idle: Arc<Semaphore>,
+}
+
+impl Workers {
+    /// Starts the threads. They have the capabilities of the thread that calls this.
+    pub(in crate::service) fn start() -> Result<Self, WorkersError> {
+        let (jobs, queue) = sync_channel(WORKERS);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..WORKERS {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new().name(format!("answer-{number}")).spawn(move || work(&queue))?;
+        }
+        Ok(Self { jobs, idle: Arc::new(Semaphore::new(WORKERS)) })
+    }
+
+    /// Completes an answer on one of the threads, once one is idle.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        complete: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit =
+            Arc::clone(&self.idle).acquire_owned().await.map_err(|_| ApiError::stopping())?;
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            let completed = completed(complete);
+            // The thread is idle again before the next answer can ask for it.
+            drop(permit);
+            // Whoever asked may have gone.
+            let _ = answer.send(completed);
+        });
+        self.jobs.try_send(job).map_err(|_| ApiError::internal("no thread takes this answer"))?;
+        answered.await.map_err(|_| ApiError::stopping())?
+    }
+}
+
+/// Takes one job after the other until nobody can send any more.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        job();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn more_answers_than_threads_are_all_completed() {
+        let workers = Workers::start().unwrap();
+        let running: Vec<_> = (0..50)
+            .map(|number| {
+                let workers = workers.clone();
+                tokio::spawn(async move { workers.run(move || number * 2).await })
+            })
+            .collect();
+        for (number, answer) in running.into_iter().enumerate() {
+            assert_eq!(answer.await.unwrap().unwrap(), number * 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_frees_its_thread() {
+        let workers = Workers::start().unwrap();
+        for _ in 0..2 * WORKERS {
+            let answer = workers.run(|| ());
+            // Polled once, then dropped.
+            let _ = tokio::time::timeout(std::time::Duration::ZERO, answer).await;
+        }
+        assert!(workers.run(|| ()).await.is_ok());
+    }
+}

@@ -1,0 +1,177 @@
+//! Some consecutive events, and their texts: each is made once for all readers of one layout, when the first of them wants it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::body::Bytes;
+
+use super::format::Layout;
+use crate::{
+    cgroup::{Cgroups, Place},
+    export::Stamp,
+    lineage::effect::{Action, Effect},
+};
+
+/// Events in a chunk at most. A reader's connection holds the text of one chunk while it is written: some 50 KiB of JSON.
+pub(super) const EVENTS: usize = 64;
+
+/// Consecutive events.
+pub(super) struct Chunk {
+    /// Sequence number of the first.
+    pub(super) first: u64,
+    pub(super) events: Vec<Effect>,
+    /// Where the tasks of these events lived, by cgroup id.
+    places: Vec<(u64, Option<Arc<Place>>)>,
+    stamp: Arc<Stamp>,
+    texts: Mutex<HashMap<Layout, Texts>>,
+}
+
+/// The texts of a chunk's events in one layout.
+enum Texts {
+    /// Of those that somebody wanted: where each is in the buffer.
+    Some { buffer: Vec<u8>, spans: Vec<Option<(usize, usize)>> },
+    /// Of all, in order: where each ends.
+    All { bytes: Bytes, ends: Vec<usize> },
+}
+
+impl Chunk {
+    pub(super) fn new(first: u64, effects: &[Effect], stamp: &Arc<Stamp>, cgroups: &Cgroups) -> Self {
+        let mut chunk = Self {
+            first,
+            events: Vec::with_capacity(effects.len()),
+            places: Vec::new(),
+            stamp: Arc::clone(stamp),
+            texts: Mutex::default(),
+        };
+        chunk.extend(effects, cgroups);
+        chunk
+    }
+
+    /// Adds events to a chunk that no reader has seen.
+    pub(super) fn extend(&mut self, effects: &[Effect], cgroups: &Cgroups) {
+        for id in effects.iter().filter_map(|effect| effect.thread.cgroup_id) {
+            if !self.places.iter().any(|(known, _)| *known == id) {
+                self.places.push((id, cgroups.known(id).cloned()));
+            }
+        }
+        self.events.extend_from_slice(effects);
+    }
+
+    /// How many of `effects` this chunk can take; none once there are texts of it, or where the wall clock was set.
+    pub(super) fn room(&mut self, stamp: &Arc<Stamp>) -> usize {
+        let has_texts = !self.texts.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if has_texts || !Arc::ptr_eq(&self.stamp, stamp) { 0 } else { EVENTS - self.events.len().min(EVENTS) }
+    }
+
+    /// Sequence number after the last.
+    pub(super) const fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+
+    /// Where the task of an event lived.
+    pub(super) fn place(&self, effect: &Effect) -> Option<&Place> {
+        let id = effect.thread.cgroup_id?;
+        self.places.iter().find(|(known, _)| *known == id)?.1.as_deref()
+    }
+
+    /// Memory of the events, without their texts.
+    pub(super) fn bytes(&self) -> usize {
+        let heap: usize = self.events.iter().map(heap_bytes).sum();
+        size_of::<Self>() + self.events.capacity() * size_of::<Effect>() + heap
+    }
+
+    /// The texts of the events from `offset` on. Answers how many were made for it.
+    pub(super) fn all(&self, offset: usize, layout: Layout, instance: &str) -> (Bytes, usize) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = 0;
+        if !matches!(texts.get(&layout), Some(Texts::All { .. })) {
+            let mut bytes = Vec::with_capacity(self.events.len() * 1024);
+            let mut ends = Vec::with_capacity(self.events.len());
+            for index in 0..self.events.len() {
+                made += usize::from(self.add(&texts, index, layout, instance, &mut bytes));
+                ends.push(bytes.len());
+            }
+            bytes.shrink_to_fit();
+            texts.insert(layout, Texts::All { bytes: bytes.into(), ends });
+        }
+        let Some(Texts::All { bytes, ends }) = texts.get(&layout) else { return (Bytes::new(), made) };
+        let start = offset.checked_sub(1).and_then(|before| ends.get(before).copied()).unwrap_or(0);
+        (bytes.slice(start..), made)
+    }
+
+    /// Adds the text of one event to `out`. Answers how many were made for it.
+    pub(super) fn one(&self, index: usize, layout: Layout, instance: &str, out: &mut Vec<u8>) -> usize {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = out.len();
+        let made = self.add(&texts, index, layout, instance, out);
+        if texts.get(&layout).is_none_or(|texts| texts.get(index).is_none()) {
+            let count = self.events.len();
+            let new = || Texts::Some { buffer: Vec::new(), spans: vec![None; count] };
+            if let Texts::Some { buffer, spans } = texts.entry(layout).or_insert_with(new)
+                && let (Some(span), Some(text)) = (spans.get_mut(index), out.get(start..))
+            {
+                *span = Some((buffer.len(), buffer.len() + text.len()));
+                buffer.extend_from_slice(text);
+            }
+        }
+        usize::from(made)
+    }
+
+    /// Copies a text that there is, or makes it from the one with or without a server-sent event around it, or encodes the
+    /// event. Answers whether it did the last.
+    fn add(
+        &self,
+        texts: &HashMap<Layout, Texts>,
+        index: usize,
+        layout: Layout,
+        instance: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(effect) = self.events.get(index) else { return false };
+        if let Some(text) = texts.get(&layout).and_then(|texts| texts.get(index)) {
+            out.extend_from_slice(text);
+            return false;
+        }
+        let other = texts.get(&layout.other()).and_then(|texts| texts.get(index));
+        let other = if layout.server_sent { other } else { other.and_then(Layout::unwrapped) };
+        let sequence = self.first + index as u64;
+        layout.wrap(instance, sequence, effect.action.name(), out, |out| match other {
+            Some(text) => out.extend_from_slice(text),
+            None => layout.format.write(effect, sequence, &self.stamp, self.place(effect), out),
+        });
+        other.is_none()
+    }
+
+    /// Forgets the texts. A reader that writes one out keeps it until that is done.
+    pub(super) fn forget_texts(&self) {
+        *self.texts.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
+    }
+}
+
+impl Texts {
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        match self {
+            Self::Some { buffer, spans } => {
+                let (start, end) = (*spans.get(index)?)?;
+                buffer.get(start..end)
+            }
+            Self::All { bytes, ends } => {
+                let start = index.checked_sub(1).and_then(|before| ends.get(before).copied()).unwrap_or(0);
+                bytes.get(start..*ends.get(index)?)
+            }
+        }
+    }
+}
+
+/// What an event holds outside itself and shares with nobody.
+fn heap_bytes(effect: &Effect) -> usize {
+    match &effect.action {
+        Action::Execed { args: Some((args, _)), .. } => {
+            args.iter().map(|arg| arg.capacity() + size_of::<Vec<u8>>()).sum()
+        }
+        Action::BlockedFlagged(sleep) => sleep.stack.iter().map(|line| line.capacity() + 24).sum(),
+        _ => 0,
+    }
+}

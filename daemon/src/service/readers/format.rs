@@ -1,0 +1,133 @@
+//! How an event is written for a reader.
+
+use std::sync::Arc;
+
+use crate::{
+    cgroup::Place,
+    export::{Stamp, json, text},
+    lineage::effect::Effect,
+};
+
+/// The text of one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::service) enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// One aligned line.
+    Text,
+    /// The same with colours.
+    Colour,
+}
+
+/// A format, and whether each event is a server-sent event around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::service) struct Layout {
+    pub(in crate::service) format: Format,
+    pub(in crate::service) server_sent: bool,
+}
+
+/// Where the text of a server-sent event begins.
+const DATA: &[u8] = b"\ndata: ";
+
+impl Format {
+    pub(super) fn write(
+        self,
+        effect: &Effect,
+        sequence: u64,
+        stamp: &Stamp,
+        place: Option<&Place>,
+        out: &mut Vec<u8>,
+    ) {
+        match self {
+            Self::Json => json::write(effect, sequence, stamp, place, out),
+            Self::Text => text::write(effect, stamp, false, out),
+            Self::Colour => text::write(effect, stamp, true, out),
+        }
+    }
+}
+
+impl Layout {
+    /// The same text as a server-sent event, or without being one.
+    pub(super) const fn other(self) -> Self {
+        Self { server_sent: !self.server_sent, ..self }
+    }
+
+    /// Wraps what `write` adds, with the event's id and name. Each text ends with a line feed; a second one ends the
+    /// server-sent event.
+    pub(super) fn wrap(
+        self,
+        instance: &str,
+        sequence: u64,
+        action: &str,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.server_sent {
+            out.extend_from_slice(format!("id: {instance}-{sequence}\nevent: {action}\ndata: ").as_bytes());
+        }
+        write(out);
+        if self.server_sent {
+            out.push(b'\n');
+        }
+    }
+
+    /// The text inside a server-sent event that [`Layout::wrap`] made.
+    pub(super) fn unwrapped(piece: &[u8]) -> Option<&[u8]> {
+        let start = piece.windows(DATA.len()).position(|window| window == DATA)? + DATA.len();
+        piece.get(start..piece.len().checked_sub(1)?)
+    }
+
+    /// Adds what says that events are missing.
+    pub(super) fn write_gap(self, place: &str, lost: Option<u64>, out: &mut Vec<u8>) {
+        if self.server_sent {
+            out.extend_from_slice(b"event: gap\ndata: ");
+        }
+        match self.format {
+            Format::Json => json::write_gap(place, lost, out),
+            Format::Text | Format::Colour => text::write_gap(place, lost, out),
+        }
+        if self.server_sent {
+            out.push(b'\n');
+        }
+    }
+
+    /// Adds what says that nothing has happened, and after which event a reader can go on.
+    pub(super) fn write_heartbeat(self, instance: &Arc<str>, sequence: u64, out: &mut Vec<u8>) {
+        let text = match (self.server_sent, self.format) {
+            // A comment, and an id without data: browsers keep it and make no event of it.
+            (true, _) => format!(": keep-alive\nid: {instance}-{sequence}\n\n"),
+            (false, Format::Json) => {
+                format!("{{\"event\":{{\"action\":\"heartbeat\",\"sequence\":{sequence}}}}}\n")
+            }
+            (false, Format::Text | Format::Colour) => "\n".to_owned(),
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_sent_event_gives_back_the_text_inside_it() {
+        let layout = Layout { format: Format::Json, server_sent: true };
+        let mut piece = Vec::new();
+        layout.wrap("1f", 7, "forked", &mut piece, |out| out.extend_from_slice(b"{\"a\":\"\\ndata: \"}\n"));
+        assert_eq!(piece, b"id: 1f-7\nevent: forked\ndata: {\"a\":\"\\ndata: \"}\n\n");
+        assert_eq!(Layout::unwrapped(&piece), Some(&b"{\"a\":\"\\ndata: \"}\n"[..]));
+        assert_eq!(Layout::unwrapped(b""), None);
+    }
+
+    #[test]
+    fn a_heartbeat_is_json_where_events_are() {
+        let mut line = Vec::new();
+        Layout::default().write_heartbeat(&"1f".into(), 9, &mut line);
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(
+            (value["event"]["action"].as_str(), value["event"]["sequence"].as_u64()),
+            (Some("heartbeat"), Some(9))
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! The log of events that all readers share. It grows by what the owner of the lineage appends, whatever readers there are;
+//! each reader has a place in it and nothing else.
+//!
+//! The newest events are kept for readers that resume. Beyond those, events are kept for readers that have not read them
+//! yet, as far as the budget goes: then the oldest are dropped, and a reader that has not read them is told how many.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    task::Waker,
+};
+
+use super::{Budget, chunk::Chunk};
+use crate::{
+    cgroup::Cgroups,
+    export::Stamp,
+    lineage::{effect::Effect, id::Ktime},
+};
+
+/// What the log holds.
+#[derive(Clone)]
+enum Entry {
+    Events(Arc<Chunk>),
+    /// Records were lost before the event with this sequence number.
+    Gap {
+        before: u64,
+        place: &'static str,
+        lost: Option<u64>,
+    },
+}
+
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// Number of the entry, counted from the first that there ever was.
+    entry: u64,
+    /// Events of the entry that are read.
+    offset: usize,
+    /// Sequence number of the next event to read.
+    pub(super) sequence: u64,
+}
+
+/// What comes next for a reader.
+pub(super) enum Step {
+    /// So many events were dropped before it read them.
+    Lost(u64),
+    /// Records were lost here, for everybody.
+    Gap(&'static str, Option<u64>),
+    /// These events from this one on.
+    Events(Arc<Chunk>, usize),
+    /// Nothing yet; or nothing any more.
+    End { is_closed: bool },
+}
+
+/// See the module.
+pub(super) struct Log {
+    entries: VecDeque<Entry>,
+    /// Number of the first of them.
+    base: u64,
+    /// Sequence number of the next event.
+    next: u64,
+    /// Events in the entries.
+    events: u64,
+    /// Their memory.
+    bytes: usize,
+    /// Events kept for readers that resume.
+    keep: u64,
+    budget: Budget,
+    /// The youngest event that was dropped.
+    dropped_at: Option<Ktime>,
+    /// No reader needs the entries before this one. Can be too small: it is brought up to date by [`Log::sweep`].
+    slowest: u64,
+    cursors: HashMap<u64, Cursor>,
+    wakers: HashMap<u64, Waker>,
+    /// Entries with texts, by the time these were made, and how much memory that took.
+    texts: VecDeque<(u64, usize)>,
+    text_bytes: usize,
+    last_reader: u64,
+    pub(super) is_closed: bool,
+}
+
+impl Entry {
+    /// Whether a reader that goes on with the event `sequence` is past this. A gap right before it is told again.
+    fn is_before(&self, sequence: u64) -> bool {
+        match self {
+            Self::Events(chunk) => chunk.end() <= sequence,
+            Self::Gap { before, .. } => *before < sequence,
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn new(keep: usize, budget: Budget) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            base: 0,
+            next: 1,
+            events: 0,
+            bytes: 0,
+            keep: keep as u64,
+            budget,
+            dropped_at: None,
+            slowest: u64::MAX,
+            cursors: HashMap::new(),
+            wakers: HashMap::new(),
+            texts: VecDeque::new(),
+            text_bytes: 0,
+            last_reader: 0,
+            is_closed: false,
+        }
+    }
+
+    /// Adds as many events as the last chunk takes. Answers how many.
+    pub(super) fn extend(&mut self, effects: &[Effect], stamp: &Arc<Stamp>, cgroups: &Cgroups) -> usize {
+        let Some(Entry::Events(last)) = self.entries.back_mut() else { return 0 };
+        let Some(chunk) = Arc::get_mut(last) else { return 0 };
+        let more = effects.get(..chunk.room(stamp).min(effects.len())).unwrap_or_default();
+        let before = chunk.bytes();
+        chunk.extend(more, cgroups);
+        self.bytes += chunk.bytes() - before;
+        self.events += more.len() as u64;
+        self.next += more.len() as u64;
+        // Whoever had read the chunk to its end has not any more.
+        self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
+        more.len()
+    }
+
+    /// Adds events, and answers those that had to go. They are the caller's to drop, without the lock on this.
+    pub(super) fn push(&mut self, chunks: Vec<Arc<Chunk>>) -> Vec<Arc<Chunk>> {
+        for chunk in chunks {
+            self.bytes += chunk.bytes();
+            self.events += chunk.events.len() as u64;
+            self.next = chunk.end();
+            self.entries.push_back(Entry::Events(chunk));
+        }
+        self.shrink()
+    }
+
+    /// Adds that records were lost here.
+    pub(super) fn push_gap(&mut self, place: &'static str, lost: Option<u64>) {
+        // Gaps without an event between them are few, unless nobody and nothing else is there.
+        if self.cursors.is_empty() && !matches!(self.entries.back(), Some(Entry::Events(_))) {
+            return;
+        }
+        self.entries.push_back(Entry::Gap { before: self.next, place, lost });
+    }
+
+    /// Drops what is neither kept for readers that resume nor waited for by one within the budget.
+    fn shrink(&mut self) -> Vec<Arc<Chunk>> {
+        let mut gone = Vec::new();
+        while let Some(entry) = self.entries.front() {
+            let is_read = self.base < self.slowest;
+            if let Entry::Events(chunk) = entry {
+                let is_kept = self.events - (chunk.events.len() as u64) < self.keep;
+                if is_kept || !(is_read || self.bytes > self.budget.log_bytes) {
+                    break;
+                }
+                self.events -= chunk.events.len() as u64;
+                self.bytes = self.bytes.saturating_sub(chunk.bytes());
+                self.dropped_at = chunk.events.iter().map(|effect| effect.at).max().max(self.dropped_at);
+                gone.push(Arc::clone(chunk));
+            } else if self.entries.len() == 1 || !self.is_front_dropped_next() {
+                // A gap goes with the events after it: whoever was not told of it is told of those.
+                break;
+            }
+            self.entries.pop_front();
+            self.base += 1;
+        }
+        gone
+    }
+
+    /// Whether the events after a gap at the front would go, too.
+    fn is_front_dropped_next(&self) -> bool {
+        let next = self.entries.iter().find_map(|entry| match entry {
+            Entry::Events(chunk) => Some(chunk.events.len() as u64),
+            Entry::Gap { .. } => None,
+        });
+        next.is_some_and(|events| {
+            self.events - events >= self.keep
+                && (self.base + 1 < self.slowest || self.bytes > self.budget.log_bytes)
+        })
+    }
+
+    /// Sequence number of the oldest event here, or of the next one.
+    fn first(&self) -> u64 {
+        self.next - self.events
+    }
+
+    /// Behind the last event, in the last chunk: that one can grow.
+    fn at_end(&self) -> Cursor {
+        let end = self.base + self.entries.len() as u64;
+        let (entry, offset) = match self.entries.back() {
+            Some(Entry::Events(chunk)) => (end - 1, chunk.events.len()),
+            _ => (end, 0),
+        };
+        Cursor { entry, offset, sequence: self.next }
+    }
+
+    /// The first entry that a reader needs.
+    fn needed(&self, cursor: &Cursor) -> u64 {
+        let entry = cursor.entry.checked_sub(self.base).and_then(|index| self.entries.get(index as usize));
+        match entry {
+            Some(Entry::Events(chunk)) if cursor.offset >= chunk.events.len() => cursor.entry + 1,
+            _ => cursor.entry,
+        }
+    }
+
+    /// Adds a reader that goes on with the event `sequence`; with the oldest, if that is gone; with the next one if `None`.
+    pub(super) fn join(&mut self, sequence: Option<u64>) -> (u64, Cursor) {
+        let cursor = match sequence {
+            None => self.at_end(),
+            Some(sequence) => {
+                let sequence = sequence.clamp(self.first(), self.next);
+                let index = self.entries.partition_point(|entry| entry.is_before(sequence));
+                let offset = match self.entries.get(index) {
+                    Some(Entry::Events(chunk)) => sequence.saturating_sub(chunk.first) as usize,
+                    Some(Entry::Gap { .. }) => 0,
+                    None => return self.enter(self.at_end()),
+                };
+                Cursor { entry: self.base + index as u64, offset, sequence }
+            }
+        };
+        self.enter(cursor)
+    }
+
+    fn enter(&mut self, cursor: Cursor) -> (u64, Cursor) {
+        self.last_reader += 1;
+        self.cursors.insert(self.last_reader, cursor);
+        self.slowest = self.slowest.min(cursor.entry);
+        (self.last_reader, cursor)
+    }
+
+    /// What comes next for a reader; it is past that then. Without anything it is woken up when there is.
+    pub(super) fn step(&mut self, reader: u64, cursor: &mut Cursor, waker: &Waker) -> Step {
+        let step = self.advance(cursor);
+        self.cursors.insert(reader, *cursor);
+        if matches!(step, Step::End { is_closed: false }) {
+            self.wakers.insert(reader, waker.clone());
+        }
+        step
+    }
+
+    fn advance(&mut self, cursor: &mut Cursor) -> Step {
+        if cursor.entry < self.base {
+            let lost = self.first().saturating_sub(cursor.sequence);
+            *cursor = Cursor { entry: self.base, offset: 0, sequence: self.first() };
+            if lost > 0 {
+                return Step::Lost(lost);
+            }
+        }
+        loop {
+            match self.entries.get((cursor.entry - self.base) as usize) {
+                None => return Step::End { is_closed: self.is_closed },
+                Some(Entry::Gap { place, lost, .. }) => {
+                    (cursor.entry, cursor.offset) = (cursor.entry + 1, 0);
+                    return Step::Gap(place, *lost);
+                }
+                Some(Entry::Events(chunk)) if cursor.offset < chunk.events.len() => {
+                    let offset = std::mem::replace(&mut cursor.offset, chunk.events.len());
+                    cursor.sequence = chunk.end();
+                    return Step::Events(Arc::clone(chunk), offset);
+                }
+                // The last chunk can grow.
+                Some(Entry::Events(_)) if cursor.entry + 1 == self.base + self.entries.len() as u64 => {
+                    return Step::End { is_closed: self.is_closed };
+                }
+                Some(Entry::Events(_)) => (cursor.entry, cursor.offset) = (cursor.entry + 1, 0),
+            }
+        }
+    }
+
+    /// Takes a reader off. Answers how many events were dropped before it read them, and how many are there that it has not read.
+    pub(super) fn leave(&mut self, reader: u64) -> (u64, u64) {
+        self.wakers.remove(&reader);
+        let Some(cursor) = self.cursors.remove(&reader) else { return (0, 0) };
+        let dropped = self.first().saturating_sub(cursor.sequence);
+        (dropped, self.next.saturating_sub(cursor.sequence) - dropped)
+    }
+
+    /// Texts of an event were made for a reader. Where they are too many, the oldest go: whoever needs one makes it again.
+    pub(super) fn made_texts(&mut self, cursor: &Cursor, bytes: usize) {
+        self.texts.push_back((cursor.entry, bytes));
+        self.text_bytes += bytes;
+        while self.text_bytes > self.budget.text_bytes && self.forget_oldest_texts(u64::MAX) {}
+    }
+
+    /// Forgets the texts that were made first, if they are of an entry before `entry`.
+    fn forget_oldest_texts(&mut self, entry: u64) -> bool {
+        let Some((of, bytes)) = self.texts.front().copied().filter(|(of, _)| *of < entry) else {
+            return false;
+        };
+        self.texts.pop_front();
+        self.text_bytes -= bytes;
+        if let Some(Entry::Events(chunk)) =
+            of.checked_sub(self.base).and_then(|index| self.entries.get(index as usize))
+        {
+            chunk.forget_texts();
+        }
+        true
+    }
+
+    /// Lets go of what all readers have read. The events are the caller's to drop.
+    pub(super) fn sweep(&mut self) -> Vec<Arc<Chunk>> {
+        self.slowest = self.cursors.values().map(|cursor| self.needed(cursor)).min().unwrap_or(u64::MAX);
+        while self.forget_oldest_texts(self.slowest) {}
+        self.shrink()
+    }
+
+    /// Whoever waits for something to come.
+    pub(super) fn take_wakers(&mut self) -> HashMap<u64, Waker> {
+        std::mem::take(&mut self.wakers)
+    }
+
+    /// Whether somebody does.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+
+    /// Whether there is more than what is kept for readers that resume.
+    pub(super) fn has_excess(&self) -> bool {
+        self.text_bytes > 0 || self.events > self.keep + super::chunk::EVENTS as u64
+    }
+
+    /// Readers now.
+    pub(super) fn readers(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// Memory of events and texts.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes + self.text_bytes
+    }
+
+    /// Events that were dropped before readers that are here now read them, and that these are not told of yet.
+    pub(super) fn lost_untold(&self) -> u64 {
+        self.cursors.values().map(|cursor| self.first().saturating_sub(cursor.sequence)).sum()
+    }
+
+    /// Where a reader that was there until the event `after` finds a gap: what it can go on with, and how many are missing.
+    pub(super) fn missing_after(&self, after: u64) -> u64 {
+        self.first().saturating_sub(after + 1)
+    }
+
+    /// Whether events since then were dropped.
+    pub(super) fn has_dropped_since(&self, since: Ktime) -> bool {
+        self.dropped_at.is_some_and(|at| at >= since)
+    }
+
+    /// Sequence number of the last event.
+    pub(super) const fn last(&self) -> u64 {
+        self.next - 1
+    }
+}

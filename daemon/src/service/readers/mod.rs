@@ -1,0 +1,221 @@
+//! Readers of events. The owner of the lineage appends events to one log, at the same cost whatever readers there are; the
+//! thread of the connections encodes them as their readers take them, once for all readers of one layout.
+//!
+//! Sequence numbers count every event of this daemon. A reader that is too slow loses its own events, and is told how many
+//! before the next one that it gets.
+
+mod chunk;
+mod format;
+mod log;
+mod memory;
+mod reader;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{select, sync::Notify, time::sleep};
+
+use self::{chunk::Chunk, log::Log};
+pub(super) use self::{
+    format::{Format, Layout},
+    reader::{Reader, Wanted},
+};
+use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
+
+/// Memory for all readers together.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// Of events that wait for readers; those that are kept anyway count.
+    log_bytes: usize,
+    /// Of the texts of events, all layouts together.
+    text_bytes: usize,
+}
+
+const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
+
+/// Between two looks at what all readers have read.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// Memory is given back to the kernel when this much was let go of, and not more often than this.
+const GIVE_BACK_BYTES: usize = 4 << 20;
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
+
+/// Between two looks whether the last reader has left.
+const LEAVING: Duration = Duration::from_millis(5);
+
+/// What the owner of the lineage and the readers share. The lock is held for moments: nothing is encoded, filtered or freed
+/// under it.
+struct Shared {
+    log: Mutex<Log>,
+    instance: Arc<str>,
+    /// Events came, or a reader left.
+    changed: Notify,
+    lost: AtomicU64,
+    sent: AtomicU64,
+    encoded: AtomicU64,
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn sent(&self, count: u64, encoded: u64) {
+        self.sent.fetch_add(count, Ordering::Relaxed);
+        self.encoded.fetch_add(encoded, Ordering::Relaxed);
+    }
+}
+
+/// All readers, as the owner of the lineage has them.
+pub(super) struct Readers {
+    shared: Arc<Shared>,
+    stamp: Arc<Stamp>,
+    sequence: u64,
+}
+
+impl Readers {
+    /// Keeps so many events for readers that resume.
+    pub(super) fn new(keep: usize, instance: &str, stamp: &Stamp) -> Self {
+        Self::with_budget(keep, BUDGET, instance, stamp)
+    }
+
+    fn with_budget(keep: usize, budget: Budget, instance: &str, stamp: &Stamp) -> Self {
+        let shared = Shared {
+            log: Mutex::new(Log::new(keep, budget)),
+            instance: instance.into(),
+            changed: Notify::new(),
+            lost: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            encoded: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0 }
+    }
+
+    /// Appends what happened.
+    pub(super) fn publish(&mut self, effects: &[Effect], stamp: &Stamp, cgroups: &Cgroups) {
+        if *self.stamp != *stamp {
+            self.stamp = Arc::new(stamp.clone());
+        }
+        let extended = self.shared.log().extend(effects, &self.stamp, cgroups);
+        self.sequence += extended as u64;
+        let mut chunks = Vec::with_capacity(effects.len().div_ceil(chunk::EVENTS));
+        for effects in effects.get(extended..).unwrap_or_default().chunks(chunk::EVENTS) {
+            chunks.push(Arc::new(Chunk::new(self.sequence + 1, effects, &self.stamp, cgroups)));
+            self.sequence += effects.len() as u64;
+        }
+        let mut log = self.shared.log();
+        let gone = log.push(chunks);
+        let is_awaited = log.is_awaited();
+        drop(log);
+        drop(gone);
+        if is_awaited {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// Says in the log that something is missing from here on.
+    pub(super) fn publish_gap(&mut self, place: &'static str, lost: Option<u64>) {
+        self.shared.log().push_gap(place, lost);
+        self.shared.changed.notify_one();
+    }
+
+    /// Adds a reader.
+    pub(super) fn join(&self, wanted: Wanted) -> Reader {
+        Reader::new(&self.shared, wanted)
+    }
+
+    /// Readers now.
+    pub(super) fn count(&self) -> usize {
+        self.shared.log().readers()
+    }
+
+    /// Events so far.
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Events that readers were too slow for, all readers together.
+    pub(super) fn lost(&self) -> u64 {
+        let log = self.shared.log();
+        self.shared.lost.load(Ordering::Relaxed) + log.lost_untold()
+    }
+
+    /// Events that went to readers.
+    pub(super) fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
+    }
+
+    /// Memory of events that are kept and of their texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.shared.log().bytes()
+    }
+
+    /// What wakes readers up; to be run where they are served.
+    pub(super) fn attendant(&self) -> Attendant {
+        Attendant(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Readers {
+    /// Readers end when they have read what is there.
+    fn drop(&mut self) {
+        self.shared.log().is_closed = true;
+        self.shared.changed.notify_one();
+    }
+}
+
+/// Wakes readers up when something came, and lets go of what they have read. The owner of the lineage wakes nobody but this.
+#[derive(Clone)]
+pub(super) struct Attendant(Arc<Shared>);
+
+impl Attendant {
+    /// Waits until no reader is left.
+    pub(super) async fn all_left(self) {
+        while self.0.log().readers() > 0 {
+            sleep(LEAVING).await;
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn attend(self) {
+        let Self(shared) = self;
+        let (mut swept, mut gave_back) = (Instant::now(), Instant::now());
+        let mut freed = 0;
+        loop {
+            let has_excess = freed >= GIVE_BACK_BYTES || shared.log().has_excess();
+            select! {
+                () = shared.changed.notified() => {}
+                () = sleep(SWEEP), if has_excess => {}
+            }
+            let wakers = shared.log().take_wakers();
+            wakers.into_values().for_each(std::task::Waker::wake);
+            if swept.elapsed() < SWEEP {
+                continue;
+            }
+            swept = Instant::now();
+            let mut log = shared.log();
+            let before = log.bytes();
+            let gone = log.sweep();
+            freed += before - log.bytes().min(before);
+            let is_quiet = !log.has_excess();
+            drop(log);
+            drop(gone);
+            if freed >= GIVE_BACK_BYTES && is_quiet && gave_back.elapsed() >= GIVE_BACK_EVERY {
+                memory::give_back();
+                (gave_back, freed) = (Instant::now(), 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Landlock: which files the daemon can reach, whatever its user may read and write.
+//!
+//! Handled: every access that the crate knows, so that a newer kernel denies more without a change here. Allowed:
+//!
+//! | path | access | why |
+//! |---|---|---|
+//! | /proc | read | facts of processes, limits, itself |
+//! | /sys | read | cgroups, what attaching hooks again needs |
+//! | the configuration's directory | read | SIGHUP; the directory, since editors and Kubernetes replace the file |
+//! | the socket's directory | remove a file | the socket, at the end |
+//! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | words to systemd |
+//!
+//! No TCP (ABI 4) and no UDP (ABI 10) is bound or connected; what listens already goes on. Signals (ABI 6) and abstract Unix
+//! sockets of others (ABI 6) are out of reach.
+//!
+//! A process below Landlock cannot trace others either, and the kernel counts reading /proc/PID/{exe,fd,syscall,wchan} as that.
+//! The daemon loses little: without `CAP_SYS_PTRACE`, which it gives up, these are closed for nearly all processes. Where the
+//! capability was kept, Landlock is left out.
+
+use std::{
+    env, fmt, io,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use caps::{CapSet, Capability};
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd,
+    RestrictSelfAttr as _, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, Scope,
+};
+use thiserror::Error;
+
+use super::Paths;
+
+/// The newest ABI that is tested.
+const NEWEST: ABI = ABI::V10;
+
+/// Why Landlock is not in force.
+#[derive(Debug, Error)]
+pub enum LandlockError {
+    /// No such system call, or the security module is off.
+    #[error(
+        "this kernel has no Landlock: it came with 5.13, and lsm= on the kernel's command line may leave it out"
+    )]
+    NotInKernel,
+    /// It would take away what the capability is for.
+    #[error("left out because CAP_SYS_PTRACE was kept: below Landlock it is worth nothing")]
+    CanTrace,
+    /// The kernel refuses.
+    #[error("{0}")]
+    Refused(#[from] RulesetError),
+}
+
+/// Landlock's version in force. What each one adds: landlock(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abi(pub i32);
+
+impl fmt::Display for Abi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "landlock abi {}", self.0)
+    }
+}
+
+/// Restricts the calling thread and all that it makes; all threads from ABI 8 on.
+pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
+    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE).unwrap_or(false) {
+        return Err(LandlockError::CanTrace);
+    }
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let notify = env::var_os("NOTIFY_SOCKET");
+    // An abstract socket of systemd's would be out of reach as well.
+    let has_abstract_notify = notify.as_ref().is_some_and(|name| name.as_bytes().starts_with(b"@"));
+    let mut ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::Signal)?;
+    if !has_abstract_notify {
+        ruleset = ruleset.scope(Scope::AbstractUnixSocket)?;
+    }
+    let mut rules = vec![(PathBuf::from("/proc"), read), ("/sys".into(), read)];
+    rules.extend(paths.cgroups.iter().map(|mount| (mount.clone(), read)));
+    rules.extend(config_directories(&paths.config).into_iter().map(|directory| (directory, read)));
+    let socket_directory = paths.socket.as_deref().map(directory_of);
+    rules.extend(socket_directory.map(|directory| (directory, AccessFs::RemoveFile.into())));
+    if let Some(socket) = notify.filter(|_| !has_abstract_notify) {
+        rules.push((socket.into(), AccessFs::ResolveUnix.into()));
+    }
+    let mut ruleset = ruleset.create()?;
+    for (path, access) in rules {
+        ruleset = allow(ruleset, &path, access)?;
+    }
+    let status = ruleset.all_threads(true)?.restrict_self()?;
+    match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, _) => Err(LandlockError::NotInKernel),
+        (_, LandlockStatus::Available { effective_abi, .. }) => Ok(Abi(effective_abi as i32)),
+        _ => Err(LandlockError::NotInKernel),
+    }
+}
+
+fn allow(
+    ruleset: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    match PathFd::new(path) {
+        Ok(opened) => ruleset.add_rule(PathBeneath::new(opened, access)),
+        Err(error) => {
+            log::warn!("{error}: {} stays out of reach until the next start", path.display());
+            Ok(ruleset)
+        }
+    }
+}
+
+/// Where a configuration is read: beside the path, and beside what it links to. A directory that is not there yet may come: the
+/// nearest one above it is open then.
+fn config_directories(config: &Path) -> Vec<PathBuf> {
+    let named = directory_of(config);
+    let nearest = named.ancestors().find(|directory| directory.is_dir()).map(Path::to_owned);
+    let linked = config.canonicalize().ok().as_deref().map(directory_of);
+    let mut directories: Vec<PathBuf> = nearest.into_iter().chain(linked).collect();
+    directories.dedup();
+    directories
+}
+
+/// The directory that a path is in; the current one for a bare name.
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The version that this kernel offers; nothing is restricted.
+pub fn offered() -> Result<Abi, io::Error> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION` of `linux/landlock.h`.
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel reads nothing through the pointer, which must be null.
+    let abi = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0, VERSION)
+    };
+    if abi < 0 { Err(io::Error::last_os_error()) } else { Ok(Abi(abi as i32)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_may_come_opens_the_nearest_directory_above_it() {
+        assert_eq!(config_directories(Path::new("/proc/no/such/t.toml")), [PathBuf::from("/proc")]);
+        assert_eq!(config_directories(Path::new("t.toml")), [PathBuf::from(".")]);
+    }
+
+    #[test]
+    fn a_configuration_behind_a_link_opens_both_directories() {
+        let directory = std::env::temp_dir().join(format!("taskscope-landlock-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let link = directory.join("t.toml");
+        std::os::unix::fs::symlink("/proc/version", &link).unwrap();
+        let directories = config_directories(&link);
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(directories, [directory, PathBuf::from("/proc")]);
+    }
+}

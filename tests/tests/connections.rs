@@ -1,0 +1,224 @@
+//! Connections: who gives way, who is refused, and that a scrape waits for nobody.
+
+mod common;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use common::scenario;
+use taskscope_tests::{
+    service::{self, Answer, Service},
+    setting,
+};
+
+/// A scrape may wait so long, whatever others do. In a guest everything takes some times longer.
+fn scrape_time() -> Duration {
+    if setting::in_vm() { setting::deadline() } else { Duration::from_secs(1) }
+}
+
+/// Asks for a path over TCP; every step of it must be done in the time of a scrape.
+#[track_caller]
+fn scrape(service: &Service, path: &str) -> Answer {
+    let address = service.address().parse().unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, scrape_time())
+        .unwrap_or_else(|error| panic!("connecting: {error}"));
+    stream.set_read_timeout(Some(scrape_time())).unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    service::answer(stream)
+}
+
+#[track_caller]
+fn all_probes_answer(service: &Service, when: &str) {
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        let answer = scrape(service, path);
+        assert_eq!(answer.status, 200, "{when}: {path}: {answer:?}");
+    }
+}
+
+/// Room for many sockets of this process.
+fn raise_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid place.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(8192);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+}
+
+#[test]
+fn connections_that_never_ask_do_not_delay_a_scrape() {
+    raise_descriptors();
+    let service = Service::start(&[]);
+    // Half of a request, nothing at all, and a request whose connection is kept.
+    let kinds =
+        ["GET / HTTP/1.1\r\nHost: localhost\r\n", "", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+    let mut open = Vec::new();
+    for index in 0..1500 {
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        // Some are closed by then, as others take their places.
+        let _ = stream.write_all(kinds[index % kinds.len()].as_bytes());
+        open.push(stream);
+        if index % 250 == 0 {
+            all_probes_answer(&service, "while they come");
+        }
+    }
+    for _ in 0..3 {
+        all_probes_answer(&service, "with 1,500 connections");
+        // Slowly they go on, and so keep their places for as long as they may.
+        for stream in &mut open {
+            let _ = stream.write_all(b"X");
+        }
+    }
+    let samples = service.metrics();
+    assert!(samples[r#"taskscope_http_connections_closed_total{reason="evicted"}"#] > 1000.0, "{samples:?}");
+    drop(open);
+    service.stop_clean();
+}
+
+#[test]
+fn peers_that_ask_and_never_read_do_not_turn_off_the_scrape_and_lose_their_connections() {
+    let service = Service::start(&["--api-on-tcp"]);
+    let pipeline = "GET /v1/tree?threads=true HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
+    let scrapes = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(400);
+    let mut open = Vec::new();
+    for index in 0..200 {
+        let stream = TcpStream::connect(service.address()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let _ = (&stream).write_all(if index % 2 == 0 { &pipeline } else { &scrapes }.as_bytes());
+        open.push(stream);
+    }
+    for _ in 0..5 {
+        all_probes_answer(&service, "with 200 peers that do not read");
+    }
+    // One over the socket, too, where nobody needs its place.
+    let silent = service.silent_reader("");
+    service.until("the reader", |now| now["taskscope_event_readers"] > 0.0);
+    scenario("burst", &["4000"]).finish();
+    service.until("its connection closed", |now| {
+        now[r#"taskscope_http_connections_closed_total{reason="stalled"}"#] > 0.0
+            && now["taskscope_event_readers"] < 1.0
+            && now["taskscope_event_readers_lost_events_total"] > 0.0
+    });
+    drop((open, silent));
+    service.stop_clean();
+}
+
+#[test]
+fn only_names_of_this_host_are_answered_over_tcp() {
+    let service = Service::start(&["--allowed-host", "node1.example.org", "--api-on-tcp"]);
+    let ask = |headers: &str| {
+        service.ask(&format!("GET /v1/status HTTP/1.1\r\nConnection: close\r\n{headers}\r\n"))
+    };
+    for (headers, status) in [
+        (format!("Host: {}\r\n", service.address()), 200),
+        ("Host: localhost:1\r\n".into(), 200),
+        ("Host: [::1]\r\n".into(), 200),
+        ("Host: Node1.Example.org:9753\r\n".into(), 200),
+        ("Host: rebound.example\r\n".into(), 421),
+        (String::new(), 400),
+        ("Host: localhost\r\nHost: rebound.example\r\n".into(), 400),
+        ("Host: localhost\r\nOrigin: https://page.example\r\n".into(), 403),
+        ("Host: localhost\r\nOrigin: null\r\n".into(), 403),
+        ("Host: localhost\r\nOrigin: http://localhost\r\n".into(), 200),
+    ] {
+        let answer = ask(&headers);
+        assert_eq!(answer.status, status, "{headers:?}: {answer:?}");
+        assert!(answer.head.contains("cross-origin-resource-policy: same-origin"), "{answer:?}");
+        assert!(answer.head.contains("x-content-type-options: nosniff"), "{answer:?}");
+    }
+    // Whoever may open the socket may call it anything.
+    let mut stream = UnixStream::connect(service.socket()).unwrap();
+    stream
+        .write_all(b"GET /v1/status HTTP/1.1\r\nHost: anything.example\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    assert_eq!(service::answer(stream).status, 200);
+    service.stop_clean();
+}
+
+#[test]
+fn every_error_has_one_shape() {
+    let service = Service::start(&["--api-on-tcp"]);
+    let long = "a".repeat(40_000);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    for (request, status) in [
+        (get("/v1/tree?threads=maybe"), 400),
+        (get("/v1/tree?nothing=1"), 400),
+        (get("/v1/tree?pid=-1"), 400),
+        (get("/v1/tree?pid=4294967"), 404),
+        (get("/v1/tree?at=never"), 400),
+        (get("/v1/zombies?min_age=x"), 400),
+        (get("/v1/zombies?min_age=1s&min_age=2s"), 400),
+        (get("/v1/tasks/%ff"), 400),
+        (get("/v1/explain/nobody"), 400),
+        (get("/v1/events?limit=-1"), 400),
+        (get("/v1/nothing"), 404),
+        (
+            "POST /v1/tree HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                .into(),
+            405,
+        ),
+        ("DELETE /metrics HTTP/1.0\r\n\r\n".into(), 405),
+        ("GARBAGE\r\n\r\n".into(), 400),
+        ("GET / HTTP/9.9\r\n\r\n".into(), 400),
+        (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"), 431),
+        (format!("GET /{long}{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"), 414),
+        // Whose headers never end, after ten seconds.
+        ("GET / HTTP/1.1\r\nHost: localhost\r\n".into(), 408),
+    ] {
+        let answer = service.ask(&request);
+        let short = request.get(..100).unwrap_or(&request);
+        // hyper answers a long path as it does long headers.
+        let is_expected = answer.status == status || status == 414 && answer.status == 431;
+        assert!(is_expected, "{short:?}: expected {status}: {answer:?}");
+        assert!(answer.head.contains("content-type: application/json"), "{short:?}: {answer:?}");
+        let error: serde_json::Value = serde_json::from_str(&answer.body)
+            .unwrap_or_else(|error| panic!("{error}: {short:?}: {answer:?}"));
+        assert_eq!(error["error"]["status"], answer.status, "{short:?}: {answer:?}");
+        assert!(error["error"]["message"].as_str().is_some_and(|text| text.len() > 5), "{answer:?}");
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_client_that_has_shut_down_its_side_gets_its_answer() {
+    let service = service::shared();
+    scenario("burst", &["5"]).finish();
+    for path in ["/metrics", "/healthz"] {
+        let stream = service.open(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(service::answer(stream).status, 200, "{path}");
+    }
+    // An answer that takes its time: the events come after the request.
+    let mut stream = UnixStream::connect(service.socket()).unwrap();
+    stream.set_read_timeout(Some(setting::deadline())).unwrap();
+    stream.write_all(b"GET /v1/events?action=released&limit=3 HTTP/1.0\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut head = [0; 15];
+    stream.read_exact(&mut head).unwrap();
+    scenario("burst", &["5"]).finish();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(head.starts_with(b"HTTP/1.0 200"), "{head:?}");
+    let events = rest.lines().filter(|line| line.contains(r#""action":"released""#)).count();
+    assert_eq!(events, 3, "{rest}");
+}
+
+#[test]
+fn an_old_daemon_that_ends_leaves_the_socket_of_a_newer_one_alone() {
+    let old = Service::start(&[]);
+    // As when somebody has cleared the directory, and systemd has made it anew.
+    fs::remove_file(old.socket()).unwrap();
+    let new = Service::start_in(old.directory().to_owned(), &[]);
+    let (end, _) = old.stop();
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    assert_eq!(new.get_local("/healthz").status, 200);
+    new.stop_clean();
+}

@@ -1,0 +1,153 @@
+//! What a client and the daemon do when somebody does not go on: a daemon that is stopped, a standard error that nobody reads, an
+//! address space that is too small, no pid for a thread.
+
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::{net::UnixDatagram, process::CommandExt as _},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use taskscope_tests::{
+    service::{self, Service},
+    setting,
+};
+
+/// One client, with its exit code and what it printed on standard error.
+#[track_caller]
+fn client(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn asking(service: &Service, subcommand: &str) -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.arg(subcommand).arg("--socket").arg(service.socket());
+    command
+}
+
+#[test]
+fn a_client_names_the_daemon_that_is_stopped() {
+    let service = Service::start(&[]);
+    let pid = service.process().pid();
+    service.process().signal(libc::SIGSTOP);
+    let (code, said) = client(&mut asking(&service, "status"));
+    service.process().signal(libc::SIGCONT);
+    assert_eq!(code, Some(1), "{said}");
+    for part in [format!("(pid {pid})"), "has not answered for 10 s".into(), format!("kill -CONT {pid}")] {
+        assert!(said.contains(&part), "no `{part}` in: {said}");
+    }
+    let (code, said) = client(&mut asking(&service, "status"));
+    assert_eq!(code, Some(0), "it goes on: {said}");
+    service.stop_clean();
+}
+
+#[test]
+fn a_client_has_one_thread() {
+    let service = Service::start(&[]);
+    let mut events = asking(&service, "zombies");
+    events.args(["--watch", "--format", "json"]).stdout(Stdio::piped());
+    let mut child = events.spawn().unwrap_or_else(|error| panic!("{events:?}: {error}"));
+    let mut first = [0];
+    let stdout = child.stdout.as_mut().expect("a pipe");
+    stdout.read_exact(&mut first).unwrap_or_else(|error| panic!("nothing comes: {error}"));
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).map(Iterator::count);
+    child.kill().and_then(|()| child.wait()).unwrap_or_else(|error| panic!("ending it: {error}"));
+    assert_eq!(tasks.unwrap_or(0), 1);
+    service.stop_clean();
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_delays_no_answer() {
+    let directory = service::directory();
+    let mut command = service::command(&directory, &["--listen", "", "-vv"]);
+    command.stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let socket = directory.join("socket");
+    let end = Instant::now() + setting::deadline() * 3;
+    let mut answered = 0;
+    // Each SIGHUP is a line; a pipe holds 64 KiB.
+    while answered < 3000 && Instant::now() < end {
+        // SAFETY: a signal to our own child, which was not waited for.
+        unsafe { libc::kill(child.id().cast_signed(), libc::SIGHUP) };
+        let mut status = Command::new(setting::taskscope());
+        status.arg("status").arg("--socket").arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
+        if answered % 500 == 0 && fs::metadata(&socket).is_ok() {
+            let status = status.status().unwrap_or_else(|error| panic!("{status:?}: {error}"));
+            assert!(status.success(), "no answer after {answered} lines");
+        }
+        answered += usize::from(fs::metadata(&socket).is_ok());
+    }
+    assert!(answered >= 3000, "it does not start in time");
+    // SAFETY: as above.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+    let mut said = String::new();
+    // Whatever is left is read now, so that nothing keeps it.
+    child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+    let status = child.wait().unwrap_or_else(|error| panic!("waiting for it: {error}"));
+    let _ = fs::remove_dir_all(directory);
+    assert!(status.success(), "{status}: {said}");
+}
+
+#[test]
+fn too_small_an_address_space_is_named() {
+    let directory = service::directory();
+    for kib in [50_000_u64, 100_000] {
+        let mut command = service::command(&directory, &["--listen", ""]);
+        // SAFETY: setrlimit(2) is async-signal-safe and has one pointer to a value that lives.
+        unsafe {
+            command.pre_exec(move || {
+                let limit = libc::rlimit { rlim_cur: kib * 1024, rlim_max: kib * 1024 };
+                match libc::setrlimit(libc::RLIMIT_AS, &raw const limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let (code, said) = client(&mut command);
+        assert_eq!(code, Some(1), "{kib} KiB: {said}");
+        assert!(said.contains("RLIMIT_AS") && said.contains("KiB are needed"), "{kib} KiB: {said}");
+    }
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn the_watchdog_is_fed_where_no_process_can_be_made() {
+    let directory = service::directory();
+    let notify = directory.join("notify");
+    let socket = UnixDatagram::bind(&notify).unwrap_or_else(|error| panic!("{}: {error}", notify.display()));
+    socket.set_read_timeout(Some(setting::deadline())).unwrap_or_else(|error| panic!("a timeout: {error}"));
+    let mut cgroup = match taskscope_tests::faults::limits::Cgroup::new("pids") {
+        Ok(cgroup) => cgroup,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let mut command = service::command(&directory, &["--listen", "", "--canary-every", "200ms"]);
+    command.env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "2000000").stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let next = || {
+        let mut bytes = [0; 4096];
+        let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it tells systemd nothing: {error}"));
+        String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+    };
+    while !next().contains("READY=1") {}
+    cgroup.take(child.id()).unwrap_or_else(|error| panic!("{error}"));
+    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).map_or(0, Iterator::count);
+    cgroup.write("pids.max", &threads.to_string()).unwrap_or_else(|error| panic!("{error}"));
+    // More than the readiness of 3 canaries and 10 s would last without a proof.
+    let end = Instant::now() + std::time::Duration::from_secs(13);
+    let mut fed = 0;
+    while Instant::now() < end {
+        fed += u32::from(next().contains("WATCHDOG=1"));
+    }
+    // SAFETY: a signal to our own child, which was not waited for.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+    let mut said = String::new();
+    child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+    let status = child.wait().unwrap_or_else(|error| panic!("waiting for it: {error}"));
+    let _ = fs::remove_dir_all(directory);
+    assert!(status.success(), "{status}: {said}");
+    assert!(said.contains("no pid or memory is left"), "{said}");
+    assert!(!said.contains("the watchdog is not fed"), "{said}");
+    assert!(fed >= 8, "fed {fed} times in 13 s of a 2 s limit: {said}");
+}
