@@ -1,4 +1,5 @@
-//! The worst moment: what the machine has runs out, and the daemon answers still. One test a row of `taskscope_tests::faults`.
+//! The worst moment: what the machine has runs out, and the daemon answers still. One test a row of `taskscope_tests::faults`;
+//! the long ones are `cargo xtask soak --faults` only.
 
 use taskscope_tests::faults;
 
@@ -59,11 +60,14 @@ fn beside_two_hundred_real_time_tasks_it_answers() {
 }
 
 #[test]
-fn beside_a_thousand_runnable_tasks_it_answers() {
-    check("load 1000");
+fn while_the_wall_clock_jumps_it_answers_with_right_ages() {
+    check("clock jumps");
 }
 
 #[test]
-fn while_the_wall_clock_jumps_it_answers_with_right_ages() {
-    check("clock jumps");
+fn every_fault_that_is_not_long_has_a_test() {
+    let source = include_str!("faults.rs");
+    for fault in faults::FAULTS.iter().filter(|fault| !fault.long) {
+        assert!(source.contains(&format!("check({:?})", fault.name)), "{} has none", fault.name);
+    }
 }

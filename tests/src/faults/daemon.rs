@@ -17,6 +17,9 @@ use super::{Fault, Place, Question, setting};
 use crate::{service, spawner};
 
 /// How long an answer may take before the daemon is said to hang. What it takes is in the table.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a start or an end may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `taskscope run` with a directory of its own.
@@ -117,7 +120,7 @@ impl Daemon {
         };
         let stream = UnixStream::connect(self.directory.join("socket"));
         let mut stream = stream.map_err(|error| failed("connecting", error))?;
-        let limited = stream.set_read_timeout(Some(PATIENCE));
+        let limited = stream.set_read_timeout(Some(ANSWERED_WITHIN));
         limited.map_err(|error| failed("setting a timeout", error))?;
         let asked = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
         asked.map_err(|error| failed("asking", error))?;
