@@ -139,7 +139,7 @@ fn dropped_with(readers: usize) -> u64 {
     const LEFT_KIB: u64 = 12 << 10;
     let service = Service::start(&[]);
     let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
-    service.until("the readers", |now| now["taskscope_event_readers"] >= readers as f64);
+    service.until("the readers", |now| now["taskscope_event_readers"].to_string() == readers.to_string());
     // Memory that a storm takes with or without readers: room for tasks, and the backlog.
     scenario("burst", &["3000"]).finish();
     let before = service.kib("VmRSS");

@@ -88,7 +88,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
     // Its API is asked whatever its description allows.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
-    let env: [(&str, &OsStr); 6] = [
+    let env: [(&str, &OsStr); 7] = [
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
