@@ -54,6 +54,10 @@ impl Lineage {
             self.end_missing(ix, group, told, out);
         }
         self.confirm_all_shown();
+        if sweep.begun >= self.lost_until {
+            // Whoever died before and is not told as a zombie yet, because more is to come, was shown as well.
+            self.lost_until = Ktime(0);
+        }
     }
 
     /// The kernel does not have this task any more, and no record that is under way says so.
