@@ -141,17 +141,17 @@ struct Storm {
 
 impl Storm {
     /// When the readers have left, no more than `left` KiB must stay resident.
-    fn with(readers: usize, left: u64) -> Self {
+    fn with(readers: u32, left: u64) -> Self {
         let service = Service::start(&[]);
         let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
-        service.until("the readers", |now| now["taskscope_event_readers"] >= readers as f64);
+        service.until("the readers", |now| now["taskscope_event_readers"] >= f64::from(readers));
         // Enough for as many lives that are over as are remembered.
         scenario("burst", &["20000"]).finish();
         service.until("all lives", |now| now["taskscope_releases_total"] >= 20_000.0);
         let (resident, status) = (service.kib("VmRSS"), service.json("/v1/status"));
         if readers > 0 {
             let lost = status["readers_lost"].as_u64();
-            assert!(lost > Some(1000 * readers as u64), "they lost {lost:?}, so nothing was tested");
+            assert!(lost > Some(1000 * u64::from(readers)), "they lost {lost:?}, so nothing was tested");
         }
         drop(silent);
         let deadline = std::time::Instant::now() + setting::deadline();
