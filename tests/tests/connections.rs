@@ -22,16 +22,19 @@ fn scrape_time() -> Duration {
 }
 
 /// Asks for a path over TCP; every step of it must be done in the time of a scrape.
+fn try_scrape(address: &str, path: &str) -> std::io::Result<TcpStream> {
+    let address = address.parse().map_err(std::io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&address, scrape_time())?;
+    stream.set_read_timeout(Some(scrape_time()))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
 #[track_caller]
 fn scrape(service: &Service, path: &str) -> Answer {
-    let address = service.address().parse().unwrap_or_else(|error| panic!("{}: {error}", service.address()));
-    let mut stream = TcpStream::connect_timeout(&address, scrape_time())
-        .unwrap_or_else(|error| panic!("connecting: {error}"));
-    stream.set_read_timeout(Some(scrape_time())).unwrap_or_else(|error| panic!("setting a timeout: {error}"));
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
-        .unwrap_or_else(|error| panic!("asking for {path}: {error}"));
-    service::answer(stream)
+    let stream = try_scrape(service.address(), path);
+    service::answer(stream.unwrap_or_else(|error| panic!("asking for {path}: {error}")))
 }
 
 #[track_caller]

@@ -57,7 +57,7 @@ pub(super) mod fact {
     /// It is gone, and its parent has got what it used: `PackedUsage::passed`.
     pub(crate) const PASSED: u32 = 1 << 26;
     /// It is a zombie, and nothing has shown it since records were lost.
-    pub(crate) const UNCONFIRMED: u32 = 1 << 27;
+    pub(crate) const UNCONFIRMED: u32 = 1 << 29;
     /// Of such a zombie: it was flagged as old before that.
     pub(crate) const FLAGGED: u32 = 1 << 28;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
