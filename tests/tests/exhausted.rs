@@ -127,7 +127,8 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let next = || {
         let mut bytes = [0; 4096];
-        let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it tells systemd nothing: {error}"));
+        let length =
+            socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it tells systemd nothing: {error}"));
         String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
     };
     while !next().contains("READY=1") {}

@@ -78,13 +78,14 @@ impl Client {
 
     /// GET; a good answer, its body still to be read.
     pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
-        let stream = self.within(UnixStream::connect(&self.socket)).await?.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotThere(self.socket.clone())
-            }
-            io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
-            _ => self.broken(&error),
-        })?;
+        let stream =
+            self.within(UnixStream::connect(&self.socket)).await?.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotThere(self.socket.clone())
+                }
+                io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
+                _ => self.broken(&error),
+            })?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));
         let (mut sender, connection) =
@@ -95,7 +96,8 @@ impl Client {
             .header(header::ACCEPT, accept)
             .body(axum::body::Body::empty())
             .map_err(|error| self.broken(&error))?;
-        let mut answer = self.within(sender.send_request(request)).await?.map_err(|error| self.broken(&error))?;
+        let mut answer =
+            self.within(sender.send_request(request)).await?.map_err(|error| self.broken(&error))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -157,8 +159,11 @@ impl Client {
         let state = Procfs::default().stat(Tgid(pid)).ok().flatten().map(|stat| stat.state);
         let hint = match state {
             Some(b'T') => format!(": it is stopped by a signal (state T); kill -CONT {pid}"),
-            Some(b't') => ": its tracer has stopped it (state t); let the debugger continue, or detach it".into(),
-            Some(b'D') => ": it is in uninterruptible sleep (state D); cat /proc/{pid}/stack shows where".replace("{pid}", &pid.to_string()),
+            Some(b't') => {
+                ": its tracer has stopped it (state t); let the debugger continue, or detach it".into()
+            }
+            Some(b'D') => ": it is in uninterruptible sleep (state D); cat /proc/{pid}/stack shows where"
+                .replace("{pid}", &pid.to_string()),
             Some(state) => format!(
                 " (state {}); the host may give it no CPU time, or it hangs: systemctl restart taskscope",
                 char::from(state)

@@ -9,8 +9,8 @@ use crate::{
         survey::{Finding, Survey, Verdict, survey},
     },
     procfs::Procfs,
-    timens,
     service::sandbox,
+    timens,
 };
 
 /// Arguments of `doctor`.

@@ -97,7 +97,11 @@ fn write_line(prefix: &str, line: &[u8]) {
     }
     let mut bytes = Vec::new();
     if unwritten.lines > 0 {
-        bytes = format!("{prefix}{} lines of this log are missing: nobody read standard error\n", unwritten.lines).into_bytes();
+        bytes = format!(
+            "{prefix}{} lines of this log are missing: nobody read standard error\n",
+            unwritten.lines
+        )
+        .into_bytes();
     }
     let before = bytes.len();
     bytes.extend_from_slice(line);

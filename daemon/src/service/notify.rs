@@ -73,7 +73,9 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
     match sent {
         Ok(_) => FAILED.store(false, Ordering::Relaxed),
         Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
-            log::warn!("telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)");
+            log::warn!(
+                "telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
+            );
         }
         Err(_) => {}
     }

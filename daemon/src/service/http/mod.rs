@@ -32,7 +32,6 @@ use axum::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::error::ApiError;
-pub use self::{thread::ThreadError, workers::WorkersError};
 pub(super) use self::{
     caught::asked,
     counts::ConnectionCounts,
@@ -40,6 +39,7 @@ pub(super) use self::{
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
+pub use self::{thread::ThreadError, workers::WorkersError};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
 

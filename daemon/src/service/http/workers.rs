@@ -23,7 +23,9 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads cannot be had.
 #[derive(Debug, Error)]
-#[error("starting a thread that completes answers: {0}; raise pids.max (TasksMax= of the unit) or RLIMIT_NPROC")]
+#[error(
+    "starting a thread that completes answers: {0}; raise pids.max (TasksMax= of the unit) or RLIMIT_NPROC"
+)]
 pub struct WorkersError(#[from] io::Error);
 
 /// The threads. They end when the last clone of this is dropped.
@@ -51,8 +53,7 @@ impl Workers {
         &self,
         complete: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let permit =
-            Arc::clone(&self.idle).acquire_owned().await.map_err(|_| ApiError::stopping())?;
+        let permit = Arc::clone(&self.idle).acquire_owned().await.map_err(|_| ApiError::stopping())?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move || {
             let completed = completed(complete);
