@@ -1,6 +1,7 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 
 pub mod answer;
+pub mod bounded;
 pub mod cgroup;
 pub mod cli;
 pub mod duration;
@@ -13,4 +14,5 @@ pub mod panics;
 pub mod procfs;
 pub mod runtime;
 pub mod service;
+pub mod size;
 pub mod timens;

@@ -8,6 +8,7 @@ mod blocked;
 mod canary;
 mod completion;
 mod gate;
+mod hidden;
 mod looks;
 mod place;
 mod records;
@@ -17,6 +18,7 @@ mod resync;
 mod sums;
 mod tick;
 mod wall;
+mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
 
@@ -32,6 +34,7 @@ use self::{
 };
 pub use self::{
     canary::Canary,
+    hidden::{HiddenCounts, HiddenTasks},
     place::Place,
     repairs::{Mending, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
@@ -66,6 +69,9 @@ pub const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Questions that are answered after a tick, if so many wait.
+const QUESTIONS_A_TICK: usize = 16;
 
 /// Room for effects that is kept from one batch to the next.
 const KEPT_EFFECTS: usize = 8 * BATCH;
@@ -160,6 +166,10 @@ pub struct Pipeline {
     drained_to: Ktime,
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
+    /// Records lost since the last whole comparison began.
+    uncompared: u64,
+    /// Time spent on handling records in [`Pipeline::handle_batch`].
+    handling_ns: u64,
     told_blind: bool,
     /// Comparisons that failed since the last one that did not.
     failed_in_a_row: u32,
@@ -168,6 +178,8 @@ pub struct Pipeline {
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
+    /// What this kernel hides.
+    pub hidden: HiddenTasks,
     /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
     hides_others: bool,
     doubt_ns: u64,
@@ -207,7 +219,7 @@ impl Pipeline {
 
     fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
         config.room = Some(prefer_huge_pages);
-        let doubt_ns = tick::DOUBT_NS.min(duration::ns(config.zombie_after) / 2);
+        let doubt_ns = zombies::DOUBT_NS.min(duration::ns(config.zombie_after) / 2);
         let mut pipeline = Self {
             observer,
             lineage: Lineage::new(config),
@@ -226,11 +238,14 @@ impl Pipeline {
             rest_until: Ktime(0),
             drained_to: Ktime(0),
             owes_resync: false,
+            uncompared: 0,
+            handling_ns: 0,
             told_blind: false,
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
+            hidden: HiddenTasks::default(),
             hides_others: true,
             doubt_ns,
             is_applying: false,
@@ -304,12 +319,21 @@ impl Pipeline {
             select! {
                 biased;
                 () = &mut stop => break,
-                () = ticks.due() => self.tick(face),
+                () = ticks.due() => {
+                    self.tick(face);
+                    // Where ticks take longer than the time between them, as a comparison under load does, nothing else has its turn.
+                    for _ in 0..QUESTIONS_A_TICK {
+                        let Ok(question) = questions.try_recv() else { break };
+                        self.look_for_losses(face);
+                        question(self, face);
+                    }
+                }
                 () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(face);
                     looks.after(handled, face.patience());
                     if let Ok(question) = questions.try_recv() {
+                        self.look_for_losses(face);
                         question(self, face);
                     }
                 }
@@ -317,6 +341,7 @@ impl Pipeline {
                 Some(question) = questions.recv() => {
                     // What waits in the ring for the next look is part of the answer.
                     self.catch_up(face);
+                    self.look_for_losses(face);
                     question(self, face);
                 }
             }
@@ -357,6 +382,21 @@ impl Pipeline {
     /// Whether the task tree is whole, after a question to its owner panicked. Slow: every link and count is checked.
     pub fn whole(&self) -> Result<(), String> {
         if self.is_applying { Err("records were being applied".into()) } else { self.lineage.check() }
+    }
+
+    /// Records lost since the last whole comparison of the tree with the kernel's tasks began: until the next one the tree may differ from
+    /// them.
+    #[must_use]
+    pub const fn uncompared(&self) -> u64 {
+        self.uncompared
+    }
+
+    /// Why the tree may differ from the kernel's tasks now; `None` while nothing says that it does.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        let lost = self.uncompared;
+        (lost > 0)
+            .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
     }
 
     /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].

@@ -36,6 +36,29 @@ impl Cgroup {
         Some(Self(made))
     }
 
+    /// One in which memory is limited to so many bytes, of whichever hierarchy has the controller; `None` where that cannot be.
+    #[must_use]
+    pub fn with_memory_limit(name: &str, bytes: u64) -> Option<Self> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (made, file) = if v1.join("memory.limit_in_bytes").exists() {
+            let path = v1.join(name);
+            let made = fs::create_dir(&path).map(|()| Self(vec![path]));
+            let made = made.inspect_err(|error| println!("skipped: {}: {error}", v1.display())).ok()?;
+            (made, "memory.limit_in_bytes")
+        } else {
+            let made = Self::make(&[name])?;
+            let above = made.path().parent()?.join("cgroup.subtree_control");
+            if let Err(error) = fs::write(&above, "+memory") {
+                println!("skipped: {}: {error}", above.display());
+                return None;
+            }
+            (made, "memory.max")
+        };
+        let limit = made.path().join(file);
+        let set = fs::write(&limit, bytes.to_string());
+        set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
+    }
+
     /// Lets a command begin there.
     #[track_caller]
     pub fn begin(&self, command: &mut Command) {

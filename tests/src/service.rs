@@ -77,8 +77,16 @@ impl Service {
     #[must_use]
     #[track_caller]
     pub fn start_in(directory: PathBuf, args: &[&str]) -> Self {
+        Self::start_with(directory, args, |_| {})
+    }
+
+    /// The same with a command that is changed before it begins: to begin in a cgroup, or under a limit.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(directory: PathBuf, args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let mut command = command(&directory, args);
         command.args(["--listen", "127.0.0.1:0"]);
+        change(&mut command);
         let observer = Observer::start_command(command);
         let line = observer.log().line(SERVING, setting::deadline());
         let line =

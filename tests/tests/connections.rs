@@ -24,13 +24,13 @@ fn scrape_time() -> Duration {
 /// Asks for a path over TCP; every step of it must be done in the time of a scrape.
 #[track_caller]
 fn scrape(service: &Service, path: &str) -> Answer {
-    let address = service.address().parse().unwrap();
+    let address = service.address().parse().unwrap_or_else(|error| panic!("{}: {error}", service.address()));
     let mut stream = TcpStream::connect_timeout(&address, scrape_time())
         .unwrap_or_else(|error| panic!("connecting: {error}"));
-    stream.set_read_timeout(Some(scrape_time())).unwrap();
+    stream.set_read_timeout(Some(scrape_time())).unwrap_or_else(|error| panic!("setting a timeout: {error}"));
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
-        .unwrap();
+        .unwrap_or_else(|error| panic!("asking for {path}: {error}"));
     service::answer(stream)
 }
 

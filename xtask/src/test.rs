@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::steps::Steps;
 use crate::{build, dist, setup, shell, vm};
 
+/// The version of schemathesis that the tests are written for.
+const SCHEMATHESIS: &str = "4.32.5";
+
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
@@ -83,12 +86,15 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let promtool = vm::program("prometheus", "promtool")?;
     // Its histogram is held against one of another project.
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
-    let env: [(&str, &OsStr); 6] = [
+    // Its API is asked whatever its description allows.
+    let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
+    let env: [(&str, &OsStr); 7] = [
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
+        ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
     ];
     let mut cargo = shell::cargo();

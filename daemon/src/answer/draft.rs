@@ -124,7 +124,7 @@ fn complete(tied: Tied, procfs: &Procfs) -> Child {
 fn by_stat(pid: u32, procfs: &Procfs) -> Named {
     let tgid = crate::lineage::id::Tgid(pid);
     let stat = procfs.stat(tgid).ok().flatten();
-    let name = stat.map(|stat| String::from_utf8_lossy(&stat.comm).into_owned());
+    let name = stat.map(|stat| stat.comm);
     Named { key: GroupKey { tgid, start: None }, name }
 }
 
@@ -135,23 +135,23 @@ fn tied(view: GroupView<'_>, scene: &Scene<'_>) -> Option<Tied> {
 }
 
 pub(super) fn named(key: GroupKey, scene: &Scene<'_>) -> Named {
-    Named { key, name: scene.lineage.name_by_key(key).map(lossy) }
+    Named { key, name: scene.lineage.name_by_key(key).map(bytes) }
 }
 
 /// The process that a task was of, which may be gone, and its pid another's.
 fn process_of(task: TaskRef, scene: &Scene<'_>) -> Named {
     match scene.lineage.life_at(task.tgid, task.key.start, scene.now) {
-        Some(life) => Named { key: life.key, name: life.name.map(lossy) },
+        Some(life) => Named { key: life.key, name: life.name.map(bytes) },
         None => Named { key: GroupKey { tgid: task.tgid, start: None }, name: None },
     }
 }
 
 fn of_view(view: GroupView<'_>) -> Named {
-    Named { key: view.key(), name: view.name().map(lossy) }
+    Named { key: view.key(), name: view.name().map(bytes) }
 }
 
-fn lossy(name: Comm) -> String {
-    String::from_utf8_lossy(name.bytes()).into_owned()
+fn bytes(name: Comm) -> Vec<u8> {
+    name.bytes().to_vec()
 }
 
 /// A child that may hold the process that vforked it.
@@ -179,7 +179,9 @@ fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))
     });
     let is_seen = seen.is_some();
-    let child = seen.or_else(|| parent.children().find(|child| child.zombie_since().is_none()))?;
+    let child = seen.or_else(|| {
+        parent.children().find(|child| child.zombie_since().is_none() && !child.is_unconfirmed())
+    })?;
     Some(Holder { child: of_view(child), is_seen })
 }
 

@@ -94,10 +94,10 @@ impl Draft {
         let life = self.subject.life.clone();
         let parent = match &self.parent {
             Some(parent) => Some(Named::from(parent)),
-            None => life.parent.filter(|parent| parent.tgid.0 != 0).map(|key| Named {
-                key,
-                name: life.parent_name.map(|name| String::from_utf8_lossy(name.bytes()).into_owned()),
-            }),
+            None => life
+                .parent
+                .filter(|parent| parent.tgid.0 != 0)
+                .map(|key| Named { key, name: life.parent_name.map(|name| name.bytes().to_vec()) }),
         };
         let (now, observed_since) = (self.now, self.observed_since);
         let doing = self.doing.clone();

@@ -29,7 +29,7 @@ pub use self::draft::Draft;
 use crate::{
     export::Stamp,
     lineage::{
-        Lineage,
+        GroupView, Lineage,
         id::{GroupKey, Ktime, Tgid, Tid},
     },
 };
@@ -64,6 +64,11 @@ pub enum NotFound {
          was running then (`taskscope run`)"
     )]
     Pid(u32),
+    /// It was a zombie, and may be gone.
+    #[error(
+        "records were lost since {0} became a zombie, and nothing has shown it since: ask again in some seconds"
+    )]
+    Unconfirmed(u32),
     /// No such entity.
     #[error("no life with the entity id {0} is known: it ended too long ago, or was on another boot or host")]
     Entity(String),
@@ -116,6 +121,15 @@ impl std::fmt::Display for Whom {
 impl Whom {
     /// The thread group that is meant.
     pub fn find(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+        let key = self.find_life(scene, stamp)?;
+        let group = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
+        match group.filter(GroupView::is_unconfirmed) {
+            Some(_) => Err(NotFound::Unconfirmed(key.tgid.0)),
+            None => Ok(key),
+        }
+    }
+
+    fn find_life(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
         let Scene { lineage, now, .. } = scene;
         match self {
             // The idle task is nobody's business.

@@ -7,13 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::text, usage};
+use super::{process::names, usage};
 use crate::lineage::{
     blocked::wchan,
     explain::duration,
     figures::{Doing, Figures, policy_name},
     id::{GroupKey, TaskKey, TaskRef, Tgid},
-    record,
+    record::{self, Comm},
 };
 
 /// Tasks that are told one by one; of the others there are sums.
@@ -30,6 +30,9 @@ pub struct Does {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The exact bytes, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_bytes: Option<String>,
     /// `running`, `ready`, `sleeping`, `uninterruptible`, `killable`, `stopped`, `traced`, `parked`, `idle`, `frozen`, `zombie`,
     /// `dead`; `runnable` where the first two cannot be told apart.
     pub doing: String,
@@ -127,9 +130,11 @@ impl Look {
 
     fn does(&self, of: &Figures) -> Does {
         let kernel_stack = self.stacks.get(&of.task.key).cloned().unwrap_or_default();
+        let (name, name_bytes) = names(of.name.as_ref().map(Comm::bytes));
         Does {
             tid: of.task.key.tid.0,
-            name: of.name.map(|name| text(name.bytes()).0),
+            name,
+            name_bytes,
             doing: of.doing.name().into(),
             wchan: wchan(&kernel_stack).map(Into::into),
             kernel_stack,

@@ -21,6 +21,11 @@ pub(super) fn text(bytes: &[u8]) -> (String, Option<String>) {
     (String::from_utf8_lossy(bytes).into_owned(), Some(hex))
 }
 
+/// The same of a name that may be unknown.
+pub(super) fn names(name: Option<&[u8]>) -> (Option<String>, Option<String>) {
+    name.map(text).map_or((None, None), |(name, bytes)| (Some(name), bytes))
+}
+
 /// A process by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRef {
@@ -32,16 +37,23 @@ pub struct ProcessRef {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The exact bytes, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_bytes: Option<String>,
 }
 
 impl ProcessRef {
     pub(super) fn of(named: &Named, stamp: &Stamp) -> Self {
-        Self { pid: named.key.tgid.0, entity_id: stamp.entity_id(named.key), name: named.name.clone() }
+        Self::new(named.key, named.name.as_deref(), stamp)
     }
 
     pub(super) fn by(key: GroupKey, name: Option<Comm>, stamp: &Stamp) -> Self {
-        let name = name.map(|name| text(name.bytes()).0);
-        Self { pid: key.tgid.0, entity_id: stamp.entity_id(key), name }
+        Self::new(key, name.as_ref().map(Comm::bytes), stamp)
+    }
+
+    fn new(key: GroupKey, name: Option<&[u8]>, stamp: &Stamp) -> Self {
+        let (name, name_bytes) = names(name);
+        Self { pid: key.tgid.0, entity_id: stamp.entity_id(key), name, name_bytes }
     }
 }
 
@@ -131,7 +143,7 @@ impl Process {
     /// Of a life.
     #[must_use]
     pub fn of(life: &Life, stamp: &Stamp) -> Self {
-        let (name, name_bytes) = life.name.map(|name| text(name.bytes())).unzip();
+        let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));
         Self {
             pid: life.key.tgid.0,
             vpid: life.namespace.and_then(|namespace| namespace.vtgid),
@@ -139,7 +151,7 @@ impl Process {
             parent_pid: life.parent.map(|parent| parent.tgid.0),
             parent_entity_id: life.parent.and_then(|parent| stamp.entity_id(parent)),
             name,
-            name_bytes: name_bytes.flatten(),
+            name_bytes,
             executable: life.executable.as_ref().map(|path| {
                 let (path, path_bytes) = text(path.bytes());
                 Executable { path, path_bytes }

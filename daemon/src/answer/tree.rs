@@ -9,7 +9,7 @@ use super::{
     Made, Scene,
     now::{Look, Now},
     place::Place,
-    process::text,
+    process::names,
     spent::{self, Spent},
     task::{PidNs, ZombieAge},
     usage::Figures,
@@ -20,6 +20,7 @@ use crate::{
         GroupView, Life, LifeState, TaskKind, TaskState,
         effect::Bound,
         id::{GroupKey, Ktime, Tgid, Tid},
+        record::Comm,
     },
 };
 
@@ -146,6 +147,9 @@ pub struct Thread {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The exact bytes, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_bytes: Option<String>,
     /// What it is.
     pub kind: String,
     /// `running`, `exiting`, `zombie`.
@@ -187,17 +191,19 @@ impl Tree {
             let is_there = life.key.start.is_none_or(|start| start <= at);
             // Who was taken is in its parent's account, also before the kernel lets go of it: once is enough.
             let is_charged = wish.usage && life.end.is_some();
-            if is_there && !is_charged && life.state < LifeState::Released {
+            // A zombie that may be gone is not told.
+            let is_certain = !view.is_unconfirmed() || at < life.since;
+            if is_there && is_certain && !is_charged && life.state < LifeState::Released {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
             }
         }
         if wish.at.is_some() {
-            let had = |life: &&Life| {
+            let had = |life: &Life| {
                 life.key.start.is_none_or(|start| start <= at)
                     && life.released_at.is_some_and(|end| at <= end)
             };
             for life in scene.lineage.dead_lives().filter(had) {
-                entries.push(Entry { parent: parent_at(life, at), life: life.clone(), view: None });
+                entries.push(Entry { parent: parent_at(&life, at), life, view: None });
             }
             entries.sort_by_key(|entry| entry.life.key);
         }
@@ -281,7 +287,7 @@ impl Walk<'_> {
     ) -> Node {
         let life = &entry.life;
         let (state, since, zombie) = self.state(life);
-        let (name, name_bytes) = life.name.map(|name| text(name.bytes())).unzip();
+        let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));
         let namespace = |life: &Life| life.namespace.map(|it| (it.inode, it.level));
         // Of some tasks /proc alone tells, and not this.
         let is_new = match parent.and_then(|parent| namespace(&parent.life)) {
@@ -298,7 +304,7 @@ impl Walk<'_> {
             parent_pid: entry.parent.map(|parent| parent.tgid.0).filter(|&pid| pid != 0),
             entity_id: self.stamp.entity_id(life.key),
             name,
-            name_bytes: name_bytes.flatten(),
+            name_bytes,
             kind: life.kind.name().into(),
             state: state.name().into(),
             state_for_ns: since.map(|since| self.at.since(since)),
@@ -358,10 +364,12 @@ impl Walk<'_> {
             .filter(|thread| thread.task.key.tid != leader && thread.task.key.start <= self.at)
             .map(|thread| {
                 let tid = thread.task.key.tid.0;
+                let (name, name_bytes) = names(thread.thread.name.as_ref().map(Comm::bytes));
                 Thread {
                     tid,
                     vid: thread.thread.namespace.map(|it| it.vtid).filter(|&vid| vid != tid),
-                    name: thread.thread.name.map(|name| text(name.bytes()).0),
+                    name,
+                    name_bytes,
                     kind: thread.thread.kind.name().into(),
                     state: match thread.state {
                         TaskState::Implied => TaskState::Running.name().into(),

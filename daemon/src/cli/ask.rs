@@ -260,7 +260,7 @@ pub(super) fn show<T: serde::Serialize>(
     let text = match format {
         Format::Text => text(answer),
         Format::Json => {
-            let mut text = serde_json::to_string(answer).map_err(|error| {
+            let mut text = crate::export::answer(answer).map_err(|error| {
                 log::error!("encoding the answer as JSON: {error}");
                 Exit::Failure
             })?;

@@ -9,6 +9,7 @@ use crate::{
         survey::{Finding, Survey, Verdict, survey},
     },
     procfs::Procfs,
+    runtime::{Pipeline, Trust},
     service::sandbox,
     timens,
 };
@@ -63,7 +64,10 @@ impl Surroundings {
 
 /// Runs `doctor`.
 pub(super) fn run(args: &Args) -> Exit {
-    let survey = survey(args.attach.into());
+    let mut survey = survey(args.attach.into());
+    if survey.object.ok && survey.iterator.ok {
+        survey.hidden = hidden();
+    }
     let around = Surroundings::look();
     let text = match args.format {
         Format::Text => text(&survey, &around),
@@ -84,6 +88,17 @@ pub(super) fn run(args: &Args) -> Exit {
         Verdict::Degraded => Exit::Degraded,
         Verdict::Nothing => Exit::Kernel,
         Verdict::Unknown => Exit::Privilege,
+    }
+}
+
+/// What the kernel's iterator does not show and /proc does.
+fn hidden() -> Option<String> {
+    match Pipeline::look(None, Trust::default()) {
+        Ok(pipeline) => pipeline.hidden.reason(),
+        Err(error) => {
+            log::debug!("comparing the task iterator with /proc: {error}");
+            None
+        }
     }
 }
 
@@ -108,6 +123,9 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     finding(&mut out, "privileges", &survey.privilege);
     finding(&mut out, "eBPF object", &survey.object);
     finding(&mut out, "reading all tasks (or /proc alone)", &survey.iterator);
+    if let Some(hidden) = &survey.hidden {
+        let _ = writeln!(out, "  ~  {hidden}");
+    }
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
     finding(&mut out, "processes in /proc", &around.proc);
     finding(&mut out, "time namespace", &around.time_namespace);

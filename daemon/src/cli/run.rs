@@ -67,6 +67,10 @@ pub(super) struct Args {
     /// Events kept for readers that connect again [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,
+    /// Memory that taskscope may use, such as 256M; 0 is any. Above 80 % of it the backlog is given up, then processes that are
+    /// gone, then new readers are refused [default: 90 % of the limit of its memory cgroup]
+    #[arg(long, value_name = "SIZE")]
+    memory_max: Option<String>,
     /// Parents named in metrics, the worst first [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -110,6 +114,7 @@ impl Args {
             dead_lives: self.dead_lives,
             dead_lives_age: self.dead_lives_age,
             backlog: self.backlog,
+            memory_max: self.memory_max.clone(),
             top: self.top,
             args: self.argument_vectors.then_some(true),
             sched: self.sched.then_some(true),

@@ -8,7 +8,7 @@ use super::{
     exit::Exit,
     output,
 };
-use crate::service::Status;
+use crate::service::{Holding, Status};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,11 @@ fn text(status: &Status) -> String {
         "daemon",
         format!("taskscope {}, pid {}, up {}", status.version, status.pid, span(status.uptime_ns)),
     );
-    let ready =
-        status.not_ready_because.as_ref().map_or("ready".to_owned(), |why| format!("NOT READY: {why}"));
+    let ready = match (&status.not_ready_because, &status.ready_but) {
+        (Some(why), _) => format!("NOT READY: {why}"),
+        (None, Some(why)) => why.clone(),
+        (None, None) => "ready".to_owned(),
+    };
     let no_pid = match status.canaries_no_pid {
         0 => String::new(),
         count => format!(", {count} without a pid"),
@@ -117,7 +120,32 @@ fn text(status: &Status) -> String {
     );
     line("sandbox", status.sandbox.clone());
     let resident = status.resident_bytes.map_or("unknown".to_owned(), mebibytes);
-    line("memory", format!("{resident} resident, {} of it the tree", mebibytes(status.lineage_bytes)));
+    line(
+        "memory",
+        format!("{resident} resident, {} of it the tree{}", mebibytes(status.lineage_bytes), limit(status)),
+    );
+    let memory = &status.memory;
+    let held = |name: &str, of: Holding| format!("{} {name} {}", of.count, mebibytes(of.bytes));
+    line(
+        "held for",
+        [
+            held("tasks", memory.tasks),
+            held("dying", memory.dying),
+            format!("spare places {}", mebibytes(memory.spare.bytes)),
+            held("lives remembered", memory.lives),
+            held("events of the backlog", memory.backlog),
+            held("readers", memory.readers),
+        ]
+        .join(", "),
+    );
+    if let Some(what) = &status.memory_given_up {
+        line("", format!("SHORT OF MEMORY, given up: {what}"));
+    }
+    if status.memory_shed.values().any(|count| *count > 0) {
+        let shed = |what: &str| status.memory_shed.get(what).copied().unwrap_or(0);
+        let (backlog, lives, readers) = (shed("backlog"), shed("lives"), shed("readers"));
+        line("", format!("given up so far: {backlog} events, {lives} lives; {readers} readers refused"));
+    }
     for (index, (hook, rung)) in status.hooks.iter().enumerate() {
         line(if index == 0 { "hooks" } else { "" }, format!("{hook:<24}{rung}"));
     }
@@ -128,6 +156,17 @@ fn text(status: &Status) -> String {
         );
     }
     text
+}
+
+/// How much of the memory that there is for the daemon is in use.
+fn limit(status: &Status) -> String {
+    match (status.memory_used_bytes, status.memory_limit_bytes) {
+        (Some(used), Some(limit)) => {
+            let percent = used.saturating_mul(100).checked_div(limit).unwrap_or(100);
+            format!("; {} of {} in use ({percent} %)", mebibytes(used), mebibytes(limit))
+        }
+        _ => "; no limit".to_owned(),
+    }
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -1,5 +1,7 @@
 //! Numbers and JSON, written straight into a line.
 
+use super::text::is_unsafe;
+
 /// Digits of a `u64` at most.
 const MAX_DIGITS: usize = 20;
 
@@ -38,7 +40,7 @@ pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
         out.extend_from_slice(bytes);
     } else {
         for chunk in bytes.utf8_chunks() {
-            chunk.valid().bytes().for_each(|b| escape(out, b));
+            chunk.valid().chars().for_each(|c| escape(out, c));
             for _ in chunk.invalid() {
                 out.extend_from_slice("\u{fffd}".as_bytes());
                 clean = false;
@@ -53,19 +55,21 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// Bytes of valid UTF-8 above ASCII go through as they are.
-fn escape(out: &mut Vec<u8>, byte: u8) {
-    match byte {
-        b'"' => out.extend_from_slice(b"\\\""),
-        b'\\' => out.extend_from_slice(b"\\\\"),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        b'\t' => out.extend_from_slice(b"\\t"),
-        0..=0x1f | 0x7f => {
-            out.extend_from_slice(b"\\u00");
-            hex(out, byte);
+/// Whoever shows a line as it is must not be led astray by it either.
+fn escape(out: &mut Vec<u8>, c: char) {
+    match c {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        _ if is_unsafe(c) => {
+            out.extend_from_slice(b"\\u");
+            let [.., high, low] = u32::from(c).to_be_bytes();
+            hex(out, high);
+            hex(out, low);
         }
-        _ => out.push(byte),
+        _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
     }
 }
 
@@ -191,7 +195,10 @@ impl<'a> Object<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::export::tests::hostile_name;
 
     fn json(bytes: &[u8]) -> String {
         let mut out = Vec::new();
@@ -226,6 +233,41 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&json(name)).unwrap();
             assert_eq!(value["name"], std::str::from_utf8(name).unwrap());
             assert!(value.get("name_bytes").is_none());
+        }
+    }
+
+    #[test]
+    fn characters_that_turn_hide_or_end_text_are_escaped() {
+        let name = "a\u{85}\u{202e}b\u{2066}\u{200f}\u{61c}\u{2028}\u{2029}\u{7f}ü";
+        let text = json(name.as_bytes());
+        assert_eq!(text, r#"{"name":"a\u0085\u202eb\u2066\u200f\u061c\u2028\u2029\u007fü"}"#);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["name"], name);
+    }
+
+    /// The name that a reader makes of a line, as docs/events.md says.
+    fn read_back(line: &str) -> Vec<u8> {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        match value.get("name_bytes").and_then(serde_json::Value::as_str) {
+            Some(digits) => digits
+                .as_bytes()
+                .chunks(2)
+                .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+                .collect(),
+            None => value["name"].as_str().unwrap().as_bytes().to_vec(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_comes_back_from_its_line(name in hostile_name()) {
+            prop_assert_eq!(read_back(&json(&name)), name);
+        }
+
+        #[test]
+        fn no_line_has_a_character_that_shows_as_something_else(name in hostile_name()) {
+            let line = json(&name);
+            prop_assert!(!line.chars().any(is_unsafe), "{:?}", line);
         }
     }
 

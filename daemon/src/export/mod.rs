@@ -3,6 +3,7 @@
 pub mod json;
 pub mod text;
 
+mod answer;
 mod encode;
 mod filter;
 mod sched;
@@ -11,6 +12,7 @@ mod time;
 mod usage;
 
 pub use self::{
+    answer::answer,
     filter::{Filter, UnknownAction, Wish, descendants},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
@@ -37,3 +39,69 @@ pub const ACTIONS: [&str; 18] = [
     "autoreaped",
     "released",
 ];
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    /// A comm of any bytes but NUL, most of them ones that some text has a special meaning for.
+    pub(crate) fn hostile_name() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = [
+            &b"\\"[..],
+            b"\\xff",
+            b"\xff",
+            b"\"",
+            b"\n",
+            b"\x1b",
+            b"\x7f",
+            b"\xc2\x85",
+            b"\xd8\x9c",
+            b"\xe2\x80\xa8",
+            b"\xe2\x80\xae",
+            b"\xe2\x81\xa6",
+            b"\xef\xbf\xbd",
+            b"\xe2",
+            b"x",
+            b"u",
+            b"00",
+            b"other",
+            b"unknown",
+            b"%",
+        ];
+        let piece = prop_oneof![
+            prop::sample::select(pieces.to_vec()).prop_map(<[u8]>::to_vec),
+            prop::collection::vec(1..=u8::MAX, 1..4),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| {
+            let mut name = pieces.concat();
+            name.truncate(15);
+            name
+        })
+    }
+
+    /// Names whose labels, lines and JSON must differ.
+    #[test]
+    fn a_byte_its_escape_and_its_replacement_are_three_names_everywhere() {
+        let names = [&b"\xff"[..], br"\xff", "\u{fffd}".as_bytes(), b"\xfe"];
+        let text = names.map(|name| {
+            let mut out = Vec::new();
+            super::text::escaped(&mut out, name);
+            out
+        });
+        for (n, one) in text.iter().enumerate() {
+            assert!(!text[n + 1..].contains(one), "{}", String::from_utf8_lossy(one));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_names_are_one_text(one in hostile_name(), other in hostile_name()) {
+            let text = |name: &[u8]| {
+                let mut out = Vec::new();
+                super::text::escaped(&mut out, name);
+                out
+            };
+            prop_assert_eq!(text(&one) == text(&other), one == other);
+        }
+    }
+}

@@ -8,17 +8,23 @@ mod raw;
 use std::{
     cell::RefCell,
     collections::HashMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
 use self::raw::{Kind, Member, Raw, Record};
-use crate::failpoint::{self, Point};
+use crate::{
+    bounded,
+    failpoint::{self, Point},
+};
 
 /// Where a kernel with `CONFIG_DEBUG_INFO_BTF` shows its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Longest BTF that is read; kernels have 4 to 12 MiB.
+const FILE_MAX: usize = 256 << 20;
 
 /// Typedefs, qualifiers and nested anonymous structures are followed this far; kernels need less than ten.
 const MAX_DEPTH: usize = 32;
@@ -98,7 +104,7 @@ pub struct Types {
 impl Types {
     /// Reads BTF from a file, normally [`VMLINUX`].
     pub fn from_file(path: &Path) -> Result<Self, BtfError> {
-        let bytes = failpoint::check(Point::BtfRead).and_then(|()| fs::read(path));
+        let bytes = failpoint::check(Point::BtfRead).and_then(|()| bounded::read(path, FILE_MAX));
         let bytes = bytes.map_err(|source| BtfError::Unreadable { path: path.to_owned(), source })?;
         Self::new(path, bytes)
     }
@@ -248,7 +254,7 @@ mod tests {
     /// Every member of the structures that are read from, by another reader of BTF.
     #[test]
     fn another_reader_finds_every_member_in_the_same_place() {
-        let (Some(types), Ok(bytes)) = (running(), fs::read(VMLINUX)) else { return };
+        let (Some(types), Ok(bytes)) = (running(), std::fs::read(VMLINUX)) else { return };
         let other = btf_rs::Btf::from_bytes(&bytes).unwrap();
         let mut compared = 0;
         for of in ["task_struct", "signal_struct", "cred", "nsproxy", "css_set", "sched_entity", "pid"] {

@@ -147,7 +147,7 @@ fn new(from: &wire::TaskNew) -> New {
         exit_signal: known(valid, Valid::EXIT_SIGNAL, from.exit_signal),
         task_flags: known(valid, Valid::TASK_FLAGS, from.task_flags),
         place: place(valid, &from.place),
-        comm: known(valid, Valid::COMM, Comm(from.comm)),
+        comm: known(valid, Valid::COMM, Comm::of_kernel(from.comm)),
     }
 }
 
@@ -172,7 +172,7 @@ fn exec(from: &wire::Exec) -> Exec {
         place: place(valid, &from.place),
         task_flags: known(valid, Valid::TASK_FLAGS, from.task_flags),
         exit_signal: known(valid, Valid::EXIT_SIGNAL, from.exit_signal),
-        comm: known(valid, Valid::COMM, Comm(from.comm)),
+        comm: known(valid, Valid::COMM, Comm::of_kernel(from.comm)),
         path,
         executable,
         truncated: path_cut || valid & Valid::TRUNCATED != 0,
@@ -205,7 +205,7 @@ fn exec_args(from: &wire::ExecArgs) -> ExecArgs {
 }
 
 fn renamed(from: &wire::Renamed) -> Renamed {
-    Renamed { task: task(from.task), old: Comm(from.old), new: Comm(from.new) }
+    Renamed { task: task(from.task), old: Comm::of_kernel(from.old), new: Comm::of_kernel(from.new) }
 }
 
 fn exiting(from: &wire::Exiting) -> Exiting {
@@ -291,7 +291,7 @@ fn snapshot(from: &wire::Snapshot) -> Snapshot {
         nr_threads: known(valid, Valid::NR_THREADS, from.nr_threads),
         state: known(valid, Valid::STATE, from.state),
         place: place(valid, &from.place),
-        comm: known(valid, Valid::COMM, Comm(from.comm)),
+        comm: known(valid, Valid::COMM, Comm::of_kernel(from.comm)),
         usage: known(valid, Valid::USAGE, usage(&from.usage)),
     }
 }

@@ -79,18 +79,10 @@ const NO_FAILURES: &str = "failed clones";
 const SAMPLED: &str =
     "each child by itself: the new parent is read from one child and holds for its siblings";
 
-/// Every hook, in the order in which they are attached: ends before beginnings, so that a task whose birth was seen is seen
-/// to its end.
+/// Every hook, in the order in which they are attached: ends before beginnings, so that a task of which anything was seen is
+/// seen to its end. The release is the last step of a life, so its hook is the first: a task whose final switch is reported while
+/// releases are not yet would stay in the tree as a zombie.
 pub const HOOKS: &[Hook] = &[
-    Hook {
-        name: "sched_switch",
-        required: true,
-        gives: "the final switch of a dead task",
-        rungs: &[
-            rung(Tracepoint, "sched_switch", &[("sched_switch_btf", BtfTracepoint)]),
-            rung(Tracepoint, "sched_switch", &[("sched_switch_raw", RawTracepoint)]),
-        ],
-    },
     Hook {
         name: "release_task",
         required: true,
@@ -110,6 +102,15 @@ pub const HOOKS: &[Hook] = &[
                 &rung(Tracepoint, "sched_process_free", &[("sched_process_free_raw", RawTracepoint)]),
                 LATE,
             ),
+        ],
+    },
+    Hook {
+        name: "sched_switch",
+        required: true,
+        gives: "the final switch of a dead task",
+        rungs: &[
+            rung(Tracepoint, "sched_switch", &[("sched_switch_btf", BtfTracepoint)]),
+            rung(Tracepoint, "sched_switch", &[("sched_switch_raw", RawTracepoint)]),
         ],
     },
     Hook {

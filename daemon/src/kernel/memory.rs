@@ -1,4 +1,4 @@
-//! Memory in huge pages, where there is much of it.
+//! Memory in huge pages, where there is much of it; and given back, where there is too little.
 
 /// Size of the smallest page; on an architecture with larger ones the kernel refuses the range, and nothing is lost.
 const PAGE: usize = 4096;
@@ -13,6 +13,15 @@ pub fn prefer_huge_pages(address: usize, bytes: usize) {
         unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(begin), length, libc::MADV_HUGEPAGE) };
     if result != 0 {
         log::debug!("no huge pages for {bytes} bytes: {}", std::io::Error::last_os_error());
+    }
+}
+
+/// Gives memory that came free back to the kernel: the allocator keeps what lies between pieces in use, for later.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) gives back only pages that no piece of memory in use lies on, and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

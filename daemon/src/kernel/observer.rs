@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
 };
@@ -30,7 +29,13 @@ use super::{
     sched::{Sched, SchedError, SchedMaps},
     snapshot::{self, Reading, SnapshotError},
 };
-use crate::lineage::{figures::Figures, id::TaskKey, record::Record};
+use crate::{
+    bounded,
+    lineage::{figures::Figures, id::TaskKey, record::Record},
+};
+
+/// Longest object that is read; the embedded one has less than 1 MiB.
+const OBJECT_MAX: usize = 64 << 20;
 
 /// Why the kernel cannot be observed.
 #[derive(Debug, Error)]
@@ -100,7 +105,7 @@ impl Observer {
         address_space::check(options.ring_bytes)?;
         let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
         let name = path.display().to_string();
-        let bytes = fs::read(path)
+        let bytes = bounded::read(path, OBJECT_MAX)
             .map_err(|error| ObjectError::Unusable { name: name.clone(), reason: error.to_string() })?;
         Self::start_from(&name, &bytes, options, choice)
     }

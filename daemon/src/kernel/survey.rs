@@ -30,6 +30,8 @@ pub struct Survey {
     pub object: Finding,
     /// Whether every task can be read by the kernel's iterator.
     pub iterator: Finding,
+    /// Tasks that the kernel hides from programs and from its iterator: filled in by who can compare that with /proc.
+    pub hidden: Option<String>,
     /// Whether it can be told what tasks are doing now, and which stay in uninterruptible sleep.
     pub figures: Finding,
     /// Kernel functions of the hooks, and whether the kernel has them as symbols.
@@ -120,6 +122,7 @@ pub fn survey(choice: Choice) -> Survey {
         privilege,
         object,
         iterator,
+        hidden: None,
         figures,
         symbols,
         symbols_readable,
@@ -223,7 +226,7 @@ impl Survey {
         if !self.object.ok || self.hooks.iter().any(|hook| hook.required && hook.rung.is_none()) {
             return Verdict::Nothing;
         }
-        let has_iterators = self.iterator.ok && self.figures.ok;
+        let has_iterators = self.iterator.ok && self.figures.ok && self.hidden.is_none();
         if has_iterators && self.missing_fields.is_empty() && self.hooks.iter().all(HookState::complete) {
             Verdict::Full
         } else {

@@ -4,7 +4,7 @@ use super::Lineage;
 use super::arena::Ix;
 use super::early::Early;
 use super::effect::Provenance;
-use super::group::Group;
+use super::group::{Group, fact};
 use super::id::{Ktime, TaskRef};
 use super::record::{ExitSource, Exited, Usage};
 use super::task::{Task, TaskState, known};
@@ -81,18 +81,19 @@ impl Lineage {
 
     /// What those tasks of a group used that are dead.
     pub(super) fn group_usage(&self, group: Ix<Group>) -> Option<GroupUsage> {
-        self.groups[group].rare.and_then(|rare| self.rares[rare].usage)
+        self.groups[group].usage.and_then(|usage| self.usages.usage(self.usages.slot(usage)))
     }
 
     /// A task ends of which nobody saw what it used.
     pub(super) fn account_unknown(&mut self, group: Ix<Group>) {
-        let (start, rare) = (self.groups[group].start, self.rare(group));
-        let account = rare.usage.get_or_insert_default();
+        let (start, slot) = (self.groups[group].start, self.usage_slot(group));
+        let mut account = self.usages.usage(self.usages.slot(slot)).unwrap_or_default();
         let before = account.descent();
         account.unknown += 1;
-        let more = account.descent().minus(&before);
+        self.usages.set_usage(slot, &account);
         // Passed on already where the end of the group was told before that of this task.
-        if let Some(passed) = rare.passed {
+        if let Some(passed) = self.usages.slot(slot).passed() {
+            let more = account.descent().minus(&before);
             self.raise(passed, start, true, &more);
         }
     }
@@ -115,24 +116,28 @@ impl Lineage {
 
     /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
-        let (start, rare) = (self.groups[group].start, self.rare(group));
-        let account = rare.usage.get_or_insert_default();
-        if let Some(passed) = rare.passed {
+        let (start, slot) = (self.groups[group].start, self.usage_slot(group));
+        let mut account = self.usages.usage(self.usages.slot(slot)).unwrap_or_default();
+        if let Some(passed) = self.usages.slot(slot).passed() {
             let more = account.charge_and_tell(charge);
+            self.usages.set_usage(slot, &account);
             self.raise(passed, start, true, &more);
         } else {
             account.charge(charge);
+            self.usages.set_usage(slot, &account);
         }
-        self.groups[group].cgroup()
+        self.cgroup_of(&self.groups[group])
     }
 
     /// The same of a group that is gone.
     fn charge_grave(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
-        let grave = self.graves.last_before(task.tgid, start)?;
-        let cgroup = grave.life.cgroup_id;
-        let start = grave.life.key.start.unwrap_or(Ktime(0));
-        let more = grave.life.usage.get_or_insert_default().charge_and_tell(charge);
-        if let Some(passed) = grave.passed {
+        let life = self.graves.last_before(task.tgid, start)?;
+        let cgroup = life.has(fact::CGROUP).then(|| self.profiles.get(life.profile).cgroup_id);
+        let start = life.key().start.unwrap_or(Ktime(0));
+        let mut account = self.usages.usage(&life.usage).unwrap_or_default();
+        let more = account.charge_and_tell(charge);
+        self.usages.set_usage_of(&mut life.usage, &account);
+        if let Some(passed) = life.usage.passed() {
             self.raise(passed, start, true, &more);
         }
         cgroup

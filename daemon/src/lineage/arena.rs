@@ -30,6 +30,16 @@ impl<T> Ix<T> {
     const fn slot(self) -> usize {
         self.0.get() as usize - 1
     }
+
+    /// As a number, which is never 0.
+    pub(super) const fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The place that had this number.
+    pub(super) fn of_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(|number| Self(number, PhantomData))
+    }
 }
 
 // Derives would ask the same of `T`.
@@ -103,6 +113,11 @@ impl<T: Default> Arena<T> {
     /// Slots in use.
     pub(super) const fn len(&self) -> usize {
         self.touched - self.free.len()
+    }
+
+    /// Bytes of slots in use.
+    pub(super) const fn used_bytes(&self) -> usize {
+        self.len() * size_of::<T>()
     }
 
     /// Bytes held.

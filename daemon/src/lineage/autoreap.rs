@@ -87,7 +87,7 @@ impl Lineage {
     }
 
     pub(super) fn had_threads(&self, group: Ix<Group>) -> bool {
-        self.groups[group].rare.is_some_and(|rare| self.rares[rare].threads_created > 0)
+        self.extra_of(&self.groups[group]).is_some_and(|extra| extra.threads_created > 0)
     }
 
     /// Whether a group's end makes its leader go by itself, where that can be told.
@@ -106,7 +106,7 @@ impl Lineage {
     /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
     pub(super) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
         let members = &self.groups[group];
-        let is_traced = members.rare.is_some_and(|rare| self.rares[rare].tracer.is_some());
+        let is_traced = self.rare_of(members).is_some_and(|rare| rare.tracer.is_some());
         is_traced || self.has_other_exit_signal(group)
     }
 

@@ -17,9 +17,9 @@ const GENERATIONS: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passed {
     /// Its parent, or who waited for it: the last to have this tgid that is older than the child.
-    to: Tgid,
+    pub(super) to: Tgid,
     /// Whether a wait(2) took it, and so the kernel passed them on as well.
-    by_wait: bool,
+    pub(super) by_wait: bool,
 }
 
 impl ReaperKind {
@@ -40,14 +40,16 @@ impl Lineage {
         }
         members.set(fact::PASSED, true);
         let passed = Passed { to, by_wait };
-        self.rare(group).passed = Some(passed);
+        let usage = self.usage_slot(group);
+        self.usages.slot_mut(usage).set_passed(Some(passed));
         self.bequeath(group, passed, Descent::clone);
     }
 
     /// It is not gone after all: what was passed on is taken back.
     pub(super) fn take_back_usage(&mut self, group: Ix<Group>) {
-        let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed.take());
-        if let Some(passed) = passed {
+        let Some(usage) = self.groups[group].usage else { return };
+        if let Some(passed) = self.usages.slot(usage).passed() {
+            self.usages.slot_mut(usage).set_passed(None);
             self.groups[group].set(fact::PASSED, false);
             self.bequeath(group, passed, |sum| Descent::default().minus(sum));
         }
@@ -102,12 +104,13 @@ impl Lineage {
                     return;
                 }
                 start = parent.start;
-                parent.rare.and_then(|rare| self.rares[rare].passed)
+                parent.usage.and_then(|usage| self.usages.slot(usage).passed())
             } else {
-                let Some(grave) = self.graves.last_before(passed.to, start) else { return };
-                grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
-                start = grave.life.key.start.unwrap_or(Ktime(0));
-                grave.passed
+                let Some(life) = self.graves.add_to_children(passed.to, start, is_reaped, sum) else {
+                    return;
+                };
+                start = life.key().start.unwrap_or(Ktime(0));
+                life.usage.passed()
             };
             let Some(next) = next else { return };
             passed = next;

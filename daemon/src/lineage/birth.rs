@@ -6,6 +6,7 @@ use super::effect::{Action, Creation, Effect};
 use super::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
 use super::group::{Group, fact};
 use super::id::Ktime;
+use super::profile::Profile;
 use super::record::{CloneFailed, New};
 use super::task::{TaskState, known};
 use super::view::Told;
@@ -73,7 +74,8 @@ impl Lineage {
     /// What only the birth of a group tells.
     fn learn_birth(&mut self, group: Ix<Group>, new: &New) {
         if let Some(flags) = new.clone_flags {
-            self.groups[group].clone_flags = flags;
+            let profile = Profile { clone_flags: flags, ..*self.profile(group) };
+            self.profiles.change(&mut self.groups[group].profile, &profile);
             self.groups[group].set(fact::CLONE_FLAGS, true);
         }
         let Some(creator) = new.creator else { return };

@@ -42,7 +42,7 @@ impl Lineage {
         same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
         for (&inode, &group) in &self.namespaces {
-            if self.groups[group].leader.is_none() || self.groups[group].namespace != inode {
+            if self.groups[group].leader.is_none() || self.profile(group).namespace != inode {
                 return Err(format!(
                     "pid namespace {inode}: its init {} is not in it",
                     self.groups[group].tgid
@@ -69,7 +69,10 @@ impl Lineage {
         match (task.state, task.queue) {
             (TaskState::Implied | TaskState::Running, Queue::None)
             | (TaskState::Exiting, Queue::None | Queue::Exiting | Queue::Stuck)
-            | (TaskState::Zombie, Queue::None | Queue::Candidate | Queue::Zombie | Queue::Flagged)
+            | (
+                TaskState::Zombie,
+                Queue::None | Queue::Candidate | Queue::Zombie | Queue::Flagged | Queue::Unconfirmed,
+            )
             | (TaskState::Dead | TaskState::Released, _) => {}
             (_, queue) => return Err(format!("{name}: in queue {queue:?}")),
         }
@@ -98,7 +101,11 @@ impl Lineage {
         let live = states.iter().filter(|&&state| state < TaskState::Zombie).count();
         same(&format!("{name}: present"), group.present as usize, present)?;
         same(&format!("{name}: live"), group.live as usize, live)?;
-        let is_queued = matches!(self.tasks[leader].queue, Queue::Zombie | Queue::Flagged);
+        let queue = self.tasks[leader].queue;
+        let is_queued = matches!(queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
+        if group.has(fact::UNCONFIRMED) != (queue == Queue::Unconfirmed) {
+            return Err(format!("{name}: unconfirmed or not, and {queue:?}"));
+        }
         if group.has(fact::ZOMBIE) != is_queued {
             return Err(format!("{name}: told as a zombie and {:?}", self.tasks[leader].queue));
         }
@@ -120,7 +127,7 @@ impl Lineage {
         let zombies = self
             .members(ix)
             .flat_map(|thread| self.children_of(thread))
-            .filter(|&child| self.groups[child].has(fact::ZOMBIE))
+            .filter(|&child| self.groups[child].is_owed_a_wait())
             .count();
         let owed = group.debt.map_or(0, |debt| self.debts[debt].debt.zombies as usize);
         same(&format!("{name}: zombies owed"), owed, zombies)
@@ -138,6 +145,7 @@ impl Lineage {
             Queue::Candidate,
             Queue::Zombie,
             Queue::Flagged,
+            Queue::Unconfirmed,
             Queue::Dead,
             Queue::Tombstone,
         ] {

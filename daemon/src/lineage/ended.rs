@@ -2,15 +2,34 @@
 //! come any more; so the sums only grow.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::Lineage;
 use super::record::Usage;
-use super::retention::TgidHasher;
 use super::task::TaskKind;
 
 /// Cgroups kept apart until somebody asks; what others use counts as nobody's.
 const CGROUPS: usize = 4096;
+
+/// The kernel gives ids in turn: a multiplication spreads them well enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// What tasks of one cgroup used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +52,7 @@ impl Share {
 pub(super) struct Totals {
     /// User and system time as the kernel splits each one's.
     kinds: [Usage; TaskKind::COUNT],
-    cgroups: HashMap<u64, Share, BuildHasherDefault<TgidHasher>>,
+    cgroups: HashMap<u64, Share, BuildHasherDefault<IdHasher>>,
     /// What came last, and of which cgroup: the next is often of the same.
     last: (Option<u64>, Share),
     /// Of tasks whose cgroup is unknown, or one too many.

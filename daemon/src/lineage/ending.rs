@@ -11,13 +11,13 @@ use super::view::Told;
 impl Lineage {
     /// A leader died before the others of its group.
     pub(super) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        self.rare(group).leader_died_at = Some(told.at);
+        self.extra(group).set_leader_died_at(told.at);
         self.set_dead_leader(group, true);
         let members = &mut self.groups[group];
         members.set(fact::LEADER_DIED, true);
         // In a group exit the others die as well, in whatever order.
         let threads_left = members.live;
-        if threads_left > 0 && !matches!(members.status, GroupStatus::Group(_)) {
+        if threads_left > 0 && !matches!(members.status(), GroupStatus::Group(_)) {
             self.tell(out, ix, told, Action::LeaderDied { threads_left });
         }
     }

@@ -137,8 +137,8 @@ impl Lineage {
             return;
         }
         self.learn_comm(ix, Some(renamed.new), at);
-        let rare = self.rare(group);
-        rare.renames = rare.renames.saturating_add(1);
+        let extra = self.extra(group);
+        extra.renames = extra.renames.saturating_add(1);
         self.tell(out, ix, told, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 

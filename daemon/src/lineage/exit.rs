@@ -63,7 +63,9 @@ impl Lineage {
         self.learn_flags(ix, exiting.task_flags);
         self.learn_exit_code(ix, exiting.exit.exit_code);
         self.tasks[ix].flags |= PF_EXITING;
-        self.groups[group].status.learn_early(&exiting.exit);
+        let mut status = self.groups[group].status();
+        status.learn_early(&exiting.exit);
+        self.groups[group].set_status(status);
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
         self.tell(out, ix, told, Action::Exiting { nr_threads: exiting.nr_threads });
         match exiting.has_children {
@@ -105,8 +107,7 @@ impl Lineage {
             if !is_gone || told.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
                 let is_with_shown = self.learn_parent(group, parent, told, out);
                 // An orphan's exit signal is reset with its parent.
-                let reset_at =
-                    self.groups[group].rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+                let reset_at = self.reparented_at(&self.groups[group]);
                 if is_with_shown && reset_at <= at {
                     self.learn_exit_signal(group, exited.exit_signal);
                 }
@@ -187,7 +188,7 @@ impl Lineage {
         };
         let hidden = count.saturating_sub(seen);
         if count > 1 {
-            self.rare(group).hidden_threads = Some(hidden);
+            self.extra(group).set_hidden_threads(hidden);
         }
         hidden
     }
@@ -238,7 +239,9 @@ impl Lineage {
         self.learn_flags(ix, death.task_flags);
         self.learn_exit_code(ix, death.exit.exit_code);
         let exit_code = self.tasks[ix].knows(known::EXIT_CODE).then_some(self.tasks[ix].exit_code);
-        self.groups[group].status.learn(&ExitParts { exit_code, group: death.exit.group }, is_leader);
+        let mut status = self.groups[group].status();
+        status.learn(&ExitParts { exit_code, group: death.exit.group }, is_leader);
+        self.groups[group].set_status(status);
         if is_leader && death.nr_threads.is_some_and(|count| count <= 1) {
             self.groups[group].set(fact::SOLE, true);
         }

@@ -96,6 +96,6 @@ impl Lineage {
             }
         }
         let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
-        self.graves.forget(Ktime(now.0.saturating_sub(age)), most);
+        self.forget_lives(Ktime(now.0.saturating_sub(age)), most);
     }
 }

@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use super::arena::Ix;
-use super::bequest::Passed;
 use super::debt::Account;
 use super::effect::{Reaper, ReparentKind, Span};
 use super::handover::Handover;
 use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
 use super::life::End;
+use super::packed_usage::PackedUsage;
 use super::paths::PathName;
+use super::profile::ProfileIx;
 use super::status::GroupStatus;
 use super::task::Task;
-use super::usage::GroupUsage;
 
 /// Facts of a group that can be unknown, and what was told of it.
 pub(super) mod fact {
     pub(crate) const CLONE_FLAGS: u32 = 1 << 0;
     pub(crate) const CGROUP: u32 = 1 << 1;
     pub(crate) const NAMESPACE: u32 = 1 << 2;
-    pub(crate) const VTGID: u32 = 1 << 3;
     pub(crate) const CREDENTIALS: u32 = 1 << 4;
     pub(crate) const EXIT_SIGNAL: u32 = 1 << 5;
     pub(crate) const START: u32 = 1 << 6;
@@ -41,7 +40,7 @@ pub(super) mod fact {
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
     /// The zombie is younger than the time kept for it.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
-    /// It is open whether it came to the parent it has: `Rare::open`.
+    /// It is open whether it came to the parent it has: `Extra::open`.
     pub(crate) const OPEN: u32 = 1 << 21;
     /// Its leader is dead and others live on.
     pub(crate) const DEAD_LEADER: u32 = 1 << 20;
@@ -55,12 +54,22 @@ pub(super) mod fact {
     pub(crate) const IGNORED_SINCE: u32 = 1 << 24;
     /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
     pub(crate) const FREED: u32 = 1 << 25;
-    /// It is gone, and its parent has got what it used: `Rare::passed`.
+    /// It is gone, and its parent has got what it used: `PackedUsage::passed`.
     pub(crate) const PASSED: u32 = 1 << 26;
+    /// It is a zombie, and nothing has shown it since records were lost.
+    pub(crate) const UNCONFIRMED: u32 = 1 << 27;
+    /// Of such a zombie: it was flagged as old before that.
+    pub(crate) const FLAGGED: u32 = 1 << 28;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
     /// It does.
     pub(crate) const IGNORES: u32 = 1 << 23;
+    /// Somebody took it, or nobody had to.
+    pub(crate) const REAPED: u32 = 1 << 3;
+    pub(crate) const AUTOREAPED: u32 = 1 << 27;
+    /// Two bits that say what `Group::status_code` is.
+    pub(crate) const STATUS_SHIFT: u32 = 28;
+    pub(crate) const STATUS: u32 = 3 << STATUS_SHIFT;
 }
 
 /// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
@@ -73,11 +82,12 @@ pub(super) struct Group {
     /// Its leader; `None` only in an empty slot.
     pub(super) leader: Option<Ix<Task>>,
     pub(super) facts: u32,
-    pub(super) rare: Option<Ix<Rare>>,
+    pub(super) extra: Option<Ix<Extra>>,
     pub(super) debt: Option<Ix<Account>>,
-    pub(super) namespace: u32,
+    pub(super) profile: ProfileIx,
     pub(super) executable: Option<Arc<PathName>>,
-    pub(super) namespace_level: u32,
+    /// Of the tasks that are dead, and who has got that, once the group was gone.
+    pub(super) usage: Option<Ix<PackedUsage>>,
 
     /// Tasks not past `exit_notify()`, of [`Group::present`].
     pub(super) live: u32,
@@ -95,40 +105,110 @@ pub(super) struct Group {
     /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
     pub(super) first_thread: Option<Ix<Task>>,
     pub(super) last_thread: Option<Ix<Task>>,
-    pub(super) vtgid: u32,
-    pub(super) clone_flags: u64,
-    pub(super) cgroup_id: u64,
-    pub(super) uid: u32,
-    pub(super) euid: u32,
     pub(super) execs: u32,
-    pub(super) exit_signal: i32,
     /// Last exec.
     pub(super) exec_at: Ktime,
-    pub(super) status: GroupStatus,
+    pub(super) exit_signal: i32,
+    /// See [`Group::status`].
+    pub(super) status_code: i32,
 }
 
-/// What few groups have before they die.
+const _: () = assert!(size_of::<Group>() == 112, "a zombie's bytes are budgeted: see tests/memory.rs");
+
+/// Of groups that have, or had, more than one thread, another parent, or another name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rare {
-    /// Who called clone(2), where that is not the first parent.
-    pub(super) creator: Option<TaskRef>,
-    /// Parent before the first reparenting.
-    pub(super) first_parent: Option<GroupKey>,
-    pub(super) reparented: u32,
+pub(super) struct Extra {
     /// Last reparenting.
     pub(super) reparented_at: Ktime,
-    pub(super) reparent_kind: Option<ReparentKind>,
-    /// When a record last showed its parent, and of which process that was, where the present one is concluded.
+    first_parent_start: Ktime,
+    leader_died_at: Ktime,
+    /// When a record last showed its parent, where the present one is concluded.
     pub(super) parent_shown_at: Ktime,
-    pub(super) parent_shown: Option<Tgid>,
+    first_parent_tgid: u32,
+    parent_shown: u32,
+    pub(super) reparented: u32,
     pub(super) renames: u32,
     /// Threads besides the leader, ever and at most at once.
     pub(super) threads_created: u32,
     pub(super) threads_peak: u32,
+    hidden_threads: u32,
+    /// A handing on that may not have come about.
+    pub(super) open: Option<Ix<Handover>>,
+    pub(super) rare: Option<Ix<Rare>>,
+    pub(super) reparent_kind: Option<ReparentKind>,
+    /// Which of the fields without an `Option` are known.
+    known: u8,
+}
+
+const _: () = assert!(size_of::<Extra>() == 72, "a zombie's bytes are budgeted: see tests/memory.rs");
+
+const FIRST_PARENT: u8 = 1 << 0;
+const FIRST_PARENT_START: u8 = 1 << 1;
+const LEADER_DIED_AT: u8 = 1 << 2;
+const HIDDEN_THREADS: u8 = 1 << 3;
+const PARENT_SHOWN: u8 = 1 << 4;
+
+impl Extra {
+    const fn knows(&self, what: u8) -> bool {
+        self.known & what != 0
+    }
+
+    /// Parent before the first reparenting.
+    pub(super) fn first_parent(&self) -> Option<GroupKey> {
+        let start = self.knows(FIRST_PARENT_START).then_some(self.first_parent_start);
+        self.knows(FIRST_PARENT).then_some(GroupKey { tgid: Tgid(self.first_parent_tgid), start })
+    }
+
+    pub(super) fn set_first_parent(&mut self, parent: Option<GroupKey>) {
+        self.known &= !(FIRST_PARENT | FIRST_PARENT_START);
+        let Some(parent) = parent else { return };
+        self.known |= FIRST_PARENT;
+        self.first_parent_tgid = parent.tgid.0;
+        if let Some(start) = parent.start {
+            self.known |= FIRST_PARENT_START;
+            self.first_parent_start = start;
+        }
+    }
+
     /// When the leader died before the others.
-    pub(super) leader_died_at: Option<Ktime>,
+    pub(super) fn leader_died_at(&self) -> Option<Ktime> {
+        self.knows(LEADER_DIED_AT).then_some(self.leader_died_at)
+    }
+
+    pub(super) const fn set_leader_died_at(&mut self, at: Ktime) {
+        self.known |= LEADER_DIED_AT;
+        self.leader_died_at = at;
+    }
+
+    /// Of which process the last parent was that a record showed.
+    pub(super) fn parent_shown(&self) -> Option<Tgid> {
+        self.knows(PARENT_SHOWN).then_some(Tgid(self.parent_shown))
+    }
+
+    pub(super) fn set_parent_shown(&mut self, parents: Option<Tgid>) {
+        self.known &= !PARENT_SHOWN;
+        if let Some(Tgid(tgid)) = parents {
+            self.known |= PARENT_SHOWN;
+            self.parent_shown = tgid;
+        }
+    }
+
     /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
-    pub(super) hidden_threads: Option<u32>,
+    pub(super) fn hidden_threads(&self) -> Option<u32> {
+        self.knows(HIDDEN_THREADS).then_some(self.hidden_threads)
+    }
+
+    pub(super) const fn set_hidden_threads(&mut self, threads: u32) {
+        self.known |= HIDDEN_THREADS;
+        self.hidden_threads = threads;
+    }
+}
+
+/// What few groups have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare {
+    /// Who called clone(2), where that is not the first parent.
+    pub(super) creator: Option<TaskRef>,
     pub(super) tracer: Option<TaskRef>,
     /// When a thread took the place of its leader: what is older is about the old one.
     pub(super) taken_over_at: Option<Ktime>,
@@ -136,19 +216,10 @@ pub(super) struct Rare {
     pub(super) taken_over_before: bool,
     /// A task of it that died, and another process's task that its children had as their parent then.
     pub(super) heir: Option<(TaskKey, TaskRef)>,
-    /// A handing on that may not have come about.
-    pub(super) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(super) taker: Option<GroupKey>,
-    /// Of the tasks that are dead.
-    pub(super) usage: Option<GroupUsage>,
-    /// Who has got that, once the group was gone.
-    pub(super) passed: Option<Passed>,
-    /// Who took it.
-    pub(super) reaper: Option<Reaper>,
-    /// How it ended, once that was told, and for how long it was a zombie.
-    pub(super) end: Option<End>,
-    pub(super) zombie: Option<Span>,
+    /// Who took it, and for how long it was a zombie, where its release is not told in the same record.
+    pub(super) taken: Option<(Option<Reaper>, Option<Span>)>,
 }
 
 impl Group {
@@ -164,9 +235,42 @@ impl Group {
         }
     }
 
-    /// Its cgroup's id.
-    pub(super) const fn cgroup(&self) -> Option<u64> {
-        if self.has(fact::CGROUP) { Some(self.cgroup_id) } else { None }
+    /// How it ended, once that was told.
+    pub(super) const fn end(&self) -> Option<End> {
+        if self.has(fact::REAPED) {
+            Some(End::Reaped)
+        } else if self.has(fact::AUTOREAPED) {
+            Some(End::Autoreaped)
+        } else {
+            None
+        }
+    }
+
+    /// Tells how it ended.
+    pub(super) fn set_end(&mut self, end: End) {
+        self.set(fact::REAPED, end == End::Reaped);
+        self.set(fact::AUTOREAPED, end == End::Autoreaped);
+    }
+
+    /// How much is known of its wait(2) status.
+    pub(super) const fn status(&self) -> GroupStatus {
+        match (self.facts & fact::STATUS) >> fact::STATUS_SHIFT {
+            0 => GroupStatus::Unknown,
+            1 => GroupStatus::Leader(self.status_code),
+            2 => GroupStatus::Begun(self.status_code),
+            _ => GroupStatus::Group(self.status_code),
+        }
+    }
+
+    pub(super) const fn set_status(&mut self, status: GroupStatus) {
+        let (kind, code) = match status {
+            GroupStatus::Unknown => (0, 0),
+            GroupStatus::Leader(code) => (1, code),
+            GroupStatus::Begun(code) => (2, code),
+            GroupStatus::Group(code) => (3, code),
+        };
+        self.facts = self.facts & !fact::STATUS | kind << fact::STATUS_SHIFT;
+        self.status_code = code;
     }
 
     /// Its identity.
@@ -181,6 +285,11 @@ impl Group {
         }
         let start = if self.has(fact::PARENT_START) { Some(self.parent_start) } else { None };
         Some(GroupKey { tgid: Tgid(self.parent_tgid), start })
+    }
+
+    /// Whether it is a zombie that its parent is charged with.
+    pub(super) const fn is_owed_a_wait(&self) -> bool {
+        self.has(fact::ZOMBIE) && !self.has(fact::UNCONFIRMED)
     }
 
     /// Whether every task of it is past `exit_notify()`.

@@ -17,7 +17,7 @@ use super::view::Told;
 const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 
 /// A handing on that may not have come about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Handover {
     /// The dying parent.
     old: Option<TaskRef>,
@@ -127,10 +127,9 @@ impl Lineage {
             return;
         }
         let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
-        let rare = self.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
-        if rare.open.is_none() {
-            rare.open = Some(Handover { old, old_group, ignored, told });
+        if self.open_handover(&self.groups[group]).is_none() {
+            self.set_open(group, Handover { old, old_group, ignored, told });
             self.groups[group].set(fact::OPEN, true);
             if let Some(key) = key {
                 self.open_handovers.push_back((told.at, key));
@@ -146,7 +145,7 @@ impl Lineage {
         at: Ktime,
         out: &mut Vec<Effect>,
     ) {
-        let open = self.groups[group].rare.and_then(|rare| self.rares[rare].open);
+        let open = self.open_handover(&self.groups[group]);
         // What is older than the handing on says nothing about it.
         if open.is_none_or(|open| open.told.at > at) {
             return;
@@ -196,7 +195,7 @@ impl Lineage {
         let old_group = self.group_key_of(heir);
         let told = Told { at: self.groups[group].parent_at, ..open.told };
         let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
-        self.rare(group).open = Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
+        self.set_open(group, Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
         self.groups[group].set(fact::OPEN, true);
         if let Some(key) = key {
             self.open_handovers.push_back((told.at, key));
@@ -234,7 +233,20 @@ impl Lineage {
             return None;
         }
         self.groups[group].set(fact::OPEN, false);
-        self.groups[group].rare.and_then(|rare| self.rares[rare].open.take())
+        let extra = self.groups[group].extra?;
+        self.extras[extra].open.take().map(|open| self.handovers.remove(open))
+    }
+
+    /// A handing on of this group that may not have come about.
+    pub(super) fn open_handover(&self, group: &Group) -> Option<Handover> {
+        self.extra_of(group)?.open.map(|open| self.handovers[open])
+    }
+
+    fn set_open(&mut self, group: Ix<Group>, handover: Handover) {
+        let new = self.handovers.insert(handover);
+        if let Some(former) = self.extra(group).open.replace(new) {
+            self.handovers.remove(former);
+        }
     }
 
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A

@@ -28,8 +28,9 @@ impl Lineage {
             return Some(thread);
         }
         let members = &self.groups[group];
-        let is_nested = members.has(fact::NAMESPACE) && members.namespace_level > 0;
-        let own_init = if is_nested { self.namespace_init(members.namespace) } else { None };
+        let profile = self.profiles.get(members.profile);
+        let is_nested = members.has(fact::NAMESPACE) && profile.namespace_level > 0;
+        let own_init = if is_nested { self.namespace_init(profile.namespace) } else { None };
         [own_init, self.holder(INIT)].into_iter().flatten().find_map(|init| {
             let inits = self.tasks[init].group.filter(|&inits| inits != group)?;
             self.live_thread(inits, dying, TaskState::Exiting)
@@ -42,7 +43,9 @@ impl Lineage {
     }
 
     fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
-        let level = |group: &Group| group.has(fact::NAMESPACE).then_some(group.namespace_level);
+        let level = |group: &Group| {
+            group.has(fact::NAMESPACE).then(|| self.profiles.get(group.profile).namespace_level)
+        };
         let own_level = level(&self.groups[group]);
         let mut ancestor = self.parents_of(group);
         while let Some(above) = ancestor {

@@ -1,4 +1,4 @@
-//! From a tid to the newest task that has it, in one step.
+//! From a tid to the newest task or life that has it, in one step.
 //!
 //! Tids are small numbers (below 2^22), handed out in turn: a table by tid needs no hash, and pages that nobody uses are not there.
 
@@ -11,64 +11,71 @@ const PAGE: usize = 256;
 /// `PID_MAX_LIMIT` on 64-bit kernels; no tid reaches it.
 pub(super) const TID_LIMIT: u32 = 4 * 1024 * 1024;
 
-#[derive(Default)]
-struct Page {
-    tasks: Option<Box<[Option<Ix<Task>>; PAGE]>>,
+struct Page<T> {
+    entries: Option<Box<[Option<T>; PAGE]>>,
     used: u16,
 }
 
+/// An entry for each tid.
+pub(super) struct TidTable<T> {
+    pages: Vec<Page<T>>,
+}
+
 /// Newest task of each tid; older ones hang on it by `Task::same_tid`.
-#[derive(Default)]
-pub(super) struct TidIndex {
-    pages: Vec<Page>,
+pub(super) type TidIndex = TidTable<Ix<Task>>;
+
+// A derive would ask the same of `T`.
+impl<T> Default for TidTable<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new() }
+    }
 }
 
 const fn place(tid: Tid) -> (usize, usize) {
     (tid.0 as usize / PAGE, tid.0 as usize % PAGE)
 }
 
-impl TidIndex {
-    /// The newest task with this tid.
-    pub(super) fn get(&self, tid: Tid) -> Option<Ix<Task>> {
+impl<T: Copy> TidTable<T> {
+    /// What this tid has.
+    pub(super) fn get(&self, tid: Tid) -> Option<T> {
         let (page, entry) = place(tid);
-        self.pages.get(page)?.tasks.as_ref()?[entry]
+        self.pages.get(page)?.entries.as_ref()?[entry]
     }
 
-    /// Makes `task` the newest of this tid, or none; gives back what was there. Tids at the limit or above are refused before.
-    pub(super) fn set(&mut self, tid: Tid, task: Option<Ix<Task>>) -> Option<Ix<Task>> {
+    /// Gives a tid another entry, or none; answers what it had. Tids at the limit or above are refused before.
+    pub(super) fn set(&mut self, tid: Tid, value: Option<T>) -> Option<T> {
         let (number, entry) = place(tid);
         if number >= self.pages.len() {
-            self.pages.resize_with(number + 1, Page::default);
+            self.pages.resize_with(number + 1, || Page { entries: None, used: 0 });
         }
         let page = &mut self.pages[number];
-        if page.tasks.is_none() && task.is_none() {
+        if page.entries.is_none() && value.is_none() {
             return None;
         }
-        let tasks = page.tasks.get_or_insert_with(|| Box::new([None; PAGE]));
-        let before = std::mem::replace(&mut tasks[entry], task);
-        match (before.is_some(), task.is_some()) {
+        let entries = page.entries.get_or_insert_with(|| Box::new([None; PAGE]));
+        let before = std::mem::replace(&mut entries[entry], value);
+        match (before.is_some(), value.is_some()) {
             (false, true) => page.used += 1,
             (true, false) => page.used -= 1,
             _ => {}
         }
         if page.used == 0 {
-            page.tasks = None;
+            page.entries = None;
         }
         before
     }
 
-    /// Every tid's newest task.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Ix<Task>> {
+    /// Every entry, in the order of tids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> {
         self.pages
             .iter()
-            .filter_map(|page| page.tasks.as_ref())
-            .flat_map(|tasks| tasks.iter().copied().flatten())
+            .filter_map(|page| page.entries.as_ref())
+            .flat_map(|entries| entries.iter().copied().flatten())
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.pages.capacity() * size_of::<Page>()
-            + self.pages.iter().filter(|page| page.tasks.is_some()).count()
-                * size_of::<[Option<Ix<Task>>; PAGE]>()
+        self.pages.capacity() * size_of::<Page<T>>()
+            + self.pages.iter().filter(|page| page.entries.is_some()).count() * size_of::<[Option<T>; PAGE]>()
     }
 }

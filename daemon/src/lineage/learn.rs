@@ -39,21 +39,23 @@ impl Lineage {
     pub(super) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
         let Some(group) = self.tasks[ix].group else { return };
         let is_leader = self.groups[group].leader == Some(ix);
+        let mut profile = *self.profile(group);
         if let Some(namespace) = place.namespace {
             let task = &mut self.tasks[ix];
             task.vtid = namespace.vtid;
             task.known |= known::VTID;
             let members = &mut self.groups[group];
-            if members.namespace != namespace.inode && self.namespaces.get(&members.namespace) == Some(&group)
-            {
-                self.namespaces.remove(&members.namespace);
+            let former = self.profiles.get(members.profile).namespace;
+            if former != namespace.inode && self.namespaces.get(&former) == Some(&group) {
+                self.namespaces.remove(&former);
             }
-            members.namespace = namespace.inode;
-            members.namespace_level = namespace.level;
+            profile.namespace = namespace.inode;
+            profile.namespace_level = namespace.level;
             members.set(fact::NAMESPACE, true);
-            if let Some(vtgid) = namespace.vtgid {
-                members.vtgid = vtgid;
-                members.set(fact::VTGID, true);
+            // A group's id is its leader's.
+            if let (Some(vtgid), Some(leader)) = (namespace.vtgid, members.leader) {
+                self.tasks[leader].vtid = vtgid;
+                self.tasks[leader].known |= known::VTID;
             }
             if is_leader && namespace.vtid == 1 && namespace.level > 0 {
                 self.namespaces.insert(namespace.inode, group);
@@ -61,17 +63,17 @@ impl Lineage {
         }
         let members = &mut self.groups[group];
         // An exec is newer than anything the birth can tell of the group.
-        if !is_leader || members.exec_at > at {
-            return;
+        if is_leader && members.exec_at <= at {
+            if let Some(cgroup_id) = place.cgroup_id {
+                profile.cgroup_id = cgroup_id;
+                members.set(fact::CGROUP, true);
+            }
+            if let Some((uid, euid)) = place.credentials {
+                (profile.uid, profile.euid) = (uid, euid);
+                members.set(fact::CREDENTIALS, true);
+            }
         }
-        if let Some(cgroup_id) = place.cgroup_id {
-            members.cgroup_id = cgroup_id;
-            members.set(fact::CGROUP, true);
-        }
-        if let Some((uid, euid)) = place.credentials {
-            (members.uid, members.euid) = (uid, euid);
-            members.set(fact::CREDENTIALS, true);
-        }
+        self.profiles.change(&mut members.profile, &profile);
     }
 
     pub(super) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
@@ -84,7 +86,7 @@ impl Lineage {
     }
 
     pub(super) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
-        if tracer.is_some() || self.groups[group].rare.is_some() {
+        if tracer.is_some() || self.rare_of(&self.groups[group]).is_some() {
             self.rare(group).tracer = tracer;
         }
     }

@@ -6,7 +6,7 @@ use super::Lineage;
 use super::arena::Ix;
 use super::debt::Debt;
 use super::effect::{Creation, Provenance, Reaper, ReparentKind, Span};
-use super::group::{Group, Rare, fact};
+use super::group::{Extra, Group, fact};
 use super::id::{GroupKey, Ktime, TaskRef};
 use super::paths::PathName;
 use super::record::{Comm, Namespaced};
@@ -142,9 +142,12 @@ impl Lineage {
         let group = &self.groups[ix];
         let leader_ix = group.leader?;
         let leader = &self.tasks[leader_ix];
-        let none = Rare::default();
-        let rare = group.rare.map_or(&none, |rare| &self.rares[rare]);
-        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged);
+        let none = Extra::default();
+        let extra = self.extra_of(group).unwrap_or(&none);
+        let rare = self.rare_of(group);
+        let profile = self.profiles.get(group.profile);
+        let (reaper, was_zombie) = self.taken_of(ix);
+        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         let state = match leader.state {
             TaskState::Implied | TaskState::Running => LifeState::Running,
             TaskState::Exiting => LifeState::Exiting,
@@ -154,8 +157,8 @@ impl Lineage {
             TaskState::Released => LifeState::Released,
         };
         let flags = leader.knows(known::FLAGS).then_some(leader.flags);
-        let clone_flags = group.has(fact::CLONE_FLAGS).then_some(group.clone_flags);
-        let zombie = if is_zombie { Some(self.zombie_span(leader_ix, now)) } else { rare.zombie };
+        let clone_flags = group.has(fact::CLONE_FLAGS).then_some(profile.clone_flags);
+        let zombie = if is_zombie { Some(self.zombie_span(leader_ix, now)) } else { was_zombie };
         Some(Life {
             key: group.key(),
             state,
@@ -165,41 +168,41 @@ impl Lineage {
             executable: group.executable.clone(),
             parent: group.parent_key(),
             parent_name: self.parent_name(group),
-            first_parent: rare.first_parent,
-            creator: rare.creator,
+            first_parent: extra.first_parent(),
+            creator: rare.and_then(|rare| rare.creator),
             clone_flags,
             creation: clone_flags.map(|clone| Creation::of(clone, leader.flags)),
             flags,
             exit_signal: group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal),
-            credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
-            cgroup_id: group.has(fact::CGROUP).then_some(group.cgroup_id),
-            namespace: Self::namespace_of(group, leader),
+            credentials: group.has(fact::CREDENTIALS).then_some((profile.uid, profile.euid)),
+            cgroup_id: self.cgroup_of(group),
+            namespace: self.namespace_of(group, leader),
             holds_parent: group.has(fact::HOLDS_PARENT),
             execs: group.execs,
             exec_at: (group.execs > 0).then_some(group.exec_at),
-            renames: rare.renames,
+            renames: extra.renames,
             threads: group.present,
-            threads_created: rare.threads_created,
-            threads_peak: rare.threads_peak,
-            tracer: rare.tracer,
+            threads_created: extra.threads_created,
+            threads_peak: extra.threads_peak,
+            tracer: rare.and_then(|rare| rare.tracer),
             since: leader.since,
-            leader_died_at: rare.leader_died_at,
-            reparented: rare.reparented,
-            reparented_at: (rare.reparented > 0).then_some(rare.reparented_at),
-            reparent_kind: rare.reparent_kind,
-            status: group.status.settled(group.is_dead()),
+            leader_died_at: extra.leader_died_at(),
+            reparented: extra.reparented,
+            reparented_at: (extra.reparented > 0).then_some(extra.reparented_at),
+            reparent_kind: extra.reparent_kind,
+            status: group.status().settled(group.is_dead()),
             zombie,
-            end: rare.end,
-            reaper: rare.reaper,
+            end: group.end(),
+            reaper,
             released_at: (state == LifeState::Released).then_some(leader.since),
             debt: group.debt.map(|debt| self.debts[debt].debt),
-            usage: rare.usage,
+            usage: self.group_usage(ix),
             children_usage: self.children_usage(ix).map(Box::new),
         })
     }
 
     /// Of a parent that is gone, too: who was taken by it may be let go of later.
-    fn parent_name(&self, group: &Group) -> Option<Comm> {
+    pub(super) fn parent_name(&self, group: &Group) -> Option<Comm> {
         if let Some(parent) = group.parent {
             return self.process_name(parent);
         }

@@ -16,6 +16,7 @@ mod autoreap;
 mod bequest;
 mod birth;
 mod check;
+mod dead_life;
 mod debt;
 mod dispute;
 mod early;
@@ -32,9 +33,11 @@ mod index;
 mod kinds;
 mod learn;
 mod life;
+mod packed_usage;
 mod parent;
 mod passage;
 mod paths;
+mod profile;
 mod query;
 mod queue;
 mod reaper;
@@ -46,9 +49,11 @@ mod slots;
 mod snapshot;
 mod start;
 mod stats;
+mod taken;
 mod takeover;
 mod task;
 mod tree;
+mod unconfirmed;
 mod usage;
 mod view;
 mod warm;
@@ -57,7 +62,7 @@ mod zombie;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 pub use self::arena::Room;
@@ -78,14 +83,18 @@ use self::debt::Account;
 use self::dispute::Disputed;
 use self::early::Earlies;
 use self::ended::Totals;
-use self::group::{Group, Rare};
-use self::id::{Ktime, TaskKey};
+use self::group::{Extra, Group, Rare};
+use self::handover::Handover;
+use self::id::{Ktime, TaskKey, Tgid};
 use self::index::TidIndex;
+use self::packed_usage::{PackedUsage, UsageStore};
 use self::paths::Paths;
+use self::profile::{Profile, Profiles};
 use self::queue::Queues;
 use self::record::{Fact, Record};
 use self::retention::Graveyard;
 use self::snapshot::Sweep;
+use self::taken::Taken;
 use self::task::Task;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
@@ -144,7 +153,11 @@ pub struct Lineage {
     config: Config,
     tasks: Arena<Task>,
     groups: Arena<Group>,
+    extras: Arena<Extra>,
     rares: Arena<Rare>,
+    handovers: Arena<Handover>,
+    usages: UsageStore,
+    profiles: Profiles,
     debts: Arena<Account>,
     /// Of tasks that are dead, what they used up to their death, until their last switch tells the rest.
     earlies: Earlies,
@@ -171,6 +184,8 @@ pub struct Lineage {
     releasable: Vec<(TaskKey, Ktime)>,
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
+    /// The last group of which it was told who took it.
+    taken: Option<Taken>,
     graves: Graveyard,
     /// What those used that are gone.
     ended: Totals,
@@ -179,6 +194,10 @@ pub struct Lineage {
     sweep: Option<Sweep>,
     round: u8,
     had_snapshot: bool,
+    /// Up to then records were lost that may have told of releases.
+    lost_until: Ktime,
+    /// Groups that the kernel hides from the programs that send records.
+    hidden: HashSet<Tgid>,
     /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
     unjudged: Vec<(TaskKey, Provenance)>,
     /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
@@ -193,7 +212,11 @@ impl Lineage {
         let mut lineage = Self {
             tasks: Arena::new(config.room),
             groups: Arena::new(config.room),
+            extras: Arena::new(config.room),
             rares: Arena::new(config.room),
+            handovers: Arena::new(config.room),
+            usages: UsageStore::new(config.room),
+            profiles: Profiles::default(),
             debts: Arena::new(config.room),
             earlies: Earlies::default(),
             sums: Arena::new(config.room),
@@ -210,11 +233,14 @@ impl Lineage {
             freed: VecDeque::new(),
             releasable: Vec::new(),
             awaiting_args: HashMap::new(),
+            taken: None,
             graves: Graveyard::default(),
             census: Census::default(),
             sweep: None,
             round: 0,
             had_snapshot: false,
+            lost_until: Ktime(0),
+            hidden: HashSet::new(),
             unjudged: Vec::new(),
             disputed: BTreeMap::new(),
             stats: Stats::default(),
@@ -232,6 +258,16 @@ impl Lineage {
     /// From now on an uninterruptible sleep longer than this is flagged; zero: none. Those flagged already stay so.
     pub const fn set_blocked_after(&mut self, after: Duration) {
         self.config.blocked_after = after;
+    }
+
+    /// From now on so many lives that are over are remembered at most. [`Lineage::shed_lives`] forgets those there are too many.
+    pub const fn set_dead_lives(&mut self, most: usize) {
+        self.config.dead_lives = most;
+    }
+
+    /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
+    pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
+        self.hidden = groups.into_iter().collect();
     }
 
     /// How long an uninterruptible sleep may last.
@@ -273,15 +309,50 @@ impl Lineage {
         &self.stats
     }
 
+    fn extra(&mut self, group: Ix<Group>) -> &mut Extra {
+        let extra = match self.groups[group].extra {
+            Some(extra) => extra,
+            None => *self.groups[group].extra.insert(self.extras.insert(Extra::default())),
+        };
+        &mut self.extras[extra]
+    }
+
+    fn extra_of(&self, group: &Group) -> Option<&Extra> {
+        group.extra.map(|extra| &self.extras[extra])
+    }
+
     fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
-        let rare = if let Some(rare) = self.groups[group].rare {
+        let rare = if let Some(rare) = self.extra(group).rare {
             rare
         } else {
             let rare = self.rares.insert(Rare::default());
-            self.groups[group].rare = Some(rare);
+            self.extra(group).rare = Some(rare);
             rare
         };
         &mut self.rares[rare]
+    }
+
+    fn rare_of(&self, group: &Group) -> Option<&Rare> {
+        self.extra_of(group)?.rare.map(|rare| &self.rares[rare])
+    }
+
+    fn hidden_threads(&self, group: &Group) -> Option<u32> {
+        self.extra_of(group)?.hidden_threads()
+    }
+
+    fn reparented_at(&self, group: &Group) -> Ktime {
+        self.extra_of(group).map_or(Ktime(0), |extra| extra.reparented_at)
+    }
+
+    fn profile(&self, group: Ix<Group>) -> &Profile {
+        self.profiles.get(self.groups[group].profile)
+    }
+
+    fn usage_slot(&mut self, group: Ix<Group>) -> Ix<PackedUsage> {
+        match self.groups[group].usage {
+            Some(usage) => usage,
+            None => *self.groups[group].usage.insert(self.usages.insert()),
+        }
     }
 
     fn new_debt(&mut self, group: Ix<Group>) -> Ix<Account> {

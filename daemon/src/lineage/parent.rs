@@ -89,8 +89,7 @@ impl Lineage {
     /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
     fn heir_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
         let task = &self.tasks[dead];
-        let rare = self.groups[task.group?].rare?;
-        let (of, heir) = self.rares[rare].heir?;
+        let (of, heir) = self.rare_of(&self.groups[task.group?])?.heir?;
         (of == task.key && seen_at <= task.since).then_some(heir)
     }
 
@@ -100,16 +99,17 @@ impl Lineage {
         let task = &self.tasks[dead];
         let Some(group) = task.group else { return false };
         let members = &self.groups[group];
-        let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+        let hidden = self.hidden_threads(members);
         let is_taken_over = members.leader == Some(dead) && task.since < seen_at;
         !members.has(fact::SOLE) && (is_taken_over || hidden.is_some_and(|hidden| hidden > 0))
     }
 
     fn take_back_reparenting(&mut self, group: Ix<Group>) {
-        let rare = self.rare(group);
-        rare.reparented = rare.reparented.saturating_sub(1);
-        if rare.reparented == 0 {
-            (rare.first_parent, rare.reparent_kind, rare.reparented_at) = (None, None, Ktime(0));
+        let extra = self.extra(group);
+        extra.reparented = extra.reparented.saturating_sub(1);
+        if extra.reparented == 0 {
+            extra.set_first_parent(None);
+            (extra.reparent_kind, extra.reparented_at) = (None, Ktime(0));
         }
     }
 
@@ -158,10 +158,10 @@ impl Lineage {
     /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
     pub(super) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
         let members = &self.groups[group];
-        match members.rare.filter(|_| members.has(fact::PARENT_INFERRED)) {
-            Some(rare) => self.rares[rare].parent_shown_at,
-            None if members.has(fact::PARENT_INFERRED) => Ktime(0),
-            None => members.parent_at,
+        if members.has(fact::PARENT_INFERRED) {
+            self.extra_of(members).map_or(Ktime(0), |extra| extra.parent_shown_at)
+        } else {
+            members.parent_at
         }
     }
 
@@ -170,15 +170,15 @@ impl Lineage {
         let shown_at = self.parent_shown_at(group);
         let is_first = !self.groups[group].has(fact::PARENT_INFERRED);
         let parents = self.groups[group].parent_key().map(|parents| parents.tgid);
-        let rare = self.rare(group);
-        rare.parent_shown_at = shown_at;
+        let extra = self.extra(group);
+        extra.parent_shown_at = shown_at;
         if is_first {
-            rare.parent_shown = parents;
+            extra.set_parent_shown(parents);
         }
     }
 
     /// Whether the last parent that was shown of a group is a thread of this one's process.
     fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.groups[group].rare.is_some_and(|rare| self.rares[rare].parent_shown == Some(parent.tgid))
+        self.extra_of(&self.groups[group]).is_some_and(|extra| extra.parent_shown() == Some(parent.tgid))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Lineage;
 use super::arena::Ix;
+use super::dead_life::DeadLife;
 use super::debt::Debt;
 use super::effect::{Provenance, Thread};
 use super::group::{Group, fact};
@@ -60,7 +61,7 @@ impl<'a> GroupView<'a> {
     /// Its cgroup's id in the v2 hierarchy.
     #[must_use]
     pub fn cgroup_id(&self) -> Option<u64> {
-        self.group().has(fact::CGROUP).then_some(self.group().cgroup_id)
+        self.lineage.cgroup_of(self.group())
     }
 
     /// Its parent.
@@ -127,6 +128,12 @@ impl<'a> GroupView<'a> {
         matches!(leader.queue, Queue::Zombie | Queue::Flagged).then_some(leader.since)
     }
 
+    /// Whether it is a zombie that nothing has shown since records were lost: it may be gone.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.group().has(fact::UNCONFIRMED)
+    }
+
     /// Everything known about it.
     #[must_use]
     pub fn life(&self, now: Ktime) -> Option<Life> {
@@ -170,12 +177,25 @@ impl Lineage {
             .filter_map(|ix| self.task_view(ix))
     }
 
-    /// Zombies, oldest first: those already flagged, then the others.
+    /// Zombies, oldest first: those already flagged, then the others. Without those that are unconfirmed.
     pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
-        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| {
-            std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
-                .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
-        })
+        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
+    }
+
+    /// Zombies that nothing has shown since records were lost, the longest first.
+    pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.leaders_in(Queue::Unconfirmed)
+    }
+
+    /// How many of these there are.
+    #[must_use]
+    pub fn unconfirmed_count(&self) -> usize {
+        self.queues.ends(Queue::Unconfirmed).len
+    }
+
+    fn leaders_in(&self, queue: Queue) -> impl Iterator<Item = GroupView<'_>> {
+        std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
+            .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
     }
 
     /// How many zombies there are.
@@ -240,7 +260,7 @@ impl Lineage {
     #[must_use]
     pub fn life(&self, tgid: Tgid, now: Ktime) -> Option<Life> {
         let live = self.group(tgid).and_then(|group| group.life(now));
-        live.or_else(|| self.graves.of(tgid).next().cloned())
+        live.or_else(|| self.graves.of(tgid).next().map(|dead| self.life_of_dead(dead)))
     }
 
     /// The life of the group that had this tgid at a moment.
@@ -249,8 +269,9 @@ impl Lineage {
         let began = |life: &Life| life.key.start.is_none_or(|start| start <= moment);
         let live = self.group(tgid).and_then(|group| group.life(now)).filter(began);
         live.or_else(|| {
-            let had = |life: &&Life| began(life) && life.released_at.is_none_or(|end| moment <= end);
-            self.graves.of(tgid).find(had).cloned()
+            let began = |dead: &DeadLife| dead.key().start.is_none_or(|start| start <= moment);
+            let had = |dead: &&DeadLife| began(dead) && moment <= dead.since;
+            self.graves.of(tgid).find(had).map(|dead| self.life_of_dead(dead))
         })
     }
 
@@ -258,7 +279,7 @@ impl Lineage {
     #[must_use]
     pub fn life_by_key(&self, key: GroupKey, now: Ktime) -> Option<Life> {
         let live = self.group(key.tgid).filter(|group| group.key() == key).and_then(|group| group.life(now));
-        live.or_else(|| self.graves.find(key).cloned())
+        live.or_else(|| self.graves.find(key).map(|dead| self.life_of_dead(dead)))
     }
 
     /// The name in the life with this identity, without the rest of it.
@@ -266,29 +287,62 @@ impl Lineage {
     pub fn name_by_key(&self, key: GroupKey) -> Option<Comm> {
         match self.group(key.tgid).filter(|group| group.key() == key) {
             Some(group) => group.name(),
-            None => self.graves.find(key)?.name,
+            None => self.graves.find(key)?.name(),
         }
     }
 
     /// Dead lives still remembered, youngest first.
-    pub fn dead_lives(&self) -> impl Iterator<Item = &Life> {
-        self.graves.iter().rev()
+    pub fn dead_lives(&self) -> impl Iterator<Item = Life> {
+        self.graves.iter().rev().map(|dead| self.life_of_dead(dead))
     }
 
     /// Bytes held for live tasks, and for what is kept of dead ones.
     #[must_use]
     pub fn memory(&self) -> Memory {
+        let shared = self.extras.used_bytes() + self.rares.used_bytes() + self.handovers.used_bytes();
+        let tables = self.tasks.used_bytes()
+            + self.groups.used_bytes()
+            + self.debts.used_bytes()
+            + self.sums.used_bytes()
+            + self.usages.used_bytes()
+            + shared;
+        let slots = self.tasks.bytes()
+            + self.groups.bytes()
+            + self.debts.bytes()
+            + self.sums.bytes()
+            + self.usages.bytes()
+            + self.extras.bytes()
+            + self.rares.bytes()
+            + self.handovers.bytes();
+        let others = self.earlies.bytes() + self.index.bytes() + self.paths.bytes() + self.profiles.bytes();
+        let dying = self.dying_count();
+        // As if each had a group of its own: few of them are threads.
+        let groups = (dying - self.census.of(TaskState::Released)).min(self.groups.len());
+        let each = size_of::<Task>() + size_of::<Option<Ix<Task>>>();
         Memory {
-            live: self.tasks.bytes()
-                + self.groups.bytes()
-                + self.rares.bytes()
-                + self.debts.bytes()
-                + self.earlies.bytes()
-                + self.sums.bytes()
-                + self.index.bytes()
-                + self.paths.bytes(),
+            live: slots + others,
+            dying: dying * each
+                + groups * size_of::<Group>()
+                + self.usages.used_bytes()
+                + shared * groups / self.groups.len().max(1),
+            spare: slots - tables,
             dead: self.graves.bytes(),
         }
+    }
+
+    /// Every task that is kept: also those released, for late records.
+    #[must_use]
+    pub const fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Of these, tasks that have at least begun to exit.
+    #[must_use]
+    pub const fn dying_count(&self) -> usize {
+        self.census.of(TaskState::Exiting)
+            + self.census.of(TaskState::Zombie)
+            + self.census.of(TaskState::Dead)
+            + self.census.of(TaskState::Released)
     }
 
     /// Paths of programs that are kept.
@@ -321,7 +375,7 @@ impl Lineage {
             state: task.state,
             since: task.since,
             provenance: task.provenance,
-            thread: Self::thread(group, ix, task),
+            thread: self.thread(group, ix, task),
         })
     }
 }
@@ -331,6 +385,10 @@ impl Lineage {
 pub struct Memory {
     /// For tasks that live, and tombstones.
     pub live: usize,
+    /// Of this, for tasks that have at least begun to exit: by their number, and their share of what few groups have.
+    pub dying: usize,
+    /// Of this, slots that are free and kept for the next tasks.
+    pub spare: usize,
     /// For lives that are over.
     pub dead: usize,
 }

@@ -14,7 +14,7 @@ pub(super) struct Ends {
 /// All queues.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    ends: [Ends; 7],
+    ends: [Ends; 8],
 }
 
 /// How far back a late comer is put into its place; beyond this it only waits a little longer.
@@ -30,6 +30,7 @@ const fn number(queue: Queue) -> Option<usize> {
         Queue::Dead => Some(4),
         Queue::Tombstone => Some(5),
         Queue::Stuck => Some(6),
+        Queue::Unconfirmed => Some(7),
     }
 }
 

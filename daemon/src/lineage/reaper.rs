@@ -60,10 +60,11 @@ impl Lineage {
         } else {
             let tracer = match released.tracer {
                 Some(tracer) => tracer,
-                None => members.rare.and_then(|rare| self.rares[rare].tracer),
+                None => self.rare_of(members).and_then(|rare| rare.tracer),
             };
             let parent = released.parent.map(|parent| parent.tgid);
-            let namespace = members.has(fact::NAMESPACE).then_some(members.namespace);
+            let namespace =
+                members.has(fact::NAMESPACE).then(|| self.profiles.get(members.profile).namespace);
             ReaperKind::of(&Relation {
                 group: Some(Tgid(members.tgid)),
                 parent: parent.or_else(|| members.parent_key().map(|parent| parent.tgid)),
@@ -82,7 +83,7 @@ impl Lineage {
     /// Who must have taken a zombie where no record says: its parent.
     pub(super) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.groups[group];
-        let taker = members.rare.and_then(|rare| self.rares[rare].taker);
+        let taker = self.rare_of(members).and_then(|rare| rare.taker);
         let process = taker.or(members.parent_key())?;
         let name = if let (Some(parent), None) = (members.parent, taker) {
             self.process_name(parent)

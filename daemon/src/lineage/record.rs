@@ -9,6 +9,15 @@ use super::id::{Ktime, TaskRef};
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
+    /// A `task_struct.comm` as it is in memory. Older kernels, such as 5.10, set a shorter name by `strlcpy()` and leave what the longer one
+    /// before it had behind the NUL.
+    #[must_use]
+    pub fn of_kernel(mut comm: [u8; 16]) -> Self {
+        let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
+        comm.iter_mut().skip(end).for_each(|byte| *byte = 0);
+        Self(comm)
+    }
+
     /// The bytes before the first NUL.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -348,4 +357,15 @@ pub struct Snapshot {
     pub comm: Option<Comm>,
     /// Accounting.
     pub usage: Option<Usage>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_longer_name_left_behind_the_nul_is_no_part_of_a_name() {
+        assert_eq!(Comm::of_kernel(*b"sh\0rts::process\0"), Comm(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
+        assert_eq!(Comm::of_kernel([b'x'; 16]).bytes(), [b'x'; 16]);
+    }
 }

@@ -5,7 +5,7 @@ use super::arena::Ix;
 use super::effect::{Action, Effect, Hook, Provenance, Reaper, ReaperKind};
 use super::exit::Death;
 use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use super::group::{Group, fact};
+use super::group::{Extra, Group, fact};
 use super::id::Ktime;
 use super::life::End;
 use super::record::{ReleaseSource, Released};
@@ -151,7 +151,7 @@ impl Lineage {
         if self.groups[group].leader == Some(ix) {
             self.take_back_zombie(group);
             self.set_dead_leader(group, false);
-            self.rare(group).end = Some(End::Autoreaped);
+            self.groups[group].set_end(End::Autoreaped);
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).autoreaped += 1;
             }
@@ -180,8 +180,8 @@ impl Lineage {
             }
             self.take_back_zombie(group);
             self.set_dead_leader(group, false);
-            let rare = self.rare(group);
-            (rare.end, rare.reaper, rare.zombie) = (Some(End::Reaped), reaper, zombie);
+            self.groups[group].set_end(End::Reaped);
+            self.keep_taken(group, reaper, zombie);
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).reap(zombie);
             }
@@ -231,13 +231,9 @@ impl Lineage {
     /// The group's last task is gone.
     fn end_life(&mut self, group: Ix<Group>, at: Ktime) {
         let key = self.groups[group].key();
-        if key.tgid.0 != 0
-            && self.config.dead_lives > 0
-            && let Some(life) = self.life_of_group(group, at)
-        {
-            let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed);
-            self.graves.bury(life, passed, self.config.dead_lives);
-        }
+        let is_remembered = key.tgid.0 != 0 && self.config.dead_lives > 0;
+        let life = if is_remembered { self.dead_life(group, at) } else { None };
+        self.taken.take_if(|taken| taken.group == group);
         self.orphan(group);
         while let Some(thread) = self.groups[group].first_thread {
             self.part(thread);
@@ -246,11 +242,25 @@ impl Lineage {
         if gone.has(fact::SUBREAPER) {
             self.subreapers -= 1;
         }
-        if self.namespaces.get(&gone.namespace) == Some(&group) {
-            self.namespaces.remove(&gone.namespace);
+        let namespace = self.profiles.get(gone.profile).namespace;
+        if self.namespaces.get(&namespace) == Some(&group) {
+            self.namespaces.remove(&namespace);
         }
-        if let Some(rare) = gone.rare {
-            self.rares.remove(rare);
+        if let Some(extra) = gone.extra {
+            let Extra { open, rare, .. } = self.extras.remove(extra);
+            if let Some(open) = open {
+                self.handovers.remove(open);
+            }
+            if let Some(rare) = rare {
+                self.rares.remove(rare);
+            }
+        }
+        let usage = gone.usage.map(|usage| self.usages.remove(usage)).unwrap_or_default();
+        if let Some(life) = life {
+            self.remember(life.with(gone.executable, gone.profile, usage));
+        } else {
+            self.profiles.release(gone.profile);
+            self.usages.release(usage);
         }
         if let Some(debt) = gone.debt {
             let account = self.debts.remove(debt);

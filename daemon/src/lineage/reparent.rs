@@ -22,6 +22,8 @@ impl Lineage {
             self.stats.contradictory += 1;
             return;
         }
+        // Whoever is handed on is there.
+        self.confirm(child, group);
         let known = &self.groups[group];
         let is_inferred = known.has(fact::PARENT_INFERRED);
         let shown_at = self.parent_shown_at(group);
@@ -82,11 +84,11 @@ impl Lineage {
         let kind = self.reparent_kind(group, old.map(|old| old.tgid), new_parent);
         if kind != ReparentKind::SiblingThread {
             self.reset_exit_signal(group);
-            let rare = self.rare(group);
-            rare.first_parent = rare.first_parent.or(first_parent);
-            rare.reparented += 1;
-            rare.reparented_at = told.at;
-            rare.reparent_kind = Some(kind);
+            let extra = self.extra(group);
+            extra.set_first_parent(extra.first_parent().or(first_parent));
+            extra.reparented += 1;
+            extra.reparented_at = told.at;
+            extra.reparent_kind = Some(kind);
         }
         // A child on its way out is nobody's concern any more.
         if self.tasks[leader].state < TaskState::Dead {
@@ -110,7 +112,11 @@ impl Lineage {
         let parents = self.find(new_parent.key).and_then(|parent| self.tasks[parent].group);
         let Some(parents) = parents else { return ReparentKind::Subreaper };
         let child = &self.groups[group];
-        let own_init = if child.has(fact::NAMESPACE) { self.namespace_init(child.namespace) } else { None };
+        let own_init = if child.has(fact::NAMESPACE) {
+            self.namespace_init(self.profiles.get(child.profile).namespace)
+        } else {
+            None
+        };
         let is_own_init = own_init.is_some_and(|init| self.tasks[init].group == Some(parents));
         if is_own_init || self.is_namespace_init(parents) {
             return ReparentKind::NamespaceInit;
@@ -125,7 +131,7 @@ impl Lineage {
     pub(super) fn is_namespace_init(&self, group: Ix<Group>) -> bool {
         let members = &self.groups[group];
         let is_first = members.leader.is_some_and(|leader| self.tasks[leader].vtid == 1);
-        members.has(fact::NAMESPACE) && members.namespace_level > 0 && is_first
+        members.has(fact::NAMESPACE) && self.profiles.get(members.profile).namespace_level > 0 && is_first
     }
 
     /// Whether a record names the parent that the tree has.

@@ -133,7 +133,7 @@ impl Lineage {
             && members.start == reference.key.start;
         // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
         // seen when it died. /proc shows threads with their leader's start, but not how they end.
-        let rare = members.rare.map(|rare| &self.rares[rare]);
+        let rare = self.rare_of(members);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_done = taken_over_at.is_some();
         // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
@@ -145,7 +145,7 @@ impl Lineage {
             let task = &self.tasks[ix];
             task.group == Some(group) && can_wait_since(task.key.start)
         });
-        let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
+        let is_counted_out = self.hidden_threads(members) == Some(0);
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
         let seems_dead = self.tasks[leader].state == TaskState::Zombie && !members.has(fact::SOLE);
         let is_told = thread_waits || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
@@ -187,7 +187,7 @@ impl Lineage {
             return None;
         }
         // An exec leaves no older thread in the group.
-        let rare = self.groups[group].rare.map(|rare| &self.rares[rare]);
+        let rare = self.rare_of(&self.groups[group]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
             && (taken_over_at.is_none_or(|at| at <= told.at)

@@ -1,147 +1,220 @@
 //! Lives that are over, kept for a while: "who was pid 4711 ten minutes ago, and who was its parent".
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
-use super::bequest::Passed;
+use super::Lineage;
+use super::dead_life::DeadLife;
 use super::id::{GroupKey, Ktime, Tgid};
-use super::life::Life;
+use super::index::TidTable;
+use super::packed_usage::PackedUsage;
+use super::profile::ProfileIx;
+use super::usage::Descent;
 
 /// Number of a dead life, counted up for ever.
 type Serial = u64;
 
-/// Tgids are small numbers that the kernel hands out in turn: a multiplication spreads them well enough. Those that were handed out
-/// one after the other stay neighbours in the table, as lives that follow each other are told and forgotten together.
-#[derive(Default)]
-pub(super) struct TgidHasher(u64);
+/// Lives a chunk: growing copies nothing, and what is forgotten is given back piece by piece.
+const CHUNK: usize = 512;
 
-/// Low bits of a number that keep their place.
-const NEIGHBOURS: u64 = 63;
-
-impl Hasher for TgidHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        let value = u64::from(value);
-        let spread = (value & !NEIGHBOURS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        // A table takes its place from the low bits and a check from the highest.
-        self.0 = (spread.rotate_left(26) & !NEIGHBOURS | value & NEIGHBOURS) ^ value << 57;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Grave {
-    pub(super) life: Life,
-    /// Who has got what it used.
-    pub(super) passed: Option<Passed>,
-    /// The life before it with the same tgid.
-    older: Option<Serial>,
-}
+/// Serials as the table of tgids has them begin again after this many.
+const ROUND: u64 = u32::MAX as u64;
 
 /// Dead lives, oldest first.
 #[derive(Default)]
 pub(super) struct Graveyard {
-    graves: VecDeque<Grave>,
-    /// Serial of the first.
+    chunks: VecDeque<Vec<DeadLife>>,
+    /// A chunk to be used again.
+    spare: Option<Vec<DeadLife>>,
+    /// Lives at the front of the first chunk that are forgotten.
+    forgotten: usize,
+    len: usize,
+    /// Serial of the first that is remembered.
     first: Serial,
-    newest: HashMap<u32, Serial, BuildHasherDefault<TgidHasher>>,
+    /// The youngest of each tgid.
+    newest: TidTable<NonZeroU32>,
+    /// Bytes of what few lives have.
+    side_bytes: usize,
+}
+
+/// A serial as four bytes, which are enough for those that are remembered.
+fn short(serial: Serial) -> Option<NonZeroU32> {
+    NonZeroU32::new((serial % ROUND) as u32 + 1)
 }
 
 impl Graveyard {
-    /// Keeps a life, and at most `most` of them.
-    pub(super) fn bury(&mut self, life: Life, passed: Option<Passed>, most: usize) {
-        if most == 0 {
-            return;
+    /// Keeps a life.
+    fn bury(&mut self, mut life: DeadLife) {
+        let serial = self.first + self.len as u64;
+        let older = self.newest.set(Tgid(life.tgid).leader(), short(serial));
+        let distance = older.map_or(0, |older| serial - self.serial(older));
+        life.older = u32::try_from(distance).unwrap_or(0);
+        self.side_bytes += life.side_bytes();
+        if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK) {
+            let chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+            self.chunks.push_back(chunk);
         }
-        while self.graves.len() >= most {
-            self.drop_oldest();
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.push(life);
+            self.len += 1;
         }
-        let serial = self.first + self.graves.len() as u64;
-        let older = self.newest.insert(life.key.tgid.0, serial);
-        self.graves.push_back(Grave { life, passed, older });
     }
 
-    /// Forgets lives that ended before `before`.
-    pub(super) fn forget(&mut self, before: Ktime, most: usize) {
-        for _ in 0..most {
-            match self.graves.front() {
-                Some(grave) if grave.life.since < before => self.drop_oldest(),
-                _ => break,
+    /// The one remembered life that has this short serial.
+    fn serial(&self, short: NonZeroU32) -> Serial {
+        let (short, first) = (u64::from(short.get() - 1), self.first % ROUND);
+        self.first + (short + ROUND - first) % ROUND
+    }
+
+    /// Forgets the oldest life; answers what it held.
+    fn drop_oldest(&mut self) -> Option<(ProfileIx, PackedUsage)> {
+        let (first, newest) = (short(self.first), &mut self.newest);
+        let life = self.chunks.front_mut()?.get_mut(self.forgotten)?;
+        let tgid = Tgid(life.tgid).leader();
+        if newest.get(tgid) == first {
+            newest.set(tgid, None);
+        }
+        // A life is long out of the cache: it is left where it lies, not moved out.
+        let held = (life.profile, life.usage);
+        if life.side.is_some() {
+            self.side_bytes -= life.side_bytes();
+            life.side = None;
+        }
+        life.executable = None;
+        self.first += 1;
+        self.len -= 1;
+        self.forgotten += 1;
+        if self.forgotten == CHUNK {
+            self.forgotten = 0;
+            if let Some(mut chunk) = self.chunks.pop_front() {
+                chunk.clear();
+                self.spare = Some(chunk);
             }
         }
-    }
-
-    fn drop_oldest(&mut self) {
-        let Some(grave) = self.graves.front() else { return };
-        let tgid = grave.life.key.tgid.0;
-        if self.newest.get(&tgid) == Some(&self.first) {
-            self.newest.remove(&tgid);
-        }
-        // A grave is large and long out of the cache: it is left where it lies, not moved out.
-        self.graves.drain(..1);
-        self.first += 1;
+        Some(held)
     }
 
     /// Fetches what is looked at of the next lives to be forgotten.
     pub(super) fn warm(&self, lives: usize) -> u64 {
-        let see = |Grave { life, .. }: &Grave| {
-            let owns = life.executable.is_some() ^ life.children_usage.is_some();
-            u64::from(life.key.tgid.0) ^ life.since.0 ^ u64::from(owns)
+        let see = |life: &DeadLife| {
+            let owns = life.executable.is_some() ^ life.side.is_some();
+            u64::from(life.tgid) ^ life.since.0 ^ u64::from(owns)
         };
-        self.graves.iter().take(lives).map(see).fold(0, std::ops::BitXor::bitxor)
+        let next = self.chunks.front().and_then(|chunk| chunk.get(self.forgotten..));
+        next.unwrap_or_default().iter().take(lives).map(see).fold(0, std::ops::BitXor::bitxor)
     }
 
-    fn at(&self, serial: Serial) -> Option<&Grave> {
-        self.graves.get(usize::try_from(serial.checked_sub(self.first)?).ok()?)
+    fn place(&self, serial: Serial) -> Option<(usize, usize)> {
+        let distance = usize::try_from(serial.checked_sub(self.first)?).ok()?;
+        let place = distance + self.forgotten;
+        (distance < self.len).then_some((place / CHUNK, place % CHUNK))
+    }
+
+    fn at(&self, serial: Serial) -> Option<&DeadLife> {
+        let (chunk, place) = self.place(serial)?;
+        self.chunks.get(chunk)?.get(place)
+    }
+
+    fn at_mut(&mut self, serial: Serial) -> Option<&mut DeadLife> {
+        let (chunk, place) = self.place(serial)?;
+        self.chunks.get_mut(chunk)?.get_mut(place)
+    }
+
+    /// Serials of the lives that had this tgid, youngest first.
+    fn serials_of(&self, tgid: Tgid) -> impl Iterator<Item = Serial> {
+        let newest = self.newest.get(tgid.leader()).map(|short| self.serial(short));
+        std::iter::successors(newest, |&serial| {
+            let distance = self.at(serial)?.older;
+            serial.checked_sub(u64::from(distance)).filter(|_| distance != 0)
+        })
     }
 
     /// Lives that had this tgid, youngest first.
-    pub(super) fn of(&self, tgid: Tgid) -> impl Iterator<Item = &Life> {
-        let newest = self.newest.get(&tgid.0).and_then(|&serial| self.at(serial));
-        std::iter::successors(newest, |grave| self.at(grave.older?)).map(|grave| &grave.life)
+    pub(super) fn of(&self, tgid: Tgid) -> impl Iterator<Item = &DeadLife> {
+        self.serials_of(tgid).map_while(|serial| self.at(serial))
     }
 
     /// The last life with this tgid that was there at a moment: whoever began then was a thread or a child of it.
-    pub(super) fn last_before(&mut self, tgid: Tgid, moment: Ktime) -> Option<&mut Grave> {
-        let mut serial = self.newest.get(&tgid.0).copied()?;
-        loop {
-            let grave = self.at(serial)?;
-            if grave.life.key.start.is_none_or(|start| start <= moment) {
-                break;
-            }
-            serial = grave.older?;
-        }
-        self.graves.get_mut(usize::try_from(serial.checked_sub(self.first)?).ok()?)
+    pub(super) fn last_before(&mut self, tgid: Tgid, moment: Ktime) -> Option<&mut DeadLife> {
+        let serial = self.serial_before(tgid, moment)?;
+        self.at_mut(serial)
+    }
+
+    fn serial_before(&self, tgid: Tgid, moment: Ktime) -> Option<Serial> {
+        let began = |life: &DeadLife| life.key().start.is_none_or(|start| start <= moment);
+        self.serials_of(tgid).find(|&serial| self.at(serial).is_some_and(began))
+    }
+
+    /// Adds to what the dead children of this life used.
+    pub(super) fn add_to_children(
+        &mut self,
+        tgid: Tgid,
+        moment: Ktime,
+        is_reaped: bool,
+        sum: &Descent,
+    ) -> Option<&DeadLife> {
+        let serial = self.serial_before(tgid, moment)?;
+        let life = self.at_mut(serial)?;
+        let before = life.side_bytes();
+        life.side.get_or_insert_default().children().of(is_reaped).add(sum);
+        let more = life.side_bytes() - before;
+        self.side_bytes += more;
+        self.at(serial)
     }
 
     /// The life with this identity.
-    pub(super) fn find(&self, key: GroupKey) -> Option<&Life> {
-        self.of(key.tgid).find(|life| life.key == key)
+    pub(super) fn find(&self, key: GroupKey) -> Option<&DeadLife> {
+        self.of(key.tgid).find(|life| life.key() == key)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.graves.len()
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     /// Every dead life, oldest first.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Life> {
-        self.graves.iter().map(|grave| &grave.life)
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &DeadLife> {
+        let chunks = self.chunks.iter().enumerate();
+        chunks.flat_map(|(n, chunk)| &chunk[if n == 0 { self.forgotten } else { 0 }..])
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.graves.capacity() * size_of::<Grave>()
-            + self.newest.capacity() * (size_of::<(u32, Serial)>() + 1)
+        let chunks = self.chunks.len() + usize::from(self.spare.is_some());
+        chunks * CHUNK * size_of::<DeadLife>()
+            + self.chunks.capacity() * size_of::<Vec<DeadLife>>()
+            + self.newest.bytes()
+            + self.side_bytes
+    }
+}
+
+impl Lineage {
+    /// Keeps a life that is over, in place of the oldest where there are enough.
+    pub(super) fn remember(&mut self, life: DeadLife) {
+        while self.graves.len() >= self.config.dead_lives && self.forget_oldest_life() {}
+        self.graves.bury(life);
+    }
+
+    /// Forgets lives that ended before `before`.
+    pub(super) fn forget_lives(&mut self, before: Ktime, most: usize) {
+        for _ in 0..most {
+            let is_old = self.graves.iter().next().is_some_and(|life| life.since < before);
+            if !is_old || !self.forget_oldest_life() {
+                break;
+            }
+        }
+    }
+
+    fn forget_oldest_life(&mut self) -> bool {
+        let Some((profile, usage)) = self.graves.drop_oldest() else { return false };
+        self.profiles.release(profile);
+        self.usages.release(usage);
+        true
+    }
+
+    /// Forgets the oldest lives until `keep` are left; answers the bytes that came free.
+    pub fn shed_lives(&mut self, keep: usize) -> usize {
+        let before = self.memory().dead;
+        while self.graves.len() > keep && self.forget_oldest_life() {}
+        self.graves.spare = None;
+        before - self.memory().dead
     }
 }

@@ -47,14 +47,14 @@ impl Lineage {
         }
         let start = self.tasks[task].key.start;
         let died_at = self.groups[group].leader.map(|leader| self.tasks[leader].since);
-        let rare = self.rare(group);
-        if let Some(hidden) = &mut rare.hidden_threads
+        let extra = self.extra(group);
+        if let Some(hidden) = extra.hidden_threads()
             && died_at.is_some_and(|died_at| start < died_at)
         {
-            *hidden = hidden.saturating_sub(1);
+            extra.set_hidden_threads(hidden.saturating_sub(1));
         }
-        rare.threads_created += 1;
-        rare.threads_peak = rare.threads_peak.max(threads);
+        extra.threads_created += 1;
+        extra.threads_peak = extra.threads_peak.max(threads);
     }
 
     /// Forgets a tombstone.

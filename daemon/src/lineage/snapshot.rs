@@ -51,15 +51,33 @@ impl Lineage {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
                 self.close_handover(group, None, at, out);
             }
-            if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
-                // Taken by a wait; the RCU callback is on its way.
-                self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
-            } else if self.tasks[ix].state < TaskState::Dead {
-                self.stats.missed_releases += 1;
-                self.tasks[ix].known |= known::UNSEEN;
-                self.end_unseen(ix, told, out);
-            }
+            self.end_missing(ix, group, told, out);
         }
+        self.confirm_all_shown();
+    }
+
+    /// The kernel does not have this task any more, and no record that is under way says so.
+    pub(super) fn end_missing(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        let is_leader = self.groups[group].leader == Some(ix);
+        // An interrupt that releases, which a tracepoint sees only, can come on top of a hidden task; elsewhere the parent does it.
+        let is_hidden =
+            !self.hidden.is_empty() && (!self.sees_releases || self.is_hidden_or_of_hidden(group));
+        if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
+            self.stats.hidden_releases += u64::from(is_hidden);
+            // Taken by a wait; the RCU callback is on its way.
+            self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
+        } else if self.tasks[ix].state < TaskState::Dead {
+            *(if is_hidden { &mut self.stats.hidden_releases } else { &mut self.stats.missed_releases }) += 1;
+            self.tasks[ix].known |= known::UNSEEN;
+            self.end_unseen(ix, told, out);
+        }
+    }
+
+    /// Whether the kernel hides a group or the one it descends from.
+    fn is_hidden_or_of_hidden(&self, group: Ix<Group>) -> bool {
+        let members = &self.groups[group];
+        let parent = members.parent_key().is_some_and(|parent| self.hidden.contains(&parent.tgid));
+        parent || self.hidden.contains(&Tgid(members.tgid))
     }
 
     /// It broke off: what was seen stays, nothing is concluded from what was not.
@@ -155,11 +173,13 @@ impl Lineage {
         }
         let born_before = self.tasks[ix].provenance == Provenance::Snapshot;
         if mends && !born_before && !self.tasks[ix].knows(known::BIRTH_TOLD) {
-            self.stats.missed_forks += 1;
+            let is_hidden = self.is_hidden_or_of_hidden(group);
+            *(if is_hidden { &mut self.stats.hidden_forks } else { &mut self.stats.missed_forks }) += 1;
             self.tasks[ix].known |= known::BIRTH_TOLD;
             self.tell(out, ix, told, Action::Forked { creation: None, clone_flags: None, creator: None });
         } else if mends && knew_name && learned && self.tasks[ix].comm != old_name {
-            self.stats.wrong_names += 1;
+            let is_hidden = self.hidden.contains(&seen.task.tgid);
+            *(if is_hidden { &mut self.stats.hidden_names } else { &mut self.stats.wrong_names }) += 1;
             let new = self.tasks[ix].comm;
             self.tell(out, ix, told, Action::Renamed { old: old_name, new });
         }
@@ -174,7 +194,9 @@ impl Lineage {
         }
         let exit_state = seen.exit_state.filter(|&state| state != 0);
         if let Some(exit_state) = exit_state.filter(|_| self.tasks[ix].state < TaskState::Zombie) {
-            self.stats.missed_exits += u64::from(mends && !is_new);
+            let is_hidden = self.hidden.contains(&seen.task.tgid);
+            *(if is_hidden { &mut self.stats.hidden_exits } else { &mut self.stats.missed_exits }) +=
+                u64::from(mends && !is_new);
             let death = Death {
                 exit_state: Some(if exit_state == EXIT_DEAD { EXIT_DEAD } else { EXIT_ZOMBIE }),
                 exit: seen.exit,
@@ -194,6 +216,9 @@ impl Lineage {
                 self.tasks[ix].known |= known::GOING;
             }
         }
+        if is_leader && seen.exit_state == Some(EXIT_ZOMBIE) {
+            self.confirm(ix, group);
+        }
         let is_alone =
             seen.exit_state == Some(EXIT_ZOMBIE) && seen.nr_threads.is_some_and(|count| count <= 1);
         if is_alone && is_leader {
@@ -208,7 +233,7 @@ impl Lineage {
         self.compare_with_conclusions(seen, is_with_shown, told.at);
         // An orphan's exit signal is reset with its parent.
         let members = &self.groups[group];
-        let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+        let reset_at = self.reparented_at(members);
         if is_with_shown && reset_at.max(members.exec_at) <= told.at {
             self.learn_exit_signal(group, seen.exit_signal);
         }

@@ -32,6 +32,14 @@ pub struct Stats {
     pub wrong_parents: u64,
     /// Comms that a snapshot showed to be wrong.
     pub wrong_names: u64,
+    /// Births that only a snapshot showed, by or of a hidden task; and likewise for the next three.
+    pub hidden_forks: u64,
+    /// Exits of hidden tasks.
+    pub hidden_exits: u64,
+    /// Releases that a hidden task may have run, or an interrupt on top of one.
+    pub hidden_releases: u64,
+    /// Comms of hidden tasks.
+    pub hidden_names: u64,
     /// Tasks taken for gone that a later snapshot showed alive.
     pub revived: u64,
     /// Second exit records that added to the first.

@@ -27,7 +27,7 @@ impl Lineage {
             // A younger thread has the tid again.
             is_thread && task.key.start != members.start && task.key.start < at
         });
-        let taken_over_at = members.rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let taken_over_at = self.rare_of(members).and_then(|rare| rare.taken_over_at);
         let awaits_its_exec = taken_over_at.is_some_and(|at| at > members.exec_at);
         thread_waits || !awaits_its_exec
     }
@@ -91,11 +91,11 @@ impl Lineage {
         self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
         self.groups[group].leader = Some(thread);
         self.inherit_name(group, old_leader, thread);
-        self.groups[group].status = GroupStatus::Unknown;
+        self.groups[group].set_status(GroupStatus::Unknown);
         self.groups[group].set(fact::IGNORED_KNOWN, false);
         self.reset_exit_signal(group);
-        if self.groups[group].has(fact::VTGID) {
-            self.tasks[thread].vtid = self.groups[group].vtgid;
+        if self.tasks[old_leader].knows(known::VTID) {
+            self.tasks[thread].vtid = self.tasks[old_leader].vtid;
             self.tasks[thread].known |= known::VTID;
         }
 
@@ -113,7 +113,7 @@ impl Lineage {
 
     /// Whether a record of this time is about a leader whose place another has taken since.
     pub(super) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
-        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let taken_over_at = self.rare_of(&self.groups[group]).and_then(|rare| rare.taken_over_at);
         self.groups[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
@@ -151,7 +151,7 @@ impl Lineage {
         let members = &mut self.groups[group];
         members.live += u32::from(before >= TaskState::Zombie);
         members.present += u32::from(before >= TaskState::Dead);
-        members.status = GroupStatus::Unknown;
+        members.set_status(GroupStatus::Unknown);
         members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD | fact::FREED, false);
         self.rare(group).taken_over_at = Some(at);
         self.stats.takeovers += 1;
@@ -161,7 +161,7 @@ impl Lineage {
 
     /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
     fn inherit_name(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
-        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let taken_over_at = self.rare_of(&self.groups[group]).and_then(|rare| rare.taken_over_at);
         let &Task { comm, comm_at, known: facts, .. } = &self.tasks[old_leader];
         if facts & known::COMM != 0 && taken_over_at.is_some_and(|at| comm_at >= at) {
             self.learn_comm(thread, Some(comm), comm_at);

@@ -139,6 +139,8 @@ pub(super) enum Queue {
     Zombie,
     /// A zombie flagged as old.
     Flagged,
+    /// A zombie that nothing has shown since records were lost.
+    Unconfirmed,
     /// `EXIT_DEAD`, its release still to be seen.
     Dead,
     /// Released.

@@ -34,7 +34,7 @@ impl Lineage {
         child.parent_start = parent_key.start.unwrap_or(Ktime(0));
         child.set(fact::PARENT, true);
         child.set(fact::PARENT_START, parent_key.start.is_some());
-        if child.has(fact::ZOMBIE) {
+        if child.is_owed_a_wait() {
             let debt = parent_debt.unwrap_or_else(|| self.new_debt(parents));
             self.debts[debt].debt.zombies += 1;
         }
@@ -46,7 +46,7 @@ impl Lineage {
         let child = &mut self.groups[group];
         let Some(parent) = child.parent.take() else { return };
         let (prev, next) = (child.sibling_prev.take(), child.sibling_next.take());
-        let is_zombie = child.has(fact::ZOMBIE);
+        let is_zombie = child.is_owed_a_wait();
         match prev {
             Some(prev) => self.groups[prev].sibling_next = next,
             None => self.tasks[parent].first_child = next,

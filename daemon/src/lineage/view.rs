@@ -10,7 +10,7 @@ use super::record::{Comm, ExitSource, Namespaced, ReleaseSource};
 use super::task::{Task, TaskState, known};
 
 /// When, and how it is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     pub(super) at: Ktime,
     pub(super) provenance: Provenance,
@@ -43,7 +43,7 @@ impl Lineage {
         let (process, thread) = match task.group {
             Some(group) => {
                 let group = &self.groups[group];
-                (self.process(group), Self::thread(group, ix, task))
+                (self.process(group), self.thread(group, ix, task))
             }
             // A task without a group was released; its group's own end was told before.
             None => return,
@@ -60,30 +60,25 @@ impl Lineage {
 
     fn process(&self, group: &Group) -> Process {
         let leader = group.leader.map(|ix| &self.tasks[ix]);
-        let vpid = if group.has(fact::VTGID) {
-            Some(group.vtgid)
-        } else {
-            leader.filter(|leader| leader.knows(known::VTID)).map(|leader| leader.vtid)
-        };
+        let profile = self.profiles.get(group.profile);
         Process {
             key: group.key(),
             name: leader.filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm),
             parent: self.told_parent(group),
-            vpid,
+            vpid: self.vtgid(group),
             executable: group.executable.clone(),
-            credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
-            status: group.status.settled(group.is_dead()),
+            credentials: group.has(fact::CREDENTIALS).then_some((profile.uid, profile.euid)),
+            status: group.status().settled(group.is_dead()),
         }
     }
 
     /// The parent as it was told: where it is open whether a child was handed on, the former one.
     fn told_parent(&self, group: &Group) -> Option<GroupKey> {
-        let open =
-            if group.has(fact::OPEN) { group.rare.and_then(|rare| self.rares[rare].open) } else { None };
+        let open = if group.has(fact::OPEN) { self.open_handover(group) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
-    pub(super) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
+    pub(super) fn thread(&self, group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
         let is_leader = group.leader == Some(ix);
         let exit_signal =
             if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
@@ -101,18 +96,33 @@ impl Lineage {
             exit_state,
             exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
             flags: task.knows(known::FLAGS).then_some(task.flags),
-            cgroup_id: group.has(fact::CGROUP).then_some(group.cgroup_id),
-            namespace: Self::namespace_of(group, task),
+            cgroup_id: self.cgroup_of(group),
+            namespace: self.namespace_of(group, task),
         }
     }
 
-    pub(super) fn namespace_of(group: &Group, task: &Task) -> Option<Namespaced> {
-        (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
+    pub(super) fn namespace_of(&self, group: &Group, task: &Task) -> Option<Namespaced> {
+        if !group.has(fact::NAMESPACE) || !task.knows(known::VTID) {
+            return None;
+        }
+        let profile = self.profiles.get(group.profile);
+        Some(Namespaced {
             vtid: task.vtid,
-            vtgid: group.has(fact::VTGID).then_some(group.vtgid),
-            inode: group.namespace,
-            level: group.namespace_level,
+            vtgid: self.vtgid(group),
+            inode: profile.namespace,
+            level: profile.namespace_level,
         })
+    }
+
+    /// A group's id in its own pid namespace: its leader's tid there.
+    fn vtgid(&self, group: &Group) -> Option<u32> {
+        let leader = &self.tasks[group.leader?];
+        leader.knows(known::VTID).then_some(leader.vtid)
+    }
+
+    /// A group's cgroup's id.
+    pub(super) fn cgroup_of(&self, group: &Group) -> Option<u64> {
+        group.has(fact::CGROUP).then(|| self.profiles.get(group.profile).cgroup_id)
     }
 
     /// A task as records name it.

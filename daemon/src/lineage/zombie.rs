@@ -34,7 +34,7 @@ impl Lineage {
             // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
             // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
             let members = &self.groups[group];
-            let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+            let hidden = self.hidden_threads(members);
             let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
                 Some(true) if told.is_by_tracepoint() && is_certain => {
@@ -65,11 +65,16 @@ impl Lineage {
         if matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired) {
             self.groups[group].set(fact::ZOMBIE_OLDER, true);
         }
-        self.queues.put(&mut self.tasks, leader, Queue::Zombie);
-        if let Some(parents) = self.parents_of(group) {
-            self.debt(parents).zombies += 1;
+        if self.is_after_losses(told.at) {
+            self.queues.put(&mut self.tasks, leader, Queue::Zombie);
+            if let Some(parents) = self.parents_of(group) {
+                self.debt(parents).zombies += 1;
+            }
+        } else {
+            self.groups[group].set(fact::UNCONFIRMED, true);
+            self.queues.put(&mut self.tasks, leader, Queue::Unconfirmed);
         }
-        let tracer = self.groups[group].rare.and_then(|rare| self.rares[rare].tracer);
+        let tracer = self.rare_of(&self.groups[group]).and_then(|rare| rare.tracer);
         self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
     }
 
@@ -95,12 +100,17 @@ impl Lineage {
     /// It is none any more, or was none after all: it was taken, a thread lives, another took the leader's place.
     pub(super) fn take_back_zombie(&mut self, group: Ix<Group>) {
         let Some(leader) = self.groups[group].leader else { return };
-        if matches!(self.tasks[leader].queue, Queue::Candidate | Queue::Zombie | Queue::Flagged) {
+        if matches!(
+            self.tasks[leader].queue,
+            Queue::Candidate | Queue::Zombie | Queue::Flagged | Queue::Unconfirmed
+        ) {
             self.queues.take(&mut self.tasks, leader);
         }
         if self.groups[group].has(fact::ZOMBIE) {
+            let was_owed_a_wait = self.groups[group].is_owed_a_wait();
             self.groups[group].set(fact::ZOMBIE | fact::ZOMBIE_OLDER | fact::ZOMBIE_YOUNGER, false);
-            if let Some(parents) = self.parents_of(group) {
+            self.groups[group].set(fact::UNCONFIRMED | fact::FLAGGED, false);
+            if let Some(parents) = self.parents_of(group).filter(|_| was_owed_a_wait) {
                 self.debt(parents).zombies -= 1;
             }
         }

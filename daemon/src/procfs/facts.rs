@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
-use super::{Procfs, Sight, list, read};
+use super::{Procfs, Sight, list, read, read_up_to};
 use crate::lineage::{
     explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
     flags::SIGCHLD,
@@ -162,6 +162,9 @@ fn argument(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
+/// A signalfd's has three lines. Another descriptor's has as many as its process wants, and may have come in its place.
+const FDINFO_MAX: usize = 4096;
+
 /// Whether it has a signalfd that reads SIGCHLD.
 fn signalfd(process: &Path) -> io::Result<bool> {
     for entry in list(&process.join("fd"))?.take(MOST_DESCRIPTORS) {
@@ -170,7 +173,8 @@ fn signalfd(process: &Path) -> io::Result<bool> {
             Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
             _ => continue,
         }
-        let info = read(&process.join("fdinfo").join(entry.file_name())).unwrap_or_default();
+        let info =
+            read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX).unwrap_or_default();
         if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
             return Ok(true);
         }

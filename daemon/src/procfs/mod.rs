@@ -17,6 +17,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    bounded,
     failpoint::{self, Point},
     lineage::id::{Ktime, Tgid},
     timens,
@@ -118,6 +119,12 @@ impl Procfs {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
     fs::read(path)
+}
+
+/// The same of a file whose length another process chooses.
+fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    failpoint::check(Point::ProcRead)?;
+    bounded::read(path, most)
 }
 
 /// Every directory of /proc is listed here.

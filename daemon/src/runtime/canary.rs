@@ -18,6 +18,9 @@ const WHOLE: [&str; 4] = ["forked", "exiting", "exited", "released"];
 /// A life not whole after this is not going to be: the latest record comes an RCU grace period after the death.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// Lives in a row of which a release may be hidden: more are no accident.
+const HIDDEN_IN_A_ROW: u32 = 3;
+
 /// Bytes of stack for a child that does nothing.
 const STACK: usize = 16 << 10;
 
@@ -30,6 +33,14 @@ struct Flight {
     /// Which of [`WHOLE`] were seen, and whether the end was told in any way.
     seen: [bool; WHOLE.len()],
     over: bool,
+}
+
+/// Releases that no program sees because they are in interrupts on top of a hidden task.
+#[derive(Debug, Default)]
+pub(super) struct HiddenReleases {
+    /// This kernel can hide them.
+    pub(super) are_possible: bool,
+    in_a_row: u32,
 }
 
 /// The canaries of one daemon.
@@ -57,6 +68,9 @@ pub struct Canary {
     cannot_fork: Option<io::ErrorKind>,
     /// Shows that records come through while no canary can be made.
     rename: RenameProbe,
+    /// Lives of which all came through but a release that this kernel may hide.
+    pub hidden: u64,
+    pub(super) hidden_releases: HiddenReleases,
     stack: Box<[u128]>,
 }
 
@@ -84,6 +98,8 @@ impl Canary {
             no_pid: 0,
             cannot_fork: None,
             rename: RenameProbe::new(),
+            hidden: 0,
+            hidden_releases: HiddenReleases::default(),
             stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
         }
     }
@@ -153,18 +169,34 @@ impl Canary {
         if !flight.over {
             return;
         }
-        if flight.seen == [true; WHOLE.len()] {
+        let (launched, missing) = (flight.launched, flight.missing());
+        self.judge(launched, &missing);
+    }
+
+    /// A life is over, or given up: without what is missing of it.
+    fn judge(&mut self, launched: Ktime, missing: &[&str]) {
+        if missing.is_empty() {
             self.whole += 1;
-            self.unexplained = 0;
+            self.hidden_releases.in_a_row = 0;
             log::debug!("canary: a whole life came through");
-            // Its launch and not its end: an age may be a little too large, never too small.
-            self.last_whole = Some(flight.launched);
-            if std::mem::take(&mut self.complained) {
-                log::warn!("canary: whole lives come through again");
+        } else if self.hidden_releases.are_possible
+            && missing == ["released"]
+            && self.hidden_releases.in_a_row < HIDDEN_IN_A_ROW
+        {
+            self.hidden += 1;
+            self.hidden_releases.in_a_row += 1;
+            log::debug!("canary: all came through but a release that this kernel can hide");
+        } else {
+            if !self.stopped {
+                self.complain(missing);
             }
-        } else if !self.stopped {
-            let missing = flight.missing();
-            self.complain(&missing);
+            return;
+        }
+        self.unexplained = 0;
+        // Its launch and not its end: an age may be a little too large, never too small.
+        self.last_whole = Some(launched);
+        if std::mem::take(&mut self.complained) {
+            log::warn!("canary: whole lives come through again");
         }
     }
 
@@ -196,7 +228,7 @@ impl Canary {
 
     fn give_up(&mut self) {
         if let Some(flight) = self.flight.take() {
-            self.complain(&flight.missing());
+            self.judge(flight.launched, &flight.missing());
         }
     }
 
@@ -316,6 +348,24 @@ mod tests {
             .collect();
         assert_eq!(alarms, [2, 4, 8]);
         assert!(!canary.take_alarm(), "an alarm is taken once");
+    }
+
+    #[test]
+    fn a_release_that_the_kernel_can_hide_is_not_broken_unless_all_are() {
+        let mut canary = Canary::new(Duration::from_secs(3600));
+        canary.judge(Ktime(1), &["released"]);
+        assert_eq!((canary.hidden, canary.broken, canary.last_whole), (0, 1, None), "nothing is hidden here");
+        canary.hidden_releases.are_possible = true;
+        for _ in 0..HIDDEN_IN_A_ROW {
+            canary.judge(Ktime(2), &["released"]);
+        }
+        assert_eq!((canary.hidden, canary.broken, canary.last_whole), (3, 1, Some(Ktime(2))));
+        canary.judge(Ktime(3), &["released"]);
+        canary.judge(Ktime(3), &["exited", "released"]);
+        assert_eq!((canary.hidden, canary.broken, canary.last_whole), (3, 3, Some(Ktime(2))));
+        canary.judge(Ktime(4), &[]);
+        canary.judge(Ktime(5), &["released"]);
+        assert_eq!((canary.whole, canary.hidden, canary.last_whole), (1, 4, Some(Ktime(5))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tasks that the kernel's iterator does not show, taken from /proc.
 
-use super::{Face, Pipeline, hand_over};
+use super::{Face, Pipeline, hand_over, hidden::Seen};
 use crate::{
     kernel::clock::boottime,
     lineage::{
@@ -15,62 +15,113 @@ use crate::{
 /// The only group that kernels are known to hide from their own iterators.
 const INIT: Tgid = Tgid(1);
 
-/// Tasks of one group that are read before the ring is looked at again.
+/// Tasks of /proc that are read before the ring is looked at again.
 const TASKS_A_TURN: usize = 512;
+
+/// Thread groups of /proc that are read, and then applied together.
+const GROUPS_A_PIECE: usize = 256;
 
 /// Which tasks a reading of /proc is to tell of.
 #[derive(Clone, Copy)]
-struct Span {
+pub(super) struct Span {
     /// Of those known by their own records, the ones born before this.
-    begun: Ktime,
+    pub(super) begun: Ktime,
     /// Of the others, the ones born before this.
-    horizon: Ktime,
+    pub(super) horizon: Ktime,
+}
+
+/// A thread group as /proc shows it.
+struct Shown {
+    tgid: Tgid,
+    tids: Vec<Tid>,
+    /// Each task's, with the moment before it was read.
+    stats: Vec<(Tid, Ktime, Stat)>,
 }
 
 impl Pipeline {
-    /// Takes from /proc who is in none of the iterator's records. Start times are those of /proc, 10 ms coarse, until a record
-    /// brings the exact one.
+    /// Takes from /proc who is in none of the iterator's records: `groups`, which it did not show. Every record older than the end of
+    /// `span` was handled. Start times are those of /proc, 10 ms coarse, until a record brings the exact one. `is_whole` says that the
+    /// iterator showed all that it shows.
     pub(super) fn complete(
         &mut self,
-        begun: Ktime,
-        shown: &[Tid],
+        mut groups: Vec<Tgid>,
+        span: Span,
+        is_whole: bool,
         face: &mut impl Face,
     ) -> Result<(), ProcfsError> {
-        let groups = self.hidden_groups(shown)?;
-        if groups.is_empty() {
-            return Ok(());
+        groups.retain(|&tgid| !self.is_born_since(tgid, span.begun));
+        if is_whole {
+            let older = self.older_than(&groups, span.begun)?;
+            self.learn_hidden(&older);
         }
-        // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
-        // to it. At the start the hooks have been attached for longer than a tick by now.
-        let sight = Span { begun, horizon: boottime() };
-        self.catch_up(face);
-        for tgid in groups {
-            let mut leader = None;
+        for piece in groups.chunks(GROUPS_A_PIECE) {
+            self.complete_groups(piece, span, face)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a record told of its birth, since that moment. In a storm of forks these are most of those that /proc has and the
+    /// iterator had not.
+    fn is_born_since(&self, tgid: Tgid, begun: Ktime) -> bool {
+        let start = self.lineage.group(tgid).and_then(|group| group.key().start);
+        start.is_some_and(|start| start >= begun)
+    }
+
+    /// Of these groups, the ones that are older than the reading: the iterator must have shown them.
+    fn older_than(&self, groups: &[Tgid], begun: Ktime) -> Result<Vec<Seen>, ProcfsError> {
+        let mut older = Vec::new();
+        for &tgid in groups {
+            let found = self.procfs.stat(tgid)?.filter(|stat| self.procfs.start_of(stat).1 <= begun);
+            older.extend(found.map(|stat| (tgid, stat.start_ticks)));
+        }
+        Ok(older)
+    }
+
+    /// Reads some groups, and applies what was read once every record older than that is handled: what is under way is not taken
+    /// for missed.
+    fn complete_groups(
+        &mut self,
+        groups: &[Tgid],
+        span: Span,
+        face: &mut impl Face,
+    ) -> Result<(), ProcfsError> {
+        let mut read = Vec::with_capacity(groups.len());
+        let mut turn = 0;
+        for &tgid in groups {
             let tids = self.procfs.tasks(tgid)?;
-            for (turn, &tid) in tids.iter().enumerate() {
-                if turn % TASKS_A_TURN == TASKS_A_TURN - 1 {
-                    self.catch_up(face);
+            let mut stats = Vec::with_capacity(tids.len());
+            for &tid in &tids {
+                turn += 1;
+                if turn % TASKS_A_TURN == 0 {
+                    // So that the ring does not fill up meanwhile.
+                    self.handle_batch(face);
                 }
                 let at = boottime();
-                let Some(stat) = self.procfs.task_stat(tgid, tid)? else { continue };
-                let Some(task) = self.whom(tgid, tid, &stat, leader, sight) else { continue };
+                stats.extend(self.procfs.task_stat(tgid, tid)?.map(|stat| (tid, at, stat)));
+            }
+            read.push(Shown { tgid, tids, stats });
+        }
+        self.catch_up(face);
+        for Shown { tgid, tids, stats } in read {
+            let mut leader = None;
+            for (tid, at, stat) in &stats {
+                let Some(task) = self.whom(tgid, *tid, stat, leader, span) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
-                self.found(at, task, leader, tids.len(), &stat);
+                self.found(*at, task, leader, tids.len(), stat);
             }
             if tgid == INIT {
                 self.end_threads_of_init(&tids);
             }
-            // So that the ring does not fill up meanwhile; what it says is older than the next stat.
-            self.catch_up(face);
+            self.hand_on(face);
         }
         Ok(())
     }
 
     /// Groups that the iterator did not show. To list all of /proc the kernel walks over every task again, a tenth of what the
     /// iterator took; where its count is that of the tasks shown, with those of init if it hides them, there are no others.
-    fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
+    pub(super) fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
         let is_hidden = |tgid: &Tgid| shown.binary_search(&tgid.leader()).is_err();
         if !self.hides_others {
             let init = Some(INIT).filter(is_hidden);
@@ -94,16 +145,16 @@ impl Pipeline {
         task: Tid,
         found: &Stat,
         leader: Option<Ktime>,
-        sight: Span,
+        span: Span,
     ) -> Option<TaskRef> {
         if let Some(known) = self.lineage.task(task).map(|known| known.task)
             && known.tgid == group
             && self.procfs.began(found, known.key.start)
         {
-            return (known.key.start < sight.begun).then_some(known);
+            return (known.key.start < span.begun).then_some(known);
         }
         let (first, last) = self.procfs.start_of(found);
-        if last > sight.horizon {
+        if last > span.horizon {
             return None;
         }
         // A thread is not older than its leader.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::HiddenCounts;
 use crate::lineage::Stats;
 
 /// Why the tree is compared with the kernel's tasks.
@@ -115,6 +116,8 @@ pub struct Mending {
     pub repaired: Repairs,
     /// Mended though nothing was known to be lost: should be 0.
     pub drift: Repairs,
+    /// Found though nothing was known to be lost, because this kernel hides it: canaries are counted elsewhere.
+    pub(super) hidden: HiddenCounts,
     /// Duration of the last comparison, ns.
     pub last_ns: u64,
     /// Duration of the longest, ns.
@@ -130,6 +133,12 @@ impl Mending {
         Why::ALL.map(|why| (why, self.by_cause.get(why as usize).copied().unwrap_or(0)))
     }
 
+    /// Facts were mended after a known loss, without a comparison of all tasks.
+    pub(super) fn repair(&mut self, before: &Stats, after: &Stats) {
+        self.repaired.add(&Repairs::of(after), &Repairs::of(before));
+        self.repaired.missed_releases += after.hidden_releases - before.hidden_releases;
+    }
+
     pub(super) fn add(&mut self, why: Why, before: &Stats, after: &Stats, duration_ns: u64) {
         self.resyncs += 1;
         if let Some(count) = self.by_cause.get_mut(why as usize) {
@@ -138,12 +147,17 @@ impl Mending {
         self.total_ns += duration_ns;
         self.last_ns = duration_ns;
         self.longest_ns = self.longest_ns.max(duration_ns);
-        let (before, after) = (Repairs::of(before), Repairs::of(after));
         match why {
             // The first comparison finds what was there before; nothing of it was missed.
             Why::Start => {}
-            Why::Loss => self.repaired.add(&after, &before),
-            Why::Doubt | Why::Audit => self.drift.add(&after, &before),
+            Why::Loss => {
+                self.repair(before, after);
+                self.hidden.add(before, after, true);
+            }
+            Why::Doubt | Why::Audit => {
+                self.drift.add(&Repairs::of(after), &Repairs::of(before));
+                self.hidden.add(before, after, false);
+            }
         }
     }
 }
@@ -165,5 +179,19 @@ mod tests {
         assert_eq!(mending.drift.to_string(), "1 (missed_release 1)");
         assert_eq!((mending.resyncs, mending.last_ns, mending.longest_ns), (3, 2, 9));
         assert_eq!(Repairs::default().to_string(), "0");
+        assert_eq!(mending.hidden, HiddenCounts::default());
+    }
+
+    #[test]
+    fn what_the_kernel_hides_is_no_drift_and_a_release_after_a_loss_was_lost() {
+        let before = Stats::default();
+        let after = Stats { hidden_forks: 2, hidden_releases: 3, ..before };
+        let mut mending = Mending::default();
+        mending.add(Why::Audit, &before, &after, 1);
+        assert_eq!((mending.drift.total(), mending.repaired.total()), (0, 0));
+        assert_eq!((mending.hidden.forks, mending.hidden.releases), (2, 3));
+        mending.add(Why::Loss, &before, &after, 1);
+        assert_eq!(mending.repaired.to_string(), "3 (missed_release 3)");
+        assert_eq!((mending.hidden.forks, mending.hidden.releases), (4, 3));
     }
 }

@@ -1,6 +1,6 @@
 //! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
 
-use super::{BATCH, Face, Pipeline, Why, hand_over};
+use super::{BATCH, Face, Pipeline, Why, completion::Span, hand_over};
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -12,26 +12,40 @@ use crate::{
     procfs::Sight,
 };
 
-/// After a comparison the next one comes this many times its duration later at the earliest: under lasting loss it then takes
-/// a tenth of one CPU at most.
+/// After a comparison the next one comes this many times its own cost later at the earliest: under lasting loss it then takes
+/// a tenth of one CPU at most. Records that are handled meanwhile are no cost of it.
 const REST: u64 = 10;
 
 /// At least this long, ns.
 const REST_AT_LEAST_NS: u64 = 1_000_000_000;
 
+/// At most this long, ns.
+const REST_AT_MOST_NS: u64 = 60_000_000_000;
+
 /// After failures in a row the rest doubles, this many times at most: a kernel that never lets it is asked once a minute.
 const LONGEST_REST: u32 = 6;
+
+/// While all tasks are read, a batch of records is handled each time this long was spent on reading, ns: a slow reader of events
+/// then delays a comparison by a batch for some thousand tasks, and not for each hundred and fifty.
+const READ_NS: u64 = 2_000_000;
+
+/// No more is handled meanwhile after this long, ns: where records come faster than they are handled there is always more. What is in the
+/// ring then is handled after the reading.
+const HANDLE_AT_MOST_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
     /// Reads every task there is and mends the tree with it.
     pub(super) fn resync(&mut self, why: Why, face: &mut impl Face) {
         let begun = boottime();
         let before = *self.lineage.stats();
+        let (handling_ns, uncompared) = (self.handling_ns, self.uncompared);
         self.lineage.begin_snapshot(begun);
         let outcome = self.read_all(begun, face);
+        let is_whole = outcome.is_ok();
         match outcome {
             Ok(()) => {
                 self.lineage.end_snapshot(boottime(), &mut self.effects);
+                self.uncompared -= uncompared;
                 self.failed_in_a_row = 0;
                 if std::mem::take(&mut self.told_blind) {
                     log::warn!("tasks can be compared with the kernel's again");
@@ -54,13 +68,23 @@ impl Pipeline {
         // What was lost meanwhile is known to be lost, too.
         let all = |totals: &Totals| totals.all_lost() + totals.all_shed();
         let lost = self.observer.totals().map_or(0, |totals| all(&totals));
-        let is_drift = matches!(why, Why::Doubt | Why::Audit) && lost == all(&self.counts.kernel);
+        // What the kernel skips is asked for once a second only.
+        let skipped = self.counts.missed;
+        self.look_for_misses();
+        let is_drift = matches!(why, Why::Doubt | Why::Audit)
+            && lost == all(&self.counts.kernel)
+            && skipped == self.counts.missed;
         let why = if is_drift || why == Why::Start { why } else { Why::Loss };
         self.mending.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
-        let rest = (REST * duration).max(REST_AT_LEAST_NS) << self.failed_in_a_row.min(LONGEST_REST);
-        self.rest_until = Ktime(ended.0 + rest);
-        log::debug!("compared with the kernel's tasks ({why:?}) in {} us", duration / 1000);
+        let cost = duration.saturating_sub(self.handling_ns - handling_ns);
+        let rest =
+            if is_whole { REST * cost } else { REST_AT_LEAST_NS << self.failed_in_a_row.min(LONGEST_REST) };
+        self.rest_until = Ktime(ended.0 + rest.clamp(REST_AT_LEAST_NS, REST_AT_MOST_NS));
+        log::debug!(
+            "compared with the kernel's tasks ({why:?}) in {} us, {cost} ns of it its own",
+            duration / 1000
+        );
     }
 
     /// All tasks, by the iterator and from /proc. An error says why nothing can be concluded from who was not shown.
@@ -68,13 +92,17 @@ impl Pipeline {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
         let by_iterator = self.iterate(&mut shown, face);
+        let sight = self.procfs.sight();
+        let others = match sight {
+            Sight::None => Ok(Vec::new()),
+            Sight::All | Sight::Partial => self.hidden_groups(&shown),
+        };
+        // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
+        // to it. At the start the hooks have been attached for longer than a tick by now.
+        let span = Span { begun, horizon: boottime() };
         self.catch_up(face);
         let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, face));
-        let sight = self.procfs.sight();
-        let completed = match sight {
-            Sight::None => Ok(()),
-            Sight::All | Sight::Partial => self.complete(begun, &shown, face),
-        };
+        let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), face));
         match (by_iterator, sight) {
             // Who is hidden by both is told apart from who is gone by the next event only.
             (Ok(()), _) => completed.map_err(|error| error.to_string()),
@@ -109,6 +137,7 @@ impl Pipeline {
     ) -> Result<(), SnapshotError> {
         let is_first = self.mending.resyncs == 0;
         let mut reading = self.observer.snapshot()?;
+        let (mut handled_at, handling_ns) = (boottime(), self.handling_ns);
         loop {
             let Self { lineage, counts, effects, .. } = self;
             let read = reading.next(|record| match record {
@@ -131,9 +160,12 @@ impl Pipeline {
                 return Ok(());
             }
             // What happens meanwhile must not fill the ring. At the start the tree is to be known first.
-            if !is_first {
-                self.turn();
-                self.hand_on(face);
+            if !is_first
+                && boottime().since(handled_at) >= READ_NS
+                && self.handling_ns - handling_ns < HANDLE_AT_MOST_NS
+            {
+                self.handle_batch(face);
+                handled_at = boottime();
             }
         }
     }
@@ -148,13 +180,21 @@ impl Pipeline {
         }
     }
 
+    /// Handles a batch of records and answers how many there were. The time that takes is kept apart.
+    pub(super) fn handle_batch(&mut self, face: &mut impl Face) -> usize {
+        let begun = boottime();
+        let handled = self.turn();
+        self.hand_on(face);
+        self.handling_ns += boottime().since(begun);
+        handled
+    }
+
     /// Handles every record made before this moment. Bounded, whatever the kernel goes on to produce.
     pub fn catch_up(&mut self, face: &mut impl Face) {
         let until = boottime();
         self.is_applying = true;
         loop {
-            let handled = self.turn();
-            self.hand_on(face);
+            let handled = self.handle_batch(face);
             if handled < BATCH || self.drained_to >= until {
                 break;
             }

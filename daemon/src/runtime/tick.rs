@@ -1,6 +1,6 @@
 //! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
 
-use super::{Face, Pipeline, Why, sums::Skipped};
+use super::{Face, Pipeline, Place, Why, sums::Skipped};
 use crate::{
     failpoint,
     kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
@@ -8,10 +8,6 @@ use crate::{
 
 /// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
 const TICKS_PER_LOOK: u64 = 4;
-
-/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
-/// unseen.
-pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
     pub(super) fn tick(&mut self, face: &mut impl Face) {
@@ -26,11 +22,14 @@ impl Pipeline {
             self.look_for_misses();
         }
         self.look_for_losses(face);
+        self.end_gone_zombies(face);
         self.compare(face);
         self.look_for_blocked(face);
         // What has not come in time may stand in the ring, where the machine let nobody read it.
         let now = boottime();
         self.catch_up(face);
+        // A zombie whose release was lost since is not flagged.
+        self.look_for_losses(face);
         self.lineage.tick(now, &mut self.effects);
         face.tick(&mut self.lineage);
     }
@@ -51,7 +50,8 @@ impl Pipeline {
         }
     }
 
-    /// What the programs count. What is lost while that cannot be read is counted afterwards: the counters only grow.
+    /// Learns what was lost, tells it, and takes note of what is uncertain since: whether the tree is the kernel's, and whether its
+    /// zombies are still there. What is lost while the counters cannot be read is counted afterwards: they only grow.
     pub(super) fn look_for_losses(&mut self, face: &mut impl Face) {
         let totals = match self.observer.totals() {
             Ok(totals) => {
@@ -70,13 +70,21 @@ impl Pipeline {
             }
         };
         self.counts.learn(&totals, || skipped(&self.observer));
+        let mut may_miss_releases = false;
         for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
             if lost > *told {
                 face.lost_at(place, lost - *told);
+                self.uncompared += lost - *told;
                 *told = lost;
                 self.canary.loss_is_known();
                 self.owes_resync = true;
+                // What is shed by rule is no release.
+                may_miss_releases |= place != Place::Shed;
             }
+        }
+        if may_miss_releases {
+            self.lineage.doubt_zombies(boottime());
+            self.confirm_zombies();
         }
     }
 
@@ -96,39 +104,6 @@ impl Pipeline {
 
     pub(super) fn look_for_misses(&mut self) {
         self.counts.learn_skipped(skipped(&self.observer));
-    }
-
-    /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
-    /// told of a zombie that is none. Each zombie is looked up once.
-    fn doubt_zombies(&mut self, face: &mut impl Face) {
-        let now = boottime();
-        self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
-        let mut gone = Vec::new();
-        for zombie in self.lineage.zombies() {
-            let key = zombie.key();
-            let (Some(start), Some(since)) = (key.start, zombie.zombie_since()) else { continue };
-            if now.since(since) < self.doubt_ns || self.confirmed.contains(&key) {
-                continue;
-            }
-            match self.procfs.is_still_zombie(key.tgid, start) {
-                Ok(true) => drop(self.confirmed.insert(key)),
-                Ok(false) => gone.push(key),
-                // Nothing was learned, of this one or of any other: they are looked up when /proc can be read again.
-                Err(error) => {
-                    log::debug!("looking up a zombie: {error}");
-                    break;
-                }
-            }
-        }
-        if !gone.is_empty() {
-            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-            let failed = self.mending.failed;
-            self.resync(Why::Doubt, face);
-            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
-            if self.mending.failed == failed {
-                self.confirmed.extend(gone);
-            }
-        }
     }
 }
 

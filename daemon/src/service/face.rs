@@ -7,6 +7,7 @@ use super::{
     config::Settings,
     http::ConnectionCounts,
     losses::Losses,
+    memory::{Holding, MemoryGuard, Shedding},
     metrics::{Home, Metrics, Sources},
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     cgroup::Cgroups,
     kernel::{
-        clock,
+        clock, memory,
         sched::{CGROUPS, Reading},
     },
     lineage::{
@@ -37,6 +38,7 @@ pub struct Service {
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
     pub(super) budget: Budget,
+    pub(super) memory: MemoryGuard,
     sched: Ledger,
     sched_losses: Losses,
     pub(super) wall: Wall,
@@ -52,12 +54,13 @@ impl Service {
     pub(super) fn new(settings: Settings) -> prometheus::Result<Self> {
         let started = clock::boottime();
         let instance = format!("{:x}", started.0);
-        let wall = Wall::of_this_boot();
+        let (wall, cgroups) = (Wall::of_this_boot(), Cgroups::of_host());
         Ok(Self {
             metrics: Metrics::new(settings.sched)?,
             readers: Readers::new(settings.backlog, &instance, wall.stamp()),
             connections: Arc::default(),
-            cgroups: Cgroups::of_host(),
+            memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
+            cgroups,
             budget: Budget::default(),
             sched: Ledger::default(),
             sched_losses: Losses::default(),
@@ -79,6 +82,7 @@ impl Service {
             budget: &self.budget,
             readers: &self.readers,
             connections: &self.connections,
+            memory: &self.memory,
             top: self.settings.top,
             sched,
         };
@@ -116,9 +120,15 @@ impl Service {
         Some((reading, shown))
     }
 
-    /// Adds a reader of events.
-    pub(super) fn join(&self, wanted: Wanted) -> Reader {
-        self.readers.join(wanted)
+    /// Adds a reader of events; `None` while there is no memory for it.
+    pub(super) fn join(&mut self, wanted: Wanted) -> Option<Reader> {
+        self.memory.admits_reader().then(|| self.readers.join(wanted))
+    }
+
+    /// Looks at the memory, and gives up what the rule says.
+    pub(super) fn look_at_memory(&mut self, pipeline: &mut Pipeline) {
+        let Self { memory, readers, settings, .. } = self;
+        memory.look(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
     /// Looks at the limits of pids.
@@ -149,6 +159,43 @@ impl Service {
             Some(age) => format!("{what} {} s ago", age.as_secs()),
             None => "no canary ever came through whole".into(),
         })
+    }
+}
+
+/// What can be given up.
+struct Held<'a> {
+    readers: &'a mut Readers,
+    lineage: &'a mut Lineage,
+    /// By the settings.
+    dead_lives: usize,
+}
+
+impl Shedding for Held<'_> {
+    fn backlog(&self) -> Holding {
+        Holding { count: self.readers.backlog_len() as u64, bytes: self.readers.backlog_bytes() as u64 }
+    }
+
+    fn shed_backlog(&mut self, keep: usize) -> usize {
+        self.readers.shed(keep)
+    }
+
+    fn lives(&self) -> Holding {
+        let bytes = self.lineage.memory().dead;
+        Holding { count: self.lineage.remembered() as u64, bytes: bytes as u64 }
+    }
+
+    fn shed_lives(&mut self, keep: usize) -> usize {
+        self.lineage.set_dead_lives(keep);
+        self.lineage.shed_lives(keep)
+    }
+
+    fn restore(&mut self) {
+        self.readers.restore();
+        self.lineage.set_dead_lives(self.dead_lives);
+    }
+
+    fn give_back(&mut self) {
+        memory::give_back();
     }
 }
 

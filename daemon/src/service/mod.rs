@@ -6,6 +6,7 @@ mod descriptors;
 mod face;
 pub mod http;
 mod losses;
+mod memory;
 mod metrics;
 mod notify;
 pub mod privileges;
@@ -18,6 +19,7 @@ mod status;
 
 pub use self::{
     face::Service,
+    memory::{Holding, Holdings},
     start::{ServiceError, Start, serve},
     status::Status,
 };

@@ -46,6 +46,9 @@ const LISTEN_BACKLOG: u32 = 4096;
 /// How often systemd is told how it goes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
+/// How often memory is looked at, where it has a limit: a storm takes some ten megabytes in that time.
+const MEMORY_EVERY: Duration = Duration::from_secs(1);
+
 /// Why the service ended, or did not start.
 #[derive(Debug, Error)]
 pub enum ServiceError {
@@ -149,7 +152,11 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         &service.connections,
         ended.clone(),
     )?;
-    tokio::spawn(vital("housekeeping", housekeeping(sender.clone()), ended.clone()));
+    tokio::spawn(vital(
+        "housekeeping",
+        housekeeping(sender.clone(), service.memory.is_limited()),
+        ended.clone(),
+    ));
     let reloading = reload_on(hangup, reload, settings, sender.clone());
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
@@ -229,12 +236,13 @@ fn observe(
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
 }
 
-/// What comes with time: limits of pids, words to systemd.
-async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
+/// What comes with time: limits of pids and of memory, words to systemd.
+async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
     let mut budget = interval(budget::EVERY);
+    let mut memory = interval(MEMORY_EVERY);
     let mut status = interval(STATUS_EVERY);
     let mut watchdog = interval(watchdog_every().unwrap_or(Duration::from_secs(3600)));
-    for timer in [&mut budget, &mut status, &mut watchdog] {
+    for timer in [&mut budget, &mut memory, &mut status, &mut watchdog] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
@@ -242,6 +250,9 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>) {
             _ = budget.tick() => Box::new(|pipeline, service| {
                 service.look_at_budget(pipeline);
                 service.look_at_sched(pipeline);
+            }),
+            _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
+                service.look_at_memory(pipeline);
             }),
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::Service;
+use super::{Holdings, Service};
 use crate::{
     duration,
     kernel::clock,
@@ -28,14 +28,23 @@ pub struct Status {
     pub processes: u64,
     pub zombies: u64,
     pub zombies_old: u64,
+    /// Zombies that nothing has shown since records were lost: in no other figure.
+    #[serde(default)]
+    pub zombies_unconfirmed: u64,
     pub dead_leaders: u64,
     pub lives_remembered: u64,
     pub records_received: u64,
     pub records_dropped: u64,
     pub records_shed: u64,
     pub records_lost: u64,
+    /// Of all that was lost or shed, what no whole comparison with the kernel's tasks has followed yet.
+    #[serde(default)]
+    pub records_uncompared: u64,
     pub repaired: BTreeMap<String, u64>,
     pub drift: BTreeMap<String, u64>,
+    /// What only comparisons found because this kernel hides it, by kind: no drift.
+    #[serde(default)]
+    pub hidden: BTreeMap<String, u64>,
     pub ends_concluded: u64,
     pub resyncs: u64,
     pub resync_last_ns: u64,
@@ -52,6 +61,8 @@ pub struct Status {
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_but: Option<String>,
     pub events: u64,
     pub readers: u64,
     pub readers_sent: u64,
@@ -59,6 +70,20 @@ pub struct Status {
     pub lineage_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
+    /// What the daemon's memory is held for.
+    #[serde(default)]
+    pub memory: Holdings,
+    /// Memory it may use, and how much of it is in use; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_used_bytes: Option<u64>,
+    /// What is given up now for want of memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_given_up: Option<String>,
+    /// What was given up so far.
+    #[serde(default)]
+    pub memory_shed: BTreeMap<String, u64>,
     /// Settings of the kernel's side that could not be had.
     pub degraded: Vec<String>,
 }
@@ -75,6 +100,9 @@ impl Status {
         let (lineage, counts, mending) = (&pipeline.lineage, &pipeline.counts, &pipeline.mending);
         let ready = service.is_ready(pipeline);
         let memory = lineage.memory();
+        let shed = service.memory.shed;
+        let unconfirmed = lineage.unconfirmed_count();
+        let hidden = pipeline.hidden_counts().by_kind().into_iter();
         let observer = &pipeline.observer;
         let attached = observer.hooks.iter().chain(&observer.sched_hooks);
         let hooks = attached.filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
@@ -92,18 +120,21 @@ impl Status {
             pid: std::process::id(),
             uptime_ns: now.since(service.started),
             hooks: hooks.collect(),
-            tasks: lineage.census().present() as u64,
-            processes: lineage.group_count() as u64,
+            tasks: lineage.census().present().saturating_sub(unconfirmed) as u64,
+            processes: lineage.group_count().saturating_sub(unconfirmed) as u64,
             zombies: lineage.zombie_count() as u64,
             zombies_old: lineage.flagged_count() as u64,
+            zombies_unconfirmed: unconfirmed as u64,
             dead_leaders: lineage.dead_leader_count() as u64,
             lives_remembered: lineage.remembered() as u64,
             records_received: counts.taken(),
             records_dropped: dropped,
             records_shed: counts.kernel.shed.iter().sum(),
             records_lost: counts.lost(),
+            records_uncompared: pipeline.uncompared(),
             repaired: by_kind(&mending.repaired),
             drift: by_kind(&mending.drift),
+            hidden: hidden.map(|(kind, count)| (kind.to_owned(), count)).collect(),
             ends_concluded: lineage.stats().concluded,
             resyncs: mending.resyncs,
             resync_last_ns: mending.last_ns,
@@ -115,6 +146,7 @@ impl Status {
             panics: panics::count(),
             sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
+            ready_but: pipeline.degraded().filter(|_| ready.is_ok()),
             not_ready_because: ready.err(),
             events: service.readers.sequence(),
             readers: service.readers.count() as u64,
@@ -122,12 +154,20 @@ impl Status {
             readers_lost: service.readers.lost(),
             lineage_bytes: (memory.live + memory.dead) as u64,
             resident_bytes: resident_bytes(),
+            memory: Holdings::of(lineage, &service.readers),
+            memory_limit_bytes: service.memory.level.map(|level| level.max),
+            memory_used_bytes: service.memory.level.map(|level| level.used),
+            memory_given_up: service.memory.given_up().map(str::to_owned),
+            memory_shed: [("backlog", shed.backlog), ("lives", shed.lives), ("readers", shed.readers)]
+                .map(|(what, count)| (what.to_owned(), count))
+                .into(),
             degraded: lacking
                 .chain(no_iterator)
                 .chain(no_figures)
                 .chain(no_procfs)
                 .chain(shifted)
                 .chain(no_counters)
+                .chain(pipeline.hidden.reason())
                 .collect(),
         }
     }
@@ -150,8 +190,14 @@ impl Status {
             // Writing to a String does not fail.
             let _ = write!(text, "; canary {} s ago", age_ns / 1_000_000_000);
         }
+        if let Some(what) = &self.memory_given_up {
+            let _ = write!(text, "; short of memory, given up: {what}");
+        }
         if let Some(why) = &self.not_ready_because {
             let _ = write!(text, "; NOT READY: {why}");
+        }
+        if let Some(why) = &self.ready_but {
+            let _ = write!(text, "; {why}");
         }
         text
     }

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use proptest::arbitrary::any;
+use proptest::prop_assert_eq;
 use proptest::test_runner::{
     Config as Runner, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
 };
@@ -272,17 +273,28 @@ fn after_losses_a_snapshot_mends_the_tree() {
         lineage.end_snapshot(Ktime(1), &mut effects);
         let one_in = 1 + dice.below(8);
         let mut order: Vec<Record> = Vec::new();
-        for (n, record) in kernel.tape.records[..shot.ended].iter().enumerate() {
-            // What is lost while a snapshot is read, the next one mends.
-            if n >= shot.begun || dice.below(one_in + 1) != 0 {
+        for record in &kernel.tape.records[..shot.begun] {
+            if dice.below(one_in + 1) != 0 {
                 order.push(record.clone());
             }
         }
-        feed(&mut lineage, &order, &mut effects)?;
+        // Losses are noticed now and then, and at last before the snapshot begins.
+        let noticed = dice.below(order.len());
+        feed(&mut lineage, &order[..noticed], &mut effects)?;
+        lineage.doubt_zombies(Ktime(dice.below(kernel.now as usize) as u64).min(shot.begun_at));
+        lineage.check().map_err(TestCaseError::fail)?;
+        feed(&mut lineage, &order[noticed..], &mut effects)?;
+        lineage.doubt_zombies(order.last().map_or(Ktime(0), |record| record.at));
+        prop_assert_eq!(lineage.zombie_count(), 0, "a zombie counts that may be gone");
+        // What is lost while a snapshot is read, the next one mends.
+        let during = &kernel.tape.records[shot.begun..shot.ended];
+        feed(&mut lineage, during, &mut effects)?;
+        order.extend_from_slice(during);
         lineage.begin_snapshot(shot.begun_at);
         feed(&mut lineage, &shot.records, &mut effects)?;
         lineage.end_snapshot(shot.ended_at, &mut effects);
         lineage.check().map_err(TestCaseError::fail)?;
+        prop_assert_eq!(lineage.unconfirmed_count(), 0, "a zombie is uncertain after a whole snapshot");
         let rest = &kernel.tape.records[shot.ended..];
         feed(&mut lineage, rest, &mut effects)?;
         lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);

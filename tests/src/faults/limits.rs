@@ -76,17 +76,17 @@ fn prlimit(
 }
 
 /// A cgroup of its own for a process, with one controller. Dropped, it lets the process go and is removed.
-pub(super) struct Cgroup {
+pub struct Cgroup {
     directory: PathBuf,
     parent: PathBuf,
     /// Whether the hierarchy is of version 2.
-    pub(super) is_v2: bool,
+    pub(crate) is_v2: bool,
     pid: Option<u32>,
 }
 
 impl Cgroup {
     /// In the hierarchy that has the controller. A v2 hierarchy is mounted where there is none and the machine is ours.
-    pub(super) fn new(controller: &str) -> Result<Self, String> {
+    pub fn new(controller: &str) -> Result<Self, String> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v2 = !v1.join("cgroup.procs").exists();
         let parent = if is_v2 { v2(controller).map_err(super::skipped)? } else { v1 };
@@ -97,7 +97,7 @@ impl Cgroup {
     }
 
     /// Moves a process with all its threads there.
-    pub(super) fn take(&mut self, pid: u32) -> Result<(), String> {
+    pub fn take(&mut self, pid: u32) -> Result<(), String> {
         let moved = fs::write(self.directory.join("cgroup.procs"), pid.to_string());
         moved.map_err(|error| {
             super::skipped(format_args!("moving {pid} to {}: {error}", self.directory.display()))
@@ -107,7 +107,7 @@ impl Cgroup {
     }
 
     /// Writes to one of its files.
-    pub(super) fn write(&self, file: &str, value: &str) -> Result<(), String> {
+    pub fn write(&self, file: &str, value: &str) -> Result<(), String> {
         let path = self.directory.join(file);
         fs::write(&path, value)
             .map_err(|error| super::skipped(format_args!("writing {}: {error}", path.display())))

@@ -9,7 +9,7 @@ mod clock;
 mod cpu;
 mod daemon;
 mod files;
-mod limits;
+pub mod limits;
 mod memory;
 mod pids;
 mod row;

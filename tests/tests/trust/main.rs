@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod help;
+mod hidden;
 mod losses;
 mod machine;
 mod readers;
@@ -12,6 +13,7 @@ mod sabotage;
 mod sandbox;
 mod starts;
 mod surroundings;
+mod uncertain;
 #[path = "../common/wall_clock.rs"]
 mod wall_clock;
 mod watch;

@@ -1,13 +1,26 @@
 //! Starting into what is there, and leaving nothing behind.
 
-use std::{ffi::CStr, fs, io, os::unix::process::CommandExt as _, process::Command};
+use std::{
+    ffi::CStr,
+    fs, io,
+    os::unix::process::CommandExt as _,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use taskscope_tests::{matcher::event, observer::Observer, setting};
+use taskscope_tests::{
+    matcher::event,
+    observer::{Observer, lost},
+    setting::{self, report},
+};
 
 use crate::{
     common::scenario,
-    help::{events, until},
+    help::{alone, assert_sums, events, stop, times_said, until},
 };
+
+/// Starts that are tried: each attaches at another moment of the lives around it.
+const STARTS: usize = 3;
 
 /// Ids of the BPF programs that a process holds.
 fn programs_of(pid: u32) -> Vec<u32> {
@@ -168,4 +181,43 @@ fn a_directory_that_is_no_proc_changes_nothing_where_there_is_an_iterator() {
 fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
     let command = with_proc(c"proc", c"hidepid=2", &["--zombie-after", "2s", "--no-iterator"]);
     believes_in_a_hidden_zombie(command, false);
+}
+
+/// A start into the storm and its first audit. False if something was lost, so that it proves nothing.
+#[track_caller]
+fn starts_without_drift() -> bool {
+    let observer = Observer::start(&["--audit-every", "1s", "--verbose", "--action", "renamed"]);
+    // A guest takes a second to read all tasks, and ten times that until it does so again.
+    let end = Instant::now() + setting::deadline() * 3;
+    while times_said(&observer, "tasks (Audit)") == 0 {
+        assert!(Instant::now() < end, "audits do not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let renamed = observer.stream().since(0);
+    let mended: Vec<String> = renamed
+        .iter()
+        .filter(|seen| seen.text("task.provenance") == Some("repaired"))
+        .map(ToString::to_string)
+        .collect();
+    let end = stop(observer);
+    assert_sums(&end);
+    let summary = end.summary().unwrap_or_default();
+    if lost(summary) != Some(0) {
+        println!("something was lost, which proves nothing: {summary}");
+        return false;
+    }
+    assert!(summary.contains(", drift 0,"), "{summary}: {mended:?}");
+    true
+}
+
+#[test]
+fn processes_made_and_reaped_while_it_attaches_are_no_drift() {
+    let _alone = alone();
+    let mut loops = scenario("fork-loops", &["2"]);
+    loops.pause("looping");
+    // From 7.0 on the kernel skips calls of programs under such a load, and counts them.
+    let clean = (0..STARTS).filter(|_| starts_without_drift()).count();
+    report("starts_that_lost_nothing", clean);
+    loops.go();
+    loops.finish();
 }

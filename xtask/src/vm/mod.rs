@@ -14,6 +14,7 @@ mod kvm;
 mod list;
 mod monitor;
 mod noinline;
+mod python;
 mod qemu;
 mod report;
 mod results;
@@ -24,6 +25,7 @@ mod table;
 mod tail;
 mod tools;
 
+pub(crate) use self::python::environment as python_environment;
 pub(crate) use self::tools::program;
 
 use std::path::PathBuf;

@@ -308,6 +308,7 @@ mod tests {
             tid: 4,
             vid: None,
             name: Some("io".into()),
+            name_bytes: None,
             kind: "thread".into(),
             state: "running".into(),
             usage_so_far: Some(figures(1_000)),

@@ -191,7 +191,7 @@ mod tests {
 
     fn debtor(pid: u32, name: &str, zombies: u32, code: Code) -> Debtor {
         let age = ZombieAge { zombie_at_least_ns: 90 * SECOND, zombie_at_most_ns: 90 * SECOND };
-        let zombie = ProcessRef { pid: pid + 1, entity_id: None, name: Some(name.into()) };
+        let zombie = ProcessRef { pid: pid + 1, entity_id: None, name: Some(name.into()), name_bytes: None };
         Debtor {
             process: process(pid, name),
             place: Some(Place {
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_zombie_is_told_apart() {
         let mut answer = answer(Vec::new());
-        let java = ProcessRef { pid: 9, entity_id: None, name: Some("java".into()) };
+        let java = ProcessRef { pid: 9, entity_id: None, name: Some("java".into()), name_bytes: None };
         answer.dead_leaders =
             vec![Other { process: java, threads_left: 3, for_at_least_ns: Some(5 * SECOND) }];
         let text = zombies(&answer, Style::default());

@@ -147,14 +147,14 @@ impl ProcessFacts {
 pub struct Named {
     /// Which.
     pub key: GroupKey,
-    /// Its comm, what is no UTF-8 replaced.
-    pub name: Option<String>,
+    /// Its comm, any byte but NUL.
+    pub name: Option<Vec<u8>>,
 }
 
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "{name} (pid {})", self.key.tgid),
+            Some(name) => write!(f, "{} (pid {})", String::from_utf8_lossy(name), self.key.tgid),
             None => write!(f, "pid {}", self.key.tgid),
         }
     }
@@ -162,8 +162,7 @@ impl std::fmt::Display for Named {
 
 impl From<&Life> for Named {
     fn from(life: &Life) -> Self {
-        let name = life.name.map(|name| String::from_utf8_lossy(name.bytes()).into_owned());
-        Self { key: life.key, name }
+        Self { key: life.key, name: life.name.map(|name| name.bytes().to_vec()) }
     }
 }
 

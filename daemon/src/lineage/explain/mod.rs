@@ -262,7 +262,7 @@ fn gone(subject: &Known) -> Verdict {
                 .since(why)
         }
         (_, Some(reaper)) => {
-            let name = reaper.name.map(|name| String::from_utf8_lossy(name.bytes()).into_owned());
+            let name = reaper.name.map(|name| name.bytes().to_vec());
             let by = Named { key: reaper.process, name };
             let verdict = Verdict::certain(Code::Reaped, format!("it is over: it was reaped by {by}"));
             match reaper.task {

@@ -1,11 +1,15 @@
 //! The configuration file: TOML, every mistake with its line.
 
-use std::{fs, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::{KEYS, Partial};
+use crate::bounded;
+
+/// Longest configuration. The shipped one, which explains every key, has 3 KB.
+const FILE_MAX: usize = 1 << 20;
 
 /// What is wrong with the settings.
 #[derive(Debug, Error)]
@@ -77,8 +81,9 @@ impl Partial {
     /// Reads a file.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
-        let text =
-            fs::read_to_string(file).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+        let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+        let text = bounded::read(file, FILE_MAX).and_then(|bytes| String::from_utf8(bytes).map_err(not_text));
+        let text = text.map_err(|source| ConfigError::Read { file: name.clone(), source })?;
         Self::parse(&name, &text)
     }
 
@@ -126,6 +131,7 @@ impl Partial {
             "dead_lives" => self.dead_lives = Some(number(value)?),
             "dead_lives_age" => self.dead_lives_age = Some(age(value)?),
             "backlog" => self.backlog = Some(number(value)?),
+            "memory_max" => self.memory_max = Some(text(value)?),
             "top" => self.top = Some(number(value)?),
             "args" => self.args = Some(yes_or_no(value)?),
             "sched" => self.sched = Some(yes_or_no(value)?),
@@ -193,6 +199,7 @@ mod tests {
             dead_lives = 7
             dead_lives_age = "2m"
             backlog = 9
+            memory_max = "64M"
             top = 5
             args = true
             sched = true

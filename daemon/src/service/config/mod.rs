@@ -8,7 +8,7 @@ mod show;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::file::ConfigError;
-use crate::kernel::object::default_ring_kib;
+use crate::{kernel::object::default_ring_kib, size};
 
 /// Where the file is looked for when no flag names one; that it is not there is no error.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
@@ -47,6 +47,8 @@ pub struct Partial {
     pub dead_lives_age: Option<Duration>,
     /// Events kept for readers that resume.
     pub backlog: Option<usize>,
+    /// Memory the daemon may use, a size such as `256M`; empty is by the limit of its cgroup, `0` is any.
+    pub memory_max: Option<String>,
     /// Culprits named in metrics.
     pub top: Option<usize>,
     /// Whether argument vectors of execs are read.
@@ -75,14 +77,18 @@ pub struct Settings {
     pub dead_lives: usize,
     pub dead_lives_age: Duration,
     pub backlog: usize,
+    pub memory_max: Option<u64>,
     pub top: usize,
     pub args: bool,
     pub sched: bool,
     pub sandbox: bool,
 }
 
+/// Lives that can be remembered: 3 GB of memory, and more than any question has asked for.
+const MOST_LIVES: usize = 1 << 24;
+
 /// The keys of the file.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 19] = [
     "listen",
     "socket",
     "socket_group",
@@ -97,6 +103,7 @@ pub const KEYS: [&str; 17] = [
     "dead_lives",
     "dead_lives_age",
     "backlog",
+    "memory_max",
     "top",
     "args",
     "sched",
@@ -125,6 +132,7 @@ impl Partial {
             dead_lives: self.dead_lives.or(other.dead_lives),
             dead_lives_age: self.dead_lives_age.or(other.dead_lives_age),
             backlog: self.backlog.or(other.backlog),
+            memory_max: self.memory_max.or(other.memory_max),
             top: self.top.or(other.top),
             args: self.args.or(other.args),
             sched: self.sched.or(other.sched),
@@ -158,6 +166,10 @@ impl Partial {
             dead_lives: self.dead_lives.unwrap_or(16 * 1024),
             dead_lives_age: self.dead_lives_age.unwrap_or(Duration::from_secs(15 * 60)),
             backlog: self.backlog.unwrap_or(8192),
+            memory_max: match self.memory_max.as_deref() {
+                None | Some("") => None,
+                Some(size) => Some(size::parse(size).map_err(|what| wrong("memory_max", what))?),
+            },
             top: self.top.unwrap_or(20),
             args: self.args.unwrap_or(false),
             sched: self.sched.unwrap_or(false),
@@ -178,6 +190,10 @@ impl Partial {
         }
         if settings.top > 1000 {
             return Err(wrong("top", format!("{} is more than 1000", settings.top)));
+        }
+        if settings.dead_lives > MOST_LIVES {
+            let what = format!("{} is more than {MOST_LIVES}", settings.dead_lives);
+            return Err(wrong("dead_lives", what));
         }
         if settings.backlog > 1 << 20 {
             return Err(wrong("backlog", format!("{} is more than {}", settings.backlog, 1 << 20)));
@@ -216,6 +232,7 @@ impl Settings {
             self.dead_lives != other.dead_lives,
             self.dead_lives_age != other.dead_lives_age,
             self.backlog != other.backlog,
+            self.memory_max != other.memory_max,
             self.top != other.top,
             self.args != other.args,
             self.sched != other.sched,
@@ -247,6 +264,8 @@ mod tests {
                 "allowed_hosts: `node1:9753`",
             ),
             (Partial { ring_kib: Some(1), ..Partial::default() }, "ring_kib"),
+            (Partial { memory_max: Some("much".into()), ..Partial::default() }, "memory_max"),
+            (Partial { dead_lives: Some(1 << 40), ..Partial::default() }, "dead_lives"),
             (
                 Partial { listen: Some(String::new()), socket: Some(String::new()), ..Partial::default() },
                 "both are off",

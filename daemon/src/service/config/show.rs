@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Settings;
-use crate::duration::text;
+use crate::{duration::text, size};
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,6 +26,8 @@ impl fmt::Display for Settings {
         writeln!(f, "dead_lives = {}", self.dead_lives)?;
         writeln!(f, "dead_lives_age = {}", age(self.dead_lives_age))?;
         writeln!(f, "backlog = {}", self.backlog)?;
+        let memory_max = self.memory_max.map(size::text).unwrap_or_default();
+        writeln!(f, "memory_max = {}", quoted(&memory_max))?;
         writeln!(f, "top = {}", self.top)?;
         writeln!(f, "args = {}", self.args)?;
         writeln!(f, "sched = {}", self.sched)?;
@@ -46,6 +48,7 @@ mod tests {
             zombie_after = "1500ms"
             audit_every = "0s"
             attach = "kprobe"
+            memory_max = "96M"
             top = 7
         "#;
         for text in ["", text] {

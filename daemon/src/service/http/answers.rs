@@ -1,8 +1,8 @@
 //! Answers as JSON: how the daemon itself does, and what can be asked.
 
-use axum::{Json, extract::State, http::header, response::IntoResponse};
+use axum::{extract::State, http::header, response::IntoResponse};
 
-use super::{Api, error::ApiError};
+use super::{Api, error::ApiError, json::Json};
 use crate::service::status::Status;
 
 /// The description of this API.

@@ -115,6 +115,13 @@ impl ApiError {
         self.message
     }
 
+    /// What a reader is kept for is to be given up first.
+    pub(super) fn no_memory() -> Self {
+        let message = "taskscope is near its memory limit and takes no new readers of events; \
+            try again later, or raise memory_max";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
     /// The owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }

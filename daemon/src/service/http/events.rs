@@ -58,8 +58,9 @@ pub(super) async fn stream(
     let permit = Arc::clone(&api.readers).try_acquire_owned().map_err(|_| ApiError::too_many_readers())?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
+    // Their number is bounded by the permit, and joining takes moments: they need no turn.
     let reader = api
-        .ask(move |pipeline, service| {
+        .ask_first(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
@@ -68,7 +69,8 @@ pub(super) async fn stream(
             Ok(service.join(wanted))
         })
         .await?
-        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?;
+        .map_err(|error: crate::export::UnknownAction| ApiError::bad_request(error.to_string()))?
+        .ok_or_else(ApiError::no_memory)?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
     connection.reads_events();
     let mut answer = Body::new(EventStream::new(reader, api, connection, permit)).into_response();

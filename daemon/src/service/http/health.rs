@@ -1,4 +1,6 @@
 //! /healthz: the owner of everything answers. /readyz: whole lives come through, as the canary shows.
+//!
+//! Lost records alone do not make it unready: whoever is taken out of service then, or restarted, loses more. Its body says so.
 
 use axum::{
     extract::State,
@@ -13,8 +15,11 @@ pub(super) async fn alive(State(api): State<Api>) -> Result<&'static str, ApiErr
 }
 
 pub(super) async fn ready(State(api): State<Api>) -> Result<Response, ApiError> {
-    Ok(match api.ask_first(|pipeline, service| service.is_ready(pipeline)).await? {
-        Ok(()) => "ready\n".into_response(),
-        Err(why) => ApiError::not_ready(&why).into_response(),
+    let (ready, degraded) =
+        api.ask_first(|pipeline, service| (service.is_ready(pipeline), pipeline.degraded())).await?;
+    Ok(match (ready, degraded) {
+        (Ok(()), None) => "ready\n".into_response(),
+        (Ok(()), Some(why)) => format!("{why}\n").into_response(),
+        (Err(why), _) => ApiError::not_ready(&why).into_response(),
     })
 }

@@ -10,6 +10,7 @@ mod events;
 mod extract;
 mod guarded;
 mod health;
+mod json;
 mod listener;
 mod places;
 pub mod query;

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::Deserialize;
 
 use super::{
     Api,
     error::ApiError,
     extract::{Path, Query},
+    json::Json,
 };
 use crate::{
     answer::{

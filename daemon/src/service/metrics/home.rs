@@ -1,6 +1,6 @@
 //! Where processes live, as labels.
 
-use super::names::label;
+use super::names::{OTHER, unit_label};
 use crate::cgroup::{Cgroups, Place};
 use crate::lineage::id::Ktime;
 
@@ -21,9 +21,9 @@ pub(in crate::service) struct Home {
 }
 
 impl Home {
-    /// All that have no name of their own.
+    /// All that have no name of their own. No unit is named so: each ends as `.service`, `.scope` and the like.
     pub(super) fn other() -> Self {
-        Self { unit: "other".into(), ..Self::default() }
+        Self { unit: OTHER.into(), ..Self::default() }
     }
 
     /// Of a cgroup.
@@ -34,7 +34,7 @@ impl Home {
     /// Of a place.
     pub(in crate::service) fn at(place: &Place) -> Self {
         Self {
-            unit: place.unit.as_deref().map(|unit| label(unit.as_bytes())).unwrap_or_default(),
+            unit: place.unit.as_deref().map(unit_label).unwrap_or_default(),
             container: place
                 .container
                 .as_ref()

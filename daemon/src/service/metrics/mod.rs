@@ -8,6 +8,7 @@ mod families;
 mod home;
 mod hooks;
 mod http;
+mod memory;
 mod names;
 mod pids;
 mod sched;
@@ -21,9 +22,10 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 pub(super) use self::home::Home;
 use self::{
     effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
-    pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
+    units::Units,
 };
-use super::{budget::Budget, http::ConnectionCounts, readers::Readers, sched::Shown};
+use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     kernel::sched::Reading,
@@ -42,6 +44,7 @@ pub(super) struct Metrics {
     trust: TrustMetrics,
     hooks: HookMetrics,
     http: HttpMetrics,
+    memory: MemoryMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -58,6 +61,8 @@ pub(super) struct Sources<'a> {
     pub(super) readers: &'a Readers,
     /// Connections of all addresses.
     pub(super) connections: &'a ConnectionCounts,
+    /// Memory left, and what was given up.
+    pub(super) memory: &'a MemoryGuard,
     /// Culprits named.
     pub(super) top: usize,
     /// What `--sched` counted.
@@ -74,12 +79,13 @@ impl Metrics {
         let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let http = HttpMetrics::register(&of)?;
+        let memory = MemoryMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, sched })
+        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
     }
 
     /// Counts what happened.
@@ -103,6 +109,7 @@ impl Metrics {
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);
         self.http.read(&sources);
+        self.memory.read(pipeline, &sources);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }

@@ -1,6 +1,11 @@
 //! Values of labels: closed sets, all of them there from the first scrape.
 
-use crate::lineage::{TaskKind, effect::ReparentKind, status::WaitStatus};
+use std::fmt::Write as _;
+
+use crate::{
+    export::text::is_unsafe,
+    lineage::{TaskKind, effect::ReparentKind, status::WaitStatus},
+};
 
 /// Kinds of tasks.
 pub(super) const KINDS: [TaskKind; 5] =
@@ -32,15 +37,38 @@ pub(super) const ERRNOS: [&str; 8] =
 /// that it can be joined with what others export.
 const LABEL_MAX: usize = 256;
 
-/// Makes a label of bytes that somebody else chose: control characters, and what is not UTF-8, as `\xNN`.
-pub(in crate::service) fn label(bytes: &[u8]) -> String {
+/// What a label says of all that have no name of their own.
+pub(super) const OTHER: &str = "other";
+/// What a label says where a comm is not known.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// Makes a label of a comm. Different ones have different labels: control characters, those that turn or hide text, the backslash,
+/// and what is not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a comm that reads as [`OTHER`] or
+/// [`UNKNOWN`].
+pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
+    if [OTHER, UNKNOWN].iter().any(|reserved| reserved.as_bytes() == comm) {
+        let (first, rest) = comm.split_at(1);
+        return escaped(first, "\\x", |_| true) + &escaped(rest, "\\x", |_| false);
+    }
+    escaped(comm, "\\x", |c| c == '\\' || is_unsafe(c))
+}
+
+/// Makes a label of the name of a systemd unit or the path of a cgroup. systemd itself writes `\xNN` into these, and what it allows
+/// in them stays as it is, to be joined with what others export: all else that cannot stand, and `%`, is written as `%NN`.
+pub(in crate::service) fn unit_label(unit: &str) -> String {
+    escaped(unit.as_bytes(), "%", |c| c == '%' || is_unsafe(c))
+}
+
+fn escaped(bytes: &[u8], mark: &str, is_special: impl Fn(char) -> bool) -> String {
     let mut text = String::new();
+    let push_hex = |text: &mut String, byte: u8| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{mark}{byte:02x}");
+    };
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    push_hex(&mut text, byte);
-                }
+            if is_special(c) {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_hex(&mut text, byte));
             } else {
                 text.push(c);
             }
@@ -50,21 +78,65 @@ pub(in crate::service) fn label(bytes: &[u8]) -> String {
     text.chars().take(LABEL_MAX).collect()
 }
 
-fn push_hex(text: &mut String, byte: u8) {
-    use std::fmt::Write as _;
-    // Writing to a String does not fail.
-    let _ = write!(text, "\\x{byte:02x}");
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::export::tests::hostile_name;
 
     #[test]
     fn a_label_is_bounded_and_has_no_control_characters() {
-        assert_eq!(label(b"nginx"), "nginx");
-        assert_eq!(label(b"a\n\x1b[2Jb\xff"), "a\\x0a\\x1b[2Jb\\xff");
-        assert_eq!(label("ü".repeat(300).as_bytes()).chars().count(), LABEL_MAX);
+        assert_eq!(comm_label(b"nginx"), "nginx");
+        assert_eq!(comm_label(b"a\n\x1b[2Jb\xff"), "a\\x0a\\x1b[2Jb\\xff");
+        assert_eq!(comm_label("ü".repeat(300).as_bytes()).chars().count(), LABEL_MAX);
+    }
+
+    #[test]
+    fn a_byte_and_the_text_that_stands_for_it_are_two_labels() {
+        assert_eq!(comm_label(b"\xff"), r"\xff");
+        assert_eq!(comm_label(br"\xff"), r"\x5cxff");
+    }
+
+    #[test]
+    fn a_process_named_other_is_not_the_rest() {
+        assert_eq!(comm_label(b"other"), r"\x6fther");
+        assert_eq!(comm_label(b"unknown"), r"\x75nknown");
+        assert_eq!(comm_label(br"\x6fther"), r"\x5cx6fther");
+    }
+
+    #[test]
+    fn a_unit_is_named_as_systemd_names_it() {
+        let disk = r"dev-disk-by\x2duuid-a\x2db.device";
+        assert_eq!(unit_label(disk), disk);
+        assert_eq!(unit_label("a%\n.service"), "a%25%0a.service");
+    }
+
+    /// The comm that has this label, by what docs/metrics.md says.
+    fn comm_of(label: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut rest = label.as_bytes();
+        while let Some((&first, after)) = rest.split_first() {
+            if first == b'\\' {
+                let digits = std::str::from_utf8(&after[1..3]).unwrap();
+                bytes.push(u8::from_str_radix(digits, 16).unwrap());
+                rest = &after[3..];
+            } else {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_comm_comes_back_from_its_label(comm in hostile_name()) {
+            let label = comm_label(&comm);
+            prop_assert_eq!(comm_of(&label), comm);
+            prop_assert!(label != OTHER && label != UNKNOWN);
+            prop_assert!(!label.chars().any(is_unsafe), "{:?}", label);
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use prometheus::{GaugeVec, IntGaugeVec};
 
-use super::families::{Families, int};
+use super::{
+    families::{Families, int},
+    names::unit_label,
+};
 use crate::service::budget::Budget;
 
 /// Metrics of the pid budget.
@@ -47,7 +50,8 @@ impl PidMetrics {
             metric.reset();
         }
         for scope in budget.scopes() {
-            let labels = [scope.what, scope.name.as_str()];
+            let name = unit_label(&scope.name);
+            let labels = [scope.what, name.as_str()];
             self.used.with_label_values(&labels).set(int(scope.used));
             self.limit.with_label_values(&labels).set(int(scope.limit));
             self.growth.with_label_values(&labels).set(scope.growth_per_second);

@@ -21,6 +21,7 @@ pub(super) struct TaskMetrics {
     processes: IntGauge,
     zombies: IntGauge,
     zombies_old: IntGauge,
+    unconfirmed: IntGauge,
     stuck_exits: IntGauge,
     blocked: IntGaugeVec,
     longest_blocked: Gauge,
@@ -46,6 +47,10 @@ impl TaskMetrics {
                 "Zombies now: dead processes that wait for their parent's wait(2), dead leaders left out.",
             )?,
             zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
+            unconfirmed: of.count(
+                "taskscope_zombies_unconfirmed",
+                "Zombies that nothing has shown since records were lost, so that they may be gone: in no other figure until a record, the kernel's iterator or /proc shows them.",
+            )?,
             stuck_exits: of.count(
                 "taskscope_stuck_exits",
                 "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not free.",
@@ -91,19 +96,20 @@ impl TaskMetrics {
         self.read_culprits(pipeline, sources);
         let lineage = &pipeline.lineage;
         let census = lineage.census();
-        let dead_leaders = lineage.dead_leader_count();
+        let (dead_leaders, unconfirmed) = (lineage.dead_leader_count(), lineage.unconfirmed_count());
         let counts = [
             census.of(TaskState::Implied) + census.of(TaskState::Running),
             census.of(TaskState::Exiting),
-            census.of(TaskState::Zombie).saturating_sub(dead_leaders),
+            census.of(TaskState::Zombie).saturating_sub(dead_leaders + unconfirmed),
             dead_leaders,
         ];
         for (state, count) in STATES.iter().zip(counts) {
             self.tasks.with_label_values(&[state]).set(int(count));
         }
-        self.processes.set(int(lineage.group_count()));
+        self.processes.set(int(lineage.group_count().saturating_sub(unconfirmed)));
         self.zombies.set(int(lineage.zombie_count()));
         self.zombies_old.set(int(lineage.flagged_count()));
+        self.unconfirmed.set(int(unconfirmed));
         self.stuck_exits.set(int(lineage.stuck_count()));
         let (blocked, killable) = pipeline.blocked.flagged();
         self.blocked.with_label_values(&["uninterruptible"]).set(int(blocked.saturating_sub(killable)));

@@ -2,7 +2,10 @@
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
-use super::{home::Home, names::label};
+use super::{
+    home::Home,
+    names::{OTHER, UNKNOWN, comm_label},
+};
 use crate::{
     cgroup::Cgroups,
     lineage::{
@@ -72,7 +75,7 @@ pub(super) fn culprits(
     }
     let mut all: Vec<Culprit> = by_who.into_values().collect();
     all.sort_by_cached_key(|culprit| (Reverse(culprit.zombies), culprit.oldest, culprit.who.clone()));
-    let mut other = Culprit { who: Who { parent: "other".into(), ..Who::default() }, ..Culprit::default() };
+    let mut other = Culprit { who: Who { parent: OTHER.into(), ..Who::default() }, ..Culprit::default() };
     for rest in all.drain(top.min(all.len())..) {
         other.add(&rest);
     }
@@ -80,7 +83,7 @@ pub(super) fn culprits(
 }
 
 fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who {
-    let Some(parent) = parent else { return Who { parent: "unknown".into(), ..Who::default() } };
-    let name = parent.name().map_or_else(|| "unknown".into(), |name| label(name.bytes()));
+    let Some(parent) = parent else { return Who { parent: UNKNOWN.into(), ..Who::default() } };
+    let name = parent.name().map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
     Who { parent: name, home: Home::of(parent.cgroup_id(), cgroups, now) }
 }

@@ -1,11 +1,11 @@
 //! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
 
 use probe_common::{Kind, Lost};
-use prometheus::{Gauge, IntCounter, IntCounterVec};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
     Sources,
-    families::{Families, seconds, set},
+    families::{Families, int, seconds, set},
 };
 use crate::{panics, runtime::Pipeline};
 
@@ -15,8 +15,10 @@ pub(super) struct TrustMetrics {
     dropped: IntCounterVec,
     shed: IntCounterVec,
     lost: IntCounterVec,
+    uncompared: IntGauge,
     repaired: IntCounterVec,
     drift: IntCounterVec,
+    hidden: IntCounterVec,
     concluded: IntCounter,
     resyncs: IntCounterVec,
     resyncs_failed: IntCounter,
@@ -49,6 +51,10 @@ impl TrustMetrics {
                 "Records lost in another way, by cause: calls of programs that the kernel skipped, functions whose return was not seen, records not understood.",
                 &["cause"],
             )?,
+            uncompared: of.count(
+                "taskscope_records_uncompared",
+                "Records lost or shed that no whole comparison with the kernel's tasks has followed yet: until one does the tree may differ from them.",
+            )?,
             repaired: of.counters(
                 "taskscope_repaired_total",
                 "Facts mended by reading all tasks after a known loss, by kind.",
@@ -57,6 +63,11 @@ impl TrustMetrics {
             drift: of.counters(
                 "taskscope_drift_total",
                 "Facts mended though nothing was known to be lost, by kind: should be 0.",
+                &["kind"],
+            )?,
+            hidden: of.counters(
+                "taskscope_hidden_total",
+                "What only comparisons found because this kernel hides it from eBPF programs, by kind: forks by hidden tasks, their exits and names, releases that interrupts on top of them may have run, canaries with such a release. Not in drift; 0 on most kernels.",
                 &["kind"],
             )?,
             concluded: of.counter(
@@ -72,7 +83,7 @@ impl TrustMetrics {
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Short-lived processes of taskscope's own, by whether their whole life came through; no_pid could not be made because no pid or memory was left.",
+                "Short-lived processes of taskscope's own, by whether their whole life came through; no_pid could not be made because no pid or memory was left. Those of which this kernel may hide the release are in taskscope_hidden_total.",
                 &["result"],
             )?,
             canary_age: of.gauge(
@@ -104,6 +115,10 @@ impl TrustMetrics {
             for (kind, count) in repairs.by_kind() {
                 set(&family.with_label_values(&[kind]), count);
             }
+        }
+        self.uncompared.set(int(pipeline.uncompared()));
+        for (kind, count) in pipeline.hidden_counts().by_kind() {
+            set(&self.hidden.with_label_values(&[kind]), count);
         }
         set(&self.concluded, pipeline.lineage.stats().concluded);
         for (why, count) in mending.by_cause() {

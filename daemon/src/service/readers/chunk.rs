@@ -37,16 +37,29 @@ enum Texts {
 }
 
 impl Chunk {
-    pub(super) fn new(first: u64, effects: &[Effect], stamp: &Arc<Stamp>, cgroups: &Cgroups) -> Self {
+    /// `room` is what [`Chunk::into_room`] gave, if there is some.
+    pub(super) fn new(
+        first: u64,
+        effects: &[Effect],
+        room: Option<Vec<Effect>>,
+        stamp: &Arc<Stamp>,
+        cgroups: &Cgroups,
+    ) -> Self {
         let mut chunk = Self {
             first,
-            events: Vec::with_capacity(effects.len()),
+            events: room.unwrap_or_else(|| Vec::with_capacity(effects.len())),
             places: Vec::new(),
             stamp: Arc::clone(stamp),
             texts: Mutex::default(),
         };
         chunk.extend(effects, cgroups);
         chunk
+    }
+
+    /// Its memory, for another chunk: freed and allocated anew between longer lived memory, it would leave holes.
+    pub(super) fn into_room(mut self) -> Option<Vec<Effect>> {
+        self.events.clear();
+        Some(self.events).filter(|events| events.capacity() == EVENTS)
     }
 
     /// Adds events to a chunk that no reader has seen.

@@ -63,8 +63,11 @@ pub(super) struct Log {
     events: u64,
     /// Their memory.
     bytes: usize,
-    /// Events kept for readers that resume.
+    /// Events kept for readers that resume, by the settings and now.
+    keep_most: u64,
     keep: u64,
+    /// Memory, by the settings and now.
+    budget_most: Budget,
     budget: Budget,
     /// The youngest event that was dropped.
     dropped_at: Option<Ktime>,
@@ -97,7 +100,9 @@ impl Log {
             next: 1,
             events: 0,
             bytes: 0,
+            keep_most: keep as u64,
             keep: keep as u64,
+            budget_most: budget,
             budget,
             dropped_at: None,
             slowest: u64::MAX,
@@ -120,8 +125,10 @@ impl Log {
         self.bytes += chunk.bytes() - before;
         self.events += more.len() as u64;
         self.next += more.len() as u64;
-        // Whoever had read the chunk to its end has not any more.
-        self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
+        if !self.cursors.is_empty() {
+            // Whoever had read the chunk to its end has not any more.
+            self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
+        }
         more.len()
     }
 
@@ -167,6 +174,21 @@ impl Log {
             self.base += 1;
         }
         gone
+    }
+
+    /// Keeps so many of the newest events from now on, whoever has not read the others. Answers those that went.
+    pub(super) fn shed(&mut self, keep: usize) -> Vec<Arc<Chunk>> {
+        self.keep = self.keep_most.min(keep as u64);
+        // Of `n` events a share of their memory.
+        let share = self.bytes as u128 * u128::from(self.keep) / u128::from(self.events.max(1));
+        self.budget.log_bytes = self.budget_most.log_bytes.min(usize::try_from(share).unwrap_or(usize::MAX));
+        self.shrink()
+    }
+
+    /// Keeps as much as the settings say again.
+    pub(super) const fn restore(&mut self) {
+        self.keep = self.keep_most;
+        self.budget = self.budget_most;
     }
 
     /// Whether the events after a gap at the front would go, too.
@@ -324,6 +346,16 @@ impl Log {
     /// Readers now.
     pub(super) fn readers(&self) -> usize {
         self.cursors.len()
+    }
+
+    /// Events here.
+    pub(super) const fn len(&self) -> usize {
+        self.events as usize
+    }
+
+    /// Memory of texts.
+    pub(super) const fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// Memory of events and texts.

@@ -7,7 +7,6 @@
 mod chunk;
 mod format;
 mod log;
-mod memory;
 mod reader;
 
 use std::{
@@ -25,6 +24,7 @@ pub(super) use self::{
     format::{Format, Layout},
     reader::{Reader, Wanted},
 };
+use crate::kernel::memory::give_back;
 use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
 
 /// Memory for all readers together.
@@ -37,6 +37,12 @@ struct Budget {
 }
 
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
+
+/// Chunks whose memory is kept for new ones.
+const ROOMS: usize = 16;
+
+/// A chunk of fewer events gets memory of its own: it may stay as small.
+const FEW: usize = 8;
 
 /// Between two looks at what all readers have read.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -80,6 +86,8 @@ pub(super) struct Readers {
     shared: Arc<Shared>,
     stamp: Arc<Stamp>,
     sequence: u64,
+    /// Memory of chunks that are gone.
+    rooms: Vec<Vec<Effect>>,
 }
 
 impl Readers {
@@ -97,7 +105,7 @@ impl Readers {
             sent: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0 }
+        Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, rooms: Vec::new() }
     }
 
     /// Appends what happened.
@@ -109,14 +117,20 @@ impl Readers {
         self.sequence += extended as u64;
         let mut chunks = Vec::with_capacity(effects.len().div_ceil(chunk::EVENTS));
         for effects in effects.get(extended..).unwrap_or_default().chunks(chunk::EVENTS) {
-            chunks.push(Arc::new(Chunk::new(self.sequence + 1, effects, &self.stamp, cgroups)));
+            let room = if effects.len() < FEW { None } else { self.rooms.pop() };
+            let chunk = Chunk::new(self.sequence + 1, effects, room, &self.stamp, cgroups);
+            chunks.push(Arc::new(chunk));
             self.sequence += effects.len() as u64;
         }
         let mut log = self.shared.log();
         let gone = log.push(chunks);
         let is_awaited = log.is_awaited();
         drop(log);
-        drop(gone);
+        for chunk in gone.into_iter().filter_map(Arc::into_inner) {
+            if self.rooms.len() < ROOMS {
+                self.rooms.extend(chunk.into_room());
+            }
+        }
         if is_awaited {
             self.shared.changed.notify_one();
         }
@@ -157,6 +171,38 @@ impl Readers {
     /// Memory of events that are kept and of their texts.
     pub(super) fn bytes(&self) -> usize {
         self.shared.log().bytes()
+    }
+
+    /// Events that are kept.
+    pub(super) fn backlog_len(&self) -> usize {
+        self.shared.log().len()
+    }
+
+    /// Memory of these events.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        let log = self.shared.log();
+        log.bytes() - log.text_bytes()
+    }
+
+    /// Memory of texts that were made of events for readers.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.shared.log().text_bytes()
+    }
+
+    /// Keeps about so many of the newest events and no more until [`Readers::restore`], also where a reader has not read the others yet.
+    /// Answers the bytes that came free.
+    pub(super) fn shed(&mut self, keep: usize) -> usize {
+        let before = self.backlog_bytes();
+        // Freed without the lock.
+        let gone = self.shared.log().shed(keep);
+        drop(gone);
+        self.rooms.clear();
+        before.saturating_sub(self.backlog_bytes())
+    }
+
+    /// Keeps as many events as the settings say again.
+    pub(super) fn restore(&mut self) {
+        self.shared.log().restore();
     }
 
     /// What wakes readers up; to be run where they are served.
@@ -210,7 +256,7 @@ impl Attendant {
             drop(log);
             drop(gone);
             if freed >= GIVE_BACK_BYTES && is_quiet && gave_back.elapsed() >= GIVE_BACK_EVERY {
-                memory::give_back();
+                give_back();
                 (gave_back, freed) = (Instant::now(), 0);
             }
         }

@@ -225,6 +225,15 @@ fn what_was_kept_for_slow_readers_goes_when_they_have_read_or_left() {
 }
 
 #[test]
+fn without_readers_no_more_is_kept_than_asked_for() {
+    let mut world = World::new(100, BUDGET);
+    for count in [1, 3, 700, 2, 1, 40, 5].into_iter().cycle().take(70) {
+        world.publish(count);
+        assert!(!world.readers.shared.log().has_excess(), "after {} events", world.events);
+    }
+}
+
+#[test]
 fn resuming_gives_everything_that_is_kept_and_tells_the_rest() {
     let mut world = World::new(8192, BUDGET);
     world.publish(20_000);

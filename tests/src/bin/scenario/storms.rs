@@ -14,6 +14,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("burst", "N (2000) short processes as fast as they can be made", burst),
     ("many-threads", "a group with N (200) threads", many_threads),
     ("many-orphans", "N (5000) children of one parent that is killed", many_orphans),
+    ("fork-loops", "N (2) processes that each fork and wait without end, until `go`", fork_loops),
 ];
 
 /// Children alive at a time: enough to keep every CPU busy.
@@ -42,6 +43,25 @@ fn burst(args: &[String]) {
         .number("after_ns", sys::now_ns())
         .pairs("statuses", &answers)
         .emit();
+}
+
+fn fork_loops(args: &[String]) {
+    let loops: Vec<Pid> = (0..number(args, 0, 2)).map(|_| spawn("loop", fork_and_wait)).collect();
+    pause("looping");
+    for pid in loops {
+        sys::kill(pid, libc::SIGKILL);
+        wait("scenario", "loop", pid);
+    }
+}
+
+/// What a shell's `while :; do (:); done` does.
+fn fork_and_wait() -> i32 {
+    loop {
+        let Some(pid) = sys::fork() else { sys::exit_group(0) };
+        if let Err(errno) = sys::wait4(pid, 0) {
+            die_with("wait4", errno);
+        }
+    }
 }
 
 /// Waits for the oldest child.

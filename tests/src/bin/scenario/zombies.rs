@@ -3,13 +3,14 @@
 use crate::{
     Entry,
     actor::{peek, spawn, wait, wait_with},
-    fact::pause,
-    look,
+    fact::{Fact, die_with, pause},
+    look, number,
     sys::{self, Channel},
 };
 
 pub(crate) const SCENARIOS: &[Entry] = &[
     ("zombie", "a dead child stays until `go`, then it is waited for", zombie),
+    ("zombies", "N (300) dead children stay until `go`, then they are waited for", zombies),
     ("wnowait", "a dead child is looked at by waitid(WNOWAIT) three times, then reaped", wnowait),
     (
         "parent-killed",
@@ -32,6 +33,28 @@ fn zombie(_: &[String]) {
     pause("zombie");
     look::at("still", "child", child);
     wait("scenario", "child", child);
+}
+
+fn zombies(args: &[String]) {
+    let children: Vec<_> = (0..number(args, 0, 300))
+        .map(|_| match sys::fork() {
+            None => sys::exit_group(0),
+            Some(pid) => pid,
+        })
+        .collect();
+    for &child in &children {
+        look::until_state(child, 'Z');
+    }
+    Fact::new("crowd").text("role", "child").numbers("pids", &children).emit();
+    // A name by which metrics tell it from others.
+    sys::set_comm(b"zombie-holder");
+    pause("zombies");
+    for &child in &children {
+        if let Err(errno) = sys::wait4(child, 0) {
+            die_with("wait4", errno);
+        }
+    }
+    pause("reaped");
 }
 
 fn wnowait(_: &[String]) {

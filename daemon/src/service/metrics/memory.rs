@@ -1,0 +1,62 @@
+//! What the daemon's own memory is held for, how much there is, and what was given up for want of it.
+
+use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{
+    Sources,
+    families::{Families, int, set},
+};
+use crate::{runtime::Pipeline, service::Holdings};
+
+/// Metrics of the daemon's memory.
+pub(super) struct MemoryMetrics {
+    bytes: IntGaugeVec,
+    objects: IntGaugeVec,
+    used: IntGauge,
+    limit: Gauge,
+    shed: IntCounterVec,
+}
+
+impl MemoryMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            bytes: of.counts(
+                "taskscope_memory_held_bytes",
+                "Memory of the daemon by what it is held for: tasks that live, tasks that are exiting, zombies or just released (dying), places of tasks that are gone and kept for the next (spare), lives that are over and remembered, the backlog for readers that resume, readers of events and what waits for them.",
+                &["of"],
+            )?,
+            objects: of.counts(
+                "taskscope_memory_held_objects",
+                "How many tasks, lives, events and readers the memory of taskscope_memory_held_bytes is held for.",
+                &["of"],
+            )?,
+            used: of.count(
+                "taskscope_memory_used_bytes",
+                "Memory that is compared with taskscope_memory_limit_bytes: of the memory cgroup without inactive file pages, or resident memory where --memory-max is given; 0 without a limit.",
+            )?,
+            limit: of.gauge(
+                "taskscope_memory_limit_bytes",
+                "Memory the daemon may use: --memory-max, else 90 % of its memory cgroup's limit; +Inf without one. Above 80 % of it the backlog is given up, then remembered lives, then new readers are refused.",
+            )?,
+            shed: of.counters(
+                "taskscope_memory_shed_total",
+                "What was given up for want of memory: events of the backlog, remembered lives, readers that were refused.",
+                &["what"],
+            )?,
+        })
+    }
+
+    pub(super) fn read(&self, pipeline: &Pipeline, sources: &Sources<'_>) {
+        for (of, holding) in Holdings::of(&pipeline.lineage, sources.readers).named() {
+            self.bytes.with_label_values(&[of]).set(int(holding.bytes));
+            self.objects.with_label_values(&[of]).set(int(holding.count));
+        }
+        self.used.set(sources.memory.level.map_or(0, |level| int(level.used)));
+        #[expect(clippy::cast_precision_loss, reason = "bytes of memory are below 2^52")]
+        self.limit.set(sources.memory.level.map_or(f64::INFINITY, |level| level.max as f64));
+        let shed = sources.memory.shed;
+        for (what, count) in [("backlog", shed.backlog), ("lives", shed.lives), ("readers", shed.readers)] {
+            set(&self.shed.with_label_values(&[what]), count);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What is told after a loss is true at once, though the tree is not yet compared: zombies whose release may be lost are not told.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use taskscope_tests::{facts::numbers, observer::Observer, scenario::Scenario, service::Service, tree};
+
+use crate::{
+    common::scenario,
+    help::{SOON, alone, assert_sums, lose_by_standing_still, stop, sum, until},
+};
+
+/// Zombies of a parent that reaps them while records are lost, and of one that never does.
+const REAPED: &str = "300";
+const KEPT: &str = "20";
+
+/// A parent with so many zombies.
+fn zombies(count: &str) -> Scenario {
+    let mut holder = scenario("zombies", &[count]);
+    holder.pause("zombies");
+    holder
+}
+
+/// Pids of its zombies, gone ones among them.
+fn children(holder: &Scenario) -> BTreeSet<i64> {
+    numbers(&holder.facts().find("crowd", "role", "child")["pids"]).into_iter().collect()
+}
+
+fn pid(holder: &Scenario) -> i64 {
+    holder.facts().role("scenario").pid
+}
+
+/// Zombies that an answer of `/v1/zombies` charges a parent with.
+fn charged(answer: &Value, parent: i64) -> u64 {
+    let parents = answer["parents"].as_array().into_iter().flatten();
+    let ours = parents.filter(|found| found["process"]["pid"].as_i64() == Some(parent));
+    ours.filter_map(|found| found["children"]["zombies"].as_u64()).sum()
+}
+
+/// Zombies of the parents of this test, by the scrape.
+fn scraped(service: &Service) -> f64 {
+    let is_ours = |name: &str| {
+        name.starts_with("taskscope_parent_zombies{") && name.contains("parent=\"zombie-holder\"")
+    };
+    service.metrics().iter().filter(|(name, _)| is_ours(name)).map(|(_, count)| count).sum()
+}
+
+/// What answers and figures say of zombies of `holder`, which were all reaped before; empty if that is nothing.
+fn told_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
+    let scraped = scraped(service);
+    let charged = charged(&service.json("/v1/zombies"), holder);
+    let tree = service.json("/v1/tree")["processes"].clone();
+    let nodes = tree.as_array().into_iter().flatten().filter(|node| node["state"] == "zombie");
+    let shown = nodes.filter_map(|node| node["pid"].as_i64()).filter(|pid| gone.contains(pid)).count();
+    if scraped <= 20.0 && charged == 0 && shown == 0 {
+        return String::new();
+    }
+    format!("{scraped} zombies of both in a scrape, {charged} charged, {shown} in the tree")
+}
+
+/// Waits until the loss is followed by a whole comparison; zombies that are still there are then told again.
+#[track_caller]
+fn until_compared(service: &Service, kept: &Scenario) {
+    until("no whole comparison follows the loss", || {
+        service.json("/v1/status")["records_uncompared"] == 0
+            && service.get("/readyz").body == "ready\n"
+            && charged(&service.json("/v1/zombies"), pid(kept)) == 20
+    });
+}
+
+#[test]
+fn zombies_reaped_while_records_are_lost_are_never_told() {
+    let _alone = alone();
+    let service = Service::start(&["--ring-kib", "4", "--zombie-after", "2s"]);
+    let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
+    until("the zombies are not told", || {
+        charged(&service.json("/v1/zombies"), pid(&reaped)) == 300
+            && charged(&service.json("/v1/zombies"), pid(&kept)) == 20
+    });
+    service.process().signal(libc::SIGSTOP);
+    scenario("burst", &["500"]).finish();
+    reaped.go();
+    reaped.pause("reaped");
+    service.process().signal(libc::SIGCONT);
+    let gone = children(&reaped);
+    let ready = service.get("/readyz");
+    assert_eq!(ready.status, 200, "losing records does not take it out of service: {ready:?}");
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        assert_eq!(told_of(&service, pid(&reaped), &gone), "");
+    }
+    until_compared(&service, &kept);
+    let status = service.json("/v1/status");
+    assert!(
+        status["records_dropped"].as_u64() > Some(0),
+        "nothing was lost, so nothing was tested: {status}"
+    );
+    reaped.go();
+    reaped.finish();
+    kept.go();
+    kept.pause("reaped");
+    kept.go();
+    kept.finish();
+    drop(service.stop());
+}
+
+#[test]
+fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_procs() {
+    let _alone = alone();
+    let service = Service::start(&["--ring-kib", "4"]);
+    let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
+    let mut loops = scenario("fork-loops", &["4"]);
+    loops.pause("looping");
+    until("nothing is lost", || service.json("/v1/status")["records_dropped"].as_u64() > Some(100));
+    reaped.go();
+    reaped.pause("reaped");
+    let gone = children(&reaped);
+    // On the tracepoint rung a release is seen an RCU grace period after it.
+    until("zombies are told that are gone", || told_of(&service, pid(&reaped), &gone).is_empty());
+    let end = Instant::now() + Duration::from_secs(5);
+    let mut was_degraded = false;
+    while Instant::now() < end {
+        assert_eq!(told_of(&service, pid(&reaped), &gone), "");
+        let body = service.get("/readyz").body;
+        was_degraded |= body.starts_with("degraded: ") && body.contains("records lost");
+    }
+    assert!(was_degraded, "it never said that records were lost");
+    loops.go();
+    loops.finish();
+    until_compared(&service, &kept);
+    let me = i64::from(std::process::id());
+    let end = Instant::now() + SOON;
+    loop {
+        let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
+        let nodes = service.json("/v1/tree?threads=true")["processes"].clone();
+        let (proc, ours) = (tree::below(&proc, me), tree::below(&told_tree(&nodes), me));
+        let differences = tree::differences(&proc, &ours);
+        if differences.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "the tree is not /proc's:\n{}", differences.join("\n"));
+    }
+    reaped.go();
+    reaped.finish();
+    kept.go();
+    kept.pause("reaped");
+    kept.go();
+    kept.finish();
+    let (end, _) = service.stop();
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+}
+
+/// The tree of `/v1/tree?threads=true`.
+fn told_tree(nodes: &Value) -> tree::Tree {
+    let nodes = nodes.as_array().into_iter().flatten();
+    nodes
+        .filter_map(|node| {
+            let pid = node["pid"].as_i64()?;
+            let threads = node["tasks"].as_array().into_iter().flatten();
+            let state = match node["state"].as_str()? {
+                "zombie" => tree::State::Zombie,
+                "dead_leader" => tree::State::DeadLeader,
+                _ => tree::State::Alive,
+            };
+            let threads =
+                std::iter::once(pid).chain(threads.filter_map(|thread| thread["tid"].as_i64())).collect();
+            Some((pid, tree::Group { parent: node["parent_pid"].as_i64().unwrap_or(0), state, threads }))
+        })
+        .collect()
+}
+
+#[test]
+fn no_event_flags_a_zombie_whose_release_was_lost() {
+    let _alone = alone();
+    let observer =
+        Observer::start(&["--ring-kib", "4", "--zombie-after", "1s", "--action", "zombie_flagged"]);
+    let (mut reaped, kept) = (zombies(REAPED), zombies(KEPT));
+    observer.signal(libc::SIGSTOP);
+    scenario("burst", &["200"]).finish();
+    reaped.go();
+    reaped.pause("reaped");
+    // They would have been flagged by now.
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        scenario("burst", &["50"]).finish();
+    }
+    observer.signal(libc::SIGCONT);
+    let flagged = || -> BTreeSet<i64> {
+        let events = observer.stream().since(0);
+        events.iter().filter(|seen| seen.action == "zombie_flagged").map(|seen| seen.pid).collect()
+    };
+    lose_by_standing_still(&observer, "200");
+    let kept_pids = children(&kept);
+    until("zombies that are still there are not flagged", || kept_pids.is_subset(&flagged()));
+    let told_in_vain: Vec<i64> = flagged().intersection(&children(&reaped)).copied().collect();
+    assert_eq!(told_in_vain, Vec::<i64>::new(), "zombies that were reaped long ago are flagged");
+    let end = stop(observer);
+    assert_sums(&end);
+    assert!(sum(&end, "dropped") > 0, "{}", end.text());
+}
