@@ -98,15 +98,10 @@ impl Procfs {
         (Ktime(first), Ktime(first.saturating_add(NS_PER_TICK)))
     }
 
-    /// Whether `tgid` is still the zombie that began at `start`, as far as this /proc shows. One that cannot be read counts as
-    /// yes, one that is hidden as no.
-    #[must_use]
-    pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> bool {
-        match self.stat(tgid) {
-            Ok(Some(found)) => found.state == b'Z' && self.began(&found, start),
-            Ok(None) => false,
-            Err(_) => true,
-        }
+    /// Whether `tgid` is still the zombie that began at `start`, as far as this /proc shows: one that is hidden is none.
+    pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> Result<bool, ProcfsError> {
+        let found = self.stat(tgid)?;
+        Ok(found.is_some_and(|found| found.state == b'Z' && self.began(&found, start)))
     }
 
     /// Whether the zombie that began at `start` is known to be gone: a process that /proc may hide (`hidepid`) is not.
@@ -161,9 +156,9 @@ mod tests {
     fn a_zombie_is_known_by_its_state_and_start() {
         let root = tree("zombie", ZOMBIE);
         let procfs = Procfs::at(&root);
-        assert!(procfs.is_still_zombie(Tgid(42), Ktime(1234 * NS_PER_TICK + 5)));
-        assert!(!procfs.is_still_zombie(Tgid(42), Ktime(1235 * NS_PER_TICK)), "the pid was reused");
-        assert!(!procfs.is_still_zombie(Tgid(43), Ktime(0)), "no such process");
+        assert!(procfs.is_still_zombie(Tgid(42), Ktime(1234 * NS_PER_TICK + 5)).unwrap());
+        assert!(!procfs.is_still_zombie(Tgid(42), Ktime(1235 * NS_PER_TICK)).unwrap(), "the pid was reused");
+        assert!(!procfs.is_still_zombie(Tgid(43), Ktime(0)).unwrap(), "no such process");
         assert!(procfs.is_zombie_gone(Tgid(42), Ktime(1235 * NS_PER_TICK)));
         assert!(!procfs.is_zombie_gone(Tgid(43), Ktime(0)), "a /proc that hides others proves nothing");
         fs::remove_dir_all(root).unwrap();
@@ -189,6 +184,7 @@ mod tests {
         let root = tree("malformed", "42 (x");
         let error = Procfs::at(&root).stat(Tgid(42)).unwrap_err();
         assert!(error.to_string().contains("42/stat"), "{error}");
+        assert!(Procfs::at(&root).is_still_zombie(Tgid(42), Ktime(0)).is_err(), "nothing was learned of it");
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -198,6 +194,6 @@ mod tests {
         let stat = Procfs::default().stat(me).unwrap().unwrap();
         assert_eq!(stat.pid, me.0);
         let (earliest, _) = Procfs::default().start_of(&stat);
-        assert!(!Procfs::default().is_still_zombie(me, earliest));
+        assert!(!Procfs::default().is_still_zombie(me, earliest).unwrap());
     }
 }

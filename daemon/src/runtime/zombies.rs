@@ -31,8 +31,15 @@ impl Pipeline {
         for (turn, zombie) in self.lineage.unconfirmed_zombies().enumerate() {
             let key = zombie.key();
             let Some(start) = key.start else { continue };
-            let list = if self.procfs.is_still_zombie(key.tgid, start) { &mut there } else { &mut gone };
-            list.push(key);
+            match self.procfs.is_still_zombie(key.tgid, start) {
+                Ok(true) => there.push(key),
+                Ok(false) => gone.push(key),
+                // Nothing was learned, of this one or of any other: they are looked up when /proc can be read again.
+                Err(error) => {
+                    log::debug!("looking up a zombie: {error}");
+                    break;
+                }
+            }
             if turn % LOOK_UPS == LOOK_UPS - 1 && is_over(begun, LOOK_UP_FOR) {
                 break;
             }
@@ -71,17 +78,23 @@ impl Pipeline {
             if now.since(since) < self.doubt_ns || self.confirmed.contains(&key) {
                 continue;
             }
-            if self.procfs.is_still_zombie(key.tgid, start) {
-                self.confirmed.insert(key);
-            } else {
-                gone.push(key);
+            match self.procfs.is_still_zombie(key.tgid, start) {
+                Ok(true) => drop(self.confirmed.insert(key)),
+                Ok(false) => gone.push(key),
+                Err(error) => {
+                    log::debug!("looking up a zombie: {error}");
+                    break;
+                }
             }
         }
         if !gone.is_empty() {
             log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+            let failed = self.mending.failed;
             self.resync(Why::Doubt, face);
             // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
-            self.confirmed.extend(gone);
+            if self.mending.failed == failed {
+                self.confirmed.extend(gone);
+            }
         }
     }
 }
