@@ -57,9 +57,9 @@ pub(super) mod fact {
     /// It is gone, and its parent has got what it used: `PackedUsage::passed`.
     pub(crate) const PASSED: u32 = 1 << 26;
     /// It is a zombie, and nothing has shown it since records were lost.
-    pub(crate) const UNCONFIRMED: u32 = 1 << 29;
+    pub(crate) const UNCONFIRMED: u32 = 1 << 30;
     /// Of such a zombie: it was flagged as old before that.
-    pub(crate) const FLAGGED: u32 = 1 << 28;
+    pub(crate) const FLAGGED: u32 = 1 << 31;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
     /// It does.
@@ -70,6 +70,49 @@ pub(super) mod fact {
     /// Two bits that say what `Group::status_code` is.
     pub(crate) const STATUS_SHIFT: u32 = 28;
     pub(crate) const STATUS: u32 = 3 << STATUS_SHIFT;
+
+    /// Each bit is one fact's.
+    const _: () = {
+        let all = [
+            CLONE_FLAGS,
+            CGROUP,
+            NAMESPACE,
+            CREDENTIALS,
+            EXIT_SIGNAL,
+            START,
+            PARENT,
+            PARENT_START,
+            PARENT_INFERRED,
+            HOLDS_PARENT,
+            SUBREAPER,
+            SOLE,
+            EXIT_TOLD,
+            ZOMBIE,
+            ZOMBIE_OLDER,
+            ZOMBIE_YOUNGER,
+            OPEN,
+            DEAD_LEADER,
+            LEADER_DIED,
+            IGNORED_KNOWN,
+            IGNORED,
+            IGNORED_SINCE,
+            FREED,
+            PASSED,
+            UNCONFIRMED,
+            FLAGGED,
+            IGNORES_KNOWN,
+            IGNORES,
+            REAPED,
+            AUTOREAPED,
+            STATUS,
+        ];
+        let (mut seen, mut place) = (0, 0);
+        while place < all.len() {
+            assert!(seen & all[place] == 0, "two facts share a bit");
+            seen |= all[place];
+            place += 1;
+        }
+    };
 }
 
 /// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
