@@ -76,7 +76,8 @@ fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn
     let zombie = scenario("zombie", &[], "zombie");
     let threads = scenario("many-threads", &["30"], "all-alive");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
-    let args = ["--audit-every", "1s", "--blocked-after", "1s"];
+    // The sandbox lets it read no file of a test's.
+    let args = ["--audit-every", "1s", "--blocked-after", "1s", "--no-sandbox"];
     let started = Daemon::start_program(&program, &setting::attach(), &args, |command, _| {
         command.env("TASKSCOPE_FAILPOINTS", &file);
     });

@@ -2,8 +2,11 @@
 
 use std::{
     ffi::CString,
-    fs, io,
+    fs,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::setting;
@@ -104,6 +107,16 @@ impl Cgroup {
         })?;
         self.pid = Some(pid);
         Ok(())
+    }
+
+    /// Lets a command begin there.
+    #[track_caller]
+    pub fn begin(&self, command: &mut Command) {
+        let path = self.directory.join("cgroup.procs");
+        let file = fs::OpenOptions::new().write(true).open(&path);
+        let mut file = file.unwrap_or_else(|error| panic!("opening {}: {error}", path.display()));
+        // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
+        unsafe { command.pre_exec(move || file.write_all(b"0")) };
     }
 
     /// Writes to one of its files.

@@ -4,11 +4,14 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use super::{Fault, Place, limits::Cgroup};
 
-/// What the daemon may take beyond what it has.
-const ROOM_KIB: u64 = 12 << 10;
+/// Limit of the daemon's cgroup: what it starts with, its ring, and hardly more.
+const LIMIT: &str = "64M";
+
+/// What the daemon is told to keep to where it cannot read that limit by itself: in a v1 hierarchy. 90 % of it, as otherwise.
+const LIMIT_TOLD: &str = "57M";
 
 /// More lives than that has room for, with what is kept of them.
-const LIVES: &str = "12000";
+const LIVES: &str = "16000";
 
 /// As the unit sets it (packaging/systemd).
 const OOM_SCORE: &str = "-500";
@@ -21,17 +24,30 @@ pub(super) const CGROUP: Fault = Fault {
     long: false,
     stays_ready: true,
     args: &["--dead-lives", "1000000", "--dead-lives-age", "1h", "--backlog", "1000000"],
-    prepare: |_, _| {},
+    prepare: limited,
     inflict: |case| {
         let mut cgroup = Cgroup::new("memory")?;
-        let now = case.daemon.figures()?.rss_kib;
-        let file = if cgroup.is_v2 { "memory.max" } else { "memory.limit_in_bytes" };
+        // It is there already, and is to leave when this is dropped.
         cgroup.take(case.daemon.pid())?;
-        cgroup.write(file, &((now + ROOM_KIB) * 1024).to_string())?;
         case.scenario("burst", &[LIVES]).finish();
         Ok(Box::new(cgroup))
     },
 };
+
+/// Lets a command begin in a cgroup with a limit. Where there is none, the fault cannot be inflicted later either.
+fn limited(command: &mut Command, _: &Place) {
+    let Ok(cgroup) = Cgroup::new("memory") else { return };
+    let file = if cgroup.is_v2 { "memory.max" } else { "memory.limit_in_bytes" };
+    if cgroup.write(file, LIMIT).is_err() {
+        return;
+    }
+    if !cgroup.is_v2 {
+        command.args(["--memory-max", LIMIT_TOLD]);
+    }
+    cgroup.begin(command);
+    // The same directory is taken again when the fault begins.
+    std::mem::forget(cgroup);
+}
 
 /// The OOM killer is at work on the machine.
 pub(super) const HOST: Fault = Fault {

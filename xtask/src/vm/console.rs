@@ -53,7 +53,12 @@ fn kernel_message(line: &str) -> Option<&str> {
 }
 
 fn is_trouble(message: &str) -> bool {
-    TROUBLE.iter().any(|start| message.starts_with(start))
+    TROUBLE.iter().any(|start| message.starts_with(start)) && !is_asked_for(message)
+}
+
+/// A scenario takes all memory until it is killed; nobody else may be.
+fn is_asked_for(message: &str) -> bool {
+    message.starts_with("Out of memory: Killed process ") && message.contains(" (scenario) ")
 }
 
 #[cfg(test)]
@@ -72,6 +77,8 @@ guest-init: OUTPUT kprobe a two
 [    2.500000] WARNING: CPU: 1 PID: 40 at kernel/exit.c:1
 guest-init: LEFT kprobe a two 40 sleep
 guest-init: FAIL kprobe a two 30 exit code 101
+[    2.700000] Out of memory: Killed process 12580 (scenario) total-vm:790352kB, anon-rss:784768kB
+[    2.800000] Out of memory: Killed process 12581 (taskscope) total-vm:790352kB, anon-rss:784768kB
 [    3.000000][  T120] BUG: unable to handle page fault
 [    3.100000] Kernel panic - not syncing: Fatal exception\r
 ";
@@ -82,6 +89,7 @@ guest-init: FAIL kprobe a two 30 exit code 101
             trouble(CONSOLE),
             [
                 "WARNING: CPU: 1 PID: 40 at kernel/exit.c:1",
+                "Out of memory: Killed process 12581 (taskscope) total-vm:790352kB, anon-rss:784768kB",
                 "BUG: unable to handle page fault",
                 "Kernel panic - not syncing: Fatal exception",
             ]
