@@ -5,6 +5,7 @@
 
 use std::{
     env, fs,
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -39,6 +40,12 @@ fn program() -> Option<PathBuf> {
     program
 }
 
+/// A file of a test's own, without a dot: others are named after it.
+fn control(name: &str) -> PathBuf {
+    let name = name.replace('.', "-");
+    env::temp_dir().join(format!("taskscope-failpoints-{}-{name}", std::process::id()))
+}
+
 /// Writes what is to fail in one piece: the daemon reads the file at any time.
 #[track_caller]
 fn ask_for(file: &Path, text: &str) {
@@ -71,15 +78,20 @@ fn is_answer(status: u16, body: &str) -> bool {
 #[track_caller]
 fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
     let Some(program) = program() else { return };
-    let file = env::temp_dir().join(format!("taskscope-failpoints-{}-{point}", std::process::id()));
+    let once = if action.starts_with("1*") { "once" } else { "lasting" };
+    let file = control(&format!("{point}-{once}"));
     ask_for(&file, "");
     let zombie = scenario("zombie", &[], "zombie");
     let threads = scenario("many-threads", &["30"], "all-alive");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
+    // A service manager that reads nothing: what it is told in the time of a test has room.
+    let manager_path = file.with_extension("notify");
+    let manager = UnixDatagram::bind(&manager_path);
+    let manager = manager.unwrap_or_else(|error| panic!("{}: {error}", manager_path.display()));
     // The sandbox lets it read no file of a test's.
     let args = ["--audit-every", "1s", "--blocked-after", "1s", "--no-sandbox"];
     let started = Daemon::start_program(&program, &setting::attach(), &args, |command, _| {
-        command.env("TASKSCOPE_FAILPOINTS", &file);
+        command.env("TASKSCOPE_FAILPOINTS", &file).env("NOTIFY_SOCKET", &manager_path);
     });
     let daemon = started.unwrap_or_else(|why| panic!("{why}"));
     let from = daemon.log().len();
@@ -106,8 +118,11 @@ fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn
         daemon.ask(&question).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     }
     let ended = daemon.stop();
-    // It is in a place for temporary files.
-    let _ = fs::remove_file(&file);
+    drop(manager);
+    for path in [&file, &manager_path] {
+        // They are in a place for temporary files.
+        let _ = fs::remove_file(path);
+    }
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
@@ -196,7 +211,7 @@ fn a_service_manager_that_cannot_be_told_ends_nothing() {
 #[track_caller]
 fn refuses_to_start(args: &[&str], point: &str, named: &str) {
     let Some(program) = program() else { return };
-    let file = env::temp_dir().join(format!("taskscope-failpoints-{}-{point}", std::process::id()));
+    let file = control(point);
     ask_for(&file, &format!("{point}=return({EIO})\n"));
     let mut command = Command::new(program);
     command.args(args).args(["--attach", &setting::attach()]).env("TASKSCOPE_FAILPOINTS", &file);
