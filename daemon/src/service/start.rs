@@ -257,12 +257,10 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
             }),
-            // Fed while whole lives come through, or are lost with others in a storm: systemd restarts one that is blind or stuck,
-            // and none that has too much to do.
+            // systemd restarts a daemon that is blind or stuck, and none that has too much to do.
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(()) => say(&[NotifyState::Watchdog]),
-                    Err(_) if !pipeline.canary.goes_unseen() => say(&[NotifyState::Watchdog]),
                     Err(why) => log::error!("the watchdog is not fed: {why}"),
                 }
             }),
