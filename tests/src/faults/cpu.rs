@@ -1,6 +1,8 @@
 //! No CPU left: real-time tasks take it, or a thousand others want it.
 
-use super::{Fault, Held, limits::Setting};
+use std::{os::unix::process::CommandExt as _, process::Command};
+
+use super::{Fault, Held, Place, limits::Setting};
 
 /// Priority at which questions are asked: above the tasks that spin.
 const ASKER: i32 = 60;
@@ -28,13 +30,13 @@ pub(super) const REAL_TIME: Fault = Fault {
 /// A load of a thousand.
 pub(super) const LOAD: Fault = Fault {
     name: "load 1000",
-    what: "1,000 tasks are runnable",
+    what: "1,000 tasks are runnable, and the daemon has the priority that its unit gives it",
     guest_only: true,
     // With emulated CPUs on a busy host a wakeup takes seconds.
     long: true,
     stays_ready: false,
     args: &[],
-    prepare: |_, _| {},
+    prepare: preferred,
     inflict: |case| {
         let patient = patient_guest();
         let asker = RealTime::be(ASKER)?;
@@ -43,6 +45,18 @@ pub(super) const LOAD: Fault = Fault {
         Ok(Box::new((hog, asker, patient)) as Held)
     },
 };
+
+/// The unit's `Nice`.
+fn preferred(command: &mut Command, _: &Place) {
+    const NICE: i32 = -10;
+    let set = || {
+        // SAFETY: integers only; 0 is the calling process.
+        let failed = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0;
+        if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(set) };
+}
 
 /// A guest of `cargo xtask vm` panics where its kernel's own threads do not get on, which is what these faults do to them.
 fn patient_guest() -> Vec<Setting> {

@@ -22,7 +22,10 @@ impl Setting {
     pub(super) fn set(path: impl Into<PathBuf>, value: &str) -> Result<Self, String> {
         let path = path.into();
         let failed = |error: io::Error| super::skipped(format_args!("{}: {error}", path.display()));
-        let was = fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
+        let text = fs::read_to_string(&path).map_err(failed)?;
+        // Where there is a choice, the one in force is in brackets.
+        let chosen = text.split_once('[').and_then(|(_, rest)| Some(rest.split_once(']')?.0));
+        let was = chosen.unwrap_or(&text).trim().to_owned();
         fs::write(&path, value).map_err(failed)?;
         Ok(Self { path, was })
     }
