@@ -164,7 +164,11 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     service.sandbox.restrict_system_calls();
     match service.sandbox.missing() {
         missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
-        missing => log::warn!("sandbox: {}; without {}", service.sandbox, missing.join(", without ")),
+        missing => {
+            // An old kernel, or a capability that was kept on purpose: nothing is wrong.
+            let level = if service.sandbox.is_refused() { log::Level::Warn } else { log::Level::Info };
+            log::log!(level, "sandbox: {}; without {}", service.sandbox, missing.join(", without "));
+        }
     }
     service.look_at_budget(&pipeline);
     let observer = &pipeline.observer;

@@ -25,7 +25,12 @@ fn links_of(pid: u32) -> io::Result<Vec<i64>> {
     let mut links = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        let target = fs::read_link(entry.path())?;
+        let target = match fs::read_link(entry.path()) {
+            Ok(target) => target,
+            // A connection, say, which was closed after the directory was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         let is_link = ["bpf_link", "bpf-link", "[perf_event]"].iter().any(|kind| {
             target.to_string_lossy().strip_prefix("anon_inode:").is_some_and(|name| name.contains(kind))
         });

@@ -39,7 +39,7 @@ use self::session::Session;
 /// Observers that start and stop make kernels skip kprobe programs of others: a test expects not to lose events.
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
-const TIMEOUT_MIN: u64 = 30;
+const TIMEOUT_MIN: u64 = 40;
 /// Enough for what only happens between CPUs.
 const CPUS: u16 = 2;
 /// Minutes that a soak may take beyond what was asked for.

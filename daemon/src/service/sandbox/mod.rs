@@ -61,6 +61,12 @@ impl Sandbox {
         }
     }
 
+    /// Whether something is not in force though the kernel has it.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.seccomp, Some(Err(_))) || matches!(self.landlock, Some(Err(LandlockError::Refused(_))))
+    }
+
     /// What is wanted and not in force, each with its reason.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
@@ -114,5 +120,6 @@ mod tests {
         sandbox.landlock = Some(Err(LandlockError::NotInKernel));
         assert_eq!(sandbox.to_string(), "seccomp");
         assert!(sandbox.missing()[0].starts_with("landlock: "), "{:?}", sandbox.missing());
+        assert!(!sandbox.is_refused(), "an old kernel is no reason for a warning at every start");
     }
 }
