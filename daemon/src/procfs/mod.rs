@@ -1,6 +1,7 @@
 //! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
 
 mod facts;
+mod shift;
 mod stat;
 mod tasks;
 
@@ -20,7 +21,6 @@ use crate::{
     bounded,
     failpoint::{self, Point},
     lineage::id::{Ktime, Tgid},
-    timens,
 };
 
 /// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
@@ -31,7 +31,7 @@ const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 #[derive(Clone, Debug)]
 pub struct Procfs {
     root: PathBuf,
-    /// How far its start times are ahead of the kernel's ([`timens::offset_ns`]).
+    /// How far its start times are ahead of the kernel's ([`shift`]).
     shift_ns: i64,
 }
 
@@ -58,7 +58,7 @@ pub enum ProcfsError {
 
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: PathBuf::from("/proc"), shift_ns: timens::offset_ns() }
+        Self { root: PathBuf::from("/proc"), shift_ns: shift::shift_ns() }
     }
 }
 

@@ -96,7 +96,9 @@ fn debtor(daemon: &Daemon, parent: i64) -> Value {
     let zombies = ask(daemon, "/v1/zombies");
     let parents = zombies["parents"].as_array().into_iter().flatten();
     let found = parents.into_iter().find(|told| told["process"]["pid"] == parent);
-    found.cloned().unwrap_or_else(|| panic!("{parent} owes a wait and is not told: {zombies:#}"))
+    found
+        .cloned()
+        .unwrap_or_else(|| panic!("{parent} owes a wait and is not told: {zombies:#}\n{}", daemon.log()))
 }
 
 #[test]

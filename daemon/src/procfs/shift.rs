@@ -1,0 +1,44 @@
+//! How far the start times of /proc are ahead of the kernel's own, in a time namespace.
+
+use std::{sync::OnceLock, thread};
+
+use super::{NS_PER_TICK, Procfs};
+use crate::{kernel::clock::boottime, timens};
+
+/// Kernels before 5.11 shift `CLOCK_BOOTTIME`, but not the start times of /proc/PID/stat.
+pub(super) fn shift_ns() -> i64 {
+    static SHIFT: OnceLock<i64> = OnceLock::new();
+    *SHIFT.get_or_init(|| match timens::offset_ns() {
+        0 => 0,
+        offset_ns if are_starts_shifted(offset_ns) => offset_ns,
+        _ => 0,
+    })
+}
+
+/// Measured: a new thread began now. Where none can be made, starts are as a newer kernel has them.
+fn are_starts_shifted(offset_ns: i64) -> bool {
+    let begun = || Procfs::at("/proc".as_ref()).read_stat("thread-self/stat").ok().flatten();
+    let Ok(thread) = thread::Builder::new().spawn(begun) else { return true };
+    let Ok(Some(stat)) = thread.join() else { return true };
+    is_nearer(stat.start_ticks.saturating_mul(NS_PER_TICK), boottime().0, offset_ns)
+}
+
+/// Whether `shown` is nearer to the shifted time than to the kernel's.
+const fn is_nearer(shown: u64, kernels: u64, offset_ns: i64) -> bool {
+    shown.abs_diff(kernels.saturating_add_signed(offset_ns)) < shown.abs_diff(kernels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_are_shifted_where_they_are_nearer_to_the_shifted_time() {
+        const S: u64 = 1_000_000_000;
+        for offset_ns in [100_000 * S.cast_signed(), -(20 * S.cast_signed())] {
+            let kernels = 60 * S;
+            assert!(is_nearer(kernels.saturating_add_signed(offset_ns) - S, kernels, offset_ns));
+            assert!(!is_nearer(kernels - S, kernels, offset_ns));
+        }
+    }
+}
