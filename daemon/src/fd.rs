@@ -1,8 +1,13 @@
-//! Waiting for a file descriptor on the event loop.
+//! File descriptors: waiting for one on the event loop, writing without waiting, and holding some in reserve.
+
+pub mod spare;
+mod write;
 
 use std::{io, os::fd::OwnedFd};
 
 use tokio::io::{Interest, unix::AsyncFd};
+
+pub use self::write::{wait_writable, write_now};
 
 /// Registers `fd` with the event loop.
 ///

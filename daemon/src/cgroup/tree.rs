@@ -11,6 +11,7 @@ use std::{
 
 use super::Place;
 use crate::failpoint::{self, Point};
+use crate::fd::spare;
 
 /// Directories read at most in one walk: a host with more has some tasks whose place is not known.
 const WALK_LIMIT: usize = 65_536;
@@ -168,7 +169,7 @@ impl Cgroups {
 
 fn list(directory: &Path) -> io::Result<fs::ReadDir> {
     failpoint::check(Point::CgroupList)?;
-    fs::read_dir(directory)
+    spare::retry(|| fs::read_dir(directory))
 }
 
 /// A cgroup's directory was removed: ENOENT, or ENODEV for one that is open or listed meanwhile.

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::decode::{DecodeError, decode};
 use crate::failpoint::{self, Point};
+use crate::fd::spare;
 use crate::lineage::record::Record;
 
 /// The iterator's program in the object.
@@ -40,6 +41,20 @@ pub enum SnapshotError {
     /// It ended in the middle of a record.
     #[error("the task iterator ended {0} bytes into a record")]
     Cut(usize),
+}
+
+impl SnapshotError {
+    /// Whether no descriptor is left.
+    fn is_exhausted(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref().is_some_and(spare::is_exhausted) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// Loads the iterator's program. Opening it later needs no more than this.
@@ -73,8 +88,12 @@ pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, Snaps
     let program: &mut Iter =
         ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
     failpoint::check(Point::IteratorOpen).map_err(SnapshotError::Read)?;
-    let link_id = program.attach()?;
-    Ok(program.take_link(link_id)?.into_file()?)
+    // A link and the file made of it: two descriptors, of which the second stays.
+    let open = || {
+        let link_id = program.attach()?;
+        Ok(program.take_link(link_id)?.into_file()?)
+    };
+    spare::retry_if(open, SnapshotError::is_exhausted)
 }
 
 /// A reading under way. It stands still between two pieces, so that the ring can be emptied meanwhile.

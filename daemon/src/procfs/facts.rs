@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
 
-use super::{Procfs, Sight, list, read, read_up_to};
+use super::{Procfs, Sight, is_gone, list, read, read_up_to};
 use crate::lineage::{
     explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
     flags::SIGCHLD,
@@ -41,14 +41,17 @@ impl Procfs {
             return Err("a process that is still there: its pid is another's by now".into());
         }
         let directory = self.root.join(pid.to_string());
-        let Ok(status) = read(&directory.join("status")) else {
-            return Err(format!("a readable /proc/{pid}/status"));
-        };
-        let mut tids = self.tasks(pid).unwrap_or_default();
+        let status = read(&directory.join("status"))
+            .map_err(|error| format!("a readable /proc/{pid}/status ({error})"))?;
+        let mut tids = self.tasks(pid).map_err(|error| format!("a readable /proc/{pid}/task ({error})"))?;
         let threads_omitted = tids.len().saturating_sub(MOST_THREADS);
         tids.truncate(MOST_THREADS);
-        let mut threads: Vec<ThreadFacts> = tids.iter().filter_map(|&tid| thread(&directory, tid)).collect();
-        settle(&directory, &mut threads);
+        let unreadable = |error| format!("a readable /proc/{pid}/task ({error})");
+        let mut threads = Vec::new();
+        for tid in tids {
+            threads.extend(thread(&directory, tid).map_err(unreadable)?);
+        }
+        settle(&directory, &mut threads).map_err(unreadable)?;
         Ok(ProcessFacts {
             ignored: mask(&status, "SigIgn"),
             caught: mask(&status, "SigCgt"),
@@ -67,31 +70,35 @@ impl Procfs {
     }
 }
 
-/// `None` if the thread is gone.
-fn thread(process: &Path, tid: Tid) -> Option<ThreadFacts> {
+/// `None` if the thread is gone. One that cannot be read is an error: a thread that is left out would be taken for gone.
+fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     let directory = process.join("task").join(tid.to_string());
-    let status = read(&directory.join("status")).ok()?;
+    let status = match read(&directory.join("status")) {
+        Ok(status) => status,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let state = state_of(&status);
     let text = |name: &str| String::from_utf8(read(&directory.join(name)).ok()?).ok();
     let wchan = text("wchan").filter(|place| place != "0" && !place.is_empty());
-    Some(ThreadFacts {
+    Ok(Some(ThreadFacts {
         tid,
         state,
         blocked: mask(&status, "SigBlk"),
         tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
         call: text("syscall").and_then(|text| call(&text)),
         wchan,
-    })
+    }))
 }
 
 /// Looks again at threads in state D, and keeps that state only for those which are in it still.
-fn settle(process: &Path, threads: &mut [ThreadFacts]) {
+fn settle(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
     if !threads.iter().any(|thread| thread.state == Some(b'D')) {
-        return;
+        return Ok(());
     }
     sleep(SECOND_LOOK);
     for known in threads.iter_mut().filter(|thread| thread.state == Some(b'D')) {
-        match thread(process, known.tid) {
+        match thread(process, known.tid)? {
             Some(again) if again.state == Some(b'D') && again.wchan == known.wchan => {}
             Some(again) => {
                 *known = ThreadFacts { state: again.state.filter(|&state| state != b'D'), ..again }
@@ -99,6 +106,7 @@ fn settle(process: &Path, threads: &mut [ThreadFacts]) {
             None => known.state = Some(b'X'),
         }
     }
+    Ok(())
 }
 
 fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
@@ -173,8 +181,14 @@ fn signalfd(process: &Path) -> io::Result<bool> {
             Ok(target) if target.as_os_str() == "anon_inode:[signalfd]" => {}
             _ => continue,
         }
-        let info =
-            read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX).unwrap_or_default();
+        let info = match read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX) {
+            Ok(info) => info,
+            // Closed meanwhile.
+            Err(error) if is_gone(&error) => continue,
+            // Another's, in its place, has more lines than a signalfd's.
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => continue,
+            Err(error) => return Err(error),
+        };
         if mask(&info, "sigmask").is_some_and(|signals| signals.has(SIGCHLD)) {
             return Ok(true);
         }

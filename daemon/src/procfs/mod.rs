@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::{
     bounded,
     failpoint::{self, Point},
+    fd::spare,
     lineage::id::{Ktime, Tgid},
 };
 
@@ -118,19 +119,19 @@ impl Procfs {
 /// Every file of /proc is read here.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
-    fs::read(path)
+    spare::retry(|| fs::read(path))
 }
 
 /// The same of a file whose length another process chooses.
 fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
-    bounded::read(path, most)
+    spare::retry(|| bounded::read(path, most))
 }
 
 /// Every directory of /proc is listed here.
 fn list(path: &Path) -> io::Result<fs::ReadDir> {
     failpoint::check(Point::ProcList)?;
-    fs::read_dir(path)
+    spare::retry(|| fs::read_dir(path))
 }
 
 /// The process ended before or while it was read: ENOENT, ESRCH.

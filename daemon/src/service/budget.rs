@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::{cgroup::Cgroups, lineage::id::Ktime};
+use crate::{cgroup::Cgroups, fd::spare, lineage::id::Ktime};
 
 /// Between two looks at the limits.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ fn share((_, used, limit): &(String, u64, u64)) -> f64 {
 }
 
 fn number(file: &Path) -> Option<u64> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
+    spare::retry(|| fs::read_to_string(file)).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

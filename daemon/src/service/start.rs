@@ -27,6 +27,7 @@ use super::{
     status::Status,
 };
 use crate::{
+    fd::spare,
     kernel::{
         ladder::{Choice, in_words},
         object::Options,
@@ -87,6 +88,11 @@ pub enum ServiceError {
         /// The part.
         part: &'static str,
     },
+    /// No descriptors are left to hold in reserve.
+    #[error(
+        "holding file descriptors in reserve: {0}; raise RLIMIT_NOFILE (LimitNOFILE= of the unit, ulimit -n)"
+    )]
+    Descriptors(io::Error),
     /// Observing broke off.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -132,6 +138,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         let dropped = privileges::give_up(&mut pipeline)?;
         log::info!("capabilities: had {}; keeps {}", list(&dropped.before), list(&dropped.after));
     }
+    spare::hold().map_err(ServiceError::Descriptors)?;
     let mut service = Service::new(settings.clone())?;
     // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
     let cgroups = service.cgroups.root().map(Path::to_owned);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Holdings, Service};
 use crate::{
     duration,
+    fd::spare,
     kernel::clock,
     panics,
     procfs::Procfs,
@@ -205,7 +206,7 @@ impl Status {
 
 /// `VmRSS` of this process.
 fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let text = spare::retry(|| std::fs::read_to_string("/proc/self/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)

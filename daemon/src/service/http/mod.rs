@@ -14,6 +14,7 @@ mod json;
 mod listener;
 mod places;
 pub mod query;
+mod reserving;
 mod server;
 mod stream;
 mod tasks;

@@ -17,9 +17,13 @@ use super::{
     full,
     places::Places,
     public,
+    reserving::Reserving,
     server::{Answers, serve},
 };
-use crate::service::{descriptors, readers::Attendant, start::vital};
+use crate::{
+    fd::spare::Lane,
+    service::{descriptors, readers::Attendant, start::vital},
+};
 
 /// At the end readers have so long to take what is there.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -75,7 +79,8 @@ impl HttpThread {
                 is_short: |path| !path.starts_with("/v1/"),
             };
             let places = Places::new(for_tcp, Arc::clone(counts));
-            let serving = serve(TcpListener::from_std(listener)?, answers, places);
+            let serving =
+                serve(Reserving::new(TcpListener::from_std(listener)?, Lane::Tcp)?, answers, places);
             runtime.spawn(vital("serving TCP", serving, ended.clone()));
         }
         if let Some(listener) = unix {
@@ -86,7 +91,8 @@ impl HttpThread {
                 is_short: |path| path != "/v1/events",
             };
             let places = Places::new(for_unix, Arc::clone(counts));
-            let serving = serve(UnixListener::from_std(listener)?, answers, places);
+            let serving =
+                serve(Reserving::new(UnixListener::from_std(listener)?, Lane::Socket)?, answers, places);
             runtime.spawn(vital("serving the Unix socket", serving, ended.clone()));
         }
         drop(guard);

@@ -28,6 +28,7 @@ use self::{
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
+    fd::spare,
     kernel::sched::Reading,
     lineage::{Lineage, effect::Effect, id::Ktime},
     runtime::Pipeline,
@@ -114,7 +115,9 @@ impl Metrics {
             metrics.show(reading, shown);
         }
         let mut text = Vec::with_capacity(32 << 10);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        // The collector of process_* reads /proc, and leaves out what it cannot open.
+        let families = spare::lend(|| self.registry.gather());
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }

@@ -1,0 +1,188 @@
+//! Descriptors held in reserve: questions are answered also where the limit on open files is reached.
+//!
+//! The daemon holds a few descriptors that it does not use. Where an open fails with `EMFILE` or `ENFILE`, [`retry`] closes them and
+//! opens again; the places are taken back as soon as there is room. Only connections stay open for long, so only they can use
+//! up all descriptors: a listener has a reserve of its own ([`Lane`]) and accepts only while the reserves of all others are whole.
+//!
+//! The table of descriptors belongs to the process, and so does the reserve. A process that never calls [`hold`] has none, and
+//! [`retry`] then tries once.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// Descriptors that answers have open at once, at most: each of two threads that complete answers a directory and a file, the
+/// owner of the lineage an iterator, a directory and a file; two for the message to systemd and one more.
+const FOR_ANSWERS: usize = 8;
+
+/// Connections that each listener can accept when all other descriptors are in use.
+const FOR_CONNECTIONS: usize = 2;
+
+/// What is held.
+struct Reserve {
+    /// How many are to be held for answers: none before [`hold`].
+    wanted: usize,
+    /// How many callers of [`lend`] use what was held for answers: nobody takes it back meanwhile.
+    lent: u32,
+    answers: Vec<OwnedFd>,
+    /// By [`Lane`], with how many are to be held.
+    lanes: [(usize, Vec<OwnedFd>); 2],
+}
+
+static RESERVE: Mutex<Reserve> = Mutex::new(Reserve {
+    wanted: 0,
+    lent: 0,
+    answers: Vec::new(),
+    lanes: [(0, Vec::new()), (0, Vec::new())],
+});
+
+fn reserve() -> MutexGuard<'static, Reserve> {
+    // A reserve is valid at every moment: vectors of descriptors.
+    RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reserve {
+    /// Whether all places for answers are held, after trying to.
+    fn fill_answers(&mut self) -> bool {
+        self.lent == 0 && fill(&mut self.answers, self.wanted).is_ok()
+    }
+
+    /// Whether all places but those of one listener are held, after trying to. What is free goes to answers first, then to the
+    /// socket, then to TCP: so no listener gets back what another has given up.
+    fn fill_all_but(&mut self, own: Lane) -> bool {
+        let mut is_whole = self.fill_answers();
+        if self.lent > 0 {
+            return false;
+        }
+        for (index, (wanted, held)) in self.lanes.iter_mut().enumerate() {
+            let is_filled = fill(held, *wanted).is_ok();
+            is_whole &= index == own as usize || is_filled;
+        }
+        is_whole
+    }
+
+    fn lane(&mut self, lane: Lane) -> Option<&mut (usize, Vec<OwnedFd>)> {
+        self.lanes.get_mut(lane as usize)
+    }
+}
+
+/// Holds up to so many. An `eventfd(2)` and not a duplicate: a duplicate holds no place in the table of the whole system.
+fn fill(held: &mut Vec<OwnedFd>, wanted: usize) -> io::Result<()> {
+    while held.len() < wanted {
+        held.push(eventfd(0, EventfdFlags::CLOEXEC)?);
+    }
+    Ok(())
+}
+
+/// Begins to hold descriptors for answers.
+///
+/// Errors: there are too few already.
+pub fn hold() -> io::Result<()> {
+    let mut reserve = reserve();
+    reserve.wanted = FOR_ANSWERS;
+    fill(&mut reserve.answers, FOR_ANSWERS)
+}
+
+/// Whether an error says that no descriptor is left: to this process (`EMFILE`) or to the system (`ENFILE`).
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Opens something, in place of what is held where no other descriptor is left.
+pub fn retry<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    retry_if(open, is_exhausted)
+}
+
+/// The same for an error that has the kernel's inside. `open` must not call [`retry`] itself: the second attempt holds the lock, so
+/// that no other thread takes what was given up for it.
+pub fn retry_if<T, E>(
+    mut open: impl FnMut() -> Result<T, E>,
+    is_exhausted: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    match open() {
+        Err(error) if is_exhausted(&error) => {
+            let mut reserve = reserve();
+            if reserve.answers.is_empty() {
+                return Err(error);
+            }
+            reserve.answers.clear();
+            let outcome = open();
+            reserve.fill_answers();
+            outcome
+        }
+        outcome => outcome,
+    }
+}
+
+/// Descriptors that work may need at once for which others are lent.
+const FOR_WORK: usize = 3;
+
+/// Does something that opens files and tells nobody that it could not: what is held is given up meanwhile where too few others are
+/// left.
+pub fn lend<T>(work: impl FnOnce() -> T) -> T {
+    /// Ends the loan also where `work` panics.
+    struct Loan;
+
+    impl Drop for Loan {
+        fn drop(&mut self) {
+            let mut reserve = reserve();
+            reserve.lent -= 1;
+            reserve.fill_answers();
+        }
+    }
+
+    let loan = fill(&mut Vec::new(), FOR_WORK).is_err().then(|| {
+        let mut reserve = reserve();
+        reserve.lent += 1;
+        reserve.answers.clear();
+        Loan
+    });
+    let outcome = work();
+    drop(loan);
+    outcome
+}
+
+/// A listener with a reserve of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The Unix socket.
+    Socket = 0,
+    /// TCP.
+    Tcp = 1,
+}
+
+impl Lane {
+    /// Begins to hold descriptors for it.
+    ///
+    /// Errors: there are too few already.
+    pub fn hold(self) -> io::Result<()> {
+        let mut reserve = reserve();
+        let Some((wanted, held)) = reserve.lane(self) else { return Ok(()) };
+        *wanted = FOR_CONNECTIONS;
+        fill(held, FOR_CONNECTIONS)
+    }
+
+    /// Whether this listener may take any descriptor that is free: the reserves of answers and of the other listener are whole,
+    /// after trying to fill them.
+    #[must_use]
+    pub fn may_accept(self) -> bool {
+        reserve().fill_all_but(self)
+    }
+
+    /// Takes back what was given up, as far as there is room.
+    pub fn refill(self) {
+        // What is missing is taken at the next call.
+        let _ = reserve().fill_all_but(self);
+    }
+
+    /// Gives up one descriptor, for a connection. False if none is left.
+    #[must_use]
+    pub fn give_up_one(self) -> bool {
+        reserve().lane(self).and_then(|(_, held)| held.pop()).is_some()
+    }
+}

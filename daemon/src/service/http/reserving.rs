@@ -1,0 +1,75 @@
+//! A listener that keeps descriptors in reserve: it takes none that an answer needs, and can accept when all others are in use.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::time::sleep;
+
+use super::{listener::Listener, places::Peer};
+use crate::fd::spare::{self, Lane};
+
+/// Between two looks whether a descriptor is free again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A listener with a reserve of its own.
+pub(super) struct Reserving<L> {
+    listener: L,
+    lane: Lane,
+}
+
+impl<L> Reserving<L> {
+    /// Takes the reserve.
+    ///
+    /// Errors: too few descriptors are left already.
+    pub(super) fn new(listener: L, lane: Lane) -> io::Result<Self> {
+        lane.hold()?;
+        Ok(Self { listener, lane })
+    }
+}
+
+impl<L: Listener + AsFd> Reserving<L> {
+    /// Whether somebody waits to be accepted.
+    fn is_awaited(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
+    type Stream = L::Stream;
+
+    /// Errors: also `EMFILE` where somebody waits and the descriptors that are left are others'. The caller then makes room: not
+    /// before, because whoever was accepted last may have had no time yet to ask.
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        loop {
+            // Once one is given up it must be taken: filling the reserve would take it back.
+            let mut has_given = !self.lane.may_accept();
+            if has_given && !self.is_awaited() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            if has_given && !self.lane.give_up_one() {
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
+            loop {
+                match self.listener.accept().await {
+                    Ok(accepted) => {
+                        self.lane.refill();
+                        return Ok(accepted);
+                    }
+                    Err(error) if !spare::is_exhausted(&error) => return Err(error),
+                    // accept4(2) takes the descriptor before it looks for a connection: without one it fails also where nobody
+                    // waits.
+                    Err(_) if !self.is_awaited() => {
+                        sleep(PAUSE).await;
+                        break;
+                    }
+                    // Another has taken the one that was given up.
+                    Err(_) if has_given => break,
+                    Err(error) if !self.lane.give_up_one() => return Err(error),
+                    Err(_) => has_given = true,
+                }
+            }
+        }
+    }
+}
