@@ -12,6 +12,7 @@ mod output;
 mod run;
 mod signals;
 mod status;
+mod stdout;
 mod terminal;
 mod tree;
 mod zombies;

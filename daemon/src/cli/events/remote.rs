@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, io, time::Duration};
 
 use hyper::body::Incoming;
-use tokio::{io::AsyncWriteExt as _, select, time::sleep};
+use tokio::{select, time::sleep};
 
 use super::{Args, Format, reader_gone};
 use crate::{
@@ -11,19 +11,13 @@ use crate::{
         client::{Client, ClientError, encoded},
         exit::Exit,
         signals,
+        stdout::Stdout,
     },
     service::INSTANCE,
 };
 
 /// Between two looks whether a daemon that went away is back.
 const AGAIN: Duration = Duration::from_millis(250);
-
-/// On a thread of its own: a signal is answered also while nobody reads.
-async fn print(text: &str) -> io::Result<()> {
-    let mut stdout = tokio::io::stdout();
-    stdout.write_all(text.as_bytes()).await?;
-    stdout.flush().await
-}
 
 /// Where the stream stands.
 #[derive(Default)]
@@ -43,6 +37,7 @@ enum End {
 /// Prints what the daemon sends until the limit, a signal, or a reader of ours that is gone.
 pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
     let client = Client::at(&args.socket.socket);
+    let mut stdout = Stdout::new();
     let mut position = Position { sequence: args.follow_from, ..Position::default() };
     let mut body = connect(&client, args, &mut position, true).await?;
     let stop = match signals::stop() {
@@ -58,7 +53,7 @@ pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
         let end = select! {
             () = &mut stop => End::Stopped,
             () = reader_gone() => End::Full,
-            end = copy(&client, args, &mut body, &mut position) => end?,
+            end = copy(&client, args, &mut body, &mut position, &mut stdout) => end?,
         };
         match end {
             End::Stopped | End::Full => return Ok(Exit::Success),
@@ -142,6 +137,7 @@ async fn copy(
     args: &Args,
     body: &mut Incoming,
     position: &mut Position,
+    stdout: &mut Stdout,
 ) -> Result<End, ClientError> {
     let mut rest = Vec::new();
     let mut is_event = false;
@@ -169,7 +165,7 @@ async fn copy(
             }
         }
         rest.drain(..whole);
-        match print(&text).await {
+        match stdout.write(text.as_bytes()).await {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Full),
             Err(error) => {
