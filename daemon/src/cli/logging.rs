@@ -1,51 +1,70 @@
 //! The log: one line a message on standard error, never on standard output.
 //!
-//! Whoever reads standard error may stop to. A full pipe then costs lines of the log and delays nothing else: a line that is not taken
-//! within [`WAIT`] is left out and counted.
+//! Standard error may be a pipe that nobody empties. The log waits for its reader once, for a bounded time; from then on lines that
+//! it does not take are dropped and counted, and the next line that it does take comes after one that says how many. No flag of
+//! the file is changed: it belongs to others as well.
 
 use std::{
-    io::{IoSlice, IsTerminal as _, Write as _, stderr},
-    os::fd::AsFd as _,
+    io::{IsTerminal as _, stderr},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, fstat},
-    io::{Errno, ReadWriteFlags, pwritev2},
-};
 
-/// So long a line may wait for room, ns.
-const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+use crate::fd::{wait_writable, write_now};
 
-/// What of the log could not be written.
-#[derive(Default)]
-struct Unwritten {
-    /// The end of a line of which the beginning was written.
-    rest: Vec<u8>,
-    /// Lines left out since.
-    lines: u64,
-}
+/// How long a daemon waits for the reader of its standard error: records come in meanwhile.
+pub(super) const DAEMON_WAITS: Duration = Duration::from_millis(50);
 
-static UNWRITTEN: Mutex<Unwritten> = Mutex::new(Unwritten { rest: Vec::new(), lines: 0 });
+/// How long a command does.
+pub(super) const COMMAND_WAITS: Duration = Duration::from_secs(5);
 
 struct Stderr {
     /// Under systemd the journal reads a level from a prefix such as `<4>` (sd-daemon(3)).
     journal: bool,
+    state: Mutex<Pending>,
+}
+
+/// What the reader of standard error has not taken.
+struct Pending {
+    waits: Duration,
+    /// The rest of a line whose beginning is written.
+    rest: Vec<u8>,
+    /// Whole lines dropped since the last that was written.
+    dropped: u64,
 }
 
 /// Installs the logger. `-v` raises the level.
-pub(super) fn init(verbose: u8) {
+pub(super) fn init(verbose: u8, waits: Duration) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !stderr().is_terminal();
     let level = match verbose {
         0 => LevelFilter::Info,
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
+    let state = Mutex::new(Pending { waits, rest: Vec::new(), dropped: 0 });
     // A second call (in tests) keeps the first logger.
-    if log::set_boxed_logger(Box::new(Stderr { journal })).is_ok() {
+    if log::set_boxed_logger(Box::new(Stderr { journal, state })).is_ok() {
         log::set_max_level(level);
+    }
+}
+
+impl Stderr {
+    fn line(&self, level: Level, message: &std::fmt::Arguments<'_>) -> Vec<u8> {
+        let priority = match level {
+            Level::Error => 3,
+            Level::Warn => 4,
+            Level::Info => 6,
+            Level::Debug | Level::Trace => 7,
+        };
+        let prefix = if self.journal { format!("<{priority}>") } else { String::new() };
+        let word = match level {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info | Level::Debug | Level::Trace => "",
+        };
+        format!("{prefix}taskscope: {word}{message}\n").into_bytes()
     }
 }
 
@@ -55,102 +74,104 @@ impl Log for Stderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let priority = match record.level() {
-            Level::Error => 3,
-            Level::Warn => 4,
-            Level::Info => 6,
-            Level::Debug | Level::Trace => 7,
+        let line = self.line(record.level(), record.args());
+        let gap = |dropped| {
+            self.line(
+                Level::Warn,
+                &format_args!("{dropped} lines of this log are missing: nobody read standard error"),
+            )
         };
-        let mut text = String::new();
-        if self.journal {
-            text = format!("<{priority}>");
-        }
-        text.push_str("taskscope: ");
-        match record.level() {
-            Level::Error => text.push_str("error: "),
-            Level::Warn => text.push_str("warning: "),
-            Level::Info | Level::Debug | Level::Trace => {}
-        }
-        text.push_str(&record.args().to_string());
-        text.push('\n');
-        write_line(&prefix_of(self.journal), text.as_bytes());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.write(stderr(), &line, gap);
     }
 
     fn flush(&self) {}
 }
 
-/// The prefix of a warning.
-fn prefix_of(journal: bool) -> String {
-    format!("{}taskscope: warning: ", if journal { "<4>" } else { "" })
+impl Pending {
+    /// Writes one line, after what is left of earlier ones, or drops it. Nobody is left to tell if standard error is gone.
+    fn write(&mut self, to: impl std::os::fd::AsFd, line: &[u8], gap: impl FnOnce(u64) -> Vec<u8>) {
+        let mut text = std::mem::take(&mut self.rest);
+        let begun = text.len();
+        if self.dropped > 0 {
+            text.extend_from_slice(&gap(self.dropped));
+        }
+        let told = text.len();
+        text.extend_from_slice(line);
+        // One that has taken nothing since is not waited for again.
+        let mut waits = if begun > 0 || self.dropped > 0 { Duration::ZERO } else { self.waits };
+        let mut written = 0;
+        while let Some(left) = text.get(written..).filter(|left| !left.is_empty()) {
+            match write_now(&to, left) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if !wait_writable(&to, std::mem::take(&mut waits)).unwrap_or(false) {
+                        break;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+        // What is begun is ended later, so that no two lines become one. What is not begun is dropped.
+        let (end, dropped) = if written > told {
+            (text.len(), 0)
+        } else if written > begun {
+            (told, 1)
+        } else {
+            (begun, self.dropped + 1)
+        };
+        self.dropped = dropped;
+        self.rest = text.get(written..end).unwrap_or_default().to_vec();
+    }
 }
 
-/// Writes one line, after what is left of the one before and the number of lines left out since.
-fn write_line(prefix: &str, line: &[u8]) {
-    // One writer at a time, so that lines of several threads do not mix.
-    let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let rest = std::mem::take(&mut unwritten.rest);
-    let written = write_some(&rest);
-    if written < rest.len() {
-        unwritten.rest = rest.get(written..).unwrap_or_default().to_vec();
-        unwritten.lines += 1;
-        return;
-    }
-    let mut bytes = Vec::new();
-    if unwritten.lines > 0 {
-        bytes = format!(
-            "{prefix}{} lines of this log are missing: nobody read standard error\n",
-            unwritten.lines
-        )
-        .into_bytes();
-    }
-    let before = bytes.len();
-    bytes.extend_from_slice(line);
-    match write_some(&bytes) {
-        0 => unwritten.lines += 1,
-        all if all == bytes.len() => unwritten.lines = 0,
-        part => {
-            if part >= before {
-                unwritten.lines = 0;
-            }
-            unwritten.rest = bytes.get(part..).unwrap_or_default().to_vec();
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, Read as _};
 
-/// Writes as much as standard error takes within [`WAIT`]; answers how much. What cannot be written at all counts as written: nobody is
-/// left to tell.
-fn write_some(bytes: &[u8]) -> usize {
-    /// Not at an offset but where the file stands, as `write(2)`.
-    const HERE: u64 = u64::MAX;
-    let stderr = stderr();
-    if fstat(&stderr).is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::RegularFile) {
-        // A file takes everything, or says why not.
-        let _ = stderr.lock().write_all(bytes);
-        return bytes.len();
+    use super::*;
+
+    fn pending() -> Pending {
+        Pending { waits: Duration::ZERO, rest: Vec::new(), dropped: 0 }
     }
-    let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-        match pwritev2(stderr.as_fd(), &[IoSlice::new(rest)], HERE, ReadWriteFlags::NOWAIT) {
-            Ok(count) => written += count,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-                if !matches!(poll(&mut ready, Some(&WAIT)), Ok(1..)) {
-                    return written;
-                }
-            }
-            // Terminals cannot be asked (`EOPNOTSUPP`), and older kernels neither (`EINVAL`, `ENOSYS`). A terminal that is
-            // stopped (^S) is not ready.
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-                if !matches!(poll(&mut ready, Some(&WAIT)), Ok(1..)) {
-                    return written;
-                }
-                let _ = stderr.lock().write_all(rest);
-                return bytes.len();
-            }
-            Err(_) => return bytes.len(),
+
+    fn gap(dropped: u64) -> Vec<u8> {
+        format!("lost {dropped}\n").into_bytes()
+    }
+
+    fn read(mut reader: PipeReader) -> String {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_full_pipe_drops_whole_lines_and_the_next_that_is_read_says_how_many() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut pending = pending();
+        let line = |number: u32| format!("{number:0>999}\n").into_bytes();
+        let lines = 200;
+        for number in 0..lines {
+            pending.write(&writer, &line(number), gap);
         }
+        let dropped = pending.dropped;
+        assert!(dropped > 100 && pending.rest.len() < 1000, "{dropped} dropped, {} left", pending.rest.len());
+        let mut room = vec![0; 60_000];
+        reader.read_exact(&mut room).unwrap();
+        pending.write(&writer, &line(lines), gap);
+        assert_eq!((pending.dropped, pending.rest.len()), (0, 0));
+        drop(writer);
+        let text = String::from_utf8(room).unwrap() + &read(reader);
+        let told: Vec<&str> = text.lines().filter(|line| line.starts_with("lost")).collect();
+        assert_eq!(told, [format!("lost {dropped}")]);
+        assert!(text.lines().filter(|line| !line.starts_with("lost")).all(|line| line.len() == 999));
+        assert_eq!(text.lines().count() as u64 - 1 + dropped, u64::from(lines) + 1);
     }
-    written
+
+    #[test]
+    fn a_reader_that_is_gone_stops_nobody() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        pending().write(&writer, b"x\n", gap);
+    }
 }

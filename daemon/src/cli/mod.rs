@@ -98,7 +98,11 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { exit::Exit::Usage.into() } else { exit::Exit::Success.into() };
         }
     };
-    logging::init(cli.verbose);
+    let waits = match cli.command {
+        Command::Run(_) => logging::DAEMON_WAITS,
+        _ => logging::COMMAND_WAITS,
+    };
+    logging::init(cli.verbose, waits);
     crate::failpoint::follow();
     panics::install_hook();
     // The hook has told the panic; whoever started this is told by the exit code.
