@@ -12,6 +12,7 @@ mod hidden;
 mod looks;
 mod place;
 mod records;
+mod refused;
 mod rename_probe;
 mod repairs;
 mod resync;
@@ -397,6 +398,15 @@ impl Pipeline {
         let lost = self.uncompared;
         (lost > 0)
             .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
+    }
+
+    /// How long ago something was last seen to come through where no canary can be made: see [`Canary::refusal`]. `None` where
+    /// hooks are in doubt, or one is not attached any more.
+    #[must_use]
+    pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
+        let observer = &self.observer;
+        let proof = self.canary.proof(observer.tells_failed_clones(), self.drained_to);
+        proof.filter(|_| observer.is_attached()).map(|at| Duration::from_nanos(now.since(at)))
     }
 
     /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].

@@ -33,6 +33,9 @@ pub enum Attach {
     By(&'static str),
 }
 
+/// The hook of new tasks.
+pub const COPY_PROCESS: &str = "copy_process";
+
 /// The program on the return of `copy_process()`, whose skipped calls another program notices later.
 pub const COPY_PROCESS_RETURN: &str = "copy_process_kretprobe";
 
@@ -171,7 +174,7 @@ pub const HOOKS: &[Hook] = &[
         ],
     },
     Hook {
-        name: "copy_process",
+        name: COPY_PROCESS,
         required: true,
         gives: "new tasks",
         rungs: &[

@@ -45,6 +45,12 @@ impl Links {
         while self.0.pop().is_some() {}
     }
 
+    /// Whether each program is attached, as far as this process can tell: no attempt to attach one anew has failed.
+    #[must_use]
+    pub fn are_whole(&self) -> bool {
+        self.0.iter().all(|link| link.held.is_some())
+    }
+
     /// Detaches all programs and attaches them again, in the same order. What happens between is not seen. Answers which could
     /// not be attached, and why; another attempt can be made.
     pub fn renew(&mut self, ebpf: &mut Ebpf) -> Vec<(&'static str, ProgramError)> {

@@ -20,7 +20,7 @@ use super::{
     decode::{DecodeError, decode},
     fields::Missing,
     figures::{self, FiguresError, Want},
-    hooks::{HOOKS, SCHED_HOOKS},
+    hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
     object::{self, EMBEDDED, ObjectError, Options},
@@ -231,6 +231,18 @@ impl Observer {
         }
         let failed: Vec<_> = failed.into_iter().map(|(name, error)| format!("{name}: {error}")).collect();
         Err(failed.join("; "))
+    }
+
+    /// Whether every program in use is held to its hook, as far as this process knows.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.links.are_whole()
+    }
+
+    /// Whether clones that fail are told: not by a tracepoint.
+    #[must_use]
+    pub fn tells_failed_clones(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.hook == COPY_PROCESS && hook.rung.is_some() && hook.lacks.is_none())
     }
 
     /// Takes all programs off their hooks. What is in the ring and what the kernel counted of the programs stays readable.

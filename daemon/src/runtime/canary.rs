@@ -3,7 +3,7 @@
 
 use std::{io, time::Duration};
 
-use super::rename_probe::RenameProbe;
+use super::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
     lineage::{
@@ -64,8 +64,8 @@ pub struct Canary {
     pub broken: u64,
     /// Canaries that could not be made because no pid or memory was left (`EAGAIN`, `ENOMEM`).
     pub no_pid: u64,
-    /// Why the last canary could not be made; `None` if it could.
-    cannot_fork: Option<io::ErrorKind>,
+    /// Why canaries cannot be made; until one has been made again and its life is over.
+    refused: Option<Refused>,
     /// Shows that records come through while no canary can be made.
     rename: RenameProbe,
     /// Lives of which all came through but a release that this kernel may hide.
@@ -96,7 +96,7 @@ impl Canary {
             whole: 0,
             broken: 0,
             no_pid: 0,
-            cannot_fork: None,
+            refused: None,
             rename: RenameProbe::new(),
             hidden: 0,
             hidden_releases: HiddenReleases::default(),
@@ -110,18 +110,30 @@ impl Canary {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Whether no canary can be made now, for want of a pid or of memory.
+    /// Why canaries cannot be made at present, in words; `None` where they can.
     #[must_use]
-    pub const fn cannot_fork(&self) -> bool {
-        self.cannot_fork.is_some()
+    pub fn refusal(&self) -> Option<String> {
+        self.refused
+            .map(|refused| format!("the canary cannot fork ({}): {}", refused.name(), refused.cause()))
     }
 
-    /// How long ago something was last seen to come through: a whole life or, while no process can be made, a rename of the daemon's
-    /// own. `None` before the first.
-    #[must_use]
-    pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
-        let rename = self.rename.seen.filter(|_| self.cannot_fork());
-        self.last_whole.max(rename).map(|at| Duration::from_nanos(now.since(at)))
+    /// When something was last seen to come through while no canary can be made: at first, when that began. `None` where canaries can be
+    /// made, and where the last that could be made went unseen for no known reason: the hooks are in doubt then, whatever else comes
+    /// through.
+    ///
+    /// A rename shows that programs run and records arrive. Where `failures_are_seen`, a `copy_process()` that fails is a record
+    /// too, so the refused clone itself must come through as well. Both can be left out in a known loss; `youngest`, the time
+    /// of the youngest record of all, stands for them then.
+    pub(super) fn proof(&self, failures_are_seen: bool, youngest: Ktime) -> Option<Ktime> {
+        let refused = self.refused?;
+        if self.goes_unseen() {
+            return None;
+        }
+        if self.lossy {
+            return Some(youngest);
+        }
+        let seen = if failures_are_seen { self.rename.seen.min(refused.seen) } else { self.rename.seen };
+        seen.max(Some(refused.since))
     }
 
     /// What time alone brings: launches one that is due, waits for one that is dead, gives up one that went unseen.
@@ -143,13 +155,13 @@ impl Canary {
             self.lossy = false;
             match self.launch() {
                 Ok(pid) => {
-                    if self.cannot_fork.take().is_some() {
-                        log::warn!("canary: processes can be made again");
-                    }
                     let seen = [false; WHOLE.len()];
                     self.flight = Some(Flight { pid, launched: now, waited_for: false, seen, over: false });
                 }
-                Err(error) => self.without_pid(&error),
+                Err(error) => match error.raw_os_error() {
+                    Some(errno @ (libc::EAGAIN | libc::ENOMEM)) => self.refuse(errno, now),
+                    _ => log::warn!("making a canary process: {error}"),
+                },
             }
         }
     }
@@ -157,6 +169,9 @@ impl Canary {
     /// Takes what was told of the canary out of `effects`: it is nobody's business but ours.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         self.rename.filter(effects);
+        if let Some(refused) = &mut self.refused {
+            refused.filter(effects);
+        }
         let Some(flight) = self.flight.as_mut().filter(|flight| !flight.over) else { return };
         let tgid = Tgid(flight.pid.cast_unsigned());
         effects.retain(|effect| {
@@ -175,6 +190,9 @@ impl Canary {
 
     /// A life is over, or given up: without what is missing of it.
     fn judge(&mut self, launched: Ktime, missing: &[&str]) {
+        if self.refused.take().is_some() {
+            log::warn!("canary: processes can be made again");
+        }
         if missing.is_empty() {
             self.whole += 1;
             self.hidden_releases.in_a_row = 0;
@@ -250,12 +268,14 @@ impl Canary {
     }
 
     /// No canary can be made. A host without pids says nothing about the programs: a rename shows that records come through.
-    fn without_pid(&mut self, error: &io::Error) {
+    fn refuse(&mut self, errno: i32, now: Ktime) {
         self.no_pid += 1;
-        if self.cannot_fork.replace(error.kind()).is_none() {
+        let (since, seen) = self.refused.map_or((now, None), |refused| (refused.since, refused.seen));
+        let is_new = self.refused.replace(Refused { errno, since, launched: now, seen }).is_none();
+        if let (true, Some(why)) = (is_new, self.refusal()) {
             log::warn!(
-                "canary: making a process: {error}; no pid or memory is left (pids.max, kernel.pid_max, kernel.threads-max, \
-                 RLIMIT_NPROC). Until one can be made, a rename of taskscope's own shows whether records come through"
+                "{why} (pids.max, kernel.pid_max, kernel.threads-max, RLIMIT_NPROC). Until it can, a rename of taskscope's own shows \
+                 whether records come through"
             );
         }
         if let Err(error) = self.rename.send() {
@@ -366,6 +386,27 @@ mod tests {
         canary.judge(Ktime(4), &[]);
         canary.judge(Ktime(5), &["released"]);
         assert_eq!((canary.whole, canary.hidden, canary.last_whole), (1, 4, Some(Ktime(5))));
+    }
+
+    #[test]
+    fn a_refused_canary_is_no_blindness_unless_the_one_before_went_unseen() {
+        let (refused_at, youngest) = (Ktime(1000), Ktime(1500));
+        let mut canary = Canary::new(Duration::from_secs(3600));
+        assert_eq!(canary.proof(false, youngest), None, "canaries can be made: their lives are the proof");
+        canary.refuse(libc::EAGAIN, refused_at);
+        assert_eq!((canary.no_pid, canary.broken), (1, 0));
+        assert_eq!(canary.refusal().unwrap(), "the canary cannot fork (EAGAIN): no pid is left");
+        assert_eq!(canary.proof(false, youngest), Some(refused_at), "nothing has come through since");
+        canary.rename.seen = Some(Ktime(1100));
+        assert_eq!(canary.proof(false, youngest), Some(Ktime(1100)));
+        assert_eq!(canary.proof(true, youngest), Some(refused_at), "the refused clone itself was not seen");
+        canary.refused.as_mut().unwrap().seen = Some(Ktime(1050));
+        assert_eq!(canary.proof(true, youngest), Some(Ktime(1050)));
+        canary.loss_is_known();
+        assert_eq!(canary.proof(true, youngest), Some(youngest), "records come, some of them are lost");
+        canary.lossy = false;
+        canary.unexplained = 1;
+        assert_eq!(canary.proof(true, youngest), None, "hooks are in doubt");
     }
 
     #[test]

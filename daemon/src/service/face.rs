@@ -137,30 +137,34 @@ impl Service {
         self.budget.look(clock::boottime(), tasks, &self.cgroups);
     }
 
-    /// Whether lives come through, and if not why.
-    pub(super) fn is_ready(&self, pipeline: &Pipeline) -> Result<(), String> {
+    /// Whether lives come through, and if not why. `Ok` with words says on what that is judged where no canary can be made.
+    pub(super) fn is_ready(&self, pipeline: &Pipeline) -> Result<Option<String>, String> {
         let every = self.settings.canary_every;
         if every.is_zero() {
-            return Ok(());
+            return Ok(None);
         }
         let now = clock::boottime();
         let limit = every * 3 + Duration::from_secs(10);
-        let canary = &pipeline.canary;
-        let age = canary.proof_age(now);
+        let (canary, refusal) = (&pipeline.canary, pipeline.canary.refusal());
+        let age = canary.age(now);
         if age.unwrap_or_else(|| Duration::from_nanos(now.since(self.started))) < limit {
-            return Ok(());
+            return Ok(refusal);
+        }
+        if let Some(refusal) = refusal {
+            return match pipeline.proof_age(now) {
+                Some(age) if age < limit => Ok(Some(format!("{refusal}; records come through"))),
+                Some(age) => {
+                    Err(format!("{refusal}, and no record has come through for {} s", age.as_secs()))
+                }
+                None => Err(format!("{refusal}, and nothing else shows that the hooks work")),
+            };
         }
         // Canaries that were lost with others say nothing: the daemon works, and has too much to do.
-        if !canary.cannot_fork() && !canary.goes_unseen() {
-            return Ok(());
+        if !canary.goes_unseen() {
+            return Ok(None);
         }
-        let what = if canary.cannot_fork() {
-            "no process can be made, and records of taskscope's own renames do not come through: the last did"
-        } else {
-            "the last canary came through whole"
-        };
         Err(match age {
-            Some(age) => format!("{what} {} s ago", age.as_secs()),
+            Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
             None => "no canary ever came through whole".into(),
         })
     }

@@ -271,7 +271,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             // systemd restarts a daemon that is blind or stuck, and none that has too much to do.
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
-                    Ok(()) => say(&[NotifyState::Watchdog]),
+                    Ok(_) => say(&[NotifyState::Watchdog]),
                     Err(why) => log::error!("the watchdog is not fed: {why}"),
                 }
             }),

@@ -147,7 +147,10 @@ impl Status {
             panics: panics::count(),
             sandbox: service.sandbox.to_string(),
             ready: ready.is_ok(),
-            ready_but: pipeline.degraded().filter(|_| ready.is_ok()),
+            ready_but: match &ready {
+                Ok(but) => pipeline.degraded().or_else(|| but.as_ref().map(|but| format!("ready; {but}"))),
+                Err(_) => None,
+            },
             not_ready_because: ready.err(),
             events: service.readers.sequence(),
             readers: service.readers.count() as u64,

@@ -18,8 +18,9 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Response, ApiError> 
     let (ready, degraded) =
         api.ask_first(|pipeline, service| (service.is_ready(pipeline), pipeline.degraded())).await?;
     Ok(match (ready, degraded) {
-        (Ok(()), None) => "ready\n".into_response(),
-        (Ok(()), Some(why)) => format!("{why}\n").into_response(),
+        (Ok(None), None) => "ready\n".into_response(),
+        (Ok(Some(but)), None) => format!("ready; {but}\n").into_response(),
+        (Ok(_), Some(why)) => format!("{why}\n").into_response(),
         (Err(why), _) => ApiError::not_ready(&why).into_response(),
     })
 }
