@@ -1,6 +1,6 @@
 //! The time namespace of this process (`time_namespaces(7)`).
 //!
-//! In a time namespace `CLOCK_BOOTTIME` and the start times of /proc/PID/stat are shifted by an offset. What eBPF programs read
+//! In a time namespace `CLOCK_BOOTTIME` is shifted by an offset, and from 5.11 on the start times of /proc/PID/stat are. What eBPF programs read
 //! in the kernel is not: without the offset every age would be wrong by it, and no process of /proc would be the one that a
 //! record tells of.
 
@@ -24,7 +24,16 @@ fn shift() -> &'static Shift {
     SHIFT.get_or_init(|| read(Path::new("/proc/self")))
 }
 
-/// How far `CLOCK_BOOTTIME` and the start times of /proc are ahead of the kernel's own boot time, ns; 0 outside of time namespaces,
+/// `CLOCK_BOOTTIME` as this time namespace shows it.
+#[must_use]
+pub fn shown_boottime_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
+/// How far `CLOCK_BOOTTIME` is ahead of the kernel's own boot time, ns; 0 outside of time namespaces,
 /// and where it cannot be told ([`lacks`] says so).
 #[must_use]
 pub fn offset_ns() -> i64 {

@@ -10,18 +10,14 @@ use crate::{lineage::id::Ktime, timens};
 /// The kernel's boot time now: the clock of every record. `CLOCK_BOOTTIME`, less the offset of a time namespace.
 #[must_use]
 pub fn boottime() -> Ktime {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-    let shown = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();
-    Ktime(shown.saturating_add_signed(timens::offset_ns().saturating_neg()))
+    Ktime(timens::shown_boottime_ns().saturating_add_signed(timens::offset_ns().saturating_neg()))
 }
 
 /// CPU time of this thread so far, ns.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {
     let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: as above, since 2.6.12.
+    // SAFETY: `used` is a valid place for the result; the clock exists on every Linux since 2.6.12, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
     used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs()
 }

@@ -3,7 +3,7 @@
 use std::{sync::OnceLock, thread};
 
 use super::{NS_PER_TICK, Procfs};
-use crate::{kernel::clock::boottime, timens};
+use crate::timens;
 
 /// Kernels before 5.11 shift `CLOCK_BOOTTIME`, but not the start times of /proc/PID/stat.
 pub(super) fn shift_ns() -> i64 {
@@ -20,12 +20,12 @@ fn are_starts_shifted(offset_ns: i64) -> bool {
     let begun = || Procfs::at("/proc".as_ref()).read_stat("thread-self/stat").ok().flatten();
     let Ok(thread) = thread::Builder::new().spawn(begun) else { return true };
     let Ok(Some(stat)) = thread.join() else { return true };
-    is_nearer(stat.start_ticks.saturating_mul(NS_PER_TICK), boottime().0, offset_ns)
+    is_nearer(stat.start_ticks.saturating_mul(NS_PER_TICK), timens::shown_boottime_ns(), offset_ns)
 }
 
-/// Whether `shown` is nearer to the shifted time than to the kernel's.
-const fn is_nearer(shown: u64, kernels: u64, offset_ns: i64) -> bool {
-    shown.abs_diff(kernels.saturating_add_signed(offset_ns)) < shown.abs_diff(kernels)
+/// Whether a start is nearer to the shifted time, `now`, than to the kernel's.
+const fn is_nearer(start: u64, now: u64, offset_ns: i64) -> bool {
+    start.abs_diff(now) < start.abs_diff(now.saturating_add_signed(offset_ns.saturating_neg()))
 }
 
 #[cfg(test)]
@@ -36,9 +36,9 @@ mod tests {
     fn starts_are_shifted_where_they_are_nearer_to_the_shifted_time() {
         const S: u64 = 1_000_000_000;
         for offset_ns in [100_000 * S.cast_signed(), -(20 * S.cast_signed())] {
-            let kernels = 60 * S;
-            assert!(is_nearer(kernels.saturating_add_signed(offset_ns) - S, kernels, offset_ns));
-            assert!(!is_nearer(kernels - S, kernels, offset_ns));
+            let now = (60 * S).saturating_add_signed(offset_ns);
+            assert!(is_nearer(now - S, now, offset_ns));
+            assert!(!is_nearer(59 * S, now, offset_ns));
         }
     }
 }
