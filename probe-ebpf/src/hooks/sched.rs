@@ -138,7 +138,8 @@ fn left<M: Mem>(task: Task<M>, preempted: bool, state: u32, now: u64) {
     if let Some(away) = SCHED_TASKS.get_ptr_mut(&key) {
         // SAFETY: the entry of a task that is being switched, which nothing else does at the same time.
         let away = unsafe { &mut *away };
-        if away.ready_ns != 0 {
+        // Both are zero since it got the CPU, unless that was not seen; its wakeup may not have been seen either.
+        if away.out_ns != 0 || away.ready_ns != 0 {
             lose(SchedLost::NoSwitch);
         }
         away.out_ns = out_ns;
