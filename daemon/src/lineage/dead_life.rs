@@ -286,6 +286,7 @@ impl Lineage {
             holds_parent: dead.has(fact::HOLDS_PARENT),
             execs: dead.execs,
             exec_at: (dead.execs > 0).then_some(dead.exec_at),
+            before_exec: None,
             renames: story.renames,
             threads: 0,
             threads_created: story.threads_created,

@@ -50,6 +50,7 @@ impl Lineage {
         } else {
             exec.path.as_ref().map(|path| self.paths.share(path))
         };
+        self.keep_before_exec(group);
         let members = &mut self.groups[group];
         members.exec_at = at;
         members.execs = members.execs.saturating_add(1);

@@ -77,6 +77,10 @@ pub const EXIT_DEAD: u32 = 16;
 /// `EXIT_ZOMBIE`.
 pub const EXIT_ZOMBIE: u32 = 32;
 
+/// `SIGKILL`.
+pub const SIGKILL: i32 = 9;
+/// `SIGTERM`.
+pub const SIGTERM: i32 = 15;
 /// `SIGCHLD`.
 pub const SIGCHLD: i32 = 17;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::before_exec::BeforeExec;
 use super::arena::Ix;
 use super::debt::Account;
 use super::effect::{Reaper, ReparentKind, Span};
@@ -263,6 +264,8 @@ pub(super) struct Rare {
     pub(super) taker: Option<GroupKey>,
     /// Who took it, and for how long it was a zombie, where its release is not told in the same record.
     pub(super) taken: Option<(Option<Reaper>, Option<Span>)>,
+    /// What it did before its last exec.
+    pub(super) before_exec: Option<Box<BeforeExec>>,
 }
 
 impl Group {

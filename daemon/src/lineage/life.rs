@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Lineage;
 use super::arena::Ix;
+use super::before_exec::BeforeExec;
 use super::debt::Debt;
 use super::effect::{Creation, Provenance, Reaper, ReparentKind, Span};
 use super::group::{Extra, Group, fact};
@@ -98,6 +99,8 @@ pub struct Life {
     pub execs: u32,
     /// Last exec.
     pub exec_at: Option<Ktime>,
+    /// What it did before that, where it had children then; of a live process only.
+    pub before_exec: Option<Box<BeforeExec>>,
     /// Times its tasks changed their comm.
     pub renames: u32,
     /// Tasks it has now, the leader included.
@@ -180,6 +183,7 @@ impl Lineage {
             holds_parent: group.has(fact::HOLDS_PARENT),
             execs: group.execs,
             exec_at: (group.execs > 0).then_some(group.exec_at),
+            before_exec: rare.and_then(|rare| rare.before_exec.clone()),
             renames: extra.renames,
             threads: group.present,
             threads_created: extra.threads_created,

@@ -13,6 +13,7 @@ pub mod status;
 mod account;
 mod arena;
 mod autoreap;
+mod before_exec;
 mod bequest;
 mod birth;
 mod check;
@@ -66,6 +67,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 pub use self::arena::Room;
+pub use self::before_exec::BeforeExec;
 pub use self::debt::Debt;
 pub use self::effect::{Action, Effect, Provenance};
 pub use self::ended::Share;

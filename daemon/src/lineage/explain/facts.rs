@@ -1,6 +1,6 @@
 //! What a verdict is drawn from: the lives, and what /proc said of the processes concerned when the question came.
 
-use crate::lineage::flags::SIGCHLD;
+use crate::lineage::flags::{SIGCHLD, SIGKILL, SIGTERM};
 use crate::lineage::id::{GroupKey, Ktime, Tid};
 use crate::lineage::life::Life;
 
@@ -43,6 +43,8 @@ pub struct WaitCall {
     pub whom: Whom,
     /// Its options.
     pub options: u32,
+    /// Whether it takes the dead: wait4(2) always does, waitid(2) only with `WEXITED`.
+    pub exited: bool,
 }
 
 /// What a thread is in.
@@ -54,6 +56,10 @@ pub enum Call {
     Wait(WaitCall),
     /// vfork(2), or a clone(2) that may be one: to sleep in it is to be held by the child.
     Vfork,
+    /// rt_sigtimedwait(2), which sigwait(3) calls, and the signals it waits for where they could be read.
+    SignalWait(Option<Signals>),
+    /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), epoll_pwait(2), rt_sigsuspend(2).
+    TemporaryMask,
     /// Another system call, or none.
     Other,
 }
@@ -65,8 +71,14 @@ pub struct ThreadFacts {
     pub tid: Tid,
     /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two looks agreed.
     pub state: Option<u8>,
-    /// Signals it blocks.
+    /// Signals it blocks; where SIGCHLD was blocked, those blocked at two looks.
     pub blocked: Option<Signals>,
+    /// Whether it ran between two looks at its signal mask; `None` where there was one look.
+    pub has_run: Option<bool>,
+    /// Times that it was switched out.
+    pub switches: Option<u64>,
+    /// Signals sent to this thread that it has not taken.
+    pub pending: Option<Signals>,
     /// Who traces it.
     pub tracer: Option<u32>,
     /// The system call it sits in.
@@ -81,6 +93,31 @@ impl ThreadFacts {
     pub fn is_live(&self) -> bool {
         !matches!(self.state, Some(b'Z' | b'X' | b'x'))
     }
+
+    /// Whether SIGKILL was sent to its process: `complete_signal()` adds it to the pending signals of each thread.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.pending.is_some_and(|pending| pending.has(SIGKILL))
+    }
+
+    /// Who traces it.
+    #[must_use]
+    pub fn tracer(&self) -> Option<u32> {
+        self.tracer.filter(|&tracer| tracer != 0)
+    }
+}
+
+/// A cgroup that is frozen, with all tasks in it and below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Path of the cgroup that was told to freeze: the process's own or one above it.
+    pub cgroup: String,
+    /// Whether all tasks have come to rest; until then they are on their way.
+    pub is_settled: bool,
+    /// Whether a kill ends a frozen task: in the v2 hierarchy it does.
+    pub is_killable: bool,
+    /// Commands that thaw it.
+    pub thaw: String,
 }
 
 /// What /proc says of a process. `None` is not readable.
@@ -100,6 +137,10 @@ pub struct ProcessFacts {
     pub signalfd: Option<bool>,
     /// Its program, by what /proc/PID/exe shows.
     pub executable: Option<Vec<u8>>,
+    /// Whether it is writing a core dump.
+    pub is_dumping_core: bool,
+    /// The frozen cgroup that holds it.
+    pub frozen: Option<Frozen>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
     /// Threads not looked at, where there are very many.
@@ -131,6 +172,40 @@ impl ProcessFacts {
             }
         }
         (any && self.threads_omitted == 0).then_some(true)
+    }
+
+    /// What ends it: `kill`, or `kill -9` where SIGTERM would stay pending or be ignored.
+    #[must_use]
+    pub fn kill_command(&self) -> &'static str {
+        let is_held = |thread: &ThreadFacts| {
+            matches!(thread.state, Some(b'T' | b't'))
+                || thread.blocked.is_some_and(|blocked| blocked.has(SIGTERM))
+        };
+        let ignores = self.ignored.is_some_and(|ignored| ignored.has(SIGTERM));
+        if ignores || self.live().all(is_held) { "kill -9" } else { "kill" }
+    }
+
+    /// Whether no thread of it can do anything any more.
+    #[must_use]
+    pub fn is_all_dead(&self) -> bool {
+        !self.threads.is_empty() && self.threads_omitted == 0 && self.live().next().is_none()
+    }
+
+    /// A live thread to which SIGKILL was sent and which has not ended; the one that explains most comes first.
+    #[must_use]
+    pub fn killed_thread(&self) -> Option<&ThreadFacts> {
+        let rank = |thread: &&ThreadFacts| match thread.state {
+            Some(b'D') => 0,
+            Some(b't') => 1,
+            _ => 2,
+        };
+        self.live().filter(|thread| thread.is_killed()).min_by_key(rank)
+    }
+
+    /// Whether a live thread is in a call that sets another signal mask until it returns.
+    #[must_use]
+    pub fn has_temporary_mask(&self) -> bool {
+        self.live().any(|thread| thread.call == Some(Call::TemporaryMask))
     }
 
     /// The waits that its threads sit in.
@@ -226,6 +301,17 @@ pub struct Child {
     pub tracer: Option<Named>,
 }
 
+/// A vforked child that holds its parent, and what holds the child.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VforkChild {
+    /// Which.
+    pub named: Named,
+    /// What /proc says of it.
+    pub process: Option<ProcessFacts>,
+    /// Who traces it.
+    pub tracer: Option<Named>,
+}
+
 /// Everything a verdict is drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -240,9 +326,9 @@ pub struct Facts {
     /// Its oldest zombie child.
     pub owed: Option<Child>,
     /// The vforked child that holds it.
-    pub vfork_child: Option<Named>,
+    pub vfork_child: Option<VforkChild>,
     /// The vforked child that holds its parent.
-    pub parents_vfork_child: Option<Named>,
+    pub parents_vfork_child: Option<VforkChild>,
     /// What an exiting init of a pid namespace waits for.
     pub obstacles: Vec<Obstacle>,
     /// Who would get the children of the culprit if that ended, where it is known.

@@ -1,16 +1,18 @@
 //! Verdicts on who is not a zombie: alive, held, stopped, a dead leader, an exit that does not end.
 
-use super::facts::{Facts, Named, ThreadFacts};
-use super::{Code, Verdict, duration, zombie};
-use crate::lineage::id::GroupKey;
+use super::facts::{Facts, Frozen, Named, ThreadFacts};
+use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
 use crate::lineage::life::LifeState;
 
 /// An exit is on its way, and not stuck, for this long.
 const EXITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
+    if let Some(verdict) = killed::judge(facts) {
+        return verdict;
+    }
     match facts.subject.known.life.state {
-        LifeState::DeadLeader => dead_leader(facts),
+        LifeState::DeadLeader => killed::all_dead(facts).unwrap_or_else(|| dead_leader(facts)),
         LifeState::Exiting => exiting(facts),
         _ => running(facts),
     }
@@ -113,6 +115,9 @@ fn running(facts: &Facts) -> Verdict {
     let pid = subject.key.tgid;
     let zombies = facts.subject.known.life.debt.map_or(0, |debt| debt.zombies);
     let owed = (zombies > 0).then(|| format!("{} for it meanwhile", waiting(zombies)));
+    if let Some(frozen) = facts.subject.known.process().and_then(|process| process.frozen.as_ref()) {
+        return frozen_with(frozen, subject, owed);
+    }
     let state = facts.subject.known.process().and_then(super::facts::ProcessFacts::common_state);
     let leader = facts.subject.known.process().and_then(|it| it.threads.first());
     match state {
@@ -125,13 +130,13 @@ fn running(facts: &Facts) -> Verdict {
         .since_all(owed)
         .remedy(format!("let it go on: kill -CONT {pid}")),
         Some(b't') => {
-            let tracer = leader.and_then(|leader| leader.tracer).filter(|&tracer| tracer != 0);
-            let by = tracer.map_or_else(|| "its tracer".into(), |tracer| format!("its tracer, pid {tracer}"));
+            let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
+            let by = tracer.as_ref().map_or_else(|| "its tracer".into(), |tracer| format!("its tracer {tracer}"));
             let verdict = Verdict::certain(Code::StoppedByTracer, format!("it is stopped by {by}"))
                 .since("every live thread is in state t (tracing stop)")
                 .since_all(owed)
                 .remedy("let the debugger continue or detach; ending it lets this process go on".into());
-            match tracer_named(facts, tracer) {
+            match tracer {
                 Some(tracer) => verdict.by(tracer),
                 None => verdict,
             }
@@ -168,26 +173,32 @@ fn running(facts: &Facts) -> Verdict {
 }
 
 fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
-    let Some(child) = facts.vfork_child.clone() else {
+    let Some(child) = &facts.vfork_child else {
         return Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (D)".into());
     };
-    let pid = child.key.tgid;
-    Verdict::certain(
-        Code::HeldByVfork,
-        format!("it is held by its vfork child {child}, which has neither exec'ed nor ended"),
-    )
-    .since("vfork(2) suspends the caller (state D) until the child execs or exits")
-    .since_all(owed)
-    .remedy(format!("look at the child: `taskscope explain {pid}`; ending it frees the parent: kill {pid}"))
-    .by(child)
+    let holder = vfork::holder(child);
+    Verdict::certain(Code::HeldByVfork, format!("it is held by its vfork child {}", holder.what))
+        .since("vfork(2) suspends the caller (state D) until the child execs or exits")
+        .since_all(owed)
+        .remedy(holder.remedy)
+        .by(holder.culprit)
 }
 
-fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
-    let tgid = crate::lineage::id::Tgid(tracer?);
-    match &facts.subject.tracer {
-        Some(named) if named.key.tgid == tgid => Some(named.clone()),
-        _ => Some(Named { key: GroupKey { tgid, start: None }, name: None }),
-    }
+fn frozen_with(frozen: &Frozen, subject: Named, owed: Option<String>) -> Verdict {
+    let (certainty, does) = if frozen.is_settled {
+        (Certainty::Certain, "is frozen")
+    } else {
+        (Certainty::Likely, "is being frozen")
+    };
+    Verdict::new(
+        Code::Frozen,
+        certainty,
+        format!("it {does} with its cgroup {} and does not run before that thaws", frozen.cgroup),
+    )
+    .by(subject)
+    .since(format!("the freezer of {} is on", frozen.cgroup))
+    .since_all(owed)
+    .remedy(format!("thaw it: {}", frozen.thaw))
 }
 
 fn waiting(zombies: u32) -> String {

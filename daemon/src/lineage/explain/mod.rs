@@ -2,7 +2,9 @@
 
 pub mod facts;
 
+mod killed;
 mod living;
+mod vfork;
 mod zombie;
 
 #[cfg(test)]
@@ -10,6 +12,7 @@ mod tests;
 
 pub use self::facts::Facts;
 use self::facts::{Known, Named};
+use super::id::{GroupKey, Tgid};
 use super::life::{End, LifeState};
 
 /// What is the matter, by a name that does not change.
@@ -21,14 +24,24 @@ pub enum Code {
     ParentStopped,
     /// The parent is stopped by its tracer.
     ParentTraced,
+    /// The parent is frozen with its cgroup.
+    ParentFrozen,
     /// The parent sleeps uninterruptibly.
     ParentInDState,
     /// The parent is held by a child that it vforked.
     ParentHeldByVfork,
     /// The parent is in `do_exit()` itself.
     ParentExiting,
+    /// The parent execed another program after it had forked this child.
+    ForkedBeforeExec,
     /// The parent blocks SIGCHLD.
     SigchldBlocked,
+    /// The parent blocks SIGCHLD, maybe only for the call that it sits in.
+    SigchldBlockedForNow,
+    /// The parent does not read the signalfd that tells it of dead children.
+    SignalfdNotRead,
+    /// A thread sits in sigwait(3) for SIGCHLD, which is dropped because the thread that forked does not block it.
+    SigwaitNeverReturns,
     /// The parent takes one child per SIGCHLD, and the kernel merges signals.
     SigchldCoalesced,
     /// The parent ignores SIGCHLD only since after the death.
@@ -47,6 +60,8 @@ pub enum Code {
     WaitNoThread,
     /// The parent waits for another child only.
     WaitsForAnother,
+    /// The parent waits for children that stop or continue only.
+    WaitWithoutWexited,
     /// The parent waits for children now and then, not for this one.
     NotWaitedFor,
     /// Died just now.
@@ -57,6 +72,10 @@ pub enum Code {
     DeadLeader,
     /// `do_exit()` does not end.
     ExitStuck,
+    /// SIGKILL was sent, and the kernel or a tracer keeps a thread from ending.
+    KilledButBlocked,
+    /// Frozen with its cgroup.
+    Frozen,
     /// Stopped by a signal.
     Stopped,
     /// Stopped by its tracer.
@@ -79,14 +98,19 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 38] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
+        Self::ParentFrozen,
         Self::ParentInDState,
         Self::ParentHeldByVfork,
         Self::ParentExiting,
+        Self::ForkedBeforeExec,
         Self::SigchldBlocked,
+        Self::SigchldBlockedForNow,
+        Self::SignalfdNotRead,
+        Self::SigwaitNeverReturns,
         Self::SigchldCoalesced,
         Self::IgnoredTooLate,
         Self::ExitSignal,
@@ -96,11 +120,14 @@ impl Code {
         Self::Subreaper,
         Self::WaitNoThread,
         Self::WaitsForAnother,
+        Self::WaitWithoutWexited,
         Self::NotWaitedFor,
         Self::JustDied,
         Self::Unknown,
         Self::DeadLeader,
         Self::ExitStuck,
+        Self::KilledButBlocked,
+        Self::Frozen,
         Self::Stopped,
         Self::StoppedByTracer,
         Self::HeldByVfork,
@@ -129,10 +156,15 @@ impl Code {
             Self::NeverWaits => ("never_waits", "never waits"),
             Self::ParentStopped => ("parent_stopped", "parent is stopped"),
             Self::ParentTraced => ("parent_stopped_by_tracer", "parent is stopped by its tracer"),
+            Self::ParentFrozen => ("parent_frozen", "parent is frozen"),
             Self::ParentInDState => ("parent_in_d_state", "parent is in D state"),
             Self::ParentHeldByVfork => ("parent_held_by_vfork", "parent is held by a vfork"),
             Self::ParentExiting => ("parent_exiting", "parent is exiting itself"),
+            Self::ForkedBeforeExec => ("forked_before_exec", "forked before its parent's exec"),
             Self::SigchldBlocked => ("sigchld_blocked", "blocks SIGCHLD"),
+            Self::SigchldBlockedForNow => ("sigchld_blocked_for_now", "blocks SIGCHLD for now"),
+            Self::SignalfdNotRead => ("signalfd_not_read", "does not read its signalfd"),
+            Self::SigwaitNeverReturns => ("sigwait_never_returns", "sigwait() never sees SIGCHLD"),
             Self::SigchldCoalesced => ("sigchld_coalesced", "reaps one child per SIGCHLD"),
             Self::IgnoredTooLate => ("sigchld_ignored_too_late", "ignored SIGCHLD too late"),
             Self::ExitSignal => ("exit_signal_not_sigchld", "exit signal is not SIGCHLD"),
@@ -142,11 +174,14 @@ impl Code {
             Self::Subreaper => ("subreaper_does_not_reap", "subreaper does not reap orphans"),
             Self::WaitNoThread => ("wait_nothread", "another thread waits, with __WNOTHREAD"),
             Self::WaitsForAnother => ("waits_for_another", "waits for another child only"),
+            Self::WaitWithoutWexited => ("wait_without_wexited", "waits without WEXITED"),
             Self::NotWaitedFor => ("not_waited_for", "waits, but not for these"),
             Self::JustDied => ("just_died", "died just now"),
             Self::Unknown => ("unknown", "not known"),
             Self::DeadLeader => ("dead_leader", "main thread ended, others live"),
             Self::ExitStuck => ("exit_stuck", "exit does not end"),
+            Self::KilledButBlocked => ("killed_but_blocked", "killed, a thread cannot end"),
+            Self::Frozen => ("frozen", "frozen"),
             Self::Stopped => ("stopped", "stopped"),
             Self::StoppedByTracer => ("stopped_by_tracer", "stopped by its tracer"),
             Self::HeldByVfork => ("held_by_vfork", "held by its vfork child"),
@@ -237,9 +272,22 @@ impl Verdict {
         self
     }
 
-    fn remedy(mut self, remedy: String) -> Self {
-        self.remedy = Some(remedy);
+    fn remedy(self, remedy: String) -> Self {
+        self.remedy_of(Some(remedy))
+    }
+
+    fn remedy_of(mut self, remedy: Option<String>) -> Self {
+        self.remedy = remedy;
         self
+    }
+}
+
+/// A tracer by its pid, with its name where the lineage has it.
+fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
+    let tgid = Tgid(tracer?);
+    match &facts.subject.tracer {
+        Some(named) if named.key.tgid == tgid => Some(named.clone()),
+        _ => Some(Named { key: GroupKey { tgid, start: None }, name: None }),
     }
 }
 

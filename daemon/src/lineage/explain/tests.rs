@@ -1,11 +1,14 @@
 //! One test a verdict: the facts that lead to it, and what must not be mistaken for it.
 
+mod exec;
+mod habits;
+mod killed;
 mod living;
 mod zombie;
 
 use super::facts::{
-    Call, Child, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, WALL, WCLONE, WNOTHREAD,
-    WaitCall, Whom,
+    Call, Child, Frozen, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, VforkChild, WALL, WCLONE,
+    WNOTHREAD, WaitCall, Whom,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
 use crate::lineage::debt::Debt;
@@ -49,6 +52,7 @@ fn life(pid: u32, name: &[u8], state: LifeState) -> Life {
         holds_parent: false,
         execs: 0,
         exec_at: None,
+        before_exec: None,
         renames: 0,
         threads: 1,
         threads_created: 0,
@@ -75,6 +79,9 @@ fn thread(tid: u32) -> ThreadFacts {
         tid: Tid(tid),
         state: Some(b'S'),
         blocked: Some(NO_SIGNALS),
+        has_run: None,
+        switches: Some(7),
+        pending: Some(NO_SIGNALS),
         tracer: Some(0),
         call: Some(Call::Other),
         wchan: Some("hrtimer_nanosleep".into()),
@@ -90,6 +97,8 @@ fn process(pid: u32) -> ProcessFacts {
         has_waited: Some(false),
         signalfd: Some(false),
         executable: None,
+        is_dumping_core: false,
+        frozen: None,
         threads: vec![thread(pid)],
         threads_omitted: 0,
     }
@@ -127,6 +136,20 @@ fn with(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
     let parent = facts.parent.as_mut().unwrap();
     change(&mut parent.life, parent.process.as_mut().unwrap());
     facts
+}
+
+fn vfork_child(pid: u32) -> VforkChild {
+    let named = Named { key: key(pid), name: Some("slow".into()) };
+    VforkChild { named, process: Some(process(pid)), tracer: None }
+}
+
+fn frozen() -> Frozen {
+    Frozen {
+        cgroup: "/sys/fs/cgroup/web.slice".into(),
+        is_settled: true,
+        is_killable: true,
+        thaw: "echo 0 > /sys/fs/cgroup/web.slice/cgroup.freeze".into(),
+    }
 }
 
 #[track_caller]

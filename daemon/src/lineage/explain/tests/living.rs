@@ -34,7 +34,7 @@ fn a_living_process_that_is_stopped_or_held_is_said_to_be() {
     traced.subject.known.process.as_mut().unwrap().threads[0].tracer = Some(77);
     expect(&traced, Code::StoppedByTracer, Certainty::Certain, 77);
     let mut held = alive_in(b'D');
-    held.vfork_child = Some(Named { key: key(70), name: None });
+    held.vfork_child = Some(vfork_child(70));
     expect(&held, Code::HeldByVfork, Certainty::Certain, 70);
 }
 

@@ -69,7 +69,7 @@ fn a_parent_in_d_state_cannot_wait() {
 #[test]
 fn a_parent_in_d_state_by_a_vfork_names_the_child_that_holds_it() {
     let mut facts = with(|_, process| process.threads[0].state = Some(b'D'));
-    facts.parents_vfork_child = Some(Named { key: key(70), name: Some("slow".into()) });
+    facts.parents_vfork_child = Some(vfork_child(70));
     let verdict = expect(&facts, Code::ParentHeldByVfork, Certainty::Certain, 70);
     assert!(verdict.remedy.unwrap().contains("kill 70"));
 }
@@ -86,7 +86,8 @@ fn blocked_sigchld_needs_a_handler_that_waits_for_it() {
         blocks(process);
         process.caught = Some(SIGCHLD_SET);
     });
-    expect(&facts, Code::SigchldBlocked, Certainty::Certain, 50);
+    let verdict = expect(&facts, Code::SigchldBlocked, Certainty::Likely, 50);
+    assert!(verdict.remedy.unwrap().contains("unblock SIGCHLD"));
     assert_eq!(
         judge(&with(|_, process| blocks(process))).code,
         Code::NeverWaits,
@@ -106,13 +107,13 @@ fn one_thread_that_takes_sigchld_is_enough() {
 }
 
 #[test]
-fn a_signalfd_nobody_reads_is_a_blocked_sigchld() {
+fn a_signalfd_with_a_pending_sigchld_is_not_read() {
     let facts = with(|_, process| {
         process.threads[0].blocked = Some(SIGCHLD_SET);
         process.signalfd = Some(true);
         process.pending = Some(SIGCHLD_SET);
     });
-    let verdict = expect(&facts, Code::SigchldBlocked, Certainty::Certain, 50);
+    let verdict = expect(&facts, Code::SignalfdNotRead, Certainty::Certain, 50);
     assert!(verdict.summary.contains("signalfd"));
 }
 
@@ -192,7 +193,7 @@ fn an_orphan_names_the_subreaper_it_came_to() {
 }
 
 fn waiting(whom: Whom, options: u32) -> Call {
-    Call::Wait(WaitCall { whom, options })
+    Call::Wait(WaitCall { whom, options, exited: true })
 }
 
 #[test]

@@ -51,9 +51,8 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.never())
         .since_all(case.disposition())
         .since_all(case.debts())
-        .remedy(format!(
-            "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask; {}",
-            case.way_out()
+        .remedy(case.or_now(
+            "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask",
         ));
     Some(case.blame(verdict))
 }

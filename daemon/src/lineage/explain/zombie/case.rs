@@ -1,7 +1,7 @@
 //! A zombie and those who could end it, and what can be said of them in a sentence.
 
 use crate::lineage::effect::Bound;
-use crate::lineage::explain::facts::{Child, Facts, Known, Named, ProcessFacts, Signals};
+use crate::lineage::explain::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, VforkChild};
 use crate::lineage::explain::{Missing, Verdict, duration};
 use crate::lineage::flags::SIGCHLD;
 use crate::lineage::id::{Ktime, Tid};
@@ -17,7 +17,7 @@ pub(in crate::lineage::explain) struct Case<'a> {
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
     pub(super) tracer: Option<&'a Named>,
-    pub(super) vfork_child: Option<&'a Named>,
+    pub(super) vfork_child: Option<&'a VforkChild>,
     pub(super) heir: Option<&'a Named>,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Case<'a> {
         facts: &'a Facts,
         child: &'a Child,
         parent: Option<&'a Known>,
-        vfork_child: Option<&'a Named>,
+        vfork_child: Option<&'a VforkChild>,
     ) -> Self {
         Self {
             now: facts.now,
@@ -68,7 +68,38 @@ impl<'a> Case<'a> {
     /// That the parent has never waited, as evidence.
     pub(super) fn never(&self) -> Option<String> {
         (self.has_waited() == Some(false))
-            .then(|| "it has not waited for any child since it started".to_owned())
+            .then(|| format!("it has not waited for any child since {}", self.since_when()))
+    }
+
+    /// The beginning of the program that the parent runs: its last exec, where one is known.
+    pub(super) fn since_when(&self) -> &'static str {
+        if self.exec_at().is_some() { "its last exec" } else { "it started" }
+    }
+
+    /// When the parent execed last, as far as that was seen.
+    pub(super) fn exec_at(&self) -> Option<Ktime> {
+        self.parent?.life.exec_at
+    }
+
+    /// Whether the daemon has watched the program that the parent runs from its beginning.
+    pub(super) fn is_watched_from_its_beginning(&self) -> bool {
+        let Some(since) = self.observed_since else { return false };
+        let began = self.exec_at().or_else(|| self.parent?.life.key.start);
+        began.is_some_and(|began| since < began)
+    }
+
+    /// Children that the program of the parent has taken by its waits, as far as seen.
+    pub(super) fn reaped(&self) -> u64 {
+        let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
+        let reaped = life.debt.map_or(0, |debt| debt.reaped);
+        reaped.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.reaped))
+    }
+
+    /// Children that the program of the parent has forked, as far as seen.
+    fn forked(&self) -> u64 {
+        let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
+        let forked = life.debt.map_or(0, |debt| debt.forked);
+        forked.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.forked))
     }
 
     /// For how long it has been a zombie at most.
@@ -80,23 +111,36 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether the parent has waited for any child; `None` is not known.
+    /// Whether the program that the parent runs has waited for any child; `None` is not known.
     pub(super) fn has_waited(&self) -> Option<bool> {
-        let debt = self.parent?.life.debt;
-        if debt.is_some_and(|debt| debt.reaped > 0) {
+        let by_kernel = self.process().and_then(|process| process.has_waited);
+        if self.reaped() > 0 || (by_kernel == Some(true) && self.exec_at().is_none()) {
             return Some(true);
         }
-        self.process().and_then(|process| process.has_waited).or_else(|| {
-            // Observed from its birth on, it would have been seen.
-            let start = self.parent?.life.key.start?;
-            (self.observed_since? < start).then_some(false)
-        })
+        if self.is_watched_from_its_beginning() {
+            return Some(false);
+        }
+        // An exec does not reset what the kernel counts: waits of before count too.
+        by_kernel.filter(|&has_waited| !has_waited)
     }
 
-    /// What can be done at once: another parent may reap.
-    pub(super) fn way_out(&self) -> String {
+    /// What can be done at once, if the parent does not reap: another parent may.
+    pub(super) fn way_out(&self) -> Option<String> {
+        // A parent that reaps others is worth more than one zombie.
+        if self.has_waited() == Some(true) {
+            return None;
+        }
         let heir = self.heir.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
-        format!("now: kill {}, its zombies then go to {heir}, which should reap them", self.pid())
+        let kill = self.process().map_or("kill", ProcessFacts::kill_command);
+        Some(format!("now: {kill} {}, its zombies then go to {heir}, which should reap them", self.pid()))
+    }
+
+    /// A remedy, with the way out after it where there is one.
+    pub(super) fn or_now(&self, remedy: &str) -> String {
+        match self.way_out() {
+            Some(way_out) => format!("{remedy}; {way_out}"),
+            None => remedy.to_owned(),
+        }
     }
 
     /// The zombie's pid as its parent sees it.
@@ -135,15 +179,15 @@ impl<'a> Case<'a> {
         if debt.zombies > 1 {
             lines.push(format!("{} zombies wait for it", debt.zombies));
         }
+        let (forked, reaped) = (self.forked(), self.reaped());
         if let Some(since) = self.observed_since
-            && debt.forked + debt.reaped > 0
+            && forked + reaped > 0
         {
-            let since = parent.life.key.start.map_or(since, |start| start.max(since));
+            let began = self.exec_at().or(parent.life.key.start);
+            let since = began.map_or(since, |began| began.max(since));
             lines.push(format!(
-                "seen in the last {}: {} of its children born, {} taken by its waits",
+                "seen in the last {}: it forked {forked} children, its waits took {reaped}",
                 duration(self.now.since(since)),
-                debt.forked,
-                debt.reaped
             ));
         }
         lines
@@ -165,7 +209,7 @@ impl<'a> Case<'a> {
         }
         if process.blocks_sigchld() == Some(true) {
             lines.push(format!(
-                "every thread of it blocks SIGCHLD{}",
+                "each of its threads blocks SIGCHLD{}",
                 match self.is_pending() {
                     Some(true) => ", and one is pending",
                     _ => "",
@@ -203,9 +247,15 @@ impl<'a> Case<'a> {
                 }
             }
         }
+        if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {
+            lack(
+                "what its parent did before taskscope began to watch, such as waits for children that used no CPU time",
+                "a parent that starts after the daemon",
+            );
+        }
         if self.observed_since.is_none() {
             lack(
-                "whether it is an orphan, and how its parent treats other children",
+                "whether it is an orphan, when its parent execed, and whether that reaps other children",
                 "watching: a running daemon (taskscope run), or --observe 10s",
             );
         }

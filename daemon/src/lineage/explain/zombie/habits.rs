@@ -25,21 +25,29 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let who = case.who();
-    let summary = format!("{who} has never waited for any child");
+    let summary = if case.exec_at().is_some() {
+        format!("{who} has not waited for any child since its last exec")
+    } else {
+        format!("{who} has never waited for any child")
+    };
     // It may sit in its first wait, one that passes this child over.
     let knows_calls =
         case.process().is_some_and(|process| process.live().any(|thread| thread.call.is_some()));
-    let certainty = if knows_calls { Certainty::Certain } else { Certainty::Likely };
+    let is_watched = case.is_watched_from_its_beginning();
+    let certainty = if knows_calls && is_watched { Certainty::Certain } else { Certainty::Likely };
     let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
+    let source = if is_watched {
+        format!("watched since {}: its waits took no child", case.since_when())
+    } else {
+        "the kernel's accounting of its waited-for children (cutime, cminflt) is zero".into()
+    };
+    let remedy = "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status";
     let verdict = verdict
-        .since("the kernel's accounting of its waited-for children is zero")
+        .since(source)
         .since_all(case.disposition())
         .since_all(case.whereabouts())
         .since_all(case.debts())
-        .remedy(format!(
-            "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status; {}",
-            case.way_out()
-        ));
+        .remedy(case.or_now(remedy));
     Some(case.blame(verdict))
 }
 
@@ -58,7 +66,7 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
             format!("{who} does not wait for it; why cannot be told from what could be read"),
         );
         return case
-            .blame(verdict.since_all(case.disposition()).since_all(case.debts()).remedy(case.way_out()));
+            .blame(verdict.since_all(case.disposition()).since_all(case.debts()).remedy_of(case.way_out()));
     }
     let verdict = Verdict::likely(
         Code::NotWaitedFor,
@@ -69,9 +77,8 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
         .since_all(case.disposition())
         .since_all(case.whereabouts())
         .since_all(case.debts())
-        .remedy(format!(
-            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1)); {}",
-            case.way_out()
-        ));
+        .remedy(
+            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1))".into(),
+        );
     case.blame(verdict)
 }

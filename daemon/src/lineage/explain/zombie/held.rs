@@ -1,7 +1,7 @@
 //! Somebody keeps the parent, or the zombie, from the wait: a tracer, a stop, the kernel, its own end.
 
 use super::Case;
-use crate::lineage::explain::{Code, Verdict, duration};
+use crate::lineage::explain::{Certainty, Code, Verdict, duration, vfork};
 use crate::lineage::life::LifeState;
 
 pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
@@ -46,6 +46,23 @@ pub(super) fn parent_exiting(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict.since(format!("{who} has been in do_exit() for {age}")).remedy(remedy)))
 }
 
+pub(super) fn parent_frozen(case: &Case<'_>) -> Option<Verdict> {
+    let frozen = case.process()?.frozen.as_ref()?;
+    let who = case.who();
+    let (certainty, does) = if frozen.is_settled {
+        (Certainty::Certain, "is frozen")
+    } else {
+        (Certainty::Likely, "is being frozen")
+    };
+    let summary =
+        format!("its parent {who} {does} with its cgroup {}, and cannot wait before that thaws", frozen.cgroup);
+    let verdict = Verdict::new(Code::ParentFrozen, certainty, summary)
+        .since(format!("the freezer of {} is on", frozen.cgroup))
+        .since_all(case.debts())
+        .remedy(format!("thaw it: {}", frozen.thaw));
+    Some(case.blame(verdict))
+}
+
 pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
     let process = case.process()?;
     let (who, pid) = (case.who(), case.pid());
@@ -81,22 +98,14 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
     let sleeper = one.filter(|_| all || process.live().count() > 1)?;
     let (who, pid) = (case.who(), case.pid());
     if let Some(child) = case.vfork_child {
-        let child_pid = child.key.tgid;
-        let verdict = Verdict::certain(
-            Code::ParentHeldByVfork,
-            format!(
-                "its parent {who} is held by another child, {child}, which it vforked and which has neither exec'ed nor ended"
-            ),
-        );
-        let verdict = verdict
+        let holder = vfork::holder(child);
+        let summary = format!("its parent {who} is held by another child that it vforked, {}", holder.what);
+        let verdict = Verdict::certain(Code::ParentHeldByVfork, summary)
             .since(format!(
                 "pid {pid} is in state D: vfork(2) suspends the caller until the child execs or exits"
             ))
             .since_all(case.debts());
-        let remedy = format!(
-            "look at that child: taskscope explain {child_pid}; ending it frees the parent: kill {child_pid}"
-        );
-        return Some(verdict.remedy(remedy).by(child.clone()));
+        return Some(verdict.remedy(holder.remedy).by(holder.culprit));
     }
     let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
     let verdict = if all {
@@ -107,6 +116,9 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
     let verdict = verdict
         .since(format!("thread {} of it was in state D at two looks", sleeper.tid))
         .since_all(sleeper.wchan.as_ref().map(|place| format!("it sleeps in {place}()")))
+        .since_all(sleeper.is_killed().then(|| {
+            "SIGKILL was sent to it already: it ends, and hands its zombies on, once that sleep ends".to_owned()
+        }))
         .since_all(case.debts());
     Some(case.blame(verdict.remedy(format!(
         "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. A signal does not help before that"

@@ -2,6 +2,7 @@
 
 mod adopters;
 mod case;
+mod exec;
 mod habits;
 mod held;
 mod signals;
@@ -11,19 +12,24 @@ pub(super) use self::case::Case;
 use super::{Certainty, Verdict};
 
 /// The reasons, the first that holds is the one.
-const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 15] = [
+const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 20] = [
     held::held_by_tracer,
     held::parent_exiting,
+    held::parent_frozen,
     held::parent_stopped,
     held::parent_in_d_state,
     waits::exit_signal,
     waits::about_to_be_reaped,
     waits::wait_nothread,
     habits::just_died,
+    exec::forked_before_exec,
     adopters::init,
     adopters::subreaper,
+    signals::signalfd_not_read,
+    signals::sigwait_never_returns,
     signals::sigchld_blocked,
     signals::ignored_too_late,
+    waits::wait_without_wexited,
     waits::waits_for_another,
     habits::never_waits,
     signals::sigchld_coalesced,

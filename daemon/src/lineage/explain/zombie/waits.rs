@@ -21,16 +21,16 @@ pub(super) fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
     let verdict = verdict
         .since(format!("clone(2) was called with this exit signal, so the parent got {other} and wait(2) passes over it"))
         .since_all(case.debts())
-        .remedy(format!(
-            "it must wait with __WALL or __WCLONE, or clone with SIGCHLD as exit signal; {} as of any child (their exit signal becomes SIGCHLD)",
-            case.way_out()
+        .remedy(case.or_now(
+            "it must wait with __WALL or __WCLONE, or clone with SIGCHLD as exit signal (an orphan's becomes SIGCHLD by itself)",
         ));
     Some(case.blame(verdict))
 }
 
 /// Whether a wait takes this zombie, whoever calls it.
 fn takes(case: &Case<'_>, wait: WaitCall) -> Option<bool> {
-    Some(wait.options & WCLONE == 0 || wait.options & WALL != 0).filter(|&takes| takes).and(match wait.whom {
+    let sees = wait.exited && (wait.options & WCLONE == 0 || wait.options & WALL != 0);
+    Some(sees).filter(|&sees| sees).and(match wait.whom {
         Whom::Any => Some(true),
         Whom::Pid(pid) => Some(case.pid_for_parent()? == pid),
         Whom::ProcessGroup(_) | Whom::Pidfd => None,
@@ -83,7 +83,8 @@ pub(super) fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
 }
 
 pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
-    let (thread, wait) = case.process()?.waits().find(|(_, wait)| takes(case, *wait) != Some(true))?;
+    let passes = |wait: &WaitCall| wait.exited && takes(case, *wait) != Some(true);
+    let (thread, wait) = case.process()?.waits().find(|(_, wait)| passes(wait))?;
     let who = case.who();
     let (is_certain, target) = match wait.whom {
         Whom::Pid(pid) => (true, format!("pid {pid}")),
@@ -98,9 +99,23 @@ pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
     let verdict = verdict
         .since(format!("thread {} of it sits in such a wait", thread.tid))
         .since_all(case.debts())
-        .remedy(format!(
-            "it may come to this child after that. If not, it must wait for any child (waitpid(-1)); {}",
-            case.way_out()
+        .remedy(case.or_now(
+            "it may come to this child after that. If not, it must wait for any child (waitpid(-1))",
         ));
+    Some(case.blame(verdict))
+}
+
+pub(super) fn wait_without_wexited(case: &Case<'_>) -> Option<Verdict> {
+    let (thread, _) = case.process()?.waits().find(|(_, wait)| !wait.exited)?;
+    let who = case.who();
+    let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
+    let summary = format!("{who} waits in waitid(2) without WEXITED: that never takes a dead child");
+    let verdict = Verdict::new(Code::WaitWithoutWexited, certainty, summary)
+        .since(format!(
+            "thread {} of it sits in a waitid(2) for children that stop or continue (WSTOPPED, WCONTINUED)",
+            thread.tid
+        ))
+        .since_all(case.debts())
+        .remedy(case.or_now("it must add WEXITED to the options of waitid(2)"));
     Some(case.blame(verdict))
 }
