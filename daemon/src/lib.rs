@@ -7,7 +7,9 @@ pub mod duration;
 pub mod export;
 pub mod fd;
 pub mod kernel;
-pub mod lineage;
 pub mod procfs;
 pub mod runtime;
 pub mod service;
+
+pub use lineage;
+pub use verdict;

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Lineage;
-use super::effect::{Action, Bound, Effect, Sleep, Span};
-use super::figures::{Doing, Figures};
-use super::id::{Ktime, TaskKey};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::{Action, Effect, Sleep};
+use crate::model::figures::{Doing, Figures};
+use crate::model::id::{Ktime, TaskKey};
+use crate::model::kinds::{Bound, Span};
 
 /// Sleeps under way.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ impl Blocked {
         out: &mut Vec<Effect>,
     ) {
         let Some(episode) = self.episodes.get_mut(&of.task) else { return };
-        let Some(ix) = lineage.find(of.task) else { return };
+        let Some(ix) = lineage.store.find(of.task) else { return };
         let sleep = Box::new(Sleep { blocked: of.blocked, killable: of.killable, stack });
         let from = out.len();
         lineage.tell(out, ix, Told::observed(at), Action::BlockedFlagged(sleep));
@@ -136,7 +137,7 @@ impl Episode {
         let Some(told) = self.told else { return };
         let action = Action::BlockedCleared { blocked };
         let from = out.len();
-        if let Some(ix) = lineage.find(told.thread.key) {
+        if let Some(ix) = lineage.store.find(told.thread.key) {
             lineage.tell(out, ix, Told::observed(at), action.clone());
         }
         if out.len() == from {
@@ -181,7 +182,7 @@ pub fn wchan(stack: &[String]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::{
+    use crate::{
         Config,
         id::{TaskRef, Tgid, Tid},
         record::{Fact, Place, Record, Snapshot, SnapshotSource, Usage},

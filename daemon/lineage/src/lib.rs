@@ -1,164 +1,62 @@
-//! PURE: identity, task and group state machines, tree, zombies, reparenting, reapers. No tokio, no files, no clock.
+//! Every task of a host, from `copy_process()` to `release_task()`: identity, states, tree, zombies, reparenting, reapers.
+//!
+//! Pure: no event loop, no files, no clock. Time is an argument. Records go in by [`Lineage::apply`] and time by
+//! [`Lineage::tick`]; both answer with [`Effect`]s.
 #![forbid(unsafe_code)]
 
+mod accounting;
+mod apply;
 pub mod blocked;
-pub mod effect;
-pub mod explain;
-pub mod figures;
-pub mod flags;
-pub mod id;
-pub mod record;
-pub mod status;
-
-mod account;
-mod arena;
-mod autoreap;
-mod bequest;
-mod birth;
-mod check;
-mod debt;
-mod dispute;
-mod early;
-mod ended;
-mod ending;
-mod estate;
-mod exec;
-mod exit;
-mod gone;
-mod group;
-mod handover;
-mod heir;
-mod index;
-mod kinds;
-mod learn;
-mod life;
-mod parent;
-mod passage;
-mod paths;
-mod query;
-mod queue;
-mod reaper;
-mod release;
-mod reparent;
-mod resolve;
-mod retention;
-mod slots;
-mod snapshot;
-mod start;
-mod stats;
-mod takeover;
-mod task;
-mod tree;
-mod usage;
-mod view;
-mod warm;
-mod zombie;
+mod history;
+mod model;
+mod reconcile;
+mod store;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hint::black_box;
 use std::time::Duration;
 
-pub use self::arena::Room;
-pub use self::debt::Debt;
-pub use self::effect::{Action, Effect, Provenance};
-pub use self::ended::Share;
-pub use self::life::{End, Life, LifeState};
-pub use self::passage::Census;
-pub use self::paths::PathName;
-pub use self::query::{GroupView, Kept, Memory, TaskView};
-pub use self::reaper::Relation;
-pub use self::stats::Stats;
-pub use self::task::{TaskKind, TaskState};
-pub use self::usage::{ChildrenUsage, Descent, GroupUsage};
+pub use self::history::query::{GroupView, Kept, Memory, TaskView};
+pub use self::model::config::Config;
+pub use self::model::debt::Debt;
+pub use self::model::effect::{Action, Effect, Provenance};
+pub use self::model::life::{End, Life, LifeState};
+pub use self::model::path_name::PathName;
+pub use self::model::relation::Relation;
+pub use self::model::share::Share;
+pub use self::model::state_counts::Census;
+pub use self::model::stats::Stats;
+pub use self::model::task::{TaskKind, TaskState};
+pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage};
+pub use self::model::{effect, figures, flags, id, record, status};
+pub use self::store::arena::Room;
 
-use self::arena::{Arena, Ix};
-use self::debt::Account;
-use self::dispute::Disputed;
-use self::early::Earlies;
-use self::ended::Totals;
-use self::group::{Group, Rare};
-use self::id::{Ktime, TaskKey};
-use self::index::TidIndex;
-use self::paths::Paths;
-use self::queue::Queues;
-use self::record::{Fact, Record};
-use self::retention::Graveyard;
-use self::snapshot::Sweep;
-use self::task::Task;
+use self::accounting::awaiting_last_switch::Earlies;
+use self::accounting::ended_totals::Totals;
+use self::history::exited_processes::Graveyard;
+use self::model::id::{Ktime, TaskKey};
+use self::model::record::{Fact, Record};
+use self::reconcile::snapshot::Sweep;
+use self::reconcile::snapshot_conflict::Disputed;
+use self::store::Store;
+use self::store::arena::Ix;
+use self::store::task::Task;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
 /// record: the caller can have been stopped in between.
 const FUTURE_NS: u64 = 86_400_000_000_000;
-
-/// How a lineage behaves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// A zombie older than this is flagged.
-    pub zombie_after: Duration,
-    /// A task longer in uninterruptible sleep than this is flagged; zero: never.
-    pub blocked_after: Duration,
-    /// A task longer in `do_exit()` than this is told as stuck.
-    pub exit_stuck_after: Duration,
-    /// Each exec is followed by a record of its arguments, and waits for it.
-    pub exec_args: bool,
-    /// How long a released task is known as such, for records that come late.
-    pub tombstone: Duration,
-    /// How many of them at most.
-    pub tombstones: usize,
-    /// Within this time the RCU callback of a released task comes at the latest. Lazy RCU callbacks wait for up to ten seconds.
-    pub release_within: Duration,
-    /// How many lives that are over are remembered.
-    pub dead_lives: usize,
-    /// For how long they are.
-    pub dead_lives_age: Duration,
-    /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
-    pub dead_after: Duration,
-    /// Told of each large piece of memory that is taken for tasks, so that it can be asked to be of huge pages.
-    pub room: Option<Room>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            zombie_after: Duration::from_secs(10),
-            blocked_after: Duration::from_secs(10),
-            exit_stuck_after: Duration::from_secs(10),
-            exec_args: false,
-            tombstone: Duration::from_secs(10),
-            tombstones: 16 * 1024,
-            release_within: Duration::from_secs(12),
-            dead_lives: 16 * 1024,
-            dead_lives_age: Duration::from_secs(15 * 60),
-            dead_after: Duration::from_secs(5),
-            room: None,
-        }
-    }
-}
 
 /// Every task of the host and how it came to be where it is.
 ///
 /// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it answers with [`Effect`]s.
 pub struct Lineage {
     config: Config,
-    tasks: Arena<Task>,
-    groups: Arena<Group>,
-    rares: Arena<Rare>,
-    debts: Arena<Account>,
+    store: Store,
     /// Of tasks that are dead, what they used up to their death, until their last switch tells the rest.
     earlies: Earlies,
-    /// What the dead children of a group used, where it has any.
-    sums: Arena<Descent>,
-    index: TidIndex,
-    queues: Queues,
-    paths: Paths,
-    /// Init of each pid namespace below the initial one.
-    namespaces: HashMap<u32, Ix<Group>>,
-    /// Groups that were seen to adopt orphans.
-    subreapers: u32,
-    /// Dead leaders with live threads.
-    dead_leaders: usize,
     /// Whether children handed to another group are reported one by one.
     sees_reparenting: bool,
     /// Whether releases are reported at their beginning, with who does it.
@@ -174,7 +72,6 @@ pub struct Lineage {
     graves: Graveyard,
     /// What those used that are gone.
     ended: Totals,
-    census: Census,
     /// The snapshot being applied, and its number.
     sweep: Option<Sweep>,
     round: u8,
@@ -191,19 +88,9 @@ impl Lineage {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut lineage = Self {
-            tasks: Arena::new(config.room),
-            groups: Arena::new(config.room),
-            rares: Arena::new(config.room),
-            debts: Arena::new(config.room),
+            store: Store::new(config.room),
             earlies: Earlies::default(),
-            sums: Arena::new(config.room),
             ended: Totals::default(),
-            index: TidIndex::default(),
-            queues: Queues::default(),
-            paths: Paths::default(),
-            namespaces: HashMap::new(),
-            subreapers: 0,
-            dead_leaders: 0,
             sees_reparenting: false,
             sees_releases: false,
             open_handovers: VecDeque::new(),
@@ -211,7 +98,6 @@ impl Lineage {
             releasable: Vec::new(),
             awaiting_args: HashMap::new(),
             graves: Graveyard::default(),
-            census: Census::default(),
             sweep: None,
             round: 0,
             had_snapshot: false,
@@ -238,6 +124,17 @@ impl Lineage {
     #[must_use]
     pub const fn blocked_after(&self) -> Duration {
         self.config.blocked_after
+    }
+
+    /// How many records are best handed to [`Lineage::warm`] together.
+    pub const WARM: usize = Store::PREFETCHED;
+
+    /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::WARM`] only.
+    pub fn warm(&self, records: &[Record]) {
+        let records = records.get(..Self::WARM).unwrap_or(records);
+        let released = records.iter().filter(|record| matches!(record.fact, Fact::Released(_)));
+        black_box(self.graves.warm(released.count()));
+        self.store.prefetch(records);
     }
 
     /// Takes in one record; `now` is the kernel's clock as the caller has it. Effects are added to `out`.
@@ -273,32 +170,14 @@ impl Lineage {
         &self.stats
     }
 
-    fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
-        let rare = if let Some(rare) = self.groups[group].rare {
-            rare
-        } else {
-            let rare = self.rares.insert(Rare::default());
-            self.groups[group].rare = Some(rare);
-            rare
-        };
-        &mut self.rares[rare]
+    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests.
+    pub fn check(&self) -> Result<(), String> {
+        self.store.check()
     }
 
-    fn new_debt(&mut self, group: Ix<Group>) -> Ix<Account> {
-        let debt = self.debts.insert(Account::default());
-        self.groups[group].debt = Some(debt);
-        debt
-    }
-
-    fn debt(&mut self, group: Ix<Group>) -> &mut Debt {
-        let debt = self.debt_ix(group);
-        &mut self.debts[debt].debt
-    }
-
-    fn debt_ix(&mut self, group: Ix<Group>) -> Ix<Account> {
-        match self.groups[group].debt {
-            Some(debt) => debt,
-            None => self.new_debt(group),
-        }
+    /// Forgets a released task.
+    fn forget(&mut self, ix: Ix<Task>) {
+        self.close_account(ix);
+        self.store.remove_released(ix);
     }
 }

@@ -5,14 +5,14 @@ use crate::{
     lineage::{
         GroupView, Life, LifeState,
         effect::Creation,
-        explain::{
-            Facts,
-            facts::{Call, Child, Known, Named, Obstacle, ProcessFacts},
-        },
         id::{GroupKey, Ktime, TaskRef, Tid},
         record::Comm,
     },
     procfs::Procfs,
+    verdict::{
+        Facts,
+        facts::{Call, Child, Known, Named, Obstacle, ProcessFacts},
+    },
 };
 
 /// Processes that keep a namespace's init from ending, at most named.

@@ -4,8 +4,9 @@ use std::{thread::sleep, time::Duration};
 
 use super::{Outside, Scene, process::ProcessRef, zombies::Other};
 use crate::{
-    lineage::{LifeState, TaskState, explain::facts::Named, flags::PF_EXITING, id::GroupKey},
+    lineage::{LifeState, TaskState, flags::PF_EXITING, id::GroupKey},
     procfs::{NS_PER_TICK, Procfs},
+    verdict::facts::Named,
 };
 
 /// Of each at most so many are named.

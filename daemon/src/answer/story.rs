@@ -10,11 +10,11 @@ use crate::{
     lineage::{
         End, Life, LifeState, Provenance,
         effect::{Bound, Creation, ReaperKind, ReparentKind},
-        explain::{duration, facts::Named},
         flags::{PF_FORKNOEXEC, SIGCHLD, signal_name},
         id::Ktime,
         status::WaitStatus,
     },
+    verdict::{duration, facts::Named},
 };
 
 /// One thing that happened.

@@ -1,8 +1,8 @@
 //! What a verdict is drawn from: the lives, and what /proc said of the processes concerned when the question came.
 
-use crate::lineage::flags::SIGCHLD;
-use crate::lineage::id::{GroupKey, Ktime, Tid};
-use crate::lineage::life::Life;
+use lineage::Life;
+use lineage::flags::SIGCHLD;
+use lineage::id::{GroupKey, Ktime, Tid};
 
 /// `__WNOTHREAD` of wait(2): only children of the calling thread itself.
 pub const WNOTHREAD: u32 = 0x2000_0000;

@@ -1,4 +1,5 @@
 //! Verdicts: why a process is as it is, who has to act, and what to do. Pure functions of [`Facts`].
+#![forbid(unsafe_code)]
 
 pub mod facts;
 
@@ -10,7 +11,7 @@ mod tests;
 
 pub use self::facts::Facts;
 use self::facts::{Known, Named};
-use super::life::{End, LifeState};
+use lineage::{End, LifeState};
 
 /// What is the matter, by a name that does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

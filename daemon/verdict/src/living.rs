@@ -2,8 +2,8 @@
 
 use super::facts::{Facts, Named, ThreadFacts};
 use super::{Code, Verdict, duration, zombie};
-use crate::lineage::id::GroupKey;
-use crate::lineage::life::LifeState;
+use lineage::LifeState;
+use lineage::id::GroupKey;
 
 /// An exit is on its way, and not stuck, for this long.
 const EXITS_WITHIN_NS: u64 = 1_000_000_000;
@@ -183,7 +183,7 @@ fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
 }
 
 fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
-    let tgid = crate::lineage::id::Tgid(tracer?);
+    let tgid = lineage::id::Tgid(tracer?);
     match &facts.subject.tracer {
         Some(named) if named.key.tgid == tgid => Some(named.clone()),
         _ => Some(Named { key: GroupKey { tgid, start: None }, name: None }),

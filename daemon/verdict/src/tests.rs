@@ -8,13 +8,13 @@ use super::facts::{
     WaitCall, Whom,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
-use crate::lineage::debt::Debt;
-use crate::lineage::effect::{Bound, Provenance, Reaper, ReaperKind, ReparentKind, Span};
-use crate::lineage::flags::SIGCHLD;
-use crate::lineage::id::{GroupKey, Ktime, Tgid, Tid};
-use crate::lineage::life::{End, Life, LifeState};
-use crate::lineage::record::{Comm, Namespaced};
-use crate::lineage::task::TaskKind;
+use lineage::Debt;
+use lineage::TaskKind;
+use lineage::effect::{Bound, Provenance, Reaper, ReaperKind, ReparentKind, Span};
+use lineage::flags::SIGCHLD;
+use lineage::id::{GroupKey, Ktime, Tgid, Tid};
+use lineage::record::{Comm, Namespaced};
+use lineage::{End, Life, LifeState};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: Ktime = Ktime(1_000 * SECOND);

@@ -1,24 +1,25 @@
 //! What a second record of a death adds to the first, and what a task used to its group's account.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::early::Early;
-use super::effect::Provenance;
-use super::group::Group;
-use super::id::{Ktime, TaskRef};
-use super::record::{ExitSource, Exited, Usage};
-use super::task::{Task, TaskState, known};
-use super::usage::{Charge, GroupUsage};
+use crate::Lineage;
+use crate::accounting::awaiting_last_switch::Early;
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::kinds::Provenance;
+use crate::model::record::{ExitSource, Exited, Usage};
+use crate::model::task::TaskState;
+use crate::model::usage::Charge;
+use crate::store::arena::Ix;
+use crate::store::group::Group;
+use crate::store::task::{Task, known};
 
 impl Lineage {
     /// A later exit record of a task adds what the first could not know.
-    pub(super) fn complete(&mut self, ix: Ix<Task>, exited: &Exited) {
-        if exited.source == ExitSource::FinalSwitch && !self.tasks[ix].knows(known::ACCOUNTED) {
+    pub(crate) fn complete(&mut self, ix: Ix<Task>, exited: &Exited) {
+        if exited.source == ExitSource::FinalSwitch && !self.store[ix].knows(known::ACCOUNTED) {
             self.stats.completed += 1;
         } else {
             self.stats.duplicate += 1;
         }
-        if !self.tasks[ix].knows(known::EXIT_CODE) {
+        if !self.store[ix].knows(known::EXIT_CODE) {
             self.learn_exit_code(ix, exited.exit.exit_code);
         }
         self.account(ix, exited);
@@ -26,27 +27,27 @@ impl Lineage {
 
     /// Adds what a task used to its group's. What it had used when it was dead counts until its last switch tells the rest: if
     /// that is lost, hardly anything is.
-    pub(super) fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
+    pub(crate) fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
         let Some(usage) = &exited.usage else { return };
         let is_final = exited.source == ExitSource::FinalSwitch;
         self.account_usage(ix, exited.task, usage, is_final);
         if is_final {
-            self.tasks[ix].known |= known::ACCOUNTED;
+            self.store[ix].known |= known::ACCOUNTED;
         }
     }
 
-    pub(super) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: &Usage, is_final: bool) {
-        if self.tasks[ix].knows(known::ACCOUNTED) {
+    pub(crate) fn account_usage(&mut self, ix: Ix<Task>, task: TaskRef, now: &Usage, is_final: bool) {
+        if self.store[ix].knows(known::ACCOUNTED) {
             return;
         }
-        let is_leader = self.tasks[ix].key.tid == task.tgid.leader();
-        let kind = self.tasks[ix].kind(is_leader);
+        let is_leader = self.store[ix].key.tid == task.tgid.leader();
+        let kind = self.store[ix].kind(is_leader);
         let before = if is_final {
             self.earlies.take(ix).map(|early| early.usage)
         } else {
             self.wait_for_last_switch(ix, Early { kind, usage: *now })
         };
-        let was_unknown = before.is_none() && self.tasks[ix].state >= TaskState::Zombie;
+        let was_unknown = before.is_none() && self.store[ix].state >= TaskState::Zombie;
         let charge = Charge {
             more: before.map_or(*now, |before| now.minus(&before)),
             is_first: before.is_none(),
@@ -54,12 +55,12 @@ impl Lineage {
             was_unknown,
         };
         // The key of a leader that an exec pushed aside is not the one its own records have.
-        let start = self.tasks[ix].key.start;
-        let leader = self.holder(task.tgid.leader());
-        let group = self.tasks[ix].group.or_else(|| self.tasks[leader?].group);
+        let start = self.store[ix].key.start;
+        let leader = self.store.holder(task.tgid.leader());
+        let group = self.store[ix].group.or_else(|| self.store[leader?].group);
         // Once the group is gone, a younger group can have its tgid, and a thread of any other the tid of its leader.
         let is_its = |group: &Group| group.tgid == task.tgid.0 && group.start <= start;
-        let group = group.filter(|&group| is_its(&self.groups[group]));
+        let group = group.filter(|&group| is_its(&self.store[group]));
         let cgroup = match group {
             Some(group) => self.charge(group, &charge),
             None => self.charge_grave(task, start, &charge),
@@ -73,20 +74,15 @@ impl Lineage {
     fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: Early) -> Option<Usage> {
         if let Some((other, early)) = self.earlies.make_room() {
             // Of that one its death's figures stand.
-            self.tasks[other].known |= known::ACCOUNTED;
+            self.store[other].known |= known::ACCOUNTED;
             self.ended.add(early.kind, None, &early.usage);
         }
         self.earlies.put(ix, early)
     }
 
-    /// What those tasks of a group used that are dead.
-    pub(super) fn group_usage(&self, group: Ix<Group>) -> Option<GroupUsage> {
-        self.groups[group].rare.and_then(|rare| self.rares[rare].usage)
-    }
-
     /// A task ends of which nobody saw what it used.
-    pub(super) fn account_unknown(&mut self, group: Ix<Group>) {
-        let (start, rare) = (self.groups[group].start, self.rare(group));
+    pub(crate) fn account_unknown(&mut self, group: Ix<Group>) {
+        let (start, rare) = (self.store[group].start, self.store.rare(group));
         let account = rare.usage.get_or_insert_default();
         let before = account.descent();
         account.unknown += 1;
@@ -98,8 +94,8 @@ impl Lineage {
     }
 
     /// A tombstone goes: what its task used and is not known by now never will be.
-    pub(super) fn close_account(&mut self, ix: Ix<Task>) {
-        let task = &self.tasks[ix];
+    pub(crate) fn close_account(&mut self, ix: Ix<Task>) {
+        let task = &self.store[ix];
         if task.knows(known::ACCOUNTED) || !task.knows(known::END_TOLD) {
             return;
         }
@@ -115,7 +111,7 @@ impl Lineage {
 
     /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
-        let (start, rare) = (self.groups[group].start, self.rare(group));
+        let (start, rare) = (self.store[group].start, self.store.rare(group));
         let account = rare.usage.get_or_insert_default();
         if let Some(passed) = rare.passed {
             let more = account.charge_and_tell(charge);
@@ -123,7 +119,7 @@ impl Lineage {
         } else {
             account.charge(charge);
         }
-        self.groups[group].cgroup()
+        self.store[group].cgroup()
     }
 
     /// The same of a group that is gone.

@@ -3,23 +3,24 @@
 //! From one to the other is a matter of microseconds, so at any time these are about as many as there are CPUs: a short list, and no
 //! field in each task. Where last switches are lost it has a bound.
 
-use super::arena::Ix;
-use super::record::Usage;
-use super::task::{Task, TaskKind};
+use crate::model::record::Usage;
+use crate::model::task::TaskKind;
+use crate::store::arena::Ix;
+use crate::store::task::Task;
 
 /// Tasks waited for at most; many more than CPUs, so that only losses come to it.
 const MOST: usize = 256;
 
 /// What was told of a task's death.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Early {
-    pub(super) kind: TaskKind,
-    pub(super) usage: Usage,
+pub(crate) struct Early {
+    pub(crate) kind: TaskKind,
+    pub(crate) usage: Usage,
 }
 
 /// The list, newest last.
 #[derive(Debug, Default)]
-pub(super) struct Earlies {
+pub(crate) struct Earlies {
     tasks: Vec<Ix<Task>>,
     figures: Vec<Early>,
 }
@@ -31,7 +32,7 @@ impl Earlies {
     }
 
     /// Remembers it, in place of what was remembered of this task before, which is given back.
-    pub(super) fn put(&mut self, task: Ix<Task>, early: Early) -> Option<Usage> {
+    pub(crate) fn put(&mut self, task: Ix<Task>, early: Early) -> Option<Usage> {
         if let Some(place) = self.place(task) {
             return Some(std::mem::replace(&mut self.figures[place], early).usage);
         }
@@ -41,19 +42,19 @@ impl Earlies {
     }
 
     /// Gives back and forgets a task's.
-    pub(super) fn take(&mut self, task: Ix<Task>) -> Option<Early> {
+    pub(crate) fn take(&mut self, task: Ix<Task>) -> Option<Early> {
         let place = self.place(task)?;
         self.tasks.remove(place);
         Some(self.figures.remove(place))
     }
 
     /// Gives back and forgets the oldest, if there is no room for another.
-    pub(super) fn make_room(&mut self) -> Option<(Ix<Task>, Early)> {
+    pub(crate) fn make_room(&mut self) -> Option<(Ix<Task>, Early)> {
         (self.tasks.len() >= MOST).then(|| (self.tasks.remove(0), self.figures.remove(0)))
     }
 
     /// Bytes held.
-    pub(super) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.tasks.capacity() * size_of::<Ix<Task>>() + self.figures.capacity() * size_of::<Early>()
     }
 }

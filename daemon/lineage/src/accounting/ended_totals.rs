@@ -4,33 +4,18 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::Lineage;
-use super::record::Usage;
-use super::retention::TgidHasher;
-use super::task::TaskKind;
+use crate::Lineage;
+use crate::model::record::Usage;
+use crate::model::share::Share;
+use crate::model::task::TaskKind;
+use crate::store::tgid_hash::TgidHasher;
 
 /// Cgroups kept apart until somebody asks; what others use counts as nobody's.
 const CGROUPS: usize = 4096;
 
-/// What tasks of one cgroup used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// Time on a CPU, ns.
-    pub exec_runtime_ns: u64,
-    /// Time on a run queue, ns.
-    pub run_delay_ns: u64,
-}
-
-impl Share {
-    const fn add(&mut self, other: &Self) {
-        self.exec_runtime_ns = self.exec_runtime_ns.wrapping_add(other.exec_runtime_ns);
-        self.run_delay_ns = self.run_delay_ns.wrapping_add(other.run_delay_ns);
-    }
-}
-
 /// The sums.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// User and system time as the kernel splits each one's.
     kinds: [Usage; TaskKind::COUNT],
     cgroups: HashMap<u64, Share, BuildHasherDefault<TgidHasher>>,
@@ -39,12 +24,12 @@ pub(super) struct Totals {
     /// Of tasks whose cgroup is unknown, or one too many.
     nowhere: Share,
     /// Tasks that ended and of which nobody saw the figures.
-    pub(super) unknown: u64,
+    pub(crate) unknown: u64,
 }
 
 impl Totals {
     /// Adds all that a task used.
-    pub(super) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
+    pub(crate) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
         self.kinds[kind as usize].add(&usage.charged());
         if self.last.0 != cgroup {
             self.put_away();

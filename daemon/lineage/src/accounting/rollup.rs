@@ -3,19 +3,19 @@
 //! The kernel adds a child's figures when it is waited for, which can be before its last switch. Here what that switch tells is
 //! added too, to all to whom the figures were passed on by then: so the sums do not hang on the order of the records.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::ReaperKind;
-use super::group::{Group, fact};
-use super::id::{Ktime, Tgid};
-use super::usage::{ChildrenUsage, Descent};
+use crate::Lineage;
+use crate::model::id::{Ktime, Tgid};
+use crate::model::kinds::ReaperKind;
+use crate::model::usage::{ChildrenUsage, Descent};
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
 
 /// Generations that a late figure is handed up. Parents are older than their children, so only nonsense goes round in circles.
 const GENERATIONS: usize = 4096;
 
 /// To whom a group's figures were passed on when it was gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     /// Its parent, or who waited for it: the last to have this tgid that is older than the child.
     to: Tgid,
     /// Whether a wait(2) took it, and so the kernel passed them on as well.
@@ -24,15 +24,15 @@ pub(super) struct Passed {
 
 impl ReaperKind {
     /// Whether the kernel adds what a child used to its parent's account when this one takes it.
-    pub(super) const fn charges_the_parent(self) -> bool {
+    pub(crate) const fn charges_the_parent(self) -> bool {
         matches!(self, Self::Parent | Self::NamespaceInit)
     }
 }
 
 impl Lineage {
     /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
-    pub(super) fn pass_on(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
-        let members = &mut self.groups[group];
+    pub(crate) fn pass_on(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
+        let members = &mut self.store[group];
         let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid));
         let Some(to) = waiter.or(parent).filter(|to| to.0 != 0) else { return };
         if members.has(fact::PASSED) {
@@ -40,15 +40,15 @@ impl Lineage {
         }
         members.set(fact::PASSED, true);
         let passed = Passed { to, by_wait };
-        self.rare(group).passed = Some(passed);
+        self.store.rare(group).passed = Some(passed);
         self.bequeath(group, passed, Descent::clone);
     }
 
     /// It is not gone after all: what was passed on is taken back.
-    pub(super) fn take_back_usage(&mut self, group: Ix<Group>) {
-        let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed.take());
+    pub(crate) fn take_back_usage(&mut self, group: Ix<Group>) {
+        let passed = self.store[group].rare.and_then(|rare| self.store[rare].passed.take());
         if let Some(passed) = passed {
-            self.groups[group].set(fact::PASSED, false);
+            self.store[group].set(fact::PASSED, false);
             self.bequeath(group, passed, |sum| Descent::default().minus(sum));
         }
     }
@@ -57,9 +57,9 @@ impl Lineage {
     /// not even what its own waits had brought it.
     fn bequeath(&mut self, group: Ix<Group>, passed: Passed, change: impl Fn(&Descent) -> Descent) {
         let start = self.oldest_start(group);
-        let own = self.group_usage(group).unwrap_or_default().descent();
+        let own = self.store.group_usage(group).unwrap_or_default().descent();
         self.raise(passed, start, true, &change(&own));
-        let Some(ChildrenUsage { reaped, autoreaped }) = self.children_usage(group) else { return };
+        let Some(ChildrenUsage { reaped, autoreaped }) = self.store.children_usage(group) else { return };
         if reaped.processes > 0 {
             self.raise(passed, start, true, &change(&reaped));
         }
@@ -68,41 +68,22 @@ impl Lineage {
         }
     }
 
-    /// What the dead children of a group used.
-    pub(super) fn children_usage(&self, group: Ix<Group>) -> Option<ChildrenUsage> {
-        let account = &self.debts[self.groups[group].debt?];
-        account.reaped.or(account.autoreaped)?;
-        let sum = |ix: Option<Ix<Descent>>| ix.map_or_else(Descent::default, |ix| self.sums[ix]);
-        Some(ChildrenUsage { reaped: sum(account.reaped), autoreaped: sum(account.autoreaped) })
-    }
-
-    /// Adds to what the dead children of a group used.
-    fn add_to_parent(&mut self, parent: Ix<Group>, is_reaped: bool, sum: &Descent) {
-        let debt = self.debt_ix(parent);
-        let account = &mut self.debts[debt];
-        let slot = if is_reaped { &mut account.reaped } else { &mut account.autoreaped };
-        match *slot {
-            Some(total) => self.sums[total].add(sum),
-            None => *slot = Some(self.sums.insert(*sum)),
-        }
-    }
-
     /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
     /// long as each of them was waited for.
-    pub(super) fn raise(&mut self, mut passed: Passed, mut start: Ktime, mut is_reaped: bool, sum: &Descent) {
+    pub(crate) fn raise(&mut self, mut passed: Passed, mut start: Ktime, mut is_reaped: bool, sum: &Descent) {
         for _ in 0..GENERATIONS {
             is_reaped &= passed.by_wait;
-            let parent = self.holder(passed.to.leader()).filter(|&leader| self.is_leader(leader));
-            let parent = parent.and_then(|leader| self.tasks[leader].group);
-            let parent = parent.filter(|&group| self.groups[group].start <= start);
+            let parent = self.store.holder(passed.to.leader()).filter(|&leader| self.store.is_leader(leader));
+            let parent = parent.and_then(|leader| self.store[leader].group);
+            let parent = parent.filter(|&group| self.store[group].start <= start);
             let next = if let Some(parent) = parent {
-                self.add_to_parent(parent, is_reaped, sum);
-                let parent = &self.groups[parent];
+                self.store.add_to_parent(parent, is_reaped, sum);
+                let parent = &self.store[parent];
                 if !parent.has(fact::PASSED) {
                     return;
                 }
                 start = parent.start;
-                parent.rare.and_then(|rare| self.rares[rare].passed)
+                parent.rare.and_then(|rare| self.store[rare].passed)
             } else {
                 let Some(grave) = self.graves.last_before(passed.to, start) else { return };
                 grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
@@ -116,7 +97,7 @@ impl Lineage {
 
     /// When a group began, or the end of time where that is unknown: any parent is older.
     fn oldest_start(&self, group: Ix<Group>) -> Ktime {
-        let members = &self.groups[group];
+        let members = &self.store[group];
         if members.has(fact::START) { members.start } else { Ktime(u64::MAX) }
     }
 }

@@ -1,18 +1,20 @@
 //! Zombie or not: whether anyone waits for a dead leader, and what became of one that was gone before it was looked at.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Effect, Provenance};
-use super::exit::Death;
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, SIGCHLD};
-use super::group::{Group, fact};
-use super::task::{Queue, Task, TaskState};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::Effect;
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, SIGCHLD};
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task};
 
 impl Lineage {
     /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was
     /// taken by a wait. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
-    pub(super) fn die_before_final_switch(
+    pub(crate) fn die_before_final_switch(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -24,8 +26,8 @@ impl Lineage {
         // Unread, the common case is assumed, and said to be: most parents wait.
         let is_certain = match goes_by_itself {
             // Among several threads the leader may have died first, and gone with the last of them.
-            Some(true) => !self.had_threads(group) && !self.groups[group].has(fact::IGNORED_SINCE),
-            Some(false) => !self.groups[group].has(fact::IGNORED_SINCE),
+            Some(true) => !self.had_threads(group) && !self.store[group].has(fact::IGNORED_SINCE),
+            Some(false) => !self.store[group].has(fact::IGNORED_SINCE),
             None => false,
         };
         let exit_told = if is_certain { told } else { told.inferred() };
@@ -37,7 +39,7 @@ impl Lineage {
     }
 
     /// A leader went without ever having been a zombie, before this.
-    pub(super) fn die_by_itself(
+    pub(crate) fn die_by_itself(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -46,26 +48,26 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         // Its group had no other task any more.
-        self.groups[group].set(fact::SOLE, true);
+        self.store[group].set(fact::SOLE, true);
         self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, told, out);
         self.autoreaped(ix, group, told, out);
     }
 
     /// The same of one that may have died before its last thread, and gone with that one.
-    pub(super) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        if self.tasks[ix].state < TaskState::Zombie {
+    pub(crate) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        if self.store[ix].state < TaskState::Zombie {
             self.die_by_itself(ix, group, Death::default(), told, out);
             return;
         }
-        self.groups[group].set(fact::SOLE, true);
+        self.store[group].set(fact::SOLE, true);
         self.tell_group_exit(group, told, out);
         self.autoreaped(ix, group, told, out);
-        self.enter(ix, TaskState::Dead, told.at);
-        self.queues.put(&mut self.tasks, ix, Queue::Dead);
+        self.store.enter(ix, TaskState::Dead, told.at);
+        self.store.enqueue(ix, Queue::Dead);
     }
 
     /// A leader became a zombie and its parent took it, both before this.
-    pub(super) fn die_and_be_taken(
+    pub(crate) fn die_and_be_taken(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -73,8 +75,8 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        self.groups[group].set(fact::SOLE, true);
-        if self.tasks[ix].state < TaskState::Zombie {
+        self.store[group].set(fact::SOLE, true);
+        if self.store[ix].state < TaskState::Zombie {
             let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
             self.die(ix, &zombie, told, out);
         } else {
@@ -82,35 +84,35 @@ impl Lineage {
         }
         let told = if told.provenance == Provenance::Observed { told.inferred() } else { told };
         self.reaped_by_rule(ix, group, told, out);
-        self.enter(ix, TaskState::Dead, told.at);
-        self.queues.put(&mut self.tasks, ix, Queue::Dead);
+        self.store.enter(ix, TaskState::Dead, told.at);
+        self.store.enqueue(ix, Queue::Dead);
     }
 
-    pub(super) fn had_threads(&self, group: Ix<Group>) -> bool {
-        self.groups[group].rare.is_some_and(|rare| self.rares[rare].threads_created > 0)
+    pub(crate) fn had_threads(&self, group: Ix<Group>) -> bool {
+        self.store[group].rare.is_some_and(|rare| self.store[rare].threads_created > 0)
     }
 
     /// Whether a group's end makes its leader go by itself, where that can be told.
-    pub(super) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
-        let members = &self.groups[group];
+    pub(crate) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
+        let members = &self.store[group];
         if self.never_autoreaps(group) {
             return Some(false);
         }
         if members.has(fact::IGNORED_KNOWN) {
             return Some(members.has(fact::IGNORED));
         }
-        let parents = &self.groups[self.parents_of(group)?];
+        let parents = &self.store[self.store.parents_of(group)?];
         parents.has(fact::IGNORES_KNOWN).then_some(parents.has(fact::IGNORES))
     }
 
     /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
-    pub(super) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
-        let members = &self.groups[group];
-        let is_traced = members.rare.is_some_and(|rare| self.rares[rare].tracer.is_some());
+    pub(crate) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
+        let members = &self.store[group];
+        let is_traced = members.rare.is_some_and(|rare| self.store[rare].tracer.is_some());
         is_traced || self.has_other_exit_signal(group)
     }
 
-    pub(super) fn has_other_exit_signal(&self, group: Ix<Group>) -> bool {
-        self.groups[group].has(fact::EXIT_SIGNAL) && self.groups[group].exit_signal != SIGCHLD
+    pub(crate) fn has_other_exit_signal(&self, group: Ix<Group>) -> bool {
+        self.store[group].has(fact::EXIT_SIGNAL) && self.store[group].exit_signal != SIGCHLD
     }
 }

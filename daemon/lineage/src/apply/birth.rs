@@ -1,14 +1,16 @@
 //! `copy_process()`: a task is made, or is not.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Creation, Effect};
-use super::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
-use super::group::{Group, fact};
-use super::id::Ktime;
-use super::record::{CloneFailed, New};
-use super::task::{TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
+use crate::model::id::Ktime;
+use crate::model::kinds::Creation;
+use crate::model::record::{CloneFailed, New};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::known;
 
 impl Creation {
     /// Tells the way by the flags of clone(2) and the PF_ bits.
@@ -29,23 +31,23 @@ impl Creation {
 }
 
 impl Lineage {
-    pub(super) fn on_new(&mut self, at: Ktime, new: &New, out: &mut Vec<Effect>) {
+    pub(crate) fn on_new(&mut self, at: Ktime, new: &New, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some((ix, group)) = self.newcomer(new.task, new.leader_start, told, out) else { return };
         // Of what can change later, a birth told late says nothing new.
-        if !self.tasks[ix].knows(known::FLAGS) {
+        if !self.store[ix].knows(known::FLAGS) {
             self.learn_flags(ix, new.task_flags);
         }
         self.learn_comm(ix, new.comm, at);
         self.learn_place(ix, &new.place, at);
         if new.task.is_leader() {
-            if !self.groups[group].has(fact::EXIT_SIGNAL) {
+            if !self.store[group].has(fact::EXIT_SIGNAL) {
                 self.learn_exit_signal(group, new.exit_signal);
             }
             self.learn_birth(group, new);
             self.learn_parent(group, new.parent, told, out);
         }
-        let task = &mut self.tasks[ix];
+        let task = &mut self.store[ix];
         if task.knows(known::BIRTH_TOLD) {
             self.stats.duplicate += 1;
             return;
@@ -55,17 +57,17 @@ impl Lineage {
         let creation = new.clone_flags.map(|flags| Creation::of(flags, new.task_flags.unwrap_or(0)));
         if new.task.is_leader() {
             // A child that exec'ed before its birth was told holds nobody any more.
-            let holds = creation == Some(Creation::Vfork) && self.groups[group].execs == 0;
-            self.groups[group].set(fact::HOLDS_PARENT, holds);
-            if let Some(parents) = self.parents_of(group) {
-                self.debt(parents).forked += 1;
+            let holds = creation == Some(Creation::Vfork) && self.store[group].execs == 0;
+            self.store[group].set(fact::HOLDS_PARENT, holds);
+            if let Some(parents) = self.store.parents_of(group) {
+                self.store.debt(parents).forked += 1;
             }
         }
-        if self.tasks[ix].state > TaskState::Running {
+        if self.store[ix].state > TaskState::Running {
             self.stats.late += 1;
             return;
         }
-        self.seen_running(ix, at);
+        self.store.seen_running(ix, at);
         let &New { clone_flags, creator, .. } = new;
         self.tell(out, ix, told, Action::Forked { creation, clone_flags, creator });
     }
@@ -73,30 +75,30 @@ impl Lineage {
     /// What only the birth of a group tells.
     fn learn_birth(&mut self, group: Ix<Group>, new: &New) {
         if let Some(flags) = new.clone_flags {
-            self.groups[group].clone_flags = flags;
-            self.groups[group].set(fact::CLONE_FLAGS, true);
+            self.store[group].clone_flags = flags;
+            self.store[group].set(fact::CLONE_FLAGS, true);
         }
         let Some(creator) = new.creator else { return };
         if new.parent.is_some_and(|parent| parent.tgid != creator.tgid) {
-            self.rare(group).creator = Some(creator);
+            self.store.rare(group).creator = Some(creator);
         }
         // The child runs its creator's program until it execs.
-        if self.groups[group].executable.is_none()
-            && let Some(creators) = self.find(creator.key).and_then(|ix| self.tasks[ix].group)
+        if self.store[group].executable.is_none()
+            && let Some(creators) = self.store.find(creator.key).and_then(|ix| self.store[ix].group)
         {
-            let executable = self.groups[creators].executable.clone();
-            self.groups[group].executable = executable;
+            let executable = self.store[creators].executable.clone();
+            self.store[group].executable = executable;
         }
     }
 
-    pub(super) fn on_clone_failed(&mut self, at: Ktime, failed: &CloneFailed, out: &mut Vec<Effect>) {
+    pub(crate) fn on_clone_failed(&mut self, at: Ktime, failed: &CloneFailed, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some(creator) = failed.creator else {
             self.stats.unattributable += 1;
             return;
         };
         let Some((ix, _)) = self.subject(creator, told, out) else { return };
-        self.seen_running(ix, at);
+        self.store.seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
         self.tell(out, ix, told, Action::CloneFailed { clone_flags, exit_signal, errno });
     }

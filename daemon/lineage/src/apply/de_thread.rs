@@ -3,38 +3,39 @@
 //! All other threads die; the exec'ing one takes over the leader's tid and start time, and so its identity. What is left of
 //! the old leader is released under the thread's former tid. One life goes on.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect};
-use super::exit::Death;
-use super::flags::EXIT_ZOMBIE;
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskKey, TaskRef, Tid};
-use super::index::TID_LIMIT;
-use super::record::Released;
-use super::status::GroupStatus;
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tid};
+use crate::model::record::Released;
+use crate::model::status::GroupStatus;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::index::TID_LIMIT;
+use crate::store::task::{Queue, Task, known};
 
 impl Lineage {
     /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released or its new
     /// one renamed.
-    pub(super) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
-        let members = &self.groups[group];
-        let thread_waits = self.holder(old_tid).is_some_and(|ix| {
-            let task = &self.tasks[ix];
+    pub(crate) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
+        let members = &self.store[group];
+        let thread_waits = self.store.holder(old_tid).is_some_and(|ix| {
+            let task = &self.store[ix];
             let is_thread = task.group == Some(group) && members.leader != Some(ix);
             // A younger thread has the tid again.
             is_thread && task.key.start != members.start && task.key.start < at
         });
-        let taken_over_at = members.rare.and_then(|rare| self.rares[rare].taken_over_at);
+        let taken_over_at = members.rare.and_then(|rare| self.store[rare].taken_over_at);
         let awaits_its_exec = taken_over_at.is_some_and(|at| at > members.exec_at);
         thread_waits || !awaits_its_exec
     }
 
     /// The exec'ing thread had this tid: whoever else has it in the tree is gone, and was not seen to go. False if a younger
     /// task has it: then the old leader is gone by now as well.
-    pub(super) fn frees_for_takeover(
+    pub(crate) fn frees_for_takeover(
         &mut self,
         group: Ix<Group>,
         old_tid: Tid,
@@ -45,8 +46,8 @@ impl Lineage {
             self.stats.refused += 1;
             return false;
         }
-        let Some(holder) = self.holder(old_tid) else { return true };
-        if self.tasks[holder].group == Some(group) && self.tasks[holder].key.start < told.at {
+        let Some(holder) = self.store.holder(old_tid) else { return true };
+        if self.store[holder].group == Some(group) && self.store[holder].key.start < told.at {
             return true;
         }
         // The old leader's own last words can come long after its tid was handed out again.
@@ -54,57 +55,58 @@ impl Lineage {
     }
 
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
-    pub(super) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
-        let task = &self.tasks[leader];
-        if self.groups[group].leader != Some(leader) || task.state < TaskState::Exiting || task.since >= at {
+    pub(crate) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
+        let task = &self.store[leader];
+        if self.store[group].leader != Some(leader) || task.state < TaskState::Exiting || task.since >= at {
             return None;
         }
         let can_be_it = |ix: &Ix<Task>| {
-            let task = &self.tasks[*ix];
+            let task = &self.store[*ix];
             task.state < TaskState::Exiting && task.key.start < at
         };
-        let mut live = self.members(group).filter(can_be_it);
+        let mut live = self.store.members(group).filter(can_be_it);
         live.next().filter(|_| live.next().is_none())
     }
 
     /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
-    pub(super) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
-        let Some(old_leader) = self.groups[group].leader else { return };
-        let leader_key = self.tasks[old_leader].key;
-        let start_known = self.tasks[old_leader].known & known::START;
-        if self.tasks[old_leader].state < TaskState::Zombie {
+    pub(crate) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
+        let Some(old_leader) = self.store[group].leader else { return };
+        let leader_key = self.store[old_leader].key;
+        let start_known = self.store[old_leader].known & known::START;
+        if self.store[old_leader].state < TaskState::Zombie {
             let death = Death { exit_state: Some(EXIT_ZOMBIE), de_thread: true, ..Death::default() };
             self.die(old_leader, &death, told.inferred(), out);
         }
-        self.take_back_zombie(group);
-        self.set_dead_leader(group, false);
-        self.groups[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD, false);
+        self.store.clear_zombie(group);
+        self.store.set_dead_leader(group, false);
+        self.store[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD, false);
         let thread = self
+            .store
             .holder(old_tid)
-            .filter(|&ix| self.tasks[ix].group == Some(group) && ix != old_leader)
+            .filter(|&ix| self.store[ix].group == Some(group) && ix != old_leader)
             .unwrap_or_else(|| self.stand_in(group, leader_key, told));
 
-        self.unindex(old_leader);
-        self.unindex(thread);
+        self.store.unindex(old_leader);
+        self.store.unindex(thread);
         self.bury_identity(thread, leader_key, told.at);
         self.rename_slot(thread, leader_key, start_known);
         self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
-        self.groups[group].leader = Some(thread);
+        self.store[group].leader = Some(thread);
         self.inherit_name(group, old_leader, thread);
-        self.groups[group].status = GroupStatus::Unknown;
-        self.groups[group].set(fact::IGNORED_KNOWN, false);
+        self.store[group].status = GroupStatus::Unknown;
+        self.store[group].set(fact::IGNORED_KNOWN, false);
         self.reset_exit_signal(group);
-        if self.groups[group].has(fact::VTGID) {
-            self.tasks[thread].vtid = self.groups[group].vtgid;
-            self.tasks[thread].known |= known::VTID;
+        if self.store[group].has(fact::VTGID) {
+            self.store[thread].vtid = self.store[group].vtgid;
+            self.store[thread].known |= known::VTID;
         }
 
         // Who takes the old leader is told by the exec; it is nobody's child.
-        self.tasks[old_leader].known |= known::END_TOLD;
+        self.store[old_leader].known |= known::END_TOLD;
         self.hand_on_children(old_leader, None, told, out);
-        self.enter(old_leader, TaskState::Dead, told.at);
-        self.queues.put(&mut self.tasks, old_leader, Queue::Dead);
-        let rare = self.rare(group);
+        self.store.enter(old_leader, TaskState::Dead, told.at);
+        self.store.enqueue(old_leader, Queue::Dead);
+        let rare = self.store.rare(group);
         rare.taken_over_at = Some(told.at);
         rare.taken_over_before = told.may_be_belated();
         self.stats.takeovers += 1;
@@ -112,32 +114,32 @@ impl Lineage {
     }
 
     /// Whether a record of this time is about a leader whose place another has taken since.
-    pub(super) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
-        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
-        self.groups[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
+    pub(crate) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
+        let taken_over_at = self.store[group].rare.and_then(|rare| self.store[rare].taken_over_at);
+        self.store[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
     /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
-    pub(super) fn has_outlived(&self, ix: Ix<Task>, death: Ktime) -> bool {
-        let task = &self.tasks[ix];
+    pub(crate) fn has_outlived(&self, ix: Ix<Task>, death: Ktime) -> bool {
+        let task = &self.store[ix];
         task.state == TaskState::Running
             && task.knows(known::COMM)
             && task.comm_at > death
-            && self.is_leader(ix)
+            && self.store.is_leader(ix)
     }
 
     /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.
-    pub(super) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let at = told.at;
-        self.take_back_zombie(group);
+        self.store.clear_zombie(group);
         self.take_back_usage(group);
-        self.set_dead_leader(group, false);
-        self.queues.take(&mut self.tasks, ix);
+        self.store.set_dead_leader(group, false);
+        self.store.dequeue(ix);
         // What the one that died had used stays in the account.
         if let Some(early) = self.earlies.take(ix) {
             self.ended.add(early.kind, None, &early.usage);
         }
-        let task = &mut self.tasks[ix];
+        let task = &mut self.store[ix];
         let died_at = task.since;
         let before = std::mem::replace(&mut task.state, TaskState::Running);
         task.since = at;
@@ -146,14 +148,14 @@ impl Lineage {
             | known::NO_EXIT_STATE
             | known::HAD_CHILDREN
             | known::ACCOUNTED);
-        self.census.remove(before);
-        self.census.add(TaskState::Running);
-        let members = &mut self.groups[group];
+        self.store.census.remove(before);
+        self.store.census.add(TaskState::Running);
+        let members = &mut self.store[group];
         members.live += u32::from(before >= TaskState::Zombie);
         members.present += u32::from(before >= TaskState::Dead);
         members.status = GroupStatus::Unknown;
         members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD | fact::FREED, false);
-        self.rare(group).taken_over_at = Some(at);
+        self.store.rare(group).taken_over_at = Some(at);
         self.stats.takeovers += 1;
         // Who was there when the leader died did not survive the exec; who came later may be new.
         self.end_others(group, ix, Told { at: died_at, ..told }, out);
@@ -161,8 +163,8 @@ impl Lineage {
 
     /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
     fn inherit_name(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
-        let taken_over_at = self.groups[group].rare.and_then(|rare| self.rares[rare].taken_over_at);
-        let &Task { comm, comm_at, known: facts, .. } = &self.tasks[old_leader];
+        let taken_over_at = self.store[group].rare.and_then(|rare| self.store[rare].taken_over_at);
+        let &Task { comm, comm_at, known: facts, .. } = &self.store[old_leader];
         if facts & known::COMM != 0 && taken_over_at.is_some_and(|at| comm_at >= at) {
             self.learn_comm(thread, Some(comm), comm_at);
         }
@@ -170,35 +172,35 @@ impl Lineage {
 
     /// The exec'ing thread, where its birth was lost.
     fn stand_in(&mut self, group: Ix<Group>, key: TaskKey, told: Told) -> Ix<Task> {
-        let ix = self.place(key, known::START, told.at);
-        self.enrol(group, ix);
-        self.enter(ix, TaskState::Running, told.at);
+        let ix = self.store.place(key, known::START, told.at);
+        self.store.enrol(group, ix);
+        self.store.enter(ix, TaskState::Running, told.at);
         self.stats.learned += 1;
         ix
     }
 
     /// The thread's own identity is gone; late records that name it are known as such.
     fn bury_identity(&mut self, thread: Ix<Task>, leader_key: TaskKey, at: Ktime) {
-        let key = self.tasks[thread].key;
+        let key = self.store[thread].key;
         if key == leader_key {
             return;
         }
-        let grave = self.place(key, known::START, at);
-        self.enter(grave, TaskState::Released, at);
-        self.queues.put(&mut self.tasks, grave, Queue::Tombstone);
+        let grave = self.store.place(key, known::START, at);
+        self.store.enter(grave, TaskState::Released, at);
+        self.store.enqueue(grave, Queue::Tombstone);
     }
 
     fn rename_slot(&mut self, ix: Ix<Task>, key: TaskKey, start_known: u16) {
-        let task = &mut self.tasks[ix];
+        let task = &mut self.store[ix];
         task.key = key;
         task.known = task.known & !known::START | start_known;
-        self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
+        self.store[ix].same_tid = self.store.index.set(key.tid, Some(ix));
     }
 
     /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
-    pub(super) fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
         let TaskRef { key, tgid } = released.task;
-        if self.find(key).is_some() || key.tid == tgid.leader() {
+        if self.store.find(key).is_some() || key.tid == tgid.leader() {
             return;
         }
         let leader = TaskRef { key: TaskKey { tid: tgid.leader(), start: key.start }, tgid };
@@ -206,8 +208,8 @@ impl Lineage {
         if !self.frees_for_takeover(group, key.tid, told, out) {
             return;
         }
-        self.seen_running(ix, told.at);
-        if self.tasks[ix].state < TaskState::Zombie {
+        self.store.seen_running(ix, told.at);
+        if self.store[ix].state < TaskState::Zombie {
             let death = Death {
                 exit_state: Some(EXIT_ZOMBIE),
                 exit: released.exit,

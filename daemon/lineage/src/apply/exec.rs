@@ -1,20 +1,21 @@
 //! Another program, another name.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect};
-use super::flags::SIGCHLD;
-use super::group::{Group, fact};
-use super::id::Ktime;
-use super::record::{Exec, ExecArgs, Fact, Renamed};
-use super::task::{Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::SIGCHLD;
+use crate::model::id::Ktime;
+use crate::model::record::{Exec, ExecArgs, Fact, Renamed};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
 /// Within this time after an exec its arguments come, or never.
 const ARGS_WITHIN_NS: u64 = 100_000_000;
 
 impl Lineage {
-    pub(super) fn on_exec(&mut self, at: Ktime, exec: &Exec, out: &mut Vec<Effect>) {
+    pub(crate) fn on_exec(&mut self, at: Ktime, exec: &Exec, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         if !exec.task.is_leader() {
             // Whoever execs is its group's leader after it.
@@ -22,7 +23,7 @@ impl Lineage {
             return;
         }
         let Some((mut ix, group)) = self.subject(exec.task, told, out) else { return };
-        if self.groups[group].execs > 0 && self.groups[group].exec_at >= at {
+        if self.store[group].execs > 0 && self.store[group].exec_at >= at {
             self.stats.duplicate += 1;
             return;
         }
@@ -31,26 +32,27 @@ impl Lineage {
             && self.frees_for_takeover(group, old_tid, told, out)
         {
             self.take_over(group, old_tid, told, out);
-            ix = self.groups[group].leader.unwrap_or(ix);
+            ix = self.store[group].leader.unwrap_or(ix);
         }
-        if self.tasks[ix].state >= TaskState::Exiting && self.tasks[ix].since < at {
+        if self.store[ix].state >= TaskState::Exiting && self.store[ix].since < at {
             self.rise(ix, group, told, out);
         }
-        let is_late = self.tasks[ix].state > TaskState::Exiting;
-        self.seen_running(ix, at);
+        let is_late = self.store[ix].state > TaskState::Exiting;
+        self.store.seen_running(ix, at);
         if !is_late {
             self.end_others(group, ix, told, out);
         }
         self.learn_flags(ix, exec.task_flags);
         self.learn_comm(ix, exec.comm, at);
         self.learn_place(ix, &exec.place, at);
-        let executable = exec.executable.as_ref().or(exec.path.as_ref()).map(|path| self.paths.share(path));
+        let executable =
+            exec.executable.as_ref().or(exec.path.as_ref()).map(|path| self.store.paths.share(path));
         let path = if exec.path.is_some() && (exec.path == exec.executable || exec.executable.is_none()) {
             executable.clone()
         } else {
-            exec.path.as_ref().map(|path| self.paths.share(path))
+            exec.path.as_ref().map(|path| self.store.paths.share(path))
         };
-        let members = &mut self.groups[group];
+        let members = &mut self.store[group];
         members.exec_at = at;
         members.execs = members.execs.saturating_add(1);
         members.executable = executable;
@@ -72,7 +74,7 @@ impl Lineage {
     }
 
     /// Adds the arguments to the exec that waits for them.
-    pub(super) fn on_exec_args(&mut self, args: &ExecArgs, out: &mut Vec<Effect>) {
+    pub(crate) fn on_exec_args(&mut self, args: &ExecArgs, out: &mut Vec<Effect>) {
         let Some(mut effect) = self.awaiting_args.remove(&args.task.key) else {
             self.stats.late += 1;
             return;
@@ -84,7 +86,7 @@ impl Lineage {
     }
 
     /// Tells an exec whose arguments have not come before another record of its task.
-    pub(super) fn stop_waiting_for_args(&mut self, fact: &Fact, out: &mut Vec<Effect>) {
+    pub(crate) fn stop_waiting_for_args(&mut self, fact: &Fact, out: &mut Vec<Effect>) {
         let key = match fact {
             Fact::ExecArgs(_) => return,
             Fact::New(new) => new.creator.map(|creator| creator.key),
@@ -103,7 +105,7 @@ impl Lineage {
     }
 
     /// Tells execs whose arguments will not come any more.
-    pub(super) fn give_up_args(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+    pub(crate) fn give_up_args(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         if !self.awaiting_args.is_empty() {
             let late = self.awaiting_args.extract_if(|_, effect| now.since(effect.at) >= ARGS_WITHIN_NS);
             let mut late: Vec<_> = late.map(|(_, effect)| effect).collect();
@@ -112,22 +114,22 @@ impl Lineage {
         }
     }
 
-    pub(super) fn on_renamed(&mut self, at: Ktime, renamed: &Renamed, out: &mut Vec<Effect>) {
+    pub(crate) fn on_renamed(&mut self, at: Ktime, renamed: &Renamed, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some((mut ix, group)) = self.subject(renamed.task, told, out) else { return };
-        self.seen_running(ix, at);
+        self.store.seen_running(ix, at);
         // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is told itself.
         if let Some(thread) = self.silent_successor(ix, group, at) {
-            let old_tid = self.tasks[thread].key.tid;
+            let old_tid = self.store[thread].key.tid;
             self.take_over(group, old_tid, told, out);
             ix = thread;
-        } else if self.tasks[ix].state >= TaskState::Zombie
-            && self.tasks[ix].since < at
-            && self.groups[group].leader == Some(ix)
+        } else if self.store[ix].state >= TaskState::Zombie
+            && self.store[ix].since < at
+            && self.store[group].leader == Some(ix)
         {
             self.rise(ix, group, told, out);
         }
-        let task = &self.tasks[ix];
+        let task = &self.store[ix];
         if task.knows(known::COMM) && task.comm_at >= at {
             if task.comm_at == at && task.comm == renamed.new {
                 self.stats.duplicate += 1;
@@ -137,28 +139,28 @@ impl Lineage {
             return;
         }
         self.learn_comm(ix, Some(renamed.new), at);
-        let rare = self.rare(group);
+        let rare = self.store.rare(group);
         rare.renames = rare.renames.saturating_add(1);
         self.tell(out, ix, told, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 
     /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
     /// the rest went unseen.
-    pub(super) fn end_others(
+    pub(crate) fn end_others(
         &mut self,
         group: Ix<Group>,
         survivor: Ix<Task>,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if self.groups[group].present <= 1 {
+        if self.store[group].present <= 1 {
             return;
         }
-        let mut next = self.groups[group].first_thread;
+        let mut next = self.store[group].first_thread;
         while let Some(ix) = next {
-            next = self.tasks[ix].thread_next;
-            let is_older = self.tasks[ix].key.start < told.at;
-            if ix != survivor && is_older && self.tasks[ix].state < TaskState::Exiting {
+            next = self.store[ix].thread_next;
+            let is_older = self.store[ix].key.start < told.at;
+            if ix != survivor && is_older && self.store[ix].state < TaskState::Exiting {
                 self.stats.concluded += 1;
                 self.end_unseen(ix, told, out);
             }
@@ -166,8 +168,8 @@ impl Lineage {
     }
 
     /// The parent that a vfork'ed child held goes on; for how long it was held.
-    pub(super) fn free_parent(&mut self, group: Ix<Group>, at: Ktime) -> Option<u64> {
-        let members = &mut self.groups[group];
+    pub(crate) fn free_parent(&mut self, group: Ix<Group>, at: Ktime) -> Option<u64> {
+        let members = &mut self.store[group];
         if !members.has(fact::HOLDS_PARENT) {
             return None;
         }

@@ -1,43 +1,45 @@
 //! `do_exit()` begins, `exit_notify()` decides.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect, Hook, Provenance};
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef};
-use super::index::TID_LIMIT;
-use super::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::kinds::{Hook, Provenance};
+use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::index::TID_LIMIT;
+use crate::store::task::{Queue, Task, known};
 
 /// What is known of a task's death, from whichever record told it first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Death {
+pub(crate) struct Death {
     /// `None` where nobody saw what was decided.
-    pub(super) exit_state: Option<u32>,
-    pub(super) exit: ExitParts,
-    pub(super) task_flags: Option<u32>,
-    pub(super) nr_threads: Option<i32>,
-    pub(super) tracer: Option<TaskRef>,
-    pub(super) usage: Option<Usage>,
+    pub(crate) exit_state: Option<u32>,
+    pub(crate) exit: ExitParts,
+    pub(crate) task_flags: Option<u32>,
+    pub(crate) nr_threads: Option<i32>,
+    pub(crate) tracer: Option<TaskRef>,
+    pub(crate) usage: Option<Usage>,
     /// Told by what came after: when it became a zombie is not known.
-    pub(super) told_late: bool,
+    pub(crate) told_late: bool,
     /// A dead leader that went in the second turn of its last thread's release.
-    pub(super) second_turn: bool,
+    pub(crate) second_turn: bool,
     /// The old leader dies for an exec by another thread: the group lives.
-    pub(super) de_thread: bool,
+    pub(crate) de_thread: bool,
 }
 
 impl Lineage {
-    pub(super) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
+    pub(crate) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
         let told = Told::observed(at);
         let Some((ix, group)) = self.subject(exiting.task, told, out) else { return };
         if self.has_outlived(ix, at) {
             self.stats.late += 1;
             return;
         }
-        match self.tasks[ix].state {
+        match self.store[ix].state {
             TaskState::Implied | TaskState::Running => {}
             TaskState::Exiting => {
                 self.stats.duplicate += 1;
@@ -49,34 +51,34 @@ impl Lineage {
             }
         }
         if let Some(ignores) = exiting.parent_ignores_sigchld {
-            let members = &mut self.groups[group];
+            let members = &mut self.store[group];
             members.set(fact::IGNORED_KNOWN, true);
             members.set(fact::IGNORED, ignores);
             members.set(fact::IGNORED_SINCE, false);
-            if let Some(parents) = self.parents_of(group) {
-                self.groups[parents].set(fact::IGNORES_KNOWN, true);
-                self.groups[parents].set(fact::IGNORES, ignores);
+            if let Some(parents) = self.store.parents_of(group) {
+                self.store[parents].set(fact::IGNORES_KNOWN, true);
+                self.store[parents].set(fact::IGNORES, ignores);
             }
         }
-        self.enter(ix, TaskState::Exiting, at);
-        self.queues.put(&mut self.tasks, ix, Queue::Exiting);
+        self.store.enter(ix, TaskState::Exiting, at);
+        self.store.enqueue(ix, Queue::Exiting);
         self.learn_flags(ix, exiting.task_flags);
         self.learn_exit_code(ix, exiting.exit.exit_code);
-        self.tasks[ix].flags |= PF_EXITING;
-        self.groups[group].status.learn_early(&exiting.exit);
+        self.store[ix].flags |= PF_EXITING;
+        self.store[group].status.learn_early(&exiting.exit);
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
         self.tell(out, ix, told, Action::Exiting { nr_threads: exiting.nr_threads });
         match exiting.has_children {
             Some(false) => self.children_were_taken(ix, group, told, out),
-            Some(true) => self.tasks[ix].known |= known::HAD_CHILDREN,
+            Some(true) => self.store[ix].known |= known::HAD_CHILDREN,
             None => {}
         }
     }
 
-    pub(super) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
+    pub(crate) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) };
-        let known = self.find(exited.task.key);
-        if let Some(gone) = known.filter(|&ix| self.tasks[ix].group.is_none()) {
+        let known = self.store.find(exited.task.key);
+        if let Some(gone) = known.filter(|&ix| self.store[ix].group.is_none()) {
             self.complete(gone, exited);
             return;
         }
@@ -89,11 +91,11 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
-        self.seen_running(ix, at);
-        let is_leader = self.groups[group].leader == Some(ix);
+        self.store.seen_running(ix, at);
+        let is_leader = self.store[group].leader == Some(ix);
         let is_gone = exited.exit_state == Some(EXIT_DEAD);
         // Released already it may name a parent that is gone as well.
-        let parent = exited.parent.filter(|parent| !is_gone || self.find(parent.key).is_some());
+        let parent = exited.parent.filter(|parent| !is_gone || self.store.find(parent.key).is_some());
         let is_stranger = known.is_none() && is_gone;
         if is_leader && !is_stranger {
             if is_gone && !told.is_by_tracepoint() {
@@ -105,8 +107,7 @@ impl Lineage {
             if !is_gone || told.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
                 let is_with_shown = self.learn_parent(group, parent, told, out);
                 // An orphan's exit signal is reset with its parent.
-                let reset_at =
-                    self.groups[group].rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+                let reset_at = self.store[group].rare.map_or(Ktime(0), |rare| self.store[rare].reparented_at);
                 if is_with_shown && reset_at <= at {
                     self.learn_exit_signal(group, exited.exit_signal);
                 }
@@ -119,14 +120,14 @@ impl Lineage {
             self.learn_parent(group, exited.parent, told, out);
         }
         if let Some(heir) = exited.heir.filter(|heir| heir.tgid != exited.task.tgid) {
-            self.rare(group).heir = Some((exited.task.key, heir));
+            self.store.rare(group).heir = Some((exited.task.key, heir));
         }
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
         if exited.heir.is_some() || !has_hidden_threads {
             self.hand_on_children(ix, exited.heir, told, out);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
-        if self.tasks[ix].state >= TaskState::Zombie {
+        if self.store[ix].state >= TaskState::Zombie {
             self.complete(ix, exited);
             return;
         }
@@ -154,7 +155,7 @@ impl Lineage {
             // another thread only a tracer's wait takes notice.
             let is_taken = if is_leader {
                 // What a parent it came to since does about SIGCHLD decided nothing.
-                self.would_autoreap(group) != Some(true) || self.groups[group].has(fact::IGNORED_SINCE)
+                self.would_autoreap(group) != Some(true) || self.store[group].has(fact::IGNORED_SINCE)
             } else {
                 death.tracer.is_some()
             };
@@ -164,85 +165,87 @@ impl Lineage {
             }
         }
         self.die(ix, &death, told, out);
-        if self.tasks[ix].state == TaskState::Dead {
+        if self.store[ix].state == TaskState::Dead {
             self.autoreaped(ix, group, told, out);
         }
     }
 
     /// How many threads a dead leader's group has left, by the kernel's count, that were never seen: the leader's children are
     /// theirs now, and stay in the group.
-    pub(super) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
+    pub(crate) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
         let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else { return 0 };
-        if self.groups[group].leader != Some(ix) {
+        if self.store[group].leader != Some(ix) {
             return 0;
         }
         let is_counted = |ix: &Ix<Task>| {
-            let task = &self.tasks[*ix];
+            let task = &self.store[*ix];
             task.state < TaskState::Dead || task.knows(known::GOING)
         };
-        let seen = if count <= self.groups[group].present {
+        let seen = if count <= self.store[group].present {
             count
         } else {
-            u32::try_from(self.members(group).filter(is_counted).count()).unwrap_or(u32::MAX)
+            u32::try_from(self.store.members(group).filter(is_counted).count()).unwrap_or(u32::MAX)
         };
         let hidden = count.saturating_sub(seen);
         if count > 1 {
-            self.rare(group).hidden_threads = Some(hidden);
+            self.store.rare(group).hidden_threads = Some(hidden);
         }
         hidden
     }
 
     /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.
-    pub(super) fn is_last_word(&self, task: TaskRef) -> bool {
-        !task.is_leader() && self.find(task.key).is_none() && self.holder(task.tgid.leader()).is_none()
+    pub(crate) fn is_last_word(&self, task: TaskRef) -> bool {
+        !task.is_leader()
+            && self.store.find(task.key).is_none()
+            && self.store.holder(task.tgid.leader()).is_none()
     }
 
     /// Remembers that it is gone: an older word may still come.
-    pub(super) fn bury_stranger(&mut self, task: TaskRef, at: Ktime) {
+    pub(crate) fn bury_stranger(&mut self, task: TaskRef, at: Ktime) {
         self.stats.late += 1;
-        if task.key.tid.0 == 0 || task.key.tid.0 >= TID_LIMIT || self.holder(task.key.tid).is_some() {
+        if task.key.tid.0 == 0 || task.key.tid.0 >= TID_LIMIT || self.store.holder(task.key.tid).is_some() {
             return;
         }
-        let grave = self.place(task.key, known::START, at);
-        self.enter(grave, TaskState::Released, at);
-        self.queues.put(&mut self.tasks, grave, Queue::Tombstone);
+        let grave = self.store.place(task.key, known::START, at);
+        self.store.enter(grave, TaskState::Released, at);
+        self.store.enqueue(grave, Queue::Tombstone);
     }
 
-    pub(super) fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
+    pub(crate) fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
         if let Some(code) = code {
-            self.tasks[ix].exit_code = code;
-            self.tasks[ix].known |= known::EXIT_CODE;
+            self.store[ix].exit_code = code;
+            self.store[ix].known |= known::EXIT_CODE;
         }
     }
 
-    pub(super) fn learn_exit_signal_once(&mut self, ix: Ix<Task>, group: Ix<Group>, signal: Option<i32>) {
-        if self.groups[group].leader == Some(ix) && !self.groups[group].has(fact::EXIT_SIGNAL) {
+    pub(crate) fn learn_exit_signal_once(&mut self, ix: Ix<Task>, group: Ix<Group>, signal: Option<i32>) {
+        if self.store[group].leader == Some(ix) && !self.store[group].has(fact::EXIT_SIGNAL) {
             self.learn_exit_signal(group, signal);
         }
     }
 
     /// A live task dies: `exit_notify()` has decided between zombie and dead.
-    pub(super) fn die(&mut self, ix: Ix<Task>, death: &Death, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn die(&mut self, ix: Ix<Task>, death: &Death, told: Told, out: &mut Vec<Effect>) {
         let state = match death.exit_state {
             Some(EXIT_DEAD) => TaskState::Dead,
             Some(_) => TaskState::Zombie,
             None => {
-                self.tasks[ix].known |= known::NO_EXIT_STATE;
+                self.store[ix].known |= known::NO_EXIT_STATE;
                 TaskState::Dead
             }
         };
-        let Some(group) = self.tasks[ix].group else { return };
-        let is_leader = self.groups[group].leader == Some(ix);
-        let since = self.tasks[ix].since;
-        let saw_it_begin = self.tasks[ix].state == TaskState::Exiting;
+        let Some(group) = self.store[ix].group else { return };
+        let is_leader = self.store[group].leader == Some(ix);
+        let since = self.store[ix].since;
+        let saw_it_begin = self.store[ix].state == TaskState::Exiting;
         self.learn_flags(ix, death.task_flags);
         self.learn_exit_code(ix, death.exit.exit_code);
-        let exit_code = self.tasks[ix].knows(known::EXIT_CODE).then_some(self.tasks[ix].exit_code);
-        self.groups[group].status.learn(&ExitParts { exit_code, group: death.exit.group }, is_leader);
+        let exit_code = self.store[ix].knows(known::EXIT_CODE).then_some(self.store[ix].exit_code);
+        self.store[group].status.learn(&ExitParts { exit_code, group: death.exit.group }, is_leader);
         if is_leader && death.nr_threads.is_some_and(|count| count <= 1) {
-            self.groups[group].set(fact::SOLE, true);
+            self.store[group].set(fact::SOLE, true);
         }
-        self.enter(ix, state, told.at);
+        self.store.enter(ix, state, told.at);
         if is_leader && death.tracer.is_some() {
             self.learn_tracer(group, death.tracer);
         }
@@ -254,15 +257,15 @@ impl Lineage {
         let saw_both = saw_it_begin
             && told.provenance == Provenance::Observed
             && !death.told_late
-            && !self.tasks[ix].knows(known::EXIT_BEGAN_UNSEEN);
+            && !self.store[ix].knows(known::EXIT_BEGAN_UNSEEN);
         let exit_ns = saw_both.then(|| told.at.since(since));
         self.tell(out, ix, told, Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns });
         if state == TaskState::Dead {
-            self.queues.put(&mut self.tasks, ix, Queue::Dead);
+            self.store.enqueue(ix, Queue::Dead);
         } else if is_leader && death.told_late {
             // The earliest it can have become one.
-            self.tasks[ix].since = if saw_it_begin { since } else { told.at };
-            self.groups[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
+            self.store[ix].since = if saw_it_begin { since } else { told.at };
+            self.store[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
         }
         if death.de_thread {
             // However late its record comes: it died while another lived on.
@@ -278,7 +281,7 @@ impl Lineage {
             self.judge_later(ix, told.provenance);
             return;
         }
-        if is_leader && state == TaskState::Zombie && !self.groups[group].is_sole() {
+        if is_leader && state == TaskState::Zombie && !self.store[group].is_sole() {
             self.leader_died(ix, group, told, out);
         }
         self.after_a_death(group, told, out);

@@ -1,12 +1,13 @@
 //! What a dying task leaves: its children, who go to its heir.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::Effect;
-use super::group::{Group, fact};
-use super::id::TaskRef;
-use super::task::{Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::Effect;
+use crate::model::id::TaskRef;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
 /// Whose children go to whom, and what of that is not sure.
 struct Estate {
@@ -27,36 +28,36 @@ struct Estate {
 
 impl Lineage {
     /// A dying task's children go to its heir: the one the kernel showed, or the one its rule names.
-    pub(super) fn hand_on_children(
+    pub(crate) fn hand_on_children(
         &mut self,
         dying: Ix<Task>,
         heir: Option<TaskRef>,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if self.tasks[dying].first_child.is_none() {
+        if self.store[dying].first_child.is_none() {
             return;
         }
         let estate = self.estate(dying, heir, told, out);
-        while let Some(child) = self.tasks[dying].first_child {
-            if self.groups[child].has(fact::FREED) || self.was_taken(child) {
+        while let Some(child) = self.store[dying].first_child {
+            if self.store[child].has(fact::FREED) || self.was_taken(child) {
                 // Released below this parent already, though the RCU callback may not have told it yet.
-                self.orphan(child);
+                self.store.orphan(child);
                 continue;
             }
             self.inherit(child, &estate, out);
-            if self.tasks[dying].first_child == Some(child) {
+            if self.store[dying].first_child == Some(child) {
                 // No heir, or one that cannot be: whose child it is now is not known.
-                self.orphan(child);
-                self.groups[child].set(fact::PARENT | fact::PARENT_START, false);
+                self.store.orphan(child);
+                self.store[child].set(fact::PARENT | fact::PARENT_START, false);
             }
         }
     }
 
     /// Whether a child has gone from its parent for good: what became of it is told, and only its release is awaited.
     fn was_taken(&self, child: Ix<Group>) -> bool {
-        self.groups[child].leader.is_some_and(|leader| {
-            let leader = &self.tasks[leader];
+        self.store[child].leader.is_some_and(|leader| {
+            let leader = &self.store[leader];
             leader.state == TaskState::Dead && leader.knows(known::END_TOLD)
         })
     }
@@ -70,13 +71,13 @@ impl Lineage {
     ) -> Estate {
         let heir = shown.and_then(|heir| self.living(heir, told, out)).filter(|&heir| heir != dying);
         let is_shown = heir.is_some();
-        let own = self.reference(dying);
+        let own = self.store.reference(dying);
         // An heir that is dead by now has handed them on in its turn, but those that were released before it died.
-        let gone = shown.filter(|_| !is_shown).and_then(|heir| self.find(heir.key));
+        let gone = shown.filter(|_| !is_shown).and_then(|heir| self.store.find(heir.key));
         let passer = shown.filter(|heir| gone.is_some() && own.is_none_or(|own| own.tgid != heir.tgid));
         let may_be_lost = self.may_have_lost_children(dying, told);
         let came = Told { hook: None, ..told };
-        let told = Told { at: gone.map_or(told.at, |gone| self.tasks[gone].since.max(told.at)), ..told };
+        let told = Told { at: gone.map_or(told.at, |gone| self.store[gone].since.max(told.at)), ..told };
         let heir = heir.or_else(|| self.heir_by_rule(dying, told));
         let told = if is_shown { came } else { told.inferred() };
         Estate { own, heir, is_shown, passer, came, told, may_be_lost }
@@ -89,14 +90,14 @@ impl Lineage {
             self.conclude_parent(child);
             self.dispute(child, own, told.at);
         }
-        self.groups[child].parent_at = told.at.max(self.groups[child].parent_at);
-        self.groups[child].set(fact::PARENT_INFERRED, !is_shown);
+        self.store[child].parent_at = told.at.max(self.store[child].parent_at);
+        self.store[child].set(fact::PARENT_INFERRED, !is_shown);
         let may_be_gone = self.may_have_been_taken(child);
         let is_open = may_be_gone && (estate.may_be_lost || self.may_be_going(child, told));
         // What is open of a child is whether it left the first parent.
-        let passer = estate.passer.filter(|_| !is_open && !self.groups[child].has(fact::OPEN));
+        let passer = estate.passer.filter(|_| !is_open && !self.store[child].has(fact::OPEN));
         if let Some(passer) = passer {
-            let first_parent = self.groups[child].parent_key();
+            let first_parent = self.store[child].parent_key();
             self.tell_handover(child, own, first_parent, passer, estate.came, out);
         }
         let Some(heir) = heir else { return };
@@ -105,9 +106,9 @@ impl Lineage {
             self.hand_on_openly(child, old_parent, heir, told);
             return;
         }
-        let father = self.groups[child].parent_key();
+        let father = self.store[child].parent_key();
         self.hand_on(child, old_parent, heir, told, out);
-        if told.is_by_tracepoint() && self.groups[child].parent_key() != father {
+        if told.is_by_tracepoint() && self.store[child].parent_key() != father {
             self.note_dying_father(child, father);
         }
     }

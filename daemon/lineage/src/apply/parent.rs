@@ -1,17 +1,19 @@
 //! What records show of a group's parent, and what was concluded meanwhile.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Effect, Provenance};
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef};
-use super::task::{Task, TaskState};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::Effect;
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::Task;
 
 impl Lineage {
     /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
     /// False if it has another by now.
-    pub(super) fn learn_parent(
+    pub(crate) fn learn_parent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
@@ -19,7 +21,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) -> bool {
         let Some(reference) = parent else { return true };
-        let child = &self.groups[group];
+        let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
         if is_known && child.parent_at > told.at {
             let is_same = child.parent_tgid == reference.tgid.0;
@@ -34,13 +36,13 @@ impl Lineage {
             }
         }
         // Given back to a parent that is dead: it says what is known.
-        let child = &self.groups[group];
+        let child = &self.store[group];
         if is_known && child.parent.is_none() && child.parent_tgid == reference.tgid.0 {
             return true;
         }
         let Some(parent) = self.living(reference, told, out) else {
             // It has handed its children on since then.
-            let dead = self.find(reference.key);
+            let dead = self.store.find(reference.key);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
             let shown = dead.and_then(|dead| self.heir_shown(dead, told.at));
             let shown = shown.and_then(|heir| self.living(heir, told, out));
@@ -48,17 +50,17 @@ impl Lineage {
             let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
             let heir = shown.or(stays).or_else(by_rule).or_else(|| self.heir_of_the_gone());
             if is_known {
-                return self.groups[group].parent_tgid == reference.tgid.0;
+                return self.store[group].parent_tgid == reference.tgid.0;
             }
             let Some(heir) = heir else { return true };
-            self.groups[group].set(fact::PARENT_INFERRED, true);
-            self.adopt(group, heir);
+            self.store[group].set(fact::PARENT_INFERRED, true);
+            self.store.adopt(group, heir);
             if stays.is_none() {
                 self.reset_exit_signal(group);
             }
             return stays.is_some();
         };
-        let child = &mut self.groups[group];
+        let child = &mut self.store[group];
         child.parent_at = told.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
         if child.parent == Some(parent) {
@@ -66,7 +68,7 @@ impl Lineage {
         }
         let is_guess_of_thread = is_inferred && child.parent_tgid == reference.tgid.0;
         if !is_known || is_guess_of_thread {
-            if !self.adopt(group, parent) {
+            if !self.store.adopt(group, parent) {
                 self.stats.contradictory += 1;
             }
             return true;
@@ -80,7 +82,7 @@ impl Lineage {
             self.take_back_reparenting(group);
             Some(reference)
         } else {
-            self.parent_ref(group)
+            self.store.parent_ref(group)
         };
         self.hand_on(group, old_parent, parent, told, out);
         true
@@ -88,25 +90,25 @@ impl Lineage {
 
     /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
     fn heir_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
-        let task = &self.tasks[dead];
-        let rare = self.groups[task.group?].rare?;
-        let (of, heir) = self.rares[rare].heir?;
+        let task = &self.store[dead];
+        let rare = self.store[task.group?].rare?;
+        let (of, heir) = self.store[rare].heir?;
         (of == task.key && seen_at <= task.since).then_some(heir)
     }
 
     /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
     /// parent was seen to have the child after its death, so that another thread must have taken its place.
     fn keeps_children(&self, dead: Ix<Task>, seen_at: Ktime) -> bool {
-        let task = &self.tasks[dead];
+        let task = &self.store[dead];
         let Some(group) = task.group else { return false };
-        let members = &self.groups[group];
-        let hidden = members.rare.and_then(|rare| self.rares[rare].hidden_threads);
+        let members = &self.store[group];
+        let hidden = members.rare.and_then(|rare| self.store[rare].hidden_threads);
         let is_taken_over = members.leader == Some(dead) && task.since < seen_at;
         !members.has(fact::SOLE) && (is_taken_over || hidden.is_some_and(|hidden| hidden > 0))
     }
 
     fn take_back_reparenting(&mut self, group: Ix<Group>) {
-        let rare = self.rare(group);
+        let rare = self.store.rare(group);
         rare.reparented = rare.reparented.saturating_sub(1);
         if rare.reparented == 0 {
             (rare.first_parent, rare.reparent_kind, rare.reparented_at) = (None, None, Ktime(0));
@@ -115,28 +117,28 @@ impl Lineage {
 
     /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
     /// its threads is under way.
-    pub(super) fn living(
+    pub(crate) fn living(
         &mut self,
         reference: TaskRef,
         told: Told,
         out: &mut Vec<Effect>,
     ) -> Option<Ix<Task>> {
         let named = self.named(reference, told, out);
-        if let Some(named) = named.filter(|&named| self.tasks[named].state < TaskState::Zombie) {
+        if let Some(named) = named.filter(|&named| self.store[named].state < TaskState::Zombie) {
             return Some(named);
         }
         // A released thread's children stayed in its group, and so did those of one that took its leader's place.
-        let of_named = named.and_then(|named| self.tasks[named].group);
-        let leader = self.holder(reference.tgid.leader());
-        let group = of_named.or_else(|| self.tasks[leader?].group)?;
-        let members = &self.groups[group];
+        let of_named = named.and_then(|named| self.store[named].group);
+        let leader = self.store.holder(reference.tgid.leader());
+        let group = of_named.or_else(|| self.store[leader?].group)?;
+        let members = &self.store[group];
         if members.tgid != reference.tgid.0 || members.start > reference.key.start {
             return None;
         }
         // Who began to die before that one did inherited nothing from it.
-        let died_at = named.map_or(Ktime(0), |named| self.tasks[named].since);
-        self.members(group).find(|&ix| {
-            let task = &self.tasks[ix];
+        let died_at = named.map_or(Ktime(0), |named| self.store[named].since);
+        self.store.members(group).find(|&ix| {
+            let task = &self.store[ix];
             let can_inherit = task.state < TaskState::Exiting
                 || (task.state == TaskState::Exiting && task.since >= died_at);
             Some(ix) != named && can_inherit
@@ -146,31 +148,31 @@ impl Lineage {
     /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
     /// was known.
     fn has_living_group(&self, task: TaskRef) -> bool {
-        let group = self.holder(task.tgid.leader()).and_then(|leader| self.tasks[leader].group);
+        let group = self.store.holder(task.tgid.leader()).and_then(|leader| self.store[leader].group);
         group.is_some_and(|group| {
-            let members = &self.groups[group];
+            let members = &self.store[group];
             members.tgid == task.tgid.0
                 && members.start <= task.key.start
-                && self.members(group).any(|ix| self.tasks[ix].state < TaskState::Zombie)
+                && self.store.members(group).any(|ix| self.store[ix].state < TaskState::Zombie)
         })
     }
 
     /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
-    pub(super) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
-        let members = &self.groups[group];
+    pub(crate) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
+        let members = &self.store[group];
         match members.rare.filter(|_| members.has(fact::PARENT_INFERRED)) {
-            Some(rare) => self.rares[rare].parent_shown_at,
+            Some(rare) => self.store[rare].parent_shown_at,
             None if members.has(fact::PARENT_INFERRED) => Ktime(0),
             None => members.parent_at,
         }
     }
 
     /// A group's parent is about to be concluded: what was shown of the former one stays known.
-    pub(super) fn conclude_parent(&mut self, group: Ix<Group>) {
+    pub(crate) fn conclude_parent(&mut self, group: Ix<Group>) {
         let shown_at = self.parent_shown_at(group);
-        let is_first = !self.groups[group].has(fact::PARENT_INFERRED);
-        let parents = self.groups[group].parent_key().map(|parents| parents.tgid);
-        let rare = self.rare(group);
+        let is_first = !self.store[group].has(fact::PARENT_INFERRED);
+        let parents = self.store[group].parent_key().map(|parents| parents.tgid);
+        let rare = self.store.rare(group);
         rare.parent_shown_at = shown_at;
         if is_first {
             rare.parent_shown = parents;
@@ -179,6 +181,6 @@ impl Lineage {
 
     /// Whether the last parent that was shown of a group is a thread of this one's process.
     fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.groups[group].rare.is_some_and(|rare| self.rares[rare].parent_shown == Some(parent.tgid))
+        self.store[group].rare.is_some_and(|rare| self.store[rare].parent_shown == Some(parent.tgid))
     }
 }

@@ -4,25 +4,26 @@
 //! on as a zombie. Two things the kernel side shows tell which: whether the parent had any child left when it began to die, and
 //! the child's `real_parent`, which does not change any more once it is released.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::Effect;
-use super::exit::Death;
-use super::group::{Group, fact};
-use super::id::{GroupKey, Ktime, TaskKey, TaskRef};
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::Effect;
+use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task, known};
 
 /// What a child's exit shows of its parent.
 const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 
 /// A handing on that may not have come about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Handover {
+pub(crate) struct Handover {
     /// The dying parent.
     old: Option<TaskRef>,
     /// Its group.
-    pub(super) old_group: Option<GroupKey>,
+    pub(crate) old_group: Option<GroupKey>,
     /// Whether it ignores SIGCHLD, as the child's exit showed it.
     ignored: u32,
     told: Told,
@@ -30,7 +31,7 @@ pub(super) struct Handover {
 
 impl Lineage {
     /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
-    pub(super) fn children_were_taken(
+    pub(crate) fn children_were_taken(
         &mut self,
         dying: Ix<Task>,
         group: Ix<Group>,
@@ -41,20 +42,19 @@ impl Lineage {
         if self.sees_releases {
             return;
         }
-        let mut next = self.tasks[dying].first_child;
+        let mut next = self.store[dying].first_child;
         while let Some(child) = next {
-            next = self.groups[child].sibling_next;
-            let Some(leader) = self.groups[child].leader else { continue };
+            next = self.store[child].sibling_next;
+            let Some(leader) = self.store[child].leader else { continue };
             // Among several threads the tree may have given the child to the wrong one.
-            let is_certain =
-                self.groups[group].present == 1 || !self.groups[child].has(fact::PARENT_INFERRED);
-            let is_open = self.groups[child].has(fact::OPEN);
-            let is_seen_later = self.tasks[leader].since > told.at;
+            let is_certain = self.store[group].present == 1 || !self.store[child].has(fact::PARENT_INFERRED);
+            let is_open = self.store[child].has(fact::OPEN);
+            let is_seen_later = self.store[leader].since > told.at;
             if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
                 continue;
             }
             let nobody_waits =
-                self.would_autoreap(child) == Some(true) && !self.groups[child].has(fact::ZOMBIE);
+                self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
             if nobody_waits {
                 // The last switch comes after this: the task lost its CPU to its parent, on its way out.
                 self.go_by_itself(leader, child, told.inferred(), out);
@@ -65,54 +65,54 @@ impl Lineage {
     }
 
     /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
-    pub(super) fn may_have_lost_children(&self, dying: Ix<Task>, told: Told) -> bool {
+    pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, told: Told) -> bool {
         if !told.is_by_tracepoint() || self.sees_reparenting {
             return false;
         }
-        let mut children = self.children_of(dying);
+        let mut children = self.store.children_of(dying);
         let (Some(child), None) = (children.next(), children.next()) else { return true };
         // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
         // nobody waits for it in between but another thread, or a namespace's init in its own death.
-        let group = self.tasks[dying].group;
+        let group = self.store[dying].group;
         let nobody_waits =
-            group.is_some_and(|group| self.groups[group].is_sole() && !self.is_namespace_init(group));
+            group.is_some_and(|group| self.store[group].is_sole() && !self.store.is_namespace_init(group));
         let is_zombie =
-            self.groups[child].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
-        !(nobody_waits && is_zombie && self.tasks[dying].knows(known::HAD_CHILDREN))
+            self.store[child].leader.is_some_and(|leader| self.store[leader].state == TaskState::Zombie);
+        !(nobody_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
     }
 
     /// Whether a child can be gone already: all its tasks have at least begun to die.
-    pub(super) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
-        self.groups[child]
+    pub(crate) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
+        self.store[child]
             .leader
-            .is_some_and(|leader| matches!(self.tasks[leader].state, TaskState::Exiting | TaskState::Zombie))
-            && self.members(child).all(|ix| self.tasks[ix].state >= TaskState::Exiting)
+            .is_some_and(|leader| matches!(self.store[leader].state, TaskState::Exiting | TaskState::Zombie))
+            && self.store.members(child).all(|ix| self.store[ix].state >= TaskState::Exiting)
     }
 
     /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
     /// one alone, and no hook tells of it.
-    pub(super) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
-        let is_exiting = self.groups[child].leader.is_some_and(|leader| {
+    pub(crate) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
+        let is_exiting = self.store[child].leader.is_some_and(|leader| {
             // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
-            let is_candidate = self.tasks[leader].queue == Queue::Candidate;
-            self.tasks[leader].state == TaskState::Exiting || is_candidate
+            let is_candidate = self.store[leader].queue == Queue::Candidate;
+            self.store[leader].state == TaskState::Exiting || is_candidate
         });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
         // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
-        let goes_by_itself = self.groups[child].has(fact::OPEN) || self.would_autoreap(child) == Some(true);
+        let goes_by_itself = self.store[child].has(fact::OPEN) || self.would_autoreap(child) == Some(true);
         is_exiting && is_by_function && goes_by_itself
     }
 
     /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
     /// it shows another that is not, the group had been handed on.
-    pub(super) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
-        let is_dying = |ix: Ix<Task>| self.tasks[ix].state >= TaskState::Exiting;
-        let shown = parent.and_then(|parent| self.find(parent.key));
-        self.groups[group].parent.is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
+    pub(crate) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
+        let is_dying = |ix: Ix<Task>| self.store[ix].state >= TaskState::Exiting;
+        let shown = parent.and_then(|parent| self.store.find(parent.key));
+        self.store[group].parent.is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
     /// Moves a child to its new parent, and leaves open whether it ever came to it.
-    pub(super) fn hand_on_openly(
+    pub(crate) fn hand_on_openly(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,
@@ -120,18 +120,18 @@ impl Lineage {
         told: Told,
     ) {
         let old_group =
-            old.map_or_else(|| self.groups[group].parent_key(), |old| Some(self.group_key_of(old)));
-        let ignored = self.groups[group].facts & IGNORED;
-        if !self.adopt(group, parent) {
+            old.map_or_else(|| self.store[group].parent_key(), |old| Some(self.group_key_of(old)));
+        let ignored = self.store[group].facts & IGNORED;
+        if !self.store.adopt(group, parent) {
             self.stats.contradictory += 1;
             return;
         }
-        let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
-        let rare = self.rare(group);
+        let key = self.store[group].leader.map(|leader| self.store[leader].key);
+        let rare = self.store.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
         if rare.open.is_none() {
             rare.open = Some(Handover { old, old_group, ignored, told });
-            self.groups[group].set(fact::OPEN, true);
+            self.store[group].set(fact::OPEN, true);
             if let Some(key) = key {
                 self.open_handovers.push_back((told.at, key));
             }
@@ -139,21 +139,21 @@ impl Lineage {
     }
 
     /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
-    pub(super) fn close_handover(
+    pub(crate) fn close_handover(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         at: Ktime,
         out: &mut Vec<Effect>,
     ) {
-        let open = self.groups[group].rare.and_then(|rare| self.rares[rare].open);
+        let open = self.store[group].rare.and_then(|rare| self.store[rare].open);
         // What is older than the handing on says nothing about it.
         if open.is_none_or(|open| open.told.at > at) {
             return;
         }
         let Some(open) = self.take_open(group) else { return };
         if let Some(shown) = parent
-            && self.groups[group].parent_at > at
+            && self.store[group].parent_at > at
             && open.old.is_none_or(|old| old.key != shown.key)
         {
             self.reopen_handover(group, open, shown, out);
@@ -161,16 +161,16 @@ impl Lineage {
         }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
-        let now = self.groups[group].parent.and_then(|parent| self.reference(parent));
+        let now = self.store[group].parent.and_then(|parent| self.store.reference(parent));
         let key = |task: Option<TaskRef>| task.map(|task| task.key);
         // Asked second: an heir that exec'ed since has the identity of its dead leader.
         if key(parent) != key(now) && key(parent) == key(open.old) {
             self.give_back(group, open.old_group);
-            self.groups[group].facts |= open.ignored;
+            self.store[group].facts |= open.ignored;
             return;
         }
         // An heir that took its leader's place since is still of that group.
-        let parents = self.groups[group].parent_key();
+        let parents = self.store[group].parent_key();
         let is_there = |parent: TaskRef| {
             parents.is_some_and(|now| {
                 now.tgid == parent.tgid && now.start.is_none_or(|start| start <= parent.key.start)
@@ -182,7 +182,7 @@ impl Lineage {
             // Handed on more than once, and taken on the way, or never handed on from there.
             let told = Told { at, hook: None, ..open.told };
             let ix = self.living(parent, told, out);
-            if !ix.is_some_and(|ix| self.adopt(group, ix)) {
+            if !ix.is_some_and(|ix| self.store.adopt(group, ix)) {
                 self.give_back(group, Some(self.group_key_of(parent)));
             }
         }
@@ -194,10 +194,11 @@ impl Lineage {
     fn reopen_handover(&mut self, group: Ix<Group>, open: Handover, heir: TaskRef, out: &mut Vec<Effect>) {
         self.tell_open(group, open, Some(heir), out);
         let old_group = self.group_key_of(heir);
-        let told = Told { at: self.groups[group].parent_at, ..open.told };
-        let key = self.groups[group].leader.map(|leader| self.tasks[leader].key);
-        self.rare(group).open = Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
-        self.groups[group].set(fact::OPEN, true);
+        let told = Told { at: self.store[group].parent_at, ..open.told };
+        let key = self.store[group].leader.map(|leader| self.store[leader].key);
+        self.store.rare(group).open =
+            Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
+        self.store[group].set(fact::OPEN, true);
         if let Some(key) = key {
             self.open_handovers.push_back((told.at, key));
         }
@@ -205,50 +206,50 @@ impl Lineage {
 
     /// Identity of a task's group, as far as it is known.
     fn group_key_of(&self, task: TaskRef) -> GroupKey {
-        match self.find(task.key).and_then(|ix| self.tasks[ix].group) {
-            Some(group) => self.groups[group].key(),
+        match self.store.find(task.key).and_then(|ix| self.store[ix].group) {
+            Some(group) => self.store[group].key(),
             None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
         }
     }
 
     /// It went by itself, below the parent it had when that was decided.
-    pub(super) fn forgo_handover(&mut self, group: Ix<Group>) {
+    pub(crate) fn forgo_handover(&mut self, group: Ix<Group>) {
         if let Some(open) = self.take_open(group) {
             self.give_back(group, open.old_group);
-            self.groups[group].facts |= open.ignored;
+            self.store[group].facts |= open.ignored;
         }
     }
 
     /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
-    pub(super) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
-        let is_zombie = self.groups[group].leader.is_some_and(|leader| {
-            self.tasks[leader].state == TaskState::Zombie && self.groups[group].is_sole()
+    pub(crate) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
+        let is_zombie = self.store[group].leader.is_some_and(|leader| {
+            self.store[leader].state == TaskState::Zombie && self.store[group].is_sole()
         });
         if is_zombie && self.would_autoreap(group) == Some(true) {
-            self.rare(group).taker = father;
+            self.store.rare(group).taker = father;
         }
     }
 
     fn take_open(&mut self, group: Ix<Group>) -> Option<Handover> {
-        if !self.groups[group].has(fact::OPEN) {
+        if !self.store[group].has(fact::OPEN) {
             return None;
         }
-        self.groups[group].set(fact::OPEN, false);
-        self.groups[group].rare.and_then(|rare| self.rares[rare].open.take())
+        self.store[group].set(fact::OPEN, false);
+        self.store[group].rare.and_then(|rare| self.store[rare].open.take())
     }
 
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
-    /// [`Snapshot`](super::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
+    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
     pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
         let is_open = |key: TaskKey| {
-            let group = self.find(key).and_then(|ix| self.tasks[ix].group);
-            group.is_some_and(|group| self.groups[group].has(fact::OPEN))
+            let group = self.store.find(key).and_then(|ix| self.store[ix].group);
+            group.is_some_and(|group| self.store[group].has(fact::OPEN))
         };
         self.open_handovers.iter().filter(move |&&(_, key)| is_open(key)).map(|&(at, key)| (key, at))
     }
 
     fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
-        let new = new.or_else(|| self.reference(self.groups[group].parent?));
+        let new = new.or_else(|| self.store.reference(self.store[group].parent?));
         if let Some(new) = new {
             self.tell_handover(group, open.old, open.old_group, new, open.told, out);
         }
@@ -256,8 +257,8 @@ impl Lineage {
 
     /// The child never left its dead parent.
     fn give_back(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
-        self.orphan(group);
-        let child = &mut self.groups[group];
+        self.store.orphan(group);
+        let child = &mut self.store[group];
         child.set(fact::PARENT, parent.is_some());
         child.set(IGNORED, false);
         child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
@@ -266,20 +267,20 @@ impl Lineage {
     }
 
     /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
-    pub(super) fn learn_parent_at_free(
+    pub(crate) fn learn_parent_at_free(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let parent = parent.filter(|parent| self.find(parent.key).is_some());
+        let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
         self.close_handover(group, parent, told.at, out);
         let Some(parent) = parent else { return };
-        let Some(ix) = self.find(parent.key) else { return };
-        let is_gone = self.tasks[ix].state >= TaskState::Zombie;
-        let is_other = self.groups[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
-        if is_gone && is_other && self.tasks[ix].key.tid == parent.tgid.leader() {
+        let Some(ix) = self.store.find(parent.key) else { return };
+        let is_gone = self.store[ix].state >= TaskState::Zombie;
+        let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
+        if is_gone && is_other && self.store[ix].key.tid == parent.tgid.leader() {
             // Handed on in the tree only: it had been taken before.
             self.stats.contradictory += 1;
             self.give_back(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
@@ -289,20 +290,20 @@ impl Lineage {
     }
 
     /// The child did come to the parent it has in the tree.
-    pub(super) fn settle_handover(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
+    pub(crate) fn settle_handover(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
         if let Some(open) = self.take_open(group) {
             self.tell_open(group, open, None, out);
         }
     }
 
     /// Those still there after an RCU grace period were handed on.
-    pub(super) fn settle_handovers(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+    pub(crate) fn settle_handovers(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         while let Some(&(at, key)) = self.open_handovers.front() {
             if u128::from(now.since(at)) < self.config.release_within.as_nanos() {
                 break;
             }
             self.open_handovers.pop_front();
-            let Some(group) = self.find(key).and_then(|ix| self.tasks[ix].group) else { continue };
+            let Some(group) = self.store.find(key).and_then(|ix| self.store[ix].group) else { continue };
             self.settle_handover(group, out);
         }
     }

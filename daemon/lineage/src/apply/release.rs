@@ -1,19 +1,21 @@
 //! `release_task()`: a tid is free again, and a life may be over.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect, Hook, Provenance, Reaper, ReaperKind};
-use super::exit::Death;
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use super::group::{Group, fact};
-use super::id::Ktime;
-use super::life::End;
-use super::record::{ReleaseSource, Released};
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::{Action, Effect, Reaper};
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
+use crate::model::id::Ktime;
+use crate::model::kinds::{Hook, Provenance, ReaperKind};
+use crate::model::life::End;
+use crate::model::record::{ReleaseSource, Released};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task, known};
 
 impl Lineage {
-    pub(super) fn on_released(&mut self, at: Ktime, released: &Released, out: &mut Vec<Effect>) {
+    pub(crate) fn on_released(&mut self, at: Ktime, released: &Released, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Release(released.source)) };
         self.sees_releases |= released.source == ReleaseSource::Entry;
         if released.de_thread {
@@ -24,18 +26,21 @@ impl Lineage {
             return;
         }
         let Some((ix, group)) = self.subject(released.task, told, out) else { return };
-        self.seen_running(ix, at);
-        let is_leader = self.groups[group].leader == Some(ix);
+        self.store.seen_running(ix, at);
+        let is_leader = self.store[group].leader == Some(ix);
         if is_leader {
             if released.source == ReleaseSource::Free {
-                if self.groups[group].has(fact::FREED) {
+                if self.store[group].has(fact::FREED) {
                     self.stats.duplicate += 1;
                     return;
                 }
                 self.learn_parent_at_free(group, released.parent, told, out);
-                if self.members(group).any(|task| self.tasks[task].state == TaskState::Exiting && task != ix)
+                if self
+                    .store
+                    .members(group)
+                    .any(|task| self.store[task].state == TaskState::Exiting && task != ix)
                 {
-                    self.groups[group].set(fact::FREED, true);
+                    self.store[group].set(fact::FREED, true);
                     self.freed.push_back((at, released.task.key));
                     return;
                 }
@@ -45,12 +50,13 @@ impl Lineage {
                 if by_itself {
                     self.forgo_handover(group);
                 }
-                let parent = released.parent.filter(|parent| !by_itself && self.find(parent.key).is_some());
+                let parent =
+                    released.parent.filter(|parent| !by_itself && self.store.find(parent.key).is_some());
                 self.learn_parent(group, parent, told, out);
             }
             // The kernel releases a leader only as the last of its group.
             self.end_threads(group, ix, told, out);
-            self.groups[group].set(fact::SOLE, true);
+            self.store[group].set(fact::SOLE, true);
         }
         self.release(ix, group, released, told, out);
     }
@@ -63,14 +69,14 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let is_leader = self.groups[group].leader == Some(ix);
+        let is_leader = self.store[group].leader == Some(ix);
         let reaper = self.reaper_of(group, released);
         let goes_by_itself = match &reaper {
             Some(reaper) => reaper.kind == ReaperKind::Itself,
             None => self.goes_by_itself(ix, group),
         };
         self.hand_on_children(ix, None, told, out);
-        if self.tasks[ix].state < TaskState::Zombie {
+        if self.store[ix].state < TaskState::Zombie {
             self.learn_exit_signal_once(ix, group, released.exit_signal);
             let second_turn = released.source == ReleaseSource::SecondTurn;
             let death = Death {
@@ -100,7 +106,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         // Of an old leader, the exec that took its place tells it.
-        if self.tasks[ix].knows(known::END_TOLD) {
+        if self.store[ix].knows(known::END_TOLD) {
             return;
         }
         match reaper {
@@ -114,21 +120,25 @@ impl Lineage {
     }
 
     /// Releases leaders whose RCU callback came before the last switch of a thread, once that has come.
-    pub(super) fn release_freed(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn release_freed(&mut self, out: &mut Vec<Effect>) {
         while let Some((key, at)) = self.releasable.pop() {
-            let Some(leader) = self.find(key) else { continue };
-            let Some(group) = self.tasks[leader].group.filter(|&group| self.groups[group].has(fact::FREED))
+            let Some(leader) = self.store.find(key) else { continue };
+            let Some(group) = self.store[leader].group.filter(|&group| self.store[group].has(fact::FREED))
             else {
                 continue;
             };
-            if self.members(group).any(|task| task != leader && self.tasks[task].state < TaskState::Dead) {
+            if self
+                .store
+                .members(group)
+                .any(|task| task != leader && self.store[task].state < TaskState::Dead)
+            {
                 continue;
             }
             let hook = Some(Hook::Release(ReleaseSource::Free));
             let told = Told { at, provenance: Provenance::Observed, hook };
-            self.groups[group].set(fact::FREED, false);
+            self.store[group].set(fact::FREED, false);
             self.end_threads(group, leader, told, out);
-            self.groups[group].set(fact::SOLE, true);
+            self.store[group].set(fact::SOLE, true);
             self.hand_on_children(leader, None, told, out);
             let goes_by_itself = self.goes_by_itself(leader, group);
             self.tell_end(leader, group, None, goes_by_itself, told, out);
@@ -138,22 +148,22 @@ impl Lineage {
 
     /// Where the record does not name the reaper: a thread nobody waits for; a leader if it never was a zombie.
     fn goes_by_itself(&self, ix: Ix<Task>, group: Ix<Group>) -> bool {
-        let task = &self.tasks[ix];
+        let task = &self.store[ix];
         if task.state == TaskState::Zombie {
             return task.queue == Queue::Candidate && self.would_autoreap(group) == Some(true);
         }
-        self.groups[group].leader != Some(ix) || self.would_autoreap(group) == Some(true)
+        self.store[group].leader != Some(ix) || self.would_autoreap(group) == Some(true)
     }
 
     /// Nobody waits for it.
-    pub(super) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        self.tasks[ix].known |= known::END_TOLD;
-        if self.groups[group].leader == Some(ix) {
-            self.take_back_zombie(group);
-            self.set_dead_leader(group, false);
-            self.rare(group).end = Some(End::Autoreaped);
-            if let Some(parents) = self.parents_of(group) {
-                self.debt(parents).autoreaped += 1;
+    pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+        self.store[ix].known |= known::END_TOLD;
+        if self.store[group].leader == Some(ix) {
+            self.store.clear_zombie(group);
+            self.store.set_dead_leader(group, false);
+            self.store.rare(group).end = Some(End::Autoreaped);
+            if let Some(parents) = self.store.parents_of(group) {
+                self.store.debt(parents).autoreaped += 1;
             }
             self.pass_on(group, None, false);
         }
@@ -169,21 +179,21 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        self.tasks[ix].known |= known::END_TOLD;
+        self.store[ix].known |= known::END_TOLD;
         let mut zombie = None;
-        if self.groups[group].leader == Some(ix) {
-            if self.tasks[ix].queue == Queue::Candidate {
+        if self.store[group].leader == Some(ix) {
+            if self.store[ix].queue == Queue::Candidate {
                 self.settle_candidate(ix, out);
             }
-            if self.groups[group].has(fact::ZOMBIE) {
+            if self.store[group].has(fact::ZOMBIE) {
                 zombie = Some(self.zombie_span(ix, told.at));
             }
-            self.take_back_zombie(group);
-            self.set_dead_leader(group, false);
-            let rare = self.rare(group);
+            self.store.clear_zombie(group);
+            self.store.set_dead_leader(group, false);
+            let rare = self.store.rare(group);
             (rare.end, rare.reaper, rare.zombie) = (Some(End::Reaped), reaper, zombie);
-            if let Some(parents) = self.parents_of(group) {
-                self.debt(parents).reap(zombie);
+            if let Some(parents) = self.store.parents_of(group) {
+                self.store.debt(parents).reap(zombie);
             }
             let by_wait = reaper.is_none_or(|reaper| reaper.kind.charges_the_parent());
             self.pass_on(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);
@@ -192,70 +202,70 @@ impl Lineage {
     }
 
     /// Somebody must have taken it: its parent. When exactly is not known.
-    pub(super) fn reaped_by_rule(
+    pub(crate) fn reaped_by_rule(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if !self.groups[group].has(fact::ZOMBIE_OLDER) {
-            self.groups[group].set(fact::ZOMBIE_YOUNGER, true);
+        if !self.store[group].has(fact::ZOMBIE_OLDER) {
+            self.store[group].set(fact::ZOMBIE_YOUNGER, true);
         }
-        let reaper = if self.groups[group].leader == Some(ix) { self.reaper_by_rule(group) } else { None };
+        let reaper = if self.store[group].leader == Some(ix) { self.reaper_by_rule(group) } else { None };
         self.reaped(ix, group, reaper, told, out);
     }
 
     /// A task is gone; with its leader the group is.
-    pub(super) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.tasks[ix].group else { return };
-        let is_leader = self.groups[group].leader == Some(ix);
+    pub(crate) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
+        let Some(group) = self.store[ix].group else { return };
+        let is_leader = self.store[group].leader == Some(ix);
         if is_leader {
             self.end_threads(group, ix, told, out);
-            self.take_back_zombie(group);
-            self.set_dead_leader(group, false);
+            self.store.clear_zombie(group);
+            self.store.set_dead_leader(group, false);
         }
-        self.enter(ix, TaskState::Released, told.at);
-        let usage = if is_leader { self.group_usage(group) } else { None };
-        let children_usage = if is_leader { self.children_usage(group).map(Box::new) } else { None };
+        self.store.enter(ix, TaskState::Released, told.at);
+        let usage = if is_leader { self.store.group_usage(group) } else { None };
+        let children_usage = if is_leader { self.store.children_usage(group).map(Box::new) } else { None };
         self.tell(out, ix, told, Action::Released { reaper, usage, children_usage });
         if is_leader {
             self.end_life(group, told.at);
         } else {
-            self.part(ix);
+            self.store.part(ix);
             self.after_a_death(group, told, out);
         }
-        self.queues.put(&mut self.tasks, ix, Queue::Tombstone);
+        self.store.enqueue(ix, Queue::Tombstone);
     }
 
     /// The group's last task is gone.
     fn end_life(&mut self, group: Ix<Group>, at: Ktime) {
-        let key = self.groups[group].key();
+        let key = self.store[group].key();
         if key.tgid.0 != 0
             && self.config.dead_lives > 0
             && let Some(life) = self.life_of_group(group, at)
         {
-            let passed = self.groups[group].rare.and_then(|rare| self.rares[rare].passed);
+            let passed = self.store[group].rare.and_then(|rare| self.store[rare].passed);
             self.graves.bury(life, passed, self.config.dead_lives);
         }
-        self.orphan(group);
-        while let Some(thread) = self.groups[group].first_thread {
-            self.part(thread);
+        self.store.orphan(group);
+        while let Some(thread) = self.store[group].first_thread {
+            self.store.part(thread);
         }
-        let gone = self.groups.remove(group);
+        let gone = self.store.groups.remove(group);
         if gone.has(fact::SUBREAPER) {
-            self.subreapers -= 1;
+            self.store.subreapers -= 1;
         }
-        if self.namespaces.get(&gone.namespace) == Some(&group) {
-            self.namespaces.remove(&gone.namespace);
+        if self.store.namespaces.get(&gone.namespace) == Some(&group) {
+            self.store.namespaces.remove(&gone.namespace);
         }
         if let Some(rare) = gone.rare {
-            self.rares.remove(rare);
+            self.store.rares.remove(rare);
         }
         if let Some(debt) = gone.debt {
-            let account = self.debts.remove(debt);
+            let account = self.store.debts.remove(debt);
             for sum in [account.reaped, account.autoreaped].into_iter().flatten() {
-                self.sums.remove(sum);
+                self.store.sums.remove(sum);
             }
         }
     }

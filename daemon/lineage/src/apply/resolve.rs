@@ -1,56 +1,35 @@
 //! From a record's task to the slot that holds it; unknown ones get a slot with what is known.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Effect, Provenance};
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use super::index::TID_LIMIT;
-use super::task::{Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::Effect;
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::index::TID_LIMIT;
+use crate::store::task::{Task, known};
 
 impl Lineage {
-    /// The task with this identity, dead ones that are still remembered among them.
-    pub(super) fn find(&self, key: TaskKey) -> Option<Ix<Task>> {
-        let mut next = self.index.get(key.tid);
-        while let Some(ix) = next {
-            let task = &self.tasks[ix];
-            if task.key.start == key.start && task.knows(known::START) {
-                return Some(ix);
-            }
-            next = task.same_tid;
-        }
-        None
-    }
-
-    /// The task that has this tid now, as far as is known.
-    pub(super) fn holder(&self, tid: Tid) -> Option<Ix<Task>> {
-        self.index.get(tid).filter(|&ix| self.tasks[ix].state != TaskState::Released)
-    }
-
-    /// Whether a task leads its group.
-    pub(super) fn is_leader(&self, ix: Ix<Task>) -> bool {
-        self.tasks[ix].group.is_some_and(|group| self.groups[group].leader == Some(ix))
-    }
-
     /// The task that a record is about, and its group. One whose birth went unseen gets a slot; `None`, and counted, if the
     /// record is about a task that is gone, or cannot be.
-    pub(super) fn subject(
+    pub(crate) fn subject(
         &mut self,
         reference: TaskRef,
         told: Told,
         out: &mut Vec<Effect>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
-        let before = self.tasks.len();
+        let before = self.store.tasks.len();
         let subject = self.newcomer(reference, None, told, out)?;
-        if self.tasks.len() > before {
+        if self.store.tasks.len() > before {
             self.stats.learned += 1;
         }
         Some(subject)
     }
 
     /// The same for a record that may well be the first of its task.
-    pub(super) fn newcomer(
+    pub(crate) fn newcomer(
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
@@ -66,15 +45,15 @@ impl Lineage {
             known
         } else {
             let made = self.make(reference, leader_start, told, out)?;
-            self.tasks[made].provenance = told.provenance;
+            self.store[made].provenance = told.provenance;
             made
         };
-        let group = self.tasks[ix].group.filter(|&group| !self.is_of_old_leader(ix, group, told.at));
+        let group = self.store[ix].group.filter(|&group| !self.is_of_old_leader(ix, group, told.at));
         let Some(group) = group else {
             self.stats.late += 1;
             return None;
         };
-        if self.groups[group].tgid != reference.tgid.0 {
+        if self.store[group].tgid != reference.tgid.0 {
             // No task ever changes its group.
             self.stats.contradictory += 1;
             return None;
@@ -83,7 +62,7 @@ impl Lineage {
     }
 
     /// The task that another's record names, such as a parent.
-    pub(super) fn named(
+    pub(crate) fn named(
         &mut self,
         reference: TaskRef,
         told: Told,
@@ -99,19 +78,19 @@ impl Lineage {
     }
 
     fn look_up(&mut self, reference: TaskRef, told: Told, out: &mut Vec<Effect>) -> Option<Ix<Task>> {
-        let found = self.find(reference.key);
+        let found = self.store.find(reference.key);
         if found.is_some() {
             return found;
         }
-        if let Some(newest) = self.holder(reference.key.tid) {
-            if self.sharpen(newest, reference) {
+        if let Some(newest) = self.store.holder(reference.key.tid) {
+            if self.store.sharpen(newest, reference) {
                 return Some(newest);
             }
             if reference.is_leader() {
-                if self.tasks[newest].knows(known::START) || !self.is_leader(newest) {
+                if self.store[newest].knows(known::START) || !self.store.is_leader(newest) {
                     return None;
                 }
-                return self.give_start(newest, reference.key.start).then_some(newest);
+                return self.store.give_start(newest, reference.key.start).then_some(newest);
             }
         }
         let group = self.group_left_behind(reference, told)?;
@@ -119,35 +98,35 @@ impl Lineage {
             return None;
         }
         self.take_over(group, reference.key.tid, told.inferred(), out);
-        self.find(reference.key)
+        self.store.find(reference.key)
     }
 
     /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
     fn group_left_behind(&self, reference: TaskRef, told: Told) -> Option<Ix<Group>> {
-        let leader = self.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
-        let group = self.tasks[leader].group?;
-        let members = &self.groups[group];
+        let leader = self.store.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
+        let group = self.store[leader].group?;
+        let members = &self.store[group];
         let has_its_start = members.tgid == reference.tgid.0
             && members.leader == Some(leader)
             && members.has(fact::START)
             && members.start == reference.key.start;
         // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
         // seen when it died. /proc shows threads with their leader's start, but not how they end.
-        let rare = members.rare.map(|rare| &self.rares[rare]);
+        let rare = members.rare.map(|rare| &self.store[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_done = taken_over_at.is_some();
         // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
         let can_wait_since = |start: Ktime| match taken_over_at {
             Some(at) => start < at,
-            None => !told.may_be_belated() || self.tasks[leader].state != TaskState::Running,
+            None => !told.may_be_belated() || self.store[leader].state != TaskState::Running,
         };
-        let thread_waits = self.holder(reference.key.tid).is_some_and(|ix| {
-            let task = &self.tasks[ix];
+        let thread_waits = self.store.holder(reference.key.tid).is_some_and(|ix| {
+            let task = &self.store[ix];
             task.group == Some(group) && can_wait_since(task.key.start)
         });
         let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
-        let seems_dead = self.tasks[leader].state == TaskState::Zombie && !members.has(fact::SOLE);
+        let seems_dead = self.store[leader].state == TaskState::Zombie && !members.has(fact::SOLE);
         let is_told = thread_waits || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_told).then_some(group)
     }
@@ -169,15 +148,14 @@ impl Lineage {
             return None;
         }
         if reference.is_leader() {
-            return Some(self.found(key, known::START, told.at));
+            return Some(self.store.found(key, known::START, told.at));
         }
         let Some(group) = self.group_of_thread(tgid, leader_start, key.start, told, out) else {
             self.stats.late += 1;
             return None;
         };
         // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
-        if told.hook.is_some() && self.groups[group].has(fact::START) && self.groups[group].start == key.start
-        {
+        if told.hook.is_some() && self.store[group].has(fact::START) && self.store[group].start == key.start {
             if told.is_by_tracepoint() && !self.sees_releases {
                 // Its callback is still to come, maybe after a young thread got its tid.
                 self.bury_stranger(reference, told.at);
@@ -187,25 +165,25 @@ impl Lineage {
             return None;
         }
         // An exec leaves no older thread in the group.
-        let rare = self.groups[group].rare.map(|rare| &self.rares[rare]);
+        let rare = self.store[group].rare.map(|rare| &self.store[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
             && (taken_over_at.is_none_or(|at| at <= told.at)
                 || rare.is_some_and(|rare| rare.taken_over_before))
-            && self.groups[group].exec_at <= told.at;
-        if !is_shown_alive && key.start < self.groups[group].exec_at.max(taken_over_at.unwrap_or_default()) {
+            && self.store[group].exec_at <= told.at;
+        if !is_shown_alive && key.start < self.store[group].exec_at.max(taken_over_at.unwrap_or_default()) {
             self.stats.late += 1;
             return None;
         }
-        let task = self.place(key, known::START, told.at);
-        self.enrol(group, task);
+        let task = self.store.place(key, known::START, told.at);
+        self.store.enrol(group, task);
         Some(task)
     }
 
     /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
-    pub(super) fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
-        let Some(holder) = self.index.get(tid) else { return true };
-        let task = &self.tasks[holder];
+    pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
+        let Some(holder) = self.store.index.get(tid) else { return true };
+        let task = &self.store[holder];
         if tid.0 == 0 || (task.knows(known::START) && task.key.start >= start) {
             return false;
         }
@@ -228,8 +206,8 @@ impl Lineage {
         if leader_start.is_some_and(|start| start > thread_start) {
             return None;
         }
-        if let Some(holder) = self.index.get(tgid.leader()) {
-            let task = &self.tasks[holder];
+        if let Some(holder) = self.store.index.get(tgid.leader()) {
+            let task = &self.store[holder];
             let start = task.knows(known::START).then_some(task.key.start);
             let can_be_it = match (start, leader_start) {
                 (Some(start), Some(wanted)) => start == wanted,
@@ -243,11 +221,11 @@ impl Lineage {
                 if !is_later {
                     return None;
                 }
-            } else if can_be_it && self.is_leader(holder) {
+            } else if can_be_it && self.store.is_leader(holder) {
                 if let (None, Some(start)) = (start, leader_start) {
-                    self.give_start(holder, start);
+                    self.store.give_start(holder, start);
                 }
-                return self.tasks[holder].group;
+                return self.store[holder].group;
             } else if start.is_some_and(|start| start > leader_start.unwrap_or(thread_start)) {
                 return None;
             } else {
@@ -256,8 +234,8 @@ impl Lineage {
             }
         }
         let (start, knows) = leader_start.map_or((Ktime(0), 0), |start| (start, known::START));
-        let leader = self.found(TaskKey { tid: tgid.leader(), start }, knows, told.at);
+        let leader = self.store.found(TaskKey { tid: tgid.leader(), start }, knows, told.at);
         self.stats.implied += 1;
-        self.tasks[leader].group
+        self.store[leader].group
     }
 }

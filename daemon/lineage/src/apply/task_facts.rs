@@ -1,17 +1,17 @@
 //! Facts that any record may bring. What can change carries the time it was seen: an older word does not undo a newer one.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::flags::{PF_IO_WORKER, PF_USER_WORKER};
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef};
-use super::record::{Comm, Place};
-use super::task::{Task, known};
+use crate::Lineage;
+use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::record::{Comm, Place};
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
 impl Lineage {
-    pub(super) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {
+    pub(crate) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {
         if let Some(flags) = flags {
-            let task = &mut self.tasks[ix];
+            let task = &mut self.store[ix];
             task.flags = flags;
             task.known |= known::FLAGS;
             if flags & PF_IO_WORKER != 0 {
@@ -24,9 +24,9 @@ impl Lineage {
     }
 
     /// False if a newer comm is known.
-    pub(super) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
+    pub(crate) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
         let Some(comm) = comm else { return false };
-        let task = &mut self.tasks[ix];
+        let task = &mut self.store[ix];
         if task.knows(known::COMM) && task.comm_at > at {
             return false;
         }
@@ -36,30 +36,22 @@ impl Lineage {
         true
     }
 
-    pub(super) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
-        let Some(group) = self.tasks[ix].group else { return };
-        let is_leader = self.groups[group].leader == Some(ix);
+    pub(crate) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
+        let Some(group) = self.store[ix].group else { return };
+        let is_leader = self.store[group].leader == Some(ix);
         if let Some(namespace) = place.namespace {
-            let task = &mut self.tasks[ix];
+            let task = &mut self.store[ix];
             task.vtid = namespace.vtid;
             task.known |= known::VTID;
-            let members = &mut self.groups[group];
-            if members.namespace != namespace.inode && self.namespaces.get(&members.namespace) == Some(&group)
-            {
-                self.namespaces.remove(&members.namespace);
-            }
-            members.namespace = namespace.inode;
-            members.namespace_level = namespace.level;
-            members.set(fact::NAMESPACE, true);
+            let is_init = is_leader && namespace.vtid == 1 && namespace.level > 0;
+            self.store.set_namespace(group, namespace.inode, namespace.level, is_init);
             if let Some(vtgid) = namespace.vtgid {
+                let members = &mut self.store[group];
                 members.vtgid = vtgid;
                 members.set(fact::VTGID, true);
             }
-            if is_leader && namespace.vtid == 1 && namespace.level > 0 {
-                self.namespaces.insert(namespace.inode, group);
-            }
         }
-        let members = &mut self.groups[group];
+        let members = &mut self.store[group];
         // An exec is newer than anything the birth can tell of the group.
         if !is_leader || members.exec_at > at {
             return;
@@ -74,18 +66,18 @@ impl Lineage {
         }
     }
 
-    pub(super) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
+    pub(crate) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
         // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
         if let Some(signal) = signal.filter(|&signal| signal >= 0) {
-            let members = &mut self.groups[group];
+            let members = &mut self.store[group];
             members.exit_signal = signal;
             members.set(fact::EXIT_SIGNAL, true);
         }
     }
 
-    pub(super) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
-        if tracer.is_some() || self.groups[group].rare.is_some() {
-            self.rare(group).tracer = tracer;
+    pub(crate) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
+        if tracer.is_some() || self.store[group].rare.is_some() {
+            self.store.rare(group).tracer = tracer;
         }
     }
 }

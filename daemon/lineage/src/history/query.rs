@@ -1,15 +1,17 @@
 //! Questions to the lineage: lives by pid and time, walks through the tree, who owes what. A step costs O(1).
 
-use super::Lineage;
-use super::arena::Ix;
-use super::debt::Debt;
-use super::effect::{Provenance, Thread};
-use super::group::{Group, fact};
-use super::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
-use super::life::Life;
-use super::passage::Census;
-use super::record::Comm;
-use super::task::{Queue, Task, TaskState};
+use crate::Lineage;
+use crate::model::debt::Debt;
+use crate::model::effect::Thread;
+use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
+use crate::model::kinds::Provenance;
+use crate::model::life::Life;
+use crate::model::record::Comm;
+use crate::model::state_counts::Census;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task};
 
 /// Not a task anyone made.
 const IDLE: Tid = Tid(0);
@@ -38,7 +40,7 @@ pub struct TaskView {
 
 impl<'a> GroupView<'a> {
     fn group(&self) -> &'a Group {
-        &self.lineage.groups[self.ix]
+        &self.lineage.store[self.ix]
     }
 
     fn at(self, ix: Ix<Group>) -> Self {
@@ -54,7 +56,7 @@ impl<'a> GroupView<'a> {
     /// Its leader's comm.
     #[must_use]
     pub fn name(&self) -> Option<Comm> {
-        self.group().leader.and_then(|leader| self.lineage.process_name(leader))
+        self.group().leader.and_then(|leader| self.lineage.store.process_name(leader))
     }
 
     /// Its cgroup's id in the v2 hierarchy.
@@ -66,7 +68,7 @@ impl<'a> GroupView<'a> {
     /// Its parent.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.lineage.parents_of(self.ix).map(|ix| self.at(ix))
+        self.lineage.store.parents_of(self.ix).map(|ix| self.at(ix))
     }
 
     /// The task that is its `real_parent`: a thread of its parent.
@@ -89,22 +91,27 @@ impl<'a> GroupView<'a> {
     /// Its children, of all its threads.
     pub fn children(&self) -> impl Iterator<Item = Self> + use<'a> {
         let (lineage, view) = (self.lineage, *self);
-        lineage.members(self.ix).flat_map(|thread| lineage.children_of(thread)).map(move |ix| view.at(ix))
+        lineage
+            .store
+            .members(self.ix)
+            .flat_map(|thread| lineage.store.children_of(thread))
+            .map(move |ix| view.at(ix))
     }
 
     /// Its tasks that the kernel still has, oldest first.
     pub fn threads(&self) -> impl Iterator<Item = TaskView> + use<'a> {
         let lineage = self.lineage;
         lineage
+            .store
             .members(self.ix)
-            .filter(|&task| lineage.tasks[task].state < TaskState::Dead)
+            .filter(|&task| lineage.store[task].state < TaskState::Dead)
             .filter_map(|task| lineage.task_view(task))
     }
 
     /// Its account as a parent.
     #[must_use]
     pub fn debt(&self) -> Option<Debt> {
-        self.group().debt.map(|debt| self.lineage.debts[debt].debt)
+        self.group().debt.map(|debt| self.lineage.store[debt].debt)
     }
 
     /// Since when the oldest of its zombie children waits for it. A step a child.
@@ -114,7 +121,7 @@ impl<'a> GroupView<'a> {
         self.debt().filter(|debt| debt.zombies > 0)?;
         self.children()
             .filter_map(|child| {
-                let leader = &lineage.tasks[child.group().leader?];
+                let leader = &lineage.store[child.group().leader?];
                 matches!(leader.queue, Queue::Zombie | Queue::Flagged).then(|| (child.key(), leader.since))
             })
             .min_by_key(|&(_, since)| since)
@@ -123,7 +130,7 @@ impl<'a> GroupView<'a> {
     /// Since when it is a zombie, if it is one.
     #[must_use]
     pub fn zombie_since(&self) -> Option<Ktime> {
-        let leader = &self.lineage.tasks[self.group().leader?];
+        let leader = &self.lineage.store[self.group().leader?];
         matches!(leader.queue, Queue::Zombie | Queue::Flagged).then_some(leader.since)
     }
 
@@ -138,68 +145,70 @@ impl Lineage {
     /// The group that has this tgid now.
     #[must_use]
     pub fn group(&self, tgid: Tgid) -> Option<GroupView<'_>> {
-        let leader = self.holder(tgid.leader()).filter(|&ix| self.is_leader(ix))?;
-        self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix })
+        let leader = self.store.holder(tgid.leader()).filter(|&ix| self.store.is_leader(ix))?;
+        self.store[leader].group.map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The group that the task with this tid belongs to now.
     #[must_use]
     pub fn group_of(&self, tid: Tid) -> Option<GroupView<'_>> {
-        self.tasks[self.holder(tid)?].group.map(|ix| GroupView { lineage: self, ix })
+        self.store[self.store.holder(tid)?].group.map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The task that has this tid now.
     #[must_use]
     pub fn task(&self, tid: Tid) -> Option<TaskView> {
-        self.task_view(self.holder(tid)?)
+        self.task_view(self.store.holder(tid)?)
     }
 
     /// Every group, in the order of tgids.
     pub fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
-        self.index
+        self.store
+            .index
             .iter()
-            .filter(|&ix| self.is_leader(ix) && self.tasks[ix].key.tid != IDLE)
-            .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
+            .filter(|&ix| self.store.is_leader(ix) && self.store[ix].key.tid != IDLE)
+            .filter_map(|leader| self.store[leader].group.map(|ix| GroupView { lineage: self, ix }))
     }
 
     /// Every task that the kernel still has, in the order of tids.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
-        self.index
+        self.store
+            .index
             .iter()
-            .filter(|&ix| self.tasks[ix].state < TaskState::Dead && self.tasks[ix].key.tid != IDLE)
+            .filter(|&ix| self.store[ix].state < TaskState::Dead && self.store[ix].key.tid != IDLE)
             .filter_map(|ix| self.task_view(ix))
     }
 
     /// Zombies, oldest first: those already flagged, then the others.
     pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| {
-            std::iter::successors(self.queues.ends(queue).first, |&ix| self.tasks[ix].queue_next)
-                .filter_map(|leader| self.tasks[leader].group.map(|ix| GroupView { lineage: self, ix }))
+            std::iter::successors(self.store.queue_ends(queue).first, |&ix| self.store[ix].queue_next)
+                .filter_map(|leader| self.store[leader].group.map(|ix| GroupView { lineage: self, ix }))
         })
     }
 
     /// How many zombies there are.
     #[must_use]
     pub fn zombie_count(&self) -> usize {
-        self.queues.ends(Queue::Flagged).len + self.queues.ends(Queue::Zombie).len
+        self.store.queue_ends(Queue::Flagged).len + self.store.queue_ends(Queue::Zombie).len
     }
 
     /// How many of them are flagged as old.
     #[must_use]
     pub fn flagged_count(&self) -> usize {
-        self.queues.ends(Queue::Flagged).len
+        self.store.queue_ends(Queue::Flagged).len
     }
 
     /// How many tasks are in `do_exit()` and not told as stuck there.
     #[must_use]
     pub fn exiting_count(&self) -> usize {
-        self.queues.ends(Queue::Exiting).len
+        self.store.queue_ends(Queue::Exiting).len
     }
 
     /// How many tasks are told as stuck in `do_exit()`, and are still there.
     #[must_use]
     pub fn stuck_count(&self) -> usize {
-        self.queues.ends(Queue::Stuck).len
+        self.store.queue_ends(Queue::Stuck).len
     }
 
     /// The task that is in `do_exit()` for longest.
@@ -207,27 +216,27 @@ impl Lineage {
     pub fn oldest_exiting(&self) -> Option<TaskView> {
         [Queue::Stuck, Queue::Exiting]
             .into_iter()
-            .find_map(|queue| self.queues.ends(queue).first)
+            .find_map(|queue| self.store.queue_ends(queue).first)
             .and_then(|ix| self.task_view(ix))
     }
 
     /// Leaders that are dead while other threads of their group are not.
     #[must_use]
     pub fn dead_leader_count(&self) -> usize {
-        self.dead_leaders
+        self.store.dead_leaders
     }
 
     /// How many tasks are in each state.
     #[must_use]
     pub const fn census(&self) -> &Census {
-        &self.census
+        &self.store.census
     }
 
     /// How many groups live.
     #[must_use]
     pub const fn group_count(&self) -> usize {
         // The idle task's is none.
-        self.groups.len().saturating_sub(1)
+        self.store.groups.len().saturating_sub(1)
     }
 
     /// Dead lives still remembered.
@@ -279,14 +288,14 @@ impl Lineage {
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
-            live: self.tasks.bytes()
-                + self.groups.bytes()
-                + self.rares.bytes()
-                + self.debts.bytes()
+            live: self.store.tasks.bytes()
+                + self.store.groups.bytes()
+                + self.store.rares.bytes()
+                + self.store.debts.bytes()
                 + self.earlies.bytes()
-                + self.sums.bytes()
-                + self.index.bytes()
-                + self.paths.bytes(),
+                + self.store.sums.bytes()
+                + self.store.index.bytes()
+                + self.store.paths.bytes(),
             dead: self.graves.bytes(),
         }
     }
@@ -294,28 +303,28 @@ impl Lineage {
     /// Paths of programs that are kept.
     #[must_use]
     pub fn path_count(&self) -> usize {
-        self.paths.len()
+        self.store.paths.len()
     }
 
     /// What is kept besides live tasks and their groups.
     #[must_use]
     pub fn kept(&self) -> Kept {
         Kept {
-            released: self.queues.ends(Queue::Tombstone).len,
-            dead: self.queues.ends(Queue::Dead).len,
+            released: self.store.queue_ends(Queue::Tombstone).len,
+            dead: self.store.queue_ends(Queue::Dead).len,
             dead_lives: self.graves.len(),
             open_handovers: self.open_handovers.len(),
             early_frees: self.freed.len(),
             execs_without_args: self.awaiting_args.len(),
             unjudged: self.unjudged.len(),
-            namespaces: self.namespaces.len(),
-            paths: self.paths.len(),
+            namespaces: self.store.namespaces.len(),
+            paths: self.store.paths.len(),
         }
     }
 
     fn task_view(&self, ix: Ix<Task>) -> Option<TaskView> {
-        let task = &self.tasks[ix];
-        let group = &self.groups[task.group?];
+        let task = &self.store[ix];
+        let group = &self.store[task.group?];
         Some(TaskView {
             task: TaskRef { key: task.key, tgid: Tgid(group.tgid) },
             state: task.state,

@@ -1,48 +1,22 @@
 //! Tasks and groups as effects show them.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect, Hook, Process, Provenance, Thread};
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use super::group::{Group, fact};
-use super::id::{GroupKey, Ktime, TaskRef, Tgid};
-use super::record::{Comm, ExitSource, Namespaced, ReleaseSource};
-use super::task::{Task, TaskState, known};
-
-/// When, and how it is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
-    pub(super) at: Ktime,
-    pub(super) provenance: Provenance,
-    pub(super) hook: Option<Hook>,
-}
-
-impl Told {
-    pub(super) const fn observed(at: Ktime) -> Self {
-        Self { at, provenance: Provenance::Observed, hook: None }
-    }
-
-    pub(super) const fn inferred(self) -> Self {
-        Self { provenance: Provenance::Inferred, ..self }
-    }
-
-    /// Whether the task can have been released for long: its own way through its exit, and its RCU callback, wait for no one.
-    pub(super) const fn may_be_belated(&self) -> bool {
-        matches!(self.hook, Some(Hook::Exit(_) | Hook::Release(ReleaseSource::Free)))
-    }
-
-    /// Whether this comes from where the tracepoints see an end: late, and without a word on who brought it about.
-    pub(super) const fn is_by_tracepoint(&self) -> bool {
-        matches!(self.hook, Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free)))
-    }
-}
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::{Action, Effect, Process, Thread};
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
+use crate::model::id::GroupKey;
+use crate::model::record::Namespaced;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
 impl Lineage {
-    pub(super) fn tell(&self, out: &mut Vec<Effect>, ix: Ix<Task>, told: Told, action: Action) {
-        let task = &self.tasks[ix];
+    pub(crate) fn tell(&self, out: &mut Vec<Effect>, ix: Ix<Task>, told: Told, action: Action) {
+        let task = &self.store[ix];
         let (process, thread) = match task.group {
             Some(group) => {
-                let group = &self.groups[group];
+                let group = &self.store[group];
                 (self.process(group), Self::thread(group, ix, task))
             }
             // A task without a group was released; its group's own end was told before.
@@ -59,7 +33,7 @@ impl Lineage {
     }
 
     fn process(&self, group: &Group) -> Process {
-        let leader = group.leader.map(|ix| &self.tasks[ix]);
+        let leader = group.leader.map(|ix| &self.store[ix]);
         let vpid = if group.has(fact::VTGID) {
             Some(group.vtgid)
         } else {
@@ -79,11 +53,11 @@ impl Lineage {
     /// The parent as it was told: where it is open whether a child was handed on, the former one.
     fn told_parent(&self, group: &Group) -> Option<GroupKey> {
         let open =
-            if group.has(fact::OPEN) { group.rare.and_then(|rare| self.rares[rare].open) } else { None };
+            if group.has(fact::OPEN) { group.rare.and_then(|rare| self.store[rare].open) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
-    pub(super) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
+    pub(crate) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
         let is_leader = group.leader == Some(ix);
         let exit_signal =
             if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
@@ -106,25 +80,12 @@ impl Lineage {
         }
     }
 
-    pub(super) fn namespace_of(group: &Group, task: &Task) -> Option<Namespaced> {
+    pub(crate) fn namespace_of(group: &Group, task: &Task) -> Option<Namespaced> {
         (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
             vtid: task.vtid,
             vtgid: group.has(fact::VTGID).then_some(group.vtgid),
             inode: group.namespace,
             level: group.namespace_level,
         })
-    }
-
-    /// A task as records name it.
-    pub(super) fn reference(&self, ix: Ix<Task>) -> Option<TaskRef> {
-        let group = &self.groups[self.tasks[ix].group?];
-        Some(TaskRef { key: self.tasks[ix].key, tgid: Tgid(group.tgid) })
-    }
-
-    /// Comm of the leader of a task's group.
-    pub(super) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
-        let leader = self.groups[self.tasks[ix].group?].leader?;
-        let leader = &self.tasks[leader];
-        leader.knows(known::COMM).then_some(leader.comm)
     }
 }

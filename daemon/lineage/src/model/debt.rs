@@ -1,8 +1,6 @@
 //! What a parent owes its children: the waits it has made and those it has not.
 
-use super::arena::Ix;
-use super::effect::{Bound, Span};
-use super::usage::Descent;
+use crate::model::kinds::{Bound, Span};
 
 /// A parent's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,19 +21,9 @@ pub struct Debt {
     pub latency_max_ns: u64,
 }
 
-/// A parent's account, with what its dead children used in a side table: few parents have any, and fewer of both sorts.
-/// One cache line each.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
-pub(super) struct Account {
-    pub(super) debt: Debt,
-    pub(super) reaped: Option<Ix<Descent>>,
-    pub(super) autoreaped: Option<Ix<Descent>>,
-}
-
 impl Debt {
     /// A child was taken after this long. Only what was seen from end to end says something about the parent.
-    pub(super) fn reap(&mut self, zombie: Option<Span>) {
+    pub(crate) fn reap(&mut self, zombie: Option<Span>) {
         self.reaped += 1;
         if let Some(Span { ns, bound: Bound::Exact }) = zombie {
             self.timed += 1;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-pub use super::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
+use crate::model::figures::Doing;
+use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
+use crate::model::path_name::PathName;
+use crate::model::record::{Comm, Namespaced, Usage};
+use crate::model::status::WaitStatus;
+use crate::model::task::TaskKind;
+use crate::model::usage::{ChildrenUsage, GroupUsage};
 
-use super::figures::Doing;
-use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
-use super::paths::PathName;
-use super::record::{Comm, Namespaced, Usage};
-use super::status::WaitStatus;
-use super::task::TaskKind;
-use super::usage::{ChildrenUsage, GroupUsage};
+pub use crate::model::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
 
 /// One thing that happened to one task.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a task is doing at a moment, as the scheduler has it: read when asked, never part of the tree.
 
-use super::id::{Ktime, TaskRef};
-use super::record::{Comm, Usage};
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::record::{Comm, Usage};
 
 /// One task as it was when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

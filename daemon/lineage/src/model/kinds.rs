@@ -1,6 +1,6 @@
 //! The kinds of things that effects tell, each with its stable name.
 
-use super::record::{ExitSource, ReleaseSource};
+use crate::model::record::{ExitSource, ReleaseSource};
 
 /// How a fact became known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 //!
 //! The shell's decoder makes these from the wire (`probe-common`), the snapshot reader from the task iterator or /proc.
 
-use super::id::{Ktime, TaskRef};
+use crate::model::id::{Ktime, TaskRef};
 
 /// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -160,7 +160,7 @@ pub struct Exec {
     /// The task, under its tid after the exec.
     pub task: TaskRef,
     /// Its tid before; another one where a thread that is not the leader exec'ed.
-    pub old_tid: Option<super::id::Tid>,
+    pub old_tid: Option<crate::model::id::Tid>,
     /// Where it lives after the exec.
     pub place: Place,
     /// PF_ bits.

@@ -1,6 +1,6 @@
 //! What wait(2) says of a thread group, and what that means.
 
-use super::record::ExitParts;
+use crate::model::record::ExitParts;
 
 /// A status as wait(2) returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +92,7 @@ impl GroupStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::record::GroupExit;
+    use crate::model::record::GroupExit;
 
     const SEGV: i32 = 0xb;
 

@@ -1,6 +1,6 @@
 //! What tasks used of CPUs and memory, by the kernel's own figures: of a thread group, and of a parent's dead children.
 
-use super::record::Usage;
+use crate::model::record::Usage;
 
 /// What those tasks of a thread group used that are dead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +37,15 @@ pub struct Descent {
 
 /// How a group's account changes by one task's figures.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     /// What it used beyond what was told before.
-    pub(super) more: Usage,
+    pub(crate) more: Usage,
     /// Nothing was told before.
-    pub(super) is_first: bool,
+    pub(crate) is_first: bool,
     /// These are its last figures.
-    pub(super) is_final: bool,
+    pub(crate) is_final: bool,
     /// It ended before, without figures.
-    pub(super) was_unknown: bool,
+    pub(crate) was_unknown: bool,
 }
 
 impl Usage {
@@ -67,7 +67,7 @@ impl Usage {
     }
 
     /// The same with user and system time as the kernel splits them, fit to be added to others'.
-    pub(super) fn charged(&self) -> Self {
+    pub(crate) fn charged(&self) -> Self {
         let (utime_ns, stime_ns) = self.split();
         Self { utime_ns, stime_ns, ..*self }
     }
@@ -78,7 +78,7 @@ impl Usage {
     }
 
     /// What is left without another's.
-    pub(super) fn minus(&self, other: &Self) -> Self {
+    pub(crate) fn minus(&self, other: &Self) -> Self {
         let mut left = *self;
         left.each(other, u64::wrapping_sub);
         left
@@ -104,7 +104,7 @@ impl GroupUsage {
         self.pending == 0 && self.unknown == 0
     }
 
-    pub(super) fn charge(&mut self, charge: &Charge) {
+    pub(crate) fn charge(&mut self, charge: &Charge) {
         self.sum.add(&charge.more);
         self.tasks = self.tasks.wrapping_add(u32::from(charge.is_first));
         match (charge.is_first, charge.is_final) {
@@ -116,14 +116,14 @@ impl GroupUsage {
     }
 
     /// The same; what that changes for the group's parent.
-    pub(super) fn charge_and_tell(&mut self, charge: &Charge) -> Descent {
+    pub(crate) fn charge_and_tell(&mut self, charge: &Charge) -> Descent {
         let before = self.descent();
         self.charge(charge);
         self.descent().minus(&before)
     }
 
     /// What the group is to its parent.
-    pub(super) fn descent(&self) -> Descent {
+    pub(crate) fn descent(&self) -> Descent {
         Descent {
             sum: self.sum.charged(),
             processes: 1,
@@ -133,13 +133,13 @@ impl GroupUsage {
 }
 
 impl Descent {
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.sum.add(&other.sum);
         self.processes = self.processes.wrapping_add(other.processes);
         self.unknown = self.unknown.wrapping_add(other.unknown);
     }
 
-    pub(super) fn minus(&self, other: &Self) -> Self {
+    pub(crate) fn minus(&self, other: &Self) -> Self {
         Self {
             sum: self.sum.minus(&other.sum),
             processes: self.processes.wrapping_sub(other.processes),
@@ -150,7 +150,7 @@ impl Descent {
 
 impl ChildrenUsage {
     /// The sum of those that were waited for, or of the others.
-    pub(super) const fn of(&mut self, is_reaped: bool) -> &mut Descent {
+    pub(crate) const fn of(&mut self, is_reaped: bool) -> &mut Descent {
         if is_reaped { &mut self.reaped } else { &mut self.autoreaped }
     }
 }

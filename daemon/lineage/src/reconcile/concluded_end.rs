@@ -1,30 +1,31 @@
 //! Ends that nobody told: concluded from what came after, or from time.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Effect, Provenance};
-use super::exit::Death;
-use super::flags::EXIT_DEAD;
-use super::group::Group;
-use super::group::fact;
-use super::id::Ktime;
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::Effect;
+use crate::model::flags::EXIT_DEAD;
+use crate::model::id::Ktime;
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task, known};
 
 impl Lineage {
     /// Threads whose own release has not been told when their leader's is: the leader is always the last.
-    pub(super) fn end_threads(
+    pub(crate) fn end_threads(
         &mut self,
         group: Ix<Group>,
         leader: Ix<Task>,
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let mut next = self.groups[group].first_thread;
+        let mut next = self.store[group].first_thread;
         while let Some(ix) = next {
-            next = self.tasks[ix].thread_next;
+            next = self.store[ix].thread_next;
             if ix != leader {
-                if self.tasks[ix].state < TaskState::Dead {
+                if self.store[ix].state < TaskState::Dead {
                     self.stats.concluded += 1;
                 }
                 self.end_unseen(ix, told, out);
@@ -33,15 +34,15 @@ impl Lineage {
     }
 
     /// A task's end was not seen but is certain.
-    pub(super) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.tasks[ix].group else { return };
+    pub(crate) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
+        let Some(group) = self.store[ix].group else { return };
         let told = if told.provenance == Provenance::Repaired { told } else { told.inferred() };
-        let is_leader = self.groups[group].leader == Some(ix);
+        let is_leader = self.store[group].leader == Some(ix);
         if is_leader {
-            self.groups[group].set(fact::SOLE, true);
+            self.store[group].set(fact::SOLE, true);
         }
         self.hand_on_children(ix, None, told, out);
-        match self.tasks[ix].state {
+        match self.store[ix].state {
             // It was seen to begin its exit: the rule says how that ended.
             TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
                 self.die_and_be_taken(ix, group, Death::default(), told, out);
@@ -58,21 +59,21 @@ impl Lineage {
             TaskState::Zombie => self.reaped_by_rule(ix, group, told, out),
             TaskState::Dead | TaskState::Released => {}
         }
-        if !is_leader && !self.tasks[ix].knows(known::END_TOLD) {
+        if !is_leader && !self.store[ix].knows(known::END_TOLD) {
             self.autoreaped(ix, group, told, out);
         }
         self.depart(ix, None, told, out);
     }
 
     /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
-    pub(super) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
+    pub(crate) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         for _ in 0..most {
             let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };
             self.stats.concluded += 1;
             self.end_unseen(ix, Told::observed(now), out);
         }
         for _ in 0..most {
-            let stones = self.queues.ends(Queue::Tombstone);
+            let stones = self.store.queue_ends(Queue::Tombstone);
             let oldest = if stones.len > self.config.tombstones {
                 stones.first
             } else {
@@ -86,10 +87,10 @@ impl Lineage {
                 break;
             }
             self.freed.pop_front();
-            let leader = self.find(key);
-            let group = leader.and_then(|leader| self.tasks[leader].group);
+            let leader = self.store.find(key);
+            let group = leader.and_then(|leader| self.store[leader].group);
             if let (Some(leader), Some(true)) =
-                (leader, group.map(|group| self.groups[group].has(fact::FREED)))
+                (leader, group.map(|group| self.store[group].has(fact::FREED)))
             {
                 self.stats.concluded += 1;
                 self.end_unseen(leader, Told::observed(now), out);

@@ -3,20 +3,22 @@
 //! A snapshot is not of one moment: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller hands in
 //! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::{Action, Effect, Provenance};
-use super::exit::Death;
-use super::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
-use super::group::Group;
-use super::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use super::record::{Comm, Snapshot, SnapshotSource};
-use super::task::{Queue, Task, TaskState, known};
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::apply::exit::Death;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::kinds::Provenance;
+use crate::model::record::{Comm, Snapshot, SnapshotSource};
+use crate::model::task::TaskState;
+use crate::store::arena::Ix;
+use crate::store::group::Group;
+use crate::store::task::{Queue, Task, known};
 
 /// A snapshot being applied.
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     begun: Ktime,
     /// The first one finds what was there before; later ones mend.
     is_first: bool,
@@ -41,22 +43,23 @@ impl Lineage {
         if sweep.is_first {
             return;
         }
-        let mut gone: Vec<Ix<Task>> = self.index.iter().filter(|&ix| self.is_missing(ix, &sweep)).collect();
+        let mut gone: Vec<Ix<Task>> =
+            self.store.index.iter().filter(|&ix| self.is_missing(ix, &sweep)).collect();
         // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
-        gone.sort_by_key(|&ix| std::cmp::Reverse((self.tasks[ix].key.start, self.tasks[ix].key.tid)));
+        gone.sort_by_key(|&ix| std::cmp::Reverse((self.store[ix].key.start, self.store[ix].key.tid)));
         for ix in gone {
-            let Some(group) = self.tasks[ix].group else { continue };
-            let is_leader = self.groups[group].leader == Some(ix);
+            let Some(group) = self.store[ix].group else { continue };
+            let is_leader = self.store[group].leader == Some(ix);
             if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
                 self.close_handover(group, None, at, out);
             }
-            if self.tasks[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
+            if self.store[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
                 // Taken by a wait; the RCU callback is on its way.
                 self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
-            } else if self.tasks[ix].state < TaskState::Dead {
+            } else if self.store[ix].state < TaskState::Dead {
                 self.stats.missed_releases += 1;
-                self.tasks[ix].known |= known::UNSEEN;
+                self.store[ix].known |= known::UNSEEN;
                 self.end_unseen(ix, told, out);
             }
         }
@@ -69,11 +72,11 @@ impl Lineage {
     }
 
     fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
-        let task = &self.tasks[ix];
+        let task = &self.store[ix];
         // Some machines hide init and its threads from iterators; it cannot die without the kernel.
         let can_be_hidden = task.group.is_none_or(|group| {
-            let members = &self.groups[group];
-            let leader_was_seen = members.leader.is_some_and(|leader| self.tasks[leader].round == self.round);
+            let members = &self.store[group];
+            let leader_was_seen = members.leader.is_some_and(|leader| self.store[leader].round == self.round);
             members.tgid == 0 || (members.tgid == 1 && !leader_was_seen)
         });
         !can_be_hidden
@@ -82,24 +85,25 @@ impl Lineage {
             && task.key.start < sweep.begun
     }
 
-    pub(super) const fn is_in_snapshot(&self) -> bool {
+    pub(crate) const fn is_in_snapshot(&self) -> bool {
         self.sweep.is_some()
     }
 
     /// Puts off the question whether a leader is a zombie until all threads are known.
-    pub(super) fn judge_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
-        self.unjudged.push((self.tasks[ix].key, provenance));
+    pub(crate) fn judge_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
+        self.unjudged.push((self.store[ix].key, provenance));
     }
 
     /// Tells of leaders that a snapshot found dead whether they are zombies.
-    pub(super) fn judge(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn judge(&mut self, out: &mut Vec<Effect>) {
         for (key, provenance) in std::mem::take(&mut self.unjudged) {
-            let Some(ix) = self.find(key).filter(|&ix| self.tasks[ix].state == TaskState::Zombie) else {
+            let Some(ix) = self.store.find(key).filter(|&ix| self.store[ix].state == TaskState::Zombie)
+            else {
                 continue;
             };
-            let Some(group) = self.tasks[ix].group else { continue };
-            let told = Told { at: self.tasks[ix].since, provenance, hook: None };
-            if self.groups[group].is_sole() {
+            let Some(group) = self.store[ix].group else { continue };
+            let told = Told { at: self.store[ix].since, provenance, hook: None };
+            if self.store[group].is_sole() {
                 self.after_a_death(group, told, out);
             } else {
                 self.leader_died(ix, group, told, out);
@@ -107,73 +111,73 @@ impl Lineage {
         }
     }
 
-    pub(super) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
+    pub(crate) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
         let (provenance, mends) = match &self.sweep {
             Some(sweep) => (sweep.provenance(), !sweep.is_first),
             None => (Provenance::Snapshot, false),
         };
         let told = Told { at, provenance, hook: None };
         self.revive(seen.task, at);
-        if let Some(known) = self.find(seen.task.key) {
-            self.tasks[known].round = self.round;
+        if let Some(known) = self.store.find(seen.task.key) {
+            self.store[known].round = self.round;
         }
         if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
             self.learn_parent(group, seen.parent, told, out);
-            if let Some(leader) = self.groups[group].leader {
+            if let Some(leader) = self.store[group].leader {
                 self.learn_comm(leader, seen.comm, at);
             }
             return;
         }
         let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };
-        self.tasks[ix].round = self.round;
-        let is_new = self.tasks[ix].state == TaskState::Implied;
+        self.store[ix].round = self.round;
+        let is_new = self.store[ix].state == TaskState::Implied;
         if is_new {
-            self.enter(ix, TaskState::Running, at);
-            self.tasks[ix].provenance = provenance;
+            self.store.enter(ix, TaskState::Running, at);
+            self.store[ix].provenance = provenance;
             if seen.source == SnapshotSource::Procfs {
-                self.tasks[ix].known |= known::ROUGH_START;
+                self.store[ix].known |= known::ROUGH_START;
             }
         }
-        let is_leader = self.groups[group].leader == Some(ix);
+        let is_leader = self.store[group].leader == Some(ix);
         let lives =
             seen.exit_state == Some(0) && seen.task_flags.is_some_and(|flags| flags & PF_EXITING == 0);
-        if is_leader && lives && self.tasks[ix].state >= TaskState::Exiting && self.tasks[ix].since < at {
+        if is_leader && lives && self.store[ix].state >= TaskState::Exiting && self.store[ix].since < at {
             self.rise(ix, group, told, out);
         }
-        let old_name = self.tasks[ix].comm;
-        let knew_name = self.tasks[ix].knows(known::COMM) && !is_new;
+        let old_name = self.store[ix].comm;
+        let knew_name = self.store[ix].knows(known::COMM) && !is_new;
         self.learn_flags(ix, seen.task_flags);
         let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
         if is_leader {
             self.learn_of_group(group, seen, told, out);
         }
-        if !mends && !self.tasks[ix].knows(known::BIRTH_TOLD) {
+        if !mends && !self.store[ix].knows(known::BIRTH_TOLD) {
             // Nobody missed its birth: it was there before.
-            self.tasks[ix].provenance = Provenance::Snapshot;
+            self.store[ix].provenance = Provenance::Snapshot;
         }
-        let born_before = self.tasks[ix].provenance == Provenance::Snapshot;
-        if mends && !born_before && !self.tasks[ix].knows(known::BIRTH_TOLD) {
+        let born_before = self.store[ix].provenance == Provenance::Snapshot;
+        if mends && !born_before && !self.store[ix].knows(known::BIRTH_TOLD) {
             self.stats.missed_forks += 1;
-            self.tasks[ix].known |= known::BIRTH_TOLD;
+            self.store[ix].known |= known::BIRTH_TOLD;
             self.tell(out, ix, told, Action::Forked { creation: None, clone_flags: None, creator: None });
-        } else if mends && knew_name && learned && self.tasks[ix].comm != old_name {
+        } else if mends && knew_name && learned && self.store[ix].comm != old_name {
             self.stats.wrong_names += 1;
-            let new = self.tasks[ix].comm;
+            let new = self.store[ix].comm;
             self.tell(out, ix, told, Action::Renamed { old: old_name, new });
         }
         let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
-        if is_exiting && self.tasks[ix].state == TaskState::Running && self.groups[group].exec_at <= at {
-            self.enter(ix, TaskState::Exiting, at);
-            self.tasks[ix].known |= known::EXIT_BEGAN_UNSEEN;
-            self.queues.put(&mut self.tasks, ix, Queue::Exiting);
+        if is_exiting && self.store[ix].state == TaskState::Running && self.store[group].exec_at <= at {
+            self.store.enter(ix, TaskState::Exiting, at);
+            self.store[ix].known |= known::EXIT_BEGAN_UNSEEN;
+            self.store.enqueue(ix, Queue::Exiting);
             if mends {
                 self.tell(out, ix, told, Action::Exiting { nr_threads: seen.nr_threads });
             }
         }
         let exit_state = seen.exit_state.filter(|&state| state != 0);
-        if let Some(exit_state) = exit_state.filter(|_| self.tasks[ix].state < TaskState::Zombie) {
+        if let Some(exit_state) = exit_state.filter(|_| self.store[ix].state < TaskState::Zombie) {
             self.stats.missed_exits += u64::from(mends && !is_new);
             let death = Death {
                 exit_state: Some(if exit_state == EXIT_DEAD { EXIT_DEAD } else { EXIT_ZOMBIE }),
@@ -191,7 +195,7 @@ impl Lineage {
             }
             self.die(ix, &death, told, out);
             if exit_state == EXIT_DEAD {
-                self.tasks[ix].known |= known::GOING;
+                self.store[ix].known |= known::GOING;
             }
         }
         let is_alone =
@@ -207,8 +211,8 @@ impl Lineage {
         let is_with_shown = self.learn_parent(group, seen.parent, told, out);
         self.compare_with_conclusions(seen, is_with_shown, told.at);
         // An orphan's exit signal is reset with its parent.
-        let members = &self.groups[group];
-        let reset_at = members.rare.map_or(Ktime(0), |rare| self.rares[rare].reparented_at);
+        let members = &self.store[group];
+        let reset_at = members.rare.map_or(Ktime(0), |rare| self.store[rare].reparented_at);
         if is_with_shown && reset_at.max(members.exec_at) <= told.at {
             self.learn_exit_signal(group, seen.exit_signal);
         }
@@ -219,9 +223,9 @@ impl Lineage {
 
     /// The group, where another has taken the place of the leader since it was read.
     fn group_since_exec(&mut self, seen: &Snapshot, at: Ktime) -> Option<Ix<Group>> {
-        let ix = self.find(seen.task.key)?;
-        let group = self.tasks[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))?;
-        let rare = self.rare(group);
+        let ix = self.store.find(seen.task.key)?;
+        let group = self.store[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))?;
+        let rare = self.store.rare(group);
         if rare.taken_over_before && seen.nr_threads == Some(1) {
             // Alone: the old one was gone by then.
             rare.taken_over_at = Some(at);
@@ -232,35 +236,35 @@ impl Lineage {
 
     /// /proc shows a kernel worker under the name of its work.
     fn name_can_be_trusted(&self, ix: Ix<Task>, seen: &Snapshot) -> bool {
-        let task = &self.tasks[ix];
+        let task = &self.store[ix];
         seen.source == SnapshotSource::Iterator || task.flags & PF_KTHREAD == 0 || !task.knows(known::COMM)
     }
 
     /// A task that was taken for gone because a former snapshot did not show it is there after all.
     fn revive(&mut self, seen: TaskRef, at: Ktime) {
-        let Some(ix) = self.find(seen.key) else { return };
-        let task = &self.tasks[ix];
+        let Some(ix) = self.store.find(seen.key) else { return };
+        let task = &self.store[ix];
         if task.state == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
             self.stats.revived += 1;
             // It did not end.
-            self.tasks[ix].known &= !known::END_TOLD;
+            self.store[ix].known &= !known::END_TOLD;
             self.forget(ix);
         }
     }
 
     /// The idle task: parent of init and kthreadd, never born, in no snapshot.
-    pub(super) fn plant(&mut self) {
+    pub(crate) fn plant(&mut self) {
         let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
         let told = Told { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
         if let Some(ix) = self.named(idle, told, &mut Vec::new()) {
-            let task = &mut self.tasks[ix];
+            let task = &mut self.store[ix];
             task.state = TaskState::Running;
             task.flags = PF_KTHREAD;
             task.comm = Comm(*b"swapper/0\0\0\0\0\0\0\0");
             task.known |= known::COMM | known::FLAGS | known::BIRTH_TOLD;
         }
         self.stats.implied = 0;
-        self.census = super::Census::default();
+        self.store.census = crate::Census::default();
     }
 }
 

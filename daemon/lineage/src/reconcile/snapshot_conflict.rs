@@ -2,17 +2,17 @@
 //!
 //! Whether a thread lives that inherited the child may be shown later in the same snapshot, so this is settled at its end.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::Effect;
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef};
-use super::record::Snapshot;
-use super::view::Told;
+use crate::Lineage;
+use crate::apply::context::Told;
+use crate::model::effect::Effect;
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::record::Snapshot;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
 
 /// What was last shown of a child that a conclusion took from its parent's process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Disputed {
+pub(crate) struct Disputed {
     parent: TaskRef,
     exit_signal: Option<i32>,
     at: Ktime,
@@ -20,7 +20,7 @@ pub(super) struct Disputed {
 
 impl Lineage {
     /// A snapshot shows a child, and the tree has it below the same parent or below another.
-    pub(super) fn compare_with_conclusions(&mut self, seen: &Snapshot, is_with_shown: bool, at: Ktime) {
+    pub(crate) fn compare_with_conclusions(&mut self, seen: &Snapshot, is_with_shown: bool, at: Ktime) {
         let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) else { return };
         let shown = Disputed { parent, exit_signal: seen.exit_signal, at };
         if !is_with_shown {
@@ -31,22 +31,22 @@ impl Lineage {
     }
 
     /// A child is concluded to leave its parent's process. While a snapshot is read, a thread that keeps it may still be to come.
-    pub(super) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
-        let members = &self.groups[child];
+    pub(crate) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
+        let members = &self.store[child];
         let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
         if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader) {
-            let child = self.tasks[leader].key;
+            let child = self.store[leader].key;
             let dispute = self.disputed.entry(child).or_insert(Disputed { parent, exit_signal, at });
             (dispute.parent, dispute.at) = (parent, at);
         }
     }
 
     /// Once all threads are known: a child whose parent's process lives never left it.
-    pub(super) fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
         for (child, seen) in std::mem::take(&mut self.disputed) {
-            let Some(group) = self.find(child).and_then(|ix| self.tasks[ix].group) else { continue };
+            let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group) else { continue };
             let told = Told { at: seen.at, ..told };
-            if self.learn_parent(group, Some(seen.parent), told, out) && self.groups[group].exec_at <= seen.at
+            if self.learn_parent(group, Some(seen.parent), told, out) && self.store[group].exec_at <= seen.at
             {
                 self.learn_exit_signal(group, seen.exit_signal);
             }

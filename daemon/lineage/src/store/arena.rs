@@ -19,7 +19,7 @@ const HEADER: usize = 64;
 pub type Room = fn(usize, usize);
 
 /// Place of a `T` in its [`Arena`]. An `Option` of it is no larger.
-pub(super) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
+pub(crate) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
 
 impl<T> Ix<T> {
     /// Slots are bounded by the number of tids (2^22) and of tombstones, far below `u32`.
@@ -52,7 +52,7 @@ impl<T> fmt::Debug for Ix<T> {
 }
 
 /// Slots of one type. Freed slots are used again, last freed first: they are still in the cache.
-pub(super) struct Arena<T> {
+pub(crate) struct Arena<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<Ix<T>>,
     /// Slots ever used.
@@ -62,12 +62,12 @@ pub(super) struct Arena<T> {
 
 impl<T: Default> Arena<T> {
     /// Without any slot; `room` is told of memory for many.
-    pub(super) const fn new(room: Option<Room>) -> Self {
+    pub(crate) const fn new(room: Option<Room>) -> Self {
         Self { chunks: Vec::new(), free: Vec::new(), touched: 0, room }
     }
 
     /// Puts `value` in a free slot.
-    pub(super) fn insert(&mut self, value: T) -> Ix<T> {
+    pub(crate) fn insert(&mut self, value: T) -> Ix<T> {
         if let Some(ix) = self.free.pop() {
             self[ix] = value;
             return ix;
@@ -95,18 +95,18 @@ impl<T: Default> Arena<T> {
     }
 
     /// Empties a slot. Its place must not be used any more.
-    pub(super) fn remove(&mut self, ix: Ix<T>) -> T {
+    pub(crate) fn remove(&mut self, ix: Ix<T>) -> T {
         self.free.push(ix);
         std::mem::take(&mut self[ix])
     }
 
     /// Slots in use.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.touched - self.free.len()
     }
 
     /// Bytes held.
-    pub(super) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.touched * size_of::<T>()
             + self.chunks.capacity() * size_of::<Vec<T>>()
             + self.free.capacity() * size_of::<Ix<T>>()

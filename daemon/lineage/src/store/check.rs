@@ -1,13 +1,14 @@
 //! What must hold after every record, whatever it said.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::group::{Group, fact};
-use super::task::{Queue, Task, TaskState};
+use crate::model::task::TaskState;
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Queue, Task};
 
-impl Lineage {
+impl Store {
     /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let mut indexed = 0;
         let mut groups = 0;
         for head in self.index.iter() {
@@ -25,7 +26,7 @@ impl Lineage {
             }
         }
         same("tasks in the index", indexed, self.tasks.len())?;
-        let mut census = super::Census::default();
+        let mut census = crate::Census::default();
         for head in self.index.iter() {
             let mut next = Some(head).filter(|&ix| self.tasks[ix].key.tid.0 != 0);
             while let Some(ix) = next {
@@ -36,8 +37,11 @@ impl Lineage {
         if census != self.census {
             return Err(format!("census: kept {:?}, counted {census:?}", self.census));
         }
-        let dead_leaders =
-            self.groups().filter(|group| self.is_dead_leader(group.key().tgid.leader())).count();
+        let is_dead_leader = |&ix: &Ix<Task>| {
+            let group = self.tasks[ix].group.map(|group| &self.groups[group]);
+            group.is_some_and(|group| group.leader == Some(ix) && group.has(fact::DEAD_LEADER))
+        };
+        let dead_leaders = self.index.iter().filter(is_dead_leader).count();
         same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
         for (&inode, &group) in &self.namespaces {
@@ -123,11 +127,6 @@ impl Lineage {
             .count();
         let owed = group.debt.map_or(0, |debt| self.debts[debt].debt.zombies as usize);
         same(&format!("{name}: zombies owed"), owed, zombies)
-    }
-
-    fn is_dead_leader(&self, tid: super::id::Tid) -> bool {
-        let group = self.holder(tid).and_then(|ix| self.tasks[ix].group);
-        group.is_some_and(|group| self.groups[group].has(fact::DEAD_LEADER))
     }
 
     fn check_queues(&self) -> Result<(), String> {

@@ -1,11 +1,11 @@
 //! Starts that are not known exactly: those of /proc are rounded down to a tick, and a leader known only through another task
 //! has none yet. With its start a task gets its identity, and its place among older and younger ones.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskRef};
-use super::task::{Task, known};
+use crate::model::id::{Ktime, TaskRef};
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
 /// /proc gives a start in ticks of `USER_HZ`, 100 a second on every architecture.
 const PROC_TICK_NS: u64 = 10_000_000;
@@ -14,9 +14,9 @@ const fn tick_of(start: Ktime) -> u64 {
     start.0 / PROC_TICK_NS
 }
 
-impl Lineage {
+impl Store {
     /// A task known from /proc shows its exact start. False if it is not that task.
-    pub(super) fn sharpen(&mut self, ix: Ix<Task>, shown: TaskRef) -> bool {
+    pub(crate) fn sharpen(&mut self, ix: Ix<Task>, shown: TaskRef) -> bool {
         let task = &self.tasks[ix];
         let (rough, start) = (task.key.start, shown.key.start);
         if task.group.is_none_or(|group| self.groups[group].tgid != shown.tgid.0) {
@@ -37,7 +37,7 @@ impl Lineage {
     }
 
     /// A leader known only through its threads shows its own start. False if that cannot be.
-    pub(super) fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
+    pub(crate) fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
         let Some(group) = self.tasks[leader].group else { return false };
         let is_older =
             |thread: Ix<Task>| self.tasks[thread].knows(known::START) && self.tasks[thread].key.start < start;
@@ -51,12 +51,12 @@ impl Lineage {
     /// Gives a group its start. False if a child of it is older.
     fn set_start(&mut self, group: Ix<Group>, start: Ktime) -> bool {
         let tgid = self.groups[group].tgid;
-        if !self.each_child(group, |lineage: &mut Self, child| lineage.starts_after(child, start, tgid)) {
+        if !self.each_child(group, |store: &mut Self, child| store.starts_after(child, start, tgid)) {
             return false;
         }
-        self.each_child(group, |lineage: &mut Self, child| {
-            lineage.groups[child].parent_start = start;
-            lineage.groups[child].set(fact::PARENT_START, true);
+        self.each_child(group, |store: &mut Self, child| {
+            store.groups[child].parent_start = start;
+            store.groups[child].set(fact::PARENT_START, true);
             true
         });
         self.groups[group].start = start;
@@ -85,7 +85,7 @@ impl Lineage {
 
     /// Whether a group is younger than another that started then. At boot many tasks share one start; then the smaller tgid was
     /// first. A start that is known by its tick only is put right where that is possible.
-    pub(super) fn starts_after(&mut self, group: Ix<Group>, start: Ktime, tgid: u32) -> bool {
+    pub(crate) fn starts_after(&mut self, group: Ix<Group>, start: Ktime, tgid: u32) -> bool {
         let members = &self.groups[group];
         if (start, tgid) < (members.start, members.tgid) {
             return true;

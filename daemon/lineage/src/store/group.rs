@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use super::arena::Ix;
-use super::bequest::Passed;
-use super::debt::Account;
-use super::effect::{Reaper, ReparentKind, Span};
-use super::handover::Handover;
-use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
-use super::life::End;
-use super::paths::PathName;
-use super::status::GroupStatus;
-use super::task::Task;
-use super::usage::GroupUsage;
+use crate::accounting::rollup::Passed;
+use crate::apply::pending_reparent::Handover;
+use crate::model::effect::Reaper;
+use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
+use crate::model::kinds::{ReparentKind, Span};
+use crate::model::life::End;
+use crate::model::path_name::PathName;
+use crate::model::status::GroupStatus;
+use crate::model::usage::GroupUsage;
+use crate::store::arena::Ix;
+use crate::store::parent_account::Account;
+use crate::store::task::Task;
 
 /// Facts of a group that can be unknown, and what was told of it.
-pub(super) mod fact {
+pub(crate) mod fact {
     pub(crate) const CLONE_FLAGS: u32 = 1 << 0;
     pub(crate) const CGROUP: u32 = 1 << 1;
     pub(crate) const NAMESPACE: u32 = 1 << 2;
@@ -66,97 +67,97 @@ pub(super) mod fact {
 /// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// Its leader's start, if [`fact::START`].
-    pub(super) start: Ktime,
-    pub(super) tgid: u32,
+    pub(crate) start: Ktime,
+    pub(crate) tgid: u32,
     /// Its leader; `None` only in an empty slot.
-    pub(super) leader: Option<Ix<Task>>,
-    pub(super) facts: u32,
-    pub(super) rare: Option<Ix<Rare>>,
-    pub(super) debt: Option<Ix<Account>>,
-    pub(super) namespace: u32,
-    pub(super) executable: Option<Arc<PathName>>,
-    pub(super) namespace_level: u32,
+    pub(crate) leader: Option<Ix<Task>>,
+    pub(crate) facts: u32,
+    pub(crate) rare: Option<Ix<Rare>>,
+    pub(crate) debt: Option<Ix<Account>>,
+    pub(crate) namespace: u32,
+    pub(crate) executable: Option<Arc<PathName>>,
+    pub(crate) namespace_level: u32,
 
     /// Tasks not past `exit_notify()`, of [`Group::present`].
-    pub(super) live: u32,
+    pub(crate) live: u32,
     /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
-    pub(super) present: u32,
+    pub(crate) present: u32,
     /// `real_parent`.
-    pub(super) parent: Option<Ix<Task>>,
-    pub(super) sibling_prev: Option<Ix<Self>>,
-    pub(super) sibling_next: Option<Ix<Self>>,
-    pub(super) parent_start: Ktime,
+    pub(crate) parent: Option<Ix<Task>>,
+    pub(crate) sibling_prev: Option<Ix<Self>>,
+    pub(crate) sibling_next: Option<Ix<Self>>,
+    pub(crate) parent_start: Ktime,
     /// When the kernel was last seen to have this parent: an older record does not change it back.
-    pub(super) parent_at: Ktime,
+    pub(crate) parent_at: Ktime,
     /// Identity of the parent's group, so that telling the parent costs no look at it.
-    pub(super) parent_tgid: u32,
+    pub(crate) parent_tgid: u32,
     /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
-    pub(super) first_thread: Option<Ix<Task>>,
-    pub(super) last_thread: Option<Ix<Task>>,
-    pub(super) vtgid: u32,
-    pub(super) clone_flags: u64,
-    pub(super) cgroup_id: u64,
-    pub(super) uid: u32,
-    pub(super) euid: u32,
-    pub(super) execs: u32,
-    pub(super) exit_signal: i32,
+    pub(crate) first_thread: Option<Ix<Task>>,
+    pub(crate) last_thread: Option<Ix<Task>>,
+    pub(crate) vtgid: u32,
+    pub(crate) clone_flags: u64,
+    pub(crate) cgroup_id: u64,
+    pub(crate) uid: u32,
+    pub(crate) euid: u32,
+    pub(crate) execs: u32,
+    pub(crate) exit_signal: i32,
     /// Last exec.
-    pub(super) exec_at: Ktime,
-    pub(super) status: GroupStatus,
+    pub(crate) exec_at: Ktime,
+    pub(crate) status: GroupStatus,
 }
 
 /// What few groups have before they die.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rare {
+pub(crate) struct Rare {
     /// Who called clone(2), where that is not the first parent.
-    pub(super) creator: Option<TaskRef>,
+    pub(crate) creator: Option<TaskRef>,
     /// Parent before the first reparenting.
-    pub(super) first_parent: Option<GroupKey>,
-    pub(super) reparented: u32,
+    pub(crate) first_parent: Option<GroupKey>,
+    pub(crate) reparented: u32,
     /// Last reparenting.
-    pub(super) reparented_at: Ktime,
-    pub(super) reparent_kind: Option<ReparentKind>,
+    pub(crate) reparented_at: Ktime,
+    pub(crate) reparent_kind: Option<ReparentKind>,
     /// When a record last showed its parent, and of which process that was, where the present one is concluded.
-    pub(super) parent_shown_at: Ktime,
-    pub(super) parent_shown: Option<Tgid>,
-    pub(super) renames: u32,
+    pub(crate) parent_shown_at: Ktime,
+    pub(crate) parent_shown: Option<Tgid>,
+    pub(crate) renames: u32,
     /// Threads besides the leader, ever and at most at once.
-    pub(super) threads_created: u32,
-    pub(super) threads_peak: u32,
+    pub(crate) threads_created: u32,
+    pub(crate) threads_peak: u32,
     /// When the leader died before the others.
-    pub(super) leader_died_at: Option<Ktime>,
+    pub(crate) leader_died_at: Option<Ktime>,
     /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
-    pub(super) hidden_threads: Option<u32>,
-    pub(super) tracer: Option<TaskRef>,
+    pub(crate) hidden_threads: Option<u32>,
+    pub(crate) tracer: Option<TaskRef>,
     /// When a thread took the place of its leader: what is older is about the old one.
-    pub(super) taken_over_at: Option<Ktime>,
+    pub(crate) taken_over_at: Option<Ktime>,
     /// That was some time before: only the last words of the old leader told it.
-    pub(super) taken_over_before: bool,
+    pub(crate) taken_over_before: bool,
     /// A task of it that died, and another process's task that its children had as their parent then.
-    pub(super) heir: Option<(TaskKey, TaskRef)>,
+    pub(crate) heir: Option<(TaskKey, TaskRef)>,
     /// A handing on that may not have come about.
-    pub(super) open: Option<Handover>,
+    pub(crate) open: Option<Handover>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
-    pub(super) taker: Option<GroupKey>,
+    pub(crate) taker: Option<GroupKey>,
     /// Of the tasks that are dead.
-    pub(super) usage: Option<GroupUsage>,
+    pub(crate) usage: Option<GroupUsage>,
     /// Who has got that, once the group was gone.
-    pub(super) passed: Option<Passed>,
+    pub(crate) passed: Option<Passed>,
     /// Who took it.
-    pub(super) reaper: Option<Reaper>,
+    pub(crate) reaper: Option<Reaper>,
     /// How it ended, once that was told, and for how long it was a zombie.
-    pub(super) end: Option<End>,
-    pub(super) zombie: Option<Span>,
+    pub(crate) end: Option<End>,
+    pub(crate) zombie: Option<Span>,
 }
 
 impl Group {
-    pub(super) const fn has(&self, fact: u32) -> bool {
+    pub(crate) const fn has(&self, fact: u32) -> bool {
         self.facts & fact != 0
     }
 
-    pub(super) const fn set(&mut self, fact: u32, yes: bool) {
+    pub(crate) const fn set(&mut self, fact: u32, yes: bool) {
         if yes {
             self.facts |= fact;
         } else {
@@ -165,17 +166,17 @@ impl Group {
     }
 
     /// Its cgroup's id.
-    pub(super) const fn cgroup(&self) -> Option<u64> {
+    pub(crate) const fn cgroup(&self) -> Option<u64> {
         if self.has(fact::CGROUP) { Some(self.cgroup_id) } else { None }
     }
 
     /// Its identity.
-    pub(super) const fn key(&self) -> GroupKey {
+    pub(crate) const fn key(&self) -> GroupKey {
         GroupKey { tgid: Tgid(self.tgid), start: if self.has(fact::START) { Some(self.start) } else { None } }
     }
 
     /// Its parent's identity.
-    pub(super) const fn parent_key(&self) -> Option<GroupKey> {
+    pub(crate) const fn parent_key(&self) -> Option<GroupKey> {
         if !self.has(fact::PARENT) {
             return None;
         }
@@ -184,12 +185,12 @@ impl Group {
     }
 
     /// Whether every task of it is past `exit_notify()`.
-    pub(super) const fn is_dead(&self) -> bool {
+    pub(crate) const fn is_dead(&self) -> bool {
         self.live == 0 || self.has(fact::SOLE)
     }
 
     /// Whether its leader is the only task left.
-    pub(super) const fn is_sole(&self) -> bool {
+    pub(crate) const fn is_sole(&self) -> bool {
         self.present <= 1 || self.has(fact::SOLE)
     }
 }

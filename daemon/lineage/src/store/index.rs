@@ -2,14 +2,14 @@
 //!
 //! Tids are small numbers (below 2^22), handed out in turn: a table by tid needs no hash, and pages that nobody uses are not there.
 
-use super::arena::Ix;
-use super::id::Tid;
-use super::task::Task;
+use crate::model::id::Tid;
+use crate::store::arena::Ix;
+use crate::store::task::Task;
 
 /// Tids a page: small enough that a few tasks far apart cost little.
 const PAGE: usize = 256;
 /// `PID_MAX_LIMIT` on 64-bit kernels; no tid reaches it.
-pub(super) const TID_LIMIT: u32 = 4 * 1024 * 1024;
+pub(crate) const TID_LIMIT: u32 = 4 * 1024 * 1024;
 
 #[derive(Default)]
 struct Page {
@@ -19,7 +19,7 @@ struct Page {
 
 /// Newest task of each tid; older ones hang on it by `Task::same_tid`.
 #[derive(Default)]
-pub(super) struct TidIndex {
+pub(crate) struct TidIndex {
     pages: Vec<Page>,
 }
 
@@ -29,13 +29,13 @@ const fn place(tid: Tid) -> (usize, usize) {
 
 impl TidIndex {
     /// The newest task with this tid.
-    pub(super) fn get(&self, tid: Tid) -> Option<Ix<Task>> {
+    pub(crate) fn get(&self, tid: Tid) -> Option<Ix<Task>> {
         let (page, entry) = place(tid);
         self.pages.get(page)?.tasks.as_ref()?[entry]
     }
 
     /// Makes `task` the newest of this tid, or none; gives back what was there. Tids at the limit or above are refused before.
-    pub(super) fn set(&mut self, tid: Tid, task: Option<Ix<Task>>) -> Option<Ix<Task>> {
+    pub(crate) fn set(&mut self, tid: Tid, task: Option<Ix<Task>>) -> Option<Ix<Task>> {
         let (number, entry) = place(tid);
         if number >= self.pages.len() {
             self.pages.resize_with(number + 1, Page::default);
@@ -58,7 +58,7 @@ impl TidIndex {
     }
 
     /// Every tid's newest task.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Ix<Task>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Ix<Task>> {
         self.pages
             .iter()
             .filter_map(|page| page.tasks.as_ref())
@@ -66,7 +66,7 @@ impl TidIndex {
     }
 
     /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.pages.capacity() * size_of::<Page>()
             + self.pages.iter().filter(|page| page.tasks.is_some()).count()
                 * size_of::<[Option<Ix<Task>>; PAGE]>()

@@ -1,14 +1,14 @@
 //! The links: children on their `real_parent`, threads in their group. Every step is O(1).
 
-use super::Lineage;
-use super::arena::Ix;
-use super::group::{Group, fact};
-use super::id::Ktime;
-use super::task::Task;
+use crate::model::id::Ktime;
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::Task;
 
-impl Lineage {
+impl Store {
     /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
-    pub(super) fn adopt(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
+    pub(crate) fn adopt(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
         let Some(parents) = self.tasks[parent].group else { return false };
         if !self.may_descend(group, parents) {
             return false;
@@ -42,7 +42,7 @@ impl Lineage {
     }
 
     /// Takes `group` off its parent; who that was stays known.
-    pub(super) fn orphan(&mut self, group: Ix<Group>) {
+    pub(crate) fn orphan(&mut self, group: Ix<Group>) {
         let child = &mut self.groups[group];
         let Some(parent) = child.parent.take() else { return };
         let (prev, next) = (child.sibling_prev.take(), child.sibling_next.take());
@@ -72,7 +72,7 @@ impl Lineage {
     }
 
     /// Puts a new task at the end of its group's threads, where the kernel puts it.
-    pub(super) fn join(&mut self, group: Ix<Group>, task: Ix<Task>) {
+    pub(crate) fn join(&mut self, group: Ix<Group>, task: Ix<Task>) {
         let members = &mut self.groups[group];
         let last = members.last_thread.replace(task);
         match last {
@@ -86,7 +86,7 @@ impl Lineage {
     }
 
     /// Takes a task out of its group's threads.
-    pub(super) fn part(&mut self, task: Ix<Task>) {
+    pub(crate) fn part(&mut self, task: Ix<Task>) {
         let member = &mut self.tasks[task];
         let Some(group) = member.group.take() else { return };
         let (prev, next) = (member.thread_prev.take(), member.thread_next.take());
@@ -101,12 +101,12 @@ impl Lineage {
     }
 
     /// The tasks of a group, oldest first.
-    pub(super) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
+    pub(crate) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
         std::iter::successors(self.groups[group].first_thread, |&ix| self.tasks[ix].thread_next)
     }
 
     /// The groups whose `real_parent` a task is, youngest first.
-    pub(super) fn children_of(&self, task: Ix<Task>) -> impl Iterator<Item = Ix<Group>> {
+    pub(crate) fn children_of(&self, task: Ix<Task>) -> impl Iterator<Item = Ix<Group>> {
         std::iter::successors(self.tasks[task].first_child, |&ix| self.groups[ix].sibling_next)
     }
 }

@@ -3,29 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// A path, any byte but NUL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PathName(Box<[u8]>);
-
-impl PathName {
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<&[u8]> for PathName {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl std::borrow::Borrow<[u8]> for PathName {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
+use crate::model::path_name::PathName;
 
 /// An [`Arc`] that is looked up by its bytes.
 #[derive(PartialEq, Eq, Hash)]
@@ -33,7 +11,7 @@ struct Shared(Arc<PathName>);
 
 impl std::borrow::Borrow<[u8]> for Shared {
     fn borrow(&self) -> &[u8] {
-        &self.0.0
+        self.0.bytes()
     }
 }
 
@@ -41,7 +19,7 @@ impl std::borrow::Borrow<[u8]> for Shared {
 const SMALL: usize = 1024;
 
 /// The paths in use. Hashed with a random key, as whoever may exec chooses them.
-pub(super) struct Paths {
+pub(crate) struct Paths {
     set: HashSet<Shared>,
     sweep_at: usize,
 }
@@ -54,7 +32,7 @@ impl Default for Paths {
 
 impl Paths {
     /// The one copy of `path`.
-    pub(super) fn share(&mut self, path: &[u8]) -> Arc<PathName> {
+    pub(crate) fn share(&mut self, path: &[u8]) -> Arc<PathName> {
         if let Some(known) = self.set.get(path) {
             return Arc::clone(&known.0);
         }
@@ -68,15 +46,15 @@ impl Paths {
     }
 
     /// Paths held.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.set.len()
     }
 
     /// Bytes held, the table's own overhead estimated.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         const PER_PATH: usize = size_of::<PathName>() + 2 * size_of::<usize>();
         self.set.capacity() * (size_of::<Shared>() + 1)
-            + self.set.iter().map(|path| path.0.0.len() + PER_PATH).sum::<usize>()
+            + self.set.iter().map(|path| path.0.bytes().len() + PER_PATH).sum::<usize>()
     }
 }
 

@@ -6,35 +6,33 @@
 
 use std::hint::black_box;
 
-use super::Lineage;
-use super::arena::Ix;
-use super::id::Tid;
-use super::record::{Fact, Record};
-use super::task::Task;
+use crate::model::id::Tid;
+use crate::model::record::{Fact, Record};
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::task::Task;
 
 /// With fewer tasks all there is of the living stays in a core's own cache: looking beforehand would be work for nothing.
 const MANY: usize = 4096;
 
-impl Lineage {
-    /// How many records are best looked at together: as many misses as a core can wait for at once, and few enough that what was
-    /// fetched first is still in the nearest cache when its record's turn comes.
-    pub const WARM: usize = 32;
+impl Store {
+    /// How many records are prefetched for together: as many cache misses as a core can wait for at once, and few enough that
+    /// what was fetched first is still in the nearest cache when its record is applied.
+    pub(crate) const PREFETCHED: usize = 32;
 
-    /// Fetches what the next records are about. Changes nothing; only the first [`Lineage::WARM`] are looked at.
-    pub fn warm(&self, records: &[Record]) {
-        let released =
-            records.iter().take(Self::WARM).filter(|record| matches!(record.fact, Fact::Released(_)));
-        let mut seen = black_box(self.graves.warm(released.count()));
+    /// Touches what the next records are about. Changes nothing; looks at the first [`Store::PREFETCHED`] only.
+    pub(crate) fn prefetch(&self, records: &[Record]) {
         if self.tasks.len() < MANY {
             return;
         }
-        let mut tasks: [Option<Ix<Task>>; 2 * Self::WARM] = [None; 2 * Self::WARM];
+        let mut seen = 0;
+        let mut tasks: [Option<Ix<Task>>; 2 * Self::PREFETCHED] = [None; 2 * Self::PREFETCHED];
         for (record, pair) in records.iter().zip(tasks.chunks_exact_mut(2)) {
             let (subject, other) = whom(&record.fact);
             pair[0] = self.index.get(subject);
             pair[1] = other.and_then(|other| self.index.get(other));
         }
-        let mut groups = [None; 2 * Self::WARM];
+        let mut groups = [None; 2 * Self::PREFETCHED];
         for (task, group) in tasks.iter().zip(&mut groups) {
             let Some(task) = *task else { continue };
             let task = &self.tasks[task];
@@ -79,7 +77,7 @@ const fn whom(fact: &Fact) -> (Tid, Option<Tid>) {
     }
 }
 
-const fn tid(task: Option<super::id::TaskRef>) -> Option<Tid> {
+const fn tid(task: Option<crate::model::id::TaskRef>) -> Option<Tid> {
     match task {
         Some(task) => Some(task.key.tid),
         None => None,

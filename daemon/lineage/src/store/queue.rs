@@ -1,19 +1,20 @@
 //! Queues through the tasks themselves, each in the order of [`Task::since`]: what a tick looks at is at the front.
 
-use super::arena::{Arena, Ix};
-use super::task::{Queue, Task};
+use crate::store::Store;
+use crate::store::arena::{Arena, Ix};
+use crate::store::task::{Queue, Task};
 
 /// Ends of one queue.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ends {
-    pub(super) first: Option<Ix<Task>>,
-    pub(super) last: Option<Ix<Task>>,
-    pub(super) len: usize,
+pub(crate) struct Ends {
+    pub(crate) first: Option<Ix<Task>>,
+    pub(crate) last: Option<Ix<Task>>,
+    pub(crate) len: usize,
 }
 
 /// All queues.
 #[derive(Debug, Default)]
-pub(super) struct Queues {
+pub(crate) struct Queues {
     ends: [Ends; 7],
 }
 
@@ -34,12 +35,12 @@ const fn number(queue: Queue) -> Option<usize> {
 }
 
 impl Queues {
-    pub(super) fn ends(&self, queue: Queue) -> Ends {
+    pub(crate) fn ends(&self, queue: Queue) -> Ends {
         number(queue).map_or_else(Ends::default, |n| self.ends[n])
     }
 
     /// Takes a task out of its queue and puts it into `queue`.
-    pub(super) fn put(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>, queue: Queue) {
+    pub(crate) fn put(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>, queue: Queue) {
         self.take(tasks, ix);
         let Some(ends) = number(queue).map(|n| &mut self.ends[n]) else { return };
         let since = tasks[ix].since;
@@ -70,7 +71,7 @@ impl Queues {
     }
 
     /// Takes a task out of its queue.
-    pub(super) fn take(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>) {
+    pub(crate) fn take(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>) {
         let task = &mut tasks[ix];
         let (prev, next) = (task.queue_prev.take(), task.queue_next.take());
         let queue = std::mem::take(&mut task.queue);
@@ -84,5 +85,22 @@ impl Queues {
             None => ends.last = prev,
         }
         ends.len -= 1;
+    }
+}
+
+impl Store {
+    /// Moves a task from the queue it is in to `queue`.
+    pub(crate) fn enqueue(&mut self, ix: Ix<Task>, queue: Queue) {
+        self.queues.put(&mut self.tasks, ix, queue);
+    }
+
+    /// Takes a task out of the queue it is in.
+    pub(crate) fn dequeue(&mut self, ix: Ix<Task>) {
+        self.queues.take(&mut self.tasks, ix);
+    }
+
+    /// First and last task of a queue, and how many it has.
+    pub(crate) fn queue_ends(&self, queue: Queue) -> Ends {
+        self.queues.ends(queue)
     }
 }

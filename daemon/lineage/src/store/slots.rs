@@ -1,15 +1,16 @@
 //! Slots of tasks and groups: reachable by tid, joined to their group, and forgotten.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::effect::Provenance;
-use super::group::{Group, fact};
-use super::id::{Ktime, TaskKey};
-use super::task::{Task, TaskState, known};
+use crate::model::id::{Ktime, TaskKey};
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
 
-impl Lineage {
+impl Store {
     /// A slot for a task, reachable by its tid.
-    pub(super) fn place(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+    pub(crate) fn place(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let task = Task { key, known: knows, since: at, provenance: Provenance::Inferred, ..Task::default() };
         self.census.add(task.state);
         let ix = self.tasks.insert(task);
@@ -18,7 +19,7 @@ impl Lineage {
     }
 
     /// A leader, with a new group.
-    pub(super) fn found(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+    pub(crate) fn found(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let leader = self.place(key, knows, at);
         let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
         group.set(fact::START, knows & known::START != 0);
@@ -28,7 +29,7 @@ impl Lineage {
     }
 
     /// A new task in a group, which may have seemed dead.
-    pub(super) fn enrol(&mut self, group: Ix<Group>, task: Ix<Task>) {
+    pub(crate) fn enrol(&mut self, group: Ix<Group>, task: Ix<Task>) {
         self.join(group, task);
         let members = &mut self.groups[group];
         members.present += 1;
@@ -40,7 +41,7 @@ impl Lineage {
         // Where the kernel itself counted one task only, this one is on its way out.
         if !members.has(fact::SOLE) {
             members.set(fact::EXIT_TOLD, false);
-            self.take_back_zombie(group);
+            self.clear_zombie(group);
             let leader_is_dead =
                 self.groups[group].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
             self.set_dead_leader(group, leader_is_dead);
@@ -57,17 +58,16 @@ impl Lineage {
         rare.threads_peak = rare.threads_peak.max(threads);
     }
 
-    /// Forgets a tombstone.
-    pub(super) fn forget(&mut self, ix: Ix<Task>) {
-        self.queues.take(&mut self.tasks, ix);
-        self.close_account(ix);
+    /// Frees the slot of a released task.
+    pub(crate) fn remove_released(&mut self, ix: Ix<Task>) {
+        self.dequeue(ix);
         self.unindex(ix);
         self.census.remove(self.tasks[ix].state);
         self.tasks.remove(ix);
     }
 
     /// Takes a task out of its tid's chain.
-    pub(super) fn unindex(&mut self, ix: Ix<Task>) {
+    pub(crate) fn unindex(&mut self, ix: Ix<Task>) {
         let (tid, older) = (self.tasks[ix].key.tid, self.tasks[ix].same_tid.take());
         let Some(mut newer) = self.index.get(tid) else { return };
         if newer == ix {

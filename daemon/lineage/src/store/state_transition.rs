@@ -1,46 +1,16 @@
 //! A task's way through its states: always forward, and counted.
 
-use super::Lineage;
-use super::arena::Ix;
-use super::group::Group;
-use super::id::Ktime;
-use super::task::{Task, TaskState};
+use crate::model::id::Ktime;
+use crate::model::task::TaskState;
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::Group;
+use crate::store::task::Task;
 
-/// How many tasks are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    states: [usize; TaskState::COUNT],
-}
-
-impl Census {
-    /// Tasks in a state.
-    #[must_use]
-    pub const fn of(&self, state: TaskState) -> usize {
-        self.states[state as usize]
-    }
-
-    /// Tasks that the kernel still has.
-    #[must_use]
-    pub const fn present(&self) -> usize {
-        self.of(TaskState::Implied)
-            + self.of(TaskState::Running)
-            + self.of(TaskState::Exiting)
-            + self.of(TaskState::Zombie)
-    }
-
-    pub(super) const fn add(&mut self, state: TaskState) {
-        self.states[state as usize] += 1;
-    }
-
-    pub(super) const fn remove(&mut self, state: TaskState) {
-        self.states[state as usize] -= 1;
-    }
-}
-
-impl Lineage {
+impl Store {
     /// Moves a task on, out of the queue it stood in. Going back is asked for by nobody.
-    pub(super) fn enter(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
-        self.queues.take(&mut self.tasks, ix);
+    pub(crate) fn enter(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
+        self.dequeue(ix);
         let task = &mut self.tasks[ix];
         let before = task.state;
         task.state = state;
@@ -59,14 +29,14 @@ impl Lineage {
     }
 
     /// A task whose own record shows that it is there.
-    pub(super) fn seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
+    pub(crate) fn seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
         if self.tasks[ix].state == TaskState::Implied {
             self.enter(ix, TaskState::Running, at);
         }
     }
 
     /// The group a task's parent belongs to.
-    pub(super) fn parents_of(&self, group: Ix<Group>) -> Option<Ix<Group>> {
+    pub(crate) fn parents_of(&self, group: Ix<Group>) -> Option<Ix<Group>> {
         self.groups[group].parent.and_then(|parent| self.tasks[parent].group)
     }
 }

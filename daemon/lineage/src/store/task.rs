@@ -1,99 +1,15 @@
 //! A task: one `task_struct`.
 
-use super::arena::Ix;
-use super::effect::Provenance;
-use super::flags::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
-use super::group::Group;
-use super::id::{Ktime, TaskKey, Tid};
-use super::record::Comm;
-
-/// Where a task is in its life. It only ever moves down this list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TaskState {
-    /// Another task's record named it; nothing of its own was seen.
-    #[default]
-    Implied,
-    /// Between `copy_process()` and `do_exit()`.
-    Running,
-    /// In `do_exit()`.
-    Exiting,
-    /// `EXIT_ZOMBIE`: waits for its parent, or for the rest of its group, or its tracer.
-    Zombie,
-    /// `EXIT_DEAD`: the kernel has let it go, or is about to; no wait can see it any more.
-    Dead,
-    /// Its release was seen. Kept for a while so that late records of it are known as such.
-    Released,
-}
-
-impl TaskState {
-    /// Number of states.
-    pub(super) const COUNT: usize = 6;
-
-    /// Stable name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Implied => "implied",
-            Self::Running => "running",
-            Self::Exiting => "exiting",
-            Self::Zombie => "zombie",
-            Self::Dead => "dead",
-            Self::Released => "released",
-        }
-    }
-}
-
-/// What sort of task it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TaskKind {
-    /// Leader of a user thread group.
-    Process,
-    /// Another thread of a user thread group.
-    Thread,
-    /// `PF_KTHREAD`.
-    KernelThread,
-    /// `PF_IO_WORKER`: an `io_uring` worker, a thread of the process that owns the ring.
-    IoWorker,
-    /// `PF_USER_WORKER`: another kernel-made thread of a process, such as vhost's.
-    UserWorker,
-}
-
-impl TaskKind {
-    /// Number of kinds.
-    pub(super) const COUNT: usize = 5;
-
-    /// Tells the kind by the PF_ bits.
-    #[must_use]
-    pub const fn of(flags: u32, is_leader: bool) -> Self {
-        if flags & PF_KTHREAD != 0 {
-            Self::KernelThread
-        } else if is_leader {
-            // Both worker bits mean other things on old kernels, where only leaders could have them.
-            Self::Process
-        } else if flags & PF_IO_WORKER != 0 {
-            Self::IoWorker
-        } else if flags & PF_USER_WORKER != 0 {
-            Self::UserWorker
-        } else {
-            Self::Thread
-        }
-    }
-
-    /// Stable name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Thread => "thread",
-            Self::KernelThread => "kernel_thread",
-            Self::IoWorker => "io_worker",
-            Self::UserWorker => "user_worker",
-        }
-    }
-}
+use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
+use crate::model::id::{Ktime, TaskKey, Tid};
+use crate::model::kinds::Provenance;
+use crate::model::record::Comm;
+use crate::model::task::{TaskKind, TaskState};
+use crate::store::arena::Ix;
+use crate::store::group::Group;
 
 /// Facts of a task that can be unknown.
-pub(super) mod known {
+pub(crate) mod known {
     /// Its start is that of /proc: rounded down to a tick, until a record brings the exact one.
     pub(crate) const ROUGH_START: u16 = 1 << 15;
     pub(crate) const FLAGS: u16 = 1 << 0;
@@ -125,7 +41,7 @@ pub(super) mod known {
 
 /// Which queue a task stands in; it can only be in one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Queue {
+pub(crate) enum Queue {
     /// None.
     #[default]
     None,
@@ -149,34 +65,34 @@ pub(super) enum Queue {
 /// tasks' records need of it.
 #[derive(Clone, Debug)]
 #[repr(C, align(32))]
-pub(super) struct Task {
+pub(crate) struct Task {
     /// When it came into its present state.
-    pub(super) since: Ktime,
+    pub(crate) since: Ktime,
     /// When the kernel had this comm: an older record does not change it back.
-    pub(super) comm_at: Ktime,
-    pub(super) thread_prev: Option<Ix<Self>>,
-    pub(super) thread_next: Option<Ix<Self>>,
-    pub(super) queue_prev: Option<Ix<Self>>,
-    pub(super) queue_next: Option<Ix<Self>>,
+    pub(crate) comm_at: Ktime,
+    pub(crate) thread_prev: Option<Ix<Self>>,
+    pub(crate) thread_next: Option<Ix<Self>>,
+    pub(crate) queue_prev: Option<Ix<Self>>,
+    pub(crate) queue_next: Option<Ix<Self>>,
 
-    pub(super) key: TaskKey,
+    pub(crate) key: TaskKey,
     /// Its group. Of a tombstone: a group that may be gone.
-    pub(super) group: Option<Ix<Group>>,
+    pub(crate) group: Option<Ix<Group>>,
     /// Older task with the same tid.
-    pub(super) same_tid: Option<Ix<Self>>,
+    pub(crate) same_tid: Option<Ix<Self>>,
     /// First of the groups whose `real_parent` it is.
-    pub(super) first_child: Option<Ix<Group>>,
-    pub(super) known: u16,
-    pub(super) state: TaskState,
-    pub(super) queue: Queue,
+    pub(crate) first_child: Option<Ix<Group>>,
+    pub(crate) known: u16,
+    pub(crate) state: TaskState,
+    pub(crate) queue: Queue,
 
-    pub(super) comm: Comm,
-    pub(super) flags: u32,
-    pub(super) exit_code: i32,
-    pub(super) vtid: u32,
-    pub(super) provenance: Provenance,
+    pub(crate) comm: Comm,
+    pub(crate) flags: u32,
+    pub(crate) exit_code: i32,
+    pub(crate) vtid: u32,
+    pub(crate) provenance: Provenance,
     /// Last snapshot that showed it.
-    pub(super) round: u8,
+    pub(crate) round: u8,
 }
 
 impl Default for Task {
@@ -207,7 +123,7 @@ impl Default for Task {
 
 impl Task {
     /// What it is, now or before its exit.
-    pub(super) const fn kind(&self, is_leader: bool) -> TaskKind {
+    pub(crate) const fn kind(&self, is_leader: bool) -> TaskKind {
         let mut flags = self.flags;
         if self.knows(known::IO_WORKER) {
             flags |= PF_IO_WORKER;
@@ -218,7 +134,7 @@ impl Task {
         TaskKind::of(flags, is_leader)
     }
 
-    pub(super) const fn knows(&self, fact: u16) -> bool {
+    pub(crate) const fn knows(&self, fact: u16) -> bool {
         self.known & fact != 0
     }
 }

@@ -1,10 +1,12 @@
 //! Whole lives of single processes and of groups of threads.
 
 use super::scene::{Scene, comm, zombie_ns};
-use crate::lineage::effect::{ReaperKind, ReparentKind};
-use crate::lineage::id::{TaskKey, TaskRef, Tid};
-use crate::lineage::record::{ExitParts, Exiting, Fact, ReleaseSource};
-use crate::lineage::{Action, Config, Provenance};
+
+use crate::model::config::Config;
+use crate::model::effect::Action;
+use crate::model::id::{TaskKey, TaskRef, Tid};
+use crate::model::kinds::{Provenance, ReaperKind, ReparentKind};
+use crate::model::record::{ExitParts, Exiting, Fact, ReleaseSource};
 
 const DEAD: u32 = 16;
 const ZOMBIE: u32 = 32;

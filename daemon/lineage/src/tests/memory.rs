@@ -1,8 +1,9 @@
 //! What a live task costs.
 
 use super::scene::Scene;
-use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use crate::lineage::record::{Fact, Record};
+
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::record::{Fact, Record};
 
 /// The budget of DESIGN.md 7.
 const BYTES_PER_TASK: usize = 256;

@@ -1,17 +1,18 @@
 //! A scene: records of a few tasks in, names of actions out.
 
-use crate::lineage::effect::Effect;
-use crate::lineage::flags::EXIT_ZOMBIE;
-use crate::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use crate::lineage::record::{
+use crate::Lineage;
+use crate::model::config::Config;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
     Released, Reparented, Snapshot, SnapshotSource,
 };
-use crate::lineage::task::TaskState;
-use crate::lineage::{Action, Config, Lineage};
+use crate::model::task::TaskState;
 
 /// A comm.
-pub(super) fn comm(text: &str) -> Comm {
+pub(crate) fn comm(text: &str) -> Comm {
     let mut bytes = [0; 16];
     bytes[..text.len()].copy_from_slice(text.as_bytes());
     Comm(bytes)
@@ -21,20 +22,20 @@ pub(super) fn comm(text: &str) -> Comm {
 const STEP: u64 = 1000;
 
 /// Records in, effects out.
-pub(super) struct Scene {
-    pub(super) lineage: Lineage,
-    pub(super) now: Ktime,
-    pub(super) effects: Vec<Effect>,
+pub(crate) struct Scene {
+    pub(crate) lineage: Lineage,
+    pub(crate) now: Ktime,
+    pub(crate) effects: Vec<Effect>,
     told: usize,
 }
 
 impl Scene {
     /// With pid 1 alive, and nothing told yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Config::default())
     }
 
-    pub(super) fn with(config: Config) -> Self {
+    pub(crate) fn with(config: Config) -> Self {
         let mut scene =
             Self { lineage: Lineage::new(config), now: Ktime(1_000_000), effects: Vec::new(), told: 0 };
         let swapper = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
@@ -43,7 +44,7 @@ impl Scene {
         scene
     }
 
-    pub(super) fn record(&mut self, fact: Fact) {
+    pub(crate) fn record(&mut self, fact: Fact) {
         self.now.0 += STEP;
         let record = Record { at: self.now, cpu: 0, fact };
         self.lineage.apply(&record, self.now, &mut self.effects);
@@ -52,12 +53,12 @@ impl Scene {
     }
 
     /// pid 1.
-    pub(super) fn init(&self) -> TaskRef {
-        let key = self.lineage.holder(Tid(1)).map(|ix| self.lineage.tasks[ix].key).unwrap();
+    pub(crate) fn init(&self) -> TaskRef {
+        let key = self.lineage.store.holder(Tid(1)).map(|ix| self.lineage.store[ix].key).unwrap();
         TaskRef { key, tgid: Tgid(1) }
     }
 
-    pub(super) fn new_of(&self, parent: TaskRef, tid: u32, name: &str) -> New {
+    pub(crate) fn new_of(&self, parent: TaskRef, tid: u32, name: &str) -> New {
         New {
             task: TaskRef {
                 key: TaskKey { tid: Tid(tid), start: Ktime(self.now.0 + STEP / 2) },
@@ -74,18 +75,18 @@ impl Scene {
         }
     }
 
-    pub(super) fn fork_as(&mut self, parent: TaskRef, tid: u32, name: &str) -> TaskRef {
+    pub(crate) fn fork_as(&mut self, parent: TaskRef, tid: u32, name: &str) -> TaskRef {
         let new = self.new_of(parent, tid, name);
         self.record(Fact::New(new));
         new.task
     }
 
-    pub(super) fn fork(&mut self, parent: TaskRef, tid: u32) -> TaskRef {
+    pub(crate) fn fork(&mut self, parent: TaskRef, tid: u32) -> TaskRef {
         self.fork_as(parent, tid, "sh")
     }
 
     /// A thread of the group that `leader` leads.
-    pub(super) fn thread(&mut self, leader: TaskRef, tid: u32) -> TaskRef {
+    pub(crate) fn thread(&mut self, leader: TaskRef, tid: u32) -> TaskRef {
         let mut new = self.new_of(leader, tid, "worker");
         new.task.tgid = leader.tgid;
         new.leader_start = Some(leader.key.start);
@@ -95,11 +96,11 @@ impl Scene {
         new.task
     }
 
-    pub(super) fn exec(&mut self, task: TaskRef, path: &str) {
+    pub(crate) fn exec(&mut self, task: TaskRef, path: &str) {
         self.exec_from(task, task.key.tid.0, path);
     }
 
-    pub(super) fn exec_from(&mut self, task: TaskRef, old_tid: u32, path: &str) {
+    pub(crate) fn exec_from(&mut self, task: TaskRef, old_tid: u32, path: &str) {
         self.record(Fact::Exec(Box::new(Exec {
             task,
             old_tid: Some(Tid(old_tid)),
@@ -113,15 +114,15 @@ impl Scene {
         })));
     }
 
-    pub(super) fn exiting(&mut self, task: TaskRef, code: i32) {
+    pub(crate) fn exiting(&mut self, task: TaskRef, code: i32) {
         self.record(Fact::Exiting(Self::exiting_of(task, code)));
     }
 
-    pub(super) fn exiting_with_children(&mut self, task: TaskRef) {
+    pub(crate) fn exiting_with_children(&mut self, task: TaskRef) {
         self.record(Fact::Exiting(Exiting { has_children: Some(true), ..Self::exiting_of(task, 0) }));
     }
 
-    pub(super) fn exiting_of(task: TaskRef, code: i32) -> Exiting {
+    pub(crate) fn exiting_of(task: TaskRef, code: i32) -> Exiting {
         Exiting {
             task,
             exit: ExitParts { exit_code: Some(code), group: None },
@@ -133,7 +134,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn exited_of(task: TaskRef, state: u32, code: i32, by_group: bool) -> Exited {
+    pub(crate) fn exited_of(task: TaskRef, state: u32, code: i32, by_group: bool) -> Exited {
         Exited {
             task,
             source: ExitSource::ExitNotify,
@@ -152,21 +153,21 @@ impl Scene {
         }
     }
 
-    pub(super) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
+    pub(crate) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
         self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
     }
 
     /// The tracepoint rung's: a zombie leaves its CPU for good.
-    pub(super) fn last_switch(&mut self, task: TaskRef, heir: Option<TaskRef>) {
+    pub(crate) fn last_switch(&mut self, task: TaskRef, heir: Option<TaskRef>) {
         self.last_switch_of(Exited { heir, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
     }
 
     /// A death that the last switch tells.
-    pub(super) fn last_switch_of(&mut self, exited: Exited) {
+    pub(crate) fn last_switch_of(&mut self, exited: Exited) {
         self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
     }
 
-    pub(super) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
+    pub(crate) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
         self.record(Fact::Reparented(Reparented {
             child,
             old_parent: Some(old),
@@ -175,7 +176,7 @@ impl Scene {
         }));
     }
 
-    pub(super) fn released_of(task: TaskRef, by: Option<TaskRef>, source: ReleaseSource) -> Released {
+    pub(crate) fn released_of(task: TaskRef, by: Option<TaskRef>, source: ReleaseSource) -> Released {
         Released {
             task,
             source,
@@ -190,18 +191,19 @@ impl Scene {
         }
     }
 
-    pub(super) fn released(&mut self, task: TaskRef, by: TaskRef) {
+    pub(crate) fn released(&mut self, task: TaskRef, by: TaskRef) {
         self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
     }
 
     /// All tasks are read: these.
-    pub(super) fn snapshot(&mut self, shown: &[TaskRef]) {
+    pub(crate) fn snapshot(&mut self, shown: &[TaskRef]) {
         self.lineage.begin_snapshot(self.now);
         for &task in shown {
             let is_dead = self
                 .lineage
+                .store
                 .find(task.key)
-                .is_some_and(|ix| self.lineage.tasks[ix].state >= TaskState::Zombie);
+                .is_some_and(|ix| self.lineage.store[ix].state >= TaskState::Zombie);
             self.record(Fact::Snapshot(Box::new(Snapshot {
                 task,
                 leader_start: None,
@@ -223,20 +225,20 @@ impl Scene {
     }
 
     /// Lets time pass.
-    pub(super) fn wait(&mut self, ns: u64) {
+    pub(crate) fn wait(&mut self, ns: u64) {
         self.now.0 += ns;
         self.lineage.tick(self.now, &mut self.effects);
     }
 
     /// What was told since the last call.
-    pub(super) fn told(&mut self) -> Vec<Effect> {
+    pub(crate) fn told(&mut self) -> Vec<Effect> {
         let told = self.effects[self.told..].to_vec();
         self.told = self.effects.len();
         told
     }
 
     /// The same, as `tid:action`.
-    pub(super) fn actions(&mut self) -> Vec<String> {
+    pub(crate) fn actions(&mut self) -> Vec<String> {
         self.told()
             .iter()
             .map(|effect| format!("{}:{}", effect.thread.key.tid, effect.action.name()))
@@ -244,7 +246,7 @@ impl Scene {
     }
 
     /// The one effect with this action since the last call.
-    pub(super) fn one(&mut self, action: &str) -> Effect {
+    pub(crate) fn one(&mut self, action: &str) -> Effect {
         let told = self.told();
         let names: Vec<_> = told.iter().map(|effect| effect.action.name()).collect();
         let mut found = told.iter().filter(|effect| effect.action.name() == action);
@@ -254,15 +256,15 @@ impl Scene {
         }
     }
 
-    pub(super) fn parent_of(&self, task: TaskRef) -> Option<u32> {
-        let ix = self.lineage.find(task.key)?;
-        let group = self.lineage.tasks[ix].group?;
-        self.lineage.groups[group].parent_key().map(|parent| parent.tgid.0)
+    pub(crate) fn parent_of(&self, task: TaskRef) -> Option<u32> {
+        let ix = self.lineage.store.find(task.key)?;
+        let group = self.lineage.store[ix].group?;
+        self.lineage.store[group].parent_key().map(|parent| parent.tgid.0)
     }
 }
 
 /// The duration of a zombie in a `reaped` effect.
-pub(super) fn zombie_ns(effect: &Effect) -> Option<u64> {
+pub(crate) fn zombie_ns(effect: &Effect) -> Option<u64> {
     match &effect.action {
         Action::Reaped { zombie, .. } => zombie.map(|zombie| zombie.ns),
         other => panic!("not a reaped: {other:?}"),

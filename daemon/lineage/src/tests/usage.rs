@@ -1,9 +1,10 @@
 //! What a process has used: told by its tasks' last switches, and by their deaths where a last switch is lost.
 
 use super::scene::Scene;
-use crate::lineage::TaskKind;
-use crate::lineage::id::{GroupKey, TaskRef};
-use crate::lineage::record::{ExitParts, ExitSource, Exited, Fact, Usage};
+
+use crate::model::id::{GroupKey, TaskRef};
+use crate::model::record::{ExitParts, ExitSource, Exited, Fact, Usage};
+use crate::model::task::TaskKind;
 
 const ZOMBIE: u32 = 32;
 const DEAD: u32 = 16;

@@ -1,8 +1,8 @@
 //! Who takes in orphans and does not reap them.
 
 use super::Case;
-use crate::lineage::effect::ReparentKind;
-use crate::lineage::explain::{Code, Verdict, duration};
+use crate::{Code, Verdict, duration};
+use lineage::effect::ReparentKind;
 
 pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
     let level = case.parent?.init_of_level()?;

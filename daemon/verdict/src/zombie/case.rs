@@ -1,17 +1,17 @@
 //! A zombie and those who could end it, and what can be said of them in a sentence.
 
-use crate::lineage::effect::Bound;
-use crate::lineage::explain::facts::{Child, Facts, Known, Named, ProcessFacts, Signals};
-use crate::lineage::explain::{Missing, Verdict, duration};
-use crate::lineage::flags::SIGCHLD;
-use crate::lineage::id::{Ktime, Tid};
-use crate::lineage::life::Life;
+use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals};
+use crate::{Missing, Verdict, duration};
+use lineage::Life;
+use lineage::effect::Bound;
+use lineage::flags::SIGCHLD;
+use lineage::id::{Ktime, Tid};
 
 /// A zombie and what is known of those who could end it.
-pub(in crate::lineage::explain) struct Case<'a> {
+pub(crate) struct Case<'a> {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
-    pub(in crate::lineage::explain) life: &'a Life,
+    pub(crate) life: &'a Life,
     /// The zombie's own pids, where they could be read.
     pub(super) pids: &'a [u32],
     pub(super) parent: Option<&'a Known>,
@@ -23,12 +23,12 @@ pub(in crate::lineage::explain) struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// The subject is the zombie.
-    pub(in crate::lineage::explain) fn of(facts: &'a Facts) -> Self {
+    pub(crate) fn of(facts: &'a Facts) -> Self {
         Self::new(facts, &facts.subject, facts.parent.as_ref(), facts.parents_vfork_child.as_ref())
     }
 
     /// The subject is the parent, its oldest zombie the case.
-    pub(in crate::lineage::explain) fn of_child(facts: &'a Facts) -> Option<Self> {
+    pub(crate) fn of_child(facts: &'a Facts) -> Option<Self> {
         let child = facts.owed.as_ref()?;
         Some(Self::new(facts, child, Some(&facts.subject.known), facts.vfork_child.as_ref()))
     }

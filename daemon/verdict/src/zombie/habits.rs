@@ -1,7 +1,7 @@
 //! What the parent does with its children, as far as that is known.
 
 use super::Case;
-use crate::lineage::explain::{Certainty, Code, Verdict, duration};
+use crate::{Certainty, Code, Verdict, duration};
 
 /// A parent may take this long to come round to its wait.
 const PATIENCE_NS: u64 = 1_000_000_000;

@@ -1,8 +1,8 @@
 //! Somebody keeps the parent, or the zombie, from the wait: a tracer, a stop, the kernel, its own end.
 
 use super::Case;
-use crate::lineage::explain::{Code, Verdict, duration};
-use crate::lineage::life::LifeState;
+use crate::{Code, Verdict, duration};
+use lineage::LifeState;
 
 pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
     let tracer = case.tracer?;

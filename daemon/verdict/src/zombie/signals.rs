@@ -1,8 +1,8 @@
 //! What the parent makes of SIGCHLD, and why that is not enough.
 
 use super::Case;
-use crate::lineage::explain::{Code, Verdict};
-use crate::lineage::flags::SIGCHLD;
+use crate::{Code, Verdict};
+use lineage::flags::SIGCHLD;
 
 pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
     let process = case.process()?;

@@ -1,10 +1,10 @@
 //! The parent waits, or would, in a way that passes this child over.
 
 use super::Case;
-use crate::lineage::explain::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, Whom};
-use crate::lineage::explain::{Certainty, Code, Verdict};
-use crate::lineage::flags::{SIGCHLD, signal_name};
-use crate::lineage::id::Tid;
+use crate::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, Whom};
+use crate::{Certainty, Code, Verdict};
+use lineage::flags::{SIGCHLD, signal_name};
+use lineage::id::Tid;
 
 pub(super) fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
     let signal = case.life.exit_signal.filter(|&signal| signal != SIGCHLD && signal >= 0)?;

@@ -1,0 +1,6 @@
+//! Lives that are over, and questions.
+
+pub(crate) mod exited_processes;
+pub(crate) mod life;
+pub(crate) mod query;
+pub(crate) mod view;

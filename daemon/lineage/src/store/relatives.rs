@@ -1,0 +1,64 @@
+//! Who is whose: parents, inits of pid namespaces, living threads.
+
+use crate::model::id::{TaskRef, Tgid};
+use crate::model::record::Comm;
+use crate::model::task::TaskState;
+use crate::store::Store;
+use crate::store::arena::Ix;
+use crate::store::group::{Group, fact};
+use crate::store::task::{Task, known};
+
+impl Store {
+    /// The init of a pid namespace.
+    pub(crate) fn namespace_init(&self, namespace: u32) -> Option<Ix<Task>> {
+        self.namespaces.get(&namespace).and_then(|&group| self.groups[group].leader)
+    }
+
+    pub(crate) fn is_namespace_init(&self, group: Ix<Group>) -> bool {
+        let members = &self.groups[group];
+        let is_first = members.leader.is_some_and(|leader| self.tasks[leader].vtid == 1);
+        members.has(fact::NAMESPACE) && members.namespace_level > 0 && is_first
+    }
+
+    /// A group's parent as records name tasks.
+    pub(crate) fn parent_ref(&self, group: Ix<Group>) -> Option<TaskRef> {
+        self.reference(self.groups[group].parent?)
+    }
+
+    /// A task as records name it.
+    pub(crate) fn reference(&self, ix: Ix<Task>) -> Option<TaskRef> {
+        let group = &self.groups[self.tasks[ix].group?];
+        Some(TaskRef { key: self.tasks[ix].key, tgid: Tgid(group.tgid) })
+    }
+
+    /// Comm of the leader of a task's group.
+    pub(crate) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
+        let leader = self.groups[self.tasks[ix].group?].leader?;
+        let leader = &self.tasks[leader];
+        leader.knows(known::COMM).then_some(leader.comm)
+    }
+
+    /// `find_alive_thread()`: the first thread that is not exiting, or not in another `state` or beyond.
+    pub(crate) fn live_thread(
+        &self,
+        group: Ix<Group>,
+        dying: Ix<Task>,
+        state: TaskState,
+    ) -> Option<Ix<Task>> {
+        self.members(group).find(|&ix| ix != dying && self.tasks[ix].state < state)
+    }
+
+    /// Sets the pid namespace of a group. `is_init`: the group is that namespace's init.
+    pub(crate) fn set_namespace(&mut self, group: Ix<Group>, inode: u32, level: u32, is_init: bool) {
+        let members = &mut self.groups[group];
+        if members.namespace != inode && self.namespaces.get(&members.namespace) == Some(&group) {
+            self.namespaces.remove(&members.namespace);
+        }
+        members.namespace = inode;
+        members.namespace_level = level;
+        members.set(fact::NAMESPACE, true);
+        if is_init {
+            self.namespaces.insert(inode, group);
+        }
+    }
+}
