@@ -4,7 +4,7 @@ use crate::Lineage;
 use crate::accounting::awaiting_last_switch::Early;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
-use crate::model::record::{ExitSource, Exited, Usage};
+use crate::model::record::{Exited, ExitSource, Usage};
 use crate::model::task::TaskState;
 use crate::model::usage::Charge;
 use crate::store::arena::Ix;
@@ -40,14 +40,14 @@ impl Lineage {
         if self.store[ix].knows(known::ACCOUNTED) {
             return;
         }
-        let is_leader = self.store[ix].key.tid == task.tgid.leader();
+        let is_leader = self.store[ix].key().tid == task.tgid.leader();
         let kind = self.store[ix].kind(is_leader);
         let before = if is_final {
             self.earlies.take(ix).map(|early| early.usage)
         } else {
             self.wait_for_last_switch(ix, Early { kind, usage: *now })
         };
-        let was_unknown = before.is_none() && self.store[ix].state >= TaskState::Zombie;
+        let was_unknown = before.is_none() && self.store[ix].state() >= TaskState::Zombie;
         let charge = Charge {
             more: before.map_or(*now, |before| now.minus(&before)),
             is_first: before.is_none(),
@@ -55,11 +55,11 @@ impl Lineage {
             was_unknown,
         };
         // The key of a leader that an exec pushed aside is not the one its own records have.
-        let start = self.store[ix].key.start;
+        let start = self.store[ix].key().start;
         let leader = self.store.holder(task.tgid.leader());
-        let group = self.store[ix].group.or_else(|| self.store[leader?].group);
+        let group = self.store[ix].group().or_else(|| self.store[leader?].group());
         // Once the group is gone, a younger group can have its tgid, and a thread of any other the tid of its leader.
-        let is_its = |group: &Group| group.tgid == task.tgid.0 && group.start <= start;
+        let is_its = |group: &Group| group.tgid() == task.tgid.0 && group.start() <= start;
         let group = group.filter(|&group| is_its(&self.store[group]));
         let cgroup = match group {
             Some(group) => self.charge(group, &charge),
@@ -82,7 +82,7 @@ impl Lineage {
 
     /// A task ends of which nobody saw what it used.
     pub(crate) fn account_unknown(&mut self, group: Ix<Group>) {
-        let (start, rare) = (self.store[group].start, self.store.rare(group));
+        let (start, rare) = (self.store[group].start(), self.store.rare(group));
         let account = rare.usage.get_or_insert_default();
         let before = account.descent();
         account.unknown += 1;
@@ -111,7 +111,7 @@ impl Lineage {
 
     /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
-        let (start, rare) = (self.store[group].start, self.store.rare(group));
+        let (start, rare) = (self.store[group].start(), self.store.rare(group));
         let account = rare.usage.get_or_insert_default();
         if let Some(passed) = rare.passed {
             let more = account.charge_and_tell(charge);

@@ -33,7 +33,7 @@ impl Lineage {
     /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
     pub(crate) fn pass_on(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
         let members = &mut self.store[group];
-        let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid));
+        let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid()));
         let Some(to) = waiter.or(parent).filter(|to| to.0 != 0) else { return };
         if members.has(fact::PASSED) {
             return;
@@ -46,7 +46,7 @@ impl Lineage {
 
     /// It is not gone after all: what was passed on is taken back.
     pub(crate) fn take_back_usage(&mut self, group: Ix<Group>) {
-        let passed = self.store[group].rare.and_then(|rare| self.store[rare].passed.take());
+        let passed = self.store[group].rare().and_then(|rare| self.store[rare].passed.take());
         if let Some(passed) = passed {
             self.store[group].set(fact::PASSED, false);
             self.bequeath(group, passed, |sum| Descent::default().minus(sum));
@@ -74,16 +74,16 @@ impl Lineage {
         for _ in 0..GENERATIONS {
             is_reaped &= passed.by_wait;
             let parent = self.store.holder(passed.to.leader()).filter(|&leader| self.store.is_leader(leader));
-            let parent = parent.and_then(|leader| self.store[leader].group);
-            let parent = parent.filter(|&group| self.store[group].start <= start);
+            let parent = parent.and_then(|leader| self.store[leader].group());
+            let parent = parent.filter(|&group| self.store[group].start() <= start);
             let next = if let Some(parent) = parent {
                 self.store.add_to_parent(parent, is_reaped, sum);
                 let parent = &self.store[parent];
                 if !parent.has(fact::PASSED) {
                     return;
                 }
-                start = parent.start;
-                parent.rare.and_then(|rare| self.store[rare].passed)
+                start = parent.start();
+                parent.rare().and_then(|rare| self.store[rare].passed)
             } else {
                 let Some(grave) = self.graves.last_before(passed.to, start) else { return };
                 grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
@@ -98,6 +98,6 @@ impl Lineage {
     /// When a group began, or the end of time where that is unknown: any parent is older.
     fn oldest_start(&self, group: Ix<Group>) -> Ktime {
         let members = &self.store[group];
-        if members.has(fact::START) { members.start } else { Ktime(u64::MAX) }
+        if members.has(fact::START) { members.start() } else { Ktime(u64::MAX) }
     }
 }

@@ -55,7 +55,7 @@ impl Lineage {
 
     /// The same of one that may have died before its last thread, and gone with that one.
     pub(crate) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        if self.store[ix].state < TaskState::Zombie {
+        if self.store[ix].state() < TaskState::Zombie {
             self.die_by_itself(ix, group, Death::default(), told, out);
             return;
         }
@@ -76,7 +76,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         self.store[group].set(fact::SOLE, true);
-        if self.store[ix].state < TaskState::Zombie {
+        if self.store[ix].state() < TaskState::Zombie {
             let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
             self.die(ix, &zombie, told, out);
         } else {
@@ -89,7 +89,7 @@ impl Lineage {
     }
 
     pub(crate) fn had_threads(&self, group: Ix<Group>) -> bool {
-        self.store[group].rare.is_some_and(|rare| self.store[rare].threads_created > 0)
+        self.store[group].rare().is_some_and(|rare| self.store[rare].threads_created > 0)
     }
 
     /// Whether a group's end makes its leader go by itself, where that can be told.
@@ -108,7 +108,7 @@ impl Lineage {
     /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
     pub(crate) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
         let members = &self.store[group];
-        let is_traced = members.rare.is_some_and(|rare| self.store[rare].tracer.is_some());
+        let is_traced = members.rare().is_some_and(|rare| self.store[rare].tracer.is_some());
         is_traced || self.has_other_exit_signal(group)
     }
 

@@ -63,7 +63,7 @@ impl Lineage {
                 self.store.debt(parents).forked += 1;
             }
         }
-        if self.store[ix].state > TaskState::Running {
+        if self.store[ix].state() > TaskState::Running {
             self.stats.late += 1;
             return;
         }
@@ -84,7 +84,7 @@ impl Lineage {
         }
         // The child runs its creator's program until it execs.
         if self.store[group].executable.is_none()
-            && let Some(creators) = self.store.find(creator.key).and_then(|ix| self.store[ix].group)
+            && let Some(creators) = self.store.find(creator.key).and_then(|ix| self.store[ix].group())
         {
             let executable = self.store[creators].executable.clone();
             self.store[group].executable = executable;

@@ -24,11 +24,11 @@ impl Lineage {
         let members = &self.store[group];
         let thread_waits = self.store.holder(old_tid).is_some_and(|ix| {
             let task = &self.store[ix];
-            let is_thread = task.group == Some(group) && members.leader != Some(ix);
+            let is_thread = task.group() == Some(group) && members.leader() != Some(ix);
             // A younger thread has the tid again.
-            is_thread && task.key.start != members.start && task.key.start < at
+            is_thread && task.key().start != members.start() && task.key().start < at
         });
-        let taken_over_at = members.rare.and_then(|rare| self.store[rare].taken_over_at);
+        let taken_over_at = members.rare().and_then(|rare| self.store[rare].taken_over_at);
         let awaits_its_exec = taken_over_at.is_some_and(|at| at > members.exec_at);
         thread_waits || !awaits_its_exec
     }
@@ -47,7 +47,7 @@ impl Lineage {
             return false;
         }
         let Some(holder) = self.store.holder(old_tid) else { return true };
-        if self.store[holder].group == Some(group) && self.store[holder].key.start < told.at {
+        if self.store[holder].group() == Some(group) && self.store[holder].key().start < told.at {
             return true;
         }
         // The old leader's own last words can come long after its tid was handed out again.
@@ -57,12 +57,12 @@ impl Lineage {
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
     pub(crate) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
         let task = &self.store[leader];
-        if self.store[group].leader != Some(leader) || task.state < TaskState::Exiting || task.since >= at {
+        if self.store[group].leader() != Some(leader) || task.state() < TaskState::Exiting || task.since >= at {
             return None;
         }
         let can_be_it = |ix: &Ix<Task>| {
             let task = &self.store[*ix];
-            task.state < TaskState::Exiting && task.key.start < at
+            task.state() < TaskState::Exiting && task.key().start < at
         };
         let mut live = self.store.members(group).filter(can_be_it);
         live.next().filter(|_| live.next().is_none())
@@ -70,10 +70,9 @@ impl Lineage {
 
     /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
     pub(crate) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
-        let Some(old_leader) = self.store[group].leader else { return };
-        let leader_key = self.store[old_leader].key;
-        let start_known = self.store[old_leader].known & known::START;
-        if self.store[old_leader].state < TaskState::Zombie {
+        let Some(old_leader) = self.store[group].leader() else { return };
+        let leader_key = self.store[old_leader].key();
+        if self.store[old_leader].state() < TaskState::Zombie {
             let death = Death { exit_state: Some(EXIT_ZOMBIE), de_thread: true, ..Death::default() };
             self.die(old_leader, &death, told.inferred(), out);
         }
@@ -83,15 +82,11 @@ impl Lineage {
         let thread = self
             .store
             .holder(old_tid)
-            .filter(|&ix| self.store[ix].group == Some(group) && ix != old_leader)
+            .filter(|&ix| self.store[ix].group() == Some(group) && ix != old_leader)
             .unwrap_or_else(|| self.stand_in(group, leader_key, told));
 
-        self.store.unindex(old_leader);
-        self.store.unindex(thread);
-        self.bury_identity(thread, leader_key, told.at);
-        self.rename_slot(thread, leader_key, start_known);
-        self.rename_slot(old_leader, TaskKey { tid: old_tid, start: leader_key.start }, start_known);
-        self.store[group].leader = Some(thread);
+        let left_behind = TaskKey { tid: old_tid, start: leader_key.start };
+        self.store.exchange_tids(group, thread, left_behind, told.at);
         self.inherit_name(group, old_leader, thread);
         self.store[group].status = GroupStatus::Unknown;
         self.store[group].set(fact::IGNORED_KNOWN, false);
@@ -115,14 +110,14 @@ impl Lineage {
 
     /// Whether a record of this time is about a leader whose place another has taken since.
     pub(crate) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
-        let taken_over_at = self.store[group].rare.and_then(|rare| self.store[rare].taken_over_at);
-        self.store[group].leader == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
+        let taken_over_at = self.store[group].rare().and_then(|rare| self.store[rare].taken_over_at);
+        self.store[group].leader() == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
     /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
     pub(crate) fn has_outlived(&self, ix: Ix<Task>, death: Ktime) -> bool {
         let task = &self.store[ix];
-        task.state == TaskState::Running
+        task.state() == TaskState::Running
             && task.knows(known::COMM)
             && task.comm_at > death
             && self.store.is_leader(ix)
@@ -134,25 +129,18 @@ impl Lineage {
         self.store.clear_zombie(group);
         self.take_back_usage(group);
         self.store.set_dead_leader(group, false);
-        self.store.dequeue(ix);
         // What the one that died had used stays in the account.
         if let Some(early) = self.earlies.take(ix) {
             self.ended.add(early.kind, None, &early.usage);
         }
-        let task = &mut self.store[ix];
-        let died_at = task.since;
-        let before = std::mem::replace(&mut task.state, TaskState::Running);
-        task.since = at;
-        task.known &= !(known::EXIT_CODE
+        let died_at = self.store[ix].since;
+        self.store.return_to_running(ix, at);
+        self.store[ix].known &= !(known::EXIT_CODE
             | known::END_TOLD
             | known::NO_EXIT_STATE
             | known::HAD_CHILDREN
             | known::ACCOUNTED);
-        self.store.census.remove(before);
-        self.store.census.add(TaskState::Running);
         let members = &mut self.store[group];
-        members.live += u32::from(before >= TaskState::Zombie);
-        members.present += u32::from(before >= TaskState::Dead);
         members.status = GroupStatus::Unknown;
         members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD | fact::FREED, false);
         self.store.rare(group).taken_over_at = Some(at);
@@ -163,7 +151,7 @@ impl Lineage {
 
     /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
     fn inherit_name(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
-        let taken_over_at = self.store[group].rare.and_then(|rare| self.store[rare].taken_over_at);
+        let taken_over_at = self.store[group].rare().and_then(|rare| self.store[rare].taken_over_at);
         let &Task { comm, comm_at, known: facts, .. } = &self.store[old_leader];
         if facts & known::COMM != 0 && taken_over_at.is_some_and(|at| comm_at >= at) {
             self.learn_comm(thread, Some(comm), comm_at);
@@ -179,24 +167,6 @@ impl Lineage {
         ix
     }
 
-    /// The thread's own identity is gone; late records that name it are known as such.
-    fn bury_identity(&mut self, thread: Ix<Task>, leader_key: TaskKey, at: Ktime) {
-        let key = self.store[thread].key;
-        if key == leader_key {
-            return;
-        }
-        let grave = self.store.place(key, known::START, at);
-        self.store.enter(grave, TaskState::Released, at);
-        self.store.enqueue(grave, Queue::Tombstone);
-    }
-
-    fn rename_slot(&mut self, ix: Ix<Task>, key: TaskKey, start_known: u16) {
-        let task = &mut self.store[ix];
-        task.key = key;
-        task.known = task.known & !known::START | start_known;
-        self.store[ix].same_tid = self.store.index.set(key.tid, Some(ix));
-    }
-
     /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
     pub(crate) fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
         let TaskRef { key, tgid } = released.task;
@@ -209,7 +179,7 @@ impl Lineage {
             return;
         }
         self.store.seen_running(ix, told.at);
-        if self.store[ix].state < TaskState::Zombie {
+        if self.store[ix].state() < TaskState::Zombie {
             let death = Death {
                 exit_state: Some(EXIT_ZOMBIE),
                 exit: released.exit,

@@ -32,12 +32,12 @@ impl Lineage {
             && self.frees_for_takeover(group, old_tid, told, out)
         {
             self.take_over(group, old_tid, told, out);
-            ix = self.store[group].leader.unwrap_or(ix);
+            ix = self.store[group].leader().unwrap_or(ix);
         }
-        if self.store[ix].state >= TaskState::Exiting && self.store[ix].since < at {
+        if self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
             self.rise(ix, group, told, out);
         }
-        let is_late = self.store[ix].state > TaskState::Exiting;
+        let is_late = self.store[ix].state() > TaskState::Exiting;
         self.store.seen_running(ix, at);
         if !is_late {
             self.end_others(group, ix, told, out);
@@ -46,11 +46,11 @@ impl Lineage {
         self.learn_comm(ix, exec.comm, at);
         self.learn_place(ix, &exec.place, at);
         let executable =
-            exec.executable.as_ref().or(exec.path.as_ref()).map(|path| self.store.paths.share(path));
+            exec.executable.as_ref().or(exec.path.as_ref()).map(|path| self.store.share_path(path));
         let path = if exec.path.is_some() && (exec.path == exec.executable || exec.executable.is_none()) {
             executable.clone()
         } else {
-            exec.path.as_ref().map(|path| self.store.paths.share(path))
+            exec.path.as_ref().map(|path| self.store.share_path(path))
         };
         let members = &mut self.store[group];
         members.exec_at = at;
@@ -120,12 +120,12 @@ impl Lineage {
         self.store.seen_running(ix, at);
         // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is told itself.
         if let Some(thread) = self.silent_successor(ix, group, at) {
-            let old_tid = self.store[thread].key.tid;
+            let old_tid = self.store[thread].key().tid;
             self.take_over(group, old_tid, told, out);
             ix = thread;
-        } else if self.store[ix].state >= TaskState::Zombie
+        } else if self.store[ix].state() >= TaskState::Zombie
             && self.store[ix].since < at
-            && self.store[group].leader == Some(ix)
+            && self.store[group].leader() == Some(ix)
         {
             self.rise(ix, group, told, out);
         }
@@ -153,14 +153,14 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if self.store[group].present <= 1 {
+        if self.store[group].present() <= 1 {
             return;
         }
-        let mut next = self.store[group].first_thread;
+        let mut next = self.store[group].first_thread();
         while let Some(ix) = next {
-            next = self.store[ix].thread_next;
-            let is_older = self.store[ix].key.start < told.at;
-            if ix != survivor && is_older && self.store[ix].state < TaskState::Exiting {
+            next = self.store[ix].thread_next();
+            let is_older = self.store[ix].key().start < told.at;
+            if ix != survivor && is_older && self.store[ix].state() < TaskState::Exiting {
                 self.stats.concluded += 1;
                 self.end_unseen(ix, told, out);
             }
@@ -174,6 +174,6 @@ impl Lineage {
             return None;
         }
         members.set(fact::HOLDS_PARENT, false);
-        Some(at.since(members.start))
+        Some(at.since(members.start()))
     }
 }

@@ -6,7 +6,7 @@ use crate::model::effect::{Action, Effect};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::{Hook, Provenance};
-use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
+use crate::model::record::{Exited, Exiting, ExitParts, ExitSource, Usage};
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
@@ -39,7 +39,7 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
-        match self.store[ix].state {
+        match self.store[ix].state() {
             TaskState::Implied | TaskState::Running => {}
             TaskState::Exiting => {
                 self.stats.duplicate += 1;
@@ -78,7 +78,7 @@ impl Lineage {
     pub(crate) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
         let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) };
         let known = self.store.find(exited.task.key);
-        if let Some(gone) = known.filter(|&ix| self.store[ix].group.is_none()) {
+        if let Some(gone) = known.filter(|&ix| self.store[ix].group().is_none()) {
             self.complete(gone, exited);
             return;
         }
@@ -92,7 +92,7 @@ impl Lineage {
             return;
         }
         self.store.seen_running(ix, at);
-        let is_leader = self.store[group].leader == Some(ix);
+        let is_leader = self.store[group].leader() == Some(ix);
         let is_gone = exited.exit_state == Some(EXIT_DEAD);
         // Released already it may name a parent that is gone as well.
         let parent = exited.parent.filter(|parent| !is_gone || self.store.find(parent.key).is_some());
@@ -107,7 +107,7 @@ impl Lineage {
             if !is_gone || told.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
                 let is_with_shown = self.learn_parent(group, parent, told, out);
                 // An orphan's exit signal is reset with its parent.
-                let reset_at = self.store[group].rare.map_or(Ktime(0), |rare| self.store[rare].reparented_at);
+                let reset_at = self.store[group].rare().map_or(Ktime(0), |rare| self.store[rare].reparented_at);
                 if is_with_shown && reset_at <= at {
                     self.learn_exit_signal(group, exited.exit_signal);
                 }
@@ -127,7 +127,7 @@ impl Lineage {
             self.hand_on_children(ix, exited.heir, told, out);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
-        if self.store[ix].state >= TaskState::Zombie {
+        if self.store[ix].state() >= TaskState::Zombie {
             self.complete(ix, exited);
             return;
         }
@@ -165,7 +165,7 @@ impl Lineage {
             }
         }
         self.die(ix, &death, told, out);
-        if self.store[ix].state == TaskState::Dead {
+        if self.store[ix].state() == TaskState::Dead {
             self.autoreaped(ix, group, told, out);
         }
     }
@@ -174,14 +174,14 @@ impl Lineage {
     /// theirs now, and stay in the group.
     pub(crate) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
         let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else { return 0 };
-        if self.store[group].leader != Some(ix) {
+        if self.store[group].leader() != Some(ix) {
             return 0;
         }
         let is_counted = |ix: &Ix<Task>| {
             let task = &self.store[*ix];
-            task.state < TaskState::Dead || task.knows(known::GOING)
+            task.state() < TaskState::Dead || task.knows(known::GOING)
         };
-        let seen = if count <= self.store[group].present {
+        let seen = if count <= self.store[group].present() {
             count
         } else {
             u32::try_from(self.store.members(group).filter(is_counted).count()).unwrap_or(u32::MAX)
@@ -206,9 +206,7 @@ impl Lineage {
         if task.key.tid.0 == 0 || task.key.tid.0 >= TID_LIMIT || self.store.holder(task.key.tid).is_some() {
             return;
         }
-        let grave = self.store.place(task.key, known::START, at);
-        self.store.enter(grave, TaskState::Released, at);
-        self.store.enqueue(grave, Queue::Tombstone);
+        self.store.add_released(task.key, at);
     }
 
     pub(crate) fn learn_exit_code(&mut self, ix: Ix<Task>, code: Option<i32>) {
@@ -219,7 +217,7 @@ impl Lineage {
     }
 
     pub(crate) fn learn_exit_signal_once(&mut self, ix: Ix<Task>, group: Ix<Group>, signal: Option<i32>) {
-        if self.store[group].leader == Some(ix) && !self.store[group].has(fact::EXIT_SIGNAL) {
+        if self.store[group].leader() == Some(ix) && !self.store[group].has(fact::EXIT_SIGNAL) {
             self.learn_exit_signal(group, signal);
         }
     }
@@ -234,10 +232,10 @@ impl Lineage {
                 TaskState::Dead
             }
         };
-        let Some(group) = self.store[ix].group else { return };
-        let is_leader = self.store[group].leader == Some(ix);
+        let Some(group) = self.store[ix].group() else { return };
+        let is_leader = self.store[group].leader() == Some(ix);
         let since = self.store[ix].since;
-        let saw_it_begin = self.store[ix].state == TaskState::Exiting;
+        let saw_it_begin = self.store[ix].state() == TaskState::Exiting;
         self.learn_flags(ix, death.task_flags);
         self.learn_exit_code(ix, death.exit.exit_code);
         let exit_code = self.store[ix].knows(known::EXIT_CODE).then_some(self.store[ix].exit_code);

@@ -17,7 +17,7 @@ impl Lineage {
         let members = &mut self.store[group];
         members.set(fact::LEADER_DIED, true);
         // In a group exit the others die as well, in whatever order.
-        let threads_left = members.live;
+        let threads_left = members.live();
         if threads_left > 0 && !matches!(members.status, GroupStatus::Group(_)) {
             self.tell(out, ix, told, Action::LeaderDied { threads_left });
         }
@@ -29,16 +29,16 @@ impl Lineage {
         self.zombie_may_begin(group, told, out);
         // Not from here: whoever called goes on with this group.
         if self.store[group].has(fact::FREED)
-            && let Some(leader) = self.store[group].leader
+            && let Some(leader) = self.store[group].leader()
         {
-            self.releasable.push((self.store[leader].key, told.at));
+            self.releasable.push((self.store[leader].key(), told.at));
         }
     }
 
     pub(crate) fn tell_group_exit(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let members = &self.store[group];
-        let Some(leader) = members.leader else { return };
-        if self.store[leader].state < TaskState::Zombie {
+        let Some(leader) = members.leader() else { return };
+        if self.store[leader].state() < TaskState::Zombie {
             return;
         }
         if members.is_dead() && !members.has(fact::EXIT_TOLD) {

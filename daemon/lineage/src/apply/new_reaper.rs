@@ -15,7 +15,7 @@ impl Lineage {
     /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
     /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
     pub(crate) fn heir_by_rule(&self, dying: Ix<Task>, told: Told) -> Option<Ix<Task>> {
-        let group = self.store[dying].group?;
+        let group = self.store[dying].group()?;
         // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
         let is_seen = self.sees_reparenting || (told.hook.is_some() && !told.is_by_tracepoint());
         let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
@@ -23,33 +23,33 @@ impl Lineage {
         if let Some(thread) = sibling.or_else(|| self.store.live_thread(group, dying, states)) {
             return Some(thread);
         }
-        if self.store.subreapers > 0
+        if self.store.has_subreapers()
             && let Some(thread) = self.nearest_subreaper(group, dying)
         {
             return Some(thread);
         }
         let members = &self.store[group];
-        let is_nested = members.has(fact::NAMESPACE) && members.namespace_level > 0;
-        let own_init = if is_nested { self.store.namespace_init(members.namespace) } else { None };
+        let is_nested = members.has(fact::NAMESPACE) && members.namespace_level() > 0;
+        let own_init = if is_nested { self.store.namespace_init(members.namespace()) } else { None };
         [own_init, self.store.holder(INIT)].into_iter().flatten().find_map(|init| {
-            let inits = self.store[init].group.filter(|&inits| inits != group)?;
+            let inits = self.store[init].group().filter(|&inits| inits != group)?;
             self.store.live_thread(inits, dying, TaskState::Exiting)
         })
     }
 
     /// For a child whose parent was gone before it was heard of.
     pub(crate) fn heir_of_the_gone(&self) -> Option<Ix<Task>> {
-        self.store.holder(INIT).filter(|&init| self.store[init].state < TaskState::Zombie)
+        self.store.holder(INIT).filter(|&init| self.store[init].state() < TaskState::Zombie)
     }
 
     fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
-        let level = |group: &Group| group.has(fact::NAMESPACE).then_some(group.namespace_level);
+        let level = |group: &Group| group.has(fact::NAMESPACE).then_some(group.namespace_level());
         let own_level = level(&self.store[group]);
         let mut ancestor = self.store.parents_of(group);
         while let Some(above) = ancestor {
             let members = &self.store[above];
             let is_elsewhere = level(members).is_some_and(|level| own_level.is_some_and(|own| own != level));
-            if members.tgid == 0 || is_elsewhere {
+            if members.tgid() == 0 || is_elsewhere {
                 return None;
             }
             if members.has(fact::SUBREAPER)

@@ -35,18 +35,18 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if self.store[dying].first_child.is_none() {
+        if self.store[dying].first_child().is_none() {
             return;
         }
         let estate = self.estate(dying, heir, told, out);
-        while let Some(child) = self.store[dying].first_child {
+        while let Some(child) = self.store[dying].first_child() {
             if self.store[child].has(fact::FREED) || self.was_taken(child) {
                 // Released below this parent already, though the RCU callback may not have told it yet.
                 self.store.orphan(child);
                 continue;
             }
             self.inherit(child, &estate, out);
-            if self.store[dying].first_child == Some(child) {
+            if self.store[dying].first_child() == Some(child) {
                 // No heir, or one that cannot be: whose child it is now is not known.
                 self.store.orphan(child);
                 self.store[child].set(fact::PARENT | fact::PARENT_START, false);
@@ -56,9 +56,9 @@ impl Lineage {
 
     /// Whether a child has gone from its parent for good: what became of it is told, and only its release is awaited.
     fn was_taken(&self, child: Ix<Group>) -> bool {
-        self.store[child].leader.is_some_and(|leader| {
+        self.store[child].leader().is_some_and(|leader| {
             let leader = &self.store[leader];
-            leader.state == TaskState::Dead && leader.knows(known::END_TOLD)
+            leader.state() == TaskState::Dead && leader.knows(known::END_TOLD)
         })
     }
 

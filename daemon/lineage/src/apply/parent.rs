@@ -24,7 +24,7 @@ impl Lineage {
         let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
         if is_known && child.parent_at > told.at {
-            let is_same = child.parent_tgid == reference.tgid.0;
+            let is_same = child.parent_tgid() == reference.tgid.0;
             // A snapshot may well be the first to name the thread that it went to.
             let is_in_snapshot = told.provenance != Provenance::Observed;
             let is_refuted = is_inferred
@@ -37,7 +37,7 @@ impl Lineage {
         }
         // Given back to a parent that is dead: it says what is known.
         let child = &self.store[group];
-        if is_known && child.parent.is_none() && child.parent_tgid == reference.tgid.0 {
+        if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
             return true;
         }
         let Some(parent) = self.living(reference, told, out) else {
@@ -50,7 +50,7 @@ impl Lineage {
             let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
             let heir = shown.or(stays).or_else(by_rule).or_else(|| self.heir_of_the_gone());
             if is_known {
-                return self.store[group].parent_tgid == reference.tgid.0;
+                return self.store[group].parent_tgid() == reference.tgid.0;
             }
             let Some(heir) = heir else { return true };
             self.store[group].set(fact::PARENT_INFERRED, true);
@@ -63,10 +63,10 @@ impl Lineage {
         let child = &mut self.store[group];
         child.parent_at = told.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
-        if child.parent == Some(parent) {
+        if child.parent() == Some(parent) {
             return true;
         }
-        let is_guess_of_thread = is_inferred && child.parent_tgid == reference.tgid.0;
+        let is_guess_of_thread = is_inferred && child.parent_tgid() == reference.tgid.0;
         if !is_known || is_guess_of_thread {
             if !self.store.adopt(group, parent) {
                 self.stats.contradictory += 1;
@@ -91,19 +91,19 @@ impl Lineage {
     /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
     fn heir_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
         let task = &self.store[dead];
-        let rare = self.store[task.group?].rare?;
+        let rare = self.store[task.group()?].rare()?;
         let (of, heir) = self.store[rare].heir?;
-        (of == task.key && seen_at <= task.since).then_some(heir)
+        (of == task.key() && seen_at <= task.since).then_some(heir)
     }
 
     /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
     /// parent was seen to have the child after its death, so that another thread must have taken its place.
     fn keeps_children(&self, dead: Ix<Task>, seen_at: Ktime) -> bool {
         let task = &self.store[dead];
-        let Some(group) = task.group else { return false };
+        let Some(group) = task.group() else { return false };
         let members = &self.store[group];
-        let hidden = members.rare.and_then(|rare| self.store[rare].hidden_threads);
-        let is_taken_over = members.leader == Some(dead) && task.since < seen_at;
+        let hidden = members.rare().and_then(|rare| self.store[rare].hidden_threads);
+        let is_taken_over = members.leader() == Some(dead) && task.since < seen_at;
         !members.has(fact::SOLE) && (is_taken_over || hidden.is_some_and(|hidden| hidden > 0))
     }
 
@@ -124,23 +124,23 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) -> Option<Ix<Task>> {
         let named = self.named(reference, told, out);
-        if let Some(named) = named.filter(|&named| self.store[named].state < TaskState::Zombie) {
+        if let Some(named) = named.filter(|&named| self.store[named].state() < TaskState::Zombie) {
             return Some(named);
         }
         // A released thread's children stayed in its group, and so did those of one that took its leader's place.
-        let of_named = named.and_then(|named| self.store[named].group);
+        let of_named = named.and_then(|named| self.store[named].group());
         let leader = self.store.holder(reference.tgid.leader());
-        let group = of_named.or_else(|| self.store[leader?].group)?;
+        let group = of_named.or_else(|| self.store[leader?].group())?;
         let members = &self.store[group];
-        if members.tgid != reference.tgid.0 || members.start > reference.key.start {
+        if members.tgid() != reference.tgid.0 || members.start() > reference.key.start {
             return None;
         }
         // Who began to die before that one did inherited nothing from it.
         let died_at = named.map_or(Ktime(0), |named| self.store[named].since);
         self.store.members(group).find(|&ix| {
             let task = &self.store[ix];
-            let can_inherit = task.state < TaskState::Exiting
-                || (task.state == TaskState::Exiting && task.since >= died_at);
+            let can_inherit = task.state() < TaskState::Exiting
+                || (task.state() == TaskState::Exiting && task.since >= died_at);
             Some(ix) != named && can_inherit
         })
     }
@@ -148,19 +148,19 @@ impl Lineage {
     /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
     /// was known.
     fn has_living_group(&self, task: TaskRef) -> bool {
-        let group = self.store.holder(task.tgid.leader()).and_then(|leader| self.store[leader].group);
+        let group = self.store.holder(task.tgid.leader()).and_then(|leader| self.store[leader].group());
         group.is_some_and(|group| {
             let members = &self.store[group];
-            members.tgid == task.tgid.0
-                && members.start <= task.key.start
-                && self.store.members(group).any(|ix| self.store[ix].state < TaskState::Zombie)
+            members.tgid() == task.tgid.0
+                && members.start() <= task.key.start
+                && self.store.members(group).any(|ix| self.store[ix].state() < TaskState::Zombie)
         })
     }
 
     /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
     pub(crate) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
         let members = &self.store[group];
-        match members.rare.filter(|_| members.has(fact::PARENT_INFERRED)) {
+        match members.rare().filter(|_| members.has(fact::PARENT_INFERRED)) {
             Some(rare) => self.store[rare].parent_shown_at,
             None if members.has(fact::PARENT_INFERRED) => Ktime(0),
             None => members.parent_at,
@@ -181,6 +181,6 @@ impl Lineage {
 
     /// Whether the last parent that was shown of a group is a thread of this one's process.
     fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.store[group].rare.is_some_and(|rare| self.store[rare].parent_shown == Some(parent.tgid))
+        self.store[group].rare().is_some_and(|rare| self.store[rare].parent_shown == Some(parent.tgid))
     }
 }

@@ -42,12 +42,12 @@ impl Lineage {
         if self.sees_releases {
             return;
         }
-        let mut next = self.store[dying].first_child;
+        let mut next = self.store[dying].first_child();
         while let Some(child) = next {
-            next = self.store[child].sibling_next;
-            let Some(leader) = self.store[child].leader else { continue };
+            next = self.store[child].sibling_next();
+            let Some(leader) = self.store[child].leader() else { continue };
             // Among several threads the tree may have given the child to the wrong one.
-            let is_certain = self.store[group].present == 1 || !self.store[child].has(fact::PARENT_INFERRED);
+            let is_certain = self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
             let is_open = self.store[child].has(fact::OPEN);
             let is_seen_later = self.store[leader].since > told.at;
             if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
@@ -73,29 +73,29 @@ impl Lineage {
         let (Some(child), None) = (children.next(), children.next()) else { return true };
         // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
         // nobody waits for it in between but another thread, or a namespace's init in its own death.
-        let group = self.store[dying].group;
+        let group = self.store[dying].group();
         let nobody_waits =
             group.is_some_and(|group| self.store[group].is_sole() && !self.store.is_namespace_init(group));
         let is_zombie =
-            self.store[child].leader.is_some_and(|leader| self.store[leader].state == TaskState::Zombie);
+            self.store[child].leader().is_some_and(|leader| self.store[leader].state() == TaskState::Zombie);
         !(nobody_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
     }
 
     /// Whether a child can be gone already: all its tasks have at least begun to die.
     pub(crate) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
         self.store[child]
-            .leader
-            .is_some_and(|leader| matches!(self.store[leader].state, TaskState::Exiting | TaskState::Zombie))
-            && self.store.members(child).all(|ix| self.store[ix].state >= TaskState::Exiting)
+            .leader()
+            .is_some_and(|leader| matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie))
+            && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
     }
 
     /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
     /// one alone, and no hook tells of it.
     pub(crate) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
-        let is_exiting = self.store[child].leader.is_some_and(|leader| {
+        let is_exiting = self.store[child].leader().is_some_and(|leader| {
             // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
-            let is_candidate = self.store[leader].queue == Queue::Candidate;
-            self.store[leader].state == TaskState::Exiting || is_candidate
+            let is_candidate = self.store[leader].queue() == Queue::Candidate;
+            self.store[leader].state() == TaskState::Exiting || is_candidate
         });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
         // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
@@ -106,9 +106,9 @@ impl Lineage {
     /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
     /// it shows another that is not, the group had been handed on.
     pub(crate) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
-        let is_dying = |ix: Ix<Task>| self.store[ix].state >= TaskState::Exiting;
+        let is_dying = |ix: Ix<Task>| self.store[ix].state() >= TaskState::Exiting;
         let shown = parent.and_then(|parent| self.store.find(parent.key));
-        self.store[group].parent.is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
+        self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
     /// Moves a child to its new parent, and leaves open whether it ever came to it.
@@ -126,7 +126,7 @@ impl Lineage {
             self.stats.contradictory += 1;
             return;
         }
-        let key = self.store[group].leader.map(|leader| self.store[leader].key);
+        let key = self.store[group].leader().map(|leader| self.store[leader].key());
         let rare = self.store.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
         if rare.open.is_none() {
@@ -146,7 +146,7 @@ impl Lineage {
         at: Ktime,
         out: &mut Vec<Effect>,
     ) {
-        let open = self.store[group].rare.and_then(|rare| self.store[rare].open);
+        let open = self.store[group].rare().and_then(|rare| self.store[rare].open);
         // What is older than the handing on says nothing about it.
         if open.is_none_or(|open| open.told.at > at) {
             return;
@@ -161,7 +161,7 @@ impl Lineage {
         }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
-        let now = self.store[group].parent.and_then(|parent| self.store.reference(parent));
+        let now = self.store[group].parent().and_then(|parent| self.store.reference(parent));
         let key = |task: Option<TaskRef>| task.map(|task| task.key);
         // Asked second: an heir that exec'ed since has the identity of its dead leader.
         if key(parent) != key(now) && key(parent) == key(open.old) {
@@ -195,7 +195,7 @@ impl Lineage {
         self.tell_open(group, open, Some(heir), out);
         let old_group = self.group_key_of(heir);
         let told = Told { at: self.store[group].parent_at, ..open.told };
-        let key = self.store[group].leader.map(|leader| self.store[leader].key);
+        let key = self.store[group].leader().map(|leader| self.store[leader].key());
         self.store.rare(group).open =
             Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
         self.store[group].set(fact::OPEN, true);
@@ -206,7 +206,7 @@ impl Lineage {
 
     /// Identity of a task's group, as far as it is known.
     fn group_key_of(&self, task: TaskRef) -> GroupKey {
-        match self.store.find(task.key).and_then(|ix| self.store[ix].group) {
+        match self.store.find(task.key).and_then(|ix| self.store[ix].group()) {
             Some(group) => self.store[group].key(),
             None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
         }
@@ -222,8 +222,8 @@ impl Lineage {
 
     /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
     pub(crate) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
-        let is_zombie = self.store[group].leader.is_some_and(|leader| {
-            self.store[leader].state == TaskState::Zombie && self.store[group].is_sole()
+        let is_zombie = self.store[group].leader().is_some_and(|leader| {
+            self.store[leader].state() == TaskState::Zombie && self.store[group].is_sole()
         });
         if is_zombie && self.would_autoreap(group) == Some(true) {
             self.store.rare(group).taker = father;
@@ -235,21 +235,21 @@ impl Lineage {
             return None;
         }
         self.store[group].set(fact::OPEN, false);
-        self.store[group].rare.and_then(|rare| self.store[rare].open.take())
+        self.store[group].rare().and_then(|rare| self.store[rare].open.take())
     }
 
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
     /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
     pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
         let is_open = |key: TaskKey| {
-            let group = self.store.find(key).and_then(|ix| self.store[ix].group);
+            let group = self.store.find(key).and_then(|ix| self.store[ix].group());
             group.is_some_and(|group| self.store[group].has(fact::OPEN))
         };
         self.open_handovers.iter().filter(move |&&(_, key)| is_open(key)).map(|&(at, key)| (key, at))
     }
 
     fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
-        let new = new.or_else(|| self.store.reference(self.store[group].parent?));
+        let new = new.or_else(|| self.store.reference(self.store[group].parent()?));
         if let Some(new) = new {
             self.tell_handover(group, open.old, open.old_group, new, open.told, out);
         }
@@ -257,13 +257,8 @@ impl Lineage {
 
     /// The child never left its dead parent.
     fn give_back(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
-        self.store.orphan(group);
-        let child = &mut self.store[group];
-        child.set(fact::PARENT, parent.is_some());
-        child.set(IGNORED, false);
-        child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
-        child.parent_tgid = parent.map_or(0, |parent| parent.tgid.0);
-        child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
+        self.store.set_unlinked_parent(group, parent);
+        self.store[group].set(IGNORED, false);
     }
 
     /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
@@ -278,9 +273,9 @@ impl Lineage {
         self.close_handover(group, parent, told.at, out);
         let Some(parent) = parent else { return };
         let Some(ix) = self.store.find(parent.key) else { return };
-        let is_gone = self.store[ix].state >= TaskState::Zombie;
+        let is_gone = self.store[ix].state() >= TaskState::Zombie;
         let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
-        if is_gone && is_other && self.store[ix].key.tid == parent.tgid.leader() {
+        if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
             // Handed on in the tree only: it had been taken before.
             self.stats.contradictory += 1;
             self.give_back(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
@@ -303,7 +298,7 @@ impl Lineage {
                 break;
             }
             self.open_handovers.pop_front();
-            let Some(group) = self.store.find(key).and_then(|ix| self.store[ix].group) else { continue };
+            let Some(group) = self.store.find(key).and_then(|ix| self.store[ix].group()) else { continue };
             self.settle_handover(group, out);
         }
     }

@@ -4,7 +4,7 @@ use crate::Lineage;
 use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, TaskKey, Tgid};
 use crate::model::kinds::ReaperKind;
-use crate::model::record::{ReleaseSource, Released};
+use crate::model::record::{Released, ReleaseSource};
 use crate::model::relation::Relation;
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
@@ -17,7 +17,7 @@ impl Lineage {
         let by = released.by?;
         let members = &self.store[group];
         let by_task = self.store.find(by.key);
-        let by_group = by_task.and_then(|by| self.store[by].group).map(|group| &self.store[group]);
+        let by_group = by_task.and_then(|by| self.store[by].group()).map(|group| &self.store[group]);
         let kind = if released.de_thread {
             ReaperKind::DeThread
         } else if released.source == ReleaseSource::SecondTurn {
@@ -25,16 +25,16 @@ impl Lineage {
         } else {
             let tracer = match released.tracer {
                 Some(tracer) => tracer,
-                None => members.rare.and_then(|rare| self.store[rare].tracer),
+                None => members.rare().and_then(|rare| self.store[rare].tracer),
             };
             let parent = released.parent.map(|parent| parent.tgid);
-            let namespace = members.has(fact::NAMESPACE).then_some(members.namespace);
+            let namespace = members.has(fact::NAMESPACE).then_some(members.namespace());
             ReaperKind::of(&Relation {
-                group: Some(Tgid(members.tgid)),
+                group: Some(Tgid(members.tgid())),
                 parent: parent.or_else(|| members.parent_key().map(|parent| parent.tgid)),
                 tracer: tracer.map(|tracer| tracer.tgid),
                 by: Some(by.tgid),
-                by_is_dying: by_task.is_some_and(|by| self.store[by].state >= TaskState::Exiting),
+                by_is_dying: by_task.is_some_and(|by| self.store[by].state() >= TaskState::Exiting),
                 by_is_namespace_init: by_task.is_some()
                     && namespace.is_some_and(|namespace| self.store.namespace_init(namespace) == by_task),
             })
@@ -47,9 +47,9 @@ impl Lineage {
     /// Who must have taken a zombie where no record says: its parent.
     pub(crate) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.store[group];
-        let taker = members.rare.and_then(|rare| self.store[rare].taker);
+        let taker = members.rare().and_then(|rare| self.store[rare].taker);
         let process = taker.or(members.parent_key())?;
-        let name = if let (Some(parent), None) = (members.parent, taker) {
+        let name = if let (Some(parent), None) = (members.parent(), taker) {
             self.store.process_name(parent)
         } else {
             // It has died since, and is still remembered.

@@ -8,7 +8,7 @@ use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::Ktime;
 use crate::model::kinds::{Hook, Provenance, ReaperKind};
 use crate::model::life::End;
-use crate::model::record::{ReleaseSource, Released};
+use crate::model::record::{Released, ReleaseSource};
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
@@ -27,7 +27,7 @@ impl Lineage {
         }
         let Some((ix, group)) = self.subject(released.task, told, out) else { return };
         self.store.seen_running(ix, at);
-        let is_leader = self.store[group].leader == Some(ix);
+        let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             if released.source == ReleaseSource::Free {
                 if self.store[group].has(fact::FREED) {
@@ -38,7 +38,7 @@ impl Lineage {
                 if self
                     .store
                     .members(group)
-                    .any(|task| self.store[task].state == TaskState::Exiting && task != ix)
+                    .any(|task| self.store[task].state() == TaskState::Exiting && task != ix)
                 {
                     self.store[group].set(fact::FREED, true);
                     self.freed.push_back((at, released.task.key));
@@ -69,14 +69,14 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let is_leader = self.store[group].leader == Some(ix);
+        let is_leader = self.store[group].leader() == Some(ix);
         let reaper = self.reaper_of(group, released);
         let goes_by_itself = match &reaper {
             Some(reaper) => reaper.kind == ReaperKind::Itself,
             None => self.goes_by_itself(ix, group),
         };
         self.hand_on_children(ix, None, told, out);
-        if self.store[ix].state < TaskState::Zombie {
+        if self.store[ix].state() < TaskState::Zombie {
             self.learn_exit_signal_once(ix, group, released.exit_signal);
             let second_turn = released.source == ReleaseSource::SecondTurn;
             let death = Death {
@@ -123,14 +123,14 @@ impl Lineage {
     pub(crate) fn release_freed(&mut self, out: &mut Vec<Effect>) {
         while let Some((key, at)) = self.releasable.pop() {
             let Some(leader) = self.store.find(key) else { continue };
-            let Some(group) = self.store[leader].group.filter(|&group| self.store[group].has(fact::FREED))
+            let Some(group) = self.store[leader].group().filter(|&group| self.store[group].has(fact::FREED))
             else {
                 continue;
             };
             if self
                 .store
                 .members(group)
-                .any(|task| task != leader && self.store[task].state < TaskState::Dead)
+                .any(|task| task != leader && self.store[task].state() < TaskState::Dead)
             {
                 continue;
             }
@@ -149,16 +149,16 @@ impl Lineage {
     /// Where the record does not name the reaper: a thread nobody waits for; a leader if it never was a zombie.
     fn goes_by_itself(&self, ix: Ix<Task>, group: Ix<Group>) -> bool {
         let task = &self.store[ix];
-        if task.state == TaskState::Zombie {
-            return task.queue == Queue::Candidate && self.would_autoreap(group) == Some(true);
+        if task.state() == TaskState::Zombie {
+            return task.queue() == Queue::Candidate && self.would_autoreap(group) == Some(true);
         }
-        self.store[group].leader != Some(ix) || self.would_autoreap(group) == Some(true)
+        self.store[group].leader() != Some(ix) || self.would_autoreap(group) == Some(true)
     }
 
     /// Nobody waits for it.
     pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         self.store[ix].known |= known::END_TOLD;
-        if self.store[group].leader == Some(ix) {
+        if self.store[group].leader() == Some(ix) {
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
             self.store.rare(group).end = Some(End::Autoreaped);
@@ -181,8 +181,8 @@ impl Lineage {
     ) {
         self.store[ix].known |= known::END_TOLD;
         let mut zombie = None;
-        if self.store[group].leader == Some(ix) {
-            if self.store[ix].queue == Queue::Candidate {
+        if self.store[group].leader() == Some(ix) {
+            if self.store[ix].queue() == Queue::Candidate {
                 self.settle_candidate(ix, out);
             }
             if self.store[group].has(fact::ZOMBIE) {
@@ -212,14 +212,14 @@ impl Lineage {
         if !self.store[group].has(fact::ZOMBIE_OLDER) {
             self.store[group].set(fact::ZOMBIE_YOUNGER, true);
         }
-        let reaper = if self.store[group].leader == Some(ix) { self.reaper_by_rule(group) } else { None };
+        let reaper = if self.store[group].leader() == Some(ix) { self.reaper_by_rule(group) } else { None };
         self.reaped(ix, group, reaper, told, out);
     }
 
     /// A task is gone; with its leader the group is.
     pub(crate) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.store[ix].group else { return };
-        let is_leader = self.store[group].leader == Some(ix);
+        let Some(group) = self.store[ix].group() else { return };
+        let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             self.end_threads(group, ix, told, out);
             self.store.clear_zombie(group);
@@ -245,28 +245,9 @@ impl Lineage {
             && self.config.dead_lives > 0
             && let Some(life) = self.life_of_group(group, at)
         {
-            let passed = self.store[group].rare.and_then(|rare| self.store[rare].passed);
+            let passed = self.store[group].rare().and_then(|rare| self.store[rare].passed);
             self.graves.bury(life, passed, self.config.dead_lives);
         }
-        self.store.orphan(group);
-        while let Some(thread) = self.store[group].first_thread {
-            self.store.part(thread);
-        }
-        let gone = self.store.groups.remove(group);
-        if gone.has(fact::SUBREAPER) {
-            self.store.subreapers -= 1;
-        }
-        if self.store.namespaces.get(&gone.namespace) == Some(&group) {
-            self.store.namespaces.remove(&gone.namespace);
-        }
-        if let Some(rare) = gone.rare {
-            self.store.rares.remove(rare);
-        }
-        if let Some(debt) = gone.debt {
-            let account = self.store.debts.remove(debt);
-            for sum in [account.reaped, account.autoreaped].into_iter().flatten() {
-                self.store.sums.remove(sum);
-            }
-        }
+        self.store.remove_group(group);
     }
 }

@@ -19,7 +19,7 @@ impl Lineage {
         let Some((child, group)) = self.subject(reparented.child, told, out) else { return };
         self.store.seen_running(child, at);
         self.sees_reparenting = true;
-        if self.store[group].leader != Some(child) {
+        if self.store[group].leader() != Some(child) {
             // Only leaders hang on a parent; threads follow theirs.
             self.stats.contradictory += 1;
             return;
@@ -40,7 +40,7 @@ impl Lineage {
             return;
         };
         let old_parent = reparented.old_parent.or_else(|| self.store.parent_ref(group));
-        let is_told = is_inferred && self.store[group].parent == Some(parent);
+        let is_told = is_inferred && self.store[group].parent() == Some(parent);
         self.store[group].parent_at = at.max(self.store[group].parent_at);
         self.store[group].set(fact::PARENT_INFERRED, false);
         if is_told {
@@ -80,7 +80,7 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let Some(leader) = self.store[group].leader else { return };
+        let Some(leader) = self.store[group].leader() else { return };
         let kind = self.reparent_kind(group, old.map(|old| old.tgid), new_parent);
         if kind != ReparentKind::SiblingThread {
             self.reset_exit_signal(group);
@@ -91,7 +91,7 @@ impl Lineage {
             rare.reparent_kind = Some(kind);
         }
         // A child on its way out is nobody's concern any more.
-        if self.store[leader].state < TaskState::Dead {
+        if self.store[leader].state() < TaskState::Dead {
             self.tell(out, leader, told, Action::Reparented { old_parent: old, new_parent, kind });
         }
     }
@@ -109,24 +109,21 @@ impl Lineage {
         if new_parent.tgid.leader() == INIT {
             return ReparentKind::Init;
         }
-        let parents = self.store.find(new_parent.key).and_then(|parent| self.store[parent].group);
+        let parents = self.store.find(new_parent.key).and_then(|parent| self.store[parent].group());
         let Some(parents) = parents else { return ReparentKind::Subreaper };
         let child = &self.store[group];
         let own_init =
-            if child.has(fact::NAMESPACE) { self.store.namespace_init(child.namespace) } else { None };
-        let is_own_init = own_init.is_some_and(|init| self.store[init].group == Some(parents));
+            if child.has(fact::NAMESPACE) { self.store.namespace_init(child.namespace()) } else { None };
+        let is_own_init = own_init.is_some_and(|init| self.store[init].group() == Some(parents));
         if is_own_init || self.store.is_namespace_init(parents) {
             return ReparentKind::NamespaceInit;
         }
-        if !self.store[parents].has(fact::SUBREAPER) {
-            self.store[parents].set(fact::SUBREAPER, true);
-            self.store.subreapers += 1;
-        }
+        self.store.set_subreaper(parents);
         ReparentKind::Subreaper
     }
 
     /// Whether a record names the parent that the tree has.
     fn is_parent(&self, group: Ix<Group>, parent: TaskRef) -> bool {
-        self.store[group].parent.is_some_and(|known| self.store[known].key == parent.key)
+        self.store[group].parent().is_some_and(|known| self.store[known].key() == parent.key)
     }
 }

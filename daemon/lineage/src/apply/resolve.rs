@@ -20,9 +20,9 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
-        let before = self.store.tasks.len();
+        let before = self.store.task_count();
         let subject = self.newcomer(reference, None, told, out)?;
-        if self.store.tasks.len() > before {
+        if self.store.task_count() > before {
             self.stats.learned += 1;
         }
         Some(subject)
@@ -48,12 +48,12 @@ impl Lineage {
             self.store[made].provenance = told.provenance;
             made
         };
-        let group = self.store[ix].group.filter(|&group| !self.is_of_old_leader(ix, group, told.at));
+        let group = self.store[ix].group().filter(|&group| !self.is_of_old_leader(ix, group, told.at));
         let Some(group) = group else {
             self.stats.late += 1;
             return None;
         };
-        if self.store[group].tgid != reference.tgid.0 {
+        if self.store[group].tgid() != reference.tgid.0 {
             // No task ever changes its group.
             self.stats.contradictory += 1;
             return None;
@@ -104,29 +104,29 @@ impl Lineage {
     /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
     fn group_left_behind(&self, reference: TaskRef, told: Told) -> Option<Ix<Group>> {
         let leader = self.store.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
-        let group = self.store[leader].group?;
+        let group = self.store[leader].group()?;
         let members = &self.store[group];
-        let has_its_start = members.tgid == reference.tgid.0
-            && members.leader == Some(leader)
+        let has_its_start = members.tgid() == reference.tgid.0
+            && members.leader() == Some(leader)
             && members.has(fact::START)
-            && members.start == reference.key.start;
+            && members.start() == reference.key.start;
         // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
         // seen when it died. /proc shows threads with their leader's start, but not how they end.
-        let rare = members.rare.map(|rare| &self.store[rare]);
+        let rare = members.rare().map(|rare| &self.store[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_done = taken_over_at.is_some();
         // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
         let can_wait_since = |start: Ktime| match taken_over_at {
             Some(at) => start < at,
-            None => !told.may_be_belated() || self.store[leader].state != TaskState::Running,
+            None => !told.may_be_belated() || self.store[leader].state() != TaskState::Running,
         };
         let thread_waits = self.store.holder(reference.key.tid).is_some_and(|ix| {
             let task = &self.store[ix];
-            task.group == Some(group) && can_wait_since(task.key.start)
+            task.group() == Some(group) && can_wait_since(task.key().start)
         });
         let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
-        let seems_dead = self.store[leader].state == TaskState::Zombie && !members.has(fact::SOLE);
+        let seems_dead = self.store[leader].state() == TaskState::Zombie && !members.has(fact::SOLE);
         let is_told = thread_waits || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_told).then_some(group)
     }
@@ -155,7 +155,7 @@ impl Lineage {
             return None;
         };
         // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
-        if told.hook.is_some() && self.store[group].has(fact::START) && self.store[group].start == key.start {
+        if told.hook.is_some() && self.store[group].has(fact::START) && self.store[group].start() == key.start {
             if told.is_by_tracepoint() && !self.sees_releases {
                 // Its callback is still to come, maybe after a young thread got its tid.
                 self.bury_stranger(reference, told.at);
@@ -165,7 +165,7 @@ impl Lineage {
             return None;
         }
         // An exec leaves no older thread in the group.
-        let rare = self.store[group].rare.map(|rare| &self.store[rare]);
+        let rare = self.store[group].rare().map(|rare| &self.store[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
             && (taken_over_at.is_none_or(|at| at <= told.at)
@@ -182,12 +182,12 @@ impl Lineage {
 
     /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
     pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
-        let Some(holder) = self.store.index.get(tid) else { return true };
+        let Some(holder) = self.store.newest(tid) else { return true };
         let task = &self.store[holder];
-        if tid.0 == 0 || (task.knows(known::START) && task.key.start >= start) {
+        if tid.0 == 0 || (task.knows(known::START) && task.key().start >= start) {
             return false;
         }
-        if task.state != TaskState::Released {
+        if task.state() != TaskState::Released {
             self.stats.concluded += 1;
             self.end_unseen(holder, told, out);
         }
@@ -206,15 +206,15 @@ impl Lineage {
         if leader_start.is_some_and(|start| start > thread_start) {
             return None;
         }
-        if let Some(holder) = self.store.index.get(tgid.leader()) {
+        if let Some(holder) = self.store.newest(tgid.leader()) {
             let task = &self.store[holder];
-            let start = task.knows(known::START).then_some(task.key.start);
+            let start = task.knows(known::START).then_some(task.key().start);
             let can_be_it = match (start, leader_start) {
                 (Some(start), Some(wanted)) => start == wanted,
                 (Some(start), None) => start <= thread_start,
                 (None, _) => true,
             };
-            if task.state == TaskState::Released {
+            if task.state() == TaskState::Released {
                 // A thread does not outlive its leader; only a later owner of the tid can be meant.
                 let is_later =
                     thread_start > task.since && leader_start.is_none_or(|start| start > task.since);
@@ -225,7 +225,7 @@ impl Lineage {
                 if let (None, Some(start)) = (start, leader_start) {
                     self.store.give_start(holder, start);
                 }
-                return self.store[holder].group;
+                return self.store[holder].group();
             } else if start.is_some_and(|start| start > leader_start.unwrap_or(thread_start)) {
                 return None;
             } else {
@@ -236,6 +236,6 @@ impl Lineage {
         let (start, knows) = leader_start.map_or((Ktime(0), 0), |start| (start, known::START));
         let leader = self.store.found(TaskKey { tid: tgid.leader(), start }, knows, told.at);
         self.stats.implied += 1;
-        self.store[leader].group
+        self.store[leader].group()
     }
 }

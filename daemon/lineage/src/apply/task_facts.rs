@@ -37,8 +37,8 @@ impl Lineage {
     }
 
     pub(crate) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
-        let Some(group) = self.store[ix].group else { return };
-        let is_leader = self.store[group].leader == Some(ix);
+        let Some(group) = self.store[ix].group() else { return };
+        let is_leader = self.store[group].leader() == Some(ix);
         if let Some(namespace) = place.namespace {
             let task = &mut self.store[ix];
             task.vtid = namespace.vtid;
@@ -76,7 +76,7 @@ impl Lineage {
     }
 
     pub(crate) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
-        if tracer.is_some() || self.store[group].rare.is_some() {
+        if tracer.is_some() || self.store[group].rare().is_some() {
             self.store.rare(group).tracer = tracer;
         }
     }

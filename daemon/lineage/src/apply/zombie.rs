@@ -22,13 +22,13 @@ impl Lineage {
     /// A leader is a zombie once it is the only task of its group.
     pub(crate) fn zombie_may_begin(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         let members = &self.store[group];
-        let Some(leader) = members.leader else { return };
-        if self.store[leader].state != TaskState::Zombie || !members.is_sole() {
+        let Some(leader) = members.leader() else { return };
+        if self.store[leader].state() != TaskState::Zombie || !members.is_sole() {
             return;
         }
         let was_dead_leader = members.has(fact::DEAD_LEADER);
         self.store.set_dead_leader(group, false);
-        if self.store[group].has(fact::ZOMBIE) || self.store[leader].queue == Queue::Candidate {
+        if self.store[group].has(fact::ZOMBIE) || self.store[leader].queue() == Queue::Candidate {
             return;
         }
         if was_dead_leader {
@@ -36,7 +36,7 @@ impl Lineage {
             // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
             // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
             let members = &self.store[group];
-            let hidden = members.rare.and_then(|rare| self.store[rare].hidden_threads);
+            let hidden = members.rare().and_then(|rare| self.store[rare].hidden_threads);
             let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
                 Some(true) if told.is_by_tracepoint() && is_certain => {
@@ -65,7 +65,7 @@ impl Lineage {
     ) {
         let is_older = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired);
         self.store.set_zombie(leader, group, is_older);
-        let tracer = self.store[group].rare.and_then(|rare| self.store[rare].tracer);
+        let tracer = self.store[group].rare().and_then(|rare| self.store[rare].tracer);
         self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
     }
 
@@ -77,7 +77,7 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        if self.store[leader].state != TaskState::Zombie {
+        if self.store[leader].state() != TaskState::Zombie {
             return;
         }
         self.store[group].set(fact::SOLE, true);
@@ -91,7 +91,7 @@ impl Lineage {
     /// For how long a leader has been a zombie.
     pub(crate) fn zombie_span(&self, leader: Ix<Task>, at: Ktime) -> Span {
         let task = &self.store[leader];
-        let bound = match task.group.map(|group| &self.store[group]) {
+        let bound = match task.group().map(|group| &self.store[group]) {
             Some(group) if group.has(fact::ZOMBIE_OLDER) => Bound::AtLeast,
             Some(group) if group.has(fact::ZOMBIE_YOUNGER) => Bound::AtMost,
             _ => Bound::Exact,
@@ -110,7 +110,7 @@ impl Lineage {
         while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
             let zombie = self.zombie_span(leader, now);
             self.store.enqueue(leader, Queue::Flagged);
-            let parent = self.store[leader].group.and_then(|group| self.store[group].parent);
+            let parent = self.store[leader].group().and_then(|group| self.store[group].parent());
             let parent_name = parent.and_then(|parent| self.store.process_name(parent));
             self.tell(out, leader, Told::observed(now), Action::ZombieFlagged { zombie, parent_name });
         }
@@ -127,8 +127,8 @@ impl Lineage {
         let mut next = self.store.queue_ends(Queue::Candidate).first;
         while let Some(leader) = next {
             let task = &self.store[leader];
-            next = task.queue_next;
-            let is_due = task.group.is_some_and(|group| self.would_autoreap(group) == Some(true));
+            next = task.queue_next();
+            let is_due = task.group().is_some_and(|group| self.would_autoreap(group) == Some(true));
             let patience = if is_due { SECOND_TURN_DUE } else { SECOND_TURN };
             if u128::from(now.since(task.since)) >= patience.as_nanos() {
                 self.settle_candidate(leader, out);
@@ -138,7 +138,7 @@ impl Lineage {
 
     pub(crate) fn settle_candidate(&mut self, leader: Ix<Task>, out: &mut Vec<Effect>) {
         let told = Told::observed(self.store[leader].since);
-        match self.store[leader].group {
+        match self.store[leader].group() {
             Some(group) => self.zombie_begins(leader, group, told, out),
             None => self.store.dequeue(leader),
         }

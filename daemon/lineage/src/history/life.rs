@@ -14,12 +14,12 @@ impl Lineage {
     /// Puts together what is known of a group. `now` is what a zombie's age is measured against.
     pub(crate) fn life_of_group(&self, ix: Ix<Group>, now: Ktime) -> Option<Life> {
         let group = &self.store[ix];
-        let leader_ix = group.leader?;
+        let leader_ix = group.leader()?;
         let leader = &self.store[leader_ix];
         let none = Rare::default();
-        let rare = group.rare.map_or(&none, |rare| &self.store[rare]);
-        let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged);
-        let state = match leader.state {
+        let rare = group.rare().map_or(&none, |rare| &self.store[rare]);
+        let is_zombie = matches!(leader.queue(), Queue::Zombie | Queue::Flagged);
+        let state = match leader.state() {
             TaskState::Implied | TaskState::Running => LifeState::Running,
             TaskState::Exiting => LifeState::Exiting,
             TaskState::Zombie if group.has(fact::DEAD_LEADER) => LifeState::DeadLeader,
@@ -52,7 +52,7 @@ impl Lineage {
             execs: group.execs,
             exec_at: (group.execs > 0).then_some(group.exec_at),
             renames: rare.renames,
-            threads: group.present,
+            threads: group.present(),
             threads_created: rare.threads_created,
             threads_peak: rare.threads_peak,
             tracer: rare.tracer,
@@ -66,7 +66,7 @@ impl Lineage {
             end: rare.end,
             reaper: rare.reaper,
             released_at: (state == LifeState::Released).then_some(leader.since),
-            debt: group.debt.map(|debt| self.store[debt].debt),
+            debt: group.debt().map(|debt| self.store[debt].debt),
             usage: rare.usage,
             children_usage: self.store.children_usage(ix).map(Box::new),
         })
@@ -74,7 +74,7 @@ impl Lineage {
 
     /// Of a parent that is gone, too: who was taken by it may be let go of later.
     fn parent_name(&self, group: &Group) -> Option<Comm> {
-        if let Some(parent) = group.parent {
+        if let Some(parent) = group.parent() {
             return self.store.process_name(parent);
         }
         self.name_by_key(group.parent_key()?)

@@ -56,7 +56,7 @@ impl<'a> GroupView<'a> {
     /// Its leader's comm.
     #[must_use]
     pub fn name(&self) -> Option<Comm> {
-        self.group().leader.and_then(|leader| self.lineage.store.process_name(leader))
+        self.group().leader().and_then(|leader| self.lineage.store.process_name(leader))
     }
 
     /// Its cgroup's id in the v2 hierarchy.
@@ -74,7 +74,7 @@ impl<'a> GroupView<'a> {
     /// The task that is its `real_parent`: a thread of its parent.
     #[must_use]
     pub fn parent_task(&self) -> Option<TaskRef> {
-        self.lineage.task_view(self.group().parent?).map(|parent| parent.task)
+        self.lineage.task_view(self.group().parent()?).map(|parent| parent.task)
     }
 
     /// Whether it was seen to adopt orphans though it is no pid namespace's init.
@@ -104,14 +104,14 @@ impl<'a> GroupView<'a> {
         lineage
             .store
             .members(self.ix)
-            .filter(|&task| lineage.store[task].state < TaskState::Dead)
+            .filter(|&task| lineage.store[task].state() < TaskState::Dead)
             .filter_map(|task| lineage.task_view(task))
     }
 
     /// Its account as a parent.
     #[must_use]
     pub fn debt(&self) -> Option<Debt> {
-        self.group().debt.map(|debt| self.lineage.store[debt].debt)
+        self.group().debt().map(|debt| self.lineage.store[debt].debt)
     }
 
     /// Since when the oldest of its zombie children waits for it. A step a child.
@@ -121,8 +121,8 @@ impl<'a> GroupView<'a> {
         self.debt().filter(|debt| debt.zombies > 0)?;
         self.children()
             .filter_map(|child| {
-                let leader = &lineage.store[child.group().leader?];
-                matches!(leader.queue, Queue::Zombie | Queue::Flagged).then(|| (child.key(), leader.since))
+                let leader = &lineage.store[child.group().leader()?];
+                matches!(leader.queue(), Queue::Zombie | Queue::Flagged).then(|| (child.key(), leader.since))
             })
             .min_by_key(|&(_, since)| since)
     }
@@ -130,8 +130,8 @@ impl<'a> GroupView<'a> {
     /// Since when it is a zombie, if it is one.
     #[must_use]
     pub fn zombie_since(&self) -> Option<Ktime> {
-        let leader = &self.lineage.store[self.group().leader?];
-        matches!(leader.queue, Queue::Zombie | Queue::Flagged).then_some(leader.since)
+        let leader = &self.lineage.store[self.group().leader()?];
+        matches!(leader.queue(), Queue::Zombie | Queue::Flagged).then_some(leader.since)
     }
 
     /// Everything known about it.
@@ -146,13 +146,13 @@ impl Lineage {
     #[must_use]
     pub fn group(&self, tgid: Tgid) -> Option<GroupView<'_>> {
         let leader = self.store.holder(tgid.leader()).filter(|&ix| self.store.is_leader(ix))?;
-        self.store[leader].group.map(|ix| GroupView { lineage: self, ix })
+        self.store[leader].group().map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The group that the task with this tid belongs to now.
     #[must_use]
     pub fn group_of(&self, tid: Tid) -> Option<GroupView<'_>> {
-        self.store[self.store.holder(tid)?].group.map(|ix| GroupView { lineage: self, ix })
+        self.store[self.store.holder(tid)?].group().map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The task that has this tid now.
@@ -164,26 +164,24 @@ impl Lineage {
     /// Every group, in the order of tgids.
     pub fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
         self.store
-            .index
-            .iter()
-            .filter(|&ix| self.store.is_leader(ix) && self.store[ix].key.tid != IDLE)
-            .filter_map(|leader| self.store[leader].group.map(|ix| GroupView { lineage: self, ix }))
+            .newest_tasks()
+            .filter(|&ix| self.store.is_leader(ix) && self.store[ix].key().tid != IDLE)
+            .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
     }
 
     /// Every task that the kernel still has, in the order of tids.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
         self.store
-            .index
-            .iter()
-            .filter(|&ix| self.store[ix].state < TaskState::Dead && self.store[ix].key.tid != IDLE)
+            .newest_tasks()
+            .filter(|&ix| self.store[ix].state() < TaskState::Dead && self.store[ix].key().tid != IDLE)
             .filter_map(|ix| self.task_view(ix))
     }
 
     /// Zombies, oldest first: those already flagged, then the others.
     pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| {
-            std::iter::successors(self.store.queue_ends(queue).first, |&ix| self.store[ix].queue_next)
-                .filter_map(|leader| self.store[leader].group.map(|ix| GroupView { lineage: self, ix }))
+            std::iter::successors(self.store.queue_ends(queue).first, |&ix| self.store[ix].queue_next())
+                .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
         })
     }
 
@@ -222,21 +220,21 @@ impl Lineage {
 
     /// Leaders that are dead while other threads of their group are not.
     #[must_use]
-    pub fn dead_leader_count(&self) -> usize {
-        self.store.dead_leaders
+    pub const fn dead_leader_count(&self) -> usize {
+        self.store.dead_leader_count()
     }
 
     /// How many tasks are in each state.
     #[must_use]
     pub const fn census(&self) -> &Census {
-        &self.store.census
+        self.store.state_counts()
     }
 
     /// How many groups live.
     #[must_use]
     pub const fn group_count(&self) -> usize {
         // The idle task's is none.
-        self.store.groups.len().saturating_sub(1)
+        self.store.group_count().saturating_sub(1)
     }
 
     /// Dead lives still remembered.
@@ -288,14 +286,7 @@ impl Lineage {
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
-            live: self.store.tasks.bytes()
-                + self.store.groups.bytes()
-                + self.store.rares.bytes()
-                + self.store.debts.bytes()
-                + self.earlies.bytes()
-                + self.store.sums.bytes()
-                + self.store.index.bytes()
-                + self.store.paths.bytes(),
+            live: self.store.bytes() + self.earlies.bytes(),
             dead: self.graves.bytes(),
         }
     }
@@ -303,7 +294,7 @@ impl Lineage {
     /// Paths of programs that are kept.
     #[must_use]
     pub fn path_count(&self) -> usize {
-        self.store.paths.len()
+        self.store.path_count()
     }
 
     /// What is kept besides live tasks and their groups.
@@ -317,17 +308,17 @@ impl Lineage {
             early_frees: self.freed.len(),
             execs_without_args: self.awaiting_args.len(),
             unjudged: self.unjudged.len(),
-            namespaces: self.store.namespaces.len(),
-            paths: self.store.paths.len(),
+            namespaces: self.store.namespace_count(),
+            paths: self.store.path_count(),
         }
     }
 
     fn task_view(&self, ix: Ix<Task>) -> Option<TaskView> {
         let task = &self.store[ix];
-        let group = &self.store[task.group?];
+        let group = &self.store[task.group()?];
         Some(TaskView {
-            task: TaskRef { key: task.key, tgid: Tgid(group.tgid) },
-            state: task.state,
+            task: TaskRef { key: task.key(), tgid: Tgid(group.tgid()) },
+            state: task.state(),
             since: task.since,
             provenance: task.provenance,
             thread: Self::thread(group, ix, task),

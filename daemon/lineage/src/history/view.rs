@@ -14,7 +14,7 @@ use crate::store::task::{Task, known};
 impl Lineage {
     pub(crate) fn tell(&self, out: &mut Vec<Effect>, ix: Ix<Task>, told: Told, action: Action) {
         let task = &self.store[ix];
-        let (process, thread) = match task.group {
+        let (process, thread) = match task.group() {
             Some(group) => {
                 let group = &self.store[group];
                 (self.process(group), Self::thread(group, ix, task))
@@ -33,7 +33,7 @@ impl Lineage {
     }
 
     fn process(&self, group: &Group) -> Process {
-        let leader = group.leader.map(|ix| &self.store[ix]);
+        let leader = group.leader().map(|ix| &self.store[ix]);
         let vpid = if group.has(fact::VTGID) {
             Some(group.vtgid)
         } else {
@@ -53,22 +53,22 @@ impl Lineage {
     /// The parent as it was told: where it is open whether a child was handed on, the former one.
     fn told_parent(&self, group: &Group) -> Option<GroupKey> {
         let open =
-            if group.has(fact::OPEN) { group.rare.and_then(|rare| self.store[rare].open) } else { None };
+            if group.has(fact::OPEN) { group.rare().and_then(|rare| self.store[rare].open) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
     pub(crate) fn thread(group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
-        let is_leader = group.leader == Some(ix);
+        let is_leader = group.leader() == Some(ix);
         let exit_signal =
             if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
-        let exit_state = match task.state {
+        let exit_state = match task.state() {
             _ if task.knows(known::NO_EXIT_STATE) => None,
             TaskState::Zombie => Some(EXIT_ZOMBIE),
             TaskState::Dead | TaskState::Released => Some(EXIT_DEAD),
             _ => None,
         };
         Thread {
-            key: task.key,
+            key: task.key(),
             name: task.knows(known::COMM).then_some(task.comm),
             kind: task.kind(is_leader),
             exit_signal,
@@ -84,8 +84,8 @@ impl Lineage {
         (group.has(fact::NAMESPACE) && task.knows(known::VTID)).then(|| Namespaced {
             vtid: task.vtid,
             vtgid: group.has(fact::VTGID).then_some(group.vtgid),
-            inode: group.namespace,
-            level: group.namespace_level,
+            inode: group.namespace(),
+            level: group.namespace_level(),
         })
     }
 }

@@ -21,11 +21,11 @@ impl Lineage {
         told: Told,
         out: &mut Vec<Effect>,
     ) {
-        let mut next = self.store[group].first_thread;
+        let mut next = self.store[group].first_thread();
         while let Some(ix) = next {
-            next = self.store[ix].thread_next;
+            next = self.store[ix].thread_next();
             if ix != leader {
-                if self.store[ix].state < TaskState::Dead {
+                if self.store[ix].state() < TaskState::Dead {
                     self.stats.concluded += 1;
                 }
                 self.end_unseen(ix, told, out);
@@ -35,14 +35,14 @@ impl Lineage {
 
     /// A task's end was not seen but is certain.
     pub(crate) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
-        let Some(group) = self.store[ix].group else { return };
+        let Some(group) = self.store[ix].group() else { return };
         let told = if told.provenance == Provenance::Repaired { told } else { told.inferred() };
-        let is_leader = self.store[group].leader == Some(ix);
+        let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             self.store[group].set(fact::SOLE, true);
         }
         self.hand_on_children(ix, None, told, out);
-        match self.store[ix].state {
+        match self.store[ix].state() {
             // It was seen to begin its exit: the rule says how that ended.
             TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
                 self.die_and_be_taken(ix, group, Death::default(), told, out);
@@ -88,7 +88,7 @@ impl Lineage {
             }
             self.freed.pop_front();
             let leader = self.store.find(key);
-            let group = leader.and_then(|leader| self.store[leader].group);
+            let group = leader.and_then(|leader| self.store[leader].group());
             if let (Some(leader), Some(true)) =
                 (leader, group.map(|group| self.store[group].has(fact::FREED)))
             {

@@ -44,20 +44,20 @@ impl Lineage {
             return;
         }
         let mut gone: Vec<Ix<Task>> =
-            self.store.index.iter().filter(|&ix| self.is_missing(ix, &sweep)).collect();
+            self.store.newest_tasks().filter(|&ix| self.is_missing(ix, &sweep)).collect();
         // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
-        gone.sort_by_key(|&ix| std::cmp::Reverse((self.store[ix].key.start, self.store[ix].key.tid)));
+        gone.sort_by_key(|&ix| std::cmp::Reverse((self.store[ix].key().start, self.store[ix].key().tid)));
         for ix in gone {
-            let Some(group) = self.store[ix].group else { continue };
-            let is_leader = self.store[group].leader == Some(ix);
+            let Some(group) = self.store[ix].group() else { continue };
+            let is_leader = self.store[group].leader() == Some(ix);
             if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
                 self.close_handover(group, None, at, out);
             }
-            if self.store[ix].state == TaskState::Zombie && !self.sees_releases && is_leader {
+            if self.store[ix].state() == TaskState::Zombie && !self.sees_releases && is_leader {
                 // Taken by a wait; the RCU callback is on its way.
                 self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
-            } else if self.store[ix].state < TaskState::Dead {
+            } else if self.store[ix].state() < TaskState::Dead {
                 self.stats.missed_releases += 1;
                 self.store[ix].known |= known::UNSEEN;
                 self.end_unseen(ix, told, out);
@@ -74,15 +74,15 @@ impl Lineage {
     fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
         let task = &self.store[ix];
         // Some machines hide init and its threads from iterators; it cannot die without the kernel.
-        let can_be_hidden = task.group.is_none_or(|group| {
+        let can_be_hidden = task.group().is_none_or(|group| {
             let members = &self.store[group];
-            let leader_was_seen = members.leader.is_some_and(|leader| self.store[leader].round == self.round);
-            members.tgid == 0 || (members.tgid == 1 && !leader_was_seen)
+            let leader_was_seen = members.leader().is_some_and(|leader| self.store[leader].round == self.round);
+            members.tgid() == 0 || (members.tgid() == 1 && !leader_was_seen)
         });
         !can_be_hidden
-            && task.state < TaskState::Dead
+            && task.state() < TaskState::Dead
             && task.round != self.round
-            && task.key.start < sweep.begun
+            && task.key().start < sweep.begun
     }
 
     pub(crate) const fn is_in_snapshot(&self) -> bool {
@@ -91,17 +91,17 @@ impl Lineage {
 
     /// Puts off the question whether a leader is a zombie until all threads are known.
     pub(crate) fn judge_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
-        self.unjudged.push((self.store[ix].key, provenance));
+        self.unjudged.push((self.store[ix].key(), provenance));
     }
 
     /// Tells of leaders that a snapshot found dead whether they are zombies.
     pub(crate) fn judge(&mut self, out: &mut Vec<Effect>) {
         for (key, provenance) in std::mem::take(&mut self.unjudged) {
-            let Some(ix) = self.store.find(key).filter(|&ix| self.store[ix].state == TaskState::Zombie)
+            let Some(ix) = self.store.find(key).filter(|&ix| self.store[ix].state() == TaskState::Zombie)
             else {
                 continue;
             };
-            let Some(group) = self.store[ix].group else { continue };
+            let Some(group) = self.store[ix].group() else { continue };
             let told = Told { at: self.store[ix].since, provenance, hook: None };
             if self.store[group].is_sole() {
                 self.after_a_death(group, told, out);
@@ -124,14 +124,14 @@ impl Lineage {
         if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
             self.learn_parent(group, seen.parent, told, out);
-            if let Some(leader) = self.store[group].leader {
+            if let Some(leader) = self.store[group].leader() {
                 self.learn_comm(leader, seen.comm, at);
             }
             return;
         }
         let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };
         self.store[ix].round = self.round;
-        let is_new = self.store[ix].state == TaskState::Implied;
+        let is_new = self.store[ix].state() == TaskState::Implied;
         if is_new {
             self.store.enter(ix, TaskState::Running, at);
             self.store[ix].provenance = provenance;
@@ -139,10 +139,10 @@ impl Lineage {
                 self.store[ix].known |= known::ROUGH_START;
             }
         }
-        let is_leader = self.store[group].leader == Some(ix);
+        let is_leader = self.store[group].leader() == Some(ix);
         let lives =
             seen.exit_state == Some(0) && seen.task_flags.is_some_and(|flags| flags & PF_EXITING == 0);
-        if is_leader && lives && self.store[ix].state >= TaskState::Exiting && self.store[ix].since < at {
+        if is_leader && lives && self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
             self.rise(ix, group, told, out);
         }
         let old_name = self.store[ix].comm;
@@ -168,7 +168,7 @@ impl Lineage {
             self.tell(out, ix, told, Action::Renamed { old: old_name, new });
         }
         let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
-        if is_exiting && self.store[ix].state == TaskState::Running && self.store[group].exec_at <= at {
+        if is_exiting && self.store[ix].state() == TaskState::Running && self.store[group].exec_at <= at {
             self.store.enter(ix, TaskState::Exiting, at);
             self.store[ix].known |= known::EXIT_BEGAN_UNSEEN;
             self.store.enqueue(ix, Queue::Exiting);
@@ -177,7 +177,7 @@ impl Lineage {
             }
         }
         let exit_state = seen.exit_state.filter(|&state| state != 0);
-        if let Some(exit_state) = exit_state.filter(|_| self.store[ix].state < TaskState::Zombie) {
+        if let Some(exit_state) = exit_state.filter(|_| self.store[ix].state() < TaskState::Zombie) {
             self.stats.missed_exits += u64::from(mends && !is_new);
             let death = Death {
                 exit_state: Some(if exit_state == EXIT_DEAD { EXIT_DEAD } else { EXIT_ZOMBIE }),
@@ -212,7 +212,7 @@ impl Lineage {
         self.compare_with_conclusions(seen, is_with_shown, told.at);
         // An orphan's exit signal is reset with its parent.
         let members = &self.store[group];
-        let reset_at = members.rare.map_or(Ktime(0), |rare| self.store[rare].reparented_at);
+        let reset_at = members.rare().map_or(Ktime(0), |rare| self.store[rare].reparented_at);
         if is_with_shown && reset_at.max(members.exec_at) <= told.at {
             self.learn_exit_signal(group, seen.exit_signal);
         }
@@ -224,7 +224,7 @@ impl Lineage {
     /// The group, where another has taken the place of the leader since it was read.
     fn group_since_exec(&mut self, seen: &Snapshot, at: Ktime) -> Option<Ix<Group>> {
         let ix = self.store.find(seen.task.key)?;
-        let group = self.store[ix].group.filter(|&group| self.is_of_old_leader(ix, group, at))?;
+        let group = self.store[ix].group().filter(|&group| self.is_of_old_leader(ix, group, at))?;
         let rare = self.store.rare(group);
         if rare.taken_over_before && seen.nr_threads == Some(1) {
             // Alone: the old one was gone by then.
@@ -244,7 +244,7 @@ impl Lineage {
     fn revive(&mut self, seen: TaskRef, at: Ktime) {
         let Some(ix) = self.store.find(seen.key) else { return };
         let task = &self.store[ix];
-        if task.state == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
+        if task.state() == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
             self.stats.revived += 1;
             // It did not end.
             self.store[ix].known &= !known::END_TOLD;
@@ -257,14 +257,13 @@ impl Lineage {
         let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
         let told = Told { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
         if let Some(ix) = self.named(idle, told, &mut Vec::new()) {
+            self.store.init_idle_task(ix);
             let task = &mut self.store[ix];
-            task.state = TaskState::Running;
             task.flags = PF_KTHREAD;
             task.comm = Comm(*b"swapper/0\0\0\0\0\0\0\0");
             task.known |= known::COMM | known::FLAGS | known::BIRTH_TOLD;
         }
         self.stats.implied = 0;
-        self.store.census = crate::Census::default();
     }
 }
 

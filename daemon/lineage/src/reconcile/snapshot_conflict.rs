@@ -34,8 +34,8 @@ impl Lineage {
     pub(crate) fn dispute(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
         let members = &self.store[child];
         let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
-        if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader) {
-            let child = self.store[leader].key;
+        if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader()) {
+            let child = self.store[leader].key();
             let dispute = self.disputed.entry(child).or_insert(Disputed { parent, exit_signal, at });
             (dispute.parent, dispute.at) = (parent, at);
         }
@@ -44,7 +44,7 @@ impl Lineage {
     /// Once all threads are known: a child whose parent's process lives never left it.
     pub(crate) fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
         for (child, seen) in std::mem::take(&mut self.disputed) {
-            let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group) else { continue };
+            let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group()) else { continue };
             let told = Told { at: seen.at, ..told };
             if self.learn_parent(group, Some(seen.parent), told, out) && self.store[group].exec_at <= seen.at
             {

@@ -29,4 +29,14 @@ impl Store {
     pub(crate) fn is_leader(&self, ix: Ix<Task>) -> bool {
         self.tasks[ix].group.is_some_and(|group| self.groups[group].leader == Some(ix))
     }
+
+    /// The newest task that has or had this tid, a released one included.
+    pub(crate) fn newest(&self, tid: Tid) -> Option<Ix<Task>> {
+        self.index.get(tid)
+    }
+
+    /// The newest task of every tid, in the order of tids.
+    pub(crate) fn newest_tasks(&self) -> impl Iterator<Item = Ix<Task>> {
+        self.index.iter()
+    }
 }

@@ -69,33 +69,33 @@ pub(crate) mod fact {
 #[repr(C)]
 pub(crate) struct Group {
     /// Its leader's start, if [`fact::START`].
-    pub(crate) start: Ktime,
-    pub(crate) tgid: u32,
+    pub(in crate::store) start: Ktime,
+    pub(in crate::store) tgid: u32,
     /// Its leader; `None` only in an empty slot.
-    pub(crate) leader: Option<Ix<Task>>,
+    pub(in crate::store) leader: Option<Ix<Task>>,
     pub(crate) facts: u32,
-    pub(crate) rare: Option<Ix<Rare>>,
-    pub(crate) debt: Option<Ix<Account>>,
-    pub(crate) namespace: u32,
+    pub(in crate::store) rare: Option<Ix<Rare>>,
+    pub(in crate::store) debt: Option<Ix<Account>>,
+    pub(in crate::store) namespace: u32,
     pub(crate) executable: Option<Arc<PathName>>,
-    pub(crate) namespace_level: u32,
+    pub(in crate::store) namespace_level: u32,
 
     /// Tasks not past `exit_notify()`, of [`Group::present`].
-    pub(crate) live: u32,
+    pub(in crate::store) live: u32,
     /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
-    pub(crate) present: u32,
+    pub(in crate::store) present: u32,
     /// `real_parent`.
-    pub(crate) parent: Option<Ix<Task>>,
-    pub(crate) sibling_prev: Option<Ix<Self>>,
-    pub(crate) sibling_next: Option<Ix<Self>>,
-    pub(crate) parent_start: Ktime,
+    pub(in crate::store) parent: Option<Ix<Task>>,
+    pub(in crate::store) sibling_prev: Option<Ix<Self>>,
+    pub(in crate::store) sibling_next: Option<Ix<Self>>,
+    pub(in crate::store) parent_start: Ktime,
     /// When the kernel was last seen to have this parent: an older record does not change it back.
     pub(crate) parent_at: Ktime,
     /// Identity of the parent's group, so that telling the parent costs no look at it.
-    pub(crate) parent_tgid: u32,
+    pub(in crate::store) parent_tgid: u32,
     /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
-    pub(crate) first_thread: Option<Ix<Task>>,
-    pub(crate) last_thread: Option<Ix<Task>>,
+    pub(in crate::store) first_thread: Option<Ix<Task>>,
+    pub(in crate::store) last_thread: Option<Ix<Task>>,
     pub(crate) vtgid: u32,
     pub(crate) clone_flags: u64,
     pub(crate) cgroup_id: u64,
@@ -192,5 +192,70 @@ impl Group {
     /// Whether its leader is the only task left.
     pub(crate) const fn is_sole(&self) -> bool {
         self.present <= 1 || self.has(fact::SOLE)
+    }
+
+    /// Its leader's start; 0 where that is unknown.
+    pub(crate) const fn start(&self) -> Ktime {
+        self.start
+    }
+
+    /// Its id.
+    pub(crate) const fn tgid(&self) -> u32 {
+        self.tgid
+    }
+
+    /// Its leader.
+    pub(crate) const fn leader(&self) -> Option<Ix<Task>> {
+        self.leader
+    }
+
+    /// What few groups have.
+    pub(crate) const fn rare(&self) -> Option<Ix<Rare>> {
+        self.rare
+    }
+
+    /// Its account as a parent.
+    pub(crate) const fn debt(&self) -> Option<Ix<Account>> {
+        self.debt
+    }
+
+    /// Inode number of its pid namespace, if [`fact::NAMESPACE`].
+    pub(crate) const fn namespace(&self) -> u32 {
+        self.namespace
+    }
+
+    /// Depth of its pid namespace.
+    pub(crate) const fn namespace_level(&self) -> u32 {
+        self.namespace_level
+    }
+
+    /// Tasks not past `exit_notify()`.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Tasks that the kernel still counts.
+    pub(crate) const fn present(&self) -> u32 {
+        self.present
+    }
+
+    /// The task that is its `real_parent`.
+    pub(crate) const fn parent(&self) -> Option<Ix<Task>> {
+        self.parent
+    }
+
+    /// Tgid of its parent's group, if [`fact::PARENT`].
+    pub(crate) const fn parent_tgid(&self) -> u32 {
+        self.parent_tgid
+    }
+
+    /// The next older child of its parent.
+    pub(crate) const fn sibling_next(&self) -> Option<Ix<Self>> {
+        self.sibling_next
+    }
+
+    /// Its oldest task.
+    pub(crate) const fn first_thread(&self) -> Option<Ix<Task>> {
+        self.first_thread
     }
 }

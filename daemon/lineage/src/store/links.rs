@@ -1,6 +1,6 @@
 //! The links: children on their `real_parent`, threads in their group. Every step is O(1).
 
-use crate::model::id::Ktime;
+use crate::model::id::{GroupKey, Ktime};
 use crate::store::Store;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
@@ -58,6 +58,16 @@ impl Store {
             let zombies = &mut self.debts[debt].debt.zombies;
             *zombies = zombies.saturating_sub(1);
         }
+    }
+
+    /// Takes `group` off its parent and records another, which is gone and has no children any more.
+    pub(crate) fn set_unlinked_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
+        self.orphan(group);
+        let child = &mut self.groups[group];
+        child.set(fact::PARENT, parent.is_some());
+        child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
+        child.parent_tgid = parent.map_or(0, |parent| parent.tgid.0);
+        child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
     }
 
     /// A parent was there before its child.

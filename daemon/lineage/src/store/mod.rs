@@ -13,6 +13,7 @@
 //! | `slots`, `links` | adds and removes tasks; joins them to their group and their parent |
 //! | `state_transition`, `zombie`, `queue` | moves tasks through their states and the queues that time works on |
 //! | `exact_start` | start times that are known by their tick only |
+//! | `counts` | how much is stored |
 //! | `paths`, `tgid_hash` | each path once; a hash for small numbers |
 //! | `prefetch` | fetches cache lines before they are needed |
 //! | `check` | the invariants |
@@ -26,6 +27,7 @@ pub(crate) mod task;
 pub(crate) mod tgid_hash;
 
 mod check;
+mod counts;
 mod exact_start;
 mod find;
 mod links;
@@ -53,22 +55,22 @@ use self::task::Task;
 
 /// Every task and thread group that is known.
 pub(crate) struct Store {
-    pub(crate) tasks: Arena<Task>,
-    pub(crate) groups: Arena<Group>,
-    pub(crate) rares: Arena<Rare>,
-    pub(crate) debts: Arena<Account>,
+    tasks: Arena<Task>,
+    groups: Arena<Group>,
+    rares: Arena<Rare>,
+    debts: Arena<Account>,
     /// What the dead children of a group used, where it has any.
-    pub(crate) sums: Arena<Descent>,
-    pub(crate) index: TidIndex,
-    pub(crate) queues: Queues,
-    pub(crate) paths: Paths,
+    sums: Arena<Descent>,
+    index: TidIndex,
+    queues: Queues,
+    paths: Paths,
     /// Init of each pid namespace below the initial one.
-    pub(crate) namespaces: HashMap<u32, Ix<Group>>,
+    namespaces: HashMap<u32, Ix<Group>>,
     /// Groups that were seen to adopt orphans.
-    pub(crate) subreapers: u32,
+    subreapers: u32,
     /// Dead leaders with live threads.
-    pub(crate) dead_leaders: usize,
-    pub(crate) census: Census,
+    dead_leaders: usize,
+    census: Census,
 }
 
 impl Store {

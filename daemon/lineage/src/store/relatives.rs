@@ -61,4 +61,17 @@ impl Store {
             self.namespaces.insert(inode, group);
         }
     }
+
+    /// Records that a group was seen to adopt orphans though it is no pid namespace's init.
+    pub(crate) fn set_subreaper(&mut self, group: Ix<Group>) {
+        if !self.groups[group].has(fact::SUBREAPER) {
+            self.groups[group].set(fact::SUBREAPER, true);
+            self.subreapers += 1;
+        }
+    }
+
+    /// Whether any group was seen to adopt orphans.
+    pub(crate) const fn has_subreapers(&self) -> bool {
+        self.subreapers > 0
+    }
 }

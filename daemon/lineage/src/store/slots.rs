@@ -6,7 +6,7 @@ use crate::model::task::TaskState;
 use crate::store::Store;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::task::{Queue, Task, known};
 
 impl Store {
     /// A slot for a task, reachable by its tid.
@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// Takes a task out of its tid's chain.
-    pub(crate) fn unindex(&mut self, ix: Ix<Task>) {
+    fn unindex(&mut self, ix: Ix<Task>) {
         let (tid, older) = (self.tasks[ix].key.tid, self.tasks[ix].same_tid.take());
         let Some(mut newer) = self.index.get(tid) else { return };
         if newer == ix {
@@ -80,6 +80,62 @@ impl Store {
                 return;
             }
             newer = next;
+        }
+    }
+
+    /// Remembers an identity as one that is released: late records that name it are known as such.
+    pub(crate) fn add_released(&mut self, key: TaskKey, at: Ktime) {
+        let released = self.place(key, known::START, at);
+        self.enter(released, TaskState::Released, at);
+        self.enqueue(released, Queue::Tombstone);
+    }
+
+    /// `exchange_tids()`: a thread takes over tid and start of its group's leader, which gets `left_behind` as its identity.
+    pub(crate) fn exchange_tids(
+        &mut self,
+        group: Ix<Group>,
+        thread: Ix<Task>,
+        left_behind: TaskKey,
+        at: Ktime,
+    ) {
+        let Some(old_leader) = self.groups[group].leader else { return };
+        let (leader_key, thread_key) = (self.tasks[old_leader].key, self.tasks[thread].key);
+        let start_known = self.tasks[old_leader].known & known::START;
+        self.unindex(old_leader);
+        self.unindex(thread);
+        if thread_key != leader_key {
+            self.add_released(thread_key, at);
+        }
+        for (ix, key) in [(thread, leader_key), (old_leader, left_behind)] {
+            let task = &mut self.tasks[ix];
+            task.key = key;
+            task.known = task.known & !known::START | start_known;
+            self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
+        }
+        self.groups[group].leader = Some(thread);
+    }
+
+    /// Removes a group that has no task left in the kernel, and what is kept beside it.
+    pub(crate) fn remove_group(&mut self, group: Ix<Group>) {
+        self.orphan(group);
+        while let Some(thread) = self.groups[group].first_thread {
+            self.part(thread);
+        }
+        let gone = self.groups.remove(group);
+        if gone.has(fact::SUBREAPER) {
+            self.subreapers -= 1;
+        }
+        if self.namespaces.get(&gone.namespace) == Some(&group) {
+            self.namespaces.remove(&gone.namespace);
+        }
+        if let Some(rare) = gone.rare {
+            self.rares.remove(rare);
+        }
+        if let Some(debt) = gone.debt {
+            let account = self.debts.remove(debt);
+            for sum in [account.reaped, account.autoreaped].into_iter().flatten() {
+                self.sums.remove(sum);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A task's way through its states: always forward, and counted.
 
 use crate::model::id::Ktime;
+use crate::model::state_counts::Census;
 use crate::model::task::TaskState;
 use crate::store::Store;
 use crate::store::arena::Ix;
@@ -38,5 +39,27 @@ impl Store {
     /// The group a task's parent belongs to.
     pub(crate) fn parents_of(&self, group: Ix<Group>) -> Option<Ix<Group>> {
         self.groups[group].parent.and_then(|parent| self.tasks[parent].group)
+    }
+
+    /// Takes back the death of a leader: another thread has taken its place, and that was not seen.
+    pub(crate) fn return_to_running(&mut self, ix: Ix<Task>, at: Ktime) {
+        self.dequeue(ix);
+        let task = &mut self.tasks[ix];
+        let before = std::mem::replace(&mut task.state, TaskState::Running);
+        task.since = at;
+        let group = task.group;
+        self.census.remove(before);
+        self.census.add(TaskState::Running);
+        if let Some(group) = group {
+            let members = &mut self.groups[group];
+            members.live += u32::from(before >= TaskState::Zombie);
+            members.present += u32::from(before >= TaskState::Dead);
+        }
+    }
+
+    /// Makes the idle task a running one. It is counted nowhere.
+    pub(crate) fn init_idle_task(&mut self, ix: Ix<Task>) {
+        self.tasks[ix].state = TaskState::Running;
+        self.census = Census::default();
     }
 }

@@ -70,21 +70,21 @@ pub(crate) struct Task {
     pub(crate) since: Ktime,
     /// When the kernel had this comm: an older record does not change it back.
     pub(crate) comm_at: Ktime,
-    pub(crate) thread_prev: Option<Ix<Self>>,
-    pub(crate) thread_next: Option<Ix<Self>>,
-    pub(crate) queue_prev: Option<Ix<Self>>,
-    pub(crate) queue_next: Option<Ix<Self>>,
+    pub(in crate::store) thread_prev: Option<Ix<Self>>,
+    pub(in crate::store) thread_next: Option<Ix<Self>>,
+    pub(in crate::store) queue_prev: Option<Ix<Self>>,
+    pub(in crate::store) queue_next: Option<Ix<Self>>,
 
-    pub(crate) key: TaskKey,
+    pub(in crate::store) key: TaskKey,
     /// Its group. Of a tombstone: a group that may be gone.
-    pub(crate) group: Option<Ix<Group>>,
+    pub(in crate::store) group: Option<Ix<Group>>,
     /// Older task with the same tid.
-    pub(crate) same_tid: Option<Ix<Self>>,
+    pub(in crate::store) same_tid: Option<Ix<Self>>,
     /// First of the groups whose `real_parent` it is.
-    pub(crate) first_child: Option<Ix<Group>>,
+    pub(in crate::store) first_child: Option<Ix<Group>>,
     pub(crate) known: u16,
-    pub(crate) state: TaskState,
-    pub(crate) queue: Queue,
+    pub(in crate::store) state: TaskState,
+    pub(in crate::store) queue: Queue,
 
     pub(crate) comm: Comm,
     pub(crate) flags: u32,
@@ -136,5 +136,45 @@ impl Task {
 
     pub(crate) const fn knows(&self, fact: u16) -> bool {
         self.known & fact != 0
+    }
+
+    /// Tid and start.
+    pub(crate) const fn key(&self) -> TaskKey {
+        self.key
+    }
+
+    /// Where it is in its life.
+    pub(crate) const fn state(&self) -> TaskState {
+        self.state
+    }
+
+    /// Its group; `None` once it is released.
+    pub(crate) const fn group(&self) -> Option<Ix<Group>> {
+        self.group
+    }
+
+    /// The queue that it is in.
+    pub(crate) const fn queue(&self) -> Queue {
+        self.queue
+    }
+
+    /// The task behind it in that queue.
+    pub(crate) const fn queue_next(&self) -> Option<Ix<Self>> {
+        self.queue_next
+    }
+
+    /// The next younger task of its group.
+    pub(crate) const fn thread_next(&self) -> Option<Ix<Self>> {
+        self.thread_next
+    }
+
+    /// The older task with the same tid.
+    pub(crate) const fn same_tid(&self) -> Option<Ix<Self>> {
+        self.same_tid
+    }
+
+    /// The first of the groups whose `real_parent` it is.
+    pub(crate) const fn first_child(&self) -> Option<Ix<Group>> {
+        self.first_child
     }
 }

@@ -5,10 +5,7 @@ use crate::model::config::Config;
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use crate::model::record::{
-    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
-    Released, Reparented, Snapshot, SnapshotSource,
-};
+use crate::model::record::{Comm, Exec, Exited, Exiting, ExitParts, ExitSource, Fact, GroupExit, New, Place, Record, Released, ReleaseSource, Reparented, Snapshot, SnapshotSource};
 use crate::model::task::TaskState;
 
 /// A comm.
@@ -54,7 +51,7 @@ impl Scene {
 
     /// pid 1.
     pub(crate) fn init(&self) -> TaskRef {
-        let key = self.lineage.store.holder(Tid(1)).map(|ix| self.lineage.store[ix].key).unwrap();
+        let key = self.lineage.store.holder(Tid(1)).map(|ix| self.lineage.store[ix].key()).unwrap();
         TaskRef { key, tgid: Tgid(1) }
     }
 
@@ -203,7 +200,7 @@ impl Scene {
                 .lineage
                 .store
                 .find(task.key)
-                .is_some_and(|ix| self.lineage.store[ix].state >= TaskState::Zombie);
+                .is_some_and(|ix| self.lineage.store[ix].state() >= TaskState::Zombie);
             self.record(Fact::Snapshot(Box::new(Snapshot {
                 task,
                 leader_start: None,
@@ -258,7 +255,7 @@ impl Scene {
 
     pub(crate) fn parent_of(&self, task: TaskRef) -> Option<u32> {
         let ix = self.lineage.store.find(task.key)?;
-        let group = self.lineage.store[ix].group?;
+        let group = self.lineage.store[ix].group()?;
         self.lineage.store[group].parent_key().map(|parent| parent.tgid.0)
     }
 }
