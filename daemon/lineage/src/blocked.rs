@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect, Sleep};
 use crate::model::figures::{Doing, Figures};
 use crate::model::id::{Ktime, TaskKey};
@@ -117,7 +117,11 @@ impl Blocked {
         let Some(ix) = lineage.store.find(of.task) else { return };
         let sleep = Box::new(Sleep { blocked: of.blocked, killable: of.killable, stack });
         let from = out.len();
-        lineage.tell(out, ix, Told::observed(at), Action::BlockedFlagged(sleep));
+        lineage.emit(
+            &mut Transition::new(EventContext::observed(at), out),
+            ix,
+            Action::BlockedFlagged(sleep),
+        );
         episode.told = out.get(from).cloned().map(Box::new);
     }
 }
@@ -138,7 +142,7 @@ impl Episode {
         let action = Action::BlockedCleared { blocked };
         let from = out.len();
         if let Some(ix) = lineage.store.find(told.thread.key) {
-            lineage.tell(out, ix, Told::observed(at), action.clone());
+            lineage.emit(&mut Transition::new(EventContext::observed(at), out), ix, action.clone());
         }
         if out.len() == from {
             // It has ended since: as it was then.

@@ -4,7 +4,7 @@ use crate::Lineage;
 use crate::accounting::awaiting_last_switch::Early;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
-use crate::model::record::{Exited, ExitSource, Usage};
+use crate::model::record::{ExitSource, Exited, Usage};
 use crate::model::task::TaskState;
 use crate::model::usage::Charge;
 use crate::store::arena::Ix;

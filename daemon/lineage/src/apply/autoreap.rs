@@ -1,9 +1,8 @@
 //! Zombie or not: whether anyone waits for a dead leader, and what became of one that was gone before it was looked at.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
-use crate::model::effect::Effect;
+use crate::apply::transition::Transition;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, SIGCHLD};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
@@ -19,8 +18,7 @@ impl Lineage {
         ix: Ix<Task>,
         group: Ix<Group>,
         death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         let goes_by_itself = self.would_autoreap(group);
         // Unread, the common case is assumed, and said to be: most parents wait.
@@ -30,12 +28,12 @@ impl Lineage {
             Some(false) => !self.store[group].has(fact::IGNORED_SINCE),
             None => false,
         };
-        let exit_told = if is_certain { told } else { told.inferred() };
+        let exit_told = if is_certain { t.ctx } else { t.ctx.inferred() };
         if goes_by_itself == Some(true) {
-            self.die_by_itself(ix, group, death, exit_told, out);
+            self.die_by_itself(ix, group, death, &mut t.with(exit_told));
             return;
         }
-        self.die_and_be_taken(ix, group, death, exit_told, out);
+        self.die_and_be_taken(ix, group, death, &mut t.with(exit_told));
     }
 
     /// A leader went without ever having been a zombie, before this.
@@ -44,25 +42,24 @@ impl Lineage {
         ix: Ix<Task>,
         group: Ix<Group>,
         death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         // Its group had no other task any more.
         self.store[group].set(fact::SOLE, true);
-        self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, told, out);
-        self.autoreaped(ix, group, told, out);
+        self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, t);
+        self.autoreaped(ix, group, t);
     }
 
     /// The same of one that may have died before its last thread, and gone with that one.
-    pub(crate) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[ix].state() < TaskState::Zombie {
-            self.die_by_itself(ix, group, Death::default(), told, out);
+            self.die_by_itself(ix, group, Death::default(), t);
             return;
         }
         self.store[group].set(fact::SOLE, true);
-        self.tell_group_exit(group, told, out);
-        self.autoreaped(ix, group, told, out);
-        self.store.enter(ix, TaskState::Dead, told.at);
+        self.tell_group_exit(group, t);
+        self.autoreaped(ix, group, t);
+        self.store.enter(ix, TaskState::Dead, t.ctx.at);
         self.store.enqueue(ix, Queue::Dead);
     }
 
@@ -72,19 +69,18 @@ impl Lineage {
         ix: Ix<Task>,
         group: Ix<Group>,
         death: Death,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         self.store[group].set(fact::SOLE, true);
         if self.store[ix].state() < TaskState::Zombie {
             let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
-            self.die(ix, &zombie, told, out);
+            self.die(ix, &zombie, t);
         } else {
-            self.after_a_death(group, told, out);
+            self.after_a_death(group, t);
         }
-        let told = if told.provenance == Provenance::Observed { told.inferred() } else { told };
-        self.reaped_by_rule(ix, group, told, out);
-        self.store.enter(ix, TaskState::Dead, told.at);
+        let t = &mut t.with(if t.ctx.provenance == Provenance::Observed { t.ctx.inferred() } else { t.ctx });
+        self.reaped_by_rule(ix, group, t);
+        self.store.enter(ix, TaskState::Dead, t.ctx.at);
         self.store.enqueue(ix, Queue::Dead);
     }
 

@@ -1,7 +1,7 @@
 //! `copy_process()`: a task is made, or is not.
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
 use crate::model::id::Ktime;
@@ -32,9 +32,9 @@ impl Creation {
 
 impl Lineage {
     pub(crate) fn on_new(&mut self, at: Ktime, new: &New, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
-        let Some((ix, group)) = self.newcomer(new.task, new.leader_start, told, out) else { return };
-        // Of what can change later, a birth told late says nothing new.
+        let t = &mut Transition::new(EventContext::observed(at), out);
+        let Some((ix, group)) = self.newcomer(new.task, new.leader_start, t) else { return };
+        // Of what can change later, a birth t.ctx late says nothing new.
         if !self.store[ix].knows(known::FLAGS) {
             self.learn_flags(ix, new.task_flags);
         }
@@ -45,7 +45,7 @@ impl Lineage {
                 self.learn_exit_signal(group, new.exit_signal);
             }
             self.learn_birth(group, new);
-            self.learn_parent(group, new.parent, told, out);
+            self.learn_parent(group, new.parent, t);
         }
         let task = &mut self.store[ix];
         if task.knows(known::BIRTH_TOLD) {
@@ -53,10 +53,10 @@ impl Lineage {
             return;
         }
         task.known |= known::BIRTH_TOLD;
-        task.provenance = told.provenance;
+        task.provenance = t.ctx.provenance;
         let creation = new.clone_flags.map(|flags| Creation::of(flags, new.task_flags.unwrap_or(0)));
         if new.task.is_leader() {
-            // A child that exec'ed before its birth was told holds nobody any more.
+            // A child that exec'ed before its birth was t.ctx holds nobody any more.
             let holds = creation == Some(Creation::Vfork) && self.store[group].execs == 0;
             self.store[group].set(fact::HOLDS_PARENT, holds);
             if let Some(parents) = self.store.parents_of(group) {
@@ -69,7 +69,7 @@ impl Lineage {
         }
         self.store.seen_running(ix, at);
         let &New { clone_flags, creator, .. } = new;
-        self.tell(out, ix, told, Action::Forked { creation, clone_flags, creator });
+        self.emit(t, ix, Action::Forked { creation, clone_flags, creator });
     }
 
     /// What only the birth of a group tells.
@@ -92,14 +92,14 @@ impl Lineage {
     }
 
     pub(crate) fn on_clone_failed(&mut self, at: Ktime, failed: &CloneFailed, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
+        let t = &mut Transition::new(EventContext::observed(at), out);
         let Some(creator) = failed.creator else {
             self.stats.unattributable += 1;
             return;
         };
-        let Some((ix, _)) = self.subject(creator, told, out) else { return };
+        let Some((ix, _)) = self.subject(creator, t) else { return };
         self.store.seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
-        self.tell(out, ix, told, Action::CloneFailed { clone_flags, exit_signal, errno });
+        self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno });
     }
 }

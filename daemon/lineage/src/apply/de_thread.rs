@@ -4,9 +4,9 @@
 //! the old leader is released under the thread's former tid. One life goes on.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
-use crate::model::effect::{Action, Effect};
+use crate::apply::transition::{EventContext, Transition};
+use crate::model::effect::Action;
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tid};
 use crate::model::record::Released;
@@ -39,25 +39,25 @@ impl Lineage {
         &mut self,
         group: Ix<Group>,
         old_tid: Tid,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> bool {
         if old_tid.0 == 0 || old_tid.0 >= TID_LIMIT {
             self.stats.refused += 1;
             return false;
         }
         let Some(holder) = self.store.holder(old_tid) else { return true };
-        if self.store[holder].group() == Some(group) && self.store[holder].key().start < told.at {
+        if self.store[holder].group() == Some(group) && self.store[holder].key().start < t.ctx.at {
             return true;
         }
-        // The old leader's own last words can come long after its tid was handed out again.
-        !told.may_be_belated() && self.vacate(old_tid, told.at, told, out)
+        // The old leader's own last words can come long after its tid was handed t.out again.
+        !t.ctx.may_be_belated() && self.vacate(old_tid, t.ctx.at, t)
     }
 
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
     pub(crate) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
         let task = &self.store[leader];
-        if self.store[group].leader() != Some(leader) || task.state() < TaskState::Exiting || task.since >= at {
+        if self.store[group].leader() != Some(leader) || task.state() < TaskState::Exiting || task.since >= at
+        {
             return None;
         }
         let can_be_it = |ix: &Ix<Task>| {
@@ -69,12 +69,12 @@ impl Lineage {
     }
 
     /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
-    pub(crate) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, t: &mut Transition<'_>) {
         let Some(old_leader) = self.store[group].leader() else { return };
         let leader_key = self.store[old_leader].key();
         if self.store[old_leader].state() < TaskState::Zombie {
             let death = Death { exit_state: Some(EXIT_ZOMBIE), de_thread: true, ..Death::default() };
-            self.die(old_leader, &death, told.inferred(), out);
+            self.die(old_leader, &death, &mut t.inferred());
         }
         self.store.clear_zombie(group);
         self.store.set_dead_leader(group, false);
@@ -83,10 +83,10 @@ impl Lineage {
             .store
             .holder(old_tid)
             .filter(|&ix| self.store[ix].group() == Some(group) && ix != old_leader)
-            .unwrap_or_else(|| self.stand_in(group, leader_key, told));
+            .unwrap_or_else(|| self.stand_in(group, leader_key, t.ctx));
 
         let left_behind = TaskKey { tid: old_tid, start: leader_key.start };
-        self.store.exchange_tids(group, thread, left_behind, told.at);
+        self.store.exchange_tids(group, thread, left_behind, t.ctx.at);
         self.inherit_name(group, old_leader, thread);
         self.store[group].status = GroupStatus::Unknown;
         self.store[group].set(fact::IGNORED_KNOWN, false);
@@ -96,22 +96,23 @@ impl Lineage {
             self.store[thread].known |= known::VTID;
         }
 
-        // Who takes the old leader is told by the exec; it is nobody's child.
+        // Who takes the old leader is t.ctx by the exec; it is nobody's child.
         self.store[old_leader].known |= known::END_TOLD;
-        self.hand_on_children(old_leader, None, told, out);
-        self.store.enter(old_leader, TaskState::Dead, told.at);
+        self.hand_on_children(old_leader, None, t);
+        self.store.enter(old_leader, TaskState::Dead, t.ctx.at);
         self.store.enqueue(old_leader, Queue::Dead);
         let rare = self.store.rare(group);
-        rare.taken_over_at = Some(told.at);
-        rare.taken_over_before = told.may_be_belated();
+        rare.taken_over_at = Some(t.ctx.at);
+        rare.taken_over_before = t.ctx.may_be_belated();
         self.stats.takeovers += 1;
-        self.tell(out, thread, Told { hook: None, ..told }, Action::ExecTakeover { old_tid });
+        self.emit(&mut t.with(t.ctx.without_hook()), thread, Action::ExecTakeover { old_tid });
     }
 
     /// Whether a record of this time is about a leader whose place another has taken since.
     pub(crate) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
         let taken_over_at = self.store[group].rare().and_then(|rare| self.store[rare].taken_over_at);
-        self.store[group].leader() == Some(ix) && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
+        self.store[group].leader() == Some(ix)
+            && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
     /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
@@ -124,8 +125,8 @@ impl Lineage {
     }
 
     /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.
-    pub(crate) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
-        let at = told.at;
+    pub(crate) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        let at = t.ctx.at;
         self.store.clear_zombie(group);
         self.take_back_usage(group);
         self.store.set_dead_leader(group, false);
@@ -146,7 +147,7 @@ impl Lineage {
         self.store.rare(group).taken_over_at = Some(at);
         self.stats.takeovers += 1;
         // Who was there when the leader died did not survive the exec; who came later may be new.
-        self.end_others(group, ix, Told { at: died_at, ..told }, out);
+        self.end_others(group, ix, &mut t.with(EventContext { at: died_at, ..t.ctx }));
     }
 
     /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
@@ -159,26 +160,26 @@ impl Lineage {
     }
 
     /// The exec'ing thread, where its birth was lost.
-    fn stand_in(&mut self, group: Ix<Group>, key: TaskKey, told: Told) -> Ix<Task> {
-        let ix = self.store.place(key, known::START, told.at);
+    fn stand_in(&mut self, group: Ix<Group>, key: TaskKey, ctx: EventContext) -> Ix<Task> {
+        let ix = self.store.place(key, known::START, ctx.at);
         self.store.enrol(group, ix);
-        self.store.enter(ix, TaskState::Running, told.at);
+        self.store.enter(ix, TaskState::Running, ctx.at);
         self.stats.learned += 1;
         ix
     }
 
     /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
-    pub(crate) fn take_over_at_release(&mut self, released: &Released, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn take_over_at_release(&mut self, released: &Released, t: &mut Transition<'_>) {
         let TaskRef { key, tgid } = released.task;
         if self.store.find(key).is_some() || key.tid == tgid.leader() {
             return;
         }
         let leader = TaskRef { key: TaskKey { tid: tgid.leader(), start: key.start }, tgid };
-        let Some((ix, group)) = self.subject(leader, told, out) else { return };
-        if !self.frees_for_takeover(group, key.tid, told, out) {
+        let Some((ix, group)) = self.subject(leader, t) else { return };
+        if !self.frees_for_takeover(group, key.tid, t) {
             return;
         }
-        self.store.seen_running(ix, told.at);
+        self.store.seen_running(ix, t.ctx.at);
         if self.store[ix].state() < TaskState::Zombie {
             let death = Death {
                 exit_state: Some(EXIT_ZOMBIE),
@@ -187,8 +188,8 @@ impl Lineage {
                 de_thread: true,
                 ..Death::default()
             };
-            self.die(ix, &death, told, out);
+            self.die(ix, &death, t);
         }
-        self.take_over(group, key.tid, told, out);
+        self.take_over(group, key.tid, t);
     }
 }

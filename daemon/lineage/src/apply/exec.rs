@@ -1,7 +1,7 @@
 //! Another program, another name.
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::SIGCHLD;
 use crate::model::id::Ktime;
@@ -16,31 +16,31 @@ const ARGS_WITHIN_NS: u64 = 100_000_000;
 
 impl Lineage {
     pub(crate) fn on_exec(&mut self, at: Ktime, exec: &Exec, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
+        let t = &mut Transition::new(EventContext::observed(at), out);
         if !exec.task.is_leader() {
             // Whoever execs is its group's leader after it.
             self.stats.contradictory += 1;
             return;
         }
-        let Some((mut ix, group)) = self.subject(exec.task, told, out) else { return };
+        let Some((mut ix, group)) = self.subject(exec.task, t) else { return };
         if self.store[group].execs > 0 && self.store[group].exec_at >= at {
             self.stats.duplicate += 1;
             return;
         }
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
             && self.is_takeover_due(group, old_tid, at)
-            && self.frees_for_takeover(group, old_tid, told, out)
+            && self.frees_for_takeover(group, old_tid, t)
         {
-            self.take_over(group, old_tid, told, out);
+            self.take_over(group, old_tid, t);
             ix = self.store[group].leader().unwrap_or(ix);
         }
         if self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
-            self.rise(ix, group, told, out);
+            self.rise(ix, group, t);
         }
         let is_late = self.store[ix].state() > TaskState::Exiting;
         self.store.seen_running(ix, at);
         if !is_late {
-            self.end_others(group, ix, told, out);
+            self.end_others(group, ix, t);
         }
         self.learn_flags(ix, exec.task_flags);
         self.learn_comm(ix, exec.comm, at);
@@ -64,12 +64,12 @@ impl Lineage {
             return;
         }
         let truncated = exec.truncated;
-        self.tell(out, ix, told, Action::Execed { path, truncated, args: None, vfork_held_ns });
+        self.emit(t, ix, Action::Execed { path, truncated, args: None, vfork_held_ns });
         if self.config.exec_args
-            && let Some(effect) = out.pop()
+            && let Some(effect) = t.out.pop()
             && let Some(older) = self.awaiting_args.insert(exec.task.key, effect)
         {
-            out.push(older);
+            t.out.push(older);
         }
     }
 
@@ -115,19 +115,19 @@ impl Lineage {
     }
 
     pub(crate) fn on_renamed(&mut self, at: Ktime, renamed: &Renamed, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
-        let Some((mut ix, group)) = self.subject(renamed.task, told, out) else { return };
+        let t = &mut Transition::new(EventContext::observed(at), out);
+        let Some((mut ix, group)) = self.subject(renamed.task, t) else { return };
         self.store.seen_running(ix, at);
-        // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is told itself.
+        // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is t.ctx itself.
         if let Some(thread) = self.silent_successor(ix, group, at) {
             let old_tid = self.store[thread].key().tid;
-            self.take_over(group, old_tid, told, out);
+            self.take_over(group, old_tid, t);
             ix = thread;
         } else if self.store[ix].state() >= TaskState::Zombie
             && self.store[ix].since < at
             && self.store[group].leader() == Some(ix)
         {
-            self.rise(ix, group, told, out);
+            self.rise(ix, group, t);
         }
         let task = &self.store[ix];
         if task.knows(known::COMM) && task.comm_at >= at {
@@ -141,28 +141,22 @@ impl Lineage {
         self.learn_comm(ix, Some(renamed.new), at);
         let rare = self.store.rare(group);
         rare.renames = rare.renames.saturating_add(1);
-        self.tell(out, ix, told, Action::Renamed { old: renamed.old, new: renamed.new });
+        self.emit(t, ix, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 
     /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
     /// the rest went unseen.
-    pub(crate) fn end_others(
-        &mut self,
-        group: Ix<Group>,
-        survivor: Ix<Task>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, t: &mut Transition<'_>) {
         if self.store[group].present() <= 1 {
             return;
         }
         let mut next = self.store[group].first_thread();
         while let Some(ix) = next {
             next = self.store[ix].thread_next();
-            let is_older = self.store[ix].key().start < told.at;
+            let is_older = self.store[ix].key().start < t.ctx.at;
             if ix != survivor && is_older && self.store[ix].state() < TaskState::Exiting {
                 self.stats.concluded += 1;
-                self.end_unseen(ix, told, out);
+                self.end_unseen(ix, t);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! `do_exit()` begins, `exit_notify()` decides.
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::{Hook, Provenance};
-use crate::model::record::{Exited, Exiting, ExitParts, ExitSource, Usage};
+use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
@@ -33,8 +33,8 @@ pub(crate) struct Death {
 
 impl Lineage {
     pub(crate) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
-        let Some((ix, group)) = self.subject(exiting.task, told, out) else { return };
+        let t = &mut Transition::new(EventContext::observed(at), out);
+        let Some((ix, group)) = self.subject(exiting.task, t) else { return };
         if self.has_outlived(ix, at) {
             self.stats.late += 1;
             return;
@@ -67,16 +67,19 @@ impl Lineage {
         self.store[ix].flags |= PF_EXITING;
         self.store[group].status.learn_early(&exiting.exit);
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
-        self.tell(out, ix, told, Action::Exiting { nr_threads: exiting.nr_threads });
+        self.emit(t, ix, Action::Exiting { nr_threads: exiting.nr_threads });
         match exiting.has_children {
-            Some(false) => self.children_were_taken(ix, group, told, out),
+            Some(false) => self.children_were_taken(ix, group, t),
             Some(true) => self.store[ix].known |= known::HAD_CHILDREN,
             None => {}
         }
     }
 
     pub(crate) fn on_exited(&mut self, at: Ktime, exited: &Exited, out: &mut Vec<Effect>) {
-        let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) };
+        let t = &mut Transition::new(
+            EventContext { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) },
+            out,
+        );
         let known = self.store.find(exited.task.key);
         if let Some(gone) = known.filter(|&ix| self.store[ix].group().is_none()) {
             self.complete(gone, exited);
@@ -86,7 +89,7 @@ impl Lineage {
             self.bury_stranger(exited.task, at);
             return;
         }
-        let Some((ix, group)) = self.subject(exited.task, told, out) else { return };
+        let Some((ix, group)) = self.subject(exited.task, t) else { return };
         if self.has_outlived(ix, at) {
             self.stats.late += 1;
             return;
@@ -98,16 +101,17 @@ impl Lineage {
         let parent = exited.parent.filter(|parent| !is_gone || self.store.find(parent.key).is_some());
         let is_stranger = known.is_none() && is_gone;
         if is_leader && !is_stranger {
-            if is_gone && !told.is_by_tracepoint() {
+            if is_gone && !t.ctx.is_by_tracepoint() {
                 self.forgo_handover(group);
             }
-            self.close_handover(group, parent, at, out);
+            self.close_handover(group, parent, at, t.out);
             // That it goes by itself was decided below the parent it had then; `reparent_leader()` lets it alone since. Its last
             // switch is so late that it more likely was handed on before, and taken.
-            if !is_gone || told.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
-                let is_with_shown = self.learn_parent(group, parent, told, out);
+            if !is_gone || t.ctx.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
+                let is_with_shown = self.learn_parent(group, parent, t);
                 // An orphan's exit signal is reset with its parent.
-                let reset_at = self.store[group].rare().map_or(Ktime(0), |rare| self.store[rare].reparented_at);
+                let reset_at =
+                    self.store[group].rare().map_or(Ktime(0), |rare| self.store[rare].reparented_at);
                 if is_with_shown && reset_at <= at {
                     self.learn_exit_signal(group, exited.exit_signal);
                 }
@@ -116,15 +120,15 @@ impl Lineage {
                 self.learn_tracer(group, tracer);
             }
         }
-        if !is_leader && told.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
-            self.learn_parent(group, exited.parent, told, out);
+        if !is_leader && t.ctx.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
+            self.learn_parent(group, exited.parent, t);
         }
         if let Some(heir) = exited.heir.filter(|heir| heir.tgid != exited.task.tgid) {
             self.store.rare(group).heir = Some((exited.task.key, heir));
         }
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
         if exited.heir.is_some() || !has_hidden_threads {
-            self.hand_on_children(ix, exited.heir, told, out);
+            self.hand_on_children(ix, exited.heir, t);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.store[ix].state() >= TaskState::Zombie {
@@ -144,11 +148,11 @@ impl Lineage {
         if exited.exit_state == Some(EXIT_DEAD) && exited.source != ExitSource::ExitNotify {
             if known.is_none() {
                 // All of its life but this was before anyone looked.
-                self.die(ix, &death, told, out);
+                self.die(ix, &death, t);
                 return;
             }
-            if is_leader && (told.is_by_tracepoint() || !self.sees_releases) {
-                self.die_before_final_switch(ix, group, death, told, out);
+            if is_leader && (t.ctx.is_by_tracepoint() || !self.sees_releases) {
+                self.die_before_final_switch(ix, group, death, t);
                 return;
             }
             // By itself a leader would have been released inside exit_notify(), and so before this: a wait(2) is at it. Of
@@ -159,14 +163,14 @@ impl Lineage {
             } else {
                 death.tracer.is_some()
             };
-            if is_taken && !told.is_by_tracepoint() {
-                self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, told, out);
+            if is_taken && !t.ctx.is_by_tracepoint() {
+                self.die(ix, &Death { exit_state: Some(EXIT_ZOMBIE), ..death }, t);
                 return;
             }
         }
-        self.die(ix, &death, told, out);
+        self.die(ix, &death, t);
         if self.store[ix].state() == TaskState::Dead {
-            self.autoreaped(ix, group, told, out);
+            self.autoreaped(ix, group, t);
         }
     }
 
@@ -223,7 +227,7 @@ impl Lineage {
     }
 
     /// A live task dies: `exit_notify()` has decided between zombie and dead.
-    pub(crate) fn die(&mut self, ix: Ix<Task>, death: &Death, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn die(&mut self, ix: Ix<Task>, death: &Death, t: &mut Transition<'_>) {
         let state = match death.exit_state {
             Some(EXIT_DEAD) => TaskState::Dead,
             Some(_) => TaskState::Zombie,
@@ -243,45 +247,46 @@ impl Lineage {
         if is_leader && death.nr_threads.is_some_and(|count| count <= 1) {
             self.store[group].set(fact::SOLE, true);
         }
-        self.store.enter(ix, state, told.at);
+        self.store.enter(ix, state, t.ctx.at);
         if is_leader && death.tracer.is_some() {
             self.learn_tracer(group, death.tracer);
         }
         if death.usage.is_none() {
             self.account_unknown(group);
         }
-        let vfork_held_ns = if is_leader { self.free_parent(group, told.at) } else { None };
+        let vfork_held_ns = if is_leader { self.free_parent(group, t.ctx.at) } else { None };
         let &Death { usage, nr_threads, tracer, .. } = death;
         let saw_both = saw_it_begin
-            && told.provenance == Provenance::Observed
+            && t.ctx.provenance == Provenance::Observed
             && !death.told_late
             && !self.store[ix].knows(known::EXIT_BEGAN_UNSEEN);
-        let exit_ns = saw_both.then(|| told.at.since(since));
-        self.tell(out, ix, told, Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns });
+        let exit_ns = saw_both.then(|| t.ctx.at.since(since));
+        self.emit(t, ix, Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns });
         if state == TaskState::Dead {
             self.store.enqueue(ix, Queue::Dead);
         } else if is_leader && death.told_late {
             // The earliest it can have become one.
-            self.store[ix].since = if saw_it_begin { since } else { told.at };
+            self.store[ix].since = if saw_it_begin { since } else { t.ctx.at };
             self.store[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
         }
         if death.de_thread {
             // However late its record comes: it died while another lived on.
-            self.leader_died(ix, group, told, out);
+            self.leader_died(ix, group, t);
             return;
         }
         if death.second_turn {
-            self.tell_group_exit(group, told, out);
+            self.tell_group_exit(group, t);
             return;
         }
-        if self.is_in_snapshot() && told.provenance != Provenance::Observed && is_leader && !death.told_late {
+        if self.is_in_snapshot() && t.ctx.provenance != Provenance::Observed && is_leader && !death.told_late
+        {
             // Its threads come after it.
-            self.judge_later(ix, told.provenance);
+            self.judge_later(ix, t.ctx.provenance);
             return;
         }
         if is_leader && state == TaskState::Zombie && !self.store[group].is_sole() {
-            self.leader_died(ix, group, told, out);
+            self.leader_died(ix, group, t);
         }
-        self.after_a_death(group, told, out);
+        self.after_a_death(group, t);
     }
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod autoreap;
 pub(crate) mod birth;
-pub(crate) mod context;
 pub(crate) mod de_thread;
 pub(crate) mod exec;
 pub(crate) mod exit;
@@ -16,4 +15,5 @@ pub(crate) mod release;
 pub(crate) mod reparent;
 pub(crate) mod resolve;
 pub(crate) mod task_facts;
+pub(crate) mod transition;
 pub(crate) mod zombie;

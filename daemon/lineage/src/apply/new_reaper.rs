@@ -1,7 +1,7 @@
 //! Who inherits the children of a dying task, by the kernel's own rule.
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::EventContext;
 use crate::model::id::Tid;
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
@@ -14,10 +14,10 @@ pub(crate) const INIT: Tid = Tid(1);
 impl Lineage {
     /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
     /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
-    pub(crate) fn heir_by_rule(&self, dying: Ix<Task>, told: Told) -> Option<Ix<Task>> {
+    pub(crate) fn heir_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
         let group = self.store[dying].group()?;
         // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
-        let is_seen = self.sees_reparenting || (told.hook.is_some() && !told.is_by_tracepoint());
+        let is_seen = self.sees_reparenting || (ctx.hook.is_some() && !ctx.is_by_tracepoint());
         let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
         let sibling = self.store.live_thread(group, dying, TaskState::Exiting);
         if let Some(thread) = sibling.or_else(|| self.store.live_thread(group, dying, states)) {

@@ -1,8 +1,7 @@
 //! What records show of a group's parent, and what was concluded meanwhile.
 
 use crate::Lineage;
-use crate::apply::context::Told;
-use crate::model::effect::Effect;
+use crate::apply::transition::Transition;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
@@ -17,20 +16,19 @@ impl Lineage {
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> bool {
         let Some(reference) = parent else { return true };
         let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
-        if is_known && child.parent_at > told.at {
+        if is_known && child.parent_at > t.ctx.at {
             let is_same = child.parent_tgid() == reference.tgid.0;
             // A snapshot may well be the first to name the thread that it went to.
-            let is_in_snapshot = told.provenance != Provenance::Observed;
+            let is_in_snapshot = t.ctx.provenance != Provenance::Observed;
             let is_refuted = is_inferred
-                && (told.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
+                && (t.ctx.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
                 && (self.has_living_group(reference)
-                    || (is_in_snapshot && self.living(reference, told, out).is_some()));
+                    || (is_in_snapshot && self.living(reference, t).is_some()));
             if !is_refuted {
                 return is_same;
             }
@@ -40,14 +38,14 @@ impl Lineage {
         if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
             return true;
         }
-        let Some(parent) = self.living(reference, told, out) else {
+        let Some(parent) = self.living(reference, t) else {
             // It has handed its children on since then.
             let dead = self.store.find(reference.key);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
-            let shown = dead.and_then(|dead| self.heir_shown(dead, told.at));
-            let shown = shown.and_then(|heir| self.living(heir, told, out));
-            let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, told.at));
-            let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, told));
+            let shown = dead.and_then(|dead| self.heir_shown(dead, t.ctx.at));
+            let shown = shown.and_then(|heir| self.living(heir, t));
+            let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, t.ctx.at));
+            let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, t.ctx));
             let heir = shown.or(stays).or_else(by_rule).or_else(|| self.heir_of_the_gone());
             if is_known {
                 return self.store[group].parent_tgid() == reference.tgid.0;
@@ -61,7 +59,7 @@ impl Lineage {
             return stays.is_some();
         };
         let child = &mut self.store[group];
-        child.parent_at = told.at.max(child.parent_at);
+        child.parent_at = t.ctx.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
         if child.parent() == Some(parent) {
             return true;
@@ -73,7 +71,7 @@ impl Lineage {
             }
             return true;
         }
-        match told.provenance {
+        match t.ctx.provenance {
             Provenance::Observed => self.stats.parents_corrected += 1,
             _ => self.stats.wrong_parents += 1,
         }
@@ -84,7 +82,7 @@ impl Lineage {
         } else {
             self.store.parent_ref(group)
         };
-        self.hand_on(group, old_parent, parent, told, out);
+        self.hand_on(group, old_parent, parent, t);
         true
     }
 
@@ -117,13 +115,8 @@ impl Lineage {
 
     /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
     /// its threads is under way.
-    pub(crate) fn living(
-        &mut self,
-        reference: TaskRef,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<Ix<Task>> {
-        let named = self.named(reference, told, out);
+    pub(crate) fn living(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
+        let named = self.named(reference, t);
         if let Some(named) = named.filter(|&named| self.store[named].state() < TaskState::Zombie) {
             return Some(named);
         }

@@ -5,8 +5,8 @@
 //! the child's `real_parent`, which does not change any more once it is released.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::Effect;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef};
 use crate::model::task::TaskState;
@@ -26,18 +26,12 @@ pub(crate) struct Handover {
     pub(crate) old_group: Option<GroupKey>,
     /// Whether it ignores SIGCHLD, as the child's exit showed it.
     ignored: u32,
-    told: Told,
+    ctx: EventContext,
 }
 
 impl Lineage {
     /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
-    pub(crate) fn children_were_taken(
-        &mut self,
-        dying: Ix<Task>,
-        group: Ix<Group>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn children_were_taken(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         // Where releases are seen as they happen, the child's own is on its way and says more.
         if self.sees_releases {
             return;
@@ -47,26 +41,27 @@ impl Lineage {
             next = self.store[child].sibling_next();
             let Some(leader) = self.store[child].leader() else { continue };
             // Among several threads the tree may have given the child to the wrong one.
-            let is_certain = self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
+            let is_certain =
+                self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
             let is_open = self.store[child].has(fact::OPEN);
-            let is_seen_later = self.store[leader].since > told.at;
+            let is_seen_later = self.store[leader].since > t.ctx.at;
             if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
                 continue;
             }
             let nobody_waits =
                 self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
             if nobody_waits {
-                // The last switch comes after this: the task lost its CPU to its parent, on its way out.
-                self.go_by_itself(leader, child, told.inferred(), out);
+                // The last switch comes after this: the task lost its CPU to its parent, on its way t.out.
+                self.go_by_itself(leader, child, &mut t.inferred());
             } else {
-                self.die_and_be_taken(leader, child, Death::default(), told.inferred(), out);
+                self.die_and_be_taken(leader, child, Death::default(), &mut t.inferred());
             }
         }
     }
 
     /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
-    pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, told: Told) -> bool {
-        if !told.is_by_tracepoint() || self.sees_reparenting {
+    pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, ctx: EventContext) -> bool {
+        if !ctx.is_by_tracepoint() || self.sees_reparenting {
             return false;
         }
         let mut children = self.store.children_of(dying);
@@ -83,15 +78,14 @@ impl Lineage {
 
     /// Whether a child can be gone already: all its tasks have at least begun to die.
     pub(crate) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
-        self.store[child]
-            .leader()
-            .is_some_and(|leader| matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie))
-            && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
+        self.store[child].leader().is_some_and(|leader| {
+            matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie)
+        }) && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
     }
 
     /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
     /// one alone, and no hook tells of it.
-    pub(crate) fn may_be_going(&self, child: Ix<Group>, father: Told) -> bool {
+    pub(crate) fn may_be_going(&self, child: Ix<Group>, father: EventContext) -> bool {
         let is_exiting = self.store[child].leader().is_some_and(|leader| {
             // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
             let is_candidate = self.store[leader].queue() == Queue::Candidate;
@@ -117,7 +111,7 @@ impl Lineage {
         group: Ix<Group>,
         old: Option<TaskRef>,
         parent: Ix<Task>,
-        told: Told,
+        ctx: EventContext,
     ) {
         let old_group =
             old.map_or_else(|| self.store[group].parent_key(), |old| Some(self.group_key_of(old)));
@@ -130,10 +124,10 @@ impl Lineage {
         let rare = self.store.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
         if rare.open.is_none() {
-            rare.open = Some(Handover { old, old_group, ignored, told });
+            rare.open = Some(Handover { old, old_group, ignored, ctx });
             self.store[group].set(fact::OPEN, true);
             if let Some(key) = key {
-                self.open_handovers.push_back((told.at, key));
+                self.open_handovers.push_back((ctx.at, key));
             }
         }
     }
@@ -148,7 +142,7 @@ impl Lineage {
     ) {
         let open = self.store[group].rare().and_then(|rare| self.store[rare].open);
         // What is older than the handing on says nothing about it.
-        if open.is_none_or(|open| open.told.at > at) {
+        if open.is_none_or(|open| open.ctx.at > at) {
             return;
         }
         let Some(open) = self.take_open(group) else { return };
@@ -180,8 +174,8 @@ impl Lineage {
             && !is_there(parent)
         {
             // Handed on more than once, and taken on the way, or never handed on from there.
-            let told = Told { at, hook: None, ..open.told };
-            let ix = self.living(parent, told, out);
+            let t = &mut Transition::new(EventContext { at, hook: None, ..open.ctx }, out);
+            let ix = self.living(parent, t);
             if !ix.is_some_and(|ix| self.store.adopt(group, ix)) {
                 self.give_back(group, Some(self.group_key_of(parent)));
             }
@@ -194,13 +188,13 @@ impl Lineage {
     fn reopen_handover(&mut self, group: Ix<Group>, open: Handover, heir: TaskRef, out: &mut Vec<Effect>) {
         self.tell_open(group, open, Some(heir), out);
         let old_group = self.group_key_of(heir);
-        let told = Told { at: self.store[group].parent_at, ..open.told };
+        let t = &mut Transition::new(EventContext { at: self.store[group].parent_at, ..open.ctx }, out);
         let key = self.store[group].leader().map(|leader| self.store[leader].key());
         self.store.rare(group).open =
-            Some(Handover { old: Some(heir), old_group: Some(old_group), told, ..open });
+            Some(Handover { old: Some(heir), old_group: Some(old_group), ctx: t.ctx, ..open });
         self.store[group].set(fact::OPEN, true);
         if let Some(key) = key {
-            self.open_handovers.push_back((told.at, key));
+            self.open_handovers.push_back((t.ctx.at, key));
         }
     }
 
@@ -251,7 +245,7 @@ impl Lineage {
     fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
         let new = new.or_else(|| self.store.reference(self.store[group].parent()?));
         if let Some(new) = new {
-            self.tell_handover(group, open.old, open.old_group, new, open.told, out);
+            self.tell_handover(group, open.old, open.old_group, new, &mut Transition::new(open.ctx, out));
         }
     }
 
@@ -266,11 +260,10 @@ impl Lineage {
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
-        self.close_handover(group, parent, told.at, out);
+        self.close_handover(group, parent, t.ctx.at, t.out);
         let Some(parent) = parent else { return };
         let Some(ix) = self.store.find(parent.key) else { return };
         let is_gone = self.store[ix].state() >= TaskState::Zombie;
@@ -280,7 +273,7 @@ impl Lineage {
             self.stats.contradictory += 1;
             self.give_back(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
         } else if !is_gone {
-            self.learn_parent(group, Some(parent), told, out);
+            self.learn_parent(group, Some(parent), t);
         }
     }
 

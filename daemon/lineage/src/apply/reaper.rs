@@ -4,7 +4,7 @@ use crate::Lineage;
 use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, TaskKey, Tgid};
 use crate::model::kinds::ReaperKind;
-use crate::model::record::{Released, ReleaseSource};
+use crate::model::record::{ReleaseSource, Released};
 use crate::model::relation::Relation;
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;

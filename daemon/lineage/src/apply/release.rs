@@ -1,14 +1,14 @@
 //! `release_task()`: a tid is free again, and a life may be over.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect, Reaper};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::Ktime;
 use crate::model::kinds::{Hook, Provenance, ReaperKind};
 use crate::model::life::End;
-use crate::model::record::{Released, ReleaseSource};
+use crate::model::record::{ReleaseSource, Released};
 use crate::model::task::TaskState;
 use crate::store::arena::Ix;
 use crate::store::group::{Group, fact};
@@ -16,16 +16,19 @@ use crate::store::task::{Queue, Task, known};
 
 impl Lineage {
     pub(crate) fn on_released(&mut self, at: Ktime, released: &Released, out: &mut Vec<Effect>) {
-        let told = Told { at, provenance: Provenance::Observed, hook: Some(Hook::Release(released.source)) };
+        let t = &mut Transition::new(
+            EventContext { at, provenance: Provenance::Observed, hook: Some(Hook::Release(released.source)) },
+            out,
+        );
         self.sees_releases |= released.source == ReleaseSource::Entry;
         if released.de_thread {
-            self.take_over_at_release(released, told, out);
+            self.take_over_at_release(released, t);
         }
         if self.is_last_word(released.task) {
             self.bury_stranger(released.task, at);
             return;
         }
-        let Some((ix, group)) = self.subject(released.task, told, out) else { return };
+        let Some((ix, group)) = self.subject(released.task, t) else { return };
         self.store.seen_running(ix, at);
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
@@ -34,7 +37,7 @@ impl Lineage {
                     self.stats.duplicate += 1;
                     return;
                 }
-                self.learn_parent_at_free(group, released.parent, told, out);
+                self.learn_parent_at_free(group, released.parent, t);
                 if self
                     .store
                     .members(group)
@@ -52,30 +55,23 @@ impl Lineage {
                 }
                 let parent =
                     released.parent.filter(|parent| !by_itself && self.store.find(parent.key).is_some());
-                self.learn_parent(group, parent, told, out);
+                self.learn_parent(group, parent, t);
             }
             // The kernel releases a leader only as the last of its group.
-            self.end_threads(group, ix, told, out);
+            self.end_threads(group, ix, t);
             self.store[group].set(fact::SOLE, true);
         }
-        self.release(ix, group, released, told, out);
+        self.release(ix, group, released, t);
     }
 
-    fn release(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        released: &Released,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    fn release(&mut self, ix: Ix<Task>, group: Ix<Group>, released: &Released, t: &mut Transition<'_>) {
         let is_leader = self.store[group].leader() == Some(ix);
         let reaper = self.reaper_of(group, released);
         let goes_by_itself = match &reaper {
             Some(reaper) => reaper.kind == ReaperKind::Itself,
             None => self.goes_by_itself(ix, group),
         };
-        self.hand_on_children(ix, None, told, out);
+        self.hand_on_children(ix, None, t);
         if self.store[ix].state() < TaskState::Zombie {
             self.learn_exit_signal_once(ix, group, released.exit_signal);
             let second_turn = released.source == ReleaseSource::SecondTurn;
@@ -88,11 +84,11 @@ impl Lineage {
                 told_late: true,
                 ..Death::default()
             };
-            self.die(ix, &death, told, out);
+            self.die(ix, &death, t);
         }
-        self.tell_end(ix, group, reaper, goes_by_itself, told, out);
+        self.tell_end(ix, group, reaper, goes_by_itself, t);
         let is_known = is_leader || released.by.is_some();
-        self.depart(ix, reaper.filter(|_| is_known && !goes_by_itself), told, out);
+        self.depart(ix, reaper.filter(|_| is_known && !goes_by_itself), t);
     }
 
     /// Tells who took a task, or that nobody had to.
@@ -102,8 +98,7 @@ impl Lineage {
         group: Ix<Group>,
         reaper: Option<Reaper>,
         goes_by_itself: bool,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         // Of an old leader, the exec that took its place tells it.
         if self.store[ix].knows(known::END_TOLD) {
@@ -111,11 +106,11 @@ impl Lineage {
         }
         match reaper {
             _ if goes_by_itself => {
-                let told = if reaper.is_some() { told } else { told.inferred() };
-                self.autoreaped(ix, group, told, out);
+                let t = &mut t.with(if reaper.is_some() { t.ctx } else { t.ctx.inferred() });
+                self.autoreaped(ix, group, t);
             }
-            Some(_) => self.reaped(ix, group, reaper, told, out),
-            None => self.reaped_by_rule(ix, group, told.inferred(), out),
+            Some(_) => self.reaped(ix, group, reaper, t),
+            None => self.reaped_by_rule(ix, group, &mut t.inferred()),
         }
     }
 
@@ -135,14 +130,14 @@ impl Lineage {
                 continue;
             }
             let hook = Some(Hook::Release(ReleaseSource::Free));
-            let told = Told { at, provenance: Provenance::Observed, hook };
+            let t = &mut Transition::new(EventContext { at, provenance: Provenance::Observed, hook }, out);
             self.store[group].set(fact::FREED, false);
-            self.end_threads(group, leader, told, out);
+            self.end_threads(group, leader, t);
             self.store[group].set(fact::SOLE, true);
-            self.hand_on_children(leader, None, told, out);
+            self.hand_on_children(leader, None, t);
             let goes_by_itself = self.goes_by_itself(leader, group);
-            self.tell_end(leader, group, None, goes_by_itself, told, out);
-            self.depart(leader, None, told, out);
+            self.tell_end(leader, group, None, goes_by_itself, t);
+            self.depart(leader, None, t);
         }
     }
 
@@ -156,7 +151,7 @@ impl Lineage {
     }
 
     /// Nobody waits for it.
-    pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_TOLD;
         if self.store[group].leader() == Some(ix) {
             self.store.clear_zombie(group);
@@ -167,26 +162,19 @@ impl Lineage {
             }
             self.pass_on(group, None, false);
         }
-        self.tell(out, ix, told, Action::Autoreaped);
+        self.emit(t, ix, Action::Autoreaped);
     }
 
     /// Somebody took it.
-    fn reaped(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        reaper: Option<Reaper>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    fn reaped(&mut self, ix: Ix<Task>, group: Ix<Group>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_TOLD;
         let mut zombie = None;
         if self.store[group].leader() == Some(ix) {
             if self.store[ix].queue() == Queue::Candidate {
-                self.settle_candidate(ix, out);
+                self.settle_candidate(ix, t.out);
             }
             if self.store[group].has(fact::ZOMBIE) {
-                zombie = Some(self.zombie_span(ix, told.at));
+                zombie = Some(self.zombie_span(ix, t.ctx.at));
             }
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
@@ -198,42 +186,36 @@ impl Lineage {
             let by_wait = reaper.is_none_or(|reaper| reaper.kind.charges_the_parent());
             self.pass_on(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);
         }
-        self.tell(out, ix, told, Action::Reaped { reaper, zombie });
+        self.emit(t, ix, Action::Reaped { reaper, zombie });
     }
 
     /// Somebody must have taken it: its parent. When exactly is not known.
-    pub(crate) fn reaped_by_rule(
-        &mut self,
-        ix: Ix<Task>,
-        group: Ix<Group>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn reaped_by_rule(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if !self.store[group].has(fact::ZOMBIE_OLDER) {
             self.store[group].set(fact::ZOMBIE_YOUNGER, true);
         }
         let reaper = if self.store[group].leader() == Some(ix) { self.reaper_by_rule(group) } else { None };
-        self.reaped(ix, group, reaper, told, out);
+        self.reaped(ix, group, reaper, t);
     }
 
     /// A task is gone; with its leader the group is.
-    pub(crate) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         let Some(group) = self.store[ix].group() else { return };
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
-            self.end_threads(group, ix, told, out);
+            self.end_threads(group, ix, t);
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
         }
-        self.store.enter(ix, TaskState::Released, told.at);
+        self.store.enter(ix, TaskState::Released, t.ctx.at);
         let usage = if is_leader { self.store.group_usage(group) } else { None };
         let children_usage = if is_leader { self.store.children_usage(group).map(Box::new) } else { None };
-        self.tell(out, ix, told, Action::Released { reaper, usage, children_usage });
+        self.emit(t, ix, Action::Released { reaper, usage, children_usage });
         if is_leader {
-            self.end_life(group, told.at);
+            self.end_life(group, t.ctx.at);
         } else {
             self.store.part(ix);
-            self.after_a_death(group, told, out);
+            self.after_a_death(group, t);
         }
         self.store.enqueue(ix, Queue::Tombstone);
     }

@@ -1,8 +1,8 @@
 //! `forget_original_parent()`: whose children become whose.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::new_reaper::INIT;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::SIGCHLD;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
@@ -15,8 +15,8 @@ use crate::store::task::Task;
 
 impl Lineage {
     pub(crate) fn on_reparented(&mut self, at: Ktime, reparented: &Reparented, out: &mut Vec<Effect>) {
-        let told = Told::observed(at);
-        let Some((child, group)) = self.subject(reparented.child, told, out) else { return };
+        let t = &mut Transition::new(EventContext::observed(at), out);
+        let Some((child, group)) = self.subject(reparented.child, t) else { return };
         self.store.seen_running(child, at);
         self.sees_reparenting = true;
         if self.store[group].leader() != Some(child) {
@@ -35,7 +35,7 @@ impl Lineage {
             }
             return;
         }
-        let Some(parent) = self.living(reparented.new_parent, told, out) else {
+        let Some(parent) = self.living(reparented.new_parent, t) else {
             self.stats.contradictory += 1;
             return;
         };
@@ -46,7 +46,7 @@ impl Lineage {
         if is_told {
             self.stats.late += 1;
         } else {
-            self.hand_on(group, old_parent, parent, told, out);
+            self.hand_on(group, old_parent, parent, t);
         }
     }
 
@@ -56,15 +56,14 @@ impl Lineage {
         group: Ix<Group>,
         old: Option<TaskRef>,
         parent: Ix<Task>,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         // Seen with the parent it leaves now, it had come to it.
-        self.settle_handover(group, out);
+        self.settle_handover(group, t.out);
         let first_parent = self.store[group].parent_key();
         if self.store.adopt(group, parent) {
             let Some(new) = self.store.reference(parent) else { return };
-            self.tell_handover(group, old, first_parent, new, told, out);
+            self.tell_handover(group, old, first_parent, new, t);
         } else {
             self.stats.contradictory += 1;
         }
@@ -77,8 +76,7 @@ impl Lineage {
         old: Option<TaskRef>,
         first_parent: Option<GroupKey>,
         new_parent: TaskRef,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) {
         let Some(leader) = self.store[group].leader() else { return };
         let kind = self.reparent_kind(group, old.map(|old| old.tgid), new_parent);
@@ -87,12 +85,12 @@ impl Lineage {
             let rare = self.store.rare(group);
             rare.first_parent = rare.first_parent.or(first_parent);
             rare.reparented += 1;
-            rare.reparented_at = told.at;
+            rare.reparented_at = t.ctx.at;
             rare.reparent_kind = Some(kind);
         }
-        // A child on its way out is nobody's concern any more.
+        // A child on its way t.out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {
-            self.tell(out, leader, told, Action::Reparented { old_parent: old, new_parent, kind });
+            self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
         }
     }
 

@@ -1,8 +1,7 @@
 //! From a record's task to the slot that holds it; unknown ones get a slot with what is known.
 
 use crate::Lineage;
-use crate::apply::context::Told;
-use crate::model::effect::Effect;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
@@ -17,11 +16,10 @@ impl Lineage {
     pub(crate) fn subject(
         &mut self,
         reference: TaskRef,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
         let before = self.store.task_count();
-        let subject = self.newcomer(reference, None, told, out)?;
+        let subject = self.newcomer(reference, None, t)?;
         if self.store.task_count() > before {
             self.stats.learned += 1;
         }
@@ -33,22 +31,21 @@ impl Lineage {
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
         // Every CPU's idle task has this tid. None is born, dies or is looked for.
         if reference.key.tid.0 == 0 {
             self.stats.refused += 1;
             return None;
         }
-        let ix = if let Some(known) = self.look_up(reference, told, out) {
+        let ix = if let Some(known) = self.look_up(reference, t) {
             known
         } else {
-            let made = self.make(reference, leader_start, told, out)?;
-            self.store[made].provenance = told.provenance;
+            let made = self.make(reference, leader_start, t)?;
+            self.store[made].provenance = t.ctx.provenance;
             made
         };
-        let group = self.store[ix].group().filter(|&group| !self.is_of_old_leader(ix, group, told.at));
+        let group = self.store[ix].group().filter(|&group| !self.is_of_old_leader(ix, group, t.ctx.at));
         let Some(group) = group else {
             self.stats.late += 1;
             return None;
@@ -62,22 +59,17 @@ impl Lineage {
     }
 
     /// The task that another's record names, such as a parent.
-    pub(crate) fn named(
-        &mut self,
-        reference: TaskRef,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<Ix<Task>> {
-        let found = self.look_up(reference, told, out);
+    pub(crate) fn named(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
+        let found = self.look_up(reference, t);
         if found.is_some() {
             return found;
         }
-        let made = self.make(reference, None, told, out)?;
+        let made = self.make(reference, None, t)?;
         self.stats.implied += 1;
         Some(made)
     }
 
-    fn look_up(&mut self, reference: TaskRef, told: Told, out: &mut Vec<Effect>) -> Option<Ix<Task>> {
+    fn look_up(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         let found = self.store.find(reference.key);
         if found.is_some() {
             return found;
@@ -93,16 +85,16 @@ impl Lineage {
                 return self.store.give_start(newest, reference.key.start).then_some(newest);
             }
         }
-        let group = self.group_left_behind(reference, told)?;
-        if !self.frees_for_takeover(group, reference.key.tid, told, out) {
+        let group = self.group_left_behind(reference, t.ctx)?;
+        if !self.frees_for_takeover(group, reference.key.tid, t) {
             return None;
         }
-        self.take_over(group, reference.key.tid, told.inferred(), out);
+        self.take_over(group, reference.key.tid, &mut t.inferred());
         self.store.find(reference.key)
     }
 
     /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
-    fn group_left_behind(&self, reference: TaskRef, told: Told) -> Option<Ix<Group>> {
+    fn group_left_behind(&self, reference: TaskRef, ctx: EventContext) -> Option<Ix<Group>> {
         let leader = self.store.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
         let group = self.store[leader].group()?;
         let members = &self.store[group];
@@ -118,7 +110,7 @@ impl Lineage {
         // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
         let can_wait_since = |start: Ktime| match taken_over_at {
             Some(at) => start < at,
-            None => !told.may_be_belated() || self.store[leader].state() != TaskState::Running,
+            None => !ctx.may_be_belated() || self.store[leader].state() != TaskState::Running,
         };
         let thread_waits = self.store.holder(reference.key.tid).is_some_and(|ix| {
             let task = &self.store[ix];
@@ -127,7 +119,7 @@ impl Lineage {
         let is_counted_out = rare.is_some_and(|rare| rare.hidden_threads == Some(0));
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
         let seems_dead = self.store[leader].state() == TaskState::Zombie && !members.has(fact::SOLE);
-        let is_told = thread_waits || (told.hook.is_some() && seems_dead && !is_done && !is_counted_out);
+        let is_told = thread_waits || (ctx.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_told).then_some(group)
     }
 
@@ -135,30 +127,32 @@ impl Lineage {
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> Option<Ix<Task>> {
         let TaskRef { key, tgid } = reference;
         if key.tid.0 >= TID_LIMIT || tgid.0 >= TID_LIMIT || (key.tid.0 == 0) != (tgid.0 == 0) {
             self.stats.refused += 1;
             return None;
         }
-        if !self.vacate(key.tid, key.start, told, out) {
+        if !self.vacate(key.tid, key.start, t) {
             self.stats.late += 1;
             return None;
         }
         if reference.is_leader() {
-            return Some(self.store.found(key, known::START, told.at));
+            return Some(self.store.found(key, known::START, t.ctx.at));
         }
-        let Some(group) = self.group_of_thread(tgid, leader_start, key.start, told, out) else {
+        let Some(group) = self.group_of_thread(tgid, leader_start, key.start, t) else {
             self.stats.late += 1;
             return None;
         };
         // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
-        if told.hook.is_some() && self.store[group].has(fact::START) && self.store[group].start() == key.start {
-            if told.is_by_tracepoint() && !self.sees_releases {
+        if t.ctx.hook.is_some()
+            && self.store[group].has(fact::START)
+            && self.store[group].start() == key.start
+        {
+            if t.ctx.is_by_tracepoint() && !self.sees_releases {
                 // Its callback is still to come, maybe after a young thread got its tid.
-                self.bury_stranger(reference, told.at);
+                self.bury_stranger(reference, t.ctx.at);
             } else {
                 self.stats.late += 1;
             }
@@ -167,21 +161,21 @@ impl Lineage {
         // An exec leaves no older thread in the group.
         let rare = self.store[group].rare().map(|rare| &self.store[rare]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
-        let is_shown_alive = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired)
-            && (taken_over_at.is_none_or(|at| at <= told.at)
+        let is_shown_alive = matches!(t.ctx.provenance, Provenance::Snapshot | Provenance::Repaired)
+            && (taken_over_at.is_none_or(|at| at <= t.ctx.at)
                 || rare.is_some_and(|rare| rare.taken_over_before))
-            && self.store[group].exec_at <= told.at;
+            && self.store[group].exec_at <= t.ctx.at;
         if !is_shown_alive && key.start < self.store[group].exec_at.max(taken_over_at.unwrap_or_default()) {
             self.stats.late += 1;
             return None;
         }
-        let task = self.store.place(key, known::START, told.at);
+        let task = self.store.place(key, known::START, t.ctx.at);
         self.store.enrol(group, task);
         Some(task)
     }
 
     /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
-    pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, told: Told, out: &mut Vec<Effect>) -> bool {
+    pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, t: &mut Transition<'_>) -> bool {
         let Some(holder) = self.store.newest(tid) else { return true };
         let task = &self.store[holder];
         if tid.0 == 0 || (task.knows(known::START) && task.key().start >= start) {
@@ -189,7 +183,7 @@ impl Lineage {
         }
         if task.state() != TaskState::Released {
             self.stats.concluded += 1;
-            self.end_unseen(holder, told, out);
+            self.end_unseen(holder, t);
         }
         true
     }
@@ -200,8 +194,7 @@ impl Lineage {
         tgid: Tgid,
         leader_start: Option<Ktime>,
         thread_start: Ktime,
-        told: Told,
-        out: &mut Vec<Effect>,
+        t: &mut Transition<'_>,
     ) -> Option<Ix<Group>> {
         if leader_start.is_some_and(|start| start > thread_start) {
             return None;
@@ -230,11 +223,11 @@ impl Lineage {
                 return None;
             } else {
                 self.stats.concluded += 1;
-                self.end_unseen(holder, told, out);
+                self.end_unseen(holder, t);
             }
         }
         let (start, knows) = leader_start.map_or((Ktime(0), 0), |start| (start, known::START));
-        let leader = self.store.found(TaskKey { tid: tgid.leader(), start }, knows, told.at);
+        let leader = self.store.found(TaskKey { tid: tgid.leader(), start }, knows, t.ctx.at);
         self.stats.implied += 1;
         self.store[leader].group()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::id::Ktime;
 use crate::model::kinds::{Bound, Provenance, Span};
@@ -20,7 +20,7 @@ const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
     /// A leader is a zombie once it is the only task of its group.
-    pub(crate) fn zombie_may_begin(&mut self, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn zombie_may_begin(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
         if self.store[leader].state() != TaskState::Zombie || !members.is_sole() {
@@ -32,59 +32,47 @@ impl Lineage {
             return;
         }
         if was_dead_leader {
-            self.store[leader].since = told.at;
+            self.store[leader].since = t.ctx.at;
             // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
             // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
             let members = &self.store[group];
             let hidden = members.rare().and_then(|rare| self.store[rare].hidden_threads);
             let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
-                Some(true) if told.is_by_tracepoint() && is_certain => {
-                    self.autoreaped(leader, group, told.inferred(), out);
-                    self.store.enter(leader, TaskState::Dead, told.at);
+                Some(true) if t.ctx.is_by_tracepoint() && is_certain => {
+                    self.autoreaped(leader, group, &mut t.inferred());
+                    self.store.enter(leader, TaskState::Dead, t.ctx.at);
                     self.store.enqueue(leader, Queue::Dead);
                     return;
                 }
                 // What parent and tracer do was read a while ago; where it is seen, the second turn itself tells.
-                Some(false) if told.is_by_tracepoint() || self.has_other_exit_signal(group) => {}
+                Some(false) if t.ctx.is_by_tracepoint() || self.has_other_exit_signal(group) => {}
                 _ => {
                     self.store.enqueue(leader, Queue::Candidate);
                     return;
                 }
             }
         }
-        self.zombie_begins(leader, group, told, out);
+        self.zombie_begins(leader, group, t);
     }
 
-    pub(crate) fn zombie_begins(
-        &mut self,
-        leader: Ix<Task>,
-        group: Ix<Group>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
-        let is_older = matches!(told.provenance, Provenance::Snapshot | Provenance::Repaired);
+    pub(crate) fn zombie_begins(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        let is_older = matches!(t.ctx.provenance, Provenance::Snapshot | Provenance::Repaired);
         self.store.set_zombie(leader, group, is_older);
         let tracer = self.store[group].rare().and_then(|rare| self.store[rare].tracer);
-        self.tell(out, leader, Told { hook: None, ..told }, Action::ZombieBegan { tracer });
+        self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::ZombieBegan { tracer });
     }
 
     /// A dead leader is seen to be alone, and so a zombie: what there was of threads has gone, seen or not.
-    pub(crate) fn left_alone(
-        &mut self,
-        leader: Ix<Task>,
-        group: Ix<Group>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn left_alone(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[leader].state() != TaskState::Zombie {
             return;
         }
         self.store[group].set(fact::SOLE, true);
         if self.store[group].has(fact::DEAD_LEADER) {
             self.store.set_dead_leader(group, false);
-            self.store[leader].since = told.at;
-            self.after_a_death(group, told, out);
+            self.store[leader].since = t.ctx.at;
+            self.after_a_death(group, t);
         }
     }
 
@@ -112,12 +100,20 @@ impl Lineage {
             self.store.enqueue(leader, Queue::Flagged);
             let parent = self.store[leader].group().and_then(|group| self.store[group].parent());
             let parent_name = parent.and_then(|parent| self.store.process_name(parent));
-            self.tell(out, leader, Told::observed(now), Action::ZombieFlagged { zombie, parent_name });
+            self.emit(
+                &mut Transition::new(EventContext::observed(now), out),
+                leader,
+                Action::ZombieFlagged { zombie, parent_name },
+            );
         }
         while let Some(ix) = self.front(Queue::Exiting, now, self.config.exit_stuck_after) {
             self.store.enqueue(ix, Queue::Stuck);
             let stuck_ns = now.since(self.store[ix].since);
-            self.tell(out, ix, Told::observed(now), Action::ExitStuck { stuck_ns });
+            self.emit(
+                &mut Transition::new(EventContext::observed(now), out),
+                ix,
+                Action::ExitStuck { stuck_ns },
+            );
         }
         self.expire(now, usize::MAX, out);
     }
@@ -137,9 +133,9 @@ impl Lineage {
     }
 
     pub(crate) fn settle_candidate(&mut self, leader: Ix<Task>, out: &mut Vec<Effect>) {
-        let told = Told::observed(self.store[leader].since);
+        let t = &mut Transition::new(EventContext::observed(self.store[leader].since), out);
         match self.store[leader].group() {
-            Some(group) => self.zombie_begins(leader, group, told, out),
+            Some(group) => self.zombie_begins(leader, group, t),
             None => self.store.dequeue(leader),
         }
     }

@@ -285,10 +285,7 @@ impl Lineage {
     /// Bytes held for live tasks, and for what is kept of dead ones.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory {
-            live: self.store.bytes() + self.earlies.bytes(),
-            dead: self.graves.bytes(),
-        }
+        Memory { live: self.store.bytes() + self.earlies.bytes(), dead: self.graves.bytes() }
     }
 
     /// Paths of programs that are kept.

@@ -1,7 +1,7 @@
 //! Tasks and groups as effects show them.
 
 use crate::Lineage;
-use crate::apply::context::Told;
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect, Process, Thread};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::GroupKey;
@@ -12,20 +12,21 @@ use crate::store::group::{Group, fact};
 use crate::store::task::{Task, known};
 
 impl Lineage {
-    pub(crate) fn tell(&self, out: &mut Vec<Effect>, ix: Ix<Task>, told: Told, action: Action) {
+    /// Adds an effect: what happened to a task, with the task and its group as they are now.
+    pub(crate) fn emit(&self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) {
         let task = &self.store[ix];
         let (process, thread) = match task.group() {
             Some(group) => {
                 let group = &self.store[group];
                 (self.process(group), Self::thread(group, ix, task))
             }
-            // A task without a group was released; its group's own end was told before.
+            // A task without a group was released; its group's own end was t.ctx before.
             None => return,
         };
-        out.push(Effect {
-            at: told.at,
-            provenance: told.provenance,
-            hook: told.hook,
+        t.out.push(Effect {
+            at: t.ctx.at,
+            provenance: t.ctx.provenance,
+            hook: t.ctx.hook,
             process,
             thread,
             action,

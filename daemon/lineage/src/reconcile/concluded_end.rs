@@ -1,8 +1,8 @@
 //! Ends that nobody told: concluded from what came after, or from time.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::Effect;
 use crate::model::flags::EXIT_DEAD;
 use crate::model::id::Ktime;
@@ -14,13 +14,7 @@ use crate::store::task::{Queue, Task, known};
 
 impl Lineage {
     /// Threads whose own release has not been told when their leader's is: the leader is always the last.
-    pub(crate) fn end_threads(
-        &mut self,
-        group: Ix<Group>,
-        leader: Ix<Task>,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn end_threads(&mut self, group: Ix<Group>, leader: Ix<Task>, t: &mut Transition<'_>) {
         let mut next = self.store[group].first_thread();
         while let Some(ix) = next {
             next = self.store[ix].thread_next();
@@ -28,41 +22,41 @@ impl Lineage {
                 if self.store[ix].state() < TaskState::Dead {
                     self.stats.concluded += 1;
                 }
-                self.end_unseen(ix, told, out);
+                self.end_unseen(ix, t);
             }
         }
     }
 
     /// A task's end was not seen but is certain.
-    pub(crate) fn end_unseen(&mut self, ix: Ix<Task>, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn end_unseen(&mut self, ix: Ix<Task>, t: &mut Transition<'_>) {
         let Some(group) = self.store[ix].group() else { return };
-        let told = if told.provenance == Provenance::Repaired { told } else { told.inferred() };
+        let t = &mut t.with(if t.ctx.provenance == Provenance::Repaired { t.ctx } else { t.ctx.inferred() });
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             self.store[group].set(fact::SOLE, true);
         }
-        self.hand_on_children(ix, None, told, out);
+        self.hand_on_children(ix, None, t);
         match self.store[ix].state() {
             // It was seen to begin its exit: the rule says how that ended.
             TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
-                self.die_and_be_taken(ix, group, Death::default(), told, out);
+                self.die_and_be_taken(ix, group, Death::default(), t);
             }
             TaskState::Exiting if is_leader => {
-                self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..Death::default() }, told, out);
-                self.autoreaped(ix, group, told, out);
+                self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..Death::default() }, t);
+                self.autoreaped(ix, group, t);
             }
             TaskState::Implied | TaskState::Running | TaskState::Exiting => {
                 // Nobody waits for a thread that is not the leader.
                 let exit_state = if is_leader { None } else { Some(EXIT_DEAD) };
-                self.die(ix, &Death { exit_state, ..Death::default() }, told, out);
+                self.die(ix, &Death { exit_state, ..Death::default() }, t);
             }
-            TaskState::Zombie => self.reaped_by_rule(ix, group, told, out),
+            TaskState::Zombie => self.reaped_by_rule(ix, group, t),
             TaskState::Dead | TaskState::Released => {}
         }
         if !is_leader && !self.store[ix].knows(known::END_TOLD) {
-            self.autoreaped(ix, group, told, out);
+            self.autoreaped(ix, group, t);
         }
-        self.depart(ix, None, told, out);
+        self.depart(ix, None, t);
     }
 
     /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
@@ -70,7 +64,7 @@ impl Lineage {
         for _ in 0..most {
             let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };
             self.stats.concluded += 1;
-            self.end_unseen(ix, Told::observed(now), out);
+            self.end_unseen(ix, &mut Transition::new(EventContext::observed(now), out));
         }
         for _ in 0..most {
             let stones = self.store.queue_ends(Queue::Tombstone);
@@ -93,7 +87,7 @@ impl Lineage {
                 (leader, group.map(|group| self.store[group].has(fact::FREED)))
             {
                 self.stats.concluded += 1;
-                self.end_unseen(leader, Told::observed(now), out);
+                self.end_unseen(leader, &mut Transition::new(EventContext::observed(now), out));
             }
         }
         let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);

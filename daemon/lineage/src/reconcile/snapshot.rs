@@ -4,8 +4,8 @@
 //! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
 
 use crate::Lineage;
-use crate::apply::context::Told;
 use crate::apply::exit::Death;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
@@ -35,9 +35,9 @@ impl Lineage {
     /// All of it was applied. Whoever should have been in it and was not has gone unseen.
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
         let Some(sweep) = self.sweep.take() else { return };
-        let told = Told { at, provenance: sweep.provenance(), hook: None };
-        self.settle_disputes(told, out);
-        self.judge(out);
+        let t = &mut Transition::new(EventContext { at, provenance: sweep.provenance(), hook: None }, out);
+        self.settle_disputes(t);
+        self.judge(t.out);
         self.had_snapshot = true;
         // At the start the only ones not shown are those that the iterator hides, known by their children.
         if sweep.is_first {
@@ -52,15 +52,15 @@ impl Lineage {
             let is_leader = self.store[group].leader() == Some(ix);
             if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
-                self.close_handover(group, None, at, out);
+                self.close_handover(group, None, at, t.out);
             }
             if self.store[ix].state() == TaskState::Zombie && !self.sees_releases && is_leader {
                 // Taken by a wait; the RCU callback is on its way.
-                self.die_and_be_taken(ix, group, Death::default(), told.inferred(), out);
+                self.die_and_be_taken(ix, group, Death::default(), &mut t.inferred());
             } else if self.store[ix].state() < TaskState::Dead {
                 self.stats.missed_releases += 1;
                 self.store[ix].known |= known::UNSEEN;
-                self.end_unseen(ix, told, out);
+                self.end_unseen(ix, t);
             }
         }
     }
@@ -76,7 +76,8 @@ impl Lineage {
         // Some machines hide init and its threads from iterators; it cannot die without the kernel.
         let can_be_hidden = task.group().is_none_or(|group| {
             let members = &self.store[group];
-            let leader_was_seen = members.leader().is_some_and(|leader| self.store[leader].round == self.round);
+            let leader_was_seen =
+                members.leader().is_some_and(|leader| self.store[leader].round == self.round);
             members.tgid() == 0 || (members.tgid() == 1 && !leader_was_seen)
         });
         !can_be_hidden
@@ -102,11 +103,12 @@ impl Lineage {
                 continue;
             };
             let Some(group) = self.store[ix].group() else { continue };
-            let told = Told { at: self.store[ix].since, provenance, hook: None };
+            let t =
+                &mut Transition::new(EventContext { at: self.store[ix].since, provenance, hook: None }, out);
             if self.store[group].is_sole() {
-                self.after_a_death(group, told, out);
+                self.after_a_death(group, t);
             } else {
-                self.leader_died(ix, group, told, out);
+                self.leader_died(ix, group, t);
             }
         }
     }
@@ -116,20 +118,20 @@ impl Lineage {
             Some(sweep) => (sweep.provenance(), !sweep.is_first),
             None => (Provenance::Snapshot, false),
         };
-        let told = Told { at, provenance, hook: None };
+        let t = &mut Transition::new(EventContext { at, provenance, hook: None }, out);
         self.revive(seen.task, at);
         if let Some(known) = self.store.find(seen.task.key) {
             self.store[known].round = self.round;
         }
         if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
-            self.learn_parent(group, seen.parent, told, out);
+            self.learn_parent(group, seen.parent, t);
             if let Some(leader) = self.store[group].leader() {
                 self.learn_comm(leader, seen.comm, at);
             }
             return;
         }
-        let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, told, out) else { return };
+        let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, t) else { return };
         self.store[ix].round = self.round;
         let is_new = self.store[ix].state() == TaskState::Implied;
         if is_new {
@@ -143,7 +145,7 @@ impl Lineage {
         let lives =
             seen.exit_state == Some(0) && seen.task_flags.is_some_and(|flags| flags & PF_EXITING == 0);
         if is_leader && lives && self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
-            self.rise(ix, group, told, out);
+            self.rise(ix, group, t);
         }
         let old_name = self.store[ix].comm;
         let knew_name = self.store[ix].knows(known::COMM) && !is_new;
@@ -151,7 +153,7 @@ impl Lineage {
         let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
         if is_leader {
-            self.learn_of_group(group, seen, told, out);
+            self.learn_of_group(group, seen, t);
         }
         if !mends && !self.store[ix].knows(known::BIRTH_TOLD) {
             // Nobody missed its birth: it was there before.
@@ -161,11 +163,11 @@ impl Lineage {
         if mends && !born_before && !self.store[ix].knows(known::BIRTH_TOLD) {
             self.stats.missed_forks += 1;
             self.store[ix].known |= known::BIRTH_TOLD;
-            self.tell(out, ix, told, Action::Forked { creation: None, clone_flags: None, creator: None });
+            self.emit(t, ix, Action::Forked { creation: None, clone_flags: None, creator: None });
         } else if mends && knew_name && learned && self.store[ix].comm != old_name {
             self.stats.wrong_names += 1;
             let new = self.store[ix].comm;
-            self.tell(out, ix, told, Action::Renamed { old: old_name, new });
+            self.emit(t, ix, Action::Renamed { old: old_name, new });
         }
         let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
         if is_exiting && self.store[ix].state() == TaskState::Running && self.store[group].exec_at <= at {
@@ -173,7 +175,7 @@ impl Lineage {
             self.store[ix].known |= known::EXIT_BEGAN_UNSEEN;
             self.store.enqueue(ix, Queue::Exiting);
             if mends {
-                self.tell(out, ix, told, Action::Exiting { nr_threads: seen.nr_threads });
+                self.emit(t, ix, Action::Exiting { nr_threads: seen.nr_threads });
             }
         }
         let exit_state = seen.exit_state.filter(|&state| state != 0);
@@ -188,12 +190,12 @@ impl Lineage {
                 ..Death::default()
             };
             if self.count_hidden_threads(ix, group, seen.nr_threads) == 0 {
-                self.hand_on_children(ix, None, told, out);
+                self.hand_on_children(ix, None, t);
             }
             if let Some(usage) = &seen.usage {
                 self.account_usage(ix, seen.task, usage, false);
             }
-            self.die(ix, &death, told, out);
+            self.die(ix, &death, t);
             if exit_state == EXIT_DEAD {
                 self.store[ix].known |= known::GOING;
             }
@@ -201,19 +203,19 @@ impl Lineage {
         let is_alone =
             seen.exit_state == Some(EXIT_ZOMBIE) && seen.nr_threads.is_some_and(|count| count <= 1);
         if is_alone && is_leader {
-            self.left_alone(ix, group, told, out);
+            self.left_alone(ix, group, t);
         }
     }
 
     /// What a snapshot of its leader shows of a group.
-    fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, told: Told, out: &mut Vec<Effect>) {
-        self.close_handover(group, seen.parent, told.at, out);
-        let is_with_shown = self.learn_parent(group, seen.parent, told, out);
-        self.compare_with_conclusions(seen, is_with_shown, told.at);
+    fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, t: &mut Transition<'_>) {
+        self.close_handover(group, seen.parent, t.ctx.at, t.out);
+        let is_with_shown = self.learn_parent(group, seen.parent, t);
+        self.compare_with_conclusions(seen, is_with_shown, t.ctx.at);
         // An orphan's exit signal is reset with its parent.
         let members = &self.store[group];
         let reset_at = members.rare().map_or(Ktime(0), |rare| self.store[rare].reparented_at);
-        if is_with_shown && reset_at.max(members.exec_at) <= told.at {
+        if is_with_shown && reset_at.max(members.exec_at) <= t.ctx.at {
             self.learn_exit_signal(group, seen.exit_signal);
         }
         if let Some(tracer) = seen.tracer {
@@ -255,8 +257,8 @@ impl Lineage {
     /// The idle task: parent of init and kthreadd, never born, in no snapshot.
     pub(crate) fn plant(&mut self) {
         let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
-        let told = Told { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
-        if let Some(ix) = self.named(idle, told, &mut Vec::new()) {
+        let ctx = EventContext { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
+        if let Some(ix) = self.named(idle, &mut Transition::new(ctx, &mut Vec::new())) {
             self.store.init_idle_task(ix);
             let task = &mut self.store[ix];
             task.flags = PF_KTHREAD;

@@ -3,8 +3,7 @@
 //! Whether a thread lives that inherited the child may be shown later in the same snapshot, so this is settled at its end.
 
 use crate::Lineage;
-use crate::apply::context::Told;
-use crate::model::effect::Effect;
+use crate::apply::transition::{EventContext, Transition};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::Snapshot;
 use crate::store::arena::Ix;
@@ -42,12 +41,11 @@ impl Lineage {
     }
 
     /// Once all threads are known: a child whose parent's process lives never left it.
-    pub(crate) fn settle_disputes(&mut self, told: Told, out: &mut Vec<Effect>) {
+    pub(crate) fn settle_disputes(&mut self, t: &mut Transition<'_>) {
         for (child, seen) in std::mem::take(&mut self.disputed) {
             let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group()) else { continue };
-            let told = Told { at: seen.at, ..told };
-            if self.learn_parent(group, Some(seen.parent), told, out) && self.store[group].exec_at <= seen.at
-            {
+            let t = &mut t.with(EventContext { at: seen.at, ..t.ctx });
+            if self.learn_parent(group, Some(seen.parent), t) && self.store[group].exec_at <= seen.at {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
         }

@@ -168,11 +168,6 @@ impl Task {
         self.thread_next
     }
 
-    /// The older task with the same tid.
-    pub(crate) const fn same_tid(&self) -> Option<Ix<Self>> {
-        self.same_tid
-    }
-
     /// The first of the groups whose `real_parent` it is.
     pub(crate) const fn first_child(&self) -> Option<Ix<Group>> {
         self.first_child

@@ -6,7 +6,7 @@ use crate::model::config::Config;
 use crate::model::effect::Action;
 use crate::model::id::{TaskKey, TaskRef, Tid};
 use crate::model::kinds::{Provenance, ReaperKind, ReparentKind};
-use crate::model::record::{Exiting, ExitParts, Fact, ReleaseSource};
+use crate::model::record::{ExitParts, Exiting, Fact, ReleaseSource};
 
 const DEAD: u32 = 16;
 const ZOMBIE: u32 = 32;

@@ -5,7 +5,10 @@ use crate::model::config::Config;
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
-use crate::model::record::{Comm, Exec, Exited, Exiting, ExitParts, ExitSource, Fact, GroupExit, New, Place, Record, Released, ReleaseSource, Reparented, Snapshot, SnapshotSource};
+use crate::model::record::{
+    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
+    Released, Reparented, Snapshot, SnapshotSource,
+};
 use crate::model::task::TaskState;
 
 /// A comm.

@@ -3,7 +3,7 @@
 use super::scene::Scene;
 
 use crate::model::id::{GroupKey, TaskRef};
-use crate::model::record::{Exited, ExitParts, ExitSource, Fact, Usage};
+use crate::model::record::{ExitParts, ExitSource, Exited, Fact, Usage};
 use crate::model::task::TaskKind;
 
 const ZOMBIE: u32 = 32;
