@@ -71,8 +71,8 @@ fn normal(text: &str) -> Vec<String> {
     }
     // Who inherits is known by name where init is.
     if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "go" && words[at] == "to") {
-        let heirs = words[at..].iter().position(|word| word == "which").unwrap_or_default();
-        words.drain(at..at + heirs);
+        let new_reapers = words[at..].iter().position(|word| word == "which").unwrap_or_default();
+        words.drain(at..at + new_reapers);
     }
     let sleeps =
         |at: usize, words: &[String]| words[at..].starts_with(&["it".into(), "sleeps".into(), "in".into()]);

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect, Sleep};
+use crate::model::event_context::EventContext;
 use crate::model::figures::{Doing, Figures};
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::{Bound, Span};

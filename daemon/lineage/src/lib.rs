@@ -7,6 +7,7 @@
 mod accounting;
 mod apply;
 pub mod blocked;
+mod config;
 mod history;
 mod model;
 mod reconcile;
@@ -15,35 +16,31 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
 
+pub use self::config::{Config, Room};
 pub use self::history::query::{GroupView, Kept, Memory, TaskView};
-pub use self::model::config::Config;
+pub use self::model::action_kind::ActionKind;
 pub use self::model::debt::Debt;
 pub use self::model::effect::{Action, Effect, Provenance};
 pub use self::model::life::{End, Life, LifeState};
 pub use self::model::path_name::PathName;
 pub use self::model::relation::Relation;
-pub use self::model::share::Share;
-pub use self::model::state_counts::Census;
 pub use self::model::stats::Stats;
-pub use self::model::task::{TaskKind, TaskState};
-pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage};
+pub use self::model::task::{StateCounts, TaskKind, TaskState};
+pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
 pub use self::model::{effect, figures, flags, id, record, status};
-pub use self::store::arena::Room;
 
-use self::accounting::awaiting_last_switch::Earlies;
-use self::accounting::ended_totals::Totals;
-use self::history::exited_processes::Graveyard;
+use self::accounting::Accounting;
+use self::history::exited_processes::ExitedProcesses;
 use self::model::id::{Ktime, TaskKey};
 use self::model::record::{Fact, Record};
-use self::reconcile::snapshot::Sweep;
-use self::reconcile::snapshot_conflict::Disputed;
+use self::reconcile::Reconcile;
 use self::store::Store;
-use self::store::arena::Ix;
-use self::store::task::Task;
+use self::store::slot::task::Task;
+use self::store::tables::arena::Ix;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
 /// record: the caller can have been stopped in between.
@@ -55,32 +52,26 @@ const FUTURE_NS: u64 = 86_400_000_000_000;
 pub struct Lineage {
     config: Config,
     store: Store,
-    /// Of tasks that are dead, what they used up to their death, until their last switch tells the rest.
-    earlies: Earlies,
-    /// Whether children handed to another group are reported one by one.
-    sees_reparenting: bool,
-    /// Whether releases are reported at their beginning, with who does it.
-    sees_releases: bool,
-    /// Children of which it is open whether they were handed on, oldest first.
-    open_handovers: VecDeque<(Ktime, TaskKey)>,
-    /// Leaders whose RCU callback overtook the last switch of another task of their group.
-    freed: VecDeque<(Ktime, TaskKey)>,
-    /// Of these, leaders of groups that lost a task in the present record.
-    releasable: Vec<(TaskKey, Ktime)>,
-    /// Execs that wait for their arguments.
+    /// What is uncertain, and waits for the record or the time that settles it.
+    reconcile: Reconcile,
+    /// What ended tasks used.
+    accounting: Accounting,
+    /// Processes that ended, for a while.
+    exited: ExitedProcesses,
+    /// Execs whose arguments come in the next record of their task.
     awaiting_args: HashMap<TaskKey, Effect>,
-    graves: Graveyard,
-    /// What those used that are gone.
-    ended: Totals,
-    /// The snapshot being applied, and its number.
-    sweep: Option<Sweep>,
-    round: u8,
-    had_snapshot: bool,
-    /// Leaders that a snapshot found dead: whether they are zombies is known when all their threads are.
-    unjudged: Vec<(TaskKey, Provenance)>,
-    /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
-    disputed: BTreeMap<TaskKey, Disputed>,
     stats: Stats,
+    /// What becomes of the present record.
+    outcome: Outcome,
+}
+
+/// What [`Lineage::apply`] did with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was merged with what was known. It may have changed nothing.
+    Applied,
+    /// It names a tid that no kernel hands out, makes the idle task begin or end, or lies in the future.
+    Refused,
 }
 
 impl Lineage {
@@ -89,24 +80,15 @@ impl Lineage {
     pub fn new(config: Config) -> Self {
         let mut lineage = Self {
             store: Store::new(config.room),
-            earlies: Earlies::default(),
-            ended: Totals::default(),
-            sees_reparenting: false,
-            sees_releases: false,
-            open_handovers: VecDeque::new(),
-            freed: VecDeque::new(),
-            releasable: Vec::new(),
+            reconcile: Reconcile::default(),
+            accounting: Accounting::default(),
+            exited: ExitedProcesses::default(),
             awaiting_args: HashMap::new(),
-            graves: Graveyard::default(),
-            sweep: None,
-            round: 0,
-            had_snapshot: false,
-            unjudged: Vec::new(),
-            disputed: BTreeMap::new(),
             stats: Stats::default(),
+            outcome: Outcome::Applied,
             config,
         };
-        lineage.plant();
+        lineage.init_idle_task();
         lineage
     }
 
@@ -127,23 +109,24 @@ impl Lineage {
     }
 
     /// How many records are best handed to [`Lineage::warm`] together.
-    pub const WARM: usize = Store::PREFETCHED;
+    pub const PREFETCHED: usize = Store::PREFETCHED;
 
-    /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::WARM`] only.
-    pub fn warm(&self, records: &[Record]) {
-        let records = records.get(..Self::WARM).unwrap_or(records);
+    /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::PREFETCHED`] only.
+    pub fn prefetch(&self, records: &[Record]) {
+        let records = records.get(..Self::PREFETCHED).unwrap_or(records);
         let released = records.iter().filter(|record| matches!(record.fact, Fact::Released(_)));
-        black_box(self.graves.warm(released.count()));
+        black_box(self.exited.prefetch(released.count()));
         self.store.prefetch(records);
     }
 
-    /// Takes in one record; `now` is the kernel's clock as the caller has it. Effects are added to `out`.
-    pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) {
+    /// Takes in one record and adds its effects to `out`. `now` is `CLOCK_BOOTTIME` as the caller reads it.
+    pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) -> Outcome {
         self.stats.records += 1;
+        self.outcome = Outcome::Applied;
         let at = record.at;
         if at.since(now) > FUTURE_NS {
-            self.stats.refused += 1;
-            return;
+            self.refuse();
+            return self.outcome;
         }
         if !self.awaiting_args.is_empty() {
             self.stop_waiting_for_args(&record.fact, out);
@@ -160,8 +143,15 @@ impl Lineage {
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
         }
-        self.release_freed(out);
+        self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);
+        self.outcome
+    }
+
+    /// Counts the present record as one that no kernel produces.
+    const fn refuse(&mut self) {
+        self.stats.refused += 1;
+        self.outcome = Outcome::Refused;
     }
 
     /// What became of the records so far.

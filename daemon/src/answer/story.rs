@@ -210,7 +210,7 @@ fn taken(life: &Life, stamp: &Stamp) -> String {
                 ReaperKind::Parent => ", its parent",
                 ReaperKind::Tracer => ", its tracer",
                 ReaperKind::NamespaceInit => ", the init of its pid namespace, in its own end",
-                ReaperKind::DyingFather => ", its parent, in its own end",
+                ReaperKind::ExitingParent => ", its parent, in its own end",
                 ReaperKind::Itself | ReaperKind::DeThread | ReaperKind::Other => "",
             };
             format!("reaped by {by}{role}{after}")

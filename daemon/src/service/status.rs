@@ -80,7 +80,7 @@ impl Status {
             pid: std::process::id(),
             uptime_ns: now.since(service.started),
             hooks: hooks.collect(),
-            tasks: lineage.census().present() as u64,
+            tasks: lineage.state_counts().present() as u64,
             processes: lineage.group_count() as u64,
             zombies: lineage.zombie_count() as u64,
             zombies_old: lineage.flagged_count() as u64,

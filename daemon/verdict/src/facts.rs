@@ -247,5 +247,5 @@ pub struct Facts {
     /// What an exiting init of a pid namespace waits for.
     pub obstacles: Vec<Obstacle>,
     /// Who would get the children of the culprit if that ended, where it is known.
-    pub heir: Option<Named>,
+    pub new_reaper: Option<Named>,
 }

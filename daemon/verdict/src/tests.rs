@@ -117,7 +117,7 @@ fn scene() -> Facts {
         vfork_child: None,
         parents_vfork_child: None,
         obstacles: Vec::new(),
-        heir: None,
+        new_reaper: None,
     }
 }
 

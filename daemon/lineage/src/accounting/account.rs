@@ -1,15 +1,15 @@
 //! What a second record of a death adds to the first, and what a task used to its group's account.
 
 use crate::Lineage;
-use crate::accounting::awaiting_last_switch::Early;
+use crate::accounting::awaiting_last_switch::UsageAtDeath;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
 use crate::model::record::{ExitSource, Exited, Usage};
 use crate::model::task::TaskState;
 use crate::model::usage::Charge;
-use crate::store::arena::Ix;
-use crate::store::group::Group;
-use crate::store::task::{Task, known};
+use crate::store::slot::group::Group;
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// A later exit record of a task adds what the first could not know.
@@ -43,9 +43,9 @@ impl Lineage {
         let is_leader = self.store[ix].key().tid == task.tgid.leader();
         let kind = self.store[ix].kind(is_leader);
         let before = if is_final {
-            self.earlies.take(ix).map(|early| early.usage)
+            self.accounting.awaiting_last_switch.take(ix).map(|early| early.usage)
         } else {
-            self.wait_for_last_switch(ix, Early { kind, usage: *now })
+            self.wait_for_last_switch(ix, UsageAtDeath { kind, usage: *now })
         };
         let was_unknown = before.is_none() && self.store[ix].state() >= TaskState::Zombie;
         let charge = Charge {
@@ -56,28 +56,28 @@ impl Lineage {
         };
         // The key of a leader that an exec pushed aside is not the one its own records have.
         let start = self.store[ix].key().start;
-        let leader = self.store.holder(task.tgid.leader());
+        let leader = self.store.find_current(task.tgid.leader());
         let group = self.store[ix].group().or_else(|| self.store[leader?].group());
         // Once the group is gone, a younger group can have its tgid, and a thread of any other the tid of its leader.
         let is_its = |group: &Group| group.tgid() == task.tgid.0 && group.start() <= start;
         let group = group.filter(|&group| is_its(&self.store[group]));
         let cgroup = match group {
             Some(group) => self.charge(group, &charge),
-            None => self.charge_grave(task, start, &charge),
+            None => self.charge_exited(task, start, &charge),
         };
         if is_final {
-            self.ended.add(kind, cgroup, now);
+            self.accounting.ended.add(kind, cgroup, now);
         }
     }
 
     /// Remembers what a task had used when it was dead; what was known of that before.
-    fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: Early) -> Option<Usage> {
-        if let Some((other, early)) = self.earlies.make_room() {
+    fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
+        if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
             // Of that one its death's figures stand.
             self.store[other].known |= known::ACCOUNTED;
-            self.ended.add(early.kind, None, &early.usage);
+            self.accounting.ended.add(early.kind, None, &early.usage);
         }
-        self.earlies.put(ix, early)
+        self.accounting.awaiting_last_switch.put(ix, early)
     }
 
     /// A task ends of which nobody saw what it used.
@@ -88,34 +88,34 @@ impl Lineage {
         account.unknown += 1;
         let more = account.descent().minus(&before);
         // Passed on already where the end of the group was told before that of this task.
-        if let Some(passed) = rare.passed {
-            self.raise(passed, start, true, &more);
+        if let Some(charged_to) = rare.charged_to {
+            self.add_to_ancestors(charged_to, start, true, &more);
         }
     }
 
     /// A tombstone goes: what its task used and is not known by now never will be.
     pub(crate) fn close_account(&mut self, ix: Ix<Task>) {
         let task = &self.store[ix];
-        if task.knows(known::ACCOUNTED) || !task.knows(known::END_TOLD) {
+        if task.knows(known::ACCOUNTED) || !task.knows(known::END_EMITTED) {
             return;
         }
-        if let Some(Early { kind, usage }) = self.earlies.take(ix) {
-            self.ended.add(kind, None, &usage);
+        if let Some(UsageAtDeath { kind, usage }) = self.accounting.awaiting_last_switch.take(ix) {
+            self.accounting.ended.add(kind, None, &usage);
             return;
         }
         // Of one that was already dead when anyone began to look there are late records at most.
-        let was_seen_alive = task.knows(known::BIRTH_TOLD)
+        let was_seen_alive = task.knows(known::FORK_EMITTED)
             || matches!(task.provenance, Provenance::Snapshot | Provenance::Repaired);
-        self.ended.unknown += u64::from(was_seen_alive);
+        self.accounting.ended.unknown += u64::from(was_seen_alive);
     }
 
     /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
         let (start, rare) = (self.store[group].start(), self.store.rare(group));
         let account = rare.usage.get_or_insert_default();
-        if let Some(passed) = rare.passed {
+        if let Some(charged_to) = rare.charged_to {
             let more = account.charge_and_tell(charge);
-            self.raise(passed, start, true, &more);
+            self.add_to_ancestors(charged_to, start, true, &more);
         } else {
             account.charge(charge);
         }
@@ -123,13 +123,13 @@ impl Lineage {
     }
 
     /// The same of a group that is gone.
-    fn charge_grave(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
-        let grave = self.graves.last_before(task.tgid, start)?;
-        let cgroup = grave.life.cgroup_id;
-        let start = grave.life.key.start.unwrap_or(Ktime(0));
-        let more = grave.life.usage.get_or_insert_default().charge_and_tell(charge);
-        if let Some(passed) = grave.passed {
-            self.raise(passed, start, true, &more);
+    fn charge_exited(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
+        let exited = self.exited.last_before(task.tgid, start)?;
+        let cgroup = exited.life.cgroup_id;
+        let start = exited.life.key.start.unwrap_or(Ktime(0));
+        let more = exited.life.usage.get_or_insert_default().charge_and_tell(charge);
+        if let Some(charged_to) = exited.charged_to {
+            self.add_to_ancestors(charged_to, start, true, &more);
         }
         cgroup
     }

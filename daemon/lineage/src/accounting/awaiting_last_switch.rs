@@ -5,35 +5,35 @@
 
 use crate::model::record::Usage;
 use crate::model::task::TaskKind;
-use crate::store::arena::Ix;
-use crate::store::task::Task;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 /// Tasks waited for at most; many more than CPUs, so that only losses come to it.
 const MOST: usize = 256;
 
 /// What was told of a task's death.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Early {
+pub(crate) struct UsageAtDeath {
     pub(crate) kind: TaskKind,
     pub(crate) usage: Usage,
 }
 
 /// The list, newest last.
 #[derive(Debug, Default)]
-pub(crate) struct Earlies {
+pub(crate) struct AwaitingLastSwitch {
     tasks: Vec<Ix<Task>>,
-    figures: Vec<Early>,
+    figures: Vec<UsageAtDeath>,
 }
 
-impl Earlies {
-    fn place(&self, task: Ix<Task>) -> Option<usize> {
+impl AwaitingLastSwitch {
+    fn position(&self, task: Ix<Task>) -> Option<usize> {
         // The last one is the likeliest.
         self.tasks.iter().rposition(|&other| other == task)
     }
 
     /// Remembers it, in place of what was remembered of this task before, which is given back.
-    pub(crate) fn put(&mut self, task: Ix<Task>, early: Early) -> Option<Usage> {
-        if let Some(place) = self.place(task) {
+    pub(crate) fn put(&mut self, task: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
+        if let Some(place) = self.position(task) {
             return Some(std::mem::replace(&mut self.figures[place], early).usage);
         }
         self.tasks.push(task);
@@ -42,19 +42,19 @@ impl Earlies {
     }
 
     /// Gives back and forgets a task's.
-    pub(crate) fn take(&mut self, task: Ix<Task>) -> Option<Early> {
-        let place = self.place(task)?;
+    pub(crate) fn take(&mut self, task: Ix<Task>) -> Option<UsageAtDeath> {
+        let place = self.position(task)?;
         self.tasks.remove(place);
         Some(self.figures.remove(place))
     }
 
     /// Gives back and forgets the oldest, if there is no room for another.
-    pub(crate) fn make_room(&mut self) -> Option<(Ix<Task>, Early)> {
+    pub(crate) fn make_room(&mut self) -> Option<(Ix<Task>, UsageAtDeath)> {
         (self.tasks.len() >= MOST).then(|| (self.tasks.remove(0), self.figures.remove(0)))
     }
 
     /// Bytes held.
     pub(crate) const fn bytes(&self) -> usize {
-        self.tasks.capacity() * size_of::<Ix<Task>>() + self.figures.capacity() * size_of::<Early>()
+        self.tasks.capacity() * size_of::<Ix<Task>>() + self.figures.capacity() * size_of::<UsageAtDeath>()
     }
 }

@@ -6,16 +6,16 @@ use std::hash::BuildHasherDefault;
 
 use crate::Lineage;
 use crate::model::record::Usage;
-use crate::model::share::Share;
 use crate::model::task::TaskKind;
-use crate::store::tgid_hash::TgidHasher;
+use crate::model::usage::Share;
+use crate::store::tables::tgid_hash::TgidHasher;
 
 /// Cgroups kept apart until somebody asks; what others use counts as nobody's.
 const CGROUPS: usize = 4096;
 
 /// The sums.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct EndedTotals {
     /// User and system time as the kernel splits each one's.
     kinds: [Usage; TaskKind::COUNT],
     cgroups: HashMap<u64, Share, BuildHasherDefault<TgidHasher>>,
@@ -27,7 +27,7 @@ pub(crate) struct Totals {
     pub(crate) unknown: u64,
 }
 
-impl Totals {
+impl EndedTotals {
     /// Adds all that a task used.
     pub(crate) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
         self.kinds[kind as usize].add(&usage.charged());
@@ -56,20 +56,20 @@ impl Lineage {
     /// What tasks of a kind used that have ended: `Process` are the main threads, `Thread` the others.
     #[must_use]
     pub const fn ended(&self, kind: TaskKind) -> &Usage {
-        &self.ended.kinds[kind as usize]
+        &self.accounting.ended.kinds[kind as usize]
     }
 
     /// Tasks that ended and of which nobody saw what they used; known once no record of them is expected any more.
     #[must_use]
     pub const fn ended_unknown(&self) -> u64 {
-        self.ended.unknown
+        self.accounting.ended.unknown
     }
 
     /// What tasks used that have ended, by cgroup, since the last call; `None` is a cgroup that is not known.
     pub fn take_shares(&mut self) -> impl Iterator<Item = (Option<u64>, Share)> {
-        self.ended.put_away();
-        let nowhere = std::mem::take(&mut self.ended.nowhere);
-        let shares = self.ended.cgroups.drain().map(|(id, share)| (Some(id), share));
+        self.accounting.ended.put_away();
+        let nowhere = std::mem::take(&mut self.accounting.ended.nowhere);
+        let shares = self.accounting.ended.cgroups.drain().map(|(id, share)| (Some(id), share));
         shares.chain(std::iter::once((None, nowhere))).filter(|(_, share)| *share != Share::default())
     }
 }

@@ -7,20 +7,12 @@ use crate::Lineage;
 use crate::model::id::{Ktime, Tgid};
 use crate::model::kinds::ReaperKind;
 use crate::model::usage::{ChildrenUsage, Descent};
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
+use crate::store::slot::charged_to::ChargedTo;
+use crate::store::slot::group::{Group, fact};
+use crate::store::tables::arena::Ix;
 
 /// Generations that a late figure is handed up. Parents are older than their children, so only nonsense goes round in circles.
 const GENERATIONS: usize = 4096;
-
-/// To whom a group's figures were passed on when it was gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Passed {
-    /// Its parent, or who waited for it: the last to have this tgid that is older than the child.
-    to: Tgid,
-    /// Whether a wait(2) took it, and so the kernel passed them on as well.
-    by_wait: bool,
-}
 
 impl ReaperKind {
     /// Whether the kernel adds what a child used to its parent's account when this one takes it.
@@ -31,67 +23,81 @@ impl ReaperKind {
 
 impl Lineage {
     /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
-    pub(crate) fn pass_on(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
+    pub(crate) fn charge_parent(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
         let members = &mut self.store[group];
         let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid()));
         let Some(to) = waiter.or(parent).filter(|to| to.0 != 0) else { return };
-        if members.has(fact::PASSED) {
+        if members.has(fact::CHARGED) {
             return;
         }
-        members.set(fact::PASSED, true);
-        let passed = Passed { to, by_wait };
-        self.store.rare(group).passed = Some(passed);
-        self.bequeath(group, passed, Descent::clone);
+        members.set(fact::CHARGED, true);
+        let charged_to = ChargedTo { to, by_wait };
+        self.store.rare(group).charged_to = Some(charged_to);
+        self.charge_ancestors(group, charged_to, Descent::clone);
     }
 
     /// It is not gone after all: what was passed on is taken back.
-    pub(crate) fn take_back_usage(&mut self, group: Ix<Group>) {
-        let passed = self.store[group].rare().and_then(|rare| self.store[rare].passed.take());
-        if let Some(passed) = passed {
-            self.store[group].set(fact::PASSED, false);
-            self.bequeath(group, passed, |sum| Descent::default().minus(sum));
+    pub(crate) fn uncharge_parent(&mut self, group: Ix<Group>) {
+        let charged_to = self.store[group].rare().and_then(|rare| self.store[rare].charged_to.take());
+        if let Some(charged_to) = charged_to {
+            self.store[group].set(fact::CHARGED, false);
+            self.charge_ancestors(group, charged_to, |sum| Descent::default().minus(sum));
         }
     }
 
     /// Passes on what a group used and what it had of its own children. Of a group that nobody waited for the kernel passes nothing on,
     /// not even what its own waits had brought it.
-    fn bequeath(&mut self, group: Ix<Group>, passed: Passed, change: impl Fn(&Descent) -> Descent) {
+    fn charge_ancestors(
+        &mut self,
+        group: Ix<Group>,
+        charged_to: ChargedTo,
+        change: impl Fn(&Descent) -> Descent,
+    ) {
         let start = self.oldest_start(group);
         let own = self.store.group_usage(group).unwrap_or_default().descent();
-        self.raise(passed, start, true, &change(&own));
+        self.add_to_ancestors(charged_to, start, true, &change(&own));
         let Some(ChildrenUsage { reaped, autoreaped }) = self.store.children_usage(group) else { return };
         if reaped.processes > 0 {
-            self.raise(passed, start, true, &change(&reaped));
+            self.add_to_ancestors(charged_to, start, true, &change(&reaped));
         }
         if autoreaped.processes > 0 {
-            self.raise(passed, start, false, &change(&autoreaped));
+            self.add_to_ancestors(charged_to, start, false, &change(&autoreaped));
         }
     }
 
     /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
     /// long as each of them was waited for.
-    pub(crate) fn raise(&mut self, mut passed: Passed, mut start: Ktime, mut is_reaped: bool, sum: &Descent) {
+    pub(crate) fn add_to_ancestors(
+        &mut self,
+        mut charged_to: ChargedTo,
+        mut start: Ktime,
+        mut is_reaped: bool,
+        sum: &Descent,
+    ) {
         for _ in 0..GENERATIONS {
-            is_reaped &= passed.by_wait;
-            let parent = self.store.holder(passed.to.leader()).filter(|&leader| self.store.is_leader(leader));
+            is_reaped &= charged_to.by_wait;
+            let parent = self
+                .store
+                .find_current(charged_to.to.leader())
+                .filter(|&leader| self.store.is_leader(leader));
             let parent = parent.and_then(|leader| self.store[leader].group());
             let parent = parent.filter(|&group| self.store[group].start() <= start);
             let next = if let Some(parent) = parent {
                 self.store.add_to_parent(parent, is_reaped, sum);
                 let parent = &self.store[parent];
-                if !parent.has(fact::PASSED) {
+                if !parent.has(fact::CHARGED) {
                     return;
                 }
                 start = parent.start();
-                parent.rare().and_then(|rare| self.store[rare].passed)
+                parent.rare().and_then(|rare| self.store[rare].charged_to)
             } else {
-                let Some(grave) = self.graves.last_before(passed.to, start) else { return };
-                grave.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
-                start = grave.life.key.start.unwrap_or(Ktime(0));
-                grave.passed
+                let Some(exited) = self.exited.last_before(charged_to.to, start) else { return };
+                exited.life.children_usage.get_or_insert_default().of(is_reaped).add(sum);
+                start = exited.life.key.start.unwrap_or(Ktime(0));
+                exited.charged_to
             };
             let Some(next) = next else { return };
-            passed = next;
+            charged_to = next;
         }
     }
 

@@ -6,9 +6,9 @@ use crate::apply::transition::Transition;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, SIGCHLD};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was
@@ -24,20 +24,20 @@ impl Lineage {
         // Unread, the common case is assumed, and said to be: most parents wait.
         let is_certain = match goes_by_itself {
             // Among several threads the leader may have died first, and gone with the last of them.
-            Some(true) => !self.had_threads(group) && !self.store[group].has(fact::IGNORED_SINCE),
-            Some(false) => !self.store[group].has(fact::IGNORED_SINCE),
+            Some(true) => !self.had_threads(group) && !self.store[group].has(fact::IGNORED_LATER),
+            Some(false) => !self.store[group].has(fact::IGNORED_LATER),
             None => false,
         };
         let exit_told = if is_certain { t.ctx } else { t.ctx.inferred() };
         if goes_by_itself == Some(true) {
-            self.die_by_itself(ix, group, death, &mut t.with(exit_told));
+            self.die_autoreaped(ix, group, death, &mut t.with(exit_told));
             return;
         }
-        self.die_and_be_taken(ix, group, death, &mut t.with(exit_told));
+        self.die_and_be_reaped(ix, group, death, &mut t.with(exit_told));
     }
 
     /// A leader went without ever having been a zombie, before this.
-    pub(crate) fn die_by_itself(
+    pub(crate) fn die_autoreaped(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -51,20 +51,20 @@ impl Lineage {
     }
 
     /// The same of one that may have died before its last thread, and gone with that one.
-    pub(crate) fn go_by_itself(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn autoreap_late(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[ix].state() < TaskState::Zombie {
-            self.die_by_itself(ix, group, Death::default(), t);
+            self.die_autoreaped(ix, group, Death::default(), t);
             return;
         }
         self.store[group].set(fact::SOLE, true);
-        self.tell_group_exit(group, t);
+        self.emit_group_exit(group, t);
         self.autoreaped(ix, group, t);
-        self.store.enter(ix, TaskState::Dead, t.ctx.at);
+        self.store.set_state(ix, TaskState::Dead, t.ctx.at);
         self.store.enqueue(ix, Queue::Dead);
     }
 
     /// A leader became a zombie and its parent took it, both before this.
-    pub(crate) fn die_and_be_taken(
+    pub(crate) fn die_and_be_reaped(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -73,14 +73,14 @@ impl Lineage {
     ) {
         self.store[group].set(fact::SOLE, true);
         if self.store[ix].state() < TaskState::Zombie {
-            let zombie = Death { exit_state: Some(EXIT_ZOMBIE), told_late: true, ..death };
+            let zombie = Death { exit_state: Some(EXIT_ZOMBIE), seen_late: true, ..death };
             self.die(ix, &zombie, t);
         } else {
-            self.after_a_death(group, t);
+            self.after_task_death(group, t);
         }
         let t = &mut t.with(if t.ctx.provenance == Provenance::Observed { t.ctx.inferred() } else { t.ctx });
         self.reaped_by_rule(ix, group, t);
-        self.store.enter(ix, TaskState::Dead, t.ctx.at);
+        self.store.set_state(ix, TaskState::Dead, t.ctx.at);
         self.store.enqueue(ix, Queue::Dead);
     }
 

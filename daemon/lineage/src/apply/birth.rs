@@ -1,16 +1,17 @@
 //! `copy_process()`: a task is made, or is not.
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::flags::{CLONE_THREAD, CLONE_VFORK, CLONE_VM, PF_KTHREAD};
 use crate::model::id::Ktime;
 use crate::model::kinds::Creation;
 use crate::model::record::{CloneFailed, New};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::known;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::known;
+use crate::store::tables::arena::Ix;
 
 impl Creation {
     /// Tells the way by the flags of clone(2) and the PF_ bits.
@@ -33,7 +34,7 @@ impl Creation {
 impl Lineage {
     pub(crate) fn on_new(&mut self, at: Ktime, new: &New, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
-        let Some((ix, group)) = self.newcomer(new.task, new.leader_start, t) else { return };
+        let Some((ix, group)) = self.resolve_or_create_new(new.task, new.leader_start, t) else { return };
         // Of what can change later, a birth t.ctx late says nothing new.
         if !self.store[ix].knows(known::FLAGS) {
             self.learn_flags(ix, new.task_flags);
@@ -48,11 +49,11 @@ impl Lineage {
             self.learn_parent(group, new.parent, t);
         }
         let task = &mut self.store[ix];
-        if task.knows(known::BIRTH_TOLD) {
+        if task.knows(known::FORK_EMITTED) {
             self.stats.duplicate += 1;
             return;
         }
-        task.known |= known::BIRTH_TOLD;
+        task.known |= known::FORK_EMITTED;
         task.provenance = t.ctx.provenance;
         let creation = new.clone_flags.map(|flags| Creation::of(flags, new.task_flags.unwrap_or(0)));
         if new.task.is_leader() {
@@ -67,7 +68,7 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
-        self.store.seen_running(ix, at);
+        self.store.set_seen_running(ix, at);
         let &New { clone_flags, creator, .. } = new;
         self.emit(t, ix, Action::Forked { creation, clone_flags, creator });
     }
@@ -97,8 +98,8 @@ impl Lineage {
             self.stats.unattributable += 1;
             return;
         };
-        let Some((ix, _)) = self.subject(creator, t) else { return };
-        self.store.seen_running(ix, at);
+        let Some((ix, _)) = self.resolve_or_create(creator, t) else { return };
+        self.store.set_seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
         self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno });
     }

@@ -5,24 +5,25 @@
 
 use crate::Lineage;
 use crate::apply::exit::Death;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::Action;
+use crate::model::event_context::EventContext;
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tid};
 use crate::model::record::Released;
 use crate::model::status::GroupStatus;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::index::TID_LIMIT;
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
+use crate::store::tables::index::TID_LIMIT;
 
 impl Lineage {
     /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released or its new
     /// one renamed.
-    pub(crate) fn is_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
+    pub(crate) fn is_exec_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
         let members = &self.store[group];
-        let thread_waits = self.store.holder(old_tid).is_some_and(|ix| {
+        let thread_waits = self.store.find_current(old_tid).is_some_and(|ix| {
             let task = &self.store[ix];
             let is_thread = task.group() == Some(group) && members.leader() != Some(ix);
             // A younger thread has the tid again.
@@ -35,17 +36,12 @@ impl Lineage {
 
     /// The exec'ing thread had this tid: whoever else has it in the tree is gone, and was not seen to go. False if a younger
     /// task has it: then the old leader is gone by now as well.
-    pub(crate) fn frees_for_takeover(
-        &mut self,
-        group: Ix<Group>,
-        old_tid: Tid,
-        t: &mut Transition<'_>,
-    ) -> bool {
+    pub(crate) fn vacate_for_exec(&mut self, group: Ix<Group>, old_tid: Tid, t: &mut Transition<'_>) -> bool {
         if old_tid.0 == 0 || old_tid.0 >= TID_LIMIT {
-            self.stats.refused += 1;
+            self.refuse();
             return false;
         }
-        let Some(holder) = self.store.holder(old_tid) else { return true };
+        let Some(holder) = self.store.find_current(old_tid) else { return true };
         if self.store[holder].group() == Some(group) && self.store[holder].key().start < t.ctx.at {
             return true;
         }
@@ -54,7 +50,12 @@ impl Lineage {
     }
 
     /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
-    pub(crate) fn silent_successor(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<Ix<Task>> {
+    pub(crate) fn find_unseen_exec_thread(
+        &self,
+        leader: Ix<Task>,
+        group: Ix<Group>,
+        at: Ktime,
+    ) -> Option<Ix<Task>> {
         let task = &self.store[leader];
         if self.store[group].leader() != Some(leader) || task.state() < TaskState::Exiting || task.since >= at
         {
@@ -78,16 +79,16 @@ impl Lineage {
         }
         self.store.clear_zombie(group);
         self.store.set_dead_leader(group, false);
-        self.store[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD, false);
+        self.store[group].set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_EMITTED, false);
         let thread = self
             .store
-            .holder(old_tid)
+            .find_current(old_tid)
             .filter(|&ix| self.store[ix].group() == Some(group) && ix != old_leader)
-            .unwrap_or_else(|| self.stand_in(group, leader_key, t.ctx));
+            .unwrap_or_else(|| self.create_exec_thread(group, leader_key, t.ctx));
 
         let left_behind = TaskKey { tid: old_tid, start: leader_key.start };
         self.store.exchange_tids(group, thread, left_behind, t.ctx.at);
-        self.inherit_name(group, old_leader, thread);
+        self.copy_name_to_new_leader(group, old_leader, thread);
         self.store[group].status = GroupStatus::Unknown;
         self.store[group].set(fact::IGNORED_KNOWN, false);
         self.reset_exit_signal(group);
@@ -97,9 +98,9 @@ impl Lineage {
         }
 
         // Who takes the old leader is t.ctx by the exec; it is nobody's child.
-        self.store[old_leader].known |= known::END_TOLD;
-        self.hand_on_children(old_leader, None, t);
-        self.store.enter(old_leader, TaskState::Dead, t.ctx.at);
+        self.store[old_leader].known |= known::END_EMITTED;
+        self.reparent_children(old_leader, None, t);
+        self.store.set_state(old_leader, TaskState::Dead, t.ctx.at);
         self.store.enqueue(old_leader, Queue::Dead);
         let rare = self.store.rare(group);
         rare.taken_over_at = Some(t.ctx.at);
@@ -116,7 +117,7 @@ impl Lineage {
     }
 
     /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
-    pub(crate) fn has_outlived(&self, ix: Ix<Task>, death: Ktime) -> bool {
+    pub(crate) fn was_seen_alive_after(&self, ix: Ix<Task>, death: Ktime) -> bool {
         let task = &self.store[ix];
         task.state() == TaskState::Running
             && task.knows(known::COMM)
@@ -125,25 +126,25 @@ impl Lineage {
     }
 
     /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.
-    pub(crate) fn rise(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn revive_leader(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         let at = t.ctx.at;
         self.store.clear_zombie(group);
-        self.take_back_usage(group);
+        self.uncharge_parent(group);
         self.store.set_dead_leader(group, false);
         // What the one that died had used stays in the account.
-        if let Some(early) = self.earlies.take(ix) {
-            self.ended.add(early.kind, None, &early.usage);
+        if let Some(early) = self.accounting.awaiting_last_switch.take(ix) {
+            self.accounting.ended.add(early.kind, None, &early.usage);
         }
         let died_at = self.store[ix].since;
         self.store.return_to_running(ix, at);
         self.store[ix].known &= !(known::EXIT_CODE
-            | known::END_TOLD
+            | known::END_EMITTED
             | known::NO_EXIT_STATE
             | known::HAD_CHILDREN
             | known::ACCOUNTED);
         let members = &mut self.store[group];
         members.status = GroupStatus::Unknown;
-        members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_TOLD | fact::FREED, false);
+        members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_EMITTED | fact::FREED, false);
         self.store.rare(group).taken_over_at = Some(at);
         self.stats.takeovers += 1;
         // Who was there when the leader died did not survive the exec; who came later may be new.
@@ -151,7 +152,7 @@ impl Lineage {
     }
 
     /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
-    fn inherit_name(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
+    fn copy_name_to_new_leader(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
         let taken_over_at = self.store[group].rare().and_then(|rare| self.store[rare].taken_over_at);
         let &Task { comm, comm_at, known: facts, .. } = &self.store[old_leader];
         if facts & known::COMM != 0 && taken_over_at.is_some_and(|at| comm_at >= at) {
@@ -160,10 +161,10 @@ impl Lineage {
     }
 
     /// The exec'ing thread, where its birth was lost.
-    fn stand_in(&mut self, group: Ix<Group>, key: TaskKey, ctx: EventContext) -> Ix<Task> {
-        let ix = self.store.place(key, known::START, ctx.at);
-        self.store.enrol(group, ix);
-        self.store.enter(ix, TaskState::Running, ctx.at);
+    fn create_exec_thread(&mut self, group: Ix<Group>, key: TaskKey, ctx: EventContext) -> Ix<Task> {
+        let ix = self.store.add_task(key, known::START, ctx.at);
+        self.store.add_to_group(group, ix);
+        self.store.set_state(ix, TaskState::Running, ctx.at);
         self.stats.learned += 1;
         ix
     }
@@ -175,11 +176,11 @@ impl Lineage {
             return;
         }
         let leader = TaskRef { key: TaskKey { tid: tgid.leader(), start: key.start }, tgid };
-        let Some((ix, group)) = self.subject(leader, t) else { return };
-        if !self.frees_for_takeover(group, key.tid, t) {
+        let Some((ix, group)) = self.resolve_or_create(leader, t) else { return };
+        if !self.vacate_for_exec(group, key.tid, t) {
             return;
         }
-        self.store.seen_running(ix, t.ctx.at);
+        self.store.set_seen_running(ix, t.ctx.at);
         if self.store[ix].state() < TaskState::Zombie {
             let death = Death {
                 exit_state: Some(EXIT_ZOMBIE),

@@ -1,15 +1,16 @@
 //! Another program, another name.
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::flags::SIGCHLD;
 use crate::model::id::Ktime;
 use crate::model::record::{Exec, ExecArgs, Fact, Renamed};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 /// Within this time after an exec its arguments come, or never.
 const ARGS_WITHIN_NS: u64 = 100_000_000;
@@ -22,23 +23,23 @@ impl Lineage {
             self.stats.contradictory += 1;
             return;
         }
-        let Some((mut ix, group)) = self.subject(exec.task, t) else { return };
+        let Some((mut ix, group)) = self.resolve_or_create(exec.task, t) else { return };
         if self.store[group].execs > 0 && self.store[group].exec_at >= at {
             self.stats.duplicate += 1;
             return;
         }
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
-            && self.is_takeover_due(group, old_tid, at)
-            && self.frees_for_takeover(group, old_tid, t)
+            && self.is_exec_takeover_due(group, old_tid, at)
+            && self.vacate_for_exec(group, old_tid, t)
         {
             self.take_over(group, old_tid, t);
             ix = self.store[group].leader().unwrap_or(ix);
         }
         if self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
-            self.rise(ix, group, t);
+            self.revive_leader(ix, group, t);
         }
         let is_late = self.store[ix].state() > TaskState::Exiting;
-        self.store.seen_running(ix, at);
+        self.store.set_seen_running(ix, at);
         if !is_late {
             self.end_others(group, ix, t);
         }
@@ -58,7 +59,7 @@ impl Lineage {
         members.executable = executable;
         members.exit_signal = exec.exit_signal.unwrap_or(SIGCHLD);
         members.set(fact::EXIT_SIGNAL, true);
-        let vfork_held_ns = self.free_parent(group, at);
+        let vfork_held_ns = self.end_vfork_hold(group, at);
         if is_late {
             self.stats.late += 1;
             return;
@@ -116,10 +117,10 @@ impl Lineage {
 
     pub(crate) fn on_renamed(&mut self, at: Ktime, renamed: &Renamed, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
-        let Some((mut ix, group)) = self.subject(renamed.task, t) else { return };
-        self.store.seen_running(ix, at);
+        let Some((mut ix, group)) = self.resolve_or_create(renamed.task, t) else { return };
+        self.store.set_seen_running(ix, at);
         // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is t.ctx itself.
-        if let Some(thread) = self.silent_successor(ix, group, at) {
+        if let Some(thread) = self.find_unseen_exec_thread(ix, group, at) {
             let old_tid = self.store[thread].key().tid;
             self.take_over(group, old_tid, t);
             ix = thread;
@@ -127,7 +128,7 @@ impl Lineage {
             && self.store[ix].since < at
             && self.store[group].leader() == Some(ix)
         {
-            self.rise(ix, group, t);
+            self.revive_leader(ix, group, t);
         }
         let task = &self.store[ix];
         if task.knows(known::COMM) && task.comm_at >= at {
@@ -162,7 +163,7 @@ impl Lineage {
     }
 
     /// The parent that a vfork'ed child held goes on; for how long it was held.
-    pub(crate) fn free_parent(&mut self, group: Ix<Group>, at: Ktime) -> Option<u64> {
+    pub(crate) fn end_vfork_hold(&mut self, group: Ix<Group>, at: Ktime) -> Option<u64> {
         let members = &mut self.store[group];
         if !members.has(fact::HOLDS_PARENT) {
             return None;

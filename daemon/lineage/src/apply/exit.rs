@@ -1,17 +1,18 @@
 //! `do_exit()` begins, `exit_notify()` decides.
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::{Hook, Provenance};
 use crate::model::record::{ExitParts, ExitSource, Exited, Exiting, Usage};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::index::TID_LIMIT;
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
+use crate::store::tables::index::TID_LIMIT;
 
 /// What is known of a task's death, from whichever record told it first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Death {
     pub(crate) tracer: Option<TaskRef>,
     pub(crate) usage: Option<Usage>,
     /// Told by what came after: when it became a zombie is not known.
-    pub(crate) told_late: bool,
+    pub(crate) seen_late: bool,
     /// A dead leader that went in the second turn of its last thread's release.
     pub(crate) second_turn: bool,
     /// The old leader dies for an exec by another thread: the group lives.
@@ -34,8 +35,8 @@ pub(crate) struct Death {
 impl Lineage {
     pub(crate) fn on_exiting(&mut self, at: Ktime, exiting: &Exiting, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
-        let Some((ix, group)) = self.subject(exiting.task, t) else { return };
-        if self.has_outlived(ix, at) {
+        let Some((ix, group)) = self.resolve_or_create(exiting.task, t) else { return };
+        if self.was_seen_alive_after(ix, at) {
             self.stats.late += 1;
             return;
         }
@@ -54,13 +55,13 @@ impl Lineage {
             let members = &mut self.store[group];
             members.set(fact::IGNORED_KNOWN, true);
             members.set(fact::IGNORED, ignores);
-            members.set(fact::IGNORED_SINCE, false);
+            members.set(fact::IGNORED_LATER, false);
             if let Some(parents) = self.store.parents_of(group) {
                 self.store[parents].set(fact::IGNORES_KNOWN, true);
                 self.store[parents].set(fact::IGNORES, ignores);
             }
         }
-        self.store.enter(ix, TaskState::Exiting, at);
+        self.store.set_state(ix, TaskState::Exiting, at);
         self.store.enqueue(ix, Queue::Exiting);
         self.learn_flags(ix, exiting.task_flags);
         self.learn_exit_code(ix, exiting.exit.exit_code);
@@ -69,7 +70,7 @@ impl Lineage {
         self.learn_exit_signal_once(ix, group, exiting.exit_signal);
         self.emit(t, ix, Action::Exiting { nr_threads: exiting.nr_threads });
         match exiting.has_children {
-            Some(false) => self.children_were_taken(ix, group, t),
+            Some(false) => self.reap_unseen_children(ix, group, t),
             Some(true) => self.store[ix].known |= known::HAD_CHILDREN,
             None => {}
         }
@@ -85,16 +86,16 @@ impl Lineage {
             self.complete(gone, exited);
             return;
         }
-        if exited.exit_state == Some(EXIT_DEAD) && self.is_last_word(exited.task) {
-            self.bury_stranger(exited.task, at);
+        if exited.exit_state == Some(EXIT_DEAD) && self.is_end_of_unknown_thread(exited.task) {
+            self.add_released_unseen(exited.task, at);
             return;
         }
-        let Some((ix, group)) = self.subject(exited.task, t) else { return };
-        if self.has_outlived(ix, at) {
+        let Some((ix, group)) = self.resolve_or_create(exited.task, t) else { return };
+        if self.was_seen_alive_after(ix, at) {
             self.stats.late += 1;
             return;
         }
-        self.store.seen_running(ix, at);
+        self.store.set_seen_running(ix, at);
         let is_leader = self.store[group].leader() == Some(ix);
         let is_gone = exited.exit_state == Some(EXIT_DEAD);
         // Released already it may name a parent that is gone as well.
@@ -102,9 +103,9 @@ impl Lineage {
         let is_stranger = known.is_none() && is_gone;
         if is_leader && !is_stranger {
             if is_gone && !t.ctx.is_by_tracepoint() {
-                self.forgo_handover(group);
+                self.cancel_pending_reparent(group);
             }
-            self.close_handover(group, parent, at, t.out);
+            self.resolve_pending_reparent(group, parent, at, t.out);
             // That it goes by itself was decided below the parent it had then; `reparent_leader()` lets it alone since. Its last
             // switch is so late that it more likely was handed on before, and taken.
             if !is_gone || t.ctx.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
@@ -120,15 +121,15 @@ impl Lineage {
                 self.learn_tracer(group, tracer);
             }
         }
-        if !is_leader && t.ctx.is_by_tracepoint() && self.shows_a_handing_on(group, exited.parent) {
+        if !is_leader && t.ctx.is_by_tracepoint() && self.shows_reparenting(group, exited.parent) {
             self.learn_parent(group, exited.parent, t);
         }
-        if let Some(heir) = exited.heir.filter(|heir| heir.tgid != exited.task.tgid) {
-            self.store.rare(group).heir = Some((exited.task.key, heir));
+        if let Some(new_reaper) = exited.new_reaper.filter(|new_reaper| new_reaper.tgid != exited.task.tgid) {
+            self.store.rare(group).new_reaper = Some((exited.task.key, new_reaper));
         }
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
-        if exited.heir.is_some() || !has_hidden_threads {
-            self.hand_on_children(ix, exited.heir, t);
+        if exited.new_reaper.is_some() || !has_hidden_threads {
+            self.reparent_children(ix, exited.new_reaper, t);
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.store[ix].state() >= TaskState::Zombie {
@@ -151,7 +152,7 @@ impl Lineage {
                 self.die(ix, &death, t);
                 return;
             }
-            if is_leader && (t.ctx.is_by_tracepoint() || !self.sees_releases) {
+            if is_leader && (t.ctx.is_by_tracepoint() || !self.reconcile.sees_releases) {
                 self.die_before_final_switch(ix, group, death, t);
                 return;
             }
@@ -159,7 +160,7 @@ impl Lineage {
             // another thread only a tracer's wait takes notice.
             let is_taken = if is_leader {
                 // What a parent it came to since does about SIGCHLD decided nothing.
-                self.would_autoreap(group) != Some(true) || self.store[group].has(fact::IGNORED_SINCE)
+                self.would_autoreap(group) != Some(true) || self.store[group].has(fact::IGNORED_LATER)
             } else {
                 death.tracer.is_some()
             };
@@ -183,7 +184,7 @@ impl Lineage {
         }
         let is_counted = |ix: &Ix<Task>| {
             let task = &self.store[*ix];
-            task.state() < TaskState::Dead || task.knows(known::GOING)
+            task.state() < TaskState::Dead || task.knows(known::SHOWN_DEAD)
         };
         let seen = if count <= self.store[group].present() {
             count
@@ -198,16 +199,19 @@ impl Lineage {
     }
 
     /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.
-    pub(crate) fn is_last_word(&self, task: TaskRef) -> bool {
+    pub(crate) fn is_end_of_unknown_thread(&self, task: TaskRef) -> bool {
         !task.is_leader()
             && self.store.find(task.key).is_none()
-            && self.store.holder(task.tgid.leader()).is_none()
+            && self.store.find_current(task.tgid.leader()).is_none()
     }
 
     /// Remembers that it is gone: an older word may still come.
-    pub(crate) fn bury_stranger(&mut self, task: TaskRef, at: Ktime) {
+    pub(crate) fn add_released_unseen(&mut self, task: TaskRef, at: Ktime) {
         self.stats.late += 1;
-        if task.key.tid.0 == 0 || task.key.tid.0 >= TID_LIMIT || self.store.holder(task.key.tid).is_some() {
+        if task.key.tid.0 == 0
+            || task.key.tid.0 >= TID_LIMIT
+            || self.store.find_current(task.key.tid).is_some()
+        {
             return;
         }
         self.store.add_released(task.key, at);
@@ -247,24 +251,24 @@ impl Lineage {
         if is_leader && death.nr_threads.is_some_and(|count| count <= 1) {
             self.store[group].set(fact::SOLE, true);
         }
-        self.store.enter(ix, state, t.ctx.at);
+        self.store.set_state(ix, state, t.ctx.at);
         if is_leader && death.tracer.is_some() {
             self.learn_tracer(group, death.tracer);
         }
         if death.usage.is_none() {
             self.account_unknown(group);
         }
-        let vfork_held_ns = if is_leader { self.free_parent(group, t.ctx.at) } else { None };
+        let vfork_held_ns = if is_leader { self.end_vfork_hold(group, t.ctx.at) } else { None };
         let &Death { usage, nr_threads, tracer, .. } = death;
         let saw_both = saw_it_begin
             && t.ctx.provenance == Provenance::Observed
-            && !death.told_late
+            && !death.seen_late
             && !self.store[ix].knows(known::EXIT_BEGAN_UNSEEN);
         let exit_ns = saw_both.then(|| t.ctx.at.since(since));
         self.emit(t, ix, Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns });
         if state == TaskState::Dead {
             self.store.enqueue(ix, Queue::Dead);
-        } else if is_leader && death.told_late {
+        } else if is_leader && death.seen_late {
             // The earliest it can have become one.
             self.store[ix].since = if saw_it_begin { since } else { t.ctx.at };
             self.store[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
@@ -275,18 +279,18 @@ impl Lineage {
             return;
         }
         if death.second_turn {
-            self.tell_group_exit(group, t);
+            self.emit_group_exit(group, t);
             return;
         }
-        if self.is_in_snapshot() && t.ctx.provenance != Provenance::Observed && is_leader && !death.told_late
+        if self.is_in_snapshot() && t.ctx.provenance != Provenance::Observed && is_leader && !death.seen_late
         {
             // Its threads come after it.
-            self.judge_later(ix, t.ctx.provenance);
+            self.decide_zombie_later(ix, t.ctx.provenance);
             return;
         }
         if is_leader && state == TaskState::Zombie && !self.store[group].is_sole() {
             self.leader_died(ix, group, t);
         }
-        self.after_a_death(group, t);
+        self.after_task_death(group, t);
     }
 }

@@ -5,9 +5,9 @@ use crate::apply::transition::Transition;
 use crate::model::effect::Action;
 use crate::model::status::GroupStatus;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::Task;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// A leader died before the others of its group.
@@ -24,25 +24,25 @@ impl Lineage {
     }
 
     /// What the death or the departure of one task means for its group.
-    pub(crate) fn after_a_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
-        self.tell_group_exit(group, t);
-        self.zombie_may_begin(group, t);
+    pub(crate) fn after_task_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+        self.emit_group_exit(group, t);
+        self.check_zombie(group, t);
         // Not from here: whoever called goes on with this group.
         if self.store[group].has(fact::FREED)
             && let Some(leader) = self.store[group].leader()
         {
-            self.releasable.push((self.store[leader].key(), t.ctx.at));
+            self.reconcile.releasable_leaders.push((self.store[leader].key(), t.ctx.at));
         }
     }
 
-    pub(crate) fn tell_group_exit(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn emit_group_exit(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
         if self.store[leader].state() < TaskState::Zombie {
             return;
         }
-        if members.is_dead() && !members.has(fact::EXIT_TOLD) {
-            self.store[group].set(fact::EXIT_TOLD, true);
+        if members.is_dead() && !members.has(fact::EXIT_EMITTED) {
+            self.store[group].set(fact::EXIT_EMITTED, true);
             let usage = self.store.group_usage(group);
             self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage });
         }

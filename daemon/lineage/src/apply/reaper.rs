@@ -7,9 +7,9 @@ use crate::model::kinds::ReaperKind;
 use crate::model::record::{ReleaseSource, Released};
 use crate::model::relation::Relation;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::known;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::known;
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// Who released a task, by the record; `None` if the record does not say.
@@ -47,9 +47,9 @@ impl Lineage {
     /// Who must have taken a zombie where no record says: its parent.
     pub(crate) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.store[group];
-        let taker = members.rare().and_then(|rare| self.store[rare].taker);
-        let process = taker.or(members.parent_key())?;
-        let name = if let (Some(parent), None) = (members.parent(), taker) {
+        let exiting_reaper = members.rare().and_then(|rare| self.store[rare].exiting_reaper);
+        let process = exiting_reaper.or(members.parent_key())?;
+        let name = if let (Some(parent), None) = (members.parent(), exiting_reaper) {
             self.store.process_name(parent)
         } else {
             // It has died since, and is still remembered.
@@ -61,7 +61,7 @@ impl Lineage {
                 .filter(|leader| leader.knows(known::COMM))
                 .map(|leader| leader.comm)
         };
-        let kind = if taker.is_some() { ReaperKind::DyingFather } else { ReaperKind::Parent };
+        let kind = if exiting_reaper.is_some() { ReaperKind::ExitingParent } else { ReaperKind::Parent };
         Some(Reaper { task: None, process, name, kind })
     }
 }

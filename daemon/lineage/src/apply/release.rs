@@ -2,17 +2,18 @@
 
 use crate::Lineage;
 use crate::apply::exit::Death;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect, Reaper};
+use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::Ktime;
 use crate::model::kinds::{Hook, Provenance, ReaperKind};
 use crate::model::life::End;
 use crate::model::record::{ReleaseSource, Released};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     pub(crate) fn on_released(&mut self, at: Ktime, released: &Released, out: &mut Vec<Effect>) {
@@ -20,16 +21,16 @@ impl Lineage {
             EventContext { at, provenance: Provenance::Observed, hook: Some(Hook::Release(released.source)) },
             out,
         );
-        self.sees_releases |= released.source == ReleaseSource::Entry;
+        self.reconcile.sees_releases |= released.source == ReleaseSource::Entry;
         if released.de_thread {
             self.take_over_at_release(released, t);
         }
-        if self.is_last_word(released.task) {
-            self.bury_stranger(released.task, at);
+        if self.is_end_of_unknown_thread(released.task) {
+            self.add_released_unseen(released.task, at);
             return;
         }
-        let Some((ix, group)) = self.subject(released.task, t) else { return };
-        self.store.seen_running(ix, at);
+        let Some((ix, group)) = self.resolve_or_create(released.task, t) else { return };
+        self.store.set_seen_running(ix, at);
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             if released.source == ReleaseSource::Free {
@@ -44,14 +45,14 @@ impl Lineage {
                     .any(|task| self.store[task].state() == TaskState::Exiting && task != ix)
                 {
                     self.store[group].set(fact::FREED, true);
-                    self.freed.push_back((at, released.task.key));
+                    self.reconcile.freed_leaders.push_back((at, released.task.key));
                     return;
                 }
             } else {
                 // Who releases itself was not handed on any more, whatever parent it shows by now.
                 let by_itself = released.by.is_some_and(|by| by.key == released.task.key);
                 if by_itself {
-                    self.forgo_handover(group);
+                    self.cancel_pending_reparent(group);
                 }
                 let parent =
                     released.parent.filter(|parent| !by_itself && self.store.find(parent.key).is_some());
@@ -71,7 +72,7 @@ impl Lineage {
             Some(reaper) => reaper.kind == ReaperKind::Itself,
             None => self.goes_by_itself(ix, group),
         };
-        self.hand_on_children(ix, None, t);
+        self.reparent_children(ix, None, t);
         if self.store[ix].state() < TaskState::Zombie {
             self.learn_exit_signal_once(ix, group, released.exit_signal);
             let second_turn = released.source == ReleaseSource::SecondTurn;
@@ -81,18 +82,18 @@ impl Lineage {
                 exit: released.exit,
                 task_flags: released.task_flags,
                 tracer: released.tracer.flatten(),
-                told_late: true,
+                seen_late: true,
                 ..Death::default()
             };
             self.die(ix, &death, t);
         }
-        self.tell_end(ix, group, reaper, goes_by_itself, t);
+        self.emit_end(ix, group, reaper, goes_by_itself, t);
         let is_known = is_leader || released.by.is_some();
-        self.depart(ix, reaper.filter(|_| is_known && !goes_by_itself), t);
+        self.emit_released(ix, reaper.filter(|_| is_known && !goes_by_itself), t);
     }
 
     /// Tells who took a task, or that nobody had to.
-    fn tell_end(
+    fn emit_end(
         &mut self,
         ix: Ix<Task>,
         group: Ix<Group>,
@@ -101,7 +102,7 @@ impl Lineage {
         t: &mut Transition<'_>,
     ) {
         // Of an old leader, the exec that took its place tells it.
-        if self.store[ix].knows(known::END_TOLD) {
+        if self.store[ix].knows(known::END_EMITTED) {
             return;
         }
         match reaper {
@@ -115,8 +116,8 @@ impl Lineage {
     }
 
     /// Releases leaders whose RCU callback came before the last switch of a thread, once that has come.
-    pub(crate) fn release_freed(&mut self, out: &mut Vec<Effect>) {
-        while let Some((key, at)) = self.releasable.pop() {
+    pub(crate) fn release_after_rcu(&mut self, out: &mut Vec<Effect>) {
+        while let Some((key, at)) = self.reconcile.releasable_leaders.pop() {
             let Some(leader) = self.store.find(key) else { continue };
             let Some(group) = self.store[leader].group().filter(|&group| self.store[group].has(fact::FREED))
             else {
@@ -134,10 +135,10 @@ impl Lineage {
             self.store[group].set(fact::FREED, false);
             self.end_threads(group, leader, t);
             self.store[group].set(fact::SOLE, true);
-            self.hand_on_children(leader, None, t);
+            self.reparent_children(leader, None, t);
             let goes_by_itself = self.goes_by_itself(leader, group);
-            self.tell_end(leader, group, None, goes_by_itself, t);
-            self.depart(leader, None, t);
+            self.emit_end(leader, group, None, goes_by_itself, t);
+            self.emit_released(leader, None, t);
         }
     }
 
@@ -152,7 +153,7 @@ impl Lineage {
 
     /// Nobody waits for it.
     pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
-        self.store[ix].known |= known::END_TOLD;
+        self.store[ix].known |= known::END_EMITTED;
         if self.store[group].leader() == Some(ix) {
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
@@ -160,14 +161,14 @@ impl Lineage {
             if let Some(parents) = self.store.parents_of(group) {
                 self.store.debt(parents).autoreaped += 1;
             }
-            self.pass_on(group, None, false);
+            self.charge_parent(group, None, false);
         }
         self.emit(t, ix, Action::Autoreaped);
     }
 
     /// Somebody took it.
     fn reaped(&mut self, ix: Ix<Task>, group: Ix<Group>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
-        self.store[ix].known |= known::END_TOLD;
+        self.store[ix].known |= known::END_EMITTED;
         let mut zombie = None;
         if self.store[group].leader() == Some(ix) {
             if self.store[ix].queue() == Queue::Candidate {
@@ -184,7 +185,7 @@ impl Lineage {
                 self.store.debt(parents).reap(zombie);
             }
             let by_wait = reaper.is_none_or(|reaper| reaper.kind.charges_the_parent());
-            self.pass_on(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);
+            self.charge_parent(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);
         }
         self.emit(t, ix, Action::Reaped { reaper, zombie });
     }
@@ -199,7 +200,7 @@ impl Lineage {
     }
 
     /// A task is gone; with its leader the group is.
-    pub(crate) fn depart(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
+    pub(crate) fn emit_released(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         let Some(group) = self.store[ix].group() else { return };
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
@@ -207,28 +208,28 @@ impl Lineage {
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
         }
-        self.store.enter(ix, TaskState::Released, t.ctx.at);
+        self.store.set_state(ix, TaskState::Released, t.ctx.at);
         let usage = if is_leader { self.store.group_usage(group) } else { None };
         let children_usage = if is_leader { self.store.children_usage(group).map(Box::new) } else { None };
         self.emit(t, ix, Action::Released { reaper, usage, children_usage });
         if is_leader {
-            self.end_life(group, t.ctx.at);
+            self.remember_exited(group, t.ctx.at);
         } else {
-            self.store.part(ix);
-            self.after_a_death(group, t);
+            self.store.unlink_thread(ix);
+            self.after_task_death(group, t);
         }
         self.store.enqueue(ix, Queue::Tombstone);
     }
 
     /// The group's last task is gone.
-    fn end_life(&mut self, group: Ix<Group>, at: Ktime) {
+    fn remember_exited(&mut self, group: Ix<Group>, at: Ktime) {
         let key = self.store[group].key();
         if key.tgid.0 != 0
             && self.config.dead_lives > 0
             && let Some(life) = self.life_of_group(group, at)
         {
-            let passed = self.store[group].rare().and_then(|rare| self.store[rare].passed);
-            self.graves.bury(life, passed, self.config.dead_lives);
+            let charged_to = self.store[group].rare().and_then(|rare| self.store[rare].charged_to);
+            self.exited.insert(life, charged_to, self.config.dead_lives);
         }
         self.store.remove_group(group);
     }

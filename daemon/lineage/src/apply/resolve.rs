@@ -1,25 +1,26 @@
 //! From a record's task to the slot that holds it; unknown ones get a slot with what is known.
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
+use crate::model::event_context::EventContext;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::index::TID_LIMIT;
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
+use crate::store::tables::index::TID_LIMIT;
 
 impl Lineage {
     /// The task that a record is about, and its group. One whose birth went unseen gets a slot; `None`, and counted, if the
     /// record is about a task that is gone, or cannot be.
-    pub(crate) fn subject(
+    pub(crate) fn resolve_or_create(
         &mut self,
         reference: TaskRef,
         t: &mut Transition<'_>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
         let before = self.store.task_count();
-        let subject = self.newcomer(reference, None, t)?;
+        let subject = self.resolve_or_create_new(reference, None, t)?;
         if self.store.task_count() > before {
             self.stats.learned += 1;
         }
@@ -27,7 +28,7 @@ impl Lineage {
     }
 
     /// The same for a record that may well be the first of its task.
-    pub(crate) fn newcomer(
+    pub(crate) fn resolve_or_create_new(
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
@@ -35,13 +36,13 @@ impl Lineage {
     ) -> Option<(Ix<Task>, Ix<Group>)> {
         // Every CPU's idle task has this tid. None is born, dies or is looked for.
         if reference.key.tid.0 == 0 {
-            self.stats.refused += 1;
+            self.refuse();
             return None;
         }
-        let ix = if let Some(known) = self.look_up(reference, t) {
+        let ix = if let Some(known) = self.resolve_known(reference, t) {
             known
         } else {
-            let made = self.make(reference, leader_start, t)?;
+            let made = self.create(reference, leader_start, t)?;
             self.store[made].provenance = t.ctx.provenance;
             made
         };
@@ -59,34 +60,38 @@ impl Lineage {
     }
 
     /// The task that another's record names, such as a parent.
-    pub(crate) fn named(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
-        let found = self.look_up(reference, t);
+    pub(crate) fn resolve_or_create_named(
+        &mut self,
+        reference: TaskRef,
+        t: &mut Transition<'_>,
+    ) -> Option<Ix<Task>> {
+        let found = self.resolve_known(reference, t);
         if found.is_some() {
             return found;
         }
-        let made = self.make(reference, None, t)?;
+        let made = self.create(reference, None, t)?;
         self.stats.implied += 1;
         Some(made)
     }
 
-    fn look_up(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
+    fn resolve_known(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         let found = self.store.find(reference.key);
         if found.is_some() {
             return found;
         }
-        if let Some(newest) = self.store.holder(reference.key.tid) {
-            if self.store.sharpen(newest, reference) {
+        if let Some(newest) = self.store.find_current(reference.key.tid) {
+            if self.store.set_exact_start(newest, reference) {
                 return Some(newest);
             }
             if reference.is_leader() {
                 if self.store[newest].knows(known::START) || !self.store.is_leader(newest) {
                     return None;
                 }
-                return self.store.give_start(newest, reference.key.start).then_some(newest);
+                return self.store.set_leader_start(newest, reference.key.start).then_some(newest);
             }
         }
-        let group = self.group_left_behind(reference, t.ctx)?;
-        if !self.frees_for_takeover(group, reference.key.tid, t) {
+        let group = self.group_after_exec(reference, t.ctx)?;
+        if !self.vacate_for_exec(group, reference.key.tid, t) {
             return None;
         }
         self.take_over(group, reference.key.tid, &mut t.inferred());
@@ -94,8 +99,8 @@ impl Lineage {
     }
 
     /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
-    fn group_left_behind(&self, reference: TaskRef, ctx: EventContext) -> Option<Ix<Group>> {
-        let leader = self.store.holder(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
+    fn group_after_exec(&self, reference: TaskRef, ctx: EventContext) -> Option<Ix<Group>> {
+        let leader = self.store.find_current(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
         let group = self.store[leader].group()?;
         let members = &self.store[group];
         let has_its_start = members.tgid() == reference.tgid.0
@@ -112,7 +117,7 @@ impl Lineage {
             Some(at) => start < at,
             None => !ctx.may_be_belated() || self.store[leader].state() != TaskState::Running,
         };
-        let thread_waits = self.store.holder(reference.key.tid).is_some_and(|ix| {
+        let thread_waits = self.store.find_current(reference.key.tid).is_some_and(|ix| {
             let task = &self.store[ix];
             task.group() == Some(group) && can_wait_since(task.key().start)
         });
@@ -123,7 +128,7 @@ impl Lineage {
         (has_its_start && is_told).then_some(group)
     }
 
-    fn make(
+    fn create(
         &mut self,
         reference: TaskRef,
         leader_start: Option<Ktime>,
@@ -131,7 +136,7 @@ impl Lineage {
     ) -> Option<Ix<Task>> {
         let TaskRef { key, tgid } = reference;
         if key.tid.0 >= TID_LIMIT || tgid.0 >= TID_LIMIT || (key.tid.0 == 0) != (tgid.0 == 0) {
-            self.stats.refused += 1;
+            self.refuse();
             return None;
         }
         if !self.vacate(key.tid, key.start, t) {
@@ -139,7 +144,7 @@ impl Lineage {
             return None;
         }
         if reference.is_leader() {
-            return Some(self.store.found(key, known::START, t.ctx.at));
+            return Some(self.store.add_group(key, known::START, t.ctx.at));
         }
         let Some(group) = self.group_of_thread(tgid, leader_start, key.start, t) else {
             self.stats.late += 1;
@@ -150,9 +155,9 @@ impl Lineage {
             && self.store[group].has(fact::START)
             && self.store[group].start() == key.start
         {
-            if t.ctx.is_by_tracepoint() && !self.sees_releases {
+            if t.ctx.is_by_tracepoint() && !self.reconcile.sees_releases {
                 // Its callback is still to come, maybe after a young thread got its tid.
-                self.bury_stranger(reference, t.ctx.at);
+                self.add_released_unseen(reference, t.ctx.at);
             } else {
                 self.stats.late += 1;
             }
@@ -169,8 +174,8 @@ impl Lineage {
             self.stats.late += 1;
             return None;
         }
-        let task = self.store.place(key, known::START, t.ctx.at);
-        self.store.enrol(group, task);
+        let task = self.store.add_task(key, known::START, t.ctx.at);
+        self.store.add_to_group(group, task);
         Some(task)
     }
 
@@ -216,7 +221,7 @@ impl Lineage {
                 }
             } else if can_be_it && self.store.is_leader(holder) {
                 if let (None, Some(start)) = (start, leader_start) {
-                    self.store.give_start(holder, start);
+                    self.store.set_leader_start(holder, start);
                 }
                 return self.store[holder].group();
             } else if start.is_some_and(|start| start > leader_start.unwrap_or(thread_start)) {
@@ -227,7 +232,7 @@ impl Lineage {
             }
         }
         let (start, knows) = leader_start.map_or((Ktime(0), 0), |start| (start, known::START));
-        let leader = self.store.found(TaskKey { tid: tgid.leader(), start }, knows, t.ctx.at);
+        let leader = self.store.add_group(TaskKey { tid: tgid.leader(), start }, knows, t.ctx.at);
         self.stats.implied += 1;
         self.store[leader].group()
     }

@@ -4,9 +4,9 @@ use crate::Lineage;
 use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{Comm, Place};
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     pub(crate) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::Lineage;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::id::Ktime;
 use crate::model::kinds::{Bound, Provenance, Span};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
 
 /// How long the `release_task()` that released a group's last thread may take to release its dead leader too. Until then the
 /// leader is not called a zombie. A virtual CPU can stand still in between for longer than anyone would wait, so where the parent
@@ -20,7 +21,7 @@ const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
     /// A leader is a zombie once it is the only task of its group.
-    pub(crate) fn zombie_may_begin(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn check_zombie(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
         if self.store[leader].state() != TaskState::Zombie || !members.is_sole() {
@@ -37,11 +38,11 @@ impl Lineage {
             // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
             let members = &self.store[group];
             let hidden = members.rare().and_then(|rare| self.store[rare].hidden_threads);
-            let is_certain = !members.has(fact::IGNORED_SINCE) && hidden.is_none_or(|hidden| hidden == 0);
+            let is_certain = !members.has(fact::IGNORED_LATER) && hidden.is_none_or(|hidden| hidden == 0);
             match self.would_autoreap(group) {
                 Some(true) if t.ctx.is_by_tracepoint() && is_certain => {
                     self.autoreaped(leader, group, &mut t.inferred());
-                    self.store.enter(leader, TaskState::Dead, t.ctx.at);
+                    self.store.set_state(leader, TaskState::Dead, t.ctx.at);
                     self.store.enqueue(leader, Queue::Dead);
                     return;
                 }
@@ -53,10 +54,10 @@ impl Lineage {
                 }
             }
         }
-        self.zombie_begins(leader, group, t);
+        self.emit_zombie_began(leader, group, t);
     }
 
-    pub(crate) fn zombie_begins(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn emit_zombie_began(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         let is_older = matches!(t.ctx.provenance, Provenance::Snapshot | Provenance::Repaired);
         self.store.set_zombie(leader, group, is_older);
         let tracer = self.store[group].rare().and_then(|rare| self.store[rare].tracer);
@@ -64,7 +65,7 @@ impl Lineage {
     }
 
     /// A dead leader is seen to be alone, and so a zombie: what there was of threads has gone, seen or not.
-    pub(crate) fn left_alone(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn became_only_task(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[leader].state() != TaskState::Zombie {
             return;
         }
@@ -72,7 +73,7 @@ impl Lineage {
         if self.store[group].has(fact::DEAD_LEADER) {
             self.store.set_dead_leader(group, false);
             self.store[leader].since = t.ctx.at;
-            self.after_a_death(group, t);
+            self.after_task_death(group, t);
         }
     }
 
@@ -91,10 +92,10 @@ impl Lineage {
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         self.give_up_args(now, out);
         if !self.is_in_snapshot() {
-            self.judge(out);
+            self.decide_zombies(out);
         }
         self.settle_candidates(now, out);
-        self.settle_handovers(now, out);
+        self.confirm_pending_reparents(now, out);
         while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
             let zombie = self.zombie_span(leader, now);
             self.store.enqueue(leader, Queue::Flagged);
@@ -135,7 +136,7 @@ impl Lineage {
     pub(crate) fn settle_candidate(&mut self, leader: Ix<Task>, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(self.store[leader].since), out);
         match self.store[leader].group() {
-            Some(group) => self.zombie_begins(leader, group, t),
+            Some(group) => self.emit_zombie_began(leader, group, t),
             None => self.store.dequeue(leader),
         }
     }

@@ -6,9 +6,9 @@ use crate::model::kinds::Creation;
 use crate::model::life::{Life, LifeState};
 use crate::model::record::Comm;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, Rare, fact};
-use crate::store::task::{Queue, known};
+use crate::store::slot::group::{Group, Rare, fact};
+use crate::store::slot::task::{Queue, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// Puts together what is known of a group. `now` is what a zombie's age is measured against.

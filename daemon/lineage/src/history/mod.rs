@@ -3,4 +3,3 @@
 pub(crate) mod exited_processes;
 pub(crate) mod life;
 pub(crate) mod query;
-pub(crate) mod view;

@@ -7,11 +7,10 @@ use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::life::Life;
 use crate::model::record::Comm;
-use crate::model::state_counts::Census;
-use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task};
+use crate::model::task::{StateCounts, TaskState};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
 
 /// Not a task anyone made.
 const IDLE: Tid = Tid(0);
@@ -145,20 +144,20 @@ impl Lineage {
     /// The group that has this tgid now.
     #[must_use]
     pub fn group(&self, tgid: Tgid) -> Option<GroupView<'_>> {
-        let leader = self.store.holder(tgid.leader()).filter(|&ix| self.store.is_leader(ix))?;
+        let leader = self.store.find_current(tgid.leader()).filter(|&ix| self.store.is_leader(ix))?;
         self.store[leader].group().map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The group that the task with this tid belongs to now.
     #[must_use]
     pub fn group_of(&self, tid: Tid) -> Option<GroupView<'_>> {
-        self.store[self.store.holder(tid)?].group().map(|ix| GroupView { lineage: self, ix })
+        self.store[self.store.find_current(tid)?].group().map(|ix| GroupView { lineage: self, ix })
     }
 
     /// The task that has this tid now.
     #[must_use]
     pub fn task(&self, tid: Tid) -> Option<TaskView> {
-        self.task_view(self.store.holder(tid)?)
+        self.task_view(self.store.find_current(tid)?)
     }
 
     /// Every group, in the order of tgids.
@@ -226,7 +225,7 @@ impl Lineage {
 
     /// How many tasks are in each state.
     #[must_use]
-    pub const fn census(&self) -> &Census {
+    pub const fn state_counts(&self) -> &StateCounts {
         self.store.state_counts()
     }
 
@@ -240,14 +239,14 @@ impl Lineage {
     /// Dead lives still remembered.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.graves.len()
+        self.exited.len()
     }
 
     /// The life of the group that has this tgid, or of the last one that had it and is remembered.
     #[must_use]
     pub fn life(&self, tgid: Tgid, now: Ktime) -> Option<Life> {
         let live = self.group(tgid).and_then(|group| group.life(now));
-        live.or_else(|| self.graves.of(tgid).next().cloned())
+        live.or_else(|| self.exited.of(tgid).next().cloned())
     }
 
     /// The life of the group that had this tgid at a moment.
@@ -257,7 +256,7 @@ impl Lineage {
         let live = self.group(tgid).and_then(|group| group.life(now)).filter(began);
         live.or_else(|| {
             let had = |life: &&Life| began(life) && life.released_at.is_none_or(|end| moment <= end);
-            self.graves.of(tgid).find(had).cloned()
+            self.exited.of(tgid).find(had).cloned()
         })
     }
 
@@ -265,7 +264,7 @@ impl Lineage {
     #[must_use]
     pub fn life_by_key(&self, key: GroupKey, now: Ktime) -> Option<Life> {
         let live = self.group(key.tgid).filter(|group| group.key() == key).and_then(|group| group.life(now));
-        live.or_else(|| self.graves.find(key).cloned())
+        live.or_else(|| self.exited.find(key).cloned())
     }
 
     /// The name in the life with this identity, without the rest of it.
@@ -273,19 +272,22 @@ impl Lineage {
     pub fn name_by_key(&self, key: GroupKey) -> Option<Comm> {
         match self.group(key.tgid).filter(|group| group.key() == key) {
             Some(group) => group.name(),
-            None => self.graves.find(key)?.name,
+            None => self.exited.find(key)?.name,
         }
     }
 
     /// Dead lives still remembered, youngest first.
     pub fn dead_lives(&self) -> impl Iterator<Item = &Life> {
-        self.graves.iter().rev()
+        self.exited.iter().rev()
     }
 
     /// Bytes held for live tasks, and for what is kept of dead ones.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory { live: self.store.bytes() + self.earlies.bytes(), dead: self.graves.bytes() }
+        Memory {
+            live: self.store.bytes() + self.accounting.awaiting_last_switch.bytes(),
+            dead: self.exited.bytes(),
+        }
     }
 
     /// Paths of programs that are kept.
@@ -300,11 +302,11 @@ impl Lineage {
         Kept {
             released: self.store.queue_ends(Queue::Tombstone).len,
             dead: self.store.queue_ends(Queue::Dead).len,
-            dead_lives: self.graves.len(),
-            open_handovers: self.open_handovers.len(),
-            early_frees: self.freed.len(),
+            dead_lives: self.exited.len(),
+            pending_reparents: self.reconcile.pending_reparents.len(),
+            early_frees: self.reconcile.freed_leaders.len(),
             execs_without_args: self.awaiting_args.len(),
-            unjudged: self.unjudged.len(),
+            undecided_leaders: self.reconcile.undecided_leaders.len(),
             namespaces: self.store.namespace_count(),
             paths: self.store.path_count(),
         }
@@ -342,13 +344,13 @@ pub struct Kept {
     /// Lives that are over.
     pub dead_lives: usize,
     /// Dead children of dead parents of which it is open whether they were handed on.
-    pub open_handovers: usize,
+    pub pending_reparents: usize,
     /// Leaders whose RCU callback overtook the last switch of another task.
     pub early_frees: usize,
     /// Execs that wait for their arguments.
     pub execs_without_args: usize,
     /// Leaders that a snapshot found dead, and whose threads are still to be seen.
-    pub unjudged: usize,
+    pub undecided_leaders: usize,
     /// Inits of pid namespaces.
     pub namespaces: usize,
     /// Paths of programs.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::action_kind::ActionKind;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use crate::model::path_name::PathName;
@@ -229,28 +230,34 @@ pub enum Action {
 }
 
 impl Action {
-    /// Stable name.
+    /// Which action it is, without its details.
+    #[must_use]
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Forked { .. } => ActionKind::Forked,
+            Self::CloneFailed { .. } => ActionKind::CloneFailed,
+            Self::Execed { .. } => ActionKind::Execed,
+            Self::ExecTakeover { .. } => ActionKind::ExecTakeover,
+            Self::Renamed { .. } => ActionKind::Renamed,
+            Self::Exiting { .. } => ActionKind::Exiting,
+            Self::Exited { .. } => ActionKind::Exited,
+            Self::LeaderDied { .. } => ActionKind::LeaderDied,
+            Self::GroupExited { .. } => ActionKind::GroupExited,
+            Self::ExitStuck { .. } => ActionKind::ExitStuck,
+            Self::BlockedFlagged(_) => ActionKind::BlockedFlagged,
+            Self::BlockedCleared { .. } => ActionKind::BlockedCleared,
+            Self::ZombieBegan { .. } => ActionKind::ZombieBegan,
+            Self::ZombieFlagged { .. } => ActionKind::ZombieFlagged,
+            Self::Reparented { .. } => ActionKind::Reparented,
+            Self::Reaped { .. } => ActionKind::Reaped,
+            Self::Autoreaped => ActionKind::Autoreaped,
+            Self::Released { .. } => ActionKind::Released,
+        }
+    }
+
+    /// Stable name: `event.action` of the JSON.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Forked { .. } => "forked",
-            Self::CloneFailed { .. } => "clone_failed",
-            Self::Execed { .. } => "execed",
-            Self::ExecTakeover { .. } => "exec_takeover",
-            Self::Renamed { .. } => "renamed",
-            Self::Exiting { .. } => "exiting",
-            Self::Exited { .. } => "exited",
-            Self::LeaderDied { .. } => "leader_died",
-            Self::GroupExited { .. } => "group_exited",
-            Self::ExitStuck { .. } => "exit_stuck",
-            Self::BlockedFlagged(_) => "blocked_flagged",
-            Self::BlockedCleared { .. } => "blocked_cleared",
-            Self::ZombieBegan { .. } => "zombie_began",
-            Self::ZombieFlagged { .. } => "zombie_flagged",
-            Self::Reparented { .. } => "reparented",
-            Self::Reaped { .. } => "reaped",
-            Self::Autoreaped => "autoreaped",
-            Self::Released { .. } => "released",
-        }
+        self.kind().name()
     }
 }

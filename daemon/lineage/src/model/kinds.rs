@@ -154,7 +154,7 @@ pub enum ReaperKind {
     /// The init of its pid namespace, in its own death.
     NamespaceInit,
     /// Its dying parent, because the new parent ignores `SIGCHLD`.
-    DyingFather,
+    ExitingParent,
     /// Another relation; the record is kept as it is.
     Other,
 }
@@ -167,7 +167,7 @@ impl ReaperKind {
         Self::Tracer,
         Self::DeThread,
         Self::NamespaceInit,
-        Self::DyingFather,
+        Self::ExitingParent,
         Self::Other,
     ];
 
@@ -180,7 +180,7 @@ impl ReaperKind {
             Self::Tracer => "tracer",
             Self::DeThread => "de_thread",
             Self::NamespaceInit => "pid_namespace_init",
-            Self::DyingFather => "dying_father",
+            Self::ExitingParent => "dying_father",
             Self::Other => "other",
         }
     }

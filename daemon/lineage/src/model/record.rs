@@ -254,7 +254,7 @@ pub struct Exited {
     /// `None` unknown, `Some(None)` not ptraced, `Some(Some(t))` ptraced by t.
     pub tracer: Option<Option<TaskRef>>,
     /// The new parent of the task's own children, read from one of them (tracepoint rung only).
-    pub heir: Option<TaskRef>,
+    pub new_reaper: Option<TaskRef>,
     /// Accounting.
     pub usage: Option<Usage>,
 }

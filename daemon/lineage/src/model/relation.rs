@@ -34,7 +34,7 @@ impl ReaperKind {
         } else if is(relation.tracer) {
             Self::Tracer
         } else if relation.by_is_dying {
-            Self::DyingFather
+            Self::ExitingParent
         } else {
             Self::Other
         }
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_dying_father_is_no_longer_the_parent() {
         let father = Relation { by_is_dying: true, ..relation(3) };
-        assert_eq!(ReaperKind::of(&father), ReaperKind::DyingFather);
+        assert_eq!(ReaperKind::of(&father), ReaperKind::ExitingParent);
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use crate::Lineage;
 use crate::apply::exit::Death;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::Effect;
+use crate::model::event_context::EventContext;
 use crate::model::flags::EXIT_DEAD;
 use crate::model::id::Ktime;
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// Threads whose own release has not been told when their leader's is: the leader is always the last.
@@ -35,11 +36,11 @@ impl Lineage {
         if is_leader {
             self.store[group].set(fact::SOLE, true);
         }
-        self.hand_on_children(ix, None, t);
+        self.reparent_children(ix, None, t);
         match self.store[ix].state() {
             // It was seen to begin its exit: the rule says how that ended.
             TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
-                self.die_and_be_taken(ix, group, Death::default(), t);
+                self.die_and_be_reaped(ix, group, Death::default(), t);
             }
             TaskState::Exiting if is_leader => {
                 self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..Death::default() }, t);
@@ -53,10 +54,10 @@ impl Lineage {
             TaskState::Zombie => self.reaped_by_rule(ix, group, t),
             TaskState::Dead | TaskState::Released => {}
         }
-        if !is_leader && !self.store[ix].knows(known::END_TOLD) {
+        if !is_leader && !self.store[ix].knows(known::END_EMITTED) {
             self.autoreaped(ix, group, t);
         }
-        self.depart(ix, None, t);
+        self.emit_released(ix, None, t);
     }
 
     /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
@@ -76,11 +77,11 @@ impl Lineage {
             let Some(ix) = oldest else { break };
             self.forget(ix);
         }
-        while let Some(&(at, key)) = self.freed.front() {
+        while let Some(&(at, key)) = self.reconcile.freed_leaders.front() {
             if u128::from(now.since(at)) < self.config.dead_after.as_nanos() {
                 break;
             }
-            self.freed.pop_front();
+            self.reconcile.freed_leaders.pop_front();
             let leader = self.store.find(key);
             let group = leader.and_then(|leader| self.store[leader].group());
             if let (Some(leader), Some(true)) =
@@ -91,6 +92,6 @@ impl Lineage {
             }
         }
         let age = u64::try_from(self.config.dead_lives_age.as_nanos()).unwrap_or(u64::MAX);
-        self.graves.forget(Ktime(now.0.saturating_sub(age)), most);
+        self.exited.forget(Ktime(now.0.saturating_sub(age)), most);
     }
 }

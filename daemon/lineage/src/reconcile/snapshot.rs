@@ -5,20 +5,21 @@
 
 use crate::Lineage;
 use crate::apply::exit::Death;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE, PF_EXITING, PF_KTHREAD};
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::record::{Comm, Snapshot, SnapshotSource};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::Group;
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::Group;
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
 
 /// A snapshot being applied.
 #[derive(Debug)]
-pub(crate) struct Sweep {
+pub(crate) struct SnapshotInProgress {
     begun: Ktime,
     /// The first one finds what was there before; later ones mend.
     is_first: bool,
@@ -27,18 +28,20 @@ pub(crate) struct Sweep {
 impl Lineage {
     /// A snapshot of all tasks, begun at this moment, is about to be applied.
     pub fn begin_snapshot(&mut self, at: Ktime) {
-        self.round = if self.round == u8::MAX { 1 } else { self.round + 1 };
-        self.disputed.clear();
-        self.sweep = Some(Sweep { begun: at, is_first: !self.had_snapshot });
+        self.reconcile.snapshot_number =
+            if self.reconcile.snapshot_number == u8::MAX { 1 } else { self.reconcile.snapshot_number + 1 };
+        self.reconcile.snapshot_conflicts.clear();
+        self.reconcile.snapshot =
+            Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
     /// All of it was applied. Whoever should have been in it and was not has gone unseen.
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
-        let Some(sweep) = self.sweep.take() else { return };
+        let Some(sweep) = self.reconcile.snapshot.take() else { return };
         let t = &mut Transition::new(EventContext { at, provenance: sweep.provenance(), hook: None }, out);
-        self.settle_disputes(t);
-        self.judge(t.out);
-        self.had_snapshot = true;
+        self.settle_snapshot_conflicts(t);
+        self.decide_zombies(t.out);
+        self.reconcile.had_snapshot = true;
         // At the start the only ones not shown are those that the iterator hides, known by their children.
         if sweep.is_first {
             return;
@@ -52,14 +55,14 @@ impl Lineage {
             let is_leader = self.store[group].leader() == Some(ix);
             if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
-                self.close_handover(group, None, at, t.out);
+                self.resolve_pending_reparent(group, None, at, t.out);
             }
-            if self.store[ix].state() == TaskState::Zombie && !self.sees_releases && is_leader {
+            if self.store[ix].state() == TaskState::Zombie && !self.reconcile.sees_releases && is_leader {
                 // Taken by a wait; the RCU callback is on its way.
-                self.die_and_be_taken(ix, group, Death::default(), &mut t.inferred());
+                self.die_and_be_reaped(ix, group, Death::default(), &mut t.inferred());
             } else if self.store[ix].state() < TaskState::Dead {
                 self.stats.missed_releases += 1;
-                self.store[ix].known |= known::UNSEEN;
+                self.store[ix].known |= known::CONCLUDED_GONE;
                 self.end_unseen(ix, t);
             }
         }
@@ -67,37 +70,38 @@ impl Lineage {
 
     /// It broke off: what was seen stays, nothing is concluded from what was not.
     pub fn abandon_snapshot(&mut self) {
-        self.sweep = None;
-        self.disputed.clear();
+        self.reconcile.snapshot = None;
+        self.reconcile.snapshot_conflicts.clear();
     }
 
-    fn is_missing(&self, ix: Ix<Task>, sweep: &Sweep) -> bool {
+    fn is_missing(&self, ix: Ix<Task>, sweep: &SnapshotInProgress) -> bool {
         let task = &self.store[ix];
         // Some machines hide init and its threads from iterators; it cannot die without the kernel.
         let can_be_hidden = task.group().is_none_or(|group| {
             let members = &self.store[group];
-            let leader_was_seen =
-                members.leader().is_some_and(|leader| self.store[leader].round == self.round);
+            let leader_was_seen = members
+                .leader()
+                .is_some_and(|leader| self.store[leader].round == self.reconcile.snapshot_number);
             members.tgid() == 0 || (members.tgid() == 1 && !leader_was_seen)
         });
         !can_be_hidden
             && task.state() < TaskState::Dead
-            && task.round != self.round
+            && task.round != self.reconcile.snapshot_number
             && task.key().start < sweep.begun
     }
 
     pub(crate) const fn is_in_snapshot(&self) -> bool {
-        self.sweep.is_some()
+        self.reconcile.snapshot.is_some()
     }
 
     /// Puts off the question whether a leader is a zombie until all threads are known.
-    pub(crate) fn judge_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
-        self.unjudged.push((self.store[ix].key(), provenance));
+    pub(crate) fn decide_zombie_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
+        self.reconcile.undecided_leaders.push((self.store[ix].key(), provenance));
     }
 
     /// Tells of leaders that a snapshot found dead whether they are zombies.
-    pub(crate) fn judge(&mut self, out: &mut Vec<Effect>) {
-        for (key, provenance) in std::mem::take(&mut self.unjudged) {
+    pub(crate) fn decide_zombies(&mut self, out: &mut Vec<Effect>) {
+        for (key, provenance) in std::mem::take(&mut self.reconcile.undecided_leaders) {
             let Some(ix) = self.store.find(key).filter(|&ix| self.store[ix].state() == TaskState::Zombie)
             else {
                 continue;
@@ -106,7 +110,7 @@ impl Lineage {
             let t =
                 &mut Transition::new(EventContext { at: self.store[ix].since, provenance, hook: None }, out);
             if self.store[group].is_sole() {
-                self.after_a_death(group, t);
+                self.after_task_death(group, t);
             } else {
                 self.leader_died(ix, group, t);
             }
@@ -114,14 +118,14 @@ impl Lineage {
     }
 
     pub(crate) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
-        let (provenance, mends) = match &self.sweep {
+        let (provenance, mends) = match &self.reconcile.snapshot {
             Some(sweep) => (sweep.provenance(), !sweep.is_first),
             None => (Provenance::Snapshot, false),
         };
         let t = &mut Transition::new(EventContext { at, provenance, hook: None }, out);
-        self.revive(seen.task, at);
+        self.restore_task(seen.task, at);
         if let Some(known) = self.store.find(seen.task.key) {
-            self.store[known].round = self.round;
+            self.store[known].round = self.reconcile.snapshot_number;
         }
         if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
@@ -131,11 +135,11 @@ impl Lineage {
             }
             return;
         }
-        let Some((ix, group)) = self.newcomer(seen.task, seen.leader_start, t) else { return };
-        self.store[ix].round = self.round;
+        let Some((ix, group)) = self.resolve_or_create_new(seen.task, seen.leader_start, t) else { return };
+        self.store[ix].round = self.reconcile.snapshot_number;
         let is_new = self.store[ix].state() == TaskState::Implied;
         if is_new {
-            self.store.enter(ix, TaskState::Running, at);
+            self.store.set_state(ix, TaskState::Running, at);
             self.store[ix].provenance = provenance;
             if seen.source == SnapshotSource::Procfs {
                 self.store[ix].known |= known::ROUGH_START;
@@ -145,7 +149,7 @@ impl Lineage {
         let lives =
             seen.exit_state == Some(0) && seen.task_flags.is_some_and(|flags| flags & PF_EXITING == 0);
         if is_leader && lives && self.store[ix].state() >= TaskState::Exiting && self.store[ix].since < at {
-            self.rise(ix, group, t);
+            self.revive_leader(ix, group, t);
         }
         let old_name = self.store[ix].comm;
         let knew_name = self.store[ix].knows(known::COMM) && !is_new;
@@ -155,14 +159,14 @@ impl Lineage {
         if is_leader {
             self.learn_of_group(group, seen, t);
         }
-        if !mends && !self.store[ix].knows(known::BIRTH_TOLD) {
+        if !mends && !self.store[ix].knows(known::FORK_EMITTED) {
             // Nobody missed its birth: it was there before.
             self.store[ix].provenance = Provenance::Snapshot;
         }
         let born_before = self.store[ix].provenance == Provenance::Snapshot;
-        if mends && !born_before && !self.store[ix].knows(known::BIRTH_TOLD) {
+        if mends && !born_before && !self.store[ix].knows(known::FORK_EMITTED) {
             self.stats.missed_forks += 1;
-            self.store[ix].known |= known::BIRTH_TOLD;
+            self.store[ix].known |= known::FORK_EMITTED;
             self.emit(t, ix, Action::Forked { creation: None, clone_flags: None, creator: None });
         } else if mends && knew_name && learned && self.store[ix].comm != old_name {
             self.stats.wrong_names += 1;
@@ -171,7 +175,7 @@ impl Lineage {
         }
         let is_exiting = seen.task_flags.is_some_and(|flags| flags & PF_EXITING != 0);
         if is_exiting && self.store[ix].state() == TaskState::Running && self.store[group].exec_at <= at {
-            self.store.enter(ix, TaskState::Exiting, at);
+            self.store.set_state(ix, TaskState::Exiting, at);
             self.store[ix].known |= known::EXIT_BEGAN_UNSEEN;
             self.store.enqueue(ix, Queue::Exiting);
             if mends {
@@ -190,26 +194,26 @@ impl Lineage {
                 ..Death::default()
             };
             if self.count_hidden_threads(ix, group, seen.nr_threads) == 0 {
-                self.hand_on_children(ix, None, t);
+                self.reparent_children(ix, None, t);
             }
             if let Some(usage) = &seen.usage {
                 self.account_usage(ix, seen.task, usage, false);
             }
             self.die(ix, &death, t);
             if exit_state == EXIT_DEAD {
-                self.store[ix].known |= known::GOING;
+                self.store[ix].known |= known::SHOWN_DEAD;
             }
         }
         let is_alone =
             seen.exit_state == Some(EXIT_ZOMBIE) && seen.nr_threads.is_some_and(|count| count <= 1);
         if is_alone && is_leader {
-            self.left_alone(ix, group, t);
+            self.became_only_task(ix, group, t);
         }
     }
 
     /// What a snapshot of its leader shows of a group.
     fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, t: &mut Transition<'_>) {
-        self.close_handover(group, seen.parent, t.ctx.at, t.out);
+        self.resolve_pending_reparent(group, seen.parent, t.ctx.at, t.out);
         let is_with_shown = self.learn_parent(group, seen.parent, t);
         self.compare_with_conclusions(seen, is_with_shown, t.ctx.at);
         // An orphan's exit signal is reset with its parent.
@@ -243,33 +247,33 @@ impl Lineage {
     }
 
     /// A task that was taken for gone because a former snapshot did not show it is there after all.
-    fn revive(&mut self, seen: TaskRef, at: Ktime) {
+    fn restore_task(&mut self, seen: TaskRef, at: Ktime) {
         let Some(ix) = self.store.find(seen.key) else { return };
         let task = &self.store[ix];
-        if task.state() == TaskState::Released && task.knows(known::UNSEEN) && task.since < at {
+        if task.state() == TaskState::Released && task.knows(known::CONCLUDED_GONE) && task.since < at {
             self.stats.revived += 1;
             // It did not end.
-            self.store[ix].known &= !known::END_TOLD;
+            self.store[ix].known &= !known::END_EMITTED;
             self.forget(ix);
         }
     }
 
     /// The idle task: parent of init and kthreadd, never born, in no snapshot.
-    pub(crate) fn plant(&mut self) {
+    pub(crate) fn init_idle_task(&mut self) {
         let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
         let ctx = EventContext { at: Ktime(0), provenance: Provenance::Inferred, hook: None };
-        if let Some(ix) = self.named(idle, &mut Transition::new(ctx, &mut Vec::new())) {
+        if let Some(ix) = self.resolve_or_create_named(idle, &mut Transition::new(ctx, &mut Vec::new())) {
             self.store.init_idle_task(ix);
             let task = &mut self.store[ix];
             task.flags = PF_KTHREAD;
             task.comm = Comm(*b"swapper/0\0\0\0\0\0\0\0");
-            task.known |= known::COMM | known::FLAGS | known::BIRTH_TOLD;
+            task.known |= known::COMM | known::FLAGS | known::FORK_EMITTED;
         }
         self.stats.implied = 0;
     }
 }
 
-impl Sweep {
+impl SnapshotInProgress {
     const fn provenance(&self) -> Provenance {
         if self.is_first { Provenance::Snapshot } else { Provenance::Repaired }
     }

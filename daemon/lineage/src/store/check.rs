@@ -2,9 +2,9 @@
 
 use crate::model::task::TaskState;
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests.
@@ -26,16 +26,16 @@ impl Store {
             }
         }
         same("tasks in the index", indexed, self.tasks.len())?;
-        let mut census = crate::Census::default();
+        let mut state_counts = crate::StateCounts::default();
         for head in self.index.iter() {
             let mut next = Some(head).filter(|&ix| self.tasks[ix].key.tid.0 != 0);
             while let Some(ix) = next {
-                census.add(self.tasks[ix].state);
+                state_counts.add(self.tasks[ix].state);
                 next = self.tasks[ix].same_tid;
             }
         }
-        if census != self.census {
-            return Err(format!("census: kept {:?}, counted {census:?}", self.census));
+        if state_counts != self.state_counts {
+            return Err(format!("state_counts: kept {:?}, counted {state_counts:?}", self.state_counts));
         }
         let is_dead_leader = |&ix: &Ix<Task>| {
             let group = self.tasks[ix].group.map(|group| &self.groups[group]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::path_name::PathName;
-use crate::model::state_counts::Census;
+use crate::model::task::StateCounts;
 use crate::store::Store;
 
 impl Store {
@@ -23,8 +23,8 @@ impl Store {
     }
 
     /// Tasks by state.
-    pub(crate) const fn state_counts(&self) -> &Census {
-        &self.census
+    pub(crate) const fn state_counts(&self) -> &StateCounts {
+        &self.state_counts
     }
 
     /// Pid namespaces whose init is known, the initial one left out.

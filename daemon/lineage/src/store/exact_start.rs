@@ -3,9 +3,9 @@
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 /// /proc gives a start in ticks of `USER_HZ`, 100 a second on every architecture.
 const PROC_TICK_NS: u64 = 10_000_000;
@@ -16,7 +16,7 @@ const fn tick_of(start: Ktime) -> u64 {
 
 impl Store {
     /// A task known from /proc shows its exact start. False if it is not that task.
-    pub(crate) fn sharpen(&mut self, ix: Ix<Task>, shown: TaskRef) -> bool {
+    pub(crate) fn set_exact_start(&mut self, ix: Ix<Task>, shown: TaskRef) -> bool {
         let task = &self.tasks[ix];
         let (rough, start) = (task.key.start, shown.key.start);
         if task.group.is_none_or(|group| self.groups[group].tgid != shown.tgid.0) {
@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// A leader known only through its threads shows its own start. False if that cannot be.
-    pub(crate) fn give_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
+    pub(crate) fn set_leader_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
         let Some(group) = self.tasks[leader].group else { return false };
         let is_older =
             |thread: Ix<Task>| self.tasks[thread].knows(known::START) && self.tasks[thread].key.start < start;

@@ -3,8 +3,8 @@
 use crate::model::id::{TaskKey, Tid};
 use crate::model::task::TaskState;
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::task::{Task, known};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// The task with this identity, dead ones that are still remembered among them.
@@ -21,7 +21,7 @@ impl Store {
     }
 
     /// The task that has this tid now, as far as is known.
-    pub(crate) fn holder(&self, tid: Tid) -> Option<Ix<Task>> {
+    pub(crate) fn find_current(&self, tid: Tid) -> Option<Ix<Task>> {
         self.index.get(tid).filter(|&ix| self.tasks[ix].state != TaskState::Released)
     }
 

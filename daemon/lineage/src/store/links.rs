@@ -2,18 +2,18 @@
 
 use crate::model::id::{GroupKey, Ktime};
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::Task;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
-    pub(crate) fn adopt(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
+    pub(crate) fn link_child(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
         let Some(parents) = self.tasks[parent].group else { return false };
         if !self.may_descend(group, parents) {
             return false;
         }
-        self.orphan(group);
+        self.unlink_child(group);
         let (parent_key, parent_debt) = (self.groups[parents].key(), self.groups[parents].debt);
         let (knows, ignores) =
             (self.groups[parents].has(fact::IGNORES_KNOWN), self.groups[parents].has(fact::IGNORES));
@@ -26,7 +26,7 @@ impl Store {
             // What was read of the former parent says nothing of this one.
             child.set(fact::IGNORED_KNOWN, knows);
             child.set(fact::IGNORED, ignores);
-            child.set(fact::IGNORED_SINCE, true);
+            child.set(fact::IGNORED_LATER, true);
         }
         child.sibling_next = next;
         child.parent = Some(parent);
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// Takes `group` off its parent; who that was stays known.
-    pub(crate) fn orphan(&mut self, group: Ix<Group>) {
+    pub(crate) fn unlink_child(&mut self, group: Ix<Group>) {
         let child = &mut self.groups[group];
         let Some(parent) = child.parent.take() else { return };
         let (prev, next) = (child.sibling_prev.take(), child.sibling_next.take());
@@ -62,7 +62,7 @@ impl Store {
 
     /// Takes `group` off its parent and records another, which is gone and has no children any more.
     pub(crate) fn set_unlinked_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
-        self.orphan(group);
+        self.unlink_child(group);
         let child = &mut self.groups[group];
         child.set(fact::PARENT, parent.is_some());
         child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Puts a new task at the end of its group's threads, where the kernel puts it.
-    pub(crate) fn join(&mut self, group: Ix<Group>, task: Ix<Task>) {
+    pub(crate) fn link_thread(&mut self, group: Ix<Group>, task: Ix<Task>) {
         let members = &mut self.groups[group];
         let last = members.last_thread.replace(task);
         match last {
@@ -96,7 +96,7 @@ impl Store {
     }
 
     /// Takes a task out of its group's threads.
-    pub(crate) fn part(&mut self, task: Ix<Task>) {
+    pub(crate) fn unlink_thread(&mut self, task: Ix<Task>) {
         let member = &mut self.tasks[task];
         let Some(group) = member.group.take() else { return };
         let (prev, next) = (member.thread_prev.take(), member.thread_next.take());

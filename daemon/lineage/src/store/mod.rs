@@ -5,26 +5,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `arena` | slots that keep their place |
-//! | `index` | from a tid to the newest task that has it |
-//! | `task`, `group`, `parent_account` | what is stored of a task, of a thread group, of a parent |
+//! | `tables/` | slots that keep their place, the index by tid, interned paths, a hash for small numbers |
+//! | `slot/` | what is stored of a task, of a thread group, of a parent |
 //! | `side_tables` | what few groups have, kept beside them |
-//! | `find`, `relatives` | looks a task, its group and its parents up; changes nothing |
-//! | `slots`, `links` | adds and removes tasks; joins them to their group and their parent |
-//! | `state_transition`, `zombie`, `queue` | moves tasks through their states and the queues that time works on |
+//! | `find`, `relatives` | look a task, its group and its parents up; change nothing |
+//! | `slots`, `links` | add and remove tasks; join them to their group and their parent |
+//! | `state_transition`, `zombie`, `queue` | move tasks through their states and through the queues that time works on |
 //! | `exact_start` | start times that are known by their tick only |
-//! | `counts` | how much is stored |
-//! | `paths`, `tgid_hash` | each path once; a hash for small numbers |
 //! | `prefetch` | fetches cache lines before they are needed |
-//! | `check` | the invariants |
+//! | `counts`, `check` | how much is stored; the invariants |
 
-pub(crate) mod arena;
-pub(crate) mod group;
-pub(crate) mod index;
-pub(crate) mod parent_account;
-pub(crate) mod paths;
-pub(crate) mod task;
-pub(crate) mod tgid_hash;
+pub(crate) mod slot;
+pub(crate) mod tables;
 
 mod check;
 mod counts;
@@ -42,16 +34,17 @@ mod zombie;
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
-use crate::model::state_counts::Census;
+use crate::config::Room;
+use crate::model::task::StateCounts;
 use crate::model::usage::Descent;
 
-use self::arena::{Arena, Ix, Room};
-use self::group::{Group, Rare};
-use self::index::TidIndex;
-use self::parent_account::Account;
-use self::paths::Paths;
 use self::queue::Queues;
-use self::task::Task;
+use self::slot::group::{Group, Rare};
+use self::slot::parent_account::Account;
+use self::slot::task::Task;
+use self::tables::arena::{Arena, Ix};
+use self::tables::index::TidIndex;
+use self::tables::paths::Paths;
 
 /// Every task and thread group that is known.
 pub(crate) struct Store {
@@ -70,7 +63,7 @@ pub(crate) struct Store {
     subreapers: u32,
     /// Dead leaders with live threads.
     dead_leaders: usize,
-    census: Census,
+    state_counts: StateCounts,
 }
 
 impl Store {
@@ -88,7 +81,7 @@ impl Store {
             namespaces: HashMap::new(),
             subreapers: 0,
             dead_leaders: 0,
-            census: Census::default(),
+            state_counts: StateCounts::default(),
         }
     }
 }

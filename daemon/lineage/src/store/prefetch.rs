@@ -9,8 +9,8 @@ use std::hint::black_box;
 use crate::model::id::Tid;
 use crate::model::record::{Fact, Record};
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::task::Task;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 /// With fewer tasks all there is of the living stays in a core's own cache: looking beforehand would be work for nothing.
 const MANY: usize = 4096;

@@ -1,8 +1,8 @@
 //! Queues through the tasks themselves, each in the order of [`Task::since`]: what a tick looks at is at the front.
 
 use crate::store::Store;
-use crate::store::arena::{Arena, Ix};
-use crate::store::task::{Queue, Task};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::{Arena, Ix};
 
 /// Ends of one queue.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,9 +4,9 @@ use crate::model::id::{TaskRef, Tgid};
 use crate::model::record::Comm;
 use crate::model::task::TaskState;
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// The init of a pid namespace.
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// `find_alive_thread()`: the first thread that is not exiting, or not in another `state` or beyond.
-    pub(crate) fn live_thread(
+    pub(crate) fn find_alive_thread(
         &self,
         group: Ix<Group>,
         dying: Ix<Task>,

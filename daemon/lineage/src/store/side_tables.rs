@@ -3,9 +3,9 @@
 use crate::model::debt::Debt;
 use crate::model::usage::{ChildrenUsage, Descent, GroupUsage};
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, Rare};
-use crate::store::parent_account::Account;
+use crate::store::slot::group::{Group, Rare};
+use crate::store::slot::parent_account::Account;
+use crate::store::tables::arena::Ix;
 
 impl Store {
     pub(crate) fn rare(&mut self, group: Ix<Group>) -> &mut Rare {

@@ -4,33 +4,33 @@ use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// A slot for a task, reachable by its tid.
-    pub(crate) fn place(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+    pub(crate) fn add_task(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let task = Task { key, known: knows, since: at, provenance: Provenance::Inferred, ..Task::default() };
-        self.census.add(task.state);
+        self.state_counts.add(task.state);
         let ix = self.tasks.insert(task);
         self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
         ix
     }
 
     /// A leader, with a new group.
-    pub(crate) fn found(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
-        let leader = self.place(key, knows, at);
+    pub(crate) fn add_group(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
+        let leader = self.add_task(key, knows, at);
         let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
         group.set(fact::START, knows & known::START != 0);
         let group = self.groups.insert(group);
-        self.enrol(group, leader);
+        self.add_to_group(group, leader);
         leader
     }
 
     /// A new task in a group, which may have seemed dead.
-    pub(crate) fn enrol(&mut self, group: Ix<Group>, task: Ix<Task>) {
-        self.join(group, task);
+    pub(crate) fn add_to_group(&mut self, group: Ix<Group>, task: Ix<Task>) {
+        self.link_thread(group, task);
         let members = &mut self.groups[group];
         members.present += 1;
         members.live += 1;
@@ -40,7 +40,7 @@ impl Store {
         let threads = members.present - 1;
         // Where the kernel itself counted one task only, this one is on its way out.
         if !members.has(fact::SOLE) {
-            members.set(fact::EXIT_TOLD, false);
+            members.set(fact::EXIT_EMITTED, false);
             self.clear_zombie(group);
             let leader_is_dead =
                 self.groups[group].leader.is_some_and(|leader| self.tasks[leader].state == TaskState::Zombie);
@@ -62,7 +62,7 @@ impl Store {
     pub(crate) fn remove_released(&mut self, ix: Ix<Task>) {
         self.dequeue(ix);
         self.unindex(ix);
-        self.census.remove(self.tasks[ix].state);
+        self.state_counts.remove(self.tasks[ix].state);
         self.tasks.remove(ix);
     }
 
@@ -85,8 +85,8 @@ impl Store {
 
     /// Remembers an identity as one that is released: late records that name it are known as such.
     pub(crate) fn add_released(&mut self, key: TaskKey, at: Ktime) {
-        let released = self.place(key, known::START, at);
-        self.enter(released, TaskState::Released, at);
+        let released = self.add_task(key, known::START, at);
+        self.set_state(released, TaskState::Released, at);
         self.enqueue(released, Queue::Tombstone);
     }
 
@@ -117,9 +117,9 @@ impl Store {
 
     /// Removes a group that has no task left in the kernel, and what is kept beside it.
     pub(crate) fn remove_group(&mut self, group: Ix<Group>) {
-        self.orphan(group);
+        self.unlink_child(group);
         while let Some(thread) = self.groups[group].first_thread {
-            self.part(thread);
+            self.unlink_thread(thread);
         }
         let gone = self.groups.remove(group);
         if gone.has(fact::SUBREAPER) {

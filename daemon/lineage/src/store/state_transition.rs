@@ -1,24 +1,23 @@
 //! A task's way through its states: always forward, and counted.
 
 use crate::model::id::Ktime;
-use crate::model::state_counts::Census;
-use crate::model::task::TaskState;
+use crate::model::task::{StateCounts, TaskState};
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::Group;
-use crate::store::task::Task;
+use crate::store::slot::group::Group;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// Moves a task on, out of the queue it stood in. Going back is asked for by nobody.
-    pub(crate) fn enter(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
+    pub(crate) fn set_state(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
         self.dequeue(ix);
         let task = &mut self.tasks[ix];
         let before = task.state;
         task.state = state;
         task.since = at;
         let group = task.group;
-        self.census.remove(before);
-        self.census.add(state);
+        self.state_counts.remove(before);
+        self.state_counts.add(state);
         let Some(group) = group else { return };
         let members = &mut self.groups[group];
         if before < TaskState::Zombie && state >= TaskState::Zombie {
@@ -30,9 +29,9 @@ impl Store {
     }
 
     /// A task whose own record shows that it is there.
-    pub(crate) fn seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
+    pub(crate) fn set_seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
         if self.tasks[ix].state == TaskState::Implied {
-            self.enter(ix, TaskState::Running, at);
+            self.set_state(ix, TaskState::Running, at);
         }
     }
 
@@ -48,8 +47,8 @@ impl Store {
         let before = std::mem::replace(&mut task.state, TaskState::Running);
         task.since = at;
         let group = task.group;
-        self.census.remove(before);
-        self.census.add(TaskState::Running);
+        self.state_counts.remove(before);
+        self.state_counts.add(TaskState::Running);
         if let Some(group) = group {
             let members = &mut self.groups[group];
             members.live += u32::from(before >= TaskState::Zombie);
@@ -60,6 +59,6 @@ impl Store {
     /// Makes the idle task a running one. It is counted nowhere.
     pub(crate) fn init_idle_task(&mut self, ix: Ix<Task>) {
         self.tasks[ix].state = TaskState::Running;
-        self.census = Census::default();
+        self.state_counts = StateCounts::default();
     }
 }

@@ -1,9 +1,9 @@
 //! Which groups are zombies, and how many each parent has.
 
 use crate::store::Store;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
 
 impl Store {
     /// Marks a dead leader's group as a zombie. `is_older`: it became one before the time in `Task::since`.

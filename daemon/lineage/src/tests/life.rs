@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, comm, zombie_ns};
 
-use crate::model::config::Config;
+use crate::config::Config;
 use crate::model::effect::Action;
 use crate::model::id::{TaskKey, TaskRef, Tid};
 use crate::model::kinds::{Provenance, ReaperKind, ReparentKind};

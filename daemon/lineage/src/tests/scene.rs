@@ -1,7 +1,7 @@
 //! A scene: records of a few tasks in, names of actions out.
 
 use crate::Lineage;
-use crate::model::config::Config;
+use crate::config::Config;
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
@@ -54,7 +54,7 @@ impl Scene {
 
     /// pid 1.
     pub(crate) fn init(&self) -> TaskRef {
-        let key = self.lineage.store.holder(Tid(1)).map(|ix| self.lineage.store[ix].key()).unwrap();
+        let key = self.lineage.store.find_current(Tid(1)).map(|ix| self.lineage.store[ix].key()).unwrap();
         TaskRef { key, tgid: Tgid(1) }
     }
 
@@ -148,7 +148,7 @@ impl Scene {
             nr_threads: None,
             parent: None,
             tracer: Some(None),
-            heir: None,
+            new_reaper: None,
             usage: None,
         }
     }
@@ -158,8 +158,8 @@ impl Scene {
     }
 
     /// The tracepoint rung's: a zombie leaves its CPU for good.
-    pub(crate) fn last_switch(&mut self, task: TaskRef, heir: Option<TaskRef>) {
-        self.last_switch_of(Exited { heir, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
+    pub(crate) fn last_switch(&mut self, task: TaskRef, new_reaper: Option<TaskRef>) {
+        self.last_switch_of(Exited { new_reaper, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
     }
 
     /// A death that the last switch tells.

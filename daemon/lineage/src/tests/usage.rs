@@ -20,7 +20,7 @@ fn dies(scene: &mut Scene, task: TaskRef, source: ExitSource, state: u32, runtim
         nr_threads: None,
         parent: None,
         tracer: None,
-        heir: None,
+        new_reaper: None,
         usage: Some(Usage { exec_runtime_ns: runtime, ..Usage::default() }),
     })));
 }

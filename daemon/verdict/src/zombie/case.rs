@@ -18,7 +18,7 @@ pub(crate) struct Case<'a> {
     pub(super) parent_thread: Option<Tid>,
     pub(super) tracer: Option<&'a Named>,
     pub(super) vfork_child: Option<&'a Named>,
-    pub(super) heir: Option<&'a Named>,
+    pub(super) new_reaper: Option<&'a Named>,
 }
 
 impl<'a> Case<'a> {
@@ -48,7 +48,7 @@ impl<'a> Case<'a> {
             parent_thread: child.parent_thread,
             tracer: child.tracer.as_ref(),
             vfork_child,
-            heir: facts.heir.as_ref(),
+            new_reaper: facts.new_reaper.as_ref(),
         }
     }
 
@@ -95,8 +95,9 @@ impl<'a> Case<'a> {
 
     /// What can be done at once: another parent may reap.
     pub(super) fn way_out(&self) -> String {
-        let heir = self.heir.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
-        format!("now: kill {}, its zombies then go to {heir}, which should reap them", self.pid())
+        let new_reaper =
+            self.new_reaper.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
+        format!("now: kill {}, its zombies then go to {new_reaper}, which should reap them", self.pid())
     }
 
     /// The zombie's pid as its parent sees it.

@@ -17,7 +17,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         parent_killed,
     ),
     (
-        "heir-ignores",
+        "new_reaper-ignores",
         "a parent is killed while it has a zombie, and a subreaper above ignores SIGCHLD",
         heir_ignores,
     ),

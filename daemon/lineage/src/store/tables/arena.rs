@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
+use crate::config::Room;
+
 /// Slots a chunk, a power of two. A chunk never moves, so growing to a million tasks copies nothing. What of it is not used yet is
 /// only an address: the kernel gives memory when it is touched.
 const CHUNK: usize = 64 * 1024;
@@ -13,10 +15,6 @@ const HUGE_PAGE: usize = 2 << 20;
 /// What an allocator may keep before a large piece of memory, so that piece and this fill huge pages exactly: only then does the
 /// kernel place them on the border of one.
 const HEADER: usize = 64;
-
-/// Told where memory for many slots lies, address and bytes, before it is touched. A lineage cannot ask the kernel for huge pages,
-/// the shell can: with a million tasks nearly every access is to a page that no TLB knows.
-pub type Room = fn(usize, usize);
 
 /// Place of a `T` in its [`Arena`]. An `Option` of it is no larger.
 pub(crate) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);

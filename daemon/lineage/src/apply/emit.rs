@@ -7,9 +7,9 @@ use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::GroupKey;
 use crate::model::record::Namespaced;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// Adds an effect: what happened to a task, with the task and its group as they are now.
@@ -43,7 +43,7 @@ impl Lineage {
         Process {
             key: group.key(),
             name: leader.filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm),
-            parent: self.told_parent(group),
+            parent: self.emitted_parent(group),
             vpid,
             executable: group.executable.clone(),
             credentials: group.has(fact::CREDENTIALS).then_some((group.uid, group.euid)),
@@ -52,9 +52,12 @@ impl Lineage {
     }
 
     /// The parent as it was told: where it is open whether a child was handed on, the former one.
-    fn told_parent(&self, group: &Group) -> Option<GroupKey> {
-        let open =
-            if group.has(fact::OPEN) { group.rare().and_then(|rare| self.store[rare].open) } else { None };
+    fn emitted_parent(&self, group: &Group) -> Option<GroupKey> {
+        let open = if group.has(fact::PARENT_PENDING) {
+            group.rare().and_then(|rare| self.store[rare].open)
+        } else {
+            None
+        };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 

@@ -5,8 +5,8 @@ use crate::model::id::{Ktime, TaskKey, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::record::Comm;
 use crate::model::task::{TaskKind, TaskState};
-use crate::store::arena::Ix;
-use crate::store::group::Group;
+use crate::store::slot::group::Group;
+use crate::store::tables::arena::Ix;
 
 /// Facts of a task that can be unknown.
 pub(crate) mod known {
@@ -19,11 +19,11 @@ pub(crate) mod known {
     /// Its start is known; a leader learned of through another thread has none yet.
     pub(crate) const START: u16 = 1 << 4;
     /// Its birth was told as an effect.
-    pub(crate) const BIRTH_TOLD: u16 = 1 << 5;
+    pub(crate) const FORK_EMITTED: u16 = 1 << 5;
     /// Who took it, or that nobody had to, was told as an effect.
-    pub(crate) const END_TOLD: u16 = 1 << 6;
+    pub(crate) const END_EMITTED: u16 = 1 << 6;
     /// It was taken for gone because a snapshot did not show it.
-    pub(crate) const UNSEEN: u16 = 1 << 7;
+    pub(crate) const CONCLUDED_GONE: u16 = 1 << 7;
     /// Whether it was a zombie is not known: its end was concluded, not seen.
     pub(crate) const NO_EXIT_STATE: u16 = 1 << 8;
     /// It had children when it began to die.
@@ -34,7 +34,7 @@ pub(crate) mod known {
     /// It was in `do_exit()` already when that was first seen.
     pub(crate) const EXIT_BEGAN_UNSEEN: u16 = 1 << 13;
     /// A snapshot showed it as `EXIT_DEAD`: the kernel counts it until its release.
-    pub(crate) const GOING: u16 = 1 << 14;
+    pub(crate) const SHOWN_DEAD: u16 = 1 << 14;
     /// Its final accounting was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }

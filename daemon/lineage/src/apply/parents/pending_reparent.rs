@@ -6,34 +6,24 @@
 
 use crate::Lineage;
 use crate::apply::exit::Death;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::transition::Transition;
 use crate::model::effect::Effect;
+use crate::model::event_context::EventContext;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef};
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::{Queue, Task, known};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
 
 /// What a child's exit shows of its parent.
 const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 
-/// A handing on that may not have come about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Handover {
-    /// The dying parent.
-    old: Option<TaskRef>,
-    /// Its group.
-    pub(crate) old_group: Option<GroupKey>,
-    /// Whether it ignores SIGCHLD, as the child's exit showed it.
-    ignored: u32,
-    ctx: EventContext,
-}
-
 impl Lineage {
     /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
-    pub(crate) fn children_were_taken(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn reap_unseen_children(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         // Where releases are seen as they happen, the child's own is on its way and says more.
-        if self.sees_releases {
+        if self.reconcile.sees_releases {
             return;
         }
         let mut next = self.store[dying].first_child();
@@ -43,25 +33,25 @@ impl Lineage {
             // Among several threads the tree may have given the child to the wrong one.
             let is_certain =
                 self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
-            let is_open = self.store[child].has(fact::OPEN);
+            let is_pending = self.store[child].has(fact::PARENT_PENDING);
             let is_seen_later = self.store[leader].since > t.ctx.at;
-            if !is_certain || is_open || is_seen_later || !self.may_have_been_taken(child) {
+            if !is_certain || is_pending || is_seen_later || !self.may_have_been_reaped(child) {
                 continue;
             }
             let nobody_waits =
                 self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
             if nobody_waits {
                 // The last switch comes after this: the task lost its CPU to its parent, on its way t.out.
-                self.go_by_itself(leader, child, &mut t.inferred());
+                self.autoreap_late(leader, child, &mut t.inferred());
             } else {
-                self.die_and_be_taken(leader, child, Death::default(), &mut t.inferred());
+                self.die_and_be_reaped(leader, child, Death::default(), &mut t.inferred());
             }
         }
     }
 
     /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
     pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, ctx: EventContext) -> bool {
-        if !ctx.is_by_tracepoint() || self.sees_reparenting {
+        if !ctx.is_by_tracepoint() || self.reconcile.sees_reparenting {
             return false;
         }
         let mut children = self.store.children_of(dying);
@@ -77,7 +67,7 @@ impl Lineage {
     }
 
     /// Whether a child can be gone already: all its tasks have at least begun to die.
-    pub(crate) fn may_have_been_taken(&self, child: Ix<Group>) -> bool {
+    pub(crate) fn may_have_been_reaped(&self, child: Ix<Group>) -> bool {
         self.store[child].leader().is_some_and(|leader| {
             matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie)
         }) && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
@@ -85,7 +75,7 @@ impl Lineage {
 
     /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
     /// one alone, and no hook tells of it.
-    pub(crate) fn may_be_going(&self, child: Ix<Group>, father: EventContext) -> bool {
+    pub(crate) fn may_be_autoreaping(&self, child: Ix<Group>, father: EventContext) -> bool {
         let is_exiting = self.store[child].leader().is_some_and(|leader| {
             // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
             let is_candidate = self.store[leader].queue() == Queue::Candidate;
@@ -93,20 +83,21 @@ impl Lineage {
         });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
         // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
-        let goes_by_itself = self.store[child].has(fact::OPEN) || self.would_autoreap(child) == Some(true);
+        let goes_by_itself =
+            self.store[child].has(fact::PARENT_PENDING) || self.would_autoreap(child) == Some(true);
         is_exiting && is_by_function && goes_by_itself
     }
 
     /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
     /// it shows another that is not, the group had been handed on.
-    pub(crate) fn shows_a_handing_on(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
+    pub(crate) fn shows_reparenting(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
         let is_dying = |ix: Ix<Task>| self.store[ix].state() >= TaskState::Exiting;
         let shown = parent.and_then(|parent| self.store.find(parent.key));
         self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
     /// Moves a child to its new parent, and leaves open whether it ever came to it.
-    pub(crate) fn hand_on_openly(
+    pub(crate) fn reparent_pending(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,
@@ -116,7 +107,7 @@ impl Lineage {
         let old_group =
             old.map_or_else(|| self.store[group].parent_key(), |old| Some(self.group_key_of(old)));
         let ignored = self.store[group].facts & IGNORED;
-        if !self.store.adopt(group, parent) {
+        if !self.store.link_child(group, parent) {
             self.stats.contradictory += 1;
             return;
         }
@@ -124,16 +115,16 @@ impl Lineage {
         let rare = self.store.rare(group);
         // Handed on again: what is open is still whether the first parent took it.
         if rare.open.is_none() {
-            rare.open = Some(Handover { old, old_group, ignored, ctx });
-            self.store[group].set(fact::OPEN, true);
+            rare.open = Some(PendingReparent { old, old_group, ignored, ctx });
+            self.store[group].set(fact::PARENT_PENDING, true);
             if let Some(key) = key {
-                self.open_handovers.push_back((ctx.at, key));
+                self.reconcile.pending_reparents.push_back((ctx.at, key));
             }
         }
     }
 
     /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
-    pub(crate) fn close_handover(
+    pub(crate) fn resolve_pending_reparent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
@@ -145,25 +136,25 @@ impl Lineage {
         if open.is_none_or(|open| open.ctx.at > at) {
             return;
         }
-        let Some(open) = self.take_open(group) else { return };
+        let Some(open) = self.take_pending(group) else { return };
         if let Some(shown) = parent
             && self.store[group].parent_at > at
             && open.old.is_none_or(|old| old.key != shown.key)
         {
-            self.reopen_handover(group, open, shown, out);
+            self.renew_pending_reparent(group, open, shown, out);
             return;
         }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
         let now = self.store[group].parent().and_then(|parent| self.store.reference(parent));
         let key = |task: Option<TaskRef>| task.map(|task| task.key);
-        // Asked second: an heir that exec'ed since has the identity of its dead leader.
+        // Asked second: an new reaper that exec'ed since has the identity of its dead leader.
         if key(parent) != key(now) && key(parent) == key(open.old) {
-            self.give_back(group, open.old_group);
+            self.restore_parent(group, open.old_group);
             self.store[group].facts |= open.ignored;
             return;
         }
-        // An heir that took its leader's place since is still of that group.
+        // An new reaper that took its leader's place since is still of that group.
         let parents = self.store[group].parent_key();
         let is_there = |parent: TaskRef| {
             parents.is_some_and(|now| {
@@ -175,26 +166,32 @@ impl Lineage {
         {
             // Handed on more than once, and taken on the way, or never handed on from there.
             let t = &mut Transition::new(EventContext { at, hook: None, ..open.ctx }, out);
-            let ix = self.living(parent, t);
-            if !ix.is_some_and(|ix| self.store.adopt(group, ix)) {
-                self.give_back(group, Some(self.group_key_of(parent)));
+            let ix = self.resolve_or_create_living(parent, t);
+            if !ix.is_some_and(|ix| self.store.link_child(group, ix)) {
+                self.restore_parent(group, Some(self.group_key_of(parent)));
             }
         }
-        self.tell_open(group, open, parent, out);
-        self.note_dying_father(group, open.old_group);
+        self.emit_pending_reparent(group, open, parent, out);
+        self.note_exiting_parent(group, open.old_group);
     }
 
     /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
-    fn reopen_handover(&mut self, group: Ix<Group>, open: Handover, heir: TaskRef, out: &mut Vec<Effect>) {
-        self.tell_open(group, open, Some(heir), out);
-        let old_group = self.group_key_of(heir);
+    fn renew_pending_reparent(
+        &mut self,
+        group: Ix<Group>,
+        open: PendingReparent,
+        new_reaper: TaskRef,
+        out: &mut Vec<Effect>,
+    ) {
+        self.emit_pending_reparent(group, open, Some(new_reaper), out);
+        let old_group = self.group_key_of(new_reaper);
         let t = &mut Transition::new(EventContext { at: self.store[group].parent_at, ..open.ctx }, out);
         let key = self.store[group].leader().map(|leader| self.store[leader].key());
         self.store.rare(group).open =
-            Some(Handover { old: Some(heir), old_group: Some(old_group), ctx: t.ctx, ..open });
-        self.store[group].set(fact::OPEN, true);
+            Some(PendingReparent { old: Some(new_reaper), old_group: Some(old_group), ctx: t.ctx, ..open });
+        self.store[group].set(fact::PARENT_PENDING, true);
         if let Some(key) = key {
-            self.open_handovers.push_back((t.ctx.at, key));
+            self.reconcile.pending_reparents.push_back((t.ctx.at, key));
         }
     }
 
@@ -207,50 +204,60 @@ impl Lineage {
     }
 
     /// It went by itself, below the parent it had when that was decided.
-    pub(crate) fn forgo_handover(&mut self, group: Ix<Group>) {
-        if let Some(open) = self.take_open(group) {
-            self.give_back(group, open.old_group);
+    pub(crate) fn cancel_pending_reparent(&mut self, group: Ix<Group>) {
+        if let Some(open) = self.take_pending(group) {
+            self.restore_parent(group, open.old_group);
             self.store[group].facts |= open.ignored;
         }
     }
 
     /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
-    pub(crate) fn note_dying_father(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
+    pub(crate) fn note_exiting_parent(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
         let is_zombie = self.store[group].leader().is_some_and(|leader| {
             self.store[leader].state() == TaskState::Zombie && self.store[group].is_sole()
         });
         if is_zombie && self.would_autoreap(group) == Some(true) {
-            self.store.rare(group).taker = father;
+            self.store.rare(group).exiting_reaper = father;
         }
     }
 
-    fn take_open(&mut self, group: Ix<Group>) -> Option<Handover> {
-        if !self.store[group].has(fact::OPEN) {
+    fn take_pending(&mut self, group: Ix<Group>) -> Option<PendingReparent> {
+        if !self.store[group].has(fact::PARENT_PENDING) {
             return None;
         }
-        self.store[group].set(fact::OPEN, false);
+        self.store[group].set(fact::PARENT_PENDING, false);
         self.store[group].rare().and_then(|rare| self.store[rare].open.take())
     }
 
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
     /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
     pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
-        let is_open = |key: TaskKey| {
+        let is_pending = |key: TaskKey| {
             let group = self.store.find(key).and_then(|ix| self.store[ix].group());
-            group.is_some_and(|group| self.store[group].has(fact::OPEN))
+            group.is_some_and(|group| self.store[group].has(fact::PARENT_PENDING))
         };
-        self.open_handovers.iter().filter(move |&&(_, key)| is_open(key)).map(|&(at, key)| (key, at))
+        self.reconcile
+            .pending_reparents
+            .iter()
+            .filter(move |&&(_, key)| is_pending(key))
+            .map(|&(at, key)| (key, at))
     }
 
-    fn tell_open(&mut self, group: Ix<Group>, open: Handover, new: Option<TaskRef>, out: &mut Vec<Effect>) {
+    fn emit_pending_reparent(
+        &mut self,
+        group: Ix<Group>,
+        open: PendingReparent,
+        new: Option<TaskRef>,
+        out: &mut Vec<Effect>,
+    ) {
         let new = new.or_else(|| self.store.reference(self.store[group].parent()?));
         if let Some(new) = new {
-            self.tell_handover(group, open.old, open.old_group, new, &mut Transition::new(open.ctx, out));
+            self.emit_reparented(group, open.old, open.old_group, new, &mut Transition::new(open.ctx, out));
         }
     }
 
     /// The child never left its dead parent.
-    fn give_back(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
+    fn restore_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
         self.store.set_unlinked_parent(group, parent);
         self.store[group].set(IGNORED, false);
     }
@@ -263,7 +270,7 @@ impl Lineage {
         t: &mut Transition<'_>,
     ) {
         let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
-        self.close_handover(group, parent, t.ctx.at, t.out);
+        self.resolve_pending_reparent(group, parent, t.ctx.at, t.out);
         let Some(parent) = parent else { return };
         let Some(ix) = self.store.find(parent.key) else { return };
         let is_gone = self.store[ix].state() >= TaskState::Zombie;
@@ -271,28 +278,28 @@ impl Lineage {
         if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
             // Handed on in the tree only: it had been taken before.
             self.stats.contradictory += 1;
-            self.give_back(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
+            self.restore_parent(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
         } else if !is_gone {
             self.learn_parent(group, Some(parent), t);
         }
     }
 
     /// The child did come to the parent it has in the tree.
-    pub(crate) fn settle_handover(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
-        if let Some(open) = self.take_open(group) {
-            self.tell_open(group, open, None, out);
+    pub(crate) fn confirm_pending_reparent(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
+        if let Some(open) = self.take_pending(group) {
+            self.emit_pending_reparent(group, open, None, out);
         }
     }
 
     /// Those still there after an RCU grace period were handed on.
-    pub(crate) fn settle_handovers(&mut self, now: Ktime, out: &mut Vec<Effect>) {
-        while let Some(&(at, key)) = self.open_handovers.front() {
+    pub(crate) fn confirm_pending_reparents(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        while let Some(&(at, key)) = self.reconcile.pending_reparents.front() {
             if u128::from(now.since(at)) < self.config.release_within.as_nanos() {
                 break;
             }
-            self.open_handovers.pop_front();
+            self.reconcile.pending_reparents.pop_front();
             let Some(group) = self.store.find(key).and_then(|ix| self.store[ix].group()) else { continue };
-            self.settle_handover(group, out);
+            self.confirm_pending_reparent(group, out);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::debt::Debt;
 use crate::model::usage::Descent;
-use crate::store::arena::Ix;
+use crate::store::tables::arena::Ix;
 
 /// A parent's account, with what its dead children used in a side table: few parents have any, and fewer of both sorts.
 /// One cache line each.

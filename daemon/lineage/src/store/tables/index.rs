@@ -3,8 +3,8 @@
 //! Tids are small numbers (below 2^22), handed out in turn: a table by tid needs no hash, and pages that nobody uses are not there.
 
 use crate::model::id::Tid;
-use crate::store::arena::Ix;
-use crate::store::task::Task;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 /// Tids a page: small enough that a few tasks far apart cost little.
 const PAGE: usize = 256;
@@ -23,20 +23,20 @@ pub(crate) struct TidIndex {
     pages: Vec<Page>,
 }
 
-const fn place(tid: Tid) -> (usize, usize) {
+const fn page_and_entry(tid: Tid) -> (usize, usize) {
     (tid.0 as usize / PAGE, tid.0 as usize % PAGE)
 }
 
 impl TidIndex {
     /// The newest task with this tid.
     pub(crate) fn get(&self, tid: Tid) -> Option<Ix<Task>> {
-        let (page, entry) = place(tid);
+        let (page, entry) = page_and_entry(tid);
         self.pages.get(page)?.tasks.as_ref()?[entry]
     }
 
     /// Makes `task` the newest of this tid, or none; gives back what was there. Tids at the limit or above are refused before.
     pub(crate) fn set(&mut self, tid: Tid, task: Option<Ix<Task>>) -> Option<Ix<Task>> {
-        let (number, entry) = place(tid);
+        let (number, entry) = page_and_entry(tid);
         if number >= self.pages.len() {
             self.pages.resize_with(number + 1, Page::default);
         }

@@ -1,12 +1,12 @@
 //! Who inherits the children of a dying task, by the kernel's own rule.
 
 use crate::Lineage;
-use crate::apply::transition::EventContext;
+use crate::model::event_context::EventContext;
 use crate::model::id::Tid;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::Task;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 /// The first process of the initial pid namespace.
 pub(crate) const INIT: Tid = Tid(1);
@@ -14,13 +14,13 @@ pub(crate) const INIT: Tid = Tid(1);
 impl Lineage {
     /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
     /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
-    pub(crate) fn heir_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
+    pub(crate) fn new_reaper_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
         let group = self.store[dying].group()?;
         // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
-        let is_seen = self.sees_reparenting || (ctx.hook.is_some() && !ctx.is_by_tracepoint());
+        let is_seen = self.reconcile.sees_reparenting || (ctx.hook.is_some() && !ctx.is_by_tracepoint());
         let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
-        let sibling = self.store.live_thread(group, dying, TaskState::Exiting);
-        if let Some(thread) = sibling.or_else(|| self.store.live_thread(group, dying, states)) {
+        let sibling = self.store.find_alive_thread(group, dying, TaskState::Exiting);
+        if let Some(thread) = sibling.or_else(|| self.store.find_alive_thread(group, dying, states)) {
             return Some(thread);
         }
         if self.store.has_subreapers()
@@ -31,15 +31,15 @@ impl Lineage {
         let members = &self.store[group];
         let is_nested = members.has(fact::NAMESPACE) && members.namespace_level() > 0;
         let own_init = if is_nested { self.store.namespace_init(members.namespace()) } else { None };
-        [own_init, self.store.holder(INIT)].into_iter().flatten().find_map(|init| {
+        [own_init, self.store.find_current(INIT)].into_iter().flatten().find_map(|init| {
             let inits = self.store[init].group().filter(|&inits| inits != group)?;
-            self.store.live_thread(inits, dying, TaskState::Exiting)
+            self.store.find_alive_thread(inits, dying, TaskState::Exiting)
         })
     }
 
     /// For a child whose parent was gone before it was heard of.
-    pub(crate) fn heir_of_the_gone(&self) -> Option<Ix<Task>> {
-        self.store.holder(INIT).filter(|&init| self.store[init].state() < TaskState::Zombie)
+    pub(crate) fn init_if_alive(&self) -> Option<Ix<Task>> {
+        self.store.find_current(INIT).filter(|&init| self.store[init].state() < TaskState::Zombie)
     }
 
     fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
@@ -53,7 +53,7 @@ impl Lineage {
                 return None;
             }
             if members.has(fact::SUBREAPER)
-                && let Some(thread) = self.store.live_thread(above, dying, TaskState::Exiting)
+                && let Some(thread) = self.store.find_alive_thread(above, dying, TaskState::Exiting)
             {
                 return Some(thread);
             }

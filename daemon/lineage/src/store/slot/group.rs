@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::accounting::rollup::Passed;
-use crate::apply::pending_reparent::Handover;
 use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
 use crate::model::kinds::{ReparentKind, Span};
@@ -11,9 +9,11 @@ use crate::model::life::End;
 use crate::model::path_name::PathName;
 use crate::model::status::GroupStatus;
 use crate::model::usage::GroupUsage;
-use crate::store::arena::Ix;
-use crate::store::parent_account::Account;
-use crate::store::task::Task;
+use crate::store::slot::charged_to::ChargedTo;
+use crate::store::slot::parent_account::Account;
+use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 /// Facts of a group that can be unknown, and what was told of it.
 pub(crate) mod fact {
@@ -35,7 +35,7 @@ pub(crate) mod fact {
     /// The kernel itself counted no other task than the leader any more.
     pub(crate) const SOLE: u32 = 1 << 12;
     /// The death of its last task was told.
-    pub(crate) const EXIT_TOLD: u32 = 1 << 13;
+    pub(crate) const EXIT_EMITTED: u32 = 1 << 13;
     /// It is a zombie, and that was told.
     pub(crate) const ZOMBIE: u32 = 1 << 14;
     /// The zombie is older than the time kept for it.
@@ -43,7 +43,7 @@ pub(crate) mod fact {
     /// The zombie is younger than the time kept for it.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
     /// It is open whether it came to the parent it has: `Rare::open`.
-    pub(crate) const OPEN: u32 = 1 << 21;
+    pub(crate) const PARENT_PENDING: u32 = 1 << 21;
     /// Its leader is dead and others live on.
     pub(crate) const DEAD_LEADER: u32 = 1 << 20;
     /// Its leader died before the others.
@@ -53,11 +53,11 @@ pub(crate) mod fact {
     /// It does.
     pub(crate) const IGNORED: u32 = 1 << 19;
     /// That is of a parent it came to since then.
-    pub(crate) const IGNORED_SINCE: u32 = 1 << 24;
+    pub(crate) const IGNORED_LATER: u32 = 1 << 24;
     /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
     pub(crate) const FREED: u32 = 1 << 25;
     /// It is gone, and its parent has got what it used: `Rare::passed`.
-    pub(crate) const PASSED: u32 = 1 << 26;
+    pub(crate) const CHARGED: u32 = 1 << 26;
     /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
     /// It does.
@@ -136,15 +136,15 @@ pub(crate) struct Rare {
     /// That was some time before: only the last words of the old leader told it.
     pub(crate) taken_over_before: bool,
     /// A task of it that died, and another process's task that its children had as their parent then.
-    pub(crate) heir: Option<(TaskKey, TaskRef)>,
+    pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
     /// A handing on that may not have come about.
-    pub(crate) open: Option<Handover>,
+    pub(crate) open: Option<PendingReparent>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
-    pub(crate) taker: Option<GroupKey>,
+    pub(crate) exiting_reaper: Option<GroupKey>,
     /// Of the tasks that are dead.
     pub(crate) usage: Option<GroupUsage>,
     /// Who has got that, once the group was gone.
-    pub(crate) passed: Option<Passed>,
+    pub(crate) charged_to: Option<ChargedTo>,
     /// Who took it.
     pub(crate) reaper: Option<Reaper>,
     /// How it ended, once that was told, and for how long it was a zombie.

@@ -1,24 +1,25 @@
 //! `forget_original_parent()`: whose children become whose.
 
 use crate::Lineage;
-use crate::apply::new_reaper::INIT;
-use crate::apply::transition::{EventContext, Transition};
+use crate::apply::parents::new_reaper::INIT;
+use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
 use crate::model::flags::SIGCHLD;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid};
 use crate::model::kinds::ReparentKind;
 use crate::model::record::Reparented;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::Task;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     pub(crate) fn on_reparented(&mut self, at: Ktime, reparented: &Reparented, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
-        let Some((child, group)) = self.subject(reparented.child, t) else { return };
-        self.store.seen_running(child, at);
-        self.sees_reparenting = true;
+        let Some((child, group)) = self.resolve_or_create(reparented.child, t) else { return };
+        self.store.set_seen_running(child, at);
+        self.reconcile.sees_reparenting = true;
         if self.store[group].leader() != Some(child) {
             // Only leaders hang on a parent; threads follow theirs.
             self.stats.contradictory += 1;
@@ -35,7 +36,7 @@ impl Lineage {
             }
             return;
         }
-        let Some(parent) = self.living(reparented.new_parent, t) else {
+        let Some(parent) = self.resolve_or_create_living(reparented.new_parent, t) else {
             self.stats.contradictory += 1;
             return;
         };
@@ -46,12 +47,12 @@ impl Lineage {
         if is_told {
             self.stats.late += 1;
         } else {
-            self.hand_on(group, old_parent, parent, t);
+            self.reparent(group, old_parent, parent, t);
         }
     }
 
     /// Moves a child to its new parent and tells it.
-    pub(crate) fn hand_on(
+    pub(crate) fn reparent(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,
@@ -59,18 +60,18 @@ impl Lineage {
         t: &mut Transition<'_>,
     ) {
         // Seen with the parent it leaves now, it had come to it.
-        self.settle_handover(group, t.out);
+        self.confirm_pending_reparent(group, t.out);
         let first_parent = self.store[group].parent_key();
-        if self.store.adopt(group, parent) {
+        if self.store.link_child(group, parent) {
             let Some(new) = self.store.reference(parent) else { return };
-            self.tell_handover(group, old, first_parent, new, t);
+            self.emit_reparented(group, old, first_parent, new, t);
         } else {
             self.stats.contradictory += 1;
         }
     }
 
     /// Tells that a child was handed on.
-    pub(crate) fn tell_handover(
+    pub(crate) fn emit_reparented(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,

@@ -5,9 +5,9 @@ use crate::apply::transition::Transition;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::kinds::Provenance;
 use crate::model::task::TaskState;
-use crate::store::arena::Ix;
-use crate::store::group::{Group, fact};
-use crate::store::task::Task;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
@@ -28,7 +28,7 @@ impl Lineage {
             let is_refuted = is_inferred
                 && (t.ctx.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
                 && (self.has_living_group(reference)
-                    || (is_in_snapshot && self.living(reference, t).is_some()));
+                    || (is_in_snapshot && self.resolve_or_create_living(reference, t).is_some()));
             if !is_refuted {
                 return is_same;
             }
@@ -38,21 +38,21 @@ impl Lineage {
         if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
             return true;
         }
-        let Some(parent) = self.living(reference, t) else {
+        let Some(parent) = self.resolve_or_create_living(reference, t) else {
             // It has handed its children on since then.
             let dead = self.store.find(reference.key);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
-            let shown = dead.and_then(|dead| self.heir_shown(dead, t.ctx.at));
-            let shown = shown.and_then(|heir| self.living(heir, t));
+            let shown = dead.and_then(|dead| self.new_reaper_shown(dead, t.ctx.at));
+            let shown = shown.and_then(|new_reaper| self.resolve_or_create_living(new_reaper, t));
             let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, t.ctx.at));
-            let by_rule = || dead.and_then(|dead| self.heir_by_rule(dead, t.ctx));
-            let heir = shown.or(stays).or_else(by_rule).or_else(|| self.heir_of_the_gone());
+            let by_rule = || dead.and_then(|dead| self.new_reaper_by_rule(dead, t.ctx));
+            let new_reaper = shown.or(stays).or_else(by_rule).or_else(|| self.init_if_alive());
             if is_known {
                 return self.store[group].parent_tgid() == reference.tgid.0;
             }
-            let Some(heir) = heir else { return true };
+            let Some(new_reaper) = new_reaper else { return true };
             self.store[group].set(fact::PARENT_INFERRED, true);
-            self.store.adopt(group, heir);
+            self.store.link_child(group, new_reaper);
             if stays.is_none() {
                 self.reset_exit_signal(group);
             }
@@ -66,7 +66,7 @@ impl Lineage {
         }
         let is_guess_of_thread = is_inferred && child.parent_tgid() == reference.tgid.0;
         if !is_known || is_guess_of_thread {
-            if !self.store.adopt(group, parent) {
+            if !self.store.link_child(group, parent) {
                 self.stats.contradictory += 1;
             }
             return true;
@@ -82,16 +82,16 @@ impl Lineage {
         } else {
             self.store.parent_ref(group)
         };
-        self.hand_on(group, old_parent, parent, t);
+        self.reparent(group, old_parent, parent, t);
         true
     }
 
     /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
-    fn heir_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
+    fn new_reaper_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
         let task = &self.store[dead];
         let rare = self.store[task.group()?].rare()?;
-        let (of, heir) = self.store[rare].heir?;
-        (of == task.key() && seen_at <= task.since).then_some(heir)
+        let (of, new_reaper) = self.store[rare].new_reaper?;
+        (of == task.key() && seen_at <= task.since).then_some(new_reaper)
     }
 
     /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
@@ -115,14 +115,18 @@ impl Lineage {
 
     /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
     /// its threads is under way.
-    pub(crate) fn living(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
-        let named = self.named(reference, t);
+    pub(crate) fn resolve_or_create_living(
+        &mut self,
+        reference: TaskRef,
+        t: &mut Transition<'_>,
+    ) -> Option<Ix<Task>> {
+        let named = self.resolve_or_create_named(reference, t);
         if let Some(named) = named.filter(|&named| self.store[named].state() < TaskState::Zombie) {
             return Some(named);
         }
         // A released thread's children stayed in its group, and so did those of one that took its leader's place.
         let of_named = named.and_then(|named| self.store[named].group());
-        let leader = self.store.holder(reference.tgid.leader());
+        let leader = self.store.find_current(reference.tgid.leader());
         let group = of_named.or_else(|| self.store[leader?].group())?;
         let members = &self.store[group];
         if members.tgid() != reference.tgid.0 || members.start() > reference.key.start {
@@ -141,7 +145,7 @@ impl Lineage {
     /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
     /// was known.
     fn has_living_group(&self, task: TaskRef) -> bool {
-        let group = self.store.holder(task.tgid.leader()).and_then(|leader| self.store[leader].group());
+        let group = self.store.find_current(task.tgid.leader()).and_then(|leader| self.store[leader].group());
         group.is_some_and(|group| {
             let members = &self.store[group];
             members.tgid() == task.tgid.0
