@@ -1,7 +1,67 @@
-//! Every task of a host, from `copy_process()` to `release_task()`: identity, states, tree, zombies, reparenting, reapers.
+//! The lineage of every task on a host, from `copy_process()` to `release_task()`.
 //!
-//! Pure: no event loop, no files, no clock. Time is an argument. Records go in by [`Lineage::apply`] and time by
-//! [`Lineage::tick`]; both answer with [`Effect`]s.
+//! [`Lineage`] takes records of the kernel side ([`Lineage::apply`]) and time ([`Lineage::tick`]). It keeps the task tree and the
+//! history of each thread group, and answers with [`Effect`]s. It is pure: no event loop, no files, no clock; time is an argument.
+//!
+//! # States
+//!
+//! A task moves down this list only, so records and snapshots can be merged in any order ([`TaskState`]):
+//!
+//! ```text
+//!              copy_process()                 another task's record names it
+//!                    |                                     |
+//!                    v                                     v
+//!                 Running  <----- its own record ------  Implied
+//!                    |
+//!                    |  do_exit()
+//!                    v
+//!                 Exiting
+//!                    |
+//!                    |  exit_notify()
+//!          +---------+----------------------------+
+//!          |                                      |
+//!          v                                      v
+//!       Zombie  (EXIT_ZOMBIE)                   Dead  (EXIT_DEAD: a thread, or the parent ignores SIGCHLD)
+//!          |                                      |
+//!          |  release_task(), by a wait(2)        |  release_task(), by itself
+//!          +------------------+-------------------+
+//!                             v
+//!                         Released   (kept for a while, so that late records are recognised)
+//! ```
+//!
+//! Two exceptions go back: a leader that another thread replaces by execve(2) lives on (`apply/de_thread`), and a snapshot can show
+//! a task that an earlier snapshot did not (`reconcile/snapshot`).
+//!
+//! # Modules
+//!
+//! | module | what |
+//! |---|---|
+//! | `model` | what goes in and what comes out: records, effects, lives |
+//! | `store` | tasks, groups and the links between them; its fields are private and `Store::check` states the invariants |
+//! | `apply` | one file a kernel event |
+//! | `reconcile` | what is uncertain: snapshots, concluded ends, conflicts between the two |
+//! | `accounting` | CPU time and memory that ended tasks used |
+//! | `history` | processes that ended, and queries |
+//! | [`blocked`] | tasks that stay in uninterruptible sleep |
+//!
+//! Arrows point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call each other
+//! across `apply`, `reconcile` and `accounting`, because one kernel event has consequences in all three.
+//!
+//! # Kernel terms
+//!
+//! | term | meaning |
+//! |---|---|
+//! | task | one `task_struct`: a thread. Identified by tid and start time, because tids are reused |
+//! | thread group | the tasks that share a tgid: what users call a process. Its leader is the task with tid == tgid |
+//! | `real_parent` | the task that is sent the exit signal; a tracer is the `parent` of a traced task instead |
+//! | zombie | a leader in `EXIT_ZOMBIE` **and no other task left in its group**: only a wait(2) is missing |
+//! | dead leader | a leader in `EXIT_ZOMBIE` whose group has live threads: no wait(2) can reap it |
+//! | reaper | the task that runs `release_task()` on another |
+//! | new reaper | the task that the children of an exiting task go to, `find_new_reaper()` |
+//! | `de_thread()` | execve(2) by a thread that is not the leader: it takes over the leader's tid and start time |
+//! | second turn | `release_task()` of a group's last thread also releases the dead leader, in a second turn of its loop |
+//! | last switch | the final `sched_switch` of a dead task: its CPU time does not change any more |
+//! | rung | the way a hook is attached: kprobe, fentry or tracepoint. Tracepoints see releases an RCU grace period late |
 #![forbid(unsafe_code)]
 
 mod accounting;
@@ -108,7 +168,7 @@ impl Lineage {
         self.config.blocked_after
     }
 
-    /// How many records are best handed to [`Lineage::warm`] together.
+    /// How many records are best handed to [`Lineage::prefetch`] together.
     pub const PREFETCHED: usize = Store::PREFETCHED;
 
     /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::PREFETCHED`] only.
