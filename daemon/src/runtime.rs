@@ -232,7 +232,7 @@ impl Pipeline {
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),
-            decoded: Vec::with_capacity(Lineage::WARM),
+            decoded: Vec::with_capacity(Lineage::PREFETCHED),
             lost_told: [0; Place::COUNT],
             ticks: 0,
             resynced: Ktime(0),
@@ -262,7 +262,7 @@ impl Pipeline {
         let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
-            lineage.warm(records);
+            lineage.prefetch(records);
             for record in records.drain(..) {
                 hand_over(lineage, counts, &record, now, effects);
             }
@@ -272,7 +272,7 @@ impl Pipeline {
                 count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);
-                if decoded.len() >= Lineage::WARM {
+                if decoded.len() >= Lineage::PREFETCHED {
                     apply(decoded, counts);
                 }
             }

@@ -6,14 +6,14 @@ use crate::{
     lineage::{
         GroupView, Life, LifeState,
         effect::Creation,
-        explain::{
-            Facts,
-            facts::{Call, Child, Known, Named, Obstacle, ProcessFacts, VforkChild},
-        },
         id::{GroupKey, Ktime, TaskRef, Tid},
         record::Comm,
     },
     procfs::Procfs,
+    verdict::{
+        Facts,
+        facts::{Call, Child, Known, Named, Obstacle, ProcessFacts, VforkChild},
+    },
 };
 
 /// Processes that keep a namespace's init from ending, at most named.
@@ -33,7 +33,7 @@ pub struct Draft {
     vfork_child: Option<Holder>,
     parents_vfork_child: Option<Holder>,
     obstacles: Vec<Obstacle>,
-    heir: Option<Named>,
+    new_reaper: Option<Named>,
 }
 
 /// A life with those who stand between it and its end.
@@ -71,7 +71,7 @@ impl Draft {
             vfork_child: view.and_then(|view| vforked(view, scene)),
             parents_vfork_child: parent.and_then(|parent| vforked(parent, scene)),
             obstacles: obstacles(&life, scene),
-            heir: culprit.and_then(|culprit| heir(culprit, scene)),
+            new_reaper: culprit.and_then(|culprit| new_reaper(culprit, scene)),
             subject: match view.and_then(|view| tied(view, scene)) {
                 Some(tied) => tied,
                 None => Tied { life, parent_thread: None, tracer: None },
@@ -96,7 +96,7 @@ impl Draft {
             parent,
             owed: self.owed.map(|tied| complete(tied, procfs)),
             obstacles: self.obstacles,
-            heir: self.heir,
+            new_reaper: self.new_reaper,
         }
     }
 }
@@ -200,7 +200,7 @@ fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
 }
 
 /// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
-fn heir(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
+fn new_reaper(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
     let own = of.life(scene.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {
         let life = ancestor.life(scene.now)?;

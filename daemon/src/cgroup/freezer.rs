@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Place;
-use crate::{fd::spare, lineage::explain::facts::Frozen};
+use crate::{fd::spare, verdict::facts::Frozen};
 
 /// Bytes of a cgroup's file that are read at most: they hold a word or a few lines.
 const FILE_MAX: usize = 4096;
@@ -159,12 +159,16 @@ mod tests {
     #[test]
     fn the_cgroup_that_was_told_to_freeze_is_named() {
         let root = root("v2");
-        for (path, on) in [("docker", "0\n"), ("docker/a.service", "1\n"), ("docker/a.service/inner", "0\n")] {
+        for (path, on) in [("docker", "0\n"), ("docker/a.service", "1\n"), ("docker/a.service/inner", "0\n")]
+        {
             fs::write(root.join(path).join("cgroup.freeze"), on).unwrap();
         }
         fs::write(root.join("docker/a.service/inner/cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
         let found = frozen_v2(&root, "/docker/a.service/inner").unwrap();
-        assert!(found.is_settled && found.is_killable && found.cgroup.ends_with("/docker/a.service"), "{found:?}");
+        assert!(
+            found.is_settled && found.is_killable && found.cgroup.ends_with("/docker/a.service"),
+            "{found:?}"
+        );
         assert!(found.thaw.starts_with("systemctl thaw a.service"), "{found:?}");
         assert_eq!(frozen_v2(&root, "/docker"), None);
         fs::remove_dir_all(root).unwrap();

@@ -9,10 +9,12 @@ use std::{
 };
 
 use super::{Procfs, Sight, is_gone, list, read, read_up_to};
-use crate::lineage::{
-    explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
-    flags::SIGCHLD,
-    id::{GroupKey, Tid},
+use crate::{
+    lineage::{
+        flags::SIGCHLD,
+        id::{GroupKey, Tid},
+    },
+    verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
 };
 
 /// Threads of one process that are looked at.
@@ -269,7 +271,7 @@ fn signalfd(process: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::{explain::facts::WNOTHREAD, id::Tgid};
+    use crate::{lineage::id::Tgid, verdict::facts::WNOTHREAD};
 
     const STATUS: &[u8] = b"Name:\ta\\nSigCgt:\t1\nState:\tT (stopped)\nTracerPid:\t7\nNSpid:\t900\t12\t1\n\
         ShdPnd:\t0000000000010000\nSigBlk:\t0000000000010001\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000010000\n";

@@ -133,7 +133,7 @@ impl Service {
 
     /// Looks at the limits of pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
-        let tasks = pipeline.lineage.census().present() as u64;
+        let tasks = pipeline.lineage.state_counts().present() as u64;
         self.budget.look(clock::boottime(), tasks, &self.cgroups);
     }
 

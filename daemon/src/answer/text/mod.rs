@@ -10,7 +10,7 @@ mod zombies;
 pub use self::{explain::explanation, tree::tree, zombies::zombies};
 
 use super::{task::ZombieAge, verdict::Verdict};
-use crate::{export::text::is_unsafe, lineage::explain::duration};
+use crate::{export::text::is_unsafe, verdict::duration};
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
