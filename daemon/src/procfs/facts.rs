@@ -122,7 +122,7 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     }))
 }
 
-/// The set that rt_sigtimedwait(2) was given, in the memory of its caller.
+/// The set that `rt_sigtimedwait(2)` was given, in the memory of its caller.
 fn awaited_signals(thread: &Path, call: &str) -> Option<Signals> {
     let address = argument(call.split_whitespace().nth(1)?)?;
     let mut set = [0; 8];

@@ -56,9 +56,9 @@ pub enum Call {
     Wait(WaitCall),
     /// vfork(2), or a clone(2) that may be one: to sleep in it is to be held by the child.
     Vfork,
-    /// rt_sigtimedwait(2), which sigwait(3) calls, and the signals it waits for where they could be read.
+    /// `rt_sigtimedwait(2)`, which sigwait(3) calls, and the signals it waits for where they could be read.
     SignalWait(Option<Signals>),
-    /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), epoll_pwait(2), rt_sigsuspend(2).
+    /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), `epoll_pwait(2)`, `rt_sigsuspend(2)`.
     TemporaryMask,
     /// Another system call, or none.
     Other,

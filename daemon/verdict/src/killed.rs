@@ -92,8 +92,8 @@ fn sleeps_in(thread: &ThreadFacts) -> String {
 /// All its threads are dead, and somebody has not let them go: a debugger that has not waited for them.
 pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
     let process = facts.subject.known.process().filter(|process| process.is_all_dead())?;
-    let traced = process.threads.iter().find(|thread| thread.tracer().is_some());
-    let Some(thread) = traced else {
+    let held = process.threads.iter().find(|thread| thread.tracer().is_some());
+    let Some(thread) = held else {
         return Some(
             Verdict::likely(
                 Code::JustDied,
@@ -105,7 +105,7 @@ pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
         );
     };
     let tracer = tracer_named(facts, thread.tracer())
-        .unwrap_or_else(|| Named { key: facts.subject.known.life.key, name: None });
+        .unwrap_or(Named { key: facts.subject.known.life.key, name: None });
     let verdict = Verdict::certain(
         Code::HeldByTracer,
         format!(

@@ -17,6 +17,7 @@ mod kernel;
 mod look;
 mod namespaces;
 mod naming;
+mod parents;
 mod ptrace;
 mod reparenting;
 mod sched;
@@ -34,7 +35,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 18] = [
+const FAMILIES: [&[Entry]; 19] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -44,6 +45,7 @@ const FAMILIES: [&[Entry]; 18] = [
     kernel::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
+    parents::SCENARIOS,
     ptrace::SCENARIOS,
     reparenting::SCENARIOS,
     sched::SCENARIOS,
