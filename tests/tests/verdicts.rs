@@ -25,8 +25,9 @@ fn explain(pid: i64, daemon: Option<&Service>) -> Value {
             None => command.arg("--alone"),
         };
         let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
-        let explained: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr)));
+        let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
+        });
         if explained["verdict"]["code"] != "just_died" {
             return explained["verdict"].clone();
         }
@@ -99,28 +100,53 @@ fn a_helper_that_a_shell_starts_from_a_subshell_is_left_to_init() {
     assert!(left.map_or(true, |left| left.trim().is_empty()), "the helper is a child of what was execed");
 }
 
-/// A cgroup that can be frozen: what to write to which file to freeze it, and to thaw it.
-fn freezer() -> Option<(PathBuf, PathBuf, [&'static str; 2], Option<Cgroup>)> {
-    let name = format!("taskscope-frozen-{}", std::process::id());
-    let v1 = Path::new("/sys/fs/cgroup/freezer").join(&name);
-    if fs::create_dir(&v1).is_ok() {
-        return Some((v1.join("cgroup.procs"), v1.join("freezer.state"), ["FROZEN", "THAWED"], None));
+/// A cgroup that can be frozen. It thaws when this is dropped: a task that the v1 freezer holds cannot be killed.
+struct Freezer {
+    directory: PathBuf,
+    file: &'static str,
+    words: [&'static str; 2],
+    v2: Option<Cgroup>,
+}
+
+impl Freezer {
+    fn make() -> Option<Self> {
+        let name = format!("taskscope-frozen-{}", std::process::id());
+        let directory = Path::new("/sys/fs/cgroup/freezer").join(&name);
+        if fs::create_dir(&directory).is_ok() {
+            return Some(Self { directory, file: "freezer.state", words: ["FROZEN", "THAWED"], v2: None });
+        }
+        let made = Cgroup::make(&[&name])?;
+        let directory = made.path().to_owned();
+        let can_freeze = directory.join("cgroup.freeze").exists();
+        can_freeze.then(|| Self { directory, file: "cgroup.freeze", words: ["1", "0"], v2: Some(made) })
     }
-    let made = Cgroup::make(&[&name])?;
-    let path = made.path().to_owned();
-    path.join("cgroup.freeze").exists().then(|| {
-        (path.join("cgroup.procs"), path.join("cgroup.freeze"), ["1", "0"], Some(made))
-    })
+
+    fn path(&self, file: &str) -> String {
+        self.directory.join(file).display().to_string()
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        let _ = fs::write(self.directory.join(self.file), self.words[1]);
+        if self.v2.is_none() {
+            let end = Instant::now() + setting::deadline();
+            while fs::remove_dir(&self.directory).is_err() && Instant::now() < end {
+                std::thread::yield_now();
+            }
+        }
+    }
 }
 
 #[test]
 fn a_parent_in_a_frozen_cgroup_is_to_be_thawed() {
-    let Some((procs, file, [freeze, thaw], made)) = freezer() else {
+    let Some(freezer) = Freezer::make() else {
         println!("skipped: no cgroup can be frozen here");
         return;
     };
-    let [procs, file] = [procs, file].map(|path| path.display().to_string());
-    let mut scenario = scenario("parent-frozen", &[&procs, &file, freeze, thaw]);
+    let [freeze, thaw] = freezer.words;
+    let file = freezer.path(freezer.file);
+    let mut scenario = scenario("parent-frozen", &[&freezer.path("cgroup.procs"), &file, freeze, thaw]);
     scenario.pause("owed");
     let parent = pid(&scenario, "parent");
     let verdict = explain(pid(&scenario, "child"), None);
@@ -135,8 +161,6 @@ fn a_parent_in_a_frozen_cgroup_is_to_be_thawed() {
     scenario.pause("thawed");
     scenario.go();
     scenario.finish();
-    drop(made);
-    let _ = fs::remove_dir(Path::new(&file).parent().unwrap());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Procfs, Sight, is_gone, list, read, read_up_to};
+use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
 use crate::{
     lineage::{
         flags::SIGCHLD,
@@ -109,6 +109,8 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         state,
         blocked: mask(&status, "SigBlk"),
         has_run: None,
+        // Other threads show by SigPnd that they are to end.
+        flags: matches!(state, Some(b'D' | b't')).then(|| flags(&directory)).flatten(),
         pending: mask(&status, "SigPnd"),
         switches: switches(&status),
         tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
@@ -120,6 +122,11 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         }),
         wchan,
     }))
+}
+
+/// `PF_` bits of a task.
+fn flags(task: &Path) -> Option<u32> {
+    Some(Stat::parse(&read(&task.join("stat")).ok()?).ok()?.flags)
 }
 
 /// The set that `rt_sigtimedwait(2)` was given, in the memory of its caller.

@@ -1,7 +1,7 @@
 //! What a verdict is drawn from: the lives, and what /proc said of the processes concerned when the question came.
 
 use lineage::Life;
-use lineage::flags::{SIGCHLD, SIGKILL, SIGTERM};
+use lineage::flags::{PF_SIGNALED, SIGCHLD, SIGKILL, SIGTERM};
 use lineage::id::{GroupKey, Ktime, Tid};
 
 /// `__WNOTHREAD` of wait(2): only children of the calling thread itself.
@@ -77,6 +77,8 @@ pub struct ThreadFacts {
     pub has_run: Option<bool>,
     /// Times that it was switched out.
     pub switches: Option<u64>,
+    /// `PF_` bits, of threads in state D or t only.
+    pub flags: Option<u32>,
     /// Signals sent to this thread that it has not taken.
     pub pending: Option<Signals>,
     /// Who traces it.
@@ -96,8 +98,14 @@ impl ThreadFacts {
 
     /// Whether SIGKILL was sent to its process: `complete_signal()` adds it to the pending signals of each thread.
     #[must_use]
-    pub fn is_killed(&self) -> bool {
+    pub fn has_sigkill(&self) -> bool {
         self.pending.is_some_and(|pending| pending.has(SIGKILL))
+    }
+
+    /// Whether a signal ends it: it is still to be taken, or `get_signal()` has taken it and set `PF_SIGNALED`.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.has_sigkill() || self.flags.is_some_and(|flags| flags & PF_SIGNALED != 0)
     }
 
     /// Who traces it.

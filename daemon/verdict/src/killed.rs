@@ -49,11 +49,11 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
     let verdict = Verdict::new(
         Code::KilledButBlocked,
         certainty,
-        format!("it was killed (SIGKILL is pending) and is not gone: {why}"),
+        format!("it was killed by a signal and is not gone: {why}"),
     );
     let verdict = verdict
         .since_all(leader_died(facts))
-        .since(format!("SigPnd of thread {tid} has SIGKILL; its state is {}", state_of(thread)))
+        .since(format!("{}; its state is {}", how_known(thread), state_of(thread)))
         .remedy(remedy);
     Some(verdict.by(culprit.unwrap_or_else(|| facts.subject.known.named())))
 }
@@ -79,6 +79,14 @@ fn leader_died(facts: &Facts) -> Option<String> {
     let is_seen = facts.observed_since.is_some_and(|began| began < died_at);
     let when = if is_seen { format!(" {} ago", duration(facts.now.since(died_at))) } else { String::new() };
     Some(format!("its main thread died{when}; ps and top show that thread's state, Z, for the whole process"))
+}
+
+fn how_known(thread: &ThreadFacts) -> String {
+    if thread.has_sigkill() {
+        format!("SigPnd of thread {} has SIGKILL", thread.tid)
+    } else {
+        format!("thread {} has taken a fatal signal (PF_SIGNALED)", thread.tid)
+    }
 }
 
 fn state_of(thread: &ThreadFacts) -> char {

@@ -80,6 +80,7 @@ fn thread(tid: u32) -> ThreadFacts {
         state: Some(b'S'),
         blocked: Some(NO_SIGNALS),
         has_run: None,
+        flags: None,
         switches: Some(7),
         pending: Some(NO_SIGNALS),
         tracer: Some(0),

@@ -84,3 +84,12 @@ fn a_frozen_process_is_thawed() {
     let verdict = expect(&facts, Code::Frozen, Certainty::Certain, 60);
     assert!(verdict.remedy.unwrap().starts_with("thaw it: "));
 }
+
+#[test]
+fn a_signal_that_was_taken_already_is_known_by_the_flags_of_the_task() {
+    let mut facts = killed(b't');
+    let thread = &mut facts.subject.known.process.as_mut().unwrap().threads[1];
+    (thread.pending, thread.flags, thread.tracer) = (Some(NO_SIGNALS), Some(0x400), Some(90));
+    let verdict = expect(&facts, Code::KilledButBlocked, Certainty::Certain, 90);
+    assert!(verdict.evidence.iter().any(|line| line.contains("PF_SIGNALED")), "{verdict:#?}");
+}

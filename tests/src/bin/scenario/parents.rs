@@ -1,6 +1,4 @@
 //! Parents that do not reap for reasons that are easily mistaken, and processes that are killed and not gone.
-#![expect(clippy::similar_names, reason = "tracer and tracee are the words of ptrace(2)")]
-
 use std::fs;
 
 use crate::{
@@ -16,19 +14,31 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("sleeper", "sleeps for ever; what `exec-over` execs", |_| {
         sys::sleep_for_ever();
     }),
-    ("parent-frozen", "a parent in the cgroup PROCS is frozen by FILE WORD, and thawed by WORD", parent_frozen),
+    (
+        "parent-frozen",
+        "a parent in the cgroup PROCS is frozen by FILE WORD, and thawed by WORD",
+        parent_frozen,
+    ),
     ("mask-of-ppoll", "a parent whose handler reaps sits in ppoll(2) with SIGCHLD masked", |_| {
         owes(mask_of_ppoll);
     }),
-    ("sigwait-elsewhere", "a thread sits in sigwait(3) for SIGCHLD, the forking thread does not block it", |_| {
-        owes(sigwait_elsewhere);
+    (
+        "sigwait-elsewhere",
+        "a thread sits in sigwait(3) for SIGCHLD, the forking thread does not block it",
+        |_| {
+            owes(sigwait_elsewhere);
+        },
+    ),
+    ("signalfd-unread", "a parent has a signalfd for SIGCHLD and does not read it", |_| {
+        owes(signalfd_unread);
     }),
-    ("signalfd-unread", "a parent has a signalfd for SIGCHLD and does not read it", |_| owes(signalfd_unread)),
     ("waits-for-stops", "a parent waits in waitid(2) for children that stop", |_| owes(waits_for_stops)),
     ("vfork-traced", "the vfork child that holds a parent is stopped by a tracer", vfork_traced),
     ("killed-traced", "a process is killed and stopped at PTRACE_EVENT_EXIT by its tracer", killed_traced),
     ("dead-traced", "all threads of a process are dead, its tracer has not waited for them", dead_traced),
-    ("failed-spawns", "a parent waits for children that fail to exec, and leaves one", |_| owes(failed_spawns)),
+    ("failed-spawns", "a parent waits for children that fail to exec, and leaves one", |_| {
+        owes(failed_spawns);
+    }),
 ];
 
 /// A parent that makes a zombie and tells its pid; it stays as it is until `go`.
@@ -168,6 +178,8 @@ fn signalfd_unread(made: Channel) {
 }
 
 fn waits_for_stops(made: Channel) {
+    // With dead children only, its wait would end at once.
+    spawn("other", || sys::sleep_for_ever());
     made.send(dead_child());
     let mut unused = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
     // SAFETY: the kernel writes to `unused`, which is not read.
