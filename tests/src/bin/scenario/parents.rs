@@ -1,4 +1,5 @@
 //! Parents that do not reap for reasons that are easily mistaken, and processes that are killed and not gone.
+
 use std::fs;
 
 use crate::{
