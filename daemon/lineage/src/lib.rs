@@ -39,7 +39,7 @@
 //! | `model` | what goes in and what comes out: records, effects, lives |
 //! | `store` | tasks, groups and the links between them; its fields are private and `Store::check` states the invariants |
 //! | `apply` | one file a kernel event |
-//! | `reconcile` | what is uncertain: snapshots, concluded ends, conflicts between the two |
+//! | `reconcile` | what is uncertain: snapshots, concluded ends, conflicts between the two, zombies after a loss |
 //! | `accounting` | CPU time and memory that ended tasks used |
 //! | `history` | processes that ended, and queries |
 //! | [`blocked`] | tasks that stay in uninterruptible sleep |

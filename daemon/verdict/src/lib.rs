@@ -1,4 +1,10 @@
 //! Verdicts: why a process is as it is, who has to act, and what to do. Pure functions of [`Facts`].
+//!
+//! | file | what |
+//! |---|---|
+//! | `facts` | what a verdict is made from: lives, and what /proc shows of the processes concerned |
+//! | `living` | a process that is no zombie |
+//! | `zombie/` | a zombie: one file a group of reasons |
 #![forbid(unsafe_code)]
 
 pub mod facts;

@@ -45,7 +45,7 @@ impl Lineage {
         if self.store[holder].group() == Some(group) && self.store[holder].key().start < t.ctx.at {
             return true;
         }
-        // The old leader's own last words can come long after its tid was handed t.out again.
+        // The old leader's own last words can come long after its tid was handed out again.
         !t.ctx.may_be_belated() && self.vacate(old_tid, t.ctx.at, t)
     }
 

@@ -26,7 +26,7 @@ impl Lineage {
     /// What the death or the departure of one task means for its group.
     pub(crate) fn after_task_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         self.emit_group_exit(group, t);
-        self.check_zombie(group, t);
+        self.begin_zombie_if_due(group, t);
         // Not from here: whoever called goes on with this group.
         if self.store[group].has(fact::FREED)
             && let Some(leader) = self.store[group].leader()

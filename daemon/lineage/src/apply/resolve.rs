@@ -39,7 +39,7 @@ impl Lineage {
             self.refuse();
             return None;
         }
-        let ix = if let Some(known) = self.resolve_known(reference, t) {
+        let ix = if let Some(known) = self.resolve_or_take_over(reference, t) {
             known
         } else {
             let made = self.create(reference, leader_start, t)?;
@@ -65,7 +65,7 @@ impl Lineage {
         reference: TaskRef,
         t: &mut Transition<'_>,
     ) -> Option<Ix<Task>> {
-        let found = self.resolve_known(reference, t);
+        let found = self.resolve_or_take_over(reference, t);
         if found.is_some() {
             return found;
         }
@@ -74,7 +74,9 @@ impl Lineage {
         Some(made)
     }
 
-    fn resolve_known(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
+    /// The slot of a task that is known. Changes what the reference shows of it: an exact start, or an exec by which a thread took its
+    /// leader's place.
+    fn resolve_or_take_over(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         let found = self.store.find(reference.key);
         if found.is_some() {
             return found;
@@ -146,7 +148,7 @@ impl Lineage {
         if reference.is_leader() {
             return Some(self.store.add_group(key, known::START, t.ctx.at));
         }
-        let Some(group) = self.group_of_thread(tgid, leader_start, key.start, t) else {
+        let Some(group) = self.resolve_or_create_group(tgid, leader_start, key.start, t) else {
             self.stats.late += 1;
             return None;
         };
@@ -193,8 +195,9 @@ impl Lineage {
         true
     }
 
-    /// The group a thread belongs to, found by its leader, which has its tid until the last thread is gone.
-    fn group_of_thread(
+    /// The group a thread belongs to, found by its leader, which has its tid until the last thread is gone. An unknown one gets a slot,
+    /// and an older owner of the tid is concluded to have ended.
+    fn resolve_or_create_group(
         &mut self,
         tgid: Tgid,
         leader_start: Option<Ktime>,

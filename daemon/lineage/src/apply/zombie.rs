@@ -21,7 +21,7 @@ const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
     /// A leader is a zombie once it is the only task of its group.
-    pub(crate) fn check_zombie(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+    pub(crate) fn begin_zombie_if_due(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
         if self.store[leader].state() != TaskState::Zombie || !members.is_sole() {

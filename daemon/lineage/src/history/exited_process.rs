@@ -62,12 +62,12 @@ const _: () =
 pub(crate) struct Side {
     debt: Option<Debt>,
     children: Option<Box<ChildrenUsage>>,
-    story: Option<Box<Story>>,
+    details: Option<Box<Details>>,
 }
 
 /// What fewer have.
 #[derive(Debug, Default)]
-struct Story {
+struct Details {
     reaper: Option<Reaper>,
     first_parent: Option<GroupKey>,
     creator: Option<TaskRef>,
@@ -97,8 +97,8 @@ enum ReaperForm {
     Parent,
     /// Its parent, by the kernel's rule.
     ParentByRule,
-    /// See [`Story::reaper`].
-    Told,
+    /// See [`Details::reaper`].
+    InDetails,
 }
 
 /// What the allocator adds to each piece of memory.
@@ -108,8 +108,8 @@ impl Side {
     /// Bytes it takes.
     fn bytes(&self) -> usize {
         let children = self.children.as_ref().map_or(0, |_| size_of::<ChildrenUsage>() + OVERHEAD);
-        let story = self.story.as_ref().map_or(0, |_| size_of::<Story>() + OVERHEAD);
-        size_of::<Self>() + OVERHEAD + children + story
+        let details = self.details.as_ref().map_or(0, |_| size_of::<Details>() + OVERHEAD);
+        size_of::<Self>() + OVERHEAD + children + details
     }
 
     pub(crate) fn children(&mut self) -> &mut ChildrenUsage {
@@ -157,7 +157,7 @@ impl ExitedProcess {
             ReaperForm::None => None,
             ReaperForm::Parent => by_parent(self.parent()?, self.parent_name(), true),
             ReaperForm::ParentByRule => by_parent(self.parent()?, self.parent_name(), false),
-            ReaperForm::Told => self.side.as_ref()?.story.as_ref()?.reaper,
+            ReaperForm::InDetails => self.side.as_ref()?.details.as_ref()?.reaper,
         }
     }
 }
@@ -187,15 +187,15 @@ impl Lineage {
             (Some(_), Some(parent)) if reaper == by_parent(parent, parent_name, false) => {
                 ReaperForm::ParentByRule
             }
-            _ => ReaperForm::Told,
+            _ => ReaperForm::InDetails,
         };
         let mut side = Side::default();
         if let Some(debt) = group.debt() {
             side.debt = Some(self.store[debt].debt);
             side.children = self.store.children_usage(ix).map(Box::new);
         }
-        if self.store.extra_of(group).is_some() || matches!(form, ReaperForm::Told) {
-            side.story = Some(Box::new(self.story(group, reaper)));
+        if self.store.extra_of(group).is_some() || matches!(form, ReaperForm::InDetails) {
+            side.details = Some(Box::new(self.details(group, reaper)));
         }
         Some(ExitedProcess {
             start: group.start(),
@@ -205,7 +205,7 @@ impl Lineage {
             zombie_ns: zombie.map_or(0, |zombie| zombie.ns),
             executable: None,
             usage: PackedUsage::default(),
-            side: (side.debt.is_some() || side.story.is_some()).then(|| Box::new(side)),
+            side: (side.debt.is_some() || side.details.is_some()).then(|| Box::new(side)),
             name: leader.comm,
             parent_name: parent_name.unwrap_or_default(),
             tgid: group.tgid(),
@@ -227,10 +227,10 @@ impl Lineage {
         })
     }
 
-    fn story(&self, group: &Group, reaper: Option<Reaper>) -> Story {
+    fn details(&self, group: &Group, reaper: Option<Reaper>) -> Details {
         let extra = self.store.extra_of(group).cloned().unwrap_or_default();
         let rare = self.store.rare_of(group);
-        Story {
+        Details {
             reaper,
             first_parent: extra.first_parent(),
             creator: rare.and_then(|rare| rare.creator),
@@ -247,9 +247,9 @@ impl Lineage {
 
     /// A life that is over, with all that is remembered of it.
     pub(crate) fn life_of_exited(&self, exited: &ExitedProcess) -> Life {
-        let none = Story::default();
+        let none = Details::default();
         let side = exited.side.as_deref();
-        let story = side.and_then(|side| side.story.as_deref()).unwrap_or(&none);
+        let details = side.and_then(|side| side.details.as_deref()).unwrap_or(&none);
         let profile = self.store.profile_at(exited.profile);
         let knows = |fact: u16| exited.known & fact != 0;
         let clone_flags = exited.has(fact::CLONE_FLAGS).then_some(profile.clone_flags);
@@ -274,8 +274,8 @@ impl Lineage {
             executable: exited.executable.clone(),
             parent: exited.parent(),
             parent_name: exited.parent_name(),
-            first_parent: story.first_parent,
-            creator: story.creator,
+            first_parent: details.first_parent,
+            creator: details.creator,
             clone_flags,
             creation: clone_flags.map(|clone| Creation::of(clone, exited.flags)),
             flags: knows(known::FLAGS).then_some(exited.flags),
@@ -287,16 +287,16 @@ impl Lineage {
             execs: exited.execs,
             exec_at: (exited.execs > 0).then_some(exited.exec_at),
             before_exec: None,
-            renames: story.renames,
+            renames: details.renames,
             threads: 0,
-            threads_created: story.threads_created,
-            threads_peak: story.threads_peak,
-            tracer: story.tracer,
+            threads_created: details.threads_created,
+            threads_peak: details.threads_peak,
+            tracer: details.tracer,
             since: exited.since,
-            leader_died_at: story.leader_died_at,
-            reparented: story.reparented,
-            reparented_at: (story.reparented > 0).then_some(story.reparented_at),
-            reparent_kind: story.reparent_kind,
+            leader_died_at: details.leader_died_at,
+            reparented: details.reparented,
+            reparented_at: (details.reparented > 0).then_some(details.reparented_at),
+            reparent_kind: details.reparent_kind,
             status: exited.has_status.then_some(WaitStatus(exited.status)),
             zombie: match exited.zombie {
                 ZombieForm::None => None,

@@ -92,6 +92,12 @@ impl ActionKind {
         }
     }
 
+    /// Names of all actions, with a comma between them: for messages.
+    #[must_use]
+    pub fn list() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The action with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

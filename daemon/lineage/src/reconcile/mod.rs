@@ -7,7 +7,7 @@
 //! | `concluded_end` | ends that no record told |
 //! | `unconfirmed` | zombies whose release may be among lost records |
 //!
-//! Reparentings that may not have taken place are in `apply/pending_reparent`.
+//! Reparentings that may not have taken place are in `apply/parents/pending_reparent`.
 
 pub(crate) mod concluded_end;
 pub(crate) mod snapshot;

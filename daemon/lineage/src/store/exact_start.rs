@@ -51,7 +51,7 @@ impl Store {
     /// Gives a group its start. False if a child of it is older.
     fn set_start(&mut self, group: Ix<Group>, start: Ktime) -> bool {
         let tgid = self.groups[group].tgid;
-        if !self.each_child(group, |store: &mut Self, child| store.starts_after(child, start, tgid)) {
+        if !self.each_child(group, |store: &mut Self, child| store.ensure_starts_after(child, start, tgid)) {
             return false;
         }
         self.each_child(group, |store: &mut Self, child| {
@@ -83,9 +83,9 @@ impl Store {
         true
     }
 
-    /// Whether a group is younger than another that started then. At boot many tasks share one start; then the smaller tgid was
-    /// first. A start that is known by its tick only is put right where that is possible.
-    pub(crate) fn starts_after(&mut self, group: Ix<Group>, start: Ktime, tgid: u32) -> bool {
+    /// Makes sure that a group is younger than another that started then; false if it is not. At boot many tasks share one start; then
+    /// the smaller tgid was first. A start that is known by its tick only is corrected where that is possible.
+    pub(crate) fn ensure_starts_after(&mut self, group: Ix<Group>, start: Ktime, tgid: u32) -> bool {
         let members = &self.groups[group];
         if (start, tgid) < (members.start, members.tgid) {
             return true;

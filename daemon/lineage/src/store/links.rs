@@ -10,7 +10,7 @@ impl Store {
     /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
     pub(crate) fn link_child(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
         let Some(parents) = self.tasks[parent].group else { return false };
-        if !self.may_descend(group, parents) {
+        if !self.ensure_older(group, parents) {
             return false;
         }
         self.unlink_child(group);
@@ -70,15 +70,15 @@ impl Store {
         child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
     }
 
-    /// A parent was there before its child.
-    fn may_descend(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
+    /// Makes sure that a parent was there before its child; false if it was not.
+    fn ensure_older(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
         // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
         if !self.groups[child].has(fact::START) || child == parent {
             return false;
         }
         let Group { start, tgid, .. } = self.groups[parent];
         !self.groups[parent].has(fact::START)
-            || (self.starts_after(child, start, tgid) && self.groups[parent].start == start)
+            || (self.ensure_starts_after(child, start, tgid) && self.groups[parent].start == start)
     }
 
     /// Puts a new task at the end of its group's threads, where the kernel puts it.

@@ -1,4 +1,13 @@
 //! Why a zombie is one: each reason a function of the facts, asked in the order in which they exclude each other.
+//!
+//! | file | reasons |
+//! |---|---|
+//! | `case` | the zombie, its parent and who else can act: what the reasons are asked about |
+//! | `held` | a tracer, a stop or an uninterruptible sleep holds the parent |
+//! | `waits` | the parent waits, but for others |
+//! | `signals` | the parent does not get SIGCHLD, or does nothing at it |
+//! | `habits` | the parent has never waited, or waits now and then |
+//! | `adopters` | the parent is an init or a subreaper that came to it |
 
 mod adopters;
 mod case;

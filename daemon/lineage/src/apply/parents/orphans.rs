@@ -17,7 +17,7 @@ struct OrphanTransfer {
     new_reaper: Option<Ix<Task>>,
     /// The kernel showed this new reaper; else it is the one by its rule.
     is_shown: bool,
-    /// An new reaper that was shown and is dead by now: it has handed them on in its turn.
+    /// A new reaper that was shown and is dead by now: it has handed them on in its turn.
     intermediate_parent: Option<TaskRef>,
     /// How they came to the passer, which was seen.
     came: EventContext,
@@ -73,7 +73,7 @@ impl Lineage {
             .filter(|&new_reaper| new_reaper != dying);
         let is_shown = new_reaper.is_some();
         let own = self.store.reference(dying);
-        // An new reaper that is dead by now has handed them on in its turn, but those that were released before it died.
+        // A new reaper that is dead by now has handed them on in its turn, but those that were released before it died.
         let gone = shown.filter(|_| !is_shown).and_then(|new_reaper| self.store.find(new_reaper.key));
         let intermediate_parent =
             shown.filter(|new_reaper| gone.is_some() && own.is_none_or(|own| own.tgid != new_reaper.tgid));

@@ -41,7 +41,7 @@ impl Lineage {
             let nobody_waits =
                 self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
             if nobody_waits {
-                // The last switch comes after this: the task lost its CPU to its parent, on its way t.out.
+                // The last switch comes after this: the task lost its CPU to its parent, on its way out.
                 self.autoreap_late(leader, child, &mut t.inferred());
             } else {
                 self.die_and_be_reaped(leader, child, Death::default(), &mut t.inferred());
@@ -147,13 +147,13 @@ impl Lineage {
         let parent = parent.or(open.old);
         let now = self.store[group].parent().and_then(|parent| self.store.reference(parent));
         let key = |task: Option<TaskRef>| task.map(|task| task.key);
-        // Asked second: an new reaper that exec'ed since has the identity of its dead leader.
+        // Asked second: a new reaper that exec'ed since has the identity of its dead leader.
         if key(parent) != key(now) && key(parent) == key(open.old) {
             self.restore_parent(group, open.old_group);
             self.store[group].set(open.ignored, true);
             return;
         }
-        // An new reaper that took its leader's place since is still of that group.
+        // A new reaper that took its leader's place since is still of that group.
         let parents = self.store[group].parent_key();
         let is_there = |parent: TaskRef| {
             parents.is_some_and(|now| {

@@ -91,7 +91,7 @@ impl Lineage {
             extra.reparented_at = t.ctx.at;
             extra.reparent_kind = Some(kind);
         }
-        // A child on its way t.out is nobody's concern any more.
+        // A child on its way out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {
             self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
         }

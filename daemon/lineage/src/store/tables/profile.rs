@@ -73,7 +73,11 @@ impl Profiles {
         }
         let place = profile.recent_place();
         let recent = self.recent[place];
-        let new = if self.slots[recent as usize].profile == *profile { recent } else { self.find(profile) };
+        let new = if self.slots[recent as usize].profile == *profile {
+            recent
+        } else {
+            self.find_or_insert(profile)
+        };
         self.recent[place] = new;
         self.slots[new as usize].holders += 1;
         self.release(*held);
@@ -88,7 +92,7 @@ impl Profiles {
     }
 
     #[cold]
-    fn find(&mut self, profile: &Profile) -> u32 {
+    fn find_or_insert(&mut self, profile: &Profile) -> u32 {
         if let Some(&known) = self.by_value.get(profile) {
             return known;
         }
