@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("panics", &[]),
     ("kernel", &["fd", "timens", "failpoint", "bounded"]),
     ("procfs", &["fd", "timens", "failpoint", "bounded"]),
-    ("cgroup", &["fd", "failpoint"]),
+    ("cgroup", &["fd", "failpoint", "bounded"]),
     ("export", &["cgroup"]),
     ("answer", &["duration", "procfs", "cgroup", "export"]),
     ("runtime", &["fd", "duration", "failpoint", "kernel", "procfs", "export"]),
