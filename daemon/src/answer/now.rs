@@ -7,13 +7,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::names, usage};
-use crate::lineage::{
-    blocked::wchan,
-    explain::duration,
-    figures::{Doing, Figures, policy_name},
-    id::{GroupKey, TaskKey, TaskRef, Tgid},
-    record::{self, Comm},
+use super::{process::names, usage, verdict::Missing};
+use crate::{
+    kernel::figures::{Doings, FiguresError},
+    lineage::{
+        Life, LifeState,
+        blocked::wchan,
+        explain::duration,
+        figures::{Doing, Figures, policy_name},
+        id::{GroupKey, TaskKey, TaskRef, Tgid},
+        record::{self, Comm},
+    },
 };
 
 /// Tasks that are told one by one; of the others there are sums.
@@ -80,12 +84,26 @@ pub struct Look {
     /// By tgid, each in the order of its tids.
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
+    missing: Vec<Missing>,
 }
 
 impl Look {
     /// Of what was read of them.
     #[must_use]
-    pub fn new((figures, stacks): (Vec<Figures>, HashMap<TaskKey, Vec<String>>)) -> Self {
+    pub fn new(read: Doings) -> Self {
+        let mut missing = Vec::new();
+        let mut lack = |fact: &str, error: FiguresError| {
+            missing
+                .push(Missing { fact: fact.into(), needs: format!("the kernel's task iterator: {error}") });
+        };
+        let figures = read.figures.unwrap_or_else(|error| {
+            lack("what its tasks are doing now, and what they have used so far", error);
+            Vec::new()
+        });
+        let stacks = read.stacks.unwrap_or_else(|error| {
+            lack("where in the kernel its tasks sleep", error);
+            HashMap::new()
+        });
         let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
         for figures in figures {
             groups.entry(figures.task.tgid).or_default().push(figures);
@@ -93,7 +111,13 @@ impl Look {
         for group in groups.values_mut() {
             group.sort_unstable_by_key(|figures| figures.task.key);
         }
-        Self { groups, stacks }
+        Self { groups, stacks, missing }
+    }
+
+    /// What could not be read.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Of one group; `None` where nothing was read of it, or its pid has another owner now.
@@ -125,7 +149,7 @@ impl Look {
     pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
         let group = self.groups.get(&task.tgid)?;
         let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
-        group[place].usage.as_ref()
+        group.get(place)?.usage.as_ref()
     }
 
     fn does(&self, of: &Figures) -> Does {
@@ -139,7 +163,7 @@ impl Look {
             wchan: wchan(&kernel_stack).map(Into::into),
             kernel_stack,
             policy: of.policy.map(|policy| policy_name(policy).into()),
-            priority: of.prio.map(|prio| prio - 100),
+            priority: of.prio.map(|prio| prio.saturating_sub(100)),
             nice: of.nice,
             rt_priority: of.rt_priority.filter(|&priority| priority > 0),
             cpu: of.cpu,
@@ -181,7 +205,8 @@ impl Now {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let count: u32 = self.doing.values().sum();
+        // As the answer says, which may be anybody's.
+        let count = self.doing.values().fold(0, |sum: u32, count| sum.saturating_add(*count));
         match self.tasks.as_slice() {
             [only] => lines.push(only.in_words()),
             tasks => {
@@ -192,8 +217,9 @@ impl Now {
                     let name = task.name.as_deref().unwrap_or("?");
                     lines.push(format!("  {name}({}) {}", task.tid, task.in_words()));
                 }
-                if count as usize > MOST_SHOWN {
-                    lines.push(format!("  {} more", count as usize - MOST_SHOWN));
+                let more = (count as usize).saturating_sub(MOST_SHOWN);
+                if more > 0 {
+                    lines.push(format!("  {more} more"));
                 }
             }
         }
@@ -210,6 +236,12 @@ impl Now {
     pub fn leader(&self, pid: u32) -> Option<&Does> {
         self.tasks.first().filter(|task| task.tid == pid)
     }
+}
+
+/// What a look could not read of a life. Of one that is over there is nothing to read.
+pub(super) fn missing(look: &Look, life: &Life) -> Vec<Missing> {
+    let is_over = matches!(life.state, LifeState::Dead | LifeState::Released);
+    if is_over { Vec::new() } else { look.missing().to_vec() }
 }
 
 /// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is told elsewhere.

@@ -146,15 +146,38 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
     }
 
-    /// A list of byte strings.
+    /// A list of byte strings someone else chose. If some are not UTF-8, the exact ones follow as hex under `key` + `_bytes`, in the
+    /// same places; `null` stands for the others.
     pub(super) fn list(&mut self, key: &str, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');
+        let mut clean = true;
         for (n, value) in values.iter().enumerate() {
             if n > 0 {
                 out.push(b',');
             }
-            string(out, value.as_ref());
+            clean &= string(out, value.as_ref());
+        }
+        out.push(b']');
+        if clean {
+            return;
+        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"_bytes\":[");
+        for (n, value) in values.iter().map(AsRef::as_ref).enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            if std::str::from_utf8(value).is_ok() {
+                out.extend_from_slice(b"null");
+                continue;
+            }
+            out.push(b'"');
+            for &byte in value {
+                hex(out, byte);
+            }
+            out.push(b'"');
         }
         out.push(b']');
     }

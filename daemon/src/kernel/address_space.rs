@@ -3,29 +3,37 @@
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
-/// What the daemon takes besides the ring: code, heap, stacks of threads, the tables of a small host. Measured with `ulimit -v`: with less
-/// an allocation fails somewhere, and Rust ends the process without a word of the cause.
-const BESIDES_RING: u64 = 192 << 20;
+/// What is taken after the check besides the ring.
+const HEADROOM: u64 = 0 << 20;
 
 /// The address space is limited too tightly.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
     "the address space of this process is limited to {} KiB (RLIMIT_AS, ulimit -v), and {} KiB are needed with this ring: raise the \
      limit, or make the ring smaller (--ring-kib)",
-    limit / 1024, needed / 1024
+    limit / 1024, needed.div_ceil(1024)
 )]
 pub struct AddressSpaceError {
     limit: u64,
     needed: u64,
 }
 
-/// Fails if `RLIMIT_AS` leaves no room for a ring of this size, which is mapped twice (`bpf_ringbuf_alloc()` in kernel/bpf/ringbuf.c).
+/// Fails if `RLIMIT_AS` leaves no room for a ring of this size, which is mapped twice (`bpf_ringbuf_alloc()` in kernel/bpf/ringbuf.c),
+/// and for what comes after it.
 pub(super) fn check(ring_bytes: u32) -> Result<(), AddressSpaceError> {
-    fits(getrlimit(Resource::As).current, ring_bytes)
+    fits(getrlimit(Resource::As).current, used().unwrap_or(0), ring_bytes)
 }
 
-fn fits(limit: Option<u64>, ring_bytes: u32) -> Result<(), AddressSpaceError> {
-    let needed = BESIDES_RING + 2 * u64::from(ring_bytes);
+/// The address space of this process now; `None` where /proc does not tell.
+fn used() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let size = text.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+    let kib: u64 = size.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn fits(limit: Option<u64>, used: u64, ring_bytes: u32) -> Result<(), AddressSpaceError> {
+    let needed = used.saturating_add(HEADROOM).saturating_add(2 * u64::from(ring_bytes));
     match limit {
         Some(limit) if limit < needed => Err(AddressSpaceError { limit, needed }),
         _ => Ok(()),
@@ -38,9 +46,20 @@ mod tests {
 
     #[test]
     fn a_limit_below_what_is_needed_is_named_with_both_figures() {
-        assert_eq!(fits(None, 8 << 20), Ok(()));
-        assert_eq!(fits(Some(1 << 40), 8 << 20), Ok(()));
-        let error = fits(Some(100 << 20), 8 << 20).unwrap_err().to_string();
-        assert!(error.contains("102400 KiB") && error.contains("212992 KiB"), "{error}");
+        const USED: u64 = 20 << 20;
+        const NEEDED: u64 = USED + HEADROOM + (16 << 20);
+        assert_eq!(fits(None, USED, 8 << 20), Ok(()));
+        assert_eq!(fits(Some(NEEDED), USED, 8 << 20), Ok(()));
+        let error = fits(Some(NEEDED - 4096), USED, 8 << 20).unwrap_err().to_string();
+        let (limit, needed) = ((NEEDED - 4096) / 1024, NEEDED / 1024);
+        assert!(
+            error.contains(&format!("{limit} KiB")) && error.contains(&format!("{needed} KiB")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn this_process_uses_some_address_space() {
+        assert!(used().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

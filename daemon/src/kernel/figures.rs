@@ -51,6 +51,15 @@ pub enum FiguresError {
     Map(#[from] MapError),
 }
 
+/// What the wanted tasks are doing, and where they sleep, as far as that can be had.
+#[derive(Debug)]
+pub struct Doings {
+    /// Numbers.
+    pub figures: Result<Vec<Figures>, FiguresError>,
+    /// Functions of the kernel, the innermost first.
+    pub stacks: Result<HashMap<TaskKey, Vec<String>>, FiguresError>,
+}
+
 /// Loads both programs. What needs the second only can do without it.
 pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     for name in [NUMBERS, STACKS] {
@@ -124,7 +133,7 @@ fn decode(from: &probe_common::Figures) -> Figures {
         flags: from.task_flags,
         policy: known(0).then_some(from.policy),
         prio: known(1).then_some(from.prio),
-        nice: known(2).then_some(from.static_prio - 120),
+        nice: known(2).then_some(from.static_prio.saturating_sub(120)),
         rt_priority: known(3).then_some(from.rt_priority),
         cpu: known(4).then_some(from.cpu),
         usage: (from.valid & Valid::USAGE != 0).then(|| usage(&from.usage)),

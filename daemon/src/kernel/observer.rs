@@ -19,7 +19,7 @@ use super::{
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
     fields::Missing,
-    figures::{self, FiguresError, Want},
+    figures::{self, Doings, FiguresError, Want},
     hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
@@ -174,15 +174,14 @@ impl Observer {
         figures::stacks(&mut self.ebpf, want)
     }
 
-    /// Both for an answer, of one group with where its tasks sleep. Where they cannot be had nothing is known; the status says why.
-    pub fn doing(&mut self, want: Want) -> (Vec<Figures>, HashMap<TaskKey, Vec<String>>) {
-        let unknown = |error: FiguresError| log::debug!("what tasks are doing now: {error}");
-        let figures = self.figures(want).map_err(unknown).unwrap_or_default();
+    /// Both for an answer, of one group with where its tasks sleep; and why one of them cannot be had.
+    pub fn doing(&mut self, want: Want) -> Doings {
+        let figures = self.figures(want);
         let stacks = match want {
-            Want::All => HashMap::new(),
-            Want::Group(_) | Want::Blocked => self.stacks(want).map_err(unknown).unwrap_or_default(),
+            Want::All => Ok(HashMap::new()),
+            Want::Group(_) | Want::Blocked => self.stacks(want),
         };
-        (figures, stacks)
+        Doings { figures, stacks }
     }
 
     /// Sums of the programs' counters.

@@ -13,6 +13,7 @@ pub mod limits;
 mod memory;
 mod pids;
 mod row;
+mod suspend;
 pub mod truth;
 
 use std::{any::Any, process::Command, time::Duration};
@@ -69,7 +70,7 @@ impl Case<'_> {
 }
 
 /// Every row.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 16] = [
     NONE,
     pids::CGROUP,
     pids::NPROC,
@@ -78,10 +79,12 @@ pub const FAULTS: [Fault; 14] = [
     memory::CGROUP,
     memory::HOST,
     files::DISK_FULL,
+    files::EXT4_FULL,
     files::NOFILE,
     cpu::REAL_TIME,
     cpu::LOAD,
     clock::JUMPS,
+    clock::FREEZER,
     clock::SUSPEND,
     clock::STOPPED,
 ];

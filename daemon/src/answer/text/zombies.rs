@@ -121,7 +121,7 @@ fn in_full(parent: &Debtor, style: Style, out: &mut String) {
 fn summary(answer: &Zombies, out: &mut String) {
     let plural =
         |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-    let parents = answer.parents.len() as u64 + answer.parents_left_off;
+    let parents = (answer.parents.len() as u64).saturating_add(answer.parents_left_off);
     let _ = write!(out, "{} of {}", plural(answer.zombies, "zombie"), plural(parents, "parent"));
     if answer.parents_left_off > 0 {
         let _ = write!(out, "; {} parents are not listed", answer.parents_left_off);

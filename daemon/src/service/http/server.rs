@@ -62,11 +62,18 @@ pub(super) struct Answers {
 
 /// Serves until its task is dropped.
 pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
+    let mut has_failed = false;
     loop {
         let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                has_failed = false;
+                accepted
+            }
             Err(error) => {
-                log::debug!("accepting a connection: {error}");
+                // Once for all that fail in a row.
+                let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
+                has_failed = true;
+                log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
                 // Without a descriptor left somebody else's connection gives one.
                 places.make_room();
                 sleep(PAUSE).await;
