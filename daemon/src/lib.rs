@@ -1,4 +1,18 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
+//!
+//! Nothing outside of it makes it panic: what could is refused by lints outside of tests.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod answer;
 pub mod bounded;
@@ -9,6 +23,10 @@ pub mod export;
 mod failpoint;
 pub mod fd;
 pub mod kernel;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "its indices are its own; it is tested against a model, and by a fuzzer that contradicts itself, with overflow checks"
+)]
 pub mod lineage;
 pub mod panics;
 pub mod procfs;

@@ -137,7 +137,7 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     socket.set_read_timeout(Some(setting::deadline())).unwrap_or_else(|error| panic!("a timeout: {error}"));
     let mut cgroup = match taskscope_tests::faults::limits::Cgroup::new("pids") {
         Ok(cgroup) => cgroup,
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => return setting::skip(format_args!("{why}")),
     };
     let mut command = service::command(&directory, &["--listen", "", "--canary-every", "200ms"]);
     command.env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "2000000").stderr(Stdio::piped());

@@ -117,7 +117,7 @@ impl Client {
         let text = self.body(answer.body_mut()).await?;
         let message = serde_json::from_slice::<serde_json::Value>(&text)
             .ok()
-            .and_then(|error| error["error"]["message"].as_str().map(str::to_owned))
+            .and_then(|error| error.pointer("/error/message")?.as_str().map(str::to_owned))
             .unwrap_or_else(|| format!("the daemon answers {status}"));
         Err(ClientError::Refused { status, message })
     }

@@ -158,9 +158,11 @@ pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<
 pub fn check(name: &str, built: &str) {
     let fault = named(name);
     match run(fault, built, &setting::attach(), SHORT) {
-        Err(why) if fault.guest_only && !setting::in_vm() => eprintln!("skipped: {why}"),
-        Err(why) if why.starts_with(SKIPPED) => eprintln!("{why}"),
-        Err(why) => panic!("{name}: {why}"),
+        Err(why) if fault.guest_only && !setting::in_vm() => setting::skip(why),
+        Err(why) => match why.strip_prefix(SKIPPED) {
+            Some(why) => setting::skip(why),
+            None => panic!("{name}: {why}"),
+        },
         Ok(row) => {
             setting::report(&format!("fault.{name}"), row.line());
             assert!(row.wrong.is_empty(), "{name}: {}\n{}", row.line(), row.wrong.join("\n"));

@@ -235,6 +235,7 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
         Line::Pass(id, time) => eprintln!("{kernel}  pass  {id} ({:.1} s)", time.as_secs_f64()),
         Line::Fail(id, time, why) => eprintln!("{kernel}  FAIL  {id} ({:.1} s): {why}", time.as_secs_f64()),
         Line::Ignored(id) => eprintln!("{kernel}  ignored  {id}"),
+        Line::Skip(id, why) => eprintln!("{kernel}  skipped  {id}: {why}"),
         _ => {}
     }
 }
