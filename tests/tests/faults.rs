@@ -51,7 +51,7 @@ fn with_a_full_disk_it_answers() {
 
 #[test]
 fn with_a_full_disk_that_has_a_journal_it_answers() {
-    check("disk full, ext4");
+    check("ext4-full");
 }
 
 #[test]

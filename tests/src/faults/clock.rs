@@ -28,22 +28,6 @@ pub(super) const JUMPS: Fault = Fault {
     },
 };
 
-/// Every task is frozen for some seconds and thawed, as on the way into sleep and out of it.
-pub(super) const FREEZER: Fault = Fault {
-    name: "freezer",
-    what: "every task is frozen for 5 s and thawed, as a suspend does it (pm_test)",
-    guest_only: true,
-    long: true,
-    stays_ready: false,
-    args: &[],
-    prepare: |_, _| {},
-    inflict: |case| {
-        super::suspend::freeze()?;
-        case.scenario("burst", &["500"]).finish();
-        Ok(Box::new(()))
-    },
-};
-
 /// The machine sleeps and wakes up.
 pub(super) const SUSPEND: Fault = Fault {
     name: "suspend",
@@ -91,12 +75,18 @@ pub(super) const STOPPED: Fault = Fault {
 fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
     let up_ns = crate::setting::now_ns();
     let parents = zombies["parents"].as_array().into_iter().flatten();
+    let mut ages = 0_u32;
     for parent in parents {
         for age in ["zombie_at_least_ns", "zombie_at_most_ns"] {
-            if parent["oldest"][age].as_u64().is_some_and(|age| age > up_ns) {
+            let Some(age) = parent[age].as_u64() else { continue };
+            ages += 1;
+            if age > up_ns {
                 return Err(format!("an age that cannot be: {parent}"));
             }
         }
+    }
+    if ages == 0 {
+        return Err(format!("no zombie has an age: {zombies}"));
     }
     Ok(())
 }

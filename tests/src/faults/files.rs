@@ -35,7 +35,7 @@ pub(super) const DISK_FULL: Fault = Fault {
 
 /// The same on a disk with a file system that has a journal.
 pub(super) const EXT4_FULL: Fault = Fault {
-    name: "disk full, ext4",
+    name: "ext4-full",
     what: "the daemon's socket and log are on a disk whose ext4 file system is full, and it has much to log",
     prepare: on_a_disk,
     inflict: |case| {

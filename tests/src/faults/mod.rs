@@ -70,7 +70,7 @@ impl Case<'_> {
 }
 
 /// Every row.
-pub const FAULTS: [Fault; 16] = [
+pub const FAULTS: [Fault; 15] = [
     NONE,
     pids::CGROUP,
     pids::NPROC,
@@ -84,7 +84,6 @@ pub const FAULTS: [Fault; 16] = [
     cpu::REAL_TIME,
     cpu::LOAD,
     clock::JUMPS,
-    clock::FREEZER,
     clock::SUSPEND,
     clock::STOPPED,
 ];
