@@ -274,14 +274,15 @@ fn reader_from(source: Ipv4Addr, service: &Service) -> (String, TcpStream) {
 fn one_host_leaves_places_for_readers_to_others_and_to_the_socket() {
     const OK: &str = "HTTP/1.1 200";
     let service = Service::start(&["--api-on-tcp"]);
-    let (greedy, other) = (Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2));
-    let mut held = Vec::new();
+    let (greedy, other) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));
+    let (mut held, mut readers) = (Vec::new(), 2.0);
     let (status, mut refused) = loop {
         let (status, stream) = reader_from(greedy, &service);
         if status != OK {
             break (status, stream);
         }
         held.push(stream);
+        readers += 1.0;
         assert!(held.len() < 1000, "one host may read without a limit");
     };
     assert_eq!(status, "HTTP/1.1 503");
@@ -292,7 +293,6 @@ fn one_host_leaves_places_for_readers_to_others_and_to_the_socket() {
     assert_eq!(of_other.0, OK, "another host has a place beside {} readers of one", held.len());
     let over_socket = service.silent_reader("");
     all_probes_answer(&service, "beside as many readers as there may be of one host");
-    let readers = held.len() as f64 + 2.0;
     service.until("the readers", |now| now["taskscope_event_readers"] >= readers);
     held.pop();
     let end = std::time::Instant::now() + setting::deadline();

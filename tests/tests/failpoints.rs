@@ -246,14 +246,9 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
     let Some(program) = program() else { return };
     let file = control("accept-lasting");
     ask_for(&file, "");
-    let daemon = Daemon::start_program(
-        &program,
-        &setting::attach(),
-        &["--no-sandbox", "--listen", ""],
-        |command, _| {
-            command.env("TASKSCOPE_FAILPOINTS", &file);
-        },
-    );
+    let daemon = Daemon::start_program(&program, &setting::attach(), &["--no-sandbox"], |command, _| {
+        command.env("TASKSCOPE_FAILPOINTS", &file);
+    });
     let daemon = daemon.unwrap_or_else(|why| panic!("{why}"));
     let from = daemon.log().len();
     ask_for(&file, &format!("accept=return({EIO})\n"));
