@@ -8,16 +8,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{process::names, usage, verdict::Missing};
-use crate::{
-    kernel::figures::{Doings, FiguresError},
-    lineage::{
-        Life, LifeState,
-        blocked::wchan,
-        explain::duration,
-        figures::{Doing, Figures, policy_name},
-        id::{GroupKey, TaskKey, TaskRef, Tgid},
-        record::{self, Comm},
-    },
+use crate::lineage::{
+    Life, LifeState,
+    blocked::wchan,
+    explain::duration,
+    figures::{Doing, Figures, policy_name},
+    id::{GroupKey, TaskKey, TaskRef, Tgid},
+    record::{self, Comm},
 };
 
 /// Tasks that are told one by one; of the others there are sums.
@@ -88,19 +85,22 @@ pub struct Look {
 }
 
 impl Look {
-    /// Of what was read of them.
+    /// Of what was read of them, or why it cannot be.
     #[must_use]
-    pub fn new(read: Doings) -> Self {
+    #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
+    pub fn new(
+        (figures, stacks): (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>),
+    ) -> Self {
         let mut missing = Vec::new();
-        let mut lack = |fact: &str, error: FiguresError| {
+        let mut lack = |fact: &str, error: String| {
             missing
                 .push(Missing { fact: fact.into(), needs: format!("the kernel's task iterator: {error}") });
         };
-        let figures = read.figures.unwrap_or_else(|error| {
+        let figures = figures.unwrap_or_else(|error| {
             lack("what its tasks are doing now, and what they have used so far", error);
             Vec::new()
         });
-        let stacks = read.stacks.unwrap_or_else(|error| {
+        let stacks = stacks.unwrap_or_else(|error| {
             lack("where in the kernel its tasks sleep", error);
             HashMap::new()
         });
@@ -254,5 +254,19 @@ pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
     match now.usage.as_ref().filter(|_| with_usage) {
         Some(usage) => format!("{doing}, CPU {}", duration(usage.exec_runtime_ns)),
         None => doing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_iterator_could_not_read_is_named_with_the_reason() {
+        let error = "opening it: Too many open files (os error 24)";
+        let look = Look::new((Err(error.into()), Ok(HashMap::new())));
+        let [missing] = look.missing() else { panic!("{:?}", look.missing()) };
+        assert!(missing.fact.contains("doing now") && missing.needs.ends_with(error), "{missing:?}");
+        assert!(Look::new((Ok(Vec::new()), Ok(HashMap::new()))).missing().is_empty());
     }
 }

@@ -51,15 +51,6 @@ pub enum FiguresError {
     Map(#[from] MapError),
 }
 
-/// What the wanted tasks are doing, and where they sleep, as far as that can be had.
-#[derive(Debug)]
-pub struct Doings {
-    /// Numbers.
-    pub figures: Result<Vec<Figures>, FiguresError>,
-    /// Functions of the kernel, the innermost first.
-    pub stacks: Result<HashMap<TaskKey, Vec<String>>, FiguresError>,
-}
-
 /// Loads both programs. What needs the second only can do without it.
 pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     for name in [NUMBERS, STACKS] {

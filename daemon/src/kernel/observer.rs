@@ -19,7 +19,7 @@ use super::{
     counters::{CountersError, CountersMap, Totals},
     decode::{DecodeError, decode},
     fields::Missing,
-    figures::{self, Doings, FiguresError, Want},
+    figures::{self, FiguresError, Want},
     hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
@@ -174,14 +174,18 @@ impl Observer {
         figures::stacks(&mut self.ebpf, want)
     }
 
-    /// Both for an answer, of one group with where its tasks sleep; and why one of them cannot be had.
-    pub fn doing(&mut self, want: Want) -> Doings {
+    /// Both for an answer, of one group with where its tasks sleep; or why one of them cannot be had.
+    #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
+    pub fn doing(
+        &mut self,
+        want: Want,
+    ) -> (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>) {
         let figures = self.figures(want);
         let stacks = match want {
             Want::All => Ok(HashMap::new()),
             Want::Group(_) | Want::Blocked => self.stacks(want),
         };
-        Doings { figures, stacks }
+        (figures.map_err(|error| error.to_string()), stacks.map_err(|error| error.to_string()))
     }
 
     /// Sums of the programs' counters.
