@@ -35,6 +35,7 @@ use super::{
     listener::Listener,
     places::{Peer, Place, Places},
 };
+use crate::fd::spare;
 
 /// A request's headers must be there by then; between two requests a connection may rest as long.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -74,8 +75,10 @@ pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc
                 let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
                 has_failed = true;
                 log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
-                // Without a descriptor left somebody else's connection gives one.
-                places.make_room();
+                // Without a descriptor left somebody else's connection gives one. Of other errors no connection is the cause.
+                if spare::is_exhausted(&error) {
+                    places.make_room();
+                }
                 sleep(PAUSE).await;
                 continue;
             }
