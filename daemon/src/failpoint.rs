@@ -12,12 +12,16 @@ use std::io;
 /// A kind of call that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Point {
+    /// Accepting a connection.
+    Accept,
     /// Reading the kernel's types.
     BtfRead,
     /// Making a buffer of known size.
     Buffer,
     /// Listing a directory of the cgroup hierarchy.
     CgroupList,
+    /// Making a canary process.
+    Clone,
     /// Opening one of the kernel's iterators.
     IteratorOpen,
     /// Reading from one.
@@ -34,6 +38,8 @@ pub(crate) enum Point {
     ProcRead,
     /// Waiting for the ring.
     RingWait,
+    /// Writing to a connection.
+    SocketWrite,
     /// Writing to standard output.
     StdoutWrite,
     /// Making a thread.
@@ -54,9 +60,11 @@ mod injected {
     impl Point {
         const fn name(self) -> &'static str {
             match self {
+                Self::Accept => "accept",
                 Self::BtfRead => "btf.read",
                 Self::Buffer => "buffer",
                 Self::CgroupList => "cgroup.list",
+                Self::Clone => "clone",
                 Self::IteratorOpen => "iterator.open",
                 Self::IteratorRead => "iterator.read",
                 Self::MapCounters => "map.counters",
@@ -65,6 +73,7 @@ mod injected {
                 Self::ProcList => "proc.list",
                 Self::ProcRead => "proc.read",
                 Self::RingWait => "ring.wait",
+                Self::SocketWrite => "socket.write",
                 Self::StdoutWrite => "stdout.write",
                 Self::ThreadSpawn => "thread.spawn",
                 Self::TimerWait => "timer.wait",

@@ -1,4 +1,18 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
+//!
+//! Nothing outside of it makes it panic: what could is refused by lints outside of tests.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod answer;
 pub mod bounded;

@@ -43,6 +43,20 @@ pub fn report(key: &str, value: impl std::fmt::Display) {
     println!("TASKSCOPE-REPORT {key}={value}");
 }
 
+/// Says on a line of its own that a test cannot run here, and why: the run counts it as skipped and not as passed.
+///
+/// In a guest its init reads the line; natively it is added to the file that `TASKSCOPE_SKIPPED` names.
+pub fn skip(why: impl std::fmt::Display) {
+    println!("TASKSCOPE-SKIPPED {why}");
+    let Some(path) = std::env::var_os("TASKSCOPE_SKIPPED") else { return };
+    let thread = std::thread::current();
+    // libtest names the thread after the test; with one thread it runs all on its own.
+    let line = format!("{}: {why}\n", thread.name().unwrap_or("a test"));
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(&path);
+    let added = file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
+    added.unwrap_or_else(|error| panic!("adding to {}: {error}", path.display()));
+}
+
 /// `CLOCK_BOOTTIME` in ns, the clock of every event and fact.
 #[must_use]
 pub fn now_ns() -> u64 {

@@ -143,7 +143,10 @@ fn a_reused_pid_is_two_lives_with_two_entity_ids() {
             Ok(facts) => facts,
             Err(skip) => {
                 assert!([libc::ENOSYS, libc::EPERM].contains(&skip.errno), "{skip:?}");
-                println!("skipped: no tid can be chosen here: {} answers {}", skip.call, skip.errno);
+                taskscope_tests::setting::skip(format_args!(
+                    "no tid can be chosen here: {} answers {}",
+                    skip.call, skip.errno
+                ));
                 return;
             }
         };

@@ -4,9 +4,12 @@ mod common;
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{Shutdown, TcpStream},
-    os::unix::net::UnixStream,
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _},
+        unix::net::UnixStream,
+    },
     time::Duration,
 };
 
@@ -224,4 +227,79 @@ fn an_old_daemon_that_ends_leaves_the_socket_of_a_newer_one_alone() {
     assert_eq!(end.code(), Some(0), "{}", end.text());
     assert_eq!(new.get_local("/healthz").status, 200);
     new.stop_clean();
+}
+
+/// Connects from an address of this host.
+fn connect_from(source: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
+    let to: SocketAddrV4 = to.parse().map_err(io::Error::other)?;
+    let raw = |ip: Ipv4Addr, port: u16| libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(ip).to_be() },
+        sin_zero: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: integers only; the descriptor is taken over at once.
+    let stream = unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        TcpStream::from_raw_fd(socket)
+    };
+    let (source, to) = (raw(source, 0), raw(*to.ip(), to.port()));
+    // SAFETY: an open socket, and complete addresses that outlive both calls.
+    let failed = unsafe {
+        libc::bind(stream.as_raw_fd(), (&raw const source).cast(), length) != 0
+            || libc::connect(stream.as_raw_fd(), (&raw const to).cast(), length) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(stream) }
+}
+
+/// Asks for events; the status, and the connection that stays.
+#[track_caller]
+fn reader_from(source: Ipv4Addr, service: &Service) -> (String, TcpStream) {
+    let stream = connect_from(source, service.address());
+    let mut stream = stream.unwrap_or_else(|error| panic!("connecting from {source}: {error}"));
+    let asked = stream.set_read_timeout(Some(setting::deadline())).and_then(|()| {
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    });
+    asked.unwrap_or_else(|error| panic!("asking from {source}: {error}"));
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap_or_else(|error| panic!("no answer to {source}: {error}"));
+    (String::from_utf8_lossy(&status).into_owned(), stream)
+}
+
+#[test]
+fn one_host_leaves_places_for_readers_to_others_and_to_the_socket() {
+    const OK: &str = "HTTP/1.1 200";
+    let service = Service::start(&["--api-on-tcp"]);
+    let (greedy, other) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));
+    let (mut held, mut readers) = (Vec::new(), 2.0);
+    let (status, mut refused) = loop {
+        let (status, stream) = reader_from(greedy, &service);
+        if status != OK {
+            break (status, stream);
+        }
+        held.push(stream);
+        readers += 1.0;
+        assert!(held.len() < 1000, "one host may read without a limit");
+    };
+    assert_eq!(status, "HTTP/1.1 503");
+    let mut text = String::new();
+    refused.read_to_string(&mut text).unwrap_or_else(|error| panic!("reading why: {error}"));
+    assert!(text.contains("as many as one may have here"), "{text}");
+    let of_other = reader_from(other, &service);
+    assert_eq!(of_other.0, OK, "another host has a place beside {} readers of one", held.len());
+    let over_socket = service.silent_reader("");
+    all_probes_answer(&service, "beside as many readers as there may be of one host");
+    service.until("the readers", |now| now["taskscope_event_readers"] >= readers);
+    held.pop();
+    let end = std::time::Instant::now() + setting::deadline();
+    while reader_from(greedy, &service).0 != OK {
+        assert!(std::time::Instant::now() < end, "its place is not free again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop((held, of_other, over_socket));
+    service.stop_clean();
 }

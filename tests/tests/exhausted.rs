@@ -13,6 +13,8 @@ use std::{
 };
 
 use taskscope_tests::{
+    faults::{Daemon, questions},
+    scenario::Scenario,
     service::{self, Service},
     setting,
 };
@@ -107,26 +109,58 @@ fn a_standard_error_that_nobody_reads_delays_no_answer() {
     assert!(said.contains("lines of this log are missing"), "no line was left out: {said}");
 }
 
+/// Limits a command's address space.
+fn limit_address_space(command: &mut Command, kib: u64) {
+    let limit = libc::rlimit { rlim_cur: kib * 1024, rlim_max: kib * 1024 };
+    let set = move || {
+        // SAFETY: one pointer to a value that lives.
+        let failed = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } != 0;
+        if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: setrlimit(2) is async-signal-safe.
+    unsafe { command.pre_exec(set) };
+}
+
+/// What a daemon says that it needs when it has no more than so much, KiB.
+#[track_caller]
+fn needed(kib: u64) -> u64 {
+    let directory = service::directory();
+    let mut command = service::command(&directory, &["--listen", ""]);
+    limit_address_space(&mut command, kib);
+    let (code, said) = client(&mut command);
+    let _ = fs::remove_dir_all(directory);
+    assert_eq!(code, Some(1), "{kib} KiB: {said}");
+    assert!(said.contains(&format!("limited to {kib} KiB (RLIMIT_AS")), "{kib} KiB: {said}");
+    let words: Vec<&str> = said.split(' ').collect();
+    let number = words.windows(4).find(|words| words.get(1..) == Some(&["KiB", "are", "needed"]));
+    let number = number.and_then(|words| words.first()?.parse().ok());
+    number.unwrap_or_else(|| panic!("it does not say what it needs: {said}"))
+}
+
 #[test]
 fn too_small_an_address_space_is_named() {
-    let directory = service::directory();
-    for kib in [50_000_u64, 100_000] {
-        let mut command = service::command(&directory, &["--listen", ""]);
-        // SAFETY: setrlimit(2) is async-signal-safe and has one pointer to a value that lives.
-        unsafe {
-            command.pre_exec(move || {
-                let limit = libc::rlimit { rlim_cur: kib * 1024, rlim_max: kib * 1024 };
-                match libc::setrlimit(libc::RLIMIT_AS, &raw const limit) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
-        }
-        let (code, said) = client(&mut command);
-        assert_eq!(code, Some(1), "{kib} KiB: {said}");
-        assert!(said.contains("RLIMIT_AS") && said.contains("KiB are needed"), "{kib} KiB: {said}");
+    let (little, less) = (needed(24_000), needed(20_000));
+    assert_eq!(little, less, "what is needed does not depend on the limit");
+}
+
+#[test]
+fn the_address_space_that_is_asked_for_is_enough() {
+    let kib = needed(20_000);
+    let started = Daemon::start_program(&setting::taskscope(), &setting::attach(), &[], |command, _| {
+        limit_address_space(command, kib);
+    });
+    let daemon = started.unwrap_or_else(|why| panic!("{kib} KiB: {why}"));
+    let mut zombie = Scenario::start(env!("CARGO_BIN_EXE_scenario"), "zombie", &[]);
+    zombie.pause("zombie");
+    let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
+    Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["2000"]).finish();
+    for question in questions(parent, child) {
+        daemon.ask(&question).unwrap_or_else(|wrong| panic!("{kib} KiB: {wrong}\n{}", daemon.log()));
     }
-    let _ = fs::remove_dir_all(directory);
+    zombie.go();
+    zombie.finish();
+    setting::report("address_space_kib", kib);
+    daemon.stop().unwrap_or_else(|wrong| panic!("{kib} KiB: {wrong}"));
 }
 
 #[test]
@@ -137,7 +171,7 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     socket.set_read_timeout(Some(setting::deadline())).unwrap_or_else(|error| panic!("a timeout: {error}"));
     let mut cgroup = match taskscope_tests::faults::limits::Cgroup::new("pids") {
         Ok(cgroup) => cgroup,
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => return setting::skip(format_args!("{why}")),
     };
     let mut command = service::command(&directory, &["--listen", "", "--canary-every", "200ms"]);
     command.env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "2000000").stderr(Stdio::piped());

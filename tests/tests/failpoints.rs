@@ -5,7 +5,8 @@
 
 use std::{
     env, fs,
-    os::unix::net::UnixDatagram,
+    io::{self, Read as _, Write as _},
+    os::unix::net::{UnixDatagram, UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -35,7 +36,7 @@ fn scenario(name: &str, args: &[&str], at: &str) -> Scenario {
 fn program() -> Option<PathBuf> {
     let program = env::var_os("TASKSCOPE_FAILPOINTS_BIN").map(PathBuf::from);
     if program.is_none() {
-        eprintln!("skipped: TASKSCOPE_FAILPOINTS_BIN names no taskscope with the feature failpoints");
+        setting::skip("TASKSCOPE_FAILPOINTS_BIN names no taskscope with the feature failpoints");
     }
     program
 }
@@ -73,10 +74,25 @@ fn is_answer(status: u16, body: &str) -> bool {
         || error.is_some_and(|error| error["error"]["message"].as_str().is_some_and(|text| !text.is_empty()))
 }
 
+/// What becomes of questions under a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// Each has an answer: a good one, or an error that names what failed.
+    IsAnswered,
+    /// The connection may end before the answer.
+    BreaksOff,
+}
+
+/// As [`survives_asking`], and every question is answered.
+#[track_caller]
+fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
+    survives_asking(Asking::IsAnswered, point, action, named, provoke);
+}
+
 /// Lets a point fail, with an action of the crate `fail`, while processes come and go and questions are asked. `named` is how the
 /// log names what failed, where that is worth a line.
 #[track_caller]
-fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
+fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str>, provoke: &dyn Fn()) {
     let Some(program) = program() else { return };
     let once = if action.starts_with("1*") { "once" } else { "lasting" };
     let file = control(&format!("{point}-{once}"));
@@ -98,8 +114,11 @@ fn survives_action(point: &str, action: &str, named: Option<&str>, provoke: &dyn
     ask_for(&file, &format!("{point}={action}\n"));
     says(&daemon, from, "failpoints: taken");
     for question in questions(parent, child) {
-        let (status, body) =
-            daemon.get(&question.path).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+        let (status, body) = match daemon.get(&question.path) {
+            Ok(answer) => answer,
+            Err(_) if asking == Asking::BreaksOff && daemon.has_ended().is_none() => continue,
+            Err(wrong) => panic!("{wrong}\n{}", daemon.log()),
+        };
         assert!(is_answer(status, &body), "{}: {status} {body}", question.path);
     }
     provoke();
@@ -153,7 +172,7 @@ fn a_directory_of_proc_that_cannot_be_listed_ends_nothing() {
 fn a_cgroup_that_cannot_be_listed_ends_nothing() {
     let name = format!("taskscope-failpoint-{}", std::process::id());
     if Cgroup::make(&[&name]).is_none() {
-        eprintln!("skipped: no cgroup of the v2 hierarchy can be made here");
+        setting::skip(format_args!("no cgroup of the v2 hierarchy can be made here"));
         return;
     }
     // The daemon looks for a cgroup that it has not heard of when a process is born there.
@@ -205,6 +224,82 @@ fn a_timer_that_cannot_be_waited_for_ends_nothing() {
 #[test]
 fn a_service_manager_that_cannot_be_told_ends_nothing() {
     survives("notify", Some("telling systemd"));
+}
+
+#[test]
+fn a_connection_that_cannot_be_accepted_is_accepted_later() {
+    survives_action("accept", &format!("1*return({EIO})"), Some("accepting a connection"), &|| {});
+}
+
+/// Connects and asks; `None` while nothing is answered.
+fn answer_of(stream: &mut UnixStream) -> Option<String> {
+    let mut text = String::new();
+    match stream.read_to_string(&mut text) {
+        Ok(_) => Some(text),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => None,
+        Err(error) => panic!("reading an answer: {error}"),
+    }
+}
+
+#[test]
+fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
+    let Some(program) = program() else { return };
+    let file = control("accept-lasting");
+    ask_for(&file, "");
+    let daemon = Daemon::start_program(&program, &setting::attach(), &["--no-sandbox"], |command, _| {
+        command.env("TASKSCOPE_FAILPOINTS", &file);
+    });
+    let daemon = daemon.unwrap_or_else(|why| panic!("{why}"));
+    let from = daemon.log().len();
+    ask_for(&file, &format!("accept=return({EIO})\n"));
+    says(&daemon, from, "failpoints: taken");
+    let mut asked = Vec::new();
+    // The daemon may have been waiting for the first one already; those after it are in the queue.
+    for _ in 0..3 {
+        let stream = UnixStream::connect(daemon.directory().join("socket"));
+        let mut stream = stream.unwrap_or_else(|error| panic!("connecting: {error}"));
+        stream
+            .write_all(b"GET /v1/status HTTP/1.0\r\n\r\n")
+            .and_then(|()| stream.set_read_timeout(Some(Duration::from_millis(200))))
+            .unwrap_or_else(|error| panic!("asking: {error}"));
+        asked.push(stream);
+    }
+    says(&daemon, from, "failpoint accept: fails as a test asked");
+    says(&daemon, from, "whoever connects waits until that works");
+    let mut waiting: Vec<_> = asked
+        .into_iter()
+        .filter_map(|mut stream| answer_of(&mut stream).is_none().then_some(stream))
+        .collect();
+    assert!(waiting.len() >= 2, "{} wait", waiting.len());
+    Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
+    ask_for(&file, "");
+    for stream in &mut waiting {
+        let patient = stream.set_read_timeout(Some(PATIENCE));
+        patient.unwrap_or_else(|error| panic!("setting a timeout: {error}"));
+        let answer = answer_of(stream).unwrap_or_default();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());
+    }
+    let right = truth::has_no_phantoms(&daemon);
+    right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+    let ended = daemon.stop();
+    // It is in a place for temporary files.
+    let _ = fs::remove_file(&file);
+    ended.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_costs_that_connection_only() {
+    for action in [format!("1*return({EIO})"), format!("return({EIO})")] {
+        survives_asking(Asking::BreaksOff, "socket.write", &action, None, &|| {});
+    }
+}
+
+#[test]
+fn a_canary_that_cannot_be_made_ends_nothing() {
+    survives("clone", Some("making a canary process"));
+    for errno in [libc::EAGAIN, libc::ENOMEM] {
+        survives_action("clone", &format!("return({errno})"), None, &|| {});
+    }
 }
 
 /// Starts it with a point that fails from the beginning; it must end by itself and name what failed.

@@ -50,6 +50,11 @@ fn with_a_full_disk_it_answers() {
 }
 
 #[test]
+fn with_a_full_disk_that_has_a_journal_it_answers() {
+    check("ext4-full");
+}
+
+#[test]
 fn with_hardly_a_file_descriptor_left_it_answers() {
     check("RLIMIT_NOFILE");
 }

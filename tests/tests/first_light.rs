@@ -248,10 +248,10 @@ fn a_kernel_thread_is_seen_as_one() {
             Ok(facts) => facts,
             Err(skip) => {
                 assert!([libc::ENOENT, libc::EACCES, libc::EROFS].contains(&skip.errno), "{skip:?}");
-                println!(
-                    "skipped: this kernel has no huge-page daemon to make: {} answers {}",
+                taskscope_tests::setting::skip(format_args!(
+                    "this kernel has no huge-page daemon to make: {} answers {}",
                     skip.call, skip.errno
-                );
+                ));
                 return;
             }
         };

@@ -122,7 +122,7 @@ fn jq_reads_every_name_back_and_no_line_shows_something_else() {
         let mut jq = match jq {
             Ok(jq) => jq,
             Err(error) => {
-                println!("skipped: jq: {error}");
+                setting::skip(format_args!("jq: {error}"));
                 return;
             }
         };

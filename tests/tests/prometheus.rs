@@ -79,6 +79,7 @@ impl Drop for Prometheus {
 #[test]
 fn promtool_finds_nothing_wrong_with_a_scrape() {
     if setting::in_vm() {
+        setting::skip("a guest has no Prometheus, and the text is the same everywhere");
         return;
     }
     let service = service::shared();
@@ -94,6 +95,7 @@ fn promtool_finds_nothing_wrong_with_a_scrape() {
 #[test]
 fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
     if setting::in_vm() {
+        setting::skip("a guest has no Prometheus, and the text is the same everywhere");
         return;
     }
     let service = Service::start(&["--zombie-after", "200ms"]);

@@ -140,18 +140,19 @@ struct Storm {
 }
 
 impl Storm {
-    /// When the readers have left, no more than `left` KiB must stay resident.
-    fn with(readers: u32, left: u64) -> Self {
+    /// Of so many lives. When the readers have left, no more than `left` KiB must stay resident.
+    fn with(readers: u32, lives: u32, left: u64) -> Self {
         let service = Service::start(&[]);
         let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
         service.until("the readers", |now| now["taskscope_event_readers"] >= f64::from(readers));
-        // Enough for as many lives that are over as are remembered.
-        scenario("burst", &["20000"]).finish();
-        service.until("all lives", |now| now["taskscope_releases_total"] >= 20_000.0);
+        scenario("burst", &[&lives.to_string()]).finish();
+        service.until("all lives", |now| now["taskscope_releases_total"] >= f64::from(lives));
         let (resident, status) = (service.kib("VmRSS"), service.json("/v1/status"));
         if readers > 0 {
             let lost = status["readers_lost"].as_u64();
-            assert!(lost > Some(1000 * u64::from(readers)), "they lost {lost:?}, so nothing was tested");
+            // More events than there is memory for; where lives are few, those that the kernel skipped may be missing in that.
+            let least = u64::from(lives / 20);
+            assert!(lost > Some(least * u64::from(readers)), "they lost {lost:?}, so nothing was tested");
         }
         drop(silent);
         let deadline = std::time::Instant::now() + setting::deadline();
@@ -181,16 +182,14 @@ fn readers_that_never_read_cost_no_record_and_their_memory_is_given_back() {
     // In all: 16 MiB of events, as much of their texts, and a chunk for each reader whose socket is full.
     const MORE_KIB: u64 = 64 << 10;
     const LEFT_KIB: u64 = 6 << 10;
-    // Where everything is emulated the storm is too slow to be one.
-    if setting::in_vm() {
-        return;
-    }
-    let without = Storm::with(0, u64::MAX);
-    let with = Storm::with(128, without.resident + LEFT_KIB);
+    // As many lives as are remembered; where everything is emulated, as many as overrun the log of events.
+    let (readers, lives) = if setting::in_vm() { (32, 7_000) } else { (128, 20_000) };
+    let without = Storm::with(0, lives, u64::MAX);
+    let with = Storm::with(readers, lives, without.resident + LEFT_KIB);
     assert!(with.resident < without.resident + MORE_KIB, "{} KiB, then {}", without.resident, with.resident);
     assert!(
         with.dropped <= without.dropped,
-        "128 readers make {} records dropped, and without them {}",
+        "{readers} readers make {} records dropped, and without them {}",
         with.dropped,
         without.dropped
     );

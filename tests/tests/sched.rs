@@ -34,7 +34,7 @@ fn unit(name: &str) -> String {
 /// Four cgroups, one for each part of the scenario; `None` where there are none, or the kernel has no account to compare with.
 fn cgroups(prefix: &str) -> Option<(Vec<Cgroup>, [String; 4], [String; 4])> {
     if fs::metadata("/proc/self/schedstat").is_err() {
-        println!("skipped: the kernel does not count waits (no /proc/PID/schedstat)");
+        setting::skip(format_args!("the kernel does not count waits (no /proc/PID/schedstat)"));
         return None;
     }
     let names = ["naps", "rivals", "vfork", "stop"]
@@ -245,7 +245,7 @@ const LAST_LIMIT_US: u64 = 1 << 20;
 #[test]
 fn the_shape_of_the_histogram_is_that_of_runqlat() {
     let Some(runqlat) = std::env::var_os("TASKSCOPE_RUNQLAT") else {
-        println!("skipped: TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is");
+        setting::skip(format_args!("TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is"));
         return;
     };
     let service = Service::start(&["--sched"]);

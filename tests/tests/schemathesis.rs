@@ -13,6 +13,7 @@ const SECONDS: &str = "40";
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {
     if setting::in_vm() {
+        setting::skip("a guest has no python, and the answers do not depend on the kernel");
         return;
     }
     let python = env::var_os("TASKSCOPE_SCHEMATHESIS").expect(

@@ -14,7 +14,10 @@ fn an_io_uring_worker_is_shown_as_one() {
             Ok(facts) => facts,
             Err(skip) => {
                 assert!([libc::ENOSYS, libc::EPERM].contains(&skip.errno), "{skip:?}");
-                println!("skipped: no io_uring here: {} answers {}", skip.call, skip.errno);
+                taskscope_tests::setting::skip(format_args!(
+                    "no io_uring here: {} answers {}",
+                    skip.call, skip.errno
+                ));
                 return;
             }
         };
@@ -22,7 +25,7 @@ fn an_io_uring_worker_is_shown_as_one() {
         if facts.all("no-worker").next().is_some() {
             // Before 5.12 workers are kernel threads.
             view.expect(event("forked").field("task.kind", "kernel_thread")).soon();
-            println!("skipped: this kernel's io_uring workers are kernel threads");
+            taskscope_tests::setting::skip(format_args!("this kernel's io_uring workers are kernel threads"));
             return;
         }
         let (user, worker) = (facts.role("user"), facts.role("worker"));

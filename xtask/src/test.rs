@@ -88,7 +88,11 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
     // Its API is asked whatever its description allows.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
-    let env: [(&str, &OsStr); 7] = [
+    // Tests that cannot run here add a line each.
+    let skipped = shell::target_dir().join("skipped-tests");
+    fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
+    let env: [(&str, &OsStr); 8] = [
+        ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
         ("TASKSCOPE_PROMETHEUS", prometheus.as_os_str()),
@@ -105,7 +109,10 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         cargo.args(["--config", &format!("target.'cfg(unix)'.runner=[{}]", words.join(","))]);
     }
     cargo.arg("--").args(args);
-    shell::run_with_stdout(&mut cargo)
+    let outcome = shell::run_with_stdout(&mut cargo);
+    let text = fs::read_to_string(&skipped).with_context(|| format!("reading {}", skipped.display()))?;
+    eprintln!("{} tests were skipped\n{text}", text.lines().count());
+    outcome
 }
 
 /// `word` as a TOML string.

@@ -1,6 +1,6 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::{Scene, now::Now};
+use super::{Scene, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
@@ -26,6 +26,7 @@ pub struct Draft {
     pub(super) observed_since: Option<Ktime>,
     pub(super) subject: Tied,
     pub(super) doing: Option<Now>,
+    pub(super) not_read: Vec<Missing>,
     pub(super) parent: Option<Life>,
     pub(super) first_parent: Option<Named>,
     pub(super) creator: Option<Named>,
@@ -65,6 +66,7 @@ impl Draft {
             now: scene.now,
             observed_since: scene.observed_since,
             doing: None,
+            not_read: Vec::new(),
             parent: parent.and_then(|parent| parent.life(scene.now)),
             first_parent: life.first_parent.map(|key| named(key, scene)),
             creator: life.creator.map(|creator| process_of(creator, scene)),

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
-    now::{Look, Now},
+    now::{Look, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
     story::{self, Cast},
     task::Task,
-    verdict::Verdict,
+    verdict::{Missing, Verdict},
 };
 use crate::{
     export::Stamp,
@@ -37,6 +37,9 @@ pub struct Explanation {
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
+    /// What could not be read of it at this moment; [`Verdict::missing`] has what the verdict lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// What happened so far.
     pub story: Vec<Step>,
     /// What is the matter.
@@ -51,6 +54,9 @@ impl Sharpen for Explanation {
     fn sharpen(&mut self, by: Self) {
         if by.process.entity_id == self.process.entity_id && by.task.state == self.task.state {
             self.verdict.sharpen(by.verdict);
+            if self.now.is_none() && by.now.is_some() {
+                (self.now, self.missing) = (by.now, by.missing);
+            }
             self.process.executable = self.process.executable.take().or(by.process.executable);
         }
     }
@@ -76,6 +82,7 @@ impl Draft {
     #[must_use]
     pub fn doing(mut self, look: &Look) -> Self {
         self.doing = look.of(self.subject.life.key);
+        self.not_read = missing(look, &self.subject.life);
         self
     }
 
@@ -98,7 +105,7 @@ impl Draft {
                 .map(|key| Named { key, name: life.parent_name.map(|name| name.bytes().to_vec()) }),
         };
         let (now, observed_since) = (self.now, self.observed_since);
-        let doing = self.doing.clone();
+        let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let facts = self.finish(outside.procfs);
         let executable =
@@ -124,6 +131,7 @@ impl Draft {
             place: life.cgroup_id.and_then(|id| (outside.places)(id)),
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
+            missing,
             story,
             verdict: Verdict::of(verdict, stamp),
         }

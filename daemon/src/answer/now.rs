@@ -7,9 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::names, usage};
+use super::{process::names, usage, verdict::Missing};
 use crate::{
     lineage::{
+        Life, LifeState,
         blocked::wchan,
         figures::{Doing, Figures, policy_name},
         id::{GroupKey, TaskKey, TaskRef, Tgid},
@@ -82,12 +83,29 @@ pub struct Look {
     /// By tgid, each in the order of its tids.
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
+    missing: Vec<Missing>,
 }
 
 impl Look {
-    /// Of what was read of them.
+    /// Of what was read of them, or why it cannot be.
     #[must_use]
-    pub fn new((figures, stacks): (Vec<Figures>, HashMap<TaskKey, Vec<String>>)) -> Self {
+    #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
+    pub fn new(
+        (figures, stacks): (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>),
+    ) -> Self {
+        let mut missing = Vec::new();
+        let mut lack = |fact: &str, error: String| {
+            missing
+                .push(Missing { fact: fact.into(), needs: format!("the kernel's task iterator: {error}") });
+        };
+        let figures = figures.unwrap_or_else(|error| {
+            lack("what its tasks are doing now, and what they have used so far", error);
+            Vec::new()
+        });
+        let stacks = stacks.unwrap_or_else(|error| {
+            lack("where in the kernel its tasks sleep", error);
+            HashMap::new()
+        });
         let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
         for figures in figures {
             groups.entry(figures.task.tgid).or_default().push(figures);
@@ -95,7 +113,13 @@ impl Look {
         for group in groups.values_mut() {
             group.sort_unstable_by_key(|figures| figures.task.key);
         }
-        Self { groups, stacks }
+        Self { groups, stacks, missing }
+    }
+
+    /// What could not be read.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Of one group; `None` where nothing was read of it, or its pid has another owner now.
@@ -127,7 +151,7 @@ impl Look {
     pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
         let group = self.groups.get(&task.tgid)?;
         let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
-        group[place].usage.as_ref()
+        group.get(place)?.usage.as_ref()
     }
 
     fn does(&self, of: &Figures) -> Does {
@@ -141,7 +165,7 @@ impl Look {
             wchan: wchan(&kernel_stack).map(Into::into),
             kernel_stack,
             policy: of.policy.map(|policy| policy_name(policy).into()),
-            priority: of.prio.map(|prio| prio - 100),
+            priority: of.prio.map(|prio| prio.saturating_sub(100)),
             nice: of.nice,
             rt_priority: of.rt_priority.filter(|&priority| priority > 0),
             cpu: of.cpu,
@@ -183,7 +207,8 @@ impl Now {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let count: u32 = self.doing.values().sum();
+        // As the answer says, which may be anybody's.
+        let count = self.doing.values().fold(0, |sum: u32, count| sum.saturating_add(*count));
         match self.tasks.as_slice() {
             [only] => lines.push(only.in_words()),
             tasks => {
@@ -194,8 +219,9 @@ impl Now {
                     let name = task.name.as_deref().unwrap_or("?");
                     lines.push(format!("  {name}({}) {}", task.tid, task.in_words()));
                 }
-                if count as usize > MOST_SHOWN {
-                    lines.push(format!("  {} more", count as usize - MOST_SHOWN));
+                let more = (count as usize).saturating_sub(MOST_SHOWN);
+                if more > 0 {
+                    lines.push(format!("  {more} more"));
                 }
             }
         }
@@ -214,6 +240,12 @@ impl Now {
     }
 }
 
+/// What a look could not read of a life. Of one that is over there is nothing to read.
+pub(super) fn missing(look: &Look, life: &Life) -> Vec<Missing> {
+    let is_over = matches!(life.state, LifeState::Dead | LifeState::Released);
+    if is_over { Vec::new() } else { look.missing().to_vec() }
+}
+
 /// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is told elsewhere.
 #[must_use]
 pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
@@ -224,5 +256,19 @@ pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
     match now.usage.as_ref().filter(|_| with_usage) {
         Some(usage) => format!("{doing}, CPU {}", duration(usage.exec_runtime_ns)),
         None => doing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_iterator_could_not_read_is_named_with_the_reason() {
+        let error = "opening it: Too many open files (os error 24)";
+        let look = Look::new((Err(error.into()), Ok(HashMap::new())));
+        let [missing] = look.missing() else { panic!("{:?}", look.missing()) };
+        assert!(missing.fact.contains("doing now") && missing.needs.ends_with(error), "{missing:?}");
+        assert!(Look::new((Ok(Vec::new()), Ok(HashMap::new()))).missing().is_empty());
     }
 }

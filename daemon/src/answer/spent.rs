@@ -1,5 +1,7 @@
 //! What the processes of a tree have used so far: each by itself, its children that ended, and all from it down.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -90,16 +92,14 @@ impl Spent {
 
 /// Adds to each process what those below it have used, and puts the heaviest of siblings first, zombies behind all others.
 pub(super) fn add_up(mut nodes: Vec<Node>) -> Vec<Node> {
-    // Of each depth, what the siblings used that are waiting for their parent.
-    let mut waiting: Vec<(u64, bool)> = Vec::new();
+    // By depth, what the siblings used that are waiting for their parent.
+    let mut waiting: HashMap<u32, (u64, bool)> = HashMap::new();
     for node in nodes.iter_mut().rev() {
-        let depth = node.depth as usize;
-        waiting.resize(waiting.len().max(depth + 2), (0, false));
-        let (below_ns, is_least) = std::mem::take(&mut waiting[depth + 1]);
+        let (below_ns, is_least) = waiting.remove(&node.depth.saturating_add(1)).unwrap_or_default();
         let Some(spent) = &mut node.spent else { continue };
         spent.subtree_exec_runtime_ns = spent.subtree_exec_runtime_ns.saturating_add(below_ns);
         spent.subtree_at_least |= is_least;
-        let (sum, is_least) = &mut waiting[depth];
+        let (sum, is_least) = waiting.entry(node.depth).or_default();
         *sum = sum.saturating_add(spent.subtree_exec_runtime_ns);
         *is_least |= spent.subtree_at_least;
     }
@@ -113,13 +113,15 @@ fn heaviest_first(nodes: Vec<Node>) -> Vec<Node> {
     let mut path: Vec<usize> = Vec::new();
     for (n, node) in nodes.iter().enumerate() {
         path.truncate(node.depth as usize);
-        path.last().map_or(&mut roots, |&parent| &mut children[parent]).push(n);
+        path.last().and_then(|&parent| children.get_mut(parent)).unwrap_or(&mut roots).push(n);
         path.push(n);
     }
     let weight = |&n: &usize| {
-        let spent = nodes[n].spent.as_ref().map_or(0, |spent| spent.subtree_exec_runtime_ns);
+        let node = nodes.get(n);
+        let spent =
+            node.and_then(|node| node.spent.as_ref()).map_or(0, |spent| spent.subtree_exec_runtime_ns);
         // What is put on the stack last is taken first.
-        (nodes[n].state != "zombie", spent, std::cmp::Reverse(n))
+        (node.is_some_and(|node| node.state != "zombie"), spent, std::cmp::Reverse(n))
     };
     for siblings in children.iter_mut().chain([&mut roots]) {
         siblings.sort_by_key(weight);
@@ -128,8 +130,8 @@ fn heaviest_first(nodes: Vec<Node>) -> Vec<Node> {
     let mut sorted = Vec::with_capacity(nodes.len());
     let mut open = roots;
     while let Some(n) = open.pop() {
-        sorted.extend(nodes[n].take());
-        open.append(&mut children[n]);
+        sorted.extend(nodes.get_mut(n).and_then(Option::take));
+        open.extend(children.get_mut(n).map(std::mem::take).unwrap_or_default());
     }
     sorted
 }

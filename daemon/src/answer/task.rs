@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    now::{Look, Now},
+    now::{Look, Now, missing},
     place::Place,
     process::{Process, ProcessRef},
     usage::{ChildrenUsage, Usage},
+    verdict::Missing,
 };
 use crate::{
     export::Stamp,
@@ -272,6 +273,9 @@ pub struct TaskAnswer {
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
+    /// What could not be read of it at this moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// Where it lives.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -286,6 +290,7 @@ impl TaskAnswer {
             process: Process::of(life, outside.stamp),
             task: Task::of(life, scene.now, outside.stamp),
             now: look.of(life.key),
+            missing: missing(look, life),
             place: life.cgroup_id.and_then(|id| (outside.places)(id)),
         }
     }

@@ -13,6 +13,7 @@ use super::{
     spent::{self, Spent},
     task::{PidNs, ZombieAge},
     usage::Figures,
+    verdict::Missing,
 };
 use crate::{
     export::Stamp,
@@ -70,6 +71,9 @@ pub struct Tree {
     /// The moment that is shown, where that is in the past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// What was asked for and could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// Each with its children behind it.
     pub processes: Vec<Node>,
 }
@@ -211,6 +215,7 @@ impl Tree {
         Ok(Self {
             made: Made::at(scene.now, scene.observed_since, stamp),
             at: wish.at.map(|at| stamp.timestamp(at)),
+            missing: look.map(|look| look.missing().to_vec()).unwrap_or_default(),
             processes: walk.all(places)?,
         })
     }
@@ -261,15 +266,15 @@ impl Walk<'_> {
         };
         open.reverse();
         while let Some((n, depth, parent)) = open.pop() {
-            let entry = &self.entries[n];
+            let Some(entry) = self.entries.get(n) else { continue };
             let is_root = depth == 0 && self.wish.root.is_some();
             if entry.life.kind == TaskKind::KernelThread && !self.wish.kernel && !is_root {
                 continue;
             }
-            nodes.push(self.node(entry, depth, parent.map(|n| &self.entries[n]), places));
+            nodes.push(self.node(entry, depth, parent.and_then(|n| self.entries.get(n)), places));
             let from = open.len();
             open.extend(self.children(Some(entry.life.key)).map(|child| (child, depth + 1, Some(n))));
-            open[from..].reverse();
+            open.get_mut(from..).unwrap_or_default().reverse();
         }
         Ok(if self.wish.usage { spent::add_up(nodes) } else { nodes })
     }

@@ -12,12 +12,21 @@ use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 
 use crate::{lineage::id::Tgid, procfs::Procfs, service::config::DEFAULT_SOCKET};
 
 /// A daemon that sends nothing for so long hangs: it answers within two seconds even on a host without pids or memory.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Before a connection is tried again for which the daemon's queue had no room.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Bytes of an answer at most: more than the tree of a host with 4,194,304 processes has. A longer one is no answer of a daemon.
+const MOST_BYTES: usize = 4 << 30;
 
 /// Where the daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +70,16 @@ pub(super) enum ClientError {
         /// What it is doing, and what helps.
         hint: String,
     },
+    /// Its queue is full.
+    #[error(
+        "the daemon on {socket} has no room for another connection (EAGAIN): {} clients or more wait for it to accept them; \
+         ask again later, or look who they are: ss -xp | grep {socket}",
+        queue_length()
+    )]
+    Busy {
+        /// The socket.
+        socket: PathBuf,
+    },
     /// The connection broke off.
     #[error("talking to the daemon on {socket}: {what}")]
     Broken {
@@ -78,14 +97,7 @@ impl Client {
 
     /// GET; a good answer, its body still to be read.
     pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
-        let stream =
-            self.within(UnixStream::connect(&self.socket)).await?.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NotThere(self.socket.clone())
-                }
-                io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
-                _ => self.broken(&error),
-            })?;
+        let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         self.daemon.set(peer.and_then(|pid| u32::try_from(pid).ok()));
         let (mut sender, connection) =
@@ -105,9 +117,34 @@ impl Client {
         let text = self.body(answer.body_mut()).await?;
         let message = serde_json::from_slice::<serde_json::Value>(&text)
             .ok()
-            .and_then(|error| error["error"]["message"].as_str().map(str::to_owned))
+            .and_then(|error| error.pointer("/error/message")?.as_str().map(str::to_owned))
             .unwrap_or_else(|| format!("the daemon answers {status}"));
         Err(ClientError::Refused { status, message })
+    }
+
+    /// Connects. A queue without room is tried again and again, as connect(2) does not wait on a socket that is non-blocking.
+    async fn connect(&self, patience: Duration) -> Result<UnixStream, ClientError> {
+        let mut is_full = false;
+        let connecting = async {
+            loop {
+                match UnixStream::connect(&self.socket).await {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_full = true,
+                    outcome => return outcome,
+                }
+                sleep(QUEUE_PAUSE).await;
+            }
+        };
+        match timeout(patience, connecting).await {
+            Ok(outcome) => outcome.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotThere(self.socket.clone())
+                }
+                io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
+                _ => self.broken(&format!("connecting: {error}")),
+            }),
+            Err(_) if is_full => Err(ClientError::Busy { socket: self.socket.clone() }),
+            Err(_) => Err(self.silent()),
+        }
     }
 
     /// GET; the answer's JSON.
@@ -140,6 +177,11 @@ impl Client {
     async fn body(&self, body: &mut Incoming) -> Result<Vec<u8>, ClientError> {
         let mut text = Vec::new();
         while let Some(piece) = self.within(self.piece(body)).await?? {
+            let has_room = text.len().saturating_add(piece.len()) <= MOST_BYTES;
+            if !has_room || text.try_reserve(piece.len()).is_err() {
+                let what = format!("there is no memory for an answer of more than {} bytes", text.len());
+                return Err(self.broken(&what));
+            }
             text.extend_from_slice(&piece);
         }
         Ok(text)
@@ -173,9 +215,15 @@ impl Client {
         ClientError::Silent { socket, who: format!(" (pid {pid})"), hint }
     }
 
-    fn broken(&self, what: &impl ToString) -> ClientError {
+    pub(super) fn broken(&self, what: &impl ToString) -> ClientError {
         ClientError::Broken { socket: self.socket.clone(), what: what.to_string() }
     }
+}
+
+/// Connections that wait in a socket's queue at most.
+fn queue_length() -> String {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    limit.map_or_else(|_| "many".to_owned(), |limit| limit.trim().to_owned())
 }
 
 /// Makes a value fit for a query.
@@ -196,6 +244,31 @@ pub(super) fn encoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_without_room_is_named_with_what_to_do() {
+        use std::os::fd::AsRawFd as _;
+
+        let path = std::env::temp_dir().join(format!("taskscope-full-queue-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        // SAFETY: a socket that is open: its queue is as short as there is.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = Client::at(&path);
+        let mut waiting = Vec::new();
+        let error = runtime.block_on(async {
+            loop {
+                match client.connect(Duration::from_millis(50)).await {
+                    Ok(stream) => waiting.push(stream),
+                    Err(error) => break error,
+                }
+            }
+        });
+        std::fs::remove_file(&path).unwrap();
+        let text = error.to_string();
+        assert!(!waiting.is_empty() && matches!(error, ClientError::Busy { .. }), "{text}");
+        assert!(text.contains("(EAGAIN)") && text.contains("ss -xp"), "{text}");
+    }
 
     #[test]
     fn a_value_is_encoded() {

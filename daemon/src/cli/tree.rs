@@ -69,6 +69,9 @@ pub(super) fn run(args: &Args) -> Exit {
         Err(exit) => Err(exit),
     };
     let shown = answer.and_then(|answer| {
+        for missing in &answer.missing {
+            log::warn!("it is not known {}; it takes {}", missing.fact, missing.needs);
+        }
         ask::show(&answer, args.format, |answer| text::tree(answer, terminal::style(), args.all))
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)

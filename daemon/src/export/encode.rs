@@ -9,13 +9,16 @@ const MAX_DIGITS: usize = 20;
 pub(super) fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut text = [b'0'; MAX_DIGITS];
     let mut at = MAX_DIGITS;
-    while value > 0 && at > 0 {
-        at -= 1;
-        text[at] = b'0' + (value % 10) as u8;
+    for digit in text.iter_mut().rev() {
+        if value == 0 {
+            break;
+        }
+        *digit = b'0' + (value % 10) as u8;
         value /= 10;
+        at -= 1;
     }
     let from = at.min(MAX_DIGITS - width.clamp(1, MAX_DIGITS));
-    out.extend_from_slice(&text[from..]);
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
 }
 
 /// Writes a number.
@@ -76,8 +79,9 @@ fn escape(out: &mut Vec<u8>, c: char) {
 /// Writes a byte as two hex digits.
 pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(HEX[usize::from(byte >> 4)]);
-    out.push(HEX[usize::from(byte & 15)]);
+    for half in [byte >> 4, byte & 15] {
+        out.extend(HEX.get(usize::from(half)));
+    }
 }
 
 /// A JSON object being written; a field that is not known is simply not asked for.
@@ -146,15 +150,38 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
     }
 
-    /// A list of byte strings.
+    /// A list of byte strings someone else chose. If some are not UTF-8, the exact ones follow as hex under `key` + `_bytes`, in the
+    /// same places; `null` stands for the others.
     pub(super) fn list(&mut self, key: &str, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');
+        let mut clean = true;
         for (n, value) in values.iter().enumerate() {
             if n > 0 {
                 out.push(b',');
             }
-            string(out, value.as_ref());
+            clean &= string(out, value.as_ref());
+        }
+        out.push(b']');
+        if clean {
+            return;
+        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"_bytes\":[");
+        for (n, value) in values.iter().map(AsRef::as_ref).enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            if std::str::from_utf8(value).is_ok() {
+                out.extend_from_slice(b"null");
+                continue;
+            }
+            out.push(b'"');
+            for &byte in value {
+                hex(out, byte);
+            }
+            out.push(b'"');
         }
         out.push(b']');
     }

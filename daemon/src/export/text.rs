@@ -138,7 +138,7 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
 fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let from = out.len();
     write(out);
-    let columns = out[from..].iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
+    let columns = out.iter().skip(from).filter(|&&byte| byte & 0xc0 != 0x80).count();
     out.extend(std::iter::repeat_n(b' ', width.saturating_sub(columns) + 1));
 }
 

@@ -124,7 +124,7 @@ fn decode(from: &probe_common::Figures) -> Figures {
         flags: from.task_flags,
         policy: known(0).then_some(from.policy),
         prio: known(1).then_some(from.prio),
-        nice: known(2).then_some(from.static_prio - 120),
+        nice: known(2).then_some(from.static_prio.saturating_sub(120)),
         rt_priority: known(3).then_some(from.rt_priority),
         cpu: known(4).then_some(from.cpu),
         usage: (from.valid & Valid::USAGE != 0).then(|| usage(&from.usage)),

@@ -174,15 +174,18 @@ impl Observer {
         figures::stacks(&mut self.ebpf, want)
     }
 
-    /// Both for an answer, of one group with where its tasks sleep. Where they cannot be had nothing is known; the status says why.
-    pub fn doing(&mut self, want: Want) -> (Vec<Figures>, HashMap<TaskKey, Vec<String>>) {
-        let unknown = |error: FiguresError| log::debug!("what tasks are doing now: {error}");
-        let figures = self.figures(want).map_err(unknown).unwrap_or_default();
+    /// Both for an answer, of one group with where its tasks sleep; or why one of them cannot be had.
+    #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
+    pub fn doing(
+        &mut self,
+        want: Want,
+    ) -> (Result<Vec<Figures>, String>, Result<HashMap<TaskKey, Vec<String>>, String>) {
+        let figures = self.figures(want);
         let stacks = match want {
-            Want::All => HashMap::new(),
-            Want::Group(_) | Want::Blocked => self.stacks(want).map_err(unknown).unwrap_or_default(),
+            Want::All => Ok(HashMap::new()),
+            Want::Group(_) | Want::Blocked => self.stacks(want),
         };
-        (figures, stacks)
+        (figures.map_err(|error| error.to_string()), stacks.map_err(|error| error.to_string()))
     }
 
     /// Sums of the programs' counters.

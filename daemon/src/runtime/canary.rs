@@ -6,6 +6,7 @@ use std::{io, time::Duration};
 use super::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
+    failpoint::{self, Point},
     lineage::{
         ActionKind,
         effect::{Effect, Provenance},
@@ -286,6 +287,7 @@ impl Canary {
     }
 
     fn launch(&mut self) -> io::Result<libc::pid_t> {
+        failpoint::check(Point::Clone)?;
         let top = self.stack.as_mut_ptr_range().end;
         // SAFETY: the child gets a stack of its own, aligned to 16 bytes, that lives as long as `self` and is used by one child
         // at a time (the next is made only after this one was waited for); it returns at once and touches nothing shared.

@@ -45,7 +45,7 @@ impl Pipeline {
         match outcome {
             Ok(()) => {
                 self.lineage.end_snapshot(boottime(), &mut self.effects);
-                self.uncompared -= uncompared;
+                self.uncompared = self.uncompared.saturating_sub(uncompared);
                 self.failed_in_a_row = 0;
                 if std::mem::take(&mut self.told_blind) {
                     log::warn!("tasks can be compared with the kernel's again");

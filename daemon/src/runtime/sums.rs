@@ -37,26 +37,28 @@ impl Counts {
     /// Everything that was lost on the way here; what was shed by rule is counted apart from it.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.kernel.all_lost() - self.noticed_returns + self.missed + self.undecoded
+        self.kernel.all_lost().saturating_sub(self.noticed_returns) + self.missed + self.undecoded
     }
 
     /// What programs could not tell, by [`Lost`], without what is among the skipped calls.
     #[must_use]
     pub fn untold(&self) -> [u64; Lost::COUNT] {
         let mut lost = self.kernel.lost;
-        lost[Lost::MissedReturn as usize] -= self.noticed_returns;
+        if let Some(missed) = lost.get_mut(Lost::MissedReturn as usize) {
+            *missed = missed.saturating_sub(self.noticed_returns);
+        }
         lost
     }
 
     /// Takes in what the programs count. `skipped` is asked only where they have noticed a missed return since: the kernel counts a
     /// skipped one before they can.
     pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
-        let noticed = |totals: &Totals| totals.lost[Lost::MissedReturn as usize];
+        let noticed = |totals: &Totals| totals.lost.get(Lost::MissedReturn as usize).copied().unwrap_or(0);
         let news = noticed(kernel).saturating_sub(noticed(&self.kernel));
         self.kernel = *kernel;
         if news > 0 {
             self.learn_skipped(skipped());
-            self.noticed_returns += news.min(self.missed_returns - self.noticed_returns);
+            self.noticed_returns += news.min(self.missed_returns.saturating_sub(self.noticed_returns));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Time that jumps or stands still: the wall clock is set, the machine sleeps, the daemon is stopped.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use super::{Fault, Held, limits::Setting};
+use super::{Fault, Held};
 
 const DAY: i64 = 86_400;
 
@@ -28,18 +28,22 @@ pub(super) const JUMPS: Fault = Fault {
     },
 };
 
-/// Every task is frozen for some seconds and thawed, as on the way into sleep and out of it.
+/// The machine sleeps and wakes up.
 pub(super) const SUSPEND: Fault = Fault {
     name: "suspend",
-    what: "every task is frozen for 5 s and thawed, as a suspend does it (pm_test)",
+    what: "the machine is suspended to memory, its clock wakes it up after 8 s: boottime has gone on, monotonic time has not",
     guest_only: true,
     long: true,
     stays_ready: false,
     args: &[],
     prepare: |_, _| {},
     inflict: |case| {
-        suspend()?;
+        let before = super::suspend::oldest(&case.daemon.json("/v1/zombies")?)?;
+        super::suspend::suspend()?;
+        let after = super::suspend::oldest(&case.daemon.json("/v1/zombies")?)?;
+        super::suspend::check_age(before, after)?;
         case.scenario("burst", &["500"]).finish();
+        check_ages(&case.daemon.json("/v1/zombies")?)?;
         Ok(Box::new(()))
     },
 };
@@ -71,12 +75,18 @@ pub(super) const STOPPED: Fault = Fault {
 fn check_ages(zombies: &serde_json::Value) -> Result<(), String> {
     let up_ns = crate::setting::now_ns();
     let parents = zombies["parents"].as_array().into_iter().flatten();
+    let mut ages = 0_u32;
     for parent in parents {
         for age in ["zombie_at_least_ns", "zombie_at_most_ns"] {
-            if parent["oldest"][age].as_u64().is_some_and(|age| age > up_ns) {
+            let Some(age) = parent[age].as_u64() else { continue };
+            ages += 1;
+            if age > up_ns {
                 return Err(format!("an age that cannot be: {parent}"));
             }
         }
+    }
+    if ages == 0 {
+        return Err(format!("no zombie has an age: {zombies}"));
     }
     Ok(())
 }
@@ -111,21 +121,4 @@ fn set(seconds: i64) -> Result<(), String> {
         return Err(super::skipped(format_args!("setting the wall clock: {error}")));
     }
     Ok(())
-}
-
-/// The kernel's own test of a suspend: it goes as far as freezing all tasks, waits five seconds, and comes back. An emulated machine
-/// that really sleeps has nothing that is sure to wake it up.
-fn suspend() -> Result<(), String> {
-    const LEVEL: &str = "/sys/power/pm_test";
-    const STATE: &str = "/sys/power/state";
-    let level = Setting::set(LEVEL, "freezer")?;
-    let states =
-        fs::read_to_string(STATE).map_err(|error| super::skipped(format_args!("{STATE}: {error}")))?;
-    let state =
-        ["freeze", "mem"].into_iter().find(|state| states.split_whitespace().any(|has| has == *state));
-    let state =
-        state.ok_or_else(|| super::skipped(format_args!("this kernel cannot sleep: `{}`", states.trim())))?;
-    let slept = fs::write(STATE, state);
-    drop(level);
-    slept.map_err(|error| super::skipped(format_args!("{STATE}: {error}")))
 }

@@ -33,6 +33,49 @@ pub(super) const DISK_FULL: Fault = Fault {
     },
 };
 
+/// The same on a disk with a file system that has a journal.
+pub(super) const EXT4_FULL: Fault = Fault {
+    name: "ext4-full",
+    what: "the daemon's socket and log are on a disk whose ext4 file system is full, and it has much to log",
+    prepare: on_a_disk,
+    inflict: |case| {
+        let kind = statfs(case.daemon.directory())?;
+        if kind != libc::EXT4_SUPER_MAGIC {
+            return Err(super::skipped(format_args!("no ext4 file system on {DISK}: {kind:#x}")));
+        }
+        (DISK_FULL.inflict)(case)
+    },
+    ..DISK_FULL
+};
+
+/// The disk that `cargo xtask vm` gives its guests.
+const DISK: &str = "/dev/nvme0n1";
+
+/// Where there is none, the daemon's directory stays as it is, and the fault is not tried.
+fn on_a_disk(_: &mut Command, place: &Place) {
+    let path = CString::new(place.directory.as_os_str().as_bytes());
+    let (Ok(path), Ok(disk)) = (path, CString::new(DISK)) else { return };
+    // SAFETY: strings that end with NUL and outlive the call; the options may be null.
+    let failed =
+        unsafe { libc::mount(disk.as_ptr(), path.as_ptr(), c"ext4".as_ptr(), 0, std::ptr::null()) } != 0;
+    if failed {
+        eprintln!("mounting {DISK}: {}", std::io::Error::last_os_error());
+    }
+}
+
+/// The kind of a file system.
+fn statfs(path: &std::path::Path) -> Result<libc::c_long, String> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    // SAFETY: all bytes zero is a value of this structure.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a string that ends with NUL, and a structure that is written to.
+    let failed = unsafe { libc::statfs(name.as_ptr(), &raw mut found) } != 0;
+    if failed {
+        return Err(format!("statfs {}: {}", path.display(), std::io::Error::last_os_error()));
+    }
+    Ok(found.f_type)
+}
+
 /// What fills the file system of a daemon's directory, removed when it is dropped.
 struct Filler(PathBuf);
 
@@ -61,18 +104,21 @@ fn on_a_small_disk(_: &mut Command, place: &Place) {
     );
 }
 
+/// Pieces that no disk of these tests has room for.
+const MOST_PIECES: usize = 16 << 10;
+
 fn fill(case: &Case<'_>) -> Result<(), String> {
     let path = case.daemon.directory().join(FILLER);
     let mut file = fs::File::create(&path).map_err(|error| format!("making {}: {error}", path.display()))?;
     let piece = [0_u8; 4096];
-    for _ in 0..1024 {
+    for _ in 0..MOST_PIECES {
         match file.write_all(&piece) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => return Ok(()),
             Err(error) => return Err(format!("filling {}: {error}", path.display())),
         }
     }
-    Err("a disk of 256 KiB takes more than that".into())
+    Err(format!("{} takes {MOST_PIECES} pieces of {} bytes and is not full", path.display(), piece.len()))
 }
 
 /// Descriptors that the daemon may have beyond those that it has.

@@ -13,6 +13,7 @@ pub mod limits;
 mod memory;
 mod pids;
 mod row;
+mod suspend;
 pub mod truth;
 
 use std::{any::Any, process::Command, time::Duration};
@@ -69,7 +70,7 @@ impl Case<'_> {
 }
 
 /// Every row.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 15] = [
     NONE,
     pids::CGROUP,
     pids::NPROC,
@@ -78,6 +79,7 @@ pub const FAULTS: [Fault; 14] = [
     memory::CGROUP,
     memory::HOST,
     files::DISK_FULL,
+    files::EXT4_FULL,
     files::NOFILE,
     cpu::REAL_TIME,
     cpu::LOAD,
@@ -155,9 +157,11 @@ pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<
 pub fn check(name: &str, built: &str) {
     let fault = named(name);
     match run(fault, built, &setting::attach(), SHORT) {
-        Err(why) if fault.guest_only && !setting::in_vm() => eprintln!("skipped: {why}"),
-        Err(why) if why.starts_with(SKIPPED) => eprintln!("{why}"),
-        Err(why) => panic!("{name}: {why}"),
+        Err(why) if fault.guest_only && !setting::in_vm() => setting::skip(why),
+        Err(why) => match why.strip_prefix(SKIPPED) {
+            Some(why) => setting::skip(why),
+            None => panic!("{name}: {why}"),
+        },
         Ok(row) => {
             setting::report(&format!("fault.{name}"), row.line());
             assert!(row.wrong.is_empty(), "{name}: {}\n{}", row.line(), row.wrong.join("\n"));

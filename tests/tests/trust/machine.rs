@@ -49,7 +49,7 @@ fn assert_stamped_by_the_wall_clock(observer: &Observer) {
 fn a_wall_clock_that_is_set_moves_the_time_stamps() {
     let _alone = alone();
     if !setting::in_vm() {
-        eprintln!("skipped: the wall clock of this machine is not ours to set");
+        setting::skip(format_args!("the wall clock of this machine is not ours to set"));
         return;
     }
     let observer = Observer::start(&[]);
@@ -66,7 +66,7 @@ fn a_cpu_that_goes_and_comes_back_takes_no_record_with_it() {
     const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
     let _alone = alone();
     if !setting::in_vm() || !fs::exists(CPU).unwrap_or(false) {
-        eprintln!("skipped: needs a guest with {CPU}");
+        setting::skip(format_args!("needs a guest with {CPU}"));
         return;
     }
     let switch =
@@ -165,7 +165,7 @@ impl Drop for PidsCgroup {
 fn a_fork_bomb_under_a_pids_cgroup_is_seen_whole() {
     let _alone = alone();
     let Some(cgroup) = PidsCgroup::new("100") else {
-        eprintln!("skipped: no cgroup with a pids controller can be made here");
+        setting::skip(format_args!("no cgroup with a pids controller can be made here"));
         return;
     };
     survives_a_fork_bomb(&["100", &cgroup.0.to_string_lossy()]);

@@ -104,7 +104,7 @@ fn debtor(daemon: &Daemon, parent: i64) -> Value {
 #[test]
 fn in_a_time_namespace_every_age_is_the_kernels() {
     if !std::fs::exists("/proc/self/ns/time_for_children").unwrap_or(false) {
-        eprintln!("skipped: this kernel has no time namespaces");
+        setting::skip(format_args!("this kernel has no time namespaces"));
         return;
     }
     let mut zombie = scenario("zombie", &[]);

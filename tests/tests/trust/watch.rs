@@ -58,7 +58,7 @@ fn canaries_come_through_and_are_not_shown() {
 fn kprobes_disarmed_under_it_are_noticed() {
     const SWITCH: &str = "/sys/kernel/debug/kprobes/enabled";
     if !setting::in_vm() || setting::attach() != "kprobe" {
-        eprintln!("skipped: needs a guest and kprobes");
+        setting::skip(format_args!("needs a guest and kprobes"));
         return;
     }
     // SAFETY: strings that end with NUL. Mounted already is as good.
@@ -72,7 +72,7 @@ fn kprobes_disarmed_under_it_are_noticed() {
         );
     }
     if !fs::exists(SWITCH).unwrap_or(false) {
-        eprintln!("skipped: this kernel has no {SWITCH}");
+        setting::skip(format_args!("this kernel has no {SWITCH}"));
         return;
     }
     let observer = Observer::start(&["--canary-every", "1s"]);

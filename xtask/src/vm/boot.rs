@@ -56,6 +56,8 @@ pub(super) struct Guest<'a> {
     pub(super) accel: Accel,
     pub(super) image: &'a Path,
     pub(super) root: Root<'a>,
+    /// A disk beside an [`Root::Initramfs`]: `/dev/nvme0n1`. What is written to it is lost with the guest.
+    pub(super) disk: Option<PathBuf>,
     /// The console goes here, and the results beside it.
     pub(super) console: PathBuf,
     /// How many CPUs it has.
@@ -107,7 +109,19 @@ impl<'a> Guest<'a> {
         let silence_limit = Duration::from_secs(150);
         let limit = Duration::from_secs(20 * 60);
         let root = Root::Initramfs(initramfs);
-        Self { qemu, accel, image, root, console, cpus: CPUS, boot_limit: BOOT_LIMIT, silence_limit, limit }
+        let disk = None;
+        Self {
+            qemu,
+            accel,
+            image,
+            root,
+            disk,
+            console,
+            cpus: CPUS,
+            boot_limit: BOOT_LIMIT,
+            silence_limit,
+            limit,
+        }
     }
 
     /// Gives it so many CPUs.
@@ -233,19 +247,27 @@ impl<'a> Guest<'a> {
         match self.root {
             Root::Initramfs(path) => {
                 command.args(["-append", &line]).arg("-initrd").arg(path);
+                if let Some(disk) = &self.disk {
+                    attach(&mut command, "scratch", disk);
+                }
             }
             Root::Disk(path) => {
                 // One alone: which of two gets which name depends on which is found first.
                 command.arg("-append").arg(format!("{line} root=/dev/nvme0n1 rw"));
-                let path = path.display();
-                command.arg("-drive").arg(format!("if=none,id=root,format=raw,snapshot=on,file={path}"));
-                command.args(["-device", "nvme,serial=taskscope,drive=root"]);
+                attach(&mut command, "root", path);
             }
         }
         command.args(monitor.options(&self.console)).args(["-serial", "stdio"]);
         command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
         command
     }
+}
+
+/// Adds a disk: drivers of `nvme` and ext4 are built into the kernels that Debian makes for clouds.
+fn attach(command: &mut Command, id: &str, disk: &Path) {
+    let path = disk.display();
+    command.arg("-drive").arg(format!("if=none,id={id},format=raw,snapshot=on,file={path}"));
+    command.arg("-device").arg(format!("nvme,serial=taskscope,drive={id}"));
 }
 
 /// Asks timeout(1) to end QEMU; it insists after five seconds.

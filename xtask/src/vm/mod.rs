@@ -8,6 +8,7 @@ mod boot;
 mod cache;
 mod console;
 mod cpio;
+mod disk;
 mod guest;
 mod kernels;
 mod kvm;

@@ -93,7 +93,8 @@ fn family_cell(run: &Run, attach: &str) -> String {
         return "-".to_owned();
     };
     let mut cell = format!("{} passed", family.passed);
-    for (count, word) in [(family.failed, "FAILED"), (family.ignored, "ignored")] {
+    for (count, word) in [(family.failed, "FAILED"), (family.ignored, "ignored"), (family.skipped, "skipped")]
+    {
         if count > 0 {
             cell = format!("{cell}, {count} {word}");
         }
@@ -143,6 +144,7 @@ mod tests {
             passed: 3,
             failed: 1,
             ignored: 0,
+            skipped: 2,
             time: Duration::from_millis(4200),
             ..Family::default()
         };
@@ -167,7 +169,7 @@ mod tests {
     fn each_kernel_has_a_row_whatever_became_of_it() {
         let text = verdicts(&rows(), &["kprobe".to_owned(), "fentry".to_owned()]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].contains("3 passed, 1 FAILED in 4.2 s"), "{text}");
+        assert!(lines[1].contains("3 passed, 1 FAILED, 2 skipped in 4.2 s"), "{text}");
         assert!(lines[1].ends_with("FAILED: kernel: WARNING; REBOOTED: the kernel hung"), "{text}");
         assert!(lines[2].ends_with("NOT RUN: no package"), "{text}");
     }

@@ -13,6 +13,8 @@ pub(super) enum Line {
     Pass(Id, Duration),
     Fail(Id, Duration, String),
     Ignored(Id),
+    /// It cannot run in this guest, for this reason.
+    Skip(Id, String),
     /// A process that a test left running.
     Left(Id, String),
     /// `key=value` printed by a test.
@@ -62,6 +64,7 @@ fn known(fields: &[&str]) -> Option<Line> {
         ["PASS", a, p, t, time] => Line::Pass(id(a, p, t), millis(time)?),
         ["FAIL", a, p, t, time, why] => Line::Fail(id(a, p, t), millis(time)?, why.to_owned()),
         ["IGNORED", a, p, t] => Line::Ignored(id(a, p, t)),
+        ["SKIP", a, p, t, why] => Line::Skip(id(a, p, t), why.to_owned()),
         ["LEFT", a, p, t, process] => Line::Left(id(a, p, t), process.to_owned()),
         ["REPORT", attach, text] => {
             let (key, value) = text.trim().split_once(['=', ' ']).unwrap_or((text.trim(), ""));
@@ -69,7 +72,7 @@ fn known(fields: &[&str]) -> Option<Line> {
             Line::Report { attach, key, value }
         }
         ["OUT", _, text] => Line::Out(text.to_owned()),
-        ["END", passed, failed, _ignored] => {
+        ["END", passed, failed, _ignored, _skipped] => {
             Line::End { passed: passed.parse().ok()?, failed: failed.parse().ok()? }
         }
         _ => return None,
@@ -98,6 +101,7 @@ mod tests {
                 Line::Fail(id.clone(), second, "exit code 101".into()),
             ),
             ("IGNORED\tkprobe\tlifecycle\tfork_exit", Line::Ignored(id.clone())),
+            ("SKIP\tkprobe\tlifecycle\tfork_exit\tno shell", Line::Skip(id.clone(), "no shell".into())),
             ("LEFT\tkprobe\tlifecycle\tfork_exit\t7 sleep", Line::Left(id, "7 sleep".into())),
             (
                 "REPORT\tfentry\trung.do_exit=fentry do_exit",
@@ -108,7 +112,7 @@ mod tests {
                 },
             ),
             ("OUT\tauto\thello", Line::Out("hello".into())),
-            ("END\t3\t1\t2", Line::End { passed: 3, failed: 1 }),
+            ("END\t3\t1\t2\t0", Line::End { passed: 3, failed: 1 }),
         ] {
             assert_eq!(parse(text), line);
         }

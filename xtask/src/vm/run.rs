@@ -19,6 +19,8 @@ pub(super) struct Family {
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) ignored: u32,
+    /// Tests that cannot run in this guest.
+    pub(super) skipped: u32,
     /// From the first test's start to the last one's end; some run side by side.
     pub(super) time: Duration,
     pub(super) started: Option<Duration>,
@@ -30,6 +32,8 @@ pub(super) struct Run {
     pub(super) release: String,
     pub(super) families: Vec<Family>,
     pub(super) failures: Vec<(Id, String)>,
+    /// Tests that cannot run in this guest, and why.
+    pub(super) skips: Vec<(Id, String)>,
     /// `(attach, key, value)` in the order printed.
     pub(super) reports: Vec<(String, String, String)>,
     pub(super) boot_time: Option<Duration>,
@@ -56,7 +60,7 @@ impl Run {
         let mut running: Vec<&Id> = Vec::new();
         let mut end = None;
         for (at, line) in &boot.lines {
-            if let Line::Pass(id, ..) | Line::Fail(id, ..) | Line::Ignored(id) = line {
+            if let Line::Pass(id, ..) | Line::Fail(id, ..) | Line::Ignored(id) | Line::Skip(id, ..) = line {
                 run.done.push(id.clone());
             }
             match line {
@@ -80,6 +84,11 @@ impl Run {
                     run.failures.push((id.clone(), why.clone()));
                 }
                 Line::Ignored(id) => run.family(&id.attach).ignored += 1,
+                Line::Skip(id, why) => {
+                    running.retain(|other| *other != id);
+                    run.family(&id.attach).skipped += 1;
+                    run.skips.push((id.clone(), why.clone()));
+                }
                 Line::Left(id, process) => run.notes.push(format!("{id} left running: {process}")),
                 Line::Report { attach, key, value } => {
                     run.reports.push((attach.clone(), key.clone(), value.clone()));
@@ -118,9 +127,11 @@ impl Run {
             ours.passed += family.passed;
             ours.failed += family.failed;
             ours.ignored += family.ignored;
+            ours.skipped += family.skipped;
             ours.time += family.time;
         }
         self.failures.extend(next.failures);
+        self.skips.extend(next.skips);
         self.reports.extend(next.reports);
         self.notes.extend(next.notes);
         self.done.extend(next.done);
@@ -196,7 +207,8 @@ mod tests {
     }
 
     const GOOD: &str = "BOOT\t6.1\nSTART\tkprobe\ta\tone\nPASS\tkprobe\ta\tone\t5\nSTART\tfentry\ta\tone\n\
-        REPORT\tfentry\trung x\nPASS\tfentry\ta\tone\t7\nIGNORED\tfentry\ta\ttwo\nEND\t2\t0\t1";
+        REPORT\tfentry\trung x\nPASS\tfentry\ta\tone\t7\nIGNORED\tfentry\ta\ttwo\n\
+        SKIP\tfentry\ta\tthree\tno shell\nEND\t2\t0\t1\t1";
 
     #[test]
     fn a_complete_run_succeeds_and_is_counted_by_family() {
@@ -205,6 +217,7 @@ mod tests {
         assert_eq!(run.families.len(), 2);
         assert_eq!(run.families[1].passed, 1);
         assert_eq!(run.families[1].ignored, 1);
+        assert_eq!((run.families[1].skipped, run.skips.len()), (1, 1), "not among the passed");
         assert_eq!(run.families[1].time, Duration::from_secs(2), "a line a second");
         assert_eq!(run.reports, [("fentry".into(), "rung".into(), "x".into())]);
     }
@@ -272,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_failed_test_is_named_with_its_reason() {
-        let text = "BOOT\t6.1\nSTART\tkprobe\ta\tone\nFAIL\tkprobe\ta\tone\t5\texit code 101\nEND\t0\t1\t0";
+        let text =
+            "BOOT\t6.1\nSTART\tkprobe\ta\tone\nFAIL\tkprobe\ta\tone\t5\texit code 101\nEND\t0\t1\t0\t0";
         let run = Run::judge(&boot(text, Ending::Exited(Some(35))), "");
         assert!(run.trouble.is_empty(), "{:?}", run.trouble);
         assert!(!run.succeeded());

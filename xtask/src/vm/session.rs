@@ -20,7 +20,7 @@ use super::results::Line;
 use super::run::Run;
 use super::table::{self, NOINLINE};
 use super::tail::Tail;
-use super::{Args, console, kvm, noinline};
+use super::{Args, console, disk, kvm, noinline};
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];
@@ -43,6 +43,8 @@ pub(super) struct Session {
     kernels: Vec<Found>,
     binaries: Binaries,
     plan: Plan,
+    /// What guests may fill, once it is made.
+    disk: Option<PathBuf>,
 }
 
 impl Session {
@@ -72,15 +74,16 @@ impl Session {
             skip: binaries.expand(&args.skip),
             done: Vec::new(),
         };
-        Ok(Self { cache, args, qemu, kernels, binaries, plan })
+        Ok(Self { cache, args, qemu, kernels, binaries, plan, disk: None })
     }
 
     /// Boots every kernel, as many at once as there are CPUs for: a test's work is mostly on one.
-    pub(super) fn run(self) -> anyhow::Result<Vec<Row>> {
+    pub(super) fn run(mut self) -> anyhow::Result<Vec<Row>> {
         let logs = logs_dir();
         fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
         let initramfs = logs.with_file_name("initramfs.cpio");
         self.binaries.initramfs(&self.plan, &initramfs)?;
+        self.disk = disk::make(&logs.with_file_name("scratch.ext4"))?;
         let mut accel = Accel::Tcg;
         if let Some(kernel) = self.kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok()) {
             accel = kvm::choose(&self.cache, &self.qemu, kernel, &self.binaries, &logs)?;
@@ -170,6 +173,7 @@ impl Session {
             _ => {}
         }
         let mut guest = Guest::new(&self.qemu, accel, image, initramfs, console.to_owned());
+        guest.disk.clone_from(&self.disk);
         guest.set_cpus(self.args.cpus);
         guest.limit = Duration::from_secs(self.args.timeout * 60);
         guest.silence_limit = Duration::from_secs(self.args.test_timeout + 30);
@@ -231,6 +235,7 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
         Line::Pass(id, time) => eprintln!("{kernel}  pass  {id} ({:.1} s)", time.as_secs_f64()),
         Line::Fail(id, time, why) => eprintln!("{kernel}  FAIL  {id} ({:.1} s): {why}", time.as_secs_f64()),
         Line::Ignored(id) => eprintln!("{kernel}  ignored  {id}"),
+        Line::Skip(id, why) => eprintln!("{kernel}  skipped  {id}: {why}"),
         _ => {}
     }
 }

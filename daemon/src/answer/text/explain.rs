@@ -21,7 +21,12 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
             let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, head), style.wrap(&escape(line), 7));
         }
     }
-    if answer.now.is_none() && matches!(answer.task.state.as_str(), "running" | "exiting") {
+    for missing in &answer.missing {
+        let text = format!("not known {}; it takes {}", missing.fact, missing.needs);
+        let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, "now  "), style.wrap(&text, 7));
+    }
+    let is_told = answer.now.is_some() || !answer.missing.is_empty();
+    if !is_told && matches!(answer.task.state.as_str(), "running" | "exiting") {
         let _ = writeln!(
             out,
             "  {}not known: the kernel's task iterator does not show it",

@@ -14,6 +14,10 @@ use crate::{
 /// Zombies of one parent that are shown one by one; the rest is a number.
 const MOST_ZOMBIES: usize = 5;
 
+/// Steps below the root that are drawn as branches. Deeper processes stand at this depth and say how deep they are: a line for
+/// each of a chain of 32,768 processes would otherwise take a gigabyte.
+const MOST_DRAWN: usize = 256;
+
 /// How branches are drawn: between siblings, at the last, past them, past the last.
 const UNICODE: [&str; 4] = ["├─", "└─", "│ ", "  "];
 const ASCII: [&str; 4] = ["|-", "`-", "| ", "  "];
@@ -22,7 +26,8 @@ const ASCII: [&str; 4] = ["|-", "`-", "| ", "  "];
 #[must_use]
 pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     let nodes = &answer.processes;
-    let is_last = last_children(nodes);
+    let depths = depths(nodes);
+    let is_last = last_children(&depths);
     let [between, last, past, blank] = if style.unicode { UNICODE } else { ASCII };
     let table = Columns::of(nodes);
     let mut out = String::new();
@@ -31,46 +36,48 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     }
     // For each depth whether more siblings follow there.
     let mut open: Vec<bool> = Vec::new();
+    // Zombies in a row under one parent, by depth.
     let mut zombies: Vec<usize> = Vec::new();
-    for (n, node) in nodes.iter().enumerate() {
-        let depth = node.depth as usize;
+    for (n, ((node, &depth), &is_last)) in nodes.iter().zip(&depths).zip(&is_last).enumerate() {
+        let next = nodes.get(n + 1).zip(depths.get(n + 1).copied());
         open.truncate(depth);
-        zombies.resize(depth + 2, 0);
-        zombies[depth + 1] = 0;
+        // Those below another parent count anew.
+        zombies.truncate(depth + 1);
+        zombies.resize(depth + 1, 0);
+        let mut in_a_row = zombies.pop().unwrap_or(0);
         let is_zombie = node.state == "zombie";
         let mut prefix = String::new();
         for &more in open.iter().skip(1) {
             prefix.push_str(if more { past } else { blank });
         }
-        let more = !is_last[n];
+        let more = !is_last;
         let branch = match (depth, more) {
             (0, _) => "",
             (_, true) => between,
             (_, false) => last,
         };
         open.push(more);
-        if is_zombie {
-            zombies[depth] += 1;
-        }
-        if is_zombie && !all && zombies[depth] > MOST_ZOMBIES {
-            let next_is_zombie =
-                nodes.get(n + 1).is_some_and(|next| next.depth == node.depth && next.state == "zombie");
-            if next_is_zombie {
-                continue;
-            }
-            let count = zombies[depth] - MOST_ZOMBIES;
-            let text = if count == 1 { "1 more zombie".into() } else { format!("{count} more zombies") };
-            let cells = table.folded(&nodes[n + 1 - count..=n]);
-            line(&mut out, style, &format!("{cells}{prefix}{branch}"), &text, "", Ink::Bad);
-            zombies[depth] = 0;
+        in_a_row = if is_zombie { in_a_row + 1 } else { 0 };
+        let folded = if is_zombie && !all { in_a_row.saturating_sub(MOST_ZOMBIES) } else { 0 };
+        let next_is_folded =
+            folded > 0 && next.is_some_and(|(next, of)| of == depth && next.state == "zombie");
+        zombies.push(if folded > 0 && !next_is_folded { 0 } else { in_a_row });
+        if next_is_folded {
             continue;
         }
-        if !is_zombie {
-            zombies[depth] = 0;
+        if folded > 0 {
+            let text = if folded == 1 { "1 more zombie".into() } else { format!("{folded} more zombies") };
+            let cells = table.folded(nodes.get((n + 1).saturating_sub(folded)..=n).unwrap_or_default());
+            line(&mut out, style, &format!("{cells}{prefix}{branch}"), &text, "", Ink::Bad);
+            continue;
         }
-        let (marks, ink) = marks(node);
+        let (mut marks, ink) = marks(node);
+        if node.depth as usize != depth {
+            let separator = if marks.is_empty() { "" } else { ", " };
+            let _ = write!(marks, "{separator}at depth {}", node.depth);
+        }
         line(&mut out, style, &format!("{}{prefix}{branch}", table.row(n)), &name(node), &marks, ink);
-        let has_children = nodes.get(n + 1).is_some_and(|next| next.depth > node.depth);
+        let has_children = next.is_some_and(|(_, of)| of > depth);
         let below = format!(
             "{prefix}{}",
             match (depth, more) {
@@ -97,17 +104,29 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     out
 }
 
-/// Of each node whether no sibling follows.
-fn last_children(nodes: &[Node]) -> Vec<bool> {
-    let mut is_last = vec![true; nodes.len()];
-    // The last one seen at each depth, from the end, as long as nothing shallower came between.
-    let mut seen: Vec<bool> = Vec::new();
-    for (n, node) in nodes.iter().enumerate().rev() {
-        let depth = node.depth as usize;
-        seen.resize(depth + 1, false);
-        is_last[n] = !seen[depth];
-        seen[depth] = true;
+/// The depth at which each node is drawn: at most one more than the node before it, whatever the answer says.
+fn depths(nodes: &[Node]) -> Vec<usize> {
+    let mut deepest = 0;
+    let mut depths = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let depth = (node.depth as usize).min(deepest);
+        deepest = (depth + 1).min(MOST_DRAWN);
+        depths.push(depth);
     }
+    depths
+}
+
+/// Of each node whether no sibling follows.
+fn last_children(depths: &[usize]) -> Vec<bool> {
+    // Whether one was seen at each depth, from the end, as long as nothing shallower came between.
+    let mut seen: Vec<bool> = Vec::new();
+    let mut is_last: Vec<bool> = Vec::with_capacity(depths.len());
+    for &depth in depths.iter().rev() {
+        seen.resize(depth + 1, false);
+        is_last.push(!seen.pop().unwrap_or(false));
+        seen.push(true);
+    }
+    is_last.reverse();
     is_last
 }
 
@@ -231,7 +250,7 @@ mod tests {
 
     fn of(processes: Vec<Node>) -> Tree {
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: None };
-        Tree { made, at: None, processes }
+        Tree { made, at: None, missing: Vec::new(), processes }
     }
 
     #[test]
@@ -243,6 +262,24 @@ mod tests {
         assert_eq!(tree(&tree_of, style, false), drawn);
         let ascii = "init(1)\n|-a(2)\n| |-b(3)\n| `-c(4)\n`-d(5)\n";
         assert_eq!(tree(&tree_of, Style::default(), false), ascii);
+    }
+
+    #[test]
+    fn a_depth_that_cannot_be_is_told_and_costs_nothing() {
+        let nodes = vec![node(7, 1, "init"), node(u32::MAX, 2, "a"), node(1, 3, "b")];
+        assert_eq!(
+            tree(&of(nodes), Style::default(), false),
+            "init(1)  at depth 7\n|-a(2)  at depth 4294967295\n`-b(3)\n"
+        );
+    }
+
+    #[test]
+    fn a_chain_as_long_as_there_are_pids_is_drawn_in_bounded_lines() {
+        let chain = (0..32_768).map(|depth| node(depth, depth + 1, "sh")).collect();
+        let text = tree(&of(chain), Style::default(), false);
+        assert_eq!(text.lines().count(), 32_768);
+        assert!(text.lines().all(|line| line.len() < 2 * MOST_DRAWN + 64));
+        assert!(text.ends_with("`-sh(32768)  at depth 32767\n"), "{}", text.lines().last().unwrap());
     }
 
     #[test]

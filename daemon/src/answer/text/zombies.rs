@@ -72,18 +72,23 @@ fn table(answer: &Zombies, style: Style, out: &mut String) {
     let rows: Vec<[String; 7]> =
         answer.parents.iter().map(|parent| TABLE.map(|(_, _, cell)| cell(parent))).collect();
     // A column that says nothing in any row is left out.
-    let shown: Vec<usize> = (0..TABLE.len()).filter(|&n| rows.iter().any(|row| row[n] != "-")).collect();
-    let widths: Vec<usize> = shown
+    let cells_of = |n: usize| rows.iter().filter_map(move |row| row.get(n));
+    let shown: Vec<(usize, bool, usize)> = TABLE
         .iter()
-        .map(|&n| rows.iter().map(|row| columns(&row[n])).max().unwrap_or(0).max(columns(TABLE[n].0)))
+        .enumerate()
+        .filter(|(n, _)| cells_of(*n).any(|cell| cell != "-"))
+        .map(|(n, (title, is_number, _))| {
+            (n, *is_number, cells_of(n).map(|cell| columns(cell)).fold(columns(title), usize::max))
+        })
         .collect();
-    let mut line = |cells: &dyn Fn(usize) -> String, ink: Option<Ink>| {
+    let mut line = |cells: &[String; 7], ink: Option<Ink>| {
         let mut text = String::new();
-        for (&n, &width) in shown.iter().zip(&widths) {
-            let cell = cells(n);
-            let pad = " ".repeat(width.saturating_sub(columns(&cell)));
+        for (cell, is_number, width) in
+            shown.iter().filter_map(|&(n, is_number, width)| Some((cells.get(n)?, is_number, width)))
+        {
+            let pad = " ".repeat(width.saturating_sub(columns(cell)));
             let separator = if text.is_empty() { "" } else { "  " };
-            let (before, after) = if TABLE[n].1 { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let (before, after) = if is_number { (pad.as_str(), "") } else { ("", pad.as_str()) };
             let _ = write!(text, "{separator}{before}{cell}{after}");
         }
         let text = text.trim_end();
@@ -95,9 +100,9 @@ fn table(answer: &Zombies, style: Style, out: &mut String) {
         }
         out.push('\n');
     };
-    line(&|n| TABLE[n].0.into(), Some(Ink::Strong));
+    line(&TABLE.map(|(title, _, _)| title.into()), Some(Ink::Strong));
     for row in &rows {
-        line(&|n| row[n].clone(), None);
+        line(row, None);
     }
 }
 
@@ -121,7 +126,7 @@ fn in_full(parent: &Debtor, style: Style, out: &mut String) {
 fn summary(answer: &Zombies, out: &mut String) {
     let plural =
         |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-    let parents = answer.parents.len() as u64 + answer.parents_left_off;
+    let parents = (answer.parents.len() as u64).saturating_add(answer.parents_left_off);
     let _ = write!(out, "{} of {}", plural(answer.zombies, "zombie"), plural(parents, "parent"));
     if answer.parents_left_off > 0 {
         let _ = write!(out, "; {} parents are not listed", answer.parents_left_off);

@@ -91,7 +91,10 @@ impl EventSink for Lines {
                 Format::Json => export::json::write(effect, self.sequence, stamp, place, &mut self.buffer),
                 Format::Text => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }
-            self.by_action[effect.action.kind() as usize] += 1;
+            // There is one for each kind.
+            if let Some(count) = self.by_action.get_mut(effect.action.kind() as usize) {
+                *count += 1;
+            }
             self.written += 1;
             lines += 1;
         }

@@ -19,6 +19,9 @@ use crate::{
 /// Between two looks whether a daemon that went away is back.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// Bytes of a line at most: more than any event with all its arguments has.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Where the stream stands.
 #[derive(Default)]
 struct Position {
@@ -148,6 +151,9 @@ async fn copy(
             Ok(None) | Err(_) => return Ok(End::Away),
         };
         rest.extend_from_slice(&piece);
+        if rest.len() > MOST_BYTES && !rest.contains(&b'\n') {
+            return Err(client.broken(&format!("a line of more than {MOST_BYTES} bytes is no event")));
+        }
         let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let mut text = String::new();
         for line in String::from_utf8_lossy(rest.get(..whole).unwrap_or_default()).lines() {

@@ -1,5 +1,6 @@
 //! What one connection is doing, as its task sees it and as others need it to decide whose place is taken.
 
+use super::places::Peer;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -46,12 +47,14 @@ struct State {
 pub(super) struct Connection {
     state: Mutex<State>,
     close: Notify,
+    /// Who is at the other end.
+    pub(super) peer: Peer,
     /// It has one of the places that are kept for a scrape.
     pub(super) is_reserve: bool,
 }
 
 impl Connection {
-    pub(super) fn new(is_reserve: bool) -> Self {
+    pub(super) fn new(peer: Peer, is_reserve: bool) -> Self {
         let state = State {
             stage: Stage::Asking { has_input: false },
             since: Instant::now(),
@@ -60,7 +63,7 @@ impl Connection {
             has_ended: false,
             is_given_up: false,
         };
-        Self { state: Mutex::new(state), close: Notify::new(), is_reserve }
+        Self { state: Mutex::new(state), close: Notify::new(), peer, is_reserve }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn who_has_asked_nothing_gives_way_before_who_is_idle_and_who_is_answered_stays() {
-        let connection = Connection::new(false);
+        let connection = Connection::new(Peer::Unknown, false);
         assert_eq!(rank(&connection, Instant::now()), Some(0));
         connection.received();
         assert!(connection.has_part());
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn who_does_not_read_its_answer_gives_way_after_a_moment() {
-        let connection = Connection::new(false);
+        let connection = Connection::new(Peer::Unknown, false);
         connection.asked();
         connection.blocked();
         assert_eq!(rank(&connection, Instant::now()), None);
@@ -219,7 +222,7 @@ mod tests {
 
     #[test]
     fn who_reads_an_answer_byte_by_byte_gives_way_at_last() {
-        let connection = Connection::new(false);
+        let connection = Connection::new(Peer::Unknown, false);
         connection.asked();
         connection.blocked();
         connection.wrote();
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_reader_of_events_stays_unless_it_reads_nothing_for_long() {
-        let connection = Connection::new(false);
+        let connection = Connection::new(Peer::Unknown, false);
         connection.asked();
         connection.reads_events();
         assert_eq!(rank(&connection, later()), None);

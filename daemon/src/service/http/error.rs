@@ -105,6 +105,15 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
+    /// One peer leaves places to others.
+    pub(super) fn too_many_readers_of_peer(most: usize) -> Self {
+        let message = format!(
+            "your host, or your user on the Unix socket, has {most} readers of events, as many as one may have here; \
+             end one of them first"
+        );
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message }
+    }
+
     /// Those who wait need connections, and a scrape does as well.
     pub(super) fn too_many_questions() -> Self {
         let message = "as many questions as this address takes wait for their turn; try again in a moment";

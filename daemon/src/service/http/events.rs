@@ -55,10 +55,10 @@ pub(super) async fn stream(
         let (instance, after) = last_event(last.to_str().unwrap_or_default());
         (query.instance, query.after) = (Some(instance), Some(after));
     }
-    let permit = Arc::clone(&api.readers).try_acquire_owned().map_err(|_| ApiError::too_many_readers())?;
+    let place = api.readers.admit(connection.peer)?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
-    // Their number is bounded by the permit, and joining takes moments: they need no turn.
+    // Their number is bounded by the places, and joining takes moments: they need no turn.
     let reader = api
         .ask_first(move |pipeline, service| {
             let filter = query.wish.filter(&pipeline.lineage)?;
@@ -73,7 +73,7 @@ pub(super) async fn stream(
         .ok_or_else(ApiError::no_memory)?;
     let instance = HeaderValue::from_str(&instance).map_err(|error| ApiError::internal(error.to_string()))?;
     connection.reads_events();
-    let mut answer = Body::new(EventStream::new(reader, api, connection, permit)).into_response();
+    let mut answer = Body::new(EventStream::new(reader, api, connection, place)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer.headers_mut().insert(INSTANCE, instance);
     Ok(answer)

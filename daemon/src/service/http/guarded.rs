@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{connection::Connection, error::ApiError};
+use crate::failpoint::{self, Point};
 
 /// A peer that takes no byte for so long loses its connection.
 const WRITE_TIME: Duration = Duration::from_secs(30);
@@ -122,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
             self.instead = Some((instead, 0));
             return Poll::Ready(Ok(piece.len()));
         }
+        failpoint::check(Point::SocketWrite)?;
         let outcome = Pin::new(&mut self.stream).poll_write(context, piece);
         self.watch(context, outcome)
     }
@@ -136,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
             self.instead = Some((instead, 0));
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
+        failpoint::check(Point::SocketWrite)?;
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
         self.watch(context, outcome)
     }

@@ -14,6 +14,7 @@ mod json;
 mod listener;
 mod places;
 pub mod query;
+mod reader_places;
 mod reserving;
 mod server;
 mod stream;
@@ -33,7 +34,6 @@ use axum::{
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use self::error::ApiError;
 pub(super) use self::{
     caught::asked,
     counts::ConnectionCounts,
@@ -41,6 +41,7 @@ pub(super) use self::{
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
+use self::{error::ApiError, reader_places::ReaderPlaces};
 pub use self::{thread::ThreadError, workers::WorkersError};
 use super::Service;
 use crate::runtime::{Pipeline, Question};
@@ -78,12 +79,11 @@ pub(super) struct Api {
     instance: Arc<str>,
     asking: Arc<Semaphore>,
     asking_or_waiting: Arc<Semaphore>,
-    /// Places for readers of events. They stay: with a place for each connection nobody else could ask any more.
-    readers: Arc<Semaphore>,
+    readers: Arc<ReaderPlaces>,
 }
 
 impl Api {
-    /// For an address that serves so many connections at once: half of them may read events.
+    /// For an address that serves so many connections at once.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
         workers: Workers,
@@ -96,7 +96,7 @@ impl Api {
             instance: instance.into(),
             asking: Arc::new(Semaphore::new(ASKING)),
             asking_or_waiting: Arc::new(Semaphore::new(ASKING_OR_WAITING)),
-            readers: Arc::new(Semaphore::new(connections / 2)),
+            readers: ReaderPlaces::new(connections),
         }
     }
 

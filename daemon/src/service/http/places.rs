@@ -88,7 +88,7 @@ impl Places {
             }
         }
         taken.last += 1;
-        let (number, connection) = (taken.last, Arc::new(Connection::new(is_reserve)));
+        let (number, connection) = (taken.last, Arc::new(Connection::new(peer, is_reserve)));
         taken.by.insert(number, (peer, Arc::clone(&connection)));
         self.counts.opened();
         Some(Place { places: Arc::clone(self), number, connection })

@@ -6,7 +6,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::sleep;
 
 use super::{listener::Listener, places::Peer};
-use crate::fd::spare::{self, Lane};
+use crate::{
+    failpoint::{self, Point},
+    fd::spare::{self, Lane},
+};
 
 /// Between two looks whether a descriptor is free again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -52,7 +55,11 @@ impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
                 return Err(io::Error::from_raw_os_error(libc::EMFILE));
             }
             loop {
-                match self.listener.accept().await {
+                let accepted = match failpoint::check(Point::Accept) {
+                    Ok(()) => self.listener.accept().await,
+                    Err(error) => Err(error),
+                };
+                match accepted {
                     Ok(accepted) => {
                         self.lane.refill();
                         return Ok(accepted);

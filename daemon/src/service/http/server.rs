@@ -35,6 +35,7 @@ use super::{
     listener::Listener,
     places::{Peer, Place, Places},
 };
+use crate::fd::spare;
 
 /// A request's headers must be there by then; between two requests a connection may rest as long.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -62,13 +63,22 @@ pub(super) struct Answers {
 
 /// Serves until its task is dropped.
 pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
+    let mut has_failed = false;
     loop {
         let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                has_failed = false;
+                accepted
+            }
             Err(error) => {
-                log::debug!("accepting a connection: {error}");
-                // Without a descriptor left somebody else's connection gives one.
-                places.make_room();
+                // Once for all that fail in a row.
+                let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
+                has_failed = true;
+                log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
+                // Without a descriptor left somebody else's connection gives one. Of other errors no connection is the cause.
+                if spare::is_exhausted(&error) {
+                    places.make_room();
+                }
                 sleep(PAUSE).await;
                 continue;
             }

@@ -11,12 +11,9 @@ use std::{
 
 use axum::body::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Api, connection::Connection};
+use super::{Api, connection::Connection, reader_places::ReaderPlace};
 use crate::{export::descendants, lineage::id::GroupKey, service::readers::Reader};
 
 /// After so long without an event a reader is told that there was none. Whoever is gone without a word is found by that.
@@ -38,18 +35,13 @@ pub(super) struct EventStream {
     beat: Pin<Box<Sleep>>,
     has_ended: bool,
     #[expect(dead_code, reason = "given back when this is dropped")]
-    permit: OwnedSemaphorePermit,
+    place: ReaderPlace,
 }
 
 impl EventStream {
-    pub(super) fn new(
-        reader: Reader,
-        api: Api,
-        connection: Arc<Connection>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn new(reader: Reader, api: Api, connection: Arc<Connection>, place: ReaderPlace) -> Self {
         let (last, beat) = (Instant::now(), Box::pin(sleep(HEARTBEAT)));
-        Self { reader, api, connection, members: None, last, beat, has_ended: false, permit }
+        Self { reader, api, connection, members: None, last, beat, has_ended: false, place }
     }
 
     /// Asks for the members of the subtree that the reader follows, if it has to know them anew, and waits for them.

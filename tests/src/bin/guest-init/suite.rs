@@ -16,6 +16,8 @@ use crate::results::Results;
 
 /// What tests print on a line of its own for the host's table: `TASKSCOPE-REPORT key=value`.
 const REPORT: &str = "TASKSCOPE-REPORT ";
+/// What a test prints on a line of its own where it cannot run here.
+const SKIPPED: &str = "TASKSCOPE-SKIPPED ";
 /// Output of one test that goes to the console; the serial line takes about 0.6 MB/s.
 const OUTPUT_MAX: usize = 256 * 1024;
 
@@ -48,6 +50,7 @@ struct Tally {
     passed: u32,
     failed: u32,
     ignored: u32,
+    skipped: u32,
 }
 
 /// A whole run.
@@ -67,8 +70,10 @@ pub(crate) fn run(manifest: &Manifest, reaper: &Reaper, results: &mut Results) -
             reaper.clear()?;
         }
     }
-    let Tally { passed, failed, ignored } = suite.tally;
-    results.line(&["END", &passed.to_string(), &failed.to_string(), &ignored.to_string()])?;
+    let Tally { passed, failed, ignored, skipped } = suite.tally;
+    let counts = [passed, failed, ignored, skipped].map(|count| count.to_string());
+    let [passed, failed_text, ignored, skipped] = counts.each_ref().map(String::as_str);
+    results.line(&["END", passed, failed_text, ignored, skipped])?;
     Ok(if failed == 0 { Verdict::Passed } else { Verdict::Failed })
 }
 
@@ -223,6 +228,9 @@ impl Suite<'_> {
         if let Some(why) = why {
             self.tally.failed += 1;
             self.results.line(&[&["FAIL"], &id[..], &[&millis, why]].concat())
+        } else if let Some((_, why)) = lines.iter().find_map(|line| line.split_once(SKIPPED)) {
+            self.tally.skipped += 1;
+            self.results.line(&[&["SKIP"], &id[..], &[why]].concat())
         } else {
             self.tally.passed += 1;
             self.results.line(&[&["PASS"], &id[..], &[&millis]].concat())

@@ -51,7 +51,7 @@ impl Run {
             self.results.line(&["PASS", FAMILY, PROGRAM, name, &took])?;
         }
         let failed = u8::from(verdict == Verdict::Failed);
-        self.results.line(&["END", &passed.to_string(), &failed.to_string(), "0"])?;
+        self.results.line(&["END", &passed.to_string(), &failed.to_string(), "0", "0"])?;
         Ok(verdict)
     }
 
