@@ -144,7 +144,11 @@ impl Whom {
                 let mut parts = id.rsplit('-');
                 let start = parts.next().and_then(|start| start.parse().ok()).ok_or_else(unknown)?;
                 let pid = parts.next().and_then(|pid| pid.parse().ok()).ok_or_else(unknown)?;
-                let key = GroupKey { tgid: Tgid(pid), start: Some(Ktime(start)) };
+                let mut key = GroupKey { tgid: Tgid(pid), start: Some(Ktime(start)) };
+                // The id of a boot's first process has no start.
+                if let Some(init) = lineage.group(Tgid(1)).filter(|_| (pid, start) == (1, 0)) {
+                    key = init.key();
+                }
                 // The boot is part of the id.
                 let known = stamp.entity_id(key).as_ref() == Some(id);
                 lineage.life_by_key(key, *now).filter(|_| known).map(|life| life.key).ok_or_else(unknown)

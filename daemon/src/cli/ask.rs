@@ -1,6 +1,10 @@
 //! Gets an answer: from the daemon, or by looking for oneself.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -57,6 +61,11 @@ impl Source {
     /// Whether the daemon is not to be asked.
     pub(super) fn is_for_alone(&self) -> bool {
         self.alone || self.observe.is_some() || self.no_iterator || self.object.is_some()
+    }
+
+    /// The socket of the daemon that is to be asked.
+    pub(super) fn daemon(&self) -> Option<&Path> {
+        (!self.is_for_alone()).then_some(&*self.socket.socket)
     }
 
     /// A look is over before an audit or a canary would be of use.
@@ -208,14 +217,16 @@ pub(super) fn ask<T: DeserializeOwned + Sharpen>(
 
 /// `None` if no daemon is there, or none is to be asked.
 pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
-    if source.is_for_alone() {
-        return Ok(None);
-    }
+    source.daemon().map_or(Ok(None), |socket| get(socket, path))
+}
+
+/// Asks the daemon on a socket; `None` if none is there.
+pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         log::error!("starting the event loop: {error}");
         Exit::Failure
     })?;
-    match runtime.block_on(Client::at(&source.socket.socket).json(path)) {
+    match runtime.block_on(Client::at(socket).json(path)) {
         Ok(answer) => Ok(Some(answer)),
         Err(ClientError::NotThere(_)) => Ok(None),
         Err(error) => {

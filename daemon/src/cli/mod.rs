@@ -10,6 +10,7 @@ mod logging;
 mod manual;
 mod output;
 mod run;
+mod selector;
 mod signals;
 mod status;
 mod stdout;

@@ -75,6 +75,14 @@ impl Procfs {
         self.read_stat(&format!("{tgid}/stat"))
     }
 
+    /// Path of its cgroup in the v2 hierarchy, else in systemd's own of v1; `None` where it is gone or that is not readable.
+    #[must_use]
+    pub fn cgroup(&self, tgid: Tgid) -> Option<String> {
+        let text = String::from_utf8(read(&self.root.join(format!("{tgid}/cgroup"))).ok()?).ok()?;
+        let path = |of: &str| text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(of));
+        path(":").filter(|path| *path != "/").or_else(|| path("name=systemd:")).map(str::to_owned)
+    }
+
     fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {
         let path = self.root.join(file);
         let text = match read(&path) {
