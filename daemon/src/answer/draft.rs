@@ -82,7 +82,10 @@ impl Draft {
     /// Completes it from /proc.
     #[must_use]
     pub(super) fn finish(self, procfs: &Procfs) -> Facts {
-        let subject = complete(self.subject, procfs);
+        let mut subject = complete(self.subject, procfs);
+        if let (Some(doing), Ok(process)) = (&self.doing, &mut subject.known.process) {
+            see_where_it_sleeps(process, doing);
+        }
         let parent = self.parent.map(|life| known(life, procfs));
         Facts {
             now: self.now,
@@ -97,6 +100,14 @@ impl Draft {
             obstacles: self.obstacles,
             heir: self.heir,
         }
+    }
+}
+
+/// /proc tells where a thread sleeps only to who may trace it; the kernel's task iterator told it already.
+fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
+    for thread in process.threads.iter_mut().filter(|thread| thread.wchan.is_none()) {
+        let does = doing.tasks.iter().find(|does| does.tid == thread.tid.0);
+        thread.wchan = does.and_then(|does| does.wchan.clone());
     }
 }
 

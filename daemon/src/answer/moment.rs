@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(utc("5m").as_deref(), Some("5m"));
         assert_eq!(utc("2026-11-20T21:25:00Z").as_deref(), Some("2026-11-20T21:25:00Z"));
         assert_eq!(utc("2026-11-20 21:25").as_deref(), Some("2026-11-20T21:25:00.000000000Z"));
-        assert_eq!(utc("21:25").map(|text| text.split_off(11)).as_deref(), Some("21:25:00.000000000Z"));
+        assert_eq!(utc("21:25").map(|mut text| text.split_off(11)).as_deref(), Some("21:25:00.000000000Z"));
         assert_eq!(utc("25:00"), None);
     }
 

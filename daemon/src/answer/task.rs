@@ -33,6 +33,16 @@ impl From<TaskRef> for Ids {
     }
 }
 
+/// A thread that ended before its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedThread {
+    /// Which.
+    #[serde(flatten)]
+    pub thread: Ids,
+    /// When.
+    pub ended_boottime_ns: u64,
+}
+
 /// A pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PidNs {
@@ -189,6 +199,15 @@ pub struct Task {
     /// Who took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<Reaper>,
+    /// When its last task died, as the event `group_exited` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_boottime_ns: Option<u64>,
+    /// When it was taken or went by itself, as the events `reaped` and `autoreaped` have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_boottime_ns: Option<u64>,
+    /// The thread of its parent that forked it, where that ended and another thread has the child since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forked_by_thread: Option<EndedThread>,
     /// When its pid was free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released_boottime_ns: Option<u64>,
@@ -247,6 +266,11 @@ impl Task {
                 tid: reaper.task.map(|task| task.key.tid.0),
                 kind: reaper.kind.name().into(),
             }),
+            ended_boottime_ns: life.ended_at.map(|at| at.0),
+            taken_boottime_ns: life.taken_at.map(|at| at.0),
+            forked_by_thread: life
+                .forked_by
+                .map(|(thread, at)| EndedThread { thread: thread.into(), ended_boottime_ns: at.0 }),
             released_boottime_ns: life.released_at.map(|at| at.0),
             children: Children::of(life),
             usage: Usage::of(life),

@@ -13,6 +13,9 @@ use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
+/// An event this far out of order is marked: CPUs overtake each other by less all the time.
+const LATE_NS: u64 = 1_000_000;
+
 /// Columns, each as wide as what is usually in it.
 const ACTION: usize = 14;
 const PID: usize = 8;
@@ -37,6 +40,11 @@ pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
         }
     });
     facts(line, effect);
+    if effect.late_ns >= LATE_NS {
+        line.extend_from_slice(b" late=");
+        number(line, effect.late_ns / 1_000_000);
+        line.extend_from_slice(b"ms");
+    }
     while line.last() == Some(&b' ') {
         line.pop();
     }

@@ -1,4 +1,4 @@
-//! A life that is over, as it is remembered: 176 bytes, and more only for what few lives have.
+//! A life that is over, as it is remembered: 184 bytes, and more only for what few lives have.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::paths::PathName;
 use super::profile::ProfileIx;
 use super::record::{Comm, Namespaced};
 use super::status::WaitStatus;
+use super::taken::Taken;
 use super::task::{TaskKind, known};
 use super::usage::ChildrenUsage;
 
@@ -26,6 +27,8 @@ pub(super) struct DeadLife {
     parent_start: Ktime,
     exec_at: Ktime,
     zombie_ns: u64,
+    /// When `reaped` or `autoreaped` was told.
+    taken_at: Ktime,
     pub(super) executable: Option<Arc<PathName>>,
     pub(super) usage: PackedUsage,
     pub(super) side: Option<Box<Side>>,
@@ -47,11 +50,12 @@ pub(super) struct DeadLife {
     provenance: Provenance,
     zombie: ZombieForm,
     reaper: ReaperForm,
+    ended: EndedForm,
     has_status: bool,
     has_parent_name: bool,
 }
 
-const _: () = assert!(size_of::<DeadLife>() == 176, "remembered lives are budgeted: see tests/memory.rs");
+const _: () = assert!(size_of::<DeadLife>() == 184, "remembered lives are budgeted: see tests/memory.rs");
 
 /// What few lives have.
 #[derive(Debug, Default)]
@@ -69,6 +73,7 @@ struct Story {
     creator: Option<TaskRef>,
     tracer: Option<TaskRef>,
     leader_died_at: Option<Ktime>,
+    forked_by: Option<(TaskRef, Ktime)>,
     reparented_at: Ktime,
     reparent_kind: Option<ReparentKind>,
     reparented: u32,
@@ -82,6 +87,16 @@ struct Story {
 enum ZombieForm {
     None,
     Span(Bound),
+}
+
+/// When its last task died.
+#[derive(Clone, Copy, Debug)]
+enum EndedForm {
+    Unknown,
+    /// When its time as a zombie began.
+    WithZombie,
+    /// When it was taken: it went by itself, or its end was told with that.
+    WithTaken,
 }
 
 /// Who took it.
@@ -178,7 +193,7 @@ impl Lineage {
     pub(super) fn dead_life(&self, ix: Ix<Group>, at: Ktime) -> Option<DeadLife> {
         let group = &self.groups[ix];
         let leader = &self.tasks[group.leader?];
-        let (reaper, zombie) = self.taken_of(ix);
+        let Taken { reaper, zombie, ended_at, at: taken_at } = self.taken_of(ix);
         let (parent, parent_name) = (group.parent_key(), self.parent_name(group));
         let status = group.status().settled(group.is_dead());
         let form = match (reaper, parent) {
@@ -203,6 +218,14 @@ impl Lineage {
             parent_start: group.parent_start,
             exec_at: group.exec_at,
             zombie_ns: zombie.map_or(0, |zombie| zombie.ns),
+            taken_at: taken_at.unwrap_or_default(),
+            ended: match (ended_at, taken_at, zombie) {
+                (Some(ended), Some(taken), Some(zombie)) if taken.since(ended) == zombie.ns => {
+                    EndedForm::WithZombie
+                }
+                (Some(ended), Some(taken), _) if ended == taken => EndedForm::WithTaken,
+                _ => EndedForm::Unknown,
+            },
             executable: None,
             usage: PackedUsage::default(),
             side: (side.debt.is_some() || side.story.is_some()).then(|| Box::new(side)),
@@ -236,6 +259,7 @@ impl Lineage {
             creator: rare.and_then(|rare| rare.creator),
             tracer: rare.and_then(|rare| rare.tracer),
             leader_died_at: extra.leader_died_at(),
+            forked_by: rare.and_then(|rare| rare.forked_by),
             reparented_at: extra.reparented_at,
             reparent_kind: extra.reparent_kind,
             reparented: extra.reparented,
@@ -304,6 +328,13 @@ impl Lineage {
             end,
             reaper: dead.reaper(),
             released_at: Some(dead.since),
+            ended_at: match dead.ended {
+                EndedForm::Unknown => None,
+                EndedForm::WithZombie => Some(Ktime(dead.taken_at.0.saturating_sub(dead.zombie_ns))),
+                EndedForm::WithTaken => Some(dead.taken_at),
+            },
+            taken_at: (dead.taken_at.0 > 0).then_some(dead.taken_at),
+            forked_by: story.forked_by,
             debt: side.and_then(|side| side.debt),
             usage: self.usages.usage(&dead.usage),
             children_usage: side.and_then(|side| side.children.clone()),

@@ -52,6 +52,7 @@ impl Lineage {
         }
         if members.is_dead() && !members.has(fact::EXIT_TOLD) {
             self.groups[group].set(fact::EXIT_TOLD, true);
+            self.group_exit = Some((group, told.at));
             let usage = self.group_usage(group);
             self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited { usage });
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arena::Ix;
 use super::debt::Account;
-use super::effect::{Reaper, ReparentKind, Span};
+use super::effect::ReparentKind;
 use super::handover::Handover;
 use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
 use super::life::End;
@@ -12,6 +12,7 @@ use super::packed_usage::PackedUsage;
 use super::paths::PathName;
 use super::profile::ProfileIx;
 use super::status::GroupStatus;
+use super::taken::Taken;
 use super::task::Task;
 
 /// Facts of a group that can be unknown, and what was told of it.
@@ -261,8 +262,10 @@ pub(super) struct Rare {
     pub(super) heir: Option<(TaskKey, TaskRef)>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(super) taker: Option<GroupKey>,
-    /// Who took it, and for how long it was a zombie, where its release is not told in the same record.
-    pub(super) taken: Option<(Option<Reaper>, Option<Span>)>,
+    /// How it was taken, where its release is not told in the same record.
+    pub(super) taken: Option<Taken>,
+    /// The thread of its parent that forked it, and when that ended: a sibling thread got the child.
+    pub(super) forked_by: Option<(TaskRef, Ktime)>,
 }
 
 impl Group {

@@ -11,6 +11,7 @@ use super::id::{GroupKey, Ktime, TaskRef};
 use super::paths::PathName;
 use super::record::{Comm, Namespaced};
 use super::status::WaitStatus;
+use super::taken::Taken;
 use super::task::{Queue, TaskKind, TaskState, known};
 use super::usage::{ChildrenUsage, GroupUsage};
 
@@ -128,6 +129,12 @@ pub struct Life {
     pub reaper: Option<Reaper>,
     /// When it was released.
     pub released_at: Option<Ktime>,
+    /// When its last task died, as `group_exited` told it, where that was seen.
+    pub ended_at: Option<Ktime>,
+    /// When somebody took it, or it went by itself, as `reaped` and `autoreaped` told it.
+    pub taken_at: Option<Ktime>,
+    /// The thread of its parent that forked it, and when that ended: another thread of the parent has the child since.
+    pub forked_by: Option<(TaskRef, Ktime)>,
     /// Its account as a parent.
     pub debt: Option<Debt>,
     /// Accounting of those of its tasks that are dead.
@@ -146,7 +153,7 @@ impl Lineage {
         let extra = self.extra_of(group).unwrap_or(&none);
         let rare = self.rare_of(group);
         let profile = self.profiles.get(group.profile);
-        let (reaper, was_zombie) = self.taken_of(ix);
+        let Taken { reaper, zombie: was_zombie, ended_at, at: taken_at } = self.taken_of(ix);
         let is_zombie = matches!(leader.queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         let state = match leader.state {
             TaskState::Implied | TaskState::Running => LifeState::Running,
@@ -195,6 +202,9 @@ impl Lineage {
             end: group.end(),
             reaper,
             released_at: (state == LifeState::Released).then_some(leader.since),
+            ended_at: ended_at.or_else(|| self.ended_at(ix)),
+            taken_at,
+            forked_by: rare.and_then(|rare| rare.forked_by),
             debt: group.debt.map(|debt| self.debts[debt].debt),
             usage: self.group_usage(ix),
             children_usage: self.children_usage(ix).map(Box::new),

@@ -94,7 +94,7 @@ use self::queue::Queues;
 use self::record::{Fact, Record};
 use self::retention::Graveyard;
 use self::snapshot::Sweep;
-use self::taken::Taken;
+use self::taken::LastTaken;
 use self::task::Task;
 
 /// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
@@ -185,7 +185,11 @@ pub struct Lineage {
     /// Execs that wait for their arguments.
     awaiting_args: HashMap<TaskKey, Effect>,
     /// The last group of which it was told who took it.
-    taken: Option<Taken>,
+    taken: Option<LastTaken>,
+    /// The last group whose end was told, and when it was.
+    group_exit: Option<(Ix<Group>, Ktime)>,
+    /// The latest time of any effect so far.
+    told_until: Ktime,
     graves: Graveyard,
     /// What those used that are gone.
     ended: Totals,
@@ -234,6 +238,8 @@ impl Lineage {
             releasable: Vec::new(),
             awaiting_args: HashMap::new(),
             taken: None,
+            group_exit: None,
+            told_until: Ktime(0),
             graves: Graveyard::default(),
             census: Census::default(),
             sweep: None,
@@ -280,6 +286,7 @@ impl Lineage {
     pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) {
         self.stats.records += 1;
         let at = record.at;
+        let from = out.len();
         if at.since(now) > FUTURE_NS {
             self.stats.refused += 1;
             return;
@@ -301,6 +308,15 @@ impl Lineage {
         }
         self.release_freed(out);
         self.expire(now.max(at), 2, out);
+        self.mark_late(from, out);
+    }
+
+    /// Notes of effects how far they lie before another that was told already.
+    fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
+        for effect in out.iter_mut().skip(from) {
+            effect.late_ns = self.told_until.since(effect.at);
+            self.told_until = self.told_until.max(effect.at);
+        }
     }
 
     /// What became of the records so far.

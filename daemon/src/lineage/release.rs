@@ -9,6 +9,7 @@ use super::group::{Extra, Group, fact};
 use super::id::Ktime;
 use super::life::End;
 use super::record::{ReleaseSource, Released};
+use super::taken::Taken;
 use super::task::{Queue, Task, TaskState, known};
 use super::view::Told;
 
@@ -149,6 +150,8 @@ impl Lineage {
     pub(super) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, told: Told, out: &mut Vec<Effect>) {
         self.tasks[ix].known |= known::END_TOLD;
         if self.groups[group].leader == Some(ix) {
+            let ended_at = self.ended_at(group);
+            self.keep_taken(group, Taken { ended_at, at: Some(told.at), ..Taken::default() });
             self.take_back_zombie(group);
             self.set_dead_leader(group, false);
             self.groups[group].set_end(End::Autoreaped);
@@ -170,6 +173,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) {
         self.tasks[ix].known |= known::END_TOLD;
+        let ended_at = self.ended_at(group);
         let mut zombie = None;
         if self.groups[group].leader == Some(ix) {
             if self.tasks[ix].queue == Queue::Candidate {
@@ -181,7 +185,7 @@ impl Lineage {
             self.take_back_zombie(group);
             self.set_dead_leader(group, false);
             self.groups[group].set_end(End::Reaped);
-            self.keep_taken(group, reaper, zombie);
+            self.keep_taken(group, Taken { reaper, zombie, ended_at, at: Some(told.at) });
             if let Some(parents) = self.parents_of(group) {
                 self.debt(parents).reap(zombie);
             }
@@ -230,9 +234,13 @@ impl Lineage {
 
     /// The group's last task is gone.
     fn end_life(&mut self, group: Ix<Group>, at: Ktime) {
+        self.group_exit.take_if(|(of, _)| *of == group);
         let key = self.groups[group].key();
         let is_remembered = key.tgid.0 != 0 && self.config.dead_lives > 0;
         let life = if is_remembered { self.dead_life(group, at) } else { None };
+        if key.tgid.0 != 0 && life.is_none() {
+            self.forget_at_once(at);
+        }
         self.taken.take_if(|taken| taken.group == group);
         self.orphan(group);
         while let Some(thread) = self.groups[group].first_thread {

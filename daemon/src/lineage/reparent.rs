@@ -89,6 +89,10 @@ impl Lineage {
             extra.reparented += 1;
             extra.reparented_at = told.at;
             extra.reparent_kind = Some(kind);
+        } else if let Some(old) = old
+            && self.rare_of(&self.groups[group]).is_none_or(|rare| rare.forked_by.is_none())
+        {
+            self.rare(group).forked_by = Some((old, told.at));
         }
         // A child on its way out is nobody's concern any more.
         if self.tasks[leader].state < TaskState::Dead {

@@ -52,6 +52,7 @@ impl Lineage {
             at: told.at,
             provenance: told.provenance,
             hook: told.hook,
+            late_ns: 0,
             process,
             thread,
             action,
