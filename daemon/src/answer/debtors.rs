@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     Draft, Made, Outside, Scene,
     others::Others,
+    place::Place,
     process::{Process, ProcessRef},
     task::{Children, ZombieAge},
     verdict::Verdict,
@@ -76,14 +77,21 @@ impl ZombiesDraft {
 
     /// Gathers who owes whom. A step a zombie.
     #[must_use]
-    pub fn of(scene: &Scene<'_>, filter: Filter) -> Self {
+    pub fn of(scene: &Scene<'_>, filter: &Filter, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
         let now = scene.now;
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
         let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
+        let mut wanted: HashMap<Option<u64>, bool> = HashMap::new();
         let mut zombies = 0;
         for zombie in scene.lineage.zombies() {
             let (Some(since), Some(parent)) = (zombie.zombie_since(), zombie.parent()) else { continue };
             if now.since(since) < filter.min_age_ns {
+                continue;
+            }
+            let cgroup = parent.cgroup_id();
+            let is_wanted =
+                wanted.entry(cgroup).or_insert_with(|| filter.wants(|| cgroup.and_then(|id| places(id))));
+            if !*is_wanted {
                 continue;
             }
             zombies += 1;

@@ -167,10 +167,10 @@ fn bytes(name: Comm) -> Vec<u8> {
 
 /// A child that may hold the process that vforked it.
 #[derive(Clone, Debug)]
-struct Holder {
-    child: Named,
+pub(super) struct Holder {
+    pub(super) child: Named,
     /// Its birth was seen, and it has neither exec'ed nor ended.
-    is_seen: bool,
+    pub(super) is_seen: bool,
 }
 
 impl Holder {
@@ -184,7 +184,7 @@ impl Holder {
 }
 
 /// Where no birth was seen, it can only be the youngest.
-fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
+pub(super) fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
         let life = child.life(scene.now);
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))

@@ -125,6 +125,12 @@ impl Look {
         Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
     }
 
+    /// Tasks in uninterruptible sleep, in the order of their processes and tids.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = (&Figures, Does)> {
+        let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
+        asleep.map(|figures| (figures, self.does(figures)))
+    }
+
     /// What one task has used so far.
     pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
         let group = self.groups.get(&task.tgid)?;

@@ -87,10 +87,22 @@ pub struct Other {
 }
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only zombies at least this old, as far as that is known, ns.
     pub min_age_ns: u64,
+    /// Only zombies of parents in such a systemd unit; `*` and `?` as in a shell.
+    pub unit: Option<String>,
+}
+
+impl Filter {
+    /// Whether a parent that lives there is meant.
+    #[must_use]
+    pub fn wants(&self, place: impl FnOnce() -> Option<Place>) -> bool {
+        let Some(glob) = &self.unit else { return true };
+        let unit = place().and_then(|place| place.cgroup.unit);
+        unit.is_some_and(|unit| crate::export::matches(glob.as_bytes(), unit.as_bytes()))
+    }
 }
 
 impl Zombies {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     answer::{
         NotFound, Outside, Scene, Sharpen,
+        blocked::{BlockedFilter, BlockedTasks, FirstLook},
         now::Look,
         tree::{Tree, TreeError, Wish},
     },
@@ -155,6 +156,15 @@ impl Looker {
             &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()),
             look.as_ref(),
         )
+    }
+
+    /// Tasks that two looks found in the same uninterruptible sleep.
+    pub(super) fn blocked(&mut self, first: &FirstLook, look: &Look, filter: BlockedFilter) -> BlockedTasks {
+        let Self { pipeline, around: Around { stamp, cgroups, .. }, observed_since } = self;
+        let now = clock::boottime();
+        let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let mut places = |id| cgroups.place(id, now.0).map(|place| (&**place).into());
+        BlockedTasks::of(first, look, filter, &|_| None, &scene, stamp, &mut places)
     }
 
     /// What a process is doing at this moment.

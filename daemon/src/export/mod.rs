@@ -14,7 +14,7 @@ mod zone;
 
 pub use self::{
     answer::answer,
-    filter::{Filter, UnknownAction, Wish, descendants},
+    filter::{Filter, UnknownAction, Wish, descendants, matches},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
     time::local,

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+mod blocked;
 mod columns;
 mod explain;
 mod tree;
 mod zombies;
 
-pub use self::{explain::explanation, tree::tree, zombies::zombies};
+pub use self::{blocked::blocked, explain::explanation, tree::tree, zombies::zombies};
 
 use super::{moment::wall_ns, task::ZombieAge, verdict::Verdict};
 use crate::{
