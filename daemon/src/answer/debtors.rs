@@ -90,7 +90,7 @@ impl ZombiesDraft {
             }
             let cgroup = parent.cgroup_id();
             let is_wanted =
-                wanted.entry(cgroup).or_insert_with(|| filter.wants(|| cgroup.and_then(|id| places(id))));
+                wanted.entry(cgroup).or_insert_with(|| filter.wants(|| cgroup.and_then(&mut *places)));
             if !*is_wanted {
                 continue;
             }
@@ -191,6 +191,7 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
     let most = zombies.iter().map(|zombie| zombie.age.zombie_at_most_ns).max().unwrap_or_default();
     let mut children = Children::of(&owing.life).unwrap_or_default();
     children.zombies = owing.zombies;
+    let related = owing.case.related(stamp);
     let facts = owing.case.finish(outside.procfs);
     Debtor {
         process: Process::of(&owing.life, stamp),
@@ -204,5 +205,6 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
         oldest: ZombieAge { zombie_at_least_ns: least, zombie_at_most_ns: most },
         verdict: Verdict::of(explain::judge(&facts), stamp),
         oldest_zombies: zombies,
+        related,
     }
 }

@@ -79,6 +79,17 @@ impl Draft {
         })
     }
 
+    /// Its oldest zombie child.
+    pub(super) fn owed_life(&self) -> Option<&Life> {
+        self.owed.as_ref().map(|owed| &owed.life)
+    }
+
+    /// All lives that its verdict is drawn from.
+    pub(super) fn lives_mut(&mut self) -> impl Iterator<Item = &mut Life> {
+        let owed = self.owed.as_mut().map(|owed| &mut owed.life);
+        [Some(&mut self.subject.life), self.parent.as_mut(), owed].into_iter().flatten()
+    }
+
     /// Completes it from /proc.
     #[must_use]
     pub(super) fn finish(self, procfs: &Procfs) -> Facts {

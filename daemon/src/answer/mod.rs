@@ -21,12 +21,13 @@ pub mod zombies;
 mod debtors;
 mod draft;
 mod others;
+mod recall;
 mod story;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::draft::Draft;
+pub use self::{draft::Draft, recall::Related};
 use crate::{
     export::Stamp,
     lineage::{
@@ -167,8 +168,8 @@ pub trait Sharpen: Sized {
         false
     }
 
-    /// Takes over what another answer to the same question is sure of.
-    fn sharpen(&mut self, _by: Self) {}
+    /// Adds what may be seen here.
+    fn sharpen(&mut self, _scene: &Scene<'_>, _outside: &mut Outside<'_>) {}
 }
 
 impl Sharpen for tree::Tree {}

@@ -14,7 +14,7 @@ use crate::{
         End, Life,
         effect::{Bound, Span},
         flags::{CLONE_FLAGS, TASK_FLAGS, signal_name},
-        id::{Ktime, TaskRef},
+        id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
     },
 };
 
@@ -25,6 +25,14 @@ pub struct Ids {
     pub pid: u32,
     /// Task.
     pub tid: u32,
+}
+
+impl EndedThread {
+    /// Whose process is known, and its start not.
+    pub(super) const fn task(self) -> TaskRef {
+        let Ids { pid, tid } = self.thread;
+        TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(0) }, tgid: Tgid(pid) }
+    }
 }
 
 impl From<TaskRef> for Ids {

@@ -205,24 +205,26 @@ pub(super) fn ask<T: DeserializeOwned + Sharpen>(
     path: &str,
     look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
-    let mut answer = match from_daemon::<T>(source, path)? {
-        Some(answer) if answer.is_blunt() && privilege::missing().is_empty() => answer,
-        Some(answer) => return Ok(answer),
-        None => {
-            let mut looker = Looker::look(source)?;
-            return look(&mut looker).map_err(|error| {
-                log::error!("{error}");
-                Exit::Failure
-            });
-        }
-    };
-    // The daemon's answer stands also where this look fails.
-    if let Ok(by) = Pipeline::look(source.object.as_deref(), source.trust())
-        && let Ok(by) = look(&mut Looker { pipeline: by, around: Around::new(), observed_since: None })
-    {
-        answer.sharpen(by);
+    if let Some(answer) = from_daemon::<T>(source, path)? {
+        return Ok(sharpened(source, answer));
     }
-    Ok(answer)
+    let mut looker = Looker::look(source)?;
+    look(&mut looker).map_err(|error| {
+        log::error!("{error}");
+        Exit::Failure
+    })
+}
+
+/// Adds to a daemon's answer what may be seen here. It stands also where this look fails.
+pub(super) fn sharpened<T: Sharpen>(source: &Source, mut answer: T) -> T {
+    if answer.is_blunt()
+        && privilege::missing().is_empty()
+        && let Ok(pipeline) = Pipeline::look(source.object.as_deref(), source.trust())
+    {
+        let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
+        Around::new().with(|outside| answer.sharpen(&scene, outside));
+    }
+    answer
 }
 
 /// `None` if no daemon is there, or none is to be asked.

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     answer::{
-        NotFound,
         blocked::{BlockedFilter, BlockedTasks, FirstLook},
         now::Look,
         text,
@@ -45,23 +44,24 @@ const BETWEEN: Duration = Duration::from_millis(100);
 /// Runs `blocked`.
 pub(super) fn run(args: &Args) -> Exit {
     let path = format!("/v1/blocked?min_age={}ms", args.min_age.as_millis());
-    let answer: Result<BlockedTasks, Exit> = ask::ask(&args.source, &path, |looker| look(looker, args));
+    let answer: Result<BlockedTasks, Exit> =
+        ask::ask(&args.source, &path, |looker| ask::always(look(looker, args)));
     let shown = answer.and_then(|answer| {
         ask::show(&answer, args.format, |answer| text::blocked(answer, terminal::style()))
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-fn look(looker: &mut Looker, args: &Args) -> Result<BlockedTasks, NotFound> {
+fn look(looker: &mut Looker, args: &Args) -> BlockedTasks {
     let first = match looker.pipeline.observer.figures(Want::Blocked) {
         Ok(figures) => FirstLook::of(&figures),
         Err(why) => {
-            return Ok(BlockedTasks::unknown(&looker.scene(), looker.stamp(), why.to_string()));
+            return BlockedTasks::unknown(&looker.scene(), looker.stamp(), why.to_string());
         }
     };
     // Whoever looks for himself has to look that long.
     std::thread::sleep(args.min_age + BETWEEN);
     let look = Look::new(looker.pipeline.observer.doing(Want::Blocked));
     let filter = BlockedFilter { min_age_ns: duration::ns(args.min_age) };
-    Ok(looker.blocked(&first, &look, filter))
+    looker.blocked(&first, &look, filter)
 }

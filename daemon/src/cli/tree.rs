@@ -78,11 +78,9 @@ pub(super) fn run(args: &Args) -> Exit {
 fn ask(args: &Args) -> Result<Tree, Exit> {
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
-    let at = match &args.at {
-        // What is no moment the parser of the answer refuses by name.
-        Some(text) => Some(moment::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone())),
-        None => None,
-    };
+    // What is no moment the parser of the answer refuses by name.
+    let utc = |text: &String| moment::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
+    let at = args.at.as_ref().map(utc);
     match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {
         Some(answer) => Ok(answer),
         None => look(args, root, at.as_deref()),

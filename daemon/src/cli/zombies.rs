@@ -120,7 +120,7 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
 /// Shows it again and again, until a signal; answers how many zombies there were at last.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
-        Some(first) => ask_again(args, every, first),
+        Some(first) => ask_again(args, every, ask::sharpened(&args.source, first)),
         None => watch_alone(args, every),
     }
 }
@@ -145,10 +145,11 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
                 () = &mut signal => return Ok(answer.overdue()),
                 _ = due.tick() => {}
             }
-            answer = client.json(&path(args)).await.map_err(|error| {
+            let next = client.json(&path(args)).await.map_err(|error| {
                 log::error!("{error}");
                 Exit::Failure
             })?;
+            answer = ask::sharpened(&args.source, next);
         }
     })
 }

@@ -218,6 +218,7 @@ mod tests {
                 missing: Vec::new(),
             },
             oldest_zombies: vec![Zombie { process: zombie, exit: None, age }],
+            related: Vec::new(),
         }
     }
 
