@@ -204,7 +204,9 @@ fn one(
     let name = group.and_then(|group| group.name());
     let has = |function: &str| does.kernel_stack.iter().any(|frame| frame.contains(function));
     let holder = group.and_then(|group| vforked(group, scene));
-    let child = holder.filter(|it| it.is_seen || has("vfork")).map(|it| it.child).filter(|_| has("clone"));
+    // `wait_for_vfork_done()` is the only sleep in `kernel_clone()`, `_do_fork()` before Linux 5.10.
+    let is_in_clone = matches!(does.wchan.as_deref(), Some("kernel_clone" | "_do_fork"));
+    let child = holder.filter(|_| is_in_clone).map(|holder| holder.child);
     let (waits_for, waits_for_process, remedy) = match child {
         Some(child) => by_child(&child, stamp),
         None => by_stack(has),

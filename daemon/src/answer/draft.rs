@@ -181,7 +181,7 @@ fn bytes(name: Comm) -> Vec<u8> {
 pub(super) struct Holder {
     pub(super) child: Named,
     /// Its birth was seen, and it has neither exec'ed nor ended.
-    pub(super) is_seen: bool,
+    is_seen: bool,
 }
 
 impl Holder {

@@ -34,15 +34,14 @@ pub fn blocked(answer: &BlockedTasks, style: Style) -> String {
         in_full(task, style, &mut out);
     }
     let plural = if answer.blocked == 1 { "" } else { "s" };
-    let _ = write!(out, "\n{} task{plural} blocked", answer.blocked);
+    let mut text = format!("{} task{plural} blocked", answer.blocked);
     if answer.tasks_left_off > 0 {
-        let _ = write!(out, "; {} are not listed", answer.tasks_left_off);
+        let _ = write!(text, "; {} are not listed", answer.tasks_left_off);
     }
-    out.push_str(if answer.made.observed_ns.is_some() {
-        "\n"
-    } else {
-        "; looked twice: ages are limits (a running daemon knows them longer)\n"
-    });
+    if answer.made.observed_ns.is_none() {
+        text.push_str("; looked twice: ages are limits (a running daemon knows them longer)");
+    }
+    let _ = writeln!(out, "\n{}", style.wrap(&text, 0));
     out
 }
 
