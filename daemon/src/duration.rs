@@ -12,26 +12,47 @@ pub fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Parses `500ms`, `10s`, `2m` or `1h`, up to [`MAX`]; a bare number is seconds.
+/// The units, the largest first, in milliseconds.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Parses `500ms`, `10s`, `2m`, `1h` or `1d`, and sums such as `1h30m` with the larger unit first, up to [`MAX`]; a bare number
+/// is seconds.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    if number.is_empty() {
-        return Err(format!("`{text}` is not a length of time such as 500ms, 10s or 2m"));
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    let mut next_unit = 0;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        if number.is_empty() {
+            return Err(format!("`{text}` is not a length of time such as 500ms, 10s, 2m, 1d or 1h30m"));
+        }
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (name, tail) = tail.split_at(letters);
+        let is_bare = name.is_empty() && next_unit == 0 && tail.is_empty();
+        let unit = UNITS.iter().position(|&(unit, _)| unit == if is_bare { "s" } else { name });
+        let Some(unit) = unit else {
+            return Err(format!("`{name}` in `{text}` is not a unit of time: use ms, s, m, h or d"));
+        };
+        if unit < next_unit {
+            return Err(format!(
+                "`{text}` is not a length of time: the larger unit comes first, as in 1h30m"
+            ));
+        }
+        next_unit = unit + 1;
+        // Digits that do not fit are too many: as long as can be.
+        let number: u64 = number.parse().unwrap_or(u64::MAX);
+        let millis = UNITS.get(unit).map_or(0, |&(_, millis)| number.saturating_mul(millis));
+        sum = sum.saturating_add(Duration::from_millis(millis));
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
     }
-    // Digits that do not fit are too many: as long as can be.
-    let number: u64 = number.parse().unwrap_or(u64::MAX);
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "" | "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.saturating_mul(60)),
-        "h" => Duration::from_secs(number.saturating_mul(3600)),
-        _ => return Err(format!("`{unit}` in `{text}` is not a unit of time: use ms, s, m or h")),
-    };
-    if duration > MAX {
+    if sum > MAX {
         return Err(format!("`{text}` is too long: {} (100 years) is the longest", self::text(MAX)));
     }
-    Ok(duration)
+    Ok(sum)
 }
 
 /// Writes what [`parse`] reads, in the largest unit that leaves nothing over.
@@ -59,6 +80,16 @@ mod tests {
         assert_eq!(parse("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse("1d"), Ok(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn units_add_up_the_larger_one_first() {
+        assert_eq!(parse("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse("1d2h3m4s5ms"), Ok(Duration::from_millis(93_784_005)));
+        for text in ["30m1h", "1h1h", "1h30", "1h30m ", "1d-2h"] {
+            assert!(parse(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
     }
 
     #[test]
@@ -98,7 +129,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "s", "-1s", "1.5s", "1d", "999999999999d", "1 s", "+1s"] {
+        for text in ["", "s", "-1s", "1.5s", "1w", "999999999999d", "1 s", "+1s"] {
             assert!(parse(text).is_err_and(|error| error.contains(text)), "{text}");
         }
     }

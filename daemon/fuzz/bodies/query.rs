@@ -2,7 +2,7 @@
 
 use taskscope::service::http::query;
 
-const PATHS: [&str; 4] = ["/v1/events", "/v1/tree", "/v1/zombies", "/v1/explain/"];
+const PATHS: [&str; 5] = ["/v1/events", "/v1/tree", "/v1/zombies", "/v1/explain/", "/v1/blocked"];
 
 /// One input.
 pub(crate) fn run(bytes: &[u8]) {

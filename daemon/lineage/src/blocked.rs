@@ -51,6 +51,12 @@ impl Blocked {
         (flagged().count(), flagged().filter(|episode| episode.doing == Doing::Killable).count())
     }
 
+    /// For how long a task has been seen in its present sleep, at least, ns.
+    #[must_use]
+    pub fn age_ns(&self, task: TaskKey) -> Option<u64> {
+        self.episodes.get(&task).map(Episode::ns)
+    }
+
     /// For how long the longest of the flagged ones has lasted, at least; zero without one.
     #[must_use]
     pub fn longest(&self) -> Duration {

@@ -121,6 +121,8 @@ pub struct Lineage {
     exited: ExitedProcesses,
     /// Execs whose arguments come in the next record of their task.
     awaiting_args: HashMap<TaskKey, Effect>,
+    /// The latest time of any effect so far.
+    emitted_until: Ktime,
     stats: Stats,
     /// What becomes of the present record.
     outcome: Outcome,
@@ -145,6 +147,7 @@ impl Lineage {
             accounting: Accounting::default(),
             exited: ExitedProcesses::default(),
             awaiting_args: HashMap::new(),
+            emitted_until: Ktime(0),
             stats: Stats::default(),
             outcome: Outcome::Applied,
             config,
@@ -195,6 +198,7 @@ impl Lineage {
         self.stats.records += 1;
         self.outcome = Outcome::Applied;
         let at = record.at;
+        let from = out.len();
         if at.since(now) > FUTURE_NS {
             self.refuse();
             return self.outcome;
@@ -216,7 +220,16 @@ impl Lineage {
         }
         self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);
+        self.mark_late(from, out);
         self.outcome
+    }
+
+    /// Notes of effects how far they lie before another that was emitted already.
+    fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
+        for effect in out.iter_mut().skip(from) {
+            effect.late_ns = self.emitted_until.since(effect.at);
+            self.emitted_until = self.emitted_until.max(effect.at);
+        }
     }
 
     /// Counts the present record as one that no kernel produces.

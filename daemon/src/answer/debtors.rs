@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     Draft, Made, Outside, Scene,
     others::Others,
+    place::Place,
     process::{Process, ProcessRef},
     task::{Children, ZombieAge},
     verdict::Verdict,
@@ -78,14 +79,21 @@ impl ZombiesDraft {
 
     /// Gathers who owes whom. A step a zombie.
     #[must_use]
-    pub fn of(scene: &Scene<'_>, filter: Filter) -> Self {
+    pub fn of(scene: &Scene<'_>, filter: &Filter, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
         let now = scene.now;
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
         let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
+        let mut wanted: HashMap<Option<u64>, bool> = HashMap::new();
         let mut zombies = 0;
         for zombie in scene.lineage.zombies() {
             let (Some(since), Some(parent)) = (zombie.zombie_since(), zombie.parent()) else { continue };
             if now.since(since) < filter.min_age_ns {
+                continue;
+            }
+            let cgroup = parent.cgroup_id();
+            let is_wanted =
+                wanted.entry(cgroup).or_insert_with(|| filter.wants(|| cgroup.and_then(&mut *places)));
+            if !*is_wanted {
                 continue;
             }
             zombies += 1;
@@ -185,6 +193,7 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
     let most = zombies.iter().map(|zombie| zombie.age.zombie_at_most_ns).max().unwrap_or_default();
     let mut children = Children::of(&owing.life).unwrap_or_default();
     children.zombies = owing.zombies;
+    let related = owing.case.related(stamp);
     let facts = owing.case.finish(outside.procfs);
     Debtor {
         process: Process::of(&owing.life, stamp),
@@ -198,5 +207,6 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
         oldest: ZombieAge { zombie_at_least_ns: least, zombie_at_most_ns: most },
         verdict: Verdict::of(verdict::judge(&facts), stamp),
         oldest_zombies: zombies,
+        related,
     }
 }

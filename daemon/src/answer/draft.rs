@@ -82,10 +82,24 @@ impl Draft {
         })
     }
 
+    /// Its oldest zombie child.
+    pub(super) fn owed_life(&self) -> Option<&Life> {
+        self.owed.as_ref().map(|owed| &owed.life)
+    }
+
+    /// All lives that its verdict is drawn from.
+    pub(super) fn lives_mut(&mut self) -> impl Iterator<Item = &mut Life> {
+        let owed = self.owed.as_mut().map(|owed| &mut owed.life);
+        [Some(&mut self.subject.life), self.parent.as_mut(), owed].into_iter().flatten()
+    }
+
     /// Completes it from /proc.
     #[must_use]
     pub(super) fn finish(self, procfs: &Procfs) -> Facts {
-        let subject = complete(self.subject, procfs);
+        let mut subject = complete(self.subject, procfs);
+        if let (Some(doing), Ok(process)) = (&self.doing, &mut subject.known.process) {
+            see_where_it_sleeps(process, doing);
+        }
         let parent = self.parent.map(|life| known(life, procfs));
         Facts {
             now: self.now,
@@ -100,6 +114,14 @@ impl Draft {
             obstacles: self.obstacles,
             new_reaper: self.new_reaper,
         }
+    }
+}
+
+/// /proc tells where a thread sleeps only to who may trace it; the kernel's task iterator told it already.
+fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
+    for thread in process.threads.iter_mut().filter(|thread| thread.wchan.is_none()) {
+        let does = doing.tasks.iter().find(|does| does.tid == thread.tid.0);
+        thread.wchan = does.and_then(|does| does.wchan.clone());
     }
 }
 
@@ -166,8 +188,8 @@ fn bytes(name: Comm) -> Vec<u8> {
 
 /// A child that may hold the process that vforked it.
 #[derive(Clone, Debug)]
-struct Holder {
-    child: Named,
+pub(super) struct Holder {
+    pub(super) child: Named,
     /// Its birth was seen, and it has neither exec'ed nor ended.
     is_seen: bool,
 }
@@ -189,7 +211,7 @@ impl Holder {
 }
 
 /// Where no birth was seen, it can only be the youngest.
-fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
+pub(super) fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
         let life = child.life(scene.now);
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 pub use super::story::Step;
 use super::{
-    Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
+    Draft, Made, NotFound, Outside, Related, Scene, Sharpen, Whom,
     now::{Look, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
+    recall::judge_again,
     story::{self, Cast},
     task::Task,
     verdict::{Missing, Verdict},
@@ -44,20 +45,33 @@ pub struct Explanation {
     pub story: Vec<Step>,
     /// What is the matter.
     pub verdict: Verdict,
+    /// What that is drawn from: itself, its parent, and its oldest zombie child.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
 }
 
 impl Sharpen for Explanation {
     fn is_blunt(&self) -> bool {
-        self.verdict.is_blunt()
+        let has_program =
+            matches!(self.task.state.as_str(), "running" | "exiting") && self.task.kind == "process";
+        self.verdict.is_blunt() || has_program
     }
 
-    fn sharpen(&mut self, by: Self) {
-        if by.process.entity_id == self.process.entity_id && by.task.state == self.task.state {
-            self.verdict.sharpen(by.verdict);
-            if self.now.is_none() && by.now.is_some() {
-                (self.now, self.missing) = (by.now, by.missing);
+    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
+        let Some(id) = self.process.entity_id.clone() else { return };
+        let Ok(key) = Whom::Entity(id).find(scene, outside.stamp) else { return };
+        let Some((verdict, facts)) = judge_again(key, &self.made, &self.related, scene, outside) else {
+            return;
+        };
+        self.verdict = verdict;
+        if let Some(path) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
+            let executable = Executable::of_proc(path);
+            if self.process.executable.is_none() {
+                let step =
+                    Step { timestamp: None, boottime_ns: None, text: format!("runs {}", executable.path) };
+                self.story.insert(self.story.len().min(1), step);
             }
-            self.process.executable = self.process.executable.take().or(by.process.executable);
+            self.process.executable = Some(executable);
         }
     }
 }
@@ -107,6 +121,7 @@ impl Draft {
         let (now, observed_since) = (self.now, self.observed_since);
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
+        let related = self.related(stamp);
         let facts = self.finish(outside.procfs);
         let executable =
             facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);
@@ -121,8 +136,9 @@ impl Draft {
         let story = story::tell(&life, &cast, stamp);
         let verdict = verdict::judge(&facts);
         let mut process = Process::of(&life, stamp);
-        if process.executable.is_none() {
-            process.executable = executable.map(|(path, path_bytes)| Executable { path, path_bytes });
+        // What /proc shows now is newer than what the exec showed: the file can have been deleted or renamed since.
+        if let Some(seen) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
+            process.executable = Some(Executable::of_proc(seen));
         }
         Explanation {
             made: Made::at(now, observed_since, stamp),
@@ -134,6 +150,7 @@ impl Draft {
             missing,
             story,
             verdict: Verdict::of(verdict, stamp),
+            related,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! from /proc, which may take longer, by whoever asked. The same structs are read again by a client, so that text is made of
 //! an answer in one way, wherever it came from.
 
+pub mod blocked;
 pub mod explain;
 pub mod moment;
 pub mod now;
@@ -20,12 +21,13 @@ pub mod zombies;
 mod debtors;
 mod draft;
 mod others;
+mod recall;
 mod story;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::draft::Draft;
+pub use self::{draft::Draft, recall::Related};
 use crate::{
     export::Stamp,
     lineage::{
@@ -144,7 +146,11 @@ impl Whom {
                 let mut parts = id.rsplit('-');
                 let start = parts.next().and_then(|start| start.parse().ok()).ok_or_else(unknown)?;
                 let pid = parts.next().and_then(|pid| pid.parse().ok()).ok_or_else(unknown)?;
-                let key = GroupKey { tgid: Tgid(pid), start: Some(Ktime(start)) };
+                let mut key = GroupKey { tgid: Tgid(pid), start: Some(Ktime(start)) };
+                // The id of a boot's first process has no start.
+                if let Some(init) = lineage.group(Tgid(1)).filter(|_| (pid, start) == (1, 0)) {
+                    key = init.key();
+                }
                 // The boot is part of the id.
                 let known = stamp.entity_id(key).as_ref() == Some(id);
                 lineage.life_by_key(key, *now).filter(|_| known).map(|life| life.key).ok_or_else(unknown)
@@ -162,8 +168,8 @@ pub trait Sharpen: Sized {
         false
     }
 
-    /// Takes over what another answer to the same question is sure of.
-    fn sharpen(&mut self, _by: Self) {}
+    /// Adds what may be seen here.
+    fn sharpen(&mut self, _scene: &Scene<'_>, _outside: &mut Outside<'_>) {}
 }
 
 impl Sharpen for tree::Tree {}

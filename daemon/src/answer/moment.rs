@@ -1,6 +1,10 @@
-//! Moments as people write them: so long ago, a time of day, or RFC 3339; all in UTC.
+//! Moments as people write them: so long ago, a time of day, or RFC 3339. The API takes them in UTC, the command line in local time.
 
-use crate::{duration, export::Stamp, lineage::id::Ktime};
+use crate::{
+    duration,
+    export::{Stamp, Zone},
+    lineage::id::Ktime,
+};
 
 const SECOND_NS: i128 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
@@ -25,6 +29,32 @@ pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
         .at_wall(wall_ns)
         .filter(|at| *at <= now)
         .ok_or_else(|| format!("{text} is in the future, or before this host was started"))
+}
+
+/// Turns a moment in local time, as the command line takes it, into one in UTC for [`parse`]. What ends in `Z` is UTC already, and
+/// so-long-ago has no zone. `None` is no moment.
+#[must_use]
+pub fn to_utc(text: &str, now_wall_ns: i128, zone: Zone) -> Option<String> {
+    if text.ends_with('Z') || !text.contains(['-', ':']) {
+        return Some(text.to_owned());
+    }
+    let offset_ns = |at: i128| i128::from(zone.offset_s(at)) * SECOND_NS;
+    let day_ns = SECOND_NS * i128::from(DAY_S);
+    let (day, clock) = match text.split_once(['T', ' ']) {
+        Some((date, clock)) => (i128::from(days(date)?), clock),
+        None => ((now_wall_ns + offset_ns(now_wall_ns)).div_euclid(day_ns), text),
+    };
+    let shown = day * day_ns + of_day(clock)?;
+    // The offset at that moment, which is itself known by the offset only.
+    let about = shown - offset_ns(shown);
+    Some(Stamp::new("", shown - offset_ns(about)).timestamp(Ktime(0)))
+}
+
+/// The wall-clock time of an RFC 3339 timestamp in UTC, ns since the epoch.
+#[must_use]
+pub fn wall_ns(timestamp: &str) -> Option<i128> {
+    let (date, clock) = timestamp.strip_suffix('Z')?.split_once('T')?;
+    Some(i128::from(days(date)?) * i128::from(DAY_S) * SECOND_NS + of_day(clock)?)
 }
 
 /// `14:30` or `14:30:05.5` as ns of the day.
@@ -84,6 +114,26 @@ mod tests {
             assert_eq!(at(text), Ok(Ktime(700_000_000_000)), "{text}");
         }
         assert_eq!(at("21:25:00.5"), Ok(Ktime(700_500_000_000)));
+    }
+
+    #[test]
+    fn a_timestamp_is_read_as_it_was_written() {
+        for wall_ns in [0, 1_709_210_096_000_000_007, 4_102_444_800_000_000_000] {
+            let text = Stamp::new("", wall_ns).timestamp(Ktime(0));
+            assert_eq!(super::wall_ns(&text), Some(wall_ns), "{text}");
+        }
+        assert_eq!(super::wall_ns("2026-11-20"), None);
+    }
+
+    #[test]
+    fn a_moment_without_a_zone_is_local() {
+        let now = 1_795_210_200 * SECOND_NS;
+        let utc = |text| to_utc(text, now, Zone::Utc);
+        assert_eq!(utc("5m").as_deref(), Some("5m"));
+        assert_eq!(utc("2026-11-20T21:25:00Z").as_deref(), Some("2026-11-20T21:25:00Z"));
+        assert_eq!(utc("2026-11-20 21:25").as_deref(), Some("2026-11-20T21:25:00.000000000Z"));
+        assert_eq!(utc("21:25").map(|mut text| text.split_off(11)).as_deref(), Some("21:25:00.000000000Z"));
+        assert_eq!(utc("25:00"), None);
     }
 
     #[test]

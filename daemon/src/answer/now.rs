@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{process::names, usage, verdict::Missing};
 use crate::{
     lineage::{
-        Life, LifeState,
+        Life, LifeState, TaskKind,
         blocked::wchan,
         figures::{Doing, Figures, policy_name},
         id::{GroupKey, TaskKey, TaskRef, Tgid},
@@ -36,6 +36,9 @@ pub struct Does {
     /// The exact bytes, where they are no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
+    /// `io_worker` or `user_worker`, where the kernel made the thread for the process; absent of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// `running`, `ready`, `sleeping`, `uninterruptible`, `killable`, `stopped`, `traced`, `parked`, `idle`, `frozen`, `zombie`,
     /// `dead`; `runnable` where the first two cannot be told apart.
     pub doing: String,
@@ -147,6 +150,12 @@ impl Look {
         Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
     }
 
+    /// Tasks in uninterruptible sleep, in the order of their processes and tids.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = (&Figures, Does)> {
+        let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
+        asleep.map(|figures| (figures, self.does(figures)))
+    }
+
     /// What one task has used so far.
     pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
         let group = self.groups.get(&task.tgid)?;
@@ -161,6 +170,8 @@ impl Look {
             tid: of.task.key.tid.0,
             name,
             name_bytes,
+            kind: kind_in_words(TaskKind::of(of.flags, of.task.is_leader()).name())
+                .map(|_| TaskKind::of(of.flags, of.task.is_leader()).name().into()),
             doing: of.doing.name().into(),
             wchan: wchan(&kernel_stack).map(Into::into),
             kernel_stack,
@@ -174,11 +185,36 @@ impl Look {
     }
 }
 
+/// What a thread that the kernel made for its process is called; `None` of others.
+#[must_use]
+pub fn kind_in_words(kind: &str) -> Option<&'static str> {
+    match kind {
+        "io_worker" => Some("io_uring worker"),
+        "user_worker" => Some("kernel worker of the process"),
+        _ => None,
+    }
+}
+
 impl Does {
+    /// Whether no ordinary signal reaches it.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.doing.as_str(), "uninterruptible" | "killable")
+    }
+
+    /// The kernel functions that it is in, the innermost first, without their offsets; `None` where they are not known.
+    #[must_use]
+    pub fn stack_in_words(&self) -> Option<String> {
+        let names: Vec<&str> = self.kernel_stack.iter().filter_map(|frame| frame.split('+').next()).collect();
+        (!names.is_empty()).then(|| format!("kernel stack: {}", names.join(" < ")))
+    }
+
     /// In a few words: `sleeping in do_epoll_wait, SCHED_OTHER, nice 0, last on CPU 1`.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let mut words = self.doing.clone();
+        let mut words = match self.kind.as_deref().and_then(kind_in_words) {
+            Some(kind) => format!("{kind}, {}", self.doing),
+            None => self.doing.clone(),
+        };
         if let Some(wchan) = &self.wchan {
             let _ = write!(words, " in {wchan}");
         }
@@ -210,7 +246,10 @@ impl Now {
         // As the answer says, which may be anybody's.
         let count = self.doing.values().fold(0, |sum: u32, count| sum.saturating_add(*count));
         match self.tasks.as_slice() {
-            [only] => lines.push(only.in_words()),
+            [only] => {
+                lines.push(only.in_words());
+                lines.extend(only.stack_in_words().filter(|_| only.is_blocked()));
+            }
             tasks => {
                 let by_state: Vec<_> =
                     self.doing.iter().map(|(doing, count)| format!("{count} {doing}")).collect();
@@ -218,6 +257,8 @@ impl Now {
                 for task in tasks.iter().take(MOST_SHOWN) {
                     let name = task.name.as_deref().unwrap_or("?");
                     lines.push(format!("  {name}({}) {}", task.tid, task.in_words()));
+                    let stack = task.stack_in_words().filter(|_| task.is_blocked());
+                    lines.extend(stack.map(|stack| format!("    {stack}")));
                 }
                 let more = (count as usize).saturating_sub(MOST_SHOWN);
                 if more > 0 {

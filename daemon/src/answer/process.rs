@@ -82,6 +82,17 @@ pub struct Executable {
     /// The exact bytes, where they are no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
+    /// The file has no name any more, or never had one (memfd): the path ends in ` (deleted)`, as in /proc/PID/exe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+impl Executable {
+    /// By what /proc/PID/exe shows.
+    pub(super) fn of_proc(link: &[u8]) -> Self {
+        let (path, path_bytes) = text(link);
+        Self { path, path_bytes, deleted: link.ends_with(b" (deleted)") }
+    }
 }
 
 /// What wait(2) says.
@@ -153,10 +164,7 @@ impl Process {
             parent_entity_id: life.parent.and_then(|parent| stamp.entity_id(parent)),
             name,
             name_bytes,
-            executable: life.executable.as_ref().map(|path| {
-                let (path, path_bytes) = text(path.bytes());
-                Executable { path, path_bytes }
-            }),
+            executable: life.executable.as_ref().map(|path| Executable::of_proc(path.bytes())),
             user: life.credentials.map(|(_, effective)| User { id: effective }),
             real_user: life.credentials.map(|(real, _)| User { id: real }),
             exit: life.status.map(|status| Exit {

@@ -60,6 +60,15 @@ pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
         let threads = count(life.threads_created, "thread");
         step(None, format!("made {threads} besides its main one, {} at most at once", life.threads_peak));
     }
+    if let Some((thread, at)) = life.forked_by {
+        let parent = cast.first_parent.cloned().or_else(|| cast.parent.clone());
+        let of = parent.map_or_else(|| "its parent".into(), |parent| parent.to_string());
+        let tid = thread.key.tid;
+        step(
+            Some(at),
+            format!("the thread of {of} that forked it (tid {tid}) ended; handed to another thread of it"),
+        );
+    }
     handed_on(life, cast, &mut step);
     for text in usage::told(life) {
         step(None, text);
@@ -186,9 +195,12 @@ fn end(life: &Life, cast: &Cast<'_>, stamp: &Stamp, step: &mut impl FnMut(Option
             }
         }
         LifeState::Dead | LifeState::Released => {
-            let at = zombie_since.or(life.released_at).unwrap_or(life.since);
-            step(Some(at), ended(life.status));
-            step(life.released_at, taken(life, stamp));
+            let text = ended(life.status);
+            match life.ended_at.or(zombie_since) {
+                Some(at) => step(Some(at), text),
+                None => step(None, format!("{text}; when was not seen")),
+            }
+            step(life.taken_at.or(life.released_at), taken(life, stamp));
         }
     }
 }

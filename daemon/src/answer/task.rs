@@ -15,7 +15,7 @@ use crate::{
         End, Life,
         effect::{Bound, Span},
         flags::{CLONE_FLAGS, TASK_FLAGS, signal_name},
-        id::{Ktime, TaskRef},
+        id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
     },
 };
 
@@ -28,10 +28,28 @@ pub struct Ids {
     pub tid: u32,
 }
 
+impl EndedThread {
+    /// Whose process is known, and its start not.
+    pub(super) const fn task(self) -> TaskRef {
+        let Ids { pid, tid } = self.thread;
+        TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(0) }, tgid: Tgid(pid) }
+    }
+}
+
 impl From<TaskRef> for Ids {
     fn from(task: TaskRef) -> Self {
         Self { pid: task.tgid.0, tid: task.key.tid.0 }
     }
+}
+
+/// A thread that ended before its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedThread {
+    /// Which.
+    #[serde(flatten)]
+    pub thread: Ids,
+    /// When.
+    pub ended_boottime_ns: u64,
 }
 
 /// A pid namespace.
@@ -113,6 +131,35 @@ impl ZombieAge {
     }
 }
 
+/// What a process did before its last exec, when it ran another program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeExec {
+    /// Path of that program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+    /// When it began to run that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_boottime_ns: Option<u64>,
+    /// Children forked by then.
+    pub forked: u64,
+    /// Children that its waits had taken by then.
+    pub reaped: u64,
+}
+
+impl BeforeExec {
+    fn of(before: &crate::lineage::BeforeExec) -> Self {
+        Self {
+            executable: before
+                .executable
+                .as_ref()
+                .map(|path| String::from_utf8_lossy(path.bytes()).into_owned()),
+            since_boottime_ns: before.since.map(|since| since.0),
+            forked: before.forked,
+            reaped: before.reaped,
+        }
+    }
+}
+
 /// What the kernel knows of it besides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -162,6 +209,9 @@ pub struct Task {
     /// When the last was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_boottime_ns: Option<u64>,
+    /// What it did before that, where it had children then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_exec: Option<BeforeExec>,
     /// Changes of comm seen.
     pub renames: u32,
     /// Who traces it.
@@ -190,6 +240,15 @@ pub struct Task {
     /// Who took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<Reaper>,
+    /// When its last task died, as the event `group_exited` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_boottime_ns: Option<u64>,
+    /// When it was taken or went by itself, as the events `reaped` and `autoreaped` have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_boottime_ns: Option<u64>,
+    /// The thread of its parent that forked it, where that ended and another thread has the child since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forked_by_thread: Option<EndedThread>,
     /// When its pid was free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released_boottime_ns: Option<u64>,
@@ -231,6 +290,7 @@ impl Task {
             threads_peak: life.threads_peak,
             execs: life.execs,
             exec_boottime_ns: life.exec_at.map(|at| at.0),
+            before_exec: life.before_exec.as_deref().map(BeforeExec::of),
             renames: life.renames,
             tracer: life.tracer.map(Into::into),
             leader_died_boottime_ns: life.leader_died_at.map(|at| at.0),
@@ -248,6 +308,11 @@ impl Task {
                 tid: reaper.task.map(|task| task.key.tid.0),
                 kind: reaper.kind.name().into(),
             }),
+            ended_boottime_ns: life.ended_at.map(|at| at.0),
+            taken_boottime_ns: life.taken_at.map(|at| at.0),
+            forked_by_thread: life
+                .forked_by
+                .map(|(thread, at)| EndedThread { thread: thread.into(), ended_boottime_ns: at.0 }),
             released_boottime_ns: life.released_at.map(|at| at.0),
             children: Children::of(life),
             usage: Usage::of(life),

@@ -9,7 +9,7 @@ use super::{
     Made, Scene,
     now::{Look, Now},
     place::Place,
-    process::names,
+    process::{ProcessRef, names},
     spent::{self, Spent},
     task::{PidNs, ZombieAge},
     usage::Figures,
@@ -74,6 +74,10 @@ pub struct Tree {
     /// What was asked for and could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
+    /// Lives that ended before this moment are forgotten: some that were there at the moment shown may be missing. Absent where
+    /// none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete_before: Option<String>,
     /// Each with its children behind it.
     pub processes: Vec<Node>,
 }
@@ -115,6 +119,9 @@ pub struct Node {
     /// Each of them but the leader, where asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Thread>,
+    /// Whose child it was at first, where its parent has ended since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan_of: Option<Box<ProcessRef>>,
     /// Its pid namespace, where that is not its parent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_pid_ns: Option<PidNs>,
@@ -216,6 +223,10 @@ impl Tree {
             made: Made::at(scene.now, scene.observed_since, stamp),
             at: wish.at.map(|at| stamp.timestamp(at)),
             missing: look.map(|look| look.missing().to_vec()).unwrap_or_default(),
+            incomplete_before: wish.at.and_then(|at| {
+                let until = scene.lineage.forgotten_until().filter(|&until| at < until)?;
+                Some(stamp.timestamp(until))
+            }),
             processes: walk.all(places)?,
         })
     }
@@ -316,6 +327,7 @@ impl Walk<'_> {
             zombie,
             threads: life.threads,
             tasks: entry.view.filter(|_| self.wish.threads).map_or_else(Vec::new, |view| self.threads(&view)),
+            orphan_of: self.orphan_of(life).map(Box::new),
             new_pid_ns: life
                 .namespace
                 .filter(|_| is_new)
@@ -326,6 +338,13 @@ impl Walk<'_> {
             spent: self.spending().map(|look| Box::new(Spent::of(life, entry.view.as_ref(), look))),
             place,
         }
+    }
+
+    /// Its first parent, where it has been handed on by the moment shown.
+    fn orphan_of(&self, life: &Life) -> Option<ProcessRef> {
+        life.reparented_at.filter(|&handed_on| handed_on <= self.at)?;
+        let first = life.first_parent.filter(|first| first.tgid.0 != 0)?;
+        Some(ProcessRef::by(first, self.scene.lineage.name_by_key(first), self.stamp))
     }
 
     /// What tells of usage, where that is wished for.

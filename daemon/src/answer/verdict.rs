@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessRef;
-use crate::{
-    export::Stamp,
-    verdict::{self, Certainty},
-};
+use crate::{export::Stamp, verdict};
 
 /// What is the matter, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,17 +42,9 @@ pub struct Missing {
 impl Verdict {
     /// Whether someone who may look into processes could say more.
     pub(super) fn is_blunt(&self) -> bool {
-        self.certainty == Certainty::Likely.name()
-            && self.missing.iter().any(|missing| missing.needs.contains("CAP_SYS_PTRACE"))
-    }
-
-    /// Takes over one that is sure.
-    pub(super) fn sharpen(&mut self, by: Self) {
-        if self.is_blunt()
-            && (by.certainty == Certainty::Certain.name() || by.missing.len() < self.missing.len())
-        {
-            *self = by;
-        }
+        self.missing
+            .iter()
+            .any(|missing| missing.needs.contains("CAP_SYS_PTRACE") || missing.needs.contains("/proc"))
     }
 
     pub(super) fn of(verdict: verdict::Verdict, stamp: &Stamp) -> Self {

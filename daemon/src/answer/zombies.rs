@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 pub use super::debtors::ZombiesDraft;
 use super::{
-    Made, Sharpen,
+    Made, Outside, Related, Scene, Sharpen, Whom,
     place::Place,
     process::{Exit, Process, ProcessRef},
+    recall::judge_again,
     task::{Children, ZombieAge},
     verdict::Verdict,
 };
@@ -57,6 +58,9 @@ pub struct Debtor {
     pub verdict: Verdict,
     /// The oldest.
     pub oldest_zombies: Vec<Zombie>,
+    /// What the verdict is drawn from: its oldest zombie, then itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
 }
 
 /// A zombie.
@@ -87,10 +91,22 @@ pub struct Other {
 }
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only zombies at least this old, as far as that is known, ns.
     pub min_age_ns: u64,
+    /// Only zombies of parents in such a systemd unit; `*` and `?` as in a shell.
+    pub unit: Option<String>,
+}
+
+impl Filter {
+    /// Whether a parent that lives there is meant.
+    #[must_use]
+    pub fn wants(&self, place: impl FnOnce() -> Option<Place>) -> bool {
+        let Some(glob) = &self.unit else { return true };
+        let unit = place().and_then(|place| place.cgroup.unit);
+        unit.is_some_and(|unit| crate::export::matches(glob.as_bytes(), unit.as_bytes()))
+    }
 }
 
 impl Zombies {
@@ -106,11 +122,15 @@ impl Sharpen for Zombies {
         self.parents.iter().any(|parent| parent.verdict.is_blunt())
     }
 
-    fn sharpen(&mut self, by: Self) {
-        for parent in &mut self.parents {
-            let same = by.parents.iter().find(|other| other.process.entity_id == parent.process.entity_id);
-            if let Some(other) = same {
-                parent.verdict.sharpen(other.verdict.clone());
+    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
+        for parent in self.parents.iter_mut().filter(|parent| parent.verdict.is_blunt()) {
+            // The first is the oldest zombie, of which the verdict is.
+            let id = parent.related.first().and_then(|zombie| zombie.process.entity_id.clone());
+            let Some(key) = id.and_then(|id| Whom::Entity(id).find(scene, outside.stamp).ok()) else {
+                continue;
+            };
+            if let Some((verdict, _)) = judge_again(key, &self.made, &parent.related, scene, outside) {
+                parent.verdict = verdict;
             }
         }
     }

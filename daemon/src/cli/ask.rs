@@ -1,6 +1,10 @@
 //! Gets an answer: from the daemon, or by looking for oneself.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -12,6 +16,7 @@ use super::{
 use crate::{
     answer::{
         NotFound, Outside, Scene, Sharpen,
+        blocked::{BlockedFilter, BlockedTasks, FirstLook},
         now::Look,
         tree::{Tree, TreeError, Wish},
     },
@@ -57,6 +62,11 @@ impl Source {
     /// Whether the daemon is not to be asked.
     pub(super) fn is_for_alone(&self) -> bool {
         self.alone || self.observe.is_some() || self.no_iterator || self.object.is_some()
+    }
+
+    /// The socket of the daemon that is to be asked.
+    pub(super) fn daemon(&self) -> Option<&Path> {
+        (!self.is_for_alone()).then_some(&*self.socket.socket)
     }
 
     /// A look is over before an audit or a canary would be of use.
@@ -148,6 +158,15 @@ impl Looker {
         )
     }
 
+    /// Tasks that two looks found in the same uninterruptible sleep.
+    pub(super) fn blocked(&mut self, first: &FirstLook, look: &Look, filter: BlockedFilter) -> BlockedTasks {
+        let Self { pipeline, around: Around { stamp, cgroups, .. }, observed_since } = self;
+        let now = clock::boottime();
+        let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let mut places = |id| cgroups.place(id, now.0).map(|place| (&**place).into());
+        BlockedTasks::of(first, look, filter, &|_| None, &scene, stamp, &mut places)
+    }
+
     /// What a process is doing at this moment.
     pub(super) fn doing(&mut self, of: GroupKey) -> Look {
         Look::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
@@ -186,36 +205,40 @@ pub(super) fn ask<T: DeserializeOwned + Sharpen>(
     path: &str,
     look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
-    let mut answer = match from_daemon::<T>(source, path)? {
-        Some(answer) if answer.is_blunt() && privilege::missing().is_empty() => answer,
-        Some(answer) => return Ok(answer),
-        None => {
-            let mut looker = Looker::look(source)?;
-            return look(&mut looker).map_err(|error| {
-                log::error!("{error}");
-                Exit::Failure
-            });
-        }
-    };
-    // The daemon's answer stands also where this look fails.
-    if let Ok(by) = Pipeline::look(source.object.as_deref(), source.trust())
-        && let Ok(by) = look(&mut Looker { pipeline: by, around: Around::new(), observed_since: None })
-    {
-        answer.sharpen(by);
+    if let Some(answer) = from_daemon::<T>(source, path)? {
+        return Ok(sharpened(source, answer));
     }
-    Ok(answer)
+    let mut looker = Looker::look(source)?;
+    look(&mut looker).map_err(|error| {
+        log::error!("{error}");
+        Exit::Failure
+    })
+}
+
+/// Adds to a daemon's answer what may be seen here. It stands also where this look fails.
+pub(super) fn sharpened<T: Sharpen>(source: &Source, mut answer: T) -> T {
+    if answer.is_blunt()
+        && privilege::missing().is_empty()
+        && let Ok(pipeline) = Pipeline::look(source.object.as_deref(), source.trust())
+    {
+        let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
+        Around::new().with(|outside| answer.sharpen(&scene, outside));
+    }
+    answer
 }
 
 /// `None` if no daemon is there, or none is to be asked.
 pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
-    if source.is_for_alone() {
-        return Ok(None);
-    }
+    source.daemon().map_or(Ok(None), |socket| get(socket, path))
+}
+
+/// Asks the daemon on a socket; `None` if none is there.
+pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         log::error!("starting the event loop: {error}");
         Exit::Failure
     })?;
-    match runtime.block_on(Client::at(&source.socket.socket).json(path)) {
+    match runtime.block_on(Client::at(socket).json(path)) {
         Ok(answer) => Ok(Some(answer)),
         Err(ClientError::NotThere(_)) => Ok(None),
         Err(error) => {

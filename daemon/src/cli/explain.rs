@@ -3,24 +3,26 @@
 use super::{
     ask::{self, Format, Source},
     exit::Exit,
+    selector::Selector,
     terminal,
 };
-use crate::answer::{Draft, Whom, explain::Explanation, text};
+use crate::answer::{Draft, explain::Explanation, text};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   taskscope explain 4711                 why is it a zombie, stuck, stopped, and who has to do what
+  taskscope explain nginx.service        the same of the topmost process of a unit, or of a name (nginx)
   taskscope explain --observe 10s 4711   having watched how its parent treats others
   taskscope explain --format json 1 | jq -r .verdict.code
 
 A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for \
 a while: `taskscope run`.")]
 pub(super) struct Args {
-    /// A pid, a tid, or an entity id as events have it
-    #[arg(value_name = "PID|ENTITY_ID")]
-    whom: Whom,
+    /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit that is there now
+    #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
+    whom: Selector,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -30,12 +32,13 @@ pub(super) struct Args {
 
 /// Runs `explain`.
 pub(super) fn run(args: &Args) -> Exit {
-    let answer: Result<Explanation, Exit> =
-        ask::ask(&args.source, &format!("/v1/explain/{}", args.whom), |looker| {
-            let draft = Draft::asked(&args.whom, &looker.scene(), looker.stamp())?;
+    let answer: Result<Explanation, Exit> = args.whom.resolve(args.source.daemon()).and_then(|whom| {
+        ask::ask(&args.source, &format!("/v1/explain/{whom}"), |looker| {
+            let draft = Draft::asked(&whom, &looker.scene(), looker.stamp())?;
             let look = looker.doing(draft.key());
             looker.answer(|_, _| Ok(draft.doing(&look)), Draft::explain)
-        });
+        })
+    });
     let shown = answer.and_then(|answer| {
         ask::show(&answer, args.format, |answer| text::explanation(answer, terminal::style()))
     });

@@ -119,6 +119,28 @@ mod tests {
     }
 
     #[test]
+    fn every_argument_says_what_it_is() {
+        for subcommand in command().get_subcommands() {
+            let name = subcommand.get_name().to_owned();
+            assert!(subcommand.get_about().is_some(), "{name} says nothing");
+            for argument in subcommand.get_arguments() {
+                let says = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!says.is_empty(), "{name} {} says nothing", argument.get_id());
+                for value in argument.get_possible_values() {
+                    let is_plain = argument.get_id() == "shell" || argument.is_hide_possible_values_set();
+                    let is_flag = !argument.get_action().takes_values();
+                    assert!(
+                        is_plain || is_flag || value.get_help().is_some(),
+                        "{name} {} {} says nothing",
+                        argument.get_id(),
+                        value.get_name()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_roff_takes_for_a_request_is_escaped() {
         assert_eq!(roff(".so /etc/passwd"), "\\&.so /etc/passwd");
         assert_eq!(roff("'x' \\n --y"), "\\&'x' \\en \\-\\-y");

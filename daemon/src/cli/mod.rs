@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod ask;
+mod blocked;
 mod client;
 mod doctor;
 mod events;
@@ -10,6 +11,7 @@ mod logging;
 mod manual;
 mod output;
 mod run;
+mod selector;
 mod signals;
 mod status;
 mod stdout;
@@ -48,6 +50,8 @@ enum Command {
     Tree(tree::Args),
     /// Show who owes zombies a wait, why, and what to do about it
     Zombies(zombies::Args),
+    /// Show who is in uninterruptible sleep (state D), for how long, where, and what for
+    Blocked(blocked::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
@@ -115,6 +119,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Zombies(args) => zombies::run(&args),
+        Command::Blocked(args) => blocked::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -3,9 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Attach, exit::Exit, output};
-use crate::service::{
-    self, ServiceError, Start,
-    config::{ConfigError, DEFAULT_FILE, Partial, Settings},
+use crate::{
+    kernel::privilege,
+    service::{
+        self, ServiceError, Start,
+        config::{ConfigError, DEFAULT_FILE, Partial, Settings},
+    },
 };
 
 /// Arguments of `run`.
@@ -154,6 +157,17 @@ pub(super) fn run(args: &Args) -> Exit {
                 Exit::Failure
             }
         };
+    }
+    // Before a socket is made: what cannot observe leaves nothing behind.
+    let missing = privilege::missing();
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|capability| capability.name).collect();
+        log::error!(
+            "not permitted to observe the kernel: {} missing; run the daemon as root (sudo taskscope run) or by its unit \
+             (systemctl start taskscope)",
+            names.join(" and ")
+        );
+        return Exit::Privilege;
     }
     let again = args.clone();
     let start = Start {

@@ -1,10 +1,16 @@
 //! Ctrl-C and SIGTERM: the first asks to stop, the second stops at once.
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep_until},
+};
 
 use super::exit::Exit;
+
+/// Signals this soon after the first are the same request: GNU timeout(1) signals the process and then its process group.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 /// Resolves at the first SIGINT, SIGTERM or SIGHUP. From then on a second one ends the process at once: the kernel takes
 /// the programs out when their file descriptors are gone.
@@ -18,7 +24,16 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
+        let counts_from = Instant::now() + SAME_REQUEST;
         tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    () = sleep_until(counts_from) => break,
+                }
+            }
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}

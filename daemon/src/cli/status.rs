@@ -102,13 +102,14 @@ fn text(status: &Status) -> String {
     line(
         "tasks",
         format!(
-            "{} in {} processes; {} zombies, {} of them old; {} dead leaders; {} lives remembered",
+            "{} in {} processes; {} zombies, {} of them old; {} dead leaders; {} lives remembered, {} forgotten early",
             status.tasks,
             status.processes,
             status.zombies,
             status.zombies_old,
             status.dead_leaders,
             status.lives_remembered,
+            status.lives_forgotten_early,
         ),
     );
     line(

@@ -2,7 +2,7 @@
 
 use std::{env, io::IsTerminal as _};
 
-use crate::answer::text::Style;
+use crate::{answer::text::Style, export::Zone};
 
 /// How to write to standard output. Colours and a width only on a terminal; `NO_COLOR` (no-color.org) turns colours off.
 pub(super) fn style() -> Style {
@@ -13,6 +13,7 @@ pub(super) fn style() -> Style {
         width: width(is_terminal),
         colour: is_terminal && !is_dumb && !is_set("NO_COLOR"),
         unicode: is_utf8(|name| env::var(name).ok()),
+        zone: Zone::Local,
     }
 }
 

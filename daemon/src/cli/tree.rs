@@ -4,11 +4,16 @@ use super::{
     ask::{self, Format, Source},
     client::encoded,
     exit::Exit,
+    selector::Selector,
     terminal,
 };
-use crate::answer::{
-    moment, text,
-    tree::{Tree, Wish},
+use crate::{
+    answer::{
+        moment, text,
+        tree::{Tree, Wish},
+    },
+    export::Zone,
+    kernel::clock,
 };
 
 /// Arguments of `tree`.
@@ -17,6 +22,7 @@ use crate::answer::{
 Examples:
   taskscope tree                  every process, zombies and other trouble marked
   taskscope tree --threads 4711   one process with its threads, and all below it
+  taskscope tree nginx.service    the topmost process of a unit, or of a name (nginx), and all below it
   taskscope tree --now            what each is doing, and the CPU time it has used
   taskscope tree --usage          who used the CPUs, dead children included
   taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
@@ -33,9 +39,9 @@ daemon (taskscope run) sees children end; without one there are only those that 
 user and system time, waiting for a CPU, switches and page faults, too.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
-    /// Only this process and all below it
-    #[arg(value_name = "PID")]
-    pid: Option<u32>,
+    /// Only this process and all below it: a pid, a tid, an entity id, or the name of a process or systemd unit
+    #[arg(value_name = "PID|NAME|UNIT")]
+    pid: Option<Selector>,
     /// Each thread
     #[arg(long)]
     threads: bool,
@@ -51,7 +57,7 @@ pub(super) struct Args {
     /// What each process has used so far, with its children that ended; the heaviest first
     #[arg(long, conflicts_with = "at")]
     usage: bool,
-    /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05Z, UTC
+    /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Output format
@@ -63,12 +69,7 @@ pub(super) struct Args {
 
 /// Runs `tree`.
 pub(super) fn run(args: &Args) -> Exit {
-    let answer: Result<Tree, Exit> = match ask::from_daemon(&args.source, &path(args)) {
-        Ok(Some(answer)) => Ok(answer),
-        Ok(None) => look(args),
-        Err(exit) => Err(exit),
-    };
-    let shown = answer.and_then(|answer| {
+    let shown = ask(args).and_then(|answer| {
         for missing in &answer.missing {
             log::warn!("it is not known {}; it takes {}", missing.fact, missing.needs);
         }
@@ -77,10 +78,22 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
+fn ask(args: &Args) -> Result<Tree, Exit> {
+    let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
+    let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
+    // What is no moment the parser of the answer refuses by name.
+    let utc = |text: &String| moment::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
+    let at = args.at.as_ref().map(utc);
+    match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {
+        Some(answer) => Ok(answer),
+        None => look(args, root, at.as_deref()),
+    }
+}
+
 /// The question to a daemon.
-fn path(args: &Args) -> String {
+fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
     let mut path = format!("/v1/tree?threads={}&kernel={}", args.threads, args.kernel);
-    if let Some(pid) = args.pid {
+    if let Some(pid) = root {
         path.push_str("&pid=");
         path.push_str(&pid.to_string());
     }
@@ -90,15 +103,15 @@ fn path(args: &Args) -> String {
     if args.usage {
         path.push_str("&usage=true");
     }
-    if let Some(at) = &args.at {
+    if let Some(at) = at {
         path.push_str("&at=");
         path.push_str(&encoded(at));
     }
     path
 }
 
-fn look(args: &Args) -> Result<Tree, Exit> {
-    if args.at.is_some() && args.source.observe.is_none() {
+fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> {
+    if at.is_some() && args.source.observe.is_none() {
         log::error!(
             "--at: no daemon is there to remember what was: run one (taskscope run) and ask again later"
         );
@@ -106,7 +119,7 @@ fn look(args: &Args) -> Result<Tree, Exit> {
     }
     let mut looker = ask::Looker::look(&args.source)?;
     let scene = looker.scene();
-    let at = match &args.at {
+    let at = match at {
         Some(text) => Some(moment::parse(text, scene.now, looker.stamp()).map_err(|error| {
             log::error!("--at: {error}");
             Exit::Usage
@@ -118,7 +131,7 @@ fn look(args: &Args) -> Result<Tree, Exit> {
             "no daemon is there to have seen children end: run one (taskscope run), or count from now on by --observe 10s"
         );
     }
-    let Args { pid: root, threads, kernel, now, usage, .. } = *args;
+    let Args { threads, kernel, now, usage, .. } = *args;
     let wish = Wish { root, threads, kernel, at, now, usage };
     looker.tree(wish).map_err(|error| {
         log::error!("{error}");

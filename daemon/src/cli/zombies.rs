@@ -10,15 +10,18 @@ use tokio::{
 
 use super::{
     ask::{self, Format, Looker, Nobody, Source},
-    client::Client,
+    client::{Client, encoded},
     exit::Exit,
     signals, terminal,
 };
 use crate::{
     answer::{
-        Scene, text,
+        Scene,
+        place::Place,
+        text,
         zombies::{Filter, Zombies, ZombiesDraft},
     },
+    cgroup::Cgroups,
     duration,
     kernel::clock,
     runtime::Question,
@@ -30,6 +33,7 @@ use crate::{
 Examples:
   taskscope zombies                      who owes zombies a wait, why, and what to do
   taskscope zombies --watch 2s           the same again and again, with ages and rates
+  taskscope zombies --unit 'nginx*'       only of parents in such a systemd unit
   taskscope zombies --observe 1s --min-age 500ms   only those that stay
   taskscope zombies --format json | jq '.parents[] | [.process.pid, .verdict.code]'
 
@@ -44,6 +48,9 @@ pub(super) struct Args {
     /// Only zombies that have been seen for this long
     #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
+    /// Only zombies of parents in such a systemd unit; * and ? as in a shell
+    #[arg(long, value_name = "GLOB")]
+    unit: Option<String>,
     #[command(flatten)]
     source: Source,
 }
@@ -65,12 +72,17 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 fn filter(args: &Args) -> Filter {
-    Filter { min_age_ns: crate::duration::ns(args.min_age) }
+    Filter { min_age_ns: crate::duration::ns(args.min_age), unit: args.unit.clone() }
 }
 
 /// The same question to a daemon.
 fn path(args: &Args) -> String {
-    format!("/v1/zombies?min_age={}ms", args.min_age.as_millis())
+    let mut path = format!("/v1/zombies?min_age={}ms", args.min_age.as_millis());
+    if let Some(unit) = &args.unit {
+        path.push_str("&unit=");
+        path.push_str(&encoded(unit));
+    }
+    path
 }
 
 fn once(args: &Args) -> Result<u64, Exit> {
@@ -79,13 +91,21 @@ fn once(args: &Args) -> Result<u64, Exit> {
     if !args.min_age.is_zero() {
         source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
     }
-    let answer = ask::ask(&source, &path(args), |looker| now(looker, filter(args)))?;
+    let answer = ask::ask(&source, &path(args), |looker| now(looker, &filter(args)))?;
     show(args, &answer)?;
     Ok(answer.overdue())
 }
 
-fn now(looker: &mut Looker, filter: Filter) -> Result<Zombies, crate::answer::NotFound> {
-    looker.answer(|scene, _| ask::always(ZombiesDraft::of(scene, filter)), ZombiesDraft::finish)
+fn now(looker: &mut Looker, filter: &Filter) -> Result<Zombies, crate::answer::NotFound> {
+    looker.answer(
+        |scene, _| ask::always(ZombiesDraft::of(scene, filter, &mut places(&mut Cgroups::of_host(), scene))),
+        ZombiesDraft::finish,
+    )
+}
+
+fn places(cgroups: &mut Cgroups, scene: &Scene<'_>) -> impl FnMut(u64) -> Option<Place> {
+    let now_ns = scene.now.0;
+    move |id| cgroups.place(id, now_ns).map(|place| (&**place).into())
 }
 
 fn show(args: &Args, answer: &Zombies) -> Result<(), Exit> {
@@ -100,7 +120,7 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
 /// Shows it again and again, until a signal; answers how many zombies there were at last.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
-        Some(first) => ask_again(args, every, first),
+        Some(first) => ask_again(args, every, ask::sharpened(&args.source, first)),
         None => watch_alone(args, every),
     }
 }
@@ -125,10 +145,11 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
                 () = &mut signal => return Ok(answer.overdue()),
                 _ = due.tick() => {}
             }
-            answer = client.json(&path(args)).await.map_err(|error| {
+            let next = client.json(&path(args)).await.map_err(|error| {
                 log::error!("{error}");
                 Exit::Failure
             })?;
+            answer = ask::sharpened(&args.source, next);
         }
     })
 }
@@ -150,10 +171,12 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
             loop {
                 due.tick().await;
                 let (answer, draft) = oneshot::channel();
+                let filter = filter.clone();
                 let question: Question<Nobody> = Box::new(move |pipeline, _| {
+                    let mut cgroups = Cgroups::of_host();
                     let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
                     // Whoever asked may have been stopped meanwhile.
-                    let _ = answer.send(ZombiesDraft::of(&scene, filter));
+                    let _ = answer.send(ZombiesDraft::of(&scene, &filter, &mut places(&mut cgroups, &scene)));
                 });
                 if ask.send(question).await.is_err() {
                     return Ok(0);

@@ -150,8 +150,9 @@ fn is_called(effect: &Effect, glob: &str) -> bool {
     names.iter().flatten().any(|name| matches(glob.as_bytes(), name.bytes()))
 }
 
-/// `*` is any bytes, `?` is one byte.
-fn matches(glob: &[u8], text: &[u8]) -> bool {
+/// Whether a text is as a glob says: `*` is any bytes, `?` is one byte.
+#[must_use]
+pub fn matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut g, mut t) = (0, 0);
     // Where to go on when what follows the last `*` did not match.
     let mut retry: Option<(usize, usize)> = None;

@@ -19,6 +19,9 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
     event.object("event", |event| {
         event.name("action", effect.action.name());
         event.number("sequence", sequence);
+        if effect.late_ns > 0 {
+            event.number("late_ns", effect.late_ns);
+        }
     });
     event.number("boottime_ns", effect.at.0);
     event.object("process", |process| write_process(process, effect, stamp));

@@ -10,12 +10,15 @@ mod sched;
 mod stamp;
 mod time;
 mod usage;
+mod zone;
 
 pub use self::{
     answer::answer,
-    filter::{Filter, UnknownAction, Wish, descendants},
+    filter::{Filter, UnknownAction, Wish, descendants, matches},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
+    time::local,
+    zone::Zone,
 };
 
 #[cfg(test)]

@@ -13,15 +13,18 @@ use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
+/// An event this far out of order is marked: CPUs overtake each other by less all the time.
+const LATE_NS: u64 = 1_000_000;
+
 /// Columns, each as wide as what is usually in it.
 const ACTION: usize = 14;
 const PID: usize = 8;
 const NAME: usize = 16;
 
-/// Adds one event as a line to `line`: time of day (UTC), action, pid, tid, name, facts. With `colour`, what needs attention
+/// Adds one event as a line to `line`: time of day with its zone, action, pid, tid, name, facts. With `colour`, what needs attention
 /// stands out on a terminal.
 pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
-    time_of_day(line, stamp.wall_ns(effect.at));
+    time_of_day(line, stamp.wall_ns(effect.at), stamp.zone());
     line.push(b' ');
     let code = if colour { colour_of(&effect.action) } else { "" };
     line.extend_from_slice(code.as_bytes());
@@ -37,6 +40,11 @@ pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
         }
     });
     facts(line, effect);
+    if effect.late_ns >= LATE_NS {
+        line.extend_from_slice(b" late=");
+        number(line, effect.late_ns / 1_000_000);
+        line.extend_from_slice(b"ms");
+    }
     while line.last() == Some(&b' ') {
         line.pop();
     }
@@ -46,7 +54,7 @@ pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
 /// Adds one step of the scheduler as a line; false for a kind that this version does not know.
 pub fn write_sched(event: &SchedEvent, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) -> bool {
     let Some(action) = sched::action(event) else { return false };
-    time_of_day(line, stamp.wall_ns(Ktime(event.boottime_ns)));
+    time_of_day(line, stamp.wall_ns(Ktime(event.boottime_ns)), stamp.zone());
     line.push(b' ');
     let code = match action {
         "switched_in" if colour => "\x1b[32m",

@@ -1,6 +1,6 @@
 //! Wall-clock time as RFC 3339, in UTC with nanoseconds.
 
-use super::encode::digits;
+use super::{encode::digits, zone::Zone};
 
 const SECOND_NS: i128 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
@@ -59,12 +59,38 @@ pub(super) fn rfc3339(out: &mut Vec<u8>, since_epoch_ns: i128) {
     out.push(b'Z');
 }
 
-/// Writes a moment's time of day as `21:30:00.123456`, UTC.
-pub(super) fn time_of_day(out: &mut Vec<u8>, since_epoch_ns: i128) {
-    let utc = utc(since_epoch_ns);
+/// Writes a moment's time of day in a zone as `22:30:00.123456+01:00`; UTC as `21:30:00.123456Z`.
+pub(super) fn time_of_day(out: &mut Vec<u8>, since_epoch_ns: i128, zone: Zone) {
+    let offset_s = zone.offset_s(since_epoch_ns);
+    let utc = utc(since_epoch_ns + i128::from(offset_s) * SECOND_NS);
     clock(out, utc.second_of_day);
     out.push(b'.');
     digits(out, utc.ns / 1000, 6);
+    if offset_s == 0 {
+        return out.push(b'Z');
+    }
+    out.push(if offset_s < 0 { b'-' } else { b'+' });
+    let minutes = offset_s.unsigned_abs() / 60;
+    digits(out, minutes / 60, 2);
+    out.push(b':');
+    digits(out, minutes % 60, 2);
+}
+
+/// A moment in a zone as people read it: `2026-11-20 22:30:00.123 CET`.
+#[must_use]
+pub fn local(since_epoch_ns: i128, zone: Zone) -> String {
+    let utc = utc(since_epoch_ns + i128::from(zone.offset_s(since_epoch_ns)) * SECOND_NS);
+    let mut text = Vec::with_capacity(32);
+    digits(&mut text, utc.year.unsigned_abs(), 4);
+    text.push(b'-');
+    digits(&mut text, utc.month, 2);
+    text.push(b'-');
+    digits(&mut text, utc.day, 2);
+    text.push(b' ');
+    clock(&mut text, utc.second_of_day);
+    text.push(b'.');
+    digits(&mut text, utc.ns / 1_000_000, 3);
+    format!("{} {}", String::from_utf8_lossy(&text), zone.name(since_epoch_ns))
 }
 
 fn clock(out: &mut Vec<u8>, second_of_day: u64) {

@@ -83,6 +83,14 @@ impl Procfs {
         read_up_to(&self.root.join(format!("{tgid}/cgroup")), CGROUPS_MAX)
     }
 
+    /// Path of its cgroup in the v2 hierarchy, else in systemd's own of v1; `None` where it is gone or that is not readable.
+    #[must_use]
+    pub fn cgroup(&self, tgid: Tgid) -> Option<String> {
+        let text = String::from_utf8(self.cgroups(tgid).ok()?).ok()?;
+        let path = |of: &str| text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(of));
+        path(":").filter(|path| *path != "/").or_else(|| path("name=systemd:")).map(str::to_owned)
+    }
+
     fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {
         let path = self.root.join(file);
         let text = match read(&path) {

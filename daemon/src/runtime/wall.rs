@@ -21,7 +21,7 @@ impl Wall {
             log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
             "00000000".into()
         });
-        Self { stamp: Stamp::new(&boot_id, offset_ns), offset_ns }
+        Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns }
     }
 
     /// Looks where the wall clock stands. What is less than the noise of measuring is none.

@@ -11,6 +11,8 @@ use std::{
 
 use thiserror::Error;
 
+use super::config::DEFAULT_SOCKET;
+
 /// Why there is no socket.
 #[derive(Debug, Error)]
 pub enum SocketError {
@@ -20,6 +22,16 @@ pub enum SocketError {
     /// Something that is no socket has its name.
     #[error("{0} is there and is no socket; remove it, or use another --socket")]
     NoSocket(PathBuf),
+    /// Its directory is not there, and is not ours to make.
+    #[error(
+        "{directory} for the socket {path} does not exist; make it (mkdir -p {directory}), or use another --socket"
+    )]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+    },
     /// It cannot be made.
     #[error("making the socket {path}: {source}")]
     Io {
@@ -63,9 +75,7 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
             fs::remove_file(path).map_err(failed)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(directory) = path.parent() {
-                fs::create_dir_all(directory).map_err(failed)?;
-            }
+            make_directory(path)?;
         }
         Err(error) => return Err(failed(error)),
     }
@@ -90,6 +100,22 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
         ),
     }
     Ok((listener, file))
+}
+
+/// Makes `/run/taskscope`, which is ours. Any other directory belongs to whoever chose it: a mistyped path must not leave
+/// directories behind.
+fn make_directory(path: &Path) -> Result<(), SocketError> {
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    if Path::new(DEFAULT_SOCKET).parent() == Some(directory) {
+        return fs::create_dir_all(directory)
+            .map_err(|source| SocketError::Io { path: path.to_owned(), source });
+    }
+    if directory.is_dir() {
+        return Ok(());
+    }
+    Err(SocketError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() })
 }
 
 /// By /etc/group first; by whatever else the host has (LDAP, systemd) where that can be asked.
@@ -132,6 +158,15 @@ mod tests {
         assert!(path.exists(), "the newer one's is gone");
         drop(new_file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_not_made() {
+        let directory =
+            std::env::temp_dir().join(format!("taskscope-no-such-directory-{}", std::process::id()));
+        let error = bind(&directory.join("socket"), "no such group").unwrap_err();
+        assert!(error.to_string().contains("mkdir -p"), "{error}");
+        assert!(!directory.exists());
     }
 
     #[test]

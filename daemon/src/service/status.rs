@@ -34,6 +34,9 @@ pub struct Status {
     pub zombies_unconfirmed: u64,
     pub dead_leaders: u64,
     pub lives_remembered: u64,
+    /// Lives forgotten before their time, because there were too many or for want of memory.
+    #[serde(default)]
+    pub lives_forgotten_early: u64,
     pub records_received: u64,
     pub records_dropped: u64,
     pub records_shed: u64,
@@ -128,6 +131,7 @@ impl Status {
             zombies_unconfirmed: unconfirmed as u64,
             dead_leaders: lineage.dead_leader_count() as u64,
             lives_remembered: lineage.remembered() as u64,
+            lives_forgotten_early: lineage.lives_crowded_out(),
             records_received: counts.taken(),
             records_dropped: dropped,
             records_shed: counts.kernel.shed.iter().sum(),

@@ -27,6 +27,7 @@ impl Lineage {
             at: t.ctx.at,
             provenance: t.ctx.provenance,
             hook: t.ctx.hook,
+            late_ns: 0,
             process,
             thread,
             action,

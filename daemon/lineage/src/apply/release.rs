@@ -11,6 +11,7 @@ use crate::model::kinds::{Hook, Provenance, ReaperKind};
 use crate::model::life::End;
 use crate::model::record::{ReleaseSource, Released};
 use crate::model::task::TaskState;
+use crate::store::reaping::Reaping;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
@@ -155,6 +156,8 @@ impl Lineage {
     pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_EMITTED;
         if self.store[group].leader() == Some(ix) {
+            let ended_at = self.store.ended_at(group);
+            self.store.set_reaping(group, Reaping { ended_at, at: Some(t.ctx.at), ..Reaping::default() });
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
             self.store[group].set_end(End::Autoreaped);
@@ -169,6 +172,7 @@ impl Lineage {
     /// Somebody took it.
     fn reaped(&mut self, ix: Ix<Task>, group: Ix<Group>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_EMITTED;
+        let ended_at = self.store.ended_at(group);
         let mut zombie = None;
         if self.store[group].leader() == Some(ix) {
             if self.store[ix].queue() == Queue::Candidate {
@@ -180,7 +184,7 @@ impl Lineage {
             self.store.clear_zombie(group);
             self.store.set_dead_leader(group, false);
             self.store[group].set_end(End::Reaped);
-            self.store.set_reaping(group, reaper, zombie);
+            self.store.set_reaping(group, Reaping { reaper, zombie, ended_at, at: Some(t.ctx.at) });
             if let Some(parents) = self.store.parents_of(group) {
                 self.store.debt(parents).reap(zombie);
             }
@@ -226,6 +230,9 @@ impl Lineage {
         let key = self.store[group].key();
         let is_remembered = key.tgid.0 != 0 && self.config.dead_lives > 0;
         let exited = if is_remembered { self.exited_process(group, at) } else { None };
+        if key.tgid.0 != 0 && exited.is_none() {
+            self.forget_at_once(at);
+        }
         let held = self.store.remove_group(group);
         match exited {
             Some(exited) => self.remember(exited.with(held)),

@@ -91,6 +91,7 @@ impl Lineage {
 
     /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        let from = out.len();
         self.give_up_args(now, out);
         if !self.is_in_snapshot() {
             self.decide_zombies(out);
@@ -118,6 +119,7 @@ impl Lineage {
             );
         }
         self.expire(now, usize::MAX, out);
+        self.mark_late(from, out);
     }
 
     /// A dead leader that no second turn released is a zombie since its last thread went.

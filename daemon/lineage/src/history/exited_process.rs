@@ -1,4 +1,4 @@
-//! A life that is over, as it is remembered: 176 bytes, and more only for what few lives have.
+//! A life that is over, as it is remembered: 184 bytes, and more only for what few lives have.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::model::record::{Comm, Namespaced};
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 use crate::model::usage::ChildrenUsage;
+use crate::store::reaping::Reaping;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::task::known;
@@ -29,6 +30,8 @@ pub(crate) struct ExitedProcess {
     parent_start: Ktime,
     exec_at: Ktime,
     zombie_ns: u64,
+    /// When `reaped` or `autoreaped` was emitted.
+    taken_at: Ktime,
     pub(crate) executable: Option<Arc<PathName>>,
     pub(crate) usage: PackedUsage,
     pub(crate) side: Option<Box<Side>>,
@@ -50,12 +53,13 @@ pub(crate) struct ExitedProcess {
     provenance: Provenance,
     zombie: ZombieForm,
     reaper: ReaperForm,
+    ended: EndedForm,
     has_status: bool,
     has_parent_name: bool,
 }
 
 const _: () =
-    assert!(size_of::<ExitedProcess>() == 176, "remembered lives are budgeted: see tests/memory.rs");
+    assert!(size_of::<ExitedProcess>() == 184, "remembered lives are budgeted: see tests/memory.rs");
 
 /// What few lives have.
 #[derive(Debug, Default)]
@@ -73,6 +77,7 @@ struct Details {
     creator: Option<TaskRef>,
     tracer: Option<TaskRef>,
     leader_died_at: Option<Ktime>,
+    forked_by: Option<(TaskRef, Ktime)>,
     reparented_at: Ktime,
     reparent_kind: Option<ReparentKind>,
     reparented: u32,
@@ -86,6 +91,16 @@ struct Details {
 enum ZombieForm {
     None,
     Span(Bound),
+}
+
+/// When its last task died.
+#[derive(Clone, Copy, Debug)]
+enum EndedForm {
+    Unknown,
+    /// When its time as a zombie began.
+    WithZombie,
+    /// When it was taken: it went by itself, or its end was told with that.
+    WithTaken,
 }
 
 /// Who took it.
@@ -178,7 +193,7 @@ impl Lineage {
     pub(crate) fn exited_process(&self, ix: Ix<Group>, at: Ktime) -> Option<ExitedProcess> {
         let group = &self.store[ix];
         let leader = &self.store[group.leader()?];
-        let (reaper, zombie) = self.store.reaping_of(ix);
+        let Reaping { reaper, zombie, ended_at, at: taken_at } = self.store.reaping_of(ix);
         let (parent, parent_name) = (group.parent_key(), self.parent_name(group));
         let status = group.status().settled(group.is_dead());
         let form = match (reaper, parent) {
@@ -203,6 +218,14 @@ impl Lineage {
             parent_start: parent.and_then(|parent| parent.start).unwrap_or(Ktime(0)),
             exec_at: group.exec_at,
             zombie_ns: zombie.map_or(0, |zombie| zombie.ns),
+            taken_at: taken_at.unwrap_or_default(),
+            ended: match (ended_at, taken_at, zombie) {
+                (Some(ended), Some(taken), Some(zombie)) if taken.since(ended) == zombie.ns => {
+                    EndedForm::WithZombie
+                }
+                (Some(ended), Some(taken), _) if ended == taken => EndedForm::WithTaken,
+                _ => EndedForm::Unknown,
+            },
             executable: None,
             usage: PackedUsage::default(),
             side: (side.debt.is_some() || side.details.is_some()).then(|| Box::new(side)),
@@ -236,6 +259,7 @@ impl Lineage {
             creator: rare.and_then(|rare| rare.creator),
             tracer: rare.and_then(|rare| rare.tracer),
             leader_died_at: extra.leader_died_at(),
+            forked_by: rare.and_then(|rare| rare.forked_by),
             reparented_at: extra.reparented_at,
             reparent_kind: extra.reparent_kind,
             reparented: extra.reparented,
@@ -305,6 +329,13 @@ impl Lineage {
             end,
             reaper: exited.reaper(),
             released_at: Some(exited.since),
+            ended_at: match exited.ended {
+                EndedForm::Unknown => None,
+                EndedForm::WithZombie => Some(Ktime(exited.taken_at.0.saturating_sub(exited.zombie_ns))),
+                EndedForm::WithTaken => Some(exited.taken_at),
+            },
+            taken_at: (exited.taken_at.0 > 0).then_some(exited.taken_at),
+            forked_by: details.forked_by,
             debt: side.and_then(|side| side.debt),
             usage: self.store.usage_of(&exited.usage),
             children_usage: side.and_then(|side| side.children.clone()),

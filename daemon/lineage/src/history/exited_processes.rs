@@ -35,6 +35,10 @@ pub(crate) struct ExitedProcesses {
     newest: TidTable<NonZeroU32>,
     /// Bytes of what few lives have.
     side_bytes: usize,
+    /// When the youngest of those that are forgotten was released.
+    forgotten_until: Ktime,
+    /// Lives forgotten because there were too many.
+    crowded_out: u64,
 }
 
 /// A serial as four bytes, which are enough for those that are remembered.
@@ -81,6 +85,7 @@ impl ExitedProcesses {
             life.side = None;
         }
         life.executable = None;
+        self.forgotten_until = self.forgotten_until.max(life.since);
         self.first += 1;
         self.len -= 1;
         self.forgotten += 1;
@@ -189,7 +194,9 @@ impl ExitedProcesses {
 impl Lineage {
     /// Keeps a life that is over, in place of the oldest where there are enough.
     pub(crate) fn remember(&mut self, life: ExitedProcess) {
-        while self.exited.len() >= self.config.dead_lives && self.forget_oldest_life() {}
+        while self.exited.len() >= self.config.dead_lives && self.forget_oldest_life() {
+            self.exited.crowded_out += 1;
+        }
         self.exited.insert(life);
     }
 
@@ -209,10 +216,30 @@ impl Lineage {
         true
     }
 
+    /// A life that is over and not remembered at all.
+    pub(crate) fn forget_at_once(&mut self, at: Ktime) {
+        self.exited.forgotten_until = self.exited.forgotten_until.max(at);
+        self.exited.crowded_out += 1;
+    }
+
+    /// Until when lives that are over may be forgotten: whoever was released later is remembered. `None` if none was forgotten.
+    #[must_use]
+    pub fn forgotten_until(&self) -> Option<Ktime> {
+        Some(self.exited.forgotten_until).filter(|&until| until > Ktime(0))
+    }
+
+    /// Lives forgotten before their time, because there were too many or for want of memory.
+    #[must_use]
+    pub const fn lives_crowded_out(&self) -> u64 {
+        self.exited.crowded_out
+    }
+
     /// Forgets the oldest lives until `keep` are left; answers the bytes that came free.
     pub fn shed_lives(&mut self, keep: usize) -> usize {
         let before = self.memory().dead;
-        while self.exited.len() > keep && self.forget_oldest_life() {}
+        while self.exited.len() > keep && self.forget_oldest_life() {
+            self.exited.crowded_out += 1;
+        }
         self.exited.spare = None;
         before - self.memory().dead
     }

@@ -6,6 +6,7 @@ use crate::model::kinds::Creation;
 use crate::model::life::{Life, LifeState};
 use crate::model::record::Comm;
 use crate::model::task::TaskState;
+use crate::store::reaping::Reaping;
 use crate::store::slot::group::{Extra, Group, fact};
 use crate::store::slot::task::{Queue, known};
 use crate::store::tables::arena::Ix;
@@ -20,7 +21,7 @@ impl Lineage {
         let extra = self.store.extra_of(group).unwrap_or(&none);
         let rare = self.store.rare_of(group);
         let profile = self.store.profile_of(group);
-        let (reaper, was_zombie) = self.store.reaping_of(ix);
+        let Reaping { reaper, zombie: was_zombie, ended_at, at: taken_at } = self.store.reaping_of(ix);
         let is_zombie = matches!(leader.queue(), Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         let state = match leader.state() {
             TaskState::Implied | TaskState::Running => LifeState::Running,
@@ -70,6 +71,9 @@ impl Lineage {
             end: group.end(),
             reaper,
             released_at: (state == LifeState::Released).then_some(leader.since),
+            ended_at: ended_at.or_else(|| self.store.ended_at(ix)),
+            taken_at,
+            forked_by: rare.and_then(|rare| rare.forked_by),
             debt: group.debt().map(|debt| self.store[debt].debt),
             usage: self.store.group_usage(ix),
             children_usage: self.store.children_usage(ix).map(Box::new),

@@ -22,6 +22,8 @@ pub struct Effect {
     pub provenance: Provenance,
     /// Where it was seen, where more than one place is possible.
     pub hook: Option<Hook>,
+    /// How far it lies before an effect that was told already, ns: 0 is in order.
+    pub late_ns: u64,
     /// The thread group, as it is after this.
     pub process: Process,
     /// The task, as it is after this.

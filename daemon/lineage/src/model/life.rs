@@ -129,6 +129,12 @@ pub struct Life {
     pub reaper: Option<Reaper>,
     /// When it was released.
     pub released_at: Option<Ktime>,
+    /// When its last task died, as `group_exited` says, where that was seen.
+    pub ended_at: Option<Ktime>,
+    /// When somebody took it, or it went by itself, as `reaped` and `autoreaped` say.
+    pub taken_at: Option<Ktime>,
+    /// The thread of its parent that forked it, and when that ended: another thread of the parent has the child since.
+    pub forked_by: Option<(TaskRef, Ktime)>,
     /// Its account as a parent.
     pub debt: Option<Debt>,
     /// Accounting of those of its tasks that are dead.

@@ -26,7 +26,7 @@ mod find;
 mod links;
 mod prefetch;
 pub(crate) mod queue;
-mod reaping;
+pub(crate) mod reaping;
 mod relatives;
 mod side_tables;
 pub(crate) mod slots;
@@ -37,11 +37,12 @@ use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
 use crate::config::Room;
+use crate::model::id::Ktime;
 use crate::model::task::StateCounts;
 use crate::model::usage::Descent;
 
 use self::queue::Queues;
-use self::reaping::Reaping;
+use self::reaping::LastReaping;
 use self::slot::group::{Extra, Group, Rare};
 use self::slot::packed_usage::UsageStore;
 use self::slot::parent_account::Account;
@@ -75,7 +76,9 @@ pub(crate) struct Store {
     dead_leaders: usize,
     state_counts: StateCounts,
     /// The last group of which a record showed who reaped it.
-    last_reaping: Option<Reaping>,
+    last_reaping: Option<LastReaping>,
+    /// The last group whose end was emitted, and when that was.
+    last_group_exit: Option<(Ix<Group>, Ktime)>,
 }
 
 impl Store {
@@ -99,6 +102,7 @@ impl Store {
             dead_leaders: 0,
             state_counts: StateCounts::default(),
             last_reaping: None,
+            last_group_exit: None,
         }
     }
 }

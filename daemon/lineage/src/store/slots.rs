@@ -130,7 +130,8 @@ impl Store {
     /// Removes a group that has no task left in the kernel, and what is kept beside it. What the caller gets he keeps, or gives to
     /// [`Store::release_held`].
     pub(crate) fn remove_group(&mut self, group: Ix<Group>) -> Held {
-        self.last_reaping.take_if(|reaping| reaping.group == group);
+        self.last_reaping.take_if(|last| last.group == group);
+        self.last_group_exit.take_if(|(of, _)| *of == group);
         self.unlink_child(group);
         while let Some(thread) = self.groups[group].first_thread {
             self.unlink_thread(thread);

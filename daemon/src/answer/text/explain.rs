@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, escape, moment, verdict};
+use super::{Ink, Style, columns, escape, moment, verdict};
 use crate::{
-    answer::{explain::Explanation, place::Place, task::ZombieAge},
+    answer::{
+        explain::{Explanation, Step},
+        place::Place,
+        task::ZombieAge,
+    },
     verdict::duration,
 };
 
@@ -41,11 +45,11 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
     out.push('\n');
     verdict(&answer.verdict, style, &mut out);
     out.push('\n');
+    let time = |step: &Step| step.timestamp.as_deref().map_or_else(String::new, |at| moment(at, style));
+    let width = answer.story.iter().map(|step| columns(&time(step))).max().unwrap_or(0);
     for step in &answer.story {
-        const TIME: usize = 23;
-        let time = step.timestamp.as_deref().map(moment).unwrap_or_default();
-        let time = style.paint(Ink::Faint, &format!("{time:<TIME$}"));
-        let _ = writeln!(out, "  {time}  {}", style.wrap(&step.text, TIME + 4));
+        let time = style.paint(Ink::Faint, &format!("{:<width$}", time(step)));
+        let _ = writeln!(out, "  {time}  {}", style.wrap(&step.text, width + 4));
     }
     out
 }
@@ -163,7 +167,7 @@ mod tests {
         let text = of(&born(*b"ev\x1b[2Jil\n\0\0\0\0\0\0\0"));
         assert!(text.starts_with("ev\\x1b[2Jil\\x0a (pid 4194000) lives\n"), "{text}");
         assert!(text.contains("id 0badcafe-4194000-4000000000"), "{text}");
-        assert!(text.contains("1970-01-01 00:00:04.000  vforked"), "{text}");
+        assert!(text.contains("1970-01-01 00:00:04.000 UTC  vforked"), "{text}");
         assert!(text.contains("CLONE_VM|CLONE_VFORK, exit signal SIGUSR1"), "{text}");
         assert!(text.contains("unknown   its state in /proc"), "{text}");
         assert!(!text.contains('\x1b'), "{text}");

@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 
+mod blocked;
 mod columns;
 mod explain;
 mod tree;
 mod zombies;
 
-pub use self::{explain::explanation, tree::tree, zombies::zombies};
+pub use self::{blocked::blocked, explain::explanation, tree::tree, zombies::zombies};
 
-use super::{task::ZombieAge, verdict::Verdict};
-use crate::{export::text::is_unsafe, verdict::duration};
+use super::{moment::wall_ns, task::ZombieAge, verdict::Verdict};
+use crate::{
+    export::{Zone, local, text::is_unsafe},
+    verdict::duration,
+};
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Style {
     pub colour: bool,
     /// Lines drawn in Unicode; ASCII otherwise.
     pub unicode: bool,
+    /// The zone of times.
+    pub zone: Zone,
 }
 
 /// What is marked by a colour.
@@ -114,11 +120,9 @@ fn age(age: ZombieAge) -> String {
     }
 }
 
-/// A moment as in `2026-11-20 21:30:00.123`, UTC, of an RFC 3339 time.
-fn moment(timestamp: &str) -> String {
-    let day = timestamp.get(..10).unwrap_or_default();
-    let time = timestamp.get(11..23).unwrap_or_default();
-    format!("{day} {time}")
+/// A moment of an answer, as RFC 3339 in UTC, as people read it: `2026-11-20 22:30:00.123 CET`.
+fn moment(timestamp: &str, style: Style) -> String {
+    wall_ns(timestamp).map_or_else(|| escape(timestamp), |at| local(at, style.zone))
 }
 
 /// A verdict: its sentence, then evidence, remedy and what is missing, with labels before them.

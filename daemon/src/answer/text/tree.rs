@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, columns, columns::Columns, escape};
+use super::{Ink, Style, age, columns, columns::Columns, escape, moment};
 use crate::{
     answer::{
         now,
@@ -31,6 +31,14 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     let [between, last, past, blank] = if style.unicode { UNICODE } else { ASCII };
     let table = Columns::of(nodes);
     let mut out = String::new();
+    if let Some(at) = &answer.at {
+        let forgotten = answer.incomplete_before.as_ref().map_or_else(String::new, |until| {
+            format!("; incomplete before {}: who had ended by then is forgotten", moment(until, style))
+        });
+        let text = format!("as of {}{forgotten}", moment(at, style));
+        out.push_str(&style.paint(Ink::Faint, &style.wrap(&text, 0)));
+        out.push('\n');
+    }
     if let Some(heads) = table.heads() {
         line(&mut out, style, &heads, "PROCESS", "", Ink::Faint);
     }
@@ -90,13 +98,15 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
             let branch = if t + 1 < node.tasks.len() || has_children { between } else { last };
             let name = thread.name.as_deref().map_or_else(|| "?".into(), escape);
             let vid = thread.vid.map(|vid| format!(" vid {vid}")).unwrap_or_default();
+            let kind = now::kind_in_words(&thread.kind);
             let state = if thread.state == "running" { "" } else { &thread.state };
+            let marks: Vec<&str> = kind.into_iter().chain((!state.is_empty()).then_some(state)).collect();
             line(
                 &mut out,
                 style,
                 &format!("{}{below}{branch}", table.thread(thread)),
                 &format!("{{{name}}}({}){vid}", thread.tid),
-                state,
+                &marks.join(", "),
                 Ink::Faint,
             );
         }
@@ -174,6 +184,9 @@ fn marks(node: &Node) -> (String, Ink) {
         marks.push(format!("owes {} zombie{plural} a wait", node.zombies));
         ink = Ink::Odd;
     }
+    if let Some(first) = &node.orphan_of {
+        marks.push(format!("orphan of {}", escape(&first.to_string())));
+    }
     if let Some(namespace) = node.new_pid_ns {
         marks.push(format!("pid namespace {}", namespace.inode));
     }
@@ -240,6 +253,7 @@ mod tests {
             threads: 1,
             tasks: Vec::new(),
             new_pid_ns: None,
+            orphan_of: None,
             subreaper: false,
             zombies: 0,
             now: None,
@@ -250,7 +264,7 @@ mod tests {
 
     fn of(processes: Vec<Node>) -> Tree {
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: None };
-        Tree { made, at: None, missing: Vec::new(), processes }
+        Tree { made, at: None, missing: Vec::new(), incomplete_before: None, processes }
     }
 
     #[test]
@@ -318,6 +332,25 @@ mod tests {
         assert_eq!(
             text,
             "app(9) vpid 1  pid namespace 7, subreaper\n`-java(10)  dead leader, 2 threads live\n"
+        );
+    }
+
+    #[test]
+    fn the_past_says_what_is_forgotten_and_an_orphan_whose_it_was() {
+        let first = crate::answer::process::ProcessRef {
+            pid: 7,
+            entity_id: None,
+            name: Some("bash".into()),
+            name_bytes: None,
+        };
+        let orphan = Node { orphan_of: Some(Box::new(first)), ..node(0, 9, "sleep") };
+        let mut answer = of(vec![orphan]);
+        answer.at = Some("2026-11-20T14:00:00.000000000Z".into());
+        answer.incomplete_before = Some("2026-11-20T14:03:00.000000000Z".into());
+        assert_eq!(
+            tree(&answer, Style::default(), false),
+            "as of 2026-11-20 14:00:00.000 UTC; incomplete before 2026-11-20 14:03:00.000 UTC: who had ended by then is forgotten\n\
+             sleep(9)  orphan of bash (pid 7)\n"
         );
     }
 

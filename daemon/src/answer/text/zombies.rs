@@ -55,7 +55,10 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
             in_full(parent, style, &mut out);
         }
         out.push('\n');
-        summary(answer, &mut out);
+        let mut text = String::new();
+        summary(answer, &mut text);
+        out.push_str(&style.wrap(text.trim_end(), 0));
+        out.push('\n');
     }
     others(
         "dead leader",
@@ -223,6 +226,7 @@ mod tests {
                 missing: Vec::new(),
             },
             oldest_zombies: vec![Zombie { process: zombie, exit: None, age }],
+            related: Vec::new(),
         }
     }
 

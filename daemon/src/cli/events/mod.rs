@@ -23,6 +23,7 @@ use super::{
     Attach,
     client::{ClientError, Socket},
     exit::Exit,
+    selector::Selector,
 };
 use crate::{
     export::{SCHED_ACTIONS, Wish},
@@ -31,13 +32,14 @@ use crate::{
 };
 
 /// Arguments of `events`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Examples:
   taskscope events | jq 'select(.event.action == \"exited\")'   all that die
   taskscope events --action reaped,zombie_flagged               who takes which dead child, and who does not
   taskscope events --format text --subtree 4711                 one process and all below it, for eyes
+  taskscope events --subtree nginx.service                      the same of a unit's topmost process
   taskscope events --sched --pid 4711 --format text             each switch and wakeup of a process
   taskscope events --unit 'nginx*' --since 5m                   what a service did and does, from the daemon
 
@@ -50,11 +52,17 @@ pub(super) struct Args {
     /// Only events with these actions (docs/events.md lists them)
     #[arg(long, value_delimiter = ',', value_name = "ACTION", value_parser = ActionName, hide_possible_values = true)]
     action: Vec<String>,
-    /// Only events of these processes
-    #[arg(long, value_delimiter = ',', value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Only events of these processes: pids, or names of processes or systemd units that are there now
+    #[arg(long = "pid", value_delimiter = ',', value_name = "PID|NAME|UNIT")]
+    pid_selectors: Vec<Selector>,
+    /// The same as pids.
+    #[arg(skip)]
     pid: Vec<u32>,
     /// Only events of this process and of all that descend from it
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long = "subtree", value_name = "PID|NAME|UNIT")]
+    subtree_selector: Option<Selector>,
+    /// The same as a pid.
+    #[arg(skip)]
     subtree: Option<u32>,
     /// Only events of processes or threads with such a name; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -77,7 +85,7 @@ pub(super) struct Args {
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
     /// Every step of the scheduler with the processes of --pid, and nothing else: switched_out, woken, switched_in. Observed from
     /// here, with programs of its own in the kernel, whether a daemon runs or not; ends when all these processes have
-    #[arg(long, conflicts_with_all = ["subtree", "comm", "unit", "container", "since", "follow_from",
+    #[arg(long, conflicts_with_all = ["subtree_selector", "comm", "unit", "container", "since", "follow_from",
         "argument_vectors", "zombie_after", "blocked_after", "audit_every", "canary_every", "no_iterator", "object"])]
     sched: bool,
     /// When to colour text
@@ -211,6 +219,10 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("--action {unknown}: no such action; there are: {}", ActionKind::list());
         return Exit::Usage;
     }
+    let args = &match resolved(args) {
+        Ok(args) => args,
+        Err(exit) => return exit,
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -222,6 +234,14 @@ pub(super) fn run(args: &Args) -> Exit {
     // A write to a reader that takes nothing would hold the end back.
     runtime.shutdown_background();
     exit
+}
+
+/// With pids in place of names.
+fn resolved(args: &Args) -> Result<Args, Exit> {
+    let socket = (!args.is_for_alone() && !args.sched).then_some(&*args.socket.socket);
+    let pid = args.pid_selectors.iter().map(|selector| selector.pid(socket)).collect::<Result<_, _>>()?;
+    let subtree = args.subtree_selector.as_ref().map(|selector| selector.pid(socket)).transpose()?;
+    Ok(Args { pid, subtree, ..args.clone() })
 }
 
 async fn daemon_or_alone(args: &Args) -> Exit {

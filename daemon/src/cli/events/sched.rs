@@ -31,10 +31,10 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// What is wrong with the options, if anything is.
 pub(super) fn mistake(args: &Args) -> Option<String> {
-    if args.pid.is_empty() {
+    if args.pid_selectors.is_empty() {
         return Some("--sched needs --pid: it follows chosen processes only".into());
     }
-    if args.pid.len() > CHOSEN as usize {
+    if args.pid_selectors.len() > CHOSEN as usize {
         return Some(format!("--sched follows at most {CHOSEN} processes"));
     }
     let unknown = args.action.iter().find(|name| !SCHED_ACTIONS.contains(&name.as_str()));

@@ -6,16 +6,17 @@ use serde::de::DeserializeOwned;
 use super::{
     error::ApiError,
     events::Query,
-    tasks::{TreeQuery, ZombiesQuery, whom},
+    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, whom},
 };
 
-/// Reads what `/v1/events`, `/v1/tree`, `/v1/zombies` or, for any other path, a pid's answer would be asked with. The error is the
+/// Reads what `/v1/events`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
 /// message of the 400 that the daemon answers.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
+        "/v1/blocked" => parameters::<BlockedQuery>(query),
         _ => whom(query).map(drop),
     };
     outcome.map_err(ApiError::into_message)

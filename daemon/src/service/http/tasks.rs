@@ -14,6 +14,7 @@ use super::{
 use crate::{
     answer::{
         Draft, Outside, Scene, Whom,
+        blocked::{BlockedFilter, BlockedTasks, FirstLook},
         explain::Explanation,
         moment,
         now::Look,
@@ -68,6 +69,7 @@ async fn complete<T: Send + 'static>(
 #[serde(deny_unknown_fields)]
 pub(super) struct ZombiesQuery {
     min_age: Option<String>,
+    unit: Option<String>,
 }
 
 pub(super) async fn zombies(
@@ -79,15 +81,63 @@ pub(super) async fn zombies(
         Some(Ok(age)) => age,
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
-    let filter = Filter { min_age_ns: duration::ns(min_age) };
+    let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
     let (draft, around) = api
         .ask(move |pipeline, service| {
-            let draft = ZombiesDraft::of(&service.scene(pipeline), filter);
+            let scene = service.scene(pipeline);
+            let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+            let draft = ZombiesDraft::of(&scene, &filter, &mut places);
             let around = service.around(draft.cgroups());
             (draft, around)
         })
         .await?;
     complete(&api, around, |outside| draft.finish(outside)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockedQuery {
+    min_age: Option<String>,
+}
+
+/// Between the two looks at tasks in uninterruptible sleep.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+pub(super) async fn blocked(
+    State(api): State<Api>,
+    Query(query): Query<BlockedQuery>,
+) -> Result<Json<BlockedTasks>, ApiError> {
+    let min_age = match query.min_age.as_deref().map(duration::parse) {
+        None => Duration::ZERO,
+        Some(Ok(age)) => age,
+        Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
+    };
+    let filter = BlockedFilter { min_age_ns: duration::ns(min_age) };
+    let first = api
+        .ask(|pipeline, service| match pipeline.observer.figures(Want::Blocked) {
+            Ok(figures) => Ok(FirstLook::of(&figures)),
+            Err(why) => {
+                let stamp = service.wall.stamp();
+                Err(BlockedTasks::unknown(&service.scene(pipeline), stamp, why.to_string()))
+            }
+        })
+        .await?;
+    let first = match first {
+        Ok(first) => first,
+        Err(unknown) => return Ok(Json(unknown)),
+    };
+    tokio::time::sleep(BETWEEN).await;
+    api.ask(move |pipeline, service| {
+        let look = Look::new(pipeline.observer.doing(Want::Blocked));
+        // A task that the tree has yet to learn of is known after this.
+        pipeline.catch_up(service);
+        let scene = service.scene(pipeline);
+        let stamp = service.wall.stamp().clone();
+        let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+        let age = |task| pipeline.blocked.age_ns(task);
+        Json(BlockedTasks::of(&first, &look, filter, &age, &scene, &stamp, &mut places))
+    })
+    .await
 }
 
 pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {

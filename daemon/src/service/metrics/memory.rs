@@ -1,6 +1,6 @@
 //! What the daemon's own memory is held for, how much there is, and what was given up for want of it.
 
-use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{
     Sources,
@@ -15,6 +15,7 @@ pub(super) struct MemoryMetrics {
     used: IntGauge,
     limit: Gauge,
     shed: IntCounterVec,
+    forgotten: IntCounter,
 }
 
 impl MemoryMetrics {
@@ -43,6 +44,10 @@ impl MemoryMetrics {
                 "What was given up for want of memory: events of the backlog, remembered lives, readers that were refused.",
                 &["what"],
             )?,
+            forgotten: of.counter(
+                "taskscope_lives_forgotten_early_total",
+                "Processes that are gone and were forgotten before --dead-lives-age, because there were more than --dead-lives or for want of memory.",
+            )?,
         })
     }
 
@@ -54,6 +59,7 @@ impl MemoryMetrics {
         self.used.set(sources.memory.level.map_or(0, |level| int(level.used)));
         #[expect(clippy::cast_precision_loss, reason = "bytes of memory are below 2^52")]
         self.limit.set(sources.memory.level.map_or(f64::INFINITY, |level| level.max as f64));
+        set(&self.forgotten, pipeline.lineage.lives_crowded_out());
         let shed = sources.memory.shed;
         for (what, count) in [("backlog", shed.backlog), ("lives", shed.lives), ("readers", shed.readers)] {
             set(&self.shed.with_label_values(&[what]), count);

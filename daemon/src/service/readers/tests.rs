@@ -28,6 +28,7 @@ fn effect(pid: u32, at: u64) -> Effect {
         at: Ktime(at),
         provenance: Provenance::Inferred,
         hook: None,
+        late_ns: 0,
         process: Process {
             key: GroupKey { tgid: Tgid(pid), start: Some(start) },
             name: None,

@@ -65,6 +65,17 @@ impl<'a> Case<'a> {
         self.parent.map_or(0, |parent| parent.life.key.tgid.0)
     }
 
+    /// That the thread which forked it has ended, as evidence: its code cannot wait for it any more.
+    pub(super) fn forked_by_thread(&self) -> Option<String> {
+        let (thread, at) = self.life.forked_by?;
+        Some(format!(
+            "the thread that forked it (tid {}) ended {} ago; the child is another thread's of {} since",
+            thread.key.tid,
+            duration(self.now.since(at)),
+            self.who()
+        ))
+    }
+
     /// That the parent has never waited, as evidence.
     pub(super) fn never(&self) -> Option<String> {
         (self.has_waited() == Some(false))

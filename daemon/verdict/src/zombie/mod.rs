@@ -50,5 +50,6 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
     if verdict.certainty == Certainty::Likely {
         verdict.missing = case.missing();
     }
+    verdict.evidence.extend(case.forked_by_thread());
     verdict
 }

@@ -90,6 +90,10 @@ impl Lineage {
             extra.reparented += 1;
             extra.reparented_at = t.ctx.at;
             extra.reparent_kind = Some(kind);
+        } else if let Some(old) = old
+            && self.store.rare_of(&self.store[group]).is_none_or(|rare| rare.forked_by.is_none())
+        {
+            self.store.rare(group).forked_by = Some((old, t.ctx.at));
         }
         // A child on its way out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::model::before_exec::BeforeExec;
-use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
-use crate::model::kinds::{ReparentKind, Span};
+use crate::model::kinds::ReparentKind;
 use crate::model::life::End;
 use crate::model::path_name::PathName;
 use crate::model::status::GroupStatus;
+use crate::store::reaping::Reaping;
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::parent_account::Account;
 use crate::store::slot::pending_reparent::PendingReparent;
@@ -263,8 +263,10 @@ pub(crate) struct Rare {
     pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(crate) exiting_reaper: Option<GroupKey>,
-    /// Who reaped it, and for how long it was a zombie, where its release is not in the same record.
-    pub(crate) reaping: Option<(Option<Reaper>, Option<Span>)>,
+    /// How it was reaped, where its release is not in the same record.
+    pub(crate) reaping: Option<Reaping>,
+    /// The thread of its parent that forked it, and when that ended: a sibling thread got the child.
+    pub(crate) forked_by: Option<(TaskRef, Ktime)>,
     /// What it did before its last exec.
     pub(crate) before_exec: Option<Box<BeforeExec>>,
 }

@@ -1,0 +1,265 @@
+//! Tasks in uninterruptible sleep now: for how long, where in the kernel, and for what or whom.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Made, Scene, Sharpen,
+    draft::vforked,
+    now::{Does, Look},
+    place::Place,
+    process::ProcessRef,
+    task::Ids,
+};
+use crate::{
+    export::Stamp,
+    lineage::{
+        figures::Figures,
+        id::{GroupKey, Ktime, TaskKey},
+    },
+    verdict::facts::Named,
+};
+
+/// Tasks told of, those that have slept longest first; the rest are counted.
+const MOST: usize = 200;
+
+/// What stands in a kernel stack, what the task waits for then, and who can help. The first row of which all functions are there
+/// counts.
+const REASONS: &[(&[&str], &str, &str)] = &[
+    (
+        &["coredump"],
+        "its core dump to be written",
+        "look at the program or disk that takes core dumps (core_pattern)",
+    ),
+    (
+        &["percpu_rwsem_wait"],
+        "a frozen file system, or a lock that every CPU shares",
+        "thaw it: fsfreeze -u MOUNTPOINT",
+    ),
+    (
+        &["percpu_down_read"],
+        "a frozen file system, or a lock that every CPU shares",
+        "thaw it: fsfreeze -u MOUNTPOINT",
+    ),
+    (&["fuse_"], "a FUSE daemon", "look at the daemon that serves the mount"),
+    (&["nfs"], "an NFS server", "look at the server and the network to it"),
+    (&["rpc_"], "an RPC server", "look at the server and the network to it"),
+    (&["cifs"], "an SMB server", "look at the server and the network to it"),
+    (&["smb2"], "an SMB server", "look at the server and the network to it"),
+    (&["p9_"], "a 9p server", "look at the server of the mount"),
+    (&["io_schedule"], "storage", "look at the disk below the file system (dmesg, iostat)"),
+    (&["folio_wait"], "storage", "look at the disk below the file system (dmesg, iostat)"),
+    (&["blk_"], "storage", "look at the disk (dmesg, iostat)"),
+    (&["jbd2"], "a journal of ext4", "look at the disk below the file system (dmesg, iostat)"),
+    (
+        &["mutex_lock"],
+        "a lock that another task holds",
+        "look at the other blocked tasks: one of them may hold it",
+    ),
+    (
+        &["rwsem_down"],
+        "a lock that another task holds",
+        "look at the other blocked tasks: one of them may hold it",
+    ),
+    (
+        &["synchronize_rcu"],
+        "all CPUs to pass a quiescent state",
+        "look for a CPU that does not schedule (dmesg)",
+    ),
+];
+
+/// The answer to `/v1/blocked`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedTasks {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// How many tasks there are.
+    pub blocked: u64,
+    /// Those that have slept longest.
+    pub tasks: Vec<BlockedTask>,
+    /// Tasks left off, where there are very many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tasks_left_off: u64,
+    /// Why nothing is known, where this kernel's task iterator cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_because: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// One task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedTask {
+    /// Its process.
+    pub process: ProcessRef,
+    /// The task, with its kernel stack.
+    pub task: Does,
+    /// For how long it has been asleep, at least, ns.
+    pub blocked_at_least_ns: u64,
+    /// Whether a fatal signal ends the sleep (`TASK_KILLABLE`).
+    pub killable: bool,
+    /// What it waits for, as far as its kernel stack and its children show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// Who that is, where it is a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for_process: Option<ProcessRef>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Where it lives.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A first look at tasks in uninterruptible sleep: only those that the second finds in the same sleep are blocked.
+#[derive(Debug, Default)]
+pub struct FirstLook {
+    sleeps: HashMap<TaskKey, (Ktime, u64)>,
+}
+
+impl FirstLook {
+    /// Of what was read of them.
+    #[must_use]
+    pub fn of(figures: &[Figures]) -> Self {
+        let asleep = figures.iter().filter(|figures| figures.doing.is_blocked());
+        Self { sleeps: asleep.map(|it| (it.task.key, (it.at, switches(it)))).collect() }
+    }
+
+    /// For how long a task has been in the sleep that this found it in; `None` if it was awake in between.
+    fn asleep_ns(&self, now: &Figures) -> Option<u64> {
+        let &(at, before) = self.sleeps.get(&now.task.key)?;
+        (switches(now) == before).then(|| now.at.since(at))
+    }
+}
+
+fn switches(of: &Figures) -> u64 {
+    of.usage.map_or(0, |usage| usage.nvcsw + usage.nivcsw)
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockedFilter {
+    /// Only sleeps at least this long, as far as that is known, ns.
+    pub min_age_ns: u64,
+}
+
+impl BlockedTasks {
+    /// Nothing could be read.
+    #[must_use]
+    pub fn unknown(scene: &Scene<'_>, stamp: &Stamp, why: String) -> Self {
+        let made = Made::at(scene.now, scene.observed_since, stamp);
+        Self { made, blocked: 0, tasks: Vec::new(), tasks_left_off: 0, unknown_because: Some(why) }
+    }
+
+    /// Tasks that both looks found in the same sleep. `age` tells for how long a daemon has seen that, in ns.
+    #[must_use]
+    pub fn of(
+        before: &FirstLook,
+        look: &Look,
+        filter: BlockedFilter,
+        age: &dyn Fn(TaskKey) -> Option<u64>,
+        scene: &Scene<'_>,
+        stamp: &Stamp,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+    ) -> Self {
+        let mut found: Vec<(u64, &Figures, Does)> = Vec::new();
+        for (figures, does) in look.blocked() {
+            let Some(seen) = before.asleep_ns(figures) else { continue };
+            let ns = age(figures.task.key).map_or(seen, |age| age.max(seen));
+            if ns >= filter.min_age_ns {
+                found.push((ns, figures, does));
+            }
+        }
+        found.sort_by_key(|&(ns, figures, _)| (std::cmp::Reverse(ns), figures.task.key));
+        let blocked = found.len() as u64;
+        let tasks_left_off = found.len().saturating_sub(MOST) as u64;
+        found.truncate(MOST);
+        let tasks = found.into_iter().map(|(ns, figures, does)| one(ns, figures, does, scene, stamp, places));
+        Self {
+            made: Made::at(scene.now, scene.observed_since, stamp),
+            blocked,
+            tasks: tasks.collect(),
+            tasks_left_off,
+            unknown_because: None,
+        }
+    }
+}
+
+fn one(
+    ns: u64,
+    figures: &Figures,
+    does: Does,
+    scene: &Scene<'_>,
+    stamp: &Stamp,
+    places: &mut dyn FnMut(u64) -> Option<Place>,
+) -> BlockedTask {
+    let group = scene.lineage.group(figures.task.tgid);
+    let key = group.map_or(GroupKey { tgid: figures.task.tgid, start: None }, |group| group.key());
+    let name = group.and_then(|group| group.name());
+    let has = |function: &str| does.kernel_stack.iter().any(|frame| frame.contains(function));
+    let holder = group.and_then(|group| vforked(group, scene));
+    // `wait_for_vfork_done()` is the only sleep in `kernel_clone()`, `_do_fork()` before Linux 5.10.
+    let is_in_clone = matches!(does.wchan.as_deref(), Some("kernel_clone" | "_do_fork"));
+    let child = holder.filter(|_| is_in_clone).map(|holder| holder.child);
+    let (waits_for, waits_for_process, remedy) = match child {
+        Some(child) => by_child(&child, stamp),
+        None => by_stack(has),
+    };
+    BlockedTask {
+        process: ProcessRef::by(key, name, stamp),
+        blocked_at_least_ns: ns,
+        killable: does.doing == "killable",
+        waits_for,
+        waits_for_process,
+        remedy,
+        place: group.and_then(|group| group.cgroup_id()).and_then(places),
+        task: does,
+    }
+}
+
+type Why = (Option<String>, Option<ProcessRef>, Option<String>);
+
+fn by_child(child: &Named, stamp: &Stamp) -> Why {
+    let words = format!("its vfork child {child} to exec or end");
+    let remedy = format!("look at the child: taskscope explain {}", child.key.tgid);
+    (Some(words), Some(ProcessRef::of(child, stamp)), Some(remedy))
+}
+
+fn by_stack(has: impl Fn(&str) -> bool) -> Why {
+    let row = REASONS.iter().find(|(functions, ..)| functions.iter().all(|function| has(function)));
+    row.map_or((None, None, None), |&(_, words, remedy)| (Some(words.into()), None, Some(remedy.into())))
+}
+
+impl BlockedTask {
+    /// The task as people name it.
+    #[must_use]
+    pub fn who(&self) -> String {
+        let Ids { pid, tid } = Ids { pid: self.process.pid, tid: self.task.tid };
+        if pid == tid { self.process.to_string() } else { format!("{}, thread {tid}", self.process) }
+    }
+}
+
+impl Sharpen for BlockedTasks {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_task_waits_for_is_told_by_its_kernel_stack() {
+        let of = |stack: &[&str]| by_stack(|function| stack.iter().any(|frame| frame.contains(function))).0;
+        assert!(
+            of(&["percpu_rwsem_wait+0x1/0x2", "mnt_want_write+0x1/0x2"])
+                .is_some_and(|it| it.contains("frozen"))
+        );
+        assert!(of(&["io_schedule+0x1/0x2", "nfs_wait_bit+0x1/0x2"]).is_some_and(|it| it.contains("NFS")));
+        assert_eq!(of(&["msleep+0x1/0x2"]), None);
+        assert_eq!(of(&[]), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a daemon remembers together with what its client may see: one verdict, drawn from both fact by fact.
+//!
+//! A daemon has the history, but has given up the right to look into processes; a client that runs as root has that right and no
+//! history. So the answer carries the lives that its verdict was drawn from, and the client draws it again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Draft, Made, Outside, Scene,
+    process::ProcessRef,
+    task::{self, Children, Task, ZombieAge},
+    verdict::Verdict,
+};
+use crate::{
+    export::Stamp,
+    lineage::{
+        BeforeExec, Debt, Life, PathName,
+        effect::{Bound, ReparentKind, Span},
+        id::{GroupKey, Ktime},
+    },
+    verdict::{self, facts::Facts},
+};
+
+/// A process that a verdict was drawn from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Related {
+    /// Who.
+    pub process: ProcessRef,
+    /// What is known of it.
+    pub task: Task,
+}
+
+impl Draft {
+    /// The lives that its verdict is drawn from.
+    pub(super) fn related(&self, stamp: &Stamp) -> Vec<Related> {
+        let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
+        let related = |life: &Life| Related {
+            process: ProcessRef::by(life.key, life.name, stamp),
+            task: Task::of(life, self.now, stamp),
+        };
+        lives.into_iter().flatten().map(related).collect()
+    }
+}
+
+/// Draws a verdict again from what a daemon remembered and what may be seen here. `None` where the process is gone, or not in the
+/// same state any more.
+pub(super) fn judge_again(
+    key: GroupKey,
+    made: &Made,
+    related: &[Related],
+    scene: &Scene<'_>,
+    outside: &mut Outside<'_>,
+) -> Option<(Verdict, Facts)> {
+    let mut draft = Draft::of(key, scene)?;
+    let stamp = outside.stamp;
+    let remembered = |life: &Life| {
+        let id = stamp.entity_id(life.key)?;
+        related.iter().find(|it| it.process.entity_id.as_ref() == Some(&id)).map(|it| &it.task)
+    };
+    let task = remembered(&draft.subject.life)?;
+    if task.state != draft.subject.life.state.name() {
+        return None;
+    }
+    for life in draft.lives_mut() {
+        if let Some(task) = remembered(life) {
+            recall(life, task);
+        }
+    }
+    draft.now = Ktime(made.boottime_ns);
+    draft.observed_since = made.observed_ns.map(|observed| Ktime(made.boottime_ns.saturating_sub(observed)));
+    let facts = draft.finish(outside.procfs);
+    Some((Verdict::of(verdict::judge(&facts), stamp), facts))
+}
+
+/// Adds to a life that was only looked at what a daemon remembers of it.
+fn recall(life: &mut Life, task: &Task) {
+    if task.state == life.state.name() {
+        life.since = Ktime(task.state_boottime_ns);
+        life.zombie = task.zombie.map(span).or(life.zombie);
+        life.leader_died_at = task.leader_died_boottime_ns.map(Ktime).or(life.leader_died_at);
+    }
+    life.exit_signal = task.exit_signal.or(life.exit_signal);
+    life.debt = task.children.map(account).or(life.debt);
+    life.reparented = task.reparented;
+    life.reparented_at = task.reparented_boottime_ns.map(Ktime);
+    life.reparent_kind = task.reparent_kind.as_deref().and_then(kind);
+    life.execs = task.execs;
+    life.exec_at = task.exec_boottime_ns.map(Ktime);
+    life.before_exec = task.before_exec.as_ref().map(|before| Box::new(before_exec(before)));
+    life.forked_by = task.forked_by_thread.map(|it| (it.task(), Ktime(it.ended_boottime_ns)));
+}
+
+fn before_exec(before: &task::BeforeExec) -> BeforeExec {
+    BeforeExec {
+        executable: before.executable.as_ref().map(|path| Arc::new(PathName::from(path.as_bytes()))),
+        since: before.since_boottime_ns.map(Ktime),
+        forked: before.forked,
+        reaped: before.reaped,
+    }
+}
+
+const fn span(age: ZombieAge) -> Span {
+    let (least, most) = (age.zombie_at_least_ns, age.zombie_at_most_ns);
+    if least == most {
+        Span { ns: least, bound: Bound::Exact }
+    } else if least == 0 {
+        Span { ns: most, bound: Bound::AtMost }
+    } else {
+        Span { ns: least, bound: Bound::AtLeast }
+    }
+}
+
+fn account(children: Children) -> Debt {
+    let mean = children.reap_latency_mean_ns;
+    Debt {
+        forked: children.forked,
+        reaped: children.reaped,
+        autoreaped: children.autoreaped,
+        zombies: children.zombies,
+        timed: u64::from(mean.is_some()),
+        latency_sum_ns: mean.unwrap_or(0),
+        latency_max_ns: children.reap_latency_max_ns.unwrap_or(0),
+    }
+}
+
+fn kind(name: &str) -> Option<ReparentKind> {
+    use ReparentKind::{Init, NamespaceInit, SiblingThread, Subreaper};
+    [SiblingThread, Subreaper, NamespaceInit, Init].into_iter().find(|kind| kind.name() == name)
+}

@@ -1,0 +1,67 @@
+//! `taskscope blocked`: who is in uninterruptible sleep, where, and for whom.
+
+use std::time::Duration;
+
+use super::{
+    ask::{self, Format, Looker, Source},
+    exit::Exit,
+    terminal,
+};
+use crate::{
+    answer::{
+        blocked::{BlockedFilter, BlockedTasks, FirstLook},
+        now::Look,
+        text,
+    },
+    duration,
+    kernel::figures::Want,
+};
+
+/// Arguments of `blocked`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope blocked                  who sleeps uninterruptibly, where in the kernel, and what for
+  taskscope blocked --min-age 10s    only those that a daemon, or two looks, saw for so long
+  taskscope blocked --format json | jq '.tasks[] | [.process.pid, .task.wchan]'
+
+Two looks a tenth of a second apart: a task that was awake in between is not listed. A running daemon looks all the time \
+(--blocked-after), so that it knows longer ages.")]
+pub(super) struct Args {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only sleeps that have been seen for this long
+    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
+    min_age: Duration,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Between the two looks.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// Runs `blocked`.
+pub(super) fn run(args: &Args) -> Exit {
+    let path = format!("/v1/blocked?min_age={}ms", args.min_age.as_millis());
+    let answer: Result<BlockedTasks, Exit> =
+        ask::ask(&args.source, &path, |looker| ask::always(look(looker, args)));
+    let shown = answer.and_then(|answer| {
+        ask::show(&answer, args.format, |answer| text::blocked(answer, terminal::style()))
+    });
+    shown.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+fn look(looker: &mut Looker, args: &Args) -> BlockedTasks {
+    let first = match looker.pipeline.observer.figures(Want::Blocked) {
+        Ok(figures) => FirstLook::of(&figures),
+        Err(why) => {
+            return BlockedTasks::unknown(&looker.scene(), looker.stamp(), why.to_string());
+        }
+    };
+    // Whoever looks for himself has to look that long.
+    std::thread::sleep(args.min_age + BETWEEN);
+    let look = Look::new(looker.pipeline.observer.doing(Want::Blocked));
+    let filter = BlockedFilter { min_age_ns: duration::ns(args.min_age) };
+    looker.blocked(&first, &look, filter)
+}

@@ -1,0 +1,187 @@
+//! A process as it is named on the command line: by pid, entity id, name, or systemd unit.
+
+use std::{convert::Infallible, fmt::Write as _, path::Path, str::FromStr};
+
+use super::{ask, exit::Exit};
+use crate::{
+    answer::{Whom, text::escape, tree::Tree},
+    cgroup::Place,
+    procfs::Procfs,
+};
+
+/// Candidates that are listed where a name is ambiguous.
+const MOST: usize = 20;
+
+/// The kernel cuts names after so many bytes (`TASK_COMM_LEN` less the NUL).
+const NAME_LEN: usize = 15;
+
+/// What a `PID` argument says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Selector {
+    /// A pid, tid or entity id.
+    Id(Whom),
+    /// Anything else: a process's name, or a unit's.
+    Name(String),
+}
+
+impl FromStr for Selector {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Id))
+    }
+}
+
+/// A process that a name can mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Candidate {
+    pid: u32,
+    parent: u32,
+    name: String,
+    unit: Option<String>,
+}
+
+impl Selector {
+    /// Whom it means now, by the daemon on `socket` if one answers there, else by /proc. A name means the topmost process that has
+    /// it, a unit the topmost process in it, if there is only one.
+    pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<Whom, Exit> {
+        match self {
+            Self::Id(whom) => Ok(whom.clone()),
+            Self::Name(name) => {
+                let tree = match socket {
+                    Some(socket) => ask::get::<Tree>(socket, "/v1/tree?kernel=true")?,
+                    None => None,
+                };
+                let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
+                choose(&all, name).map(Whom::Pid).map_err(|error| {
+                    log::error!("{error}");
+                    Exit::Failure
+                })
+            }
+        }
+    }
+
+    /// The same as a pid.
+    pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
+        match self.resolve(socket)? {
+            Whom::Pid(0) => {
+                log::error!("0 is no pid: it is the kernel's idle task");
+                Err(Exit::Usage)
+            }
+            Whom::Pid(pid) => Ok(pid),
+            // BOOT-PID-START.
+            Whom::Entity(id) => id.split('-').nth(1).and_then(|pid| pid.parse().ok()).ok_or(Exit::Usage),
+        }
+    }
+}
+
+/// The topmost of those that have the name, or are in the unit.
+fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
+    let short = name.get(..NAME_LEN).unwrap_or(name);
+    let service = format!("{name}.service");
+    let is_named = |it: &&Candidate| it.name == name || (name.len() > NAME_LEN && it.name == short);
+    let is_in = |it: &&Candidate| it.unit.as_ref().is_some_and(|unit| unit == name || *unit == service);
+    let mut found: Vec<&Candidate> = all.iter().filter(is_named).collect();
+    if found.is_empty() {
+        found = all.iter().filter(is_in).collect();
+    }
+    let has = |pid: u32| found.iter().any(|it| it.pid == pid);
+    let topmost: Vec<_> = found.iter().filter(|it| !has(it.parent)).collect();
+    match topmost.as_slice() {
+        [] => Err(format!(
+            "`{}` is no pid, no entity id, and no process or systemd unit has this name now; one that is gone is found by its pid",
+            escape(name)
+        )),
+        [only] => Ok(only.pid),
+        several => {
+            let mut text = format!("`{}` is ambiguous; say which pid:", escape(name));
+            for it in several.iter().take(MOST) {
+                let unit = it.unit.as_deref().map_or_else(String::new, |unit| format!("  {}", escape(unit)));
+                let _ = write!(text, "\n  {:>7}  {}{unit}", it.pid, escape(&it.name));
+            }
+            if several.len() > MOST {
+                let _ = write!(text, "\n  and {} more", several.len() - MOST);
+            }
+            Err(text)
+        }
+    }
+}
+
+/// A process without a place lives where its parent does.
+fn of_tree(tree: &Tree) -> Vec<Candidate> {
+    let mut units: Vec<Option<String>> = Vec::new();
+    let of_node = |node: &crate::answer::tree::Node| {
+        let depth = node.depth as usize;
+        units.truncate(depth);
+        let unit = match &node.place {
+            Some(place) => place.cgroup.unit.clone(),
+            None => units.last().cloned().flatten(),
+        };
+        units.resize(depth, None);
+        units.push(unit.clone());
+        let parent = node.parent_pid.unwrap_or(0);
+        Candidate { pid: node.pid, parent, name: node.name.clone().unwrap_or_default(), unit }
+    };
+    tree.processes.iter().map(of_node).collect()
+}
+
+fn of_proc(procfs: &Procfs) -> Vec<Candidate> {
+    let mut groups = procfs.groups().unwrap_or_default();
+    groups.sort_unstable();
+    let of_group = |tgid| {
+        let stat = procfs.stat(tgid).ok().flatten()?;
+        let unit = procfs.cgroup(tgid).and_then(|path| Place::of(&path).unit);
+        let name = String::from_utf8_lossy(&stat.comm).into_owned();
+        Some(Candidate { pid: tgid.0, parent: stat.ppid, name, unit })
+    };
+    groups.into_iter().filter_map(of_group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(pid: u32, parent: u32, name: &str, unit: &str) -> Candidate {
+        let unit = (!unit.is_empty()).then(|| unit.to_owned());
+        Candidate { pid, parent, name: name.into(), unit }
+    }
+
+    fn host() -> Vec<Candidate> {
+        vec![
+            candidate(1, 0, "init", ""),
+            candidate(10, 1, "nginx", "nginx.service"),
+            candidate(11, 10, "nginx", "nginx.service"),
+            candidate(12, 10, "nginx", "nginx.service"),
+            candidate(20, 1, "sh", "cron.service"),
+            candidate(21, 1, "sh", "session-1.scope"),
+            candidate(30, 1, "a-rather-long-n", ""),
+        ]
+    }
+
+    #[test]
+    fn numbers_and_entity_ids_are_no_names() {
+        assert_eq!("4711".parse(), Ok(Selector::Id(Whom::Pid(4711))));
+        assert_eq!("0bad-7-9".parse(), Ok(Selector::Id(Whom::Entity("0bad-7-9".into()))));
+        assert_eq!("nginx".parse(), Ok(Selector::Name("nginx".into())));
+    }
+
+    #[test]
+    fn the_topmost_process_of_a_name_or_unit_is_meant() {
+        for name in ["nginx", "nginx.service"] {
+            assert_eq!(choose(&host(), name), Ok(10), "{name}");
+        }
+        assert_eq!(choose(&host(), "cron"), Ok(20), "a unit without its suffix");
+        assert_eq!(choose(&host(), "a-rather-long-name"), Ok(30), "the kernel cuts names");
+    }
+
+    #[test]
+    fn an_ambiguous_name_lists_its_candidates() {
+        let error = choose(&host(), "sh").unwrap_err();
+        assert!(
+            error.contains("20  sh  cron.service") && error.contains("21  sh  session-1.scope"),
+            "{error}"
+        );
+        let hostile = choose(&host(), "x\x1b[2J").unwrap_err();
+        assert!(!hostile.contains('\x1b') && hostile.contains("no process"), "{hostile}");
+    }
+}
