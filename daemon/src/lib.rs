@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod bounded;
 pub mod cgroup;
+pub mod cgroup_mounts;
 pub mod cli;
 pub mod duration;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod fd;
 pub mod kernel;
 pub mod lineage;
 pub mod panics;
+pub mod pidns;
 pub mod procfs;
 pub mod runtime;
 pub mod service;

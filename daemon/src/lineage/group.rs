@@ -263,6 +263,8 @@ pub(super) struct Rare {
     pub(super) taker: Option<GroupKey>,
     /// Who took it, and for how long it was a zombie, where its release is not told in the same record.
     pub(super) taken: Option<(Option<Reaper>, Option<Span>)>,
+    /// When it was last moved to another cgroup: what was read before has the former one.
+    pub(super) attached_at: Ktime,
 }
 
 impl Group {

@@ -61,10 +61,11 @@ impl Lineage {
                 self.namespaces.insert(namespace.inode, group);
             }
         }
+        let attached_at = self.rare_of(&self.groups[group]).map_or(Ktime(0), |rare| rare.attached_at);
         let members = &mut self.groups[group];
         // An exec is newer than anything the birth can tell of the group.
         if is_leader && members.exec_at <= at {
-            if let Some(cgroup_id) = place.cgroup_id {
+            if let Some(cgroup_id) = place.cgroup_id.filter(|_| attached_at <= at) {
                 profile.cgroup_id = cgroup_id;
                 members.set(fact::CGROUP, true);
             }

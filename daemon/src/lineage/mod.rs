@@ -12,6 +12,7 @@ pub mod status;
 
 mod account;
 mod arena;
+mod attach;
 mod autoreap;
 mod bequest;
 mod birth;
@@ -298,6 +299,7 @@ impl Lineage {
             Fact::Reparented(reparented) => self.on_reparented(at, reparented, out),
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
+            Fact::CgroupAttached(attached) => self.on_cgroup_attached(at, attached, out),
         }
         self.release_freed(out);
         self.expire(now.max(at), 2, out);

@@ -19,11 +19,7 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{
-        Lineage,
-        effect::{Action, Effect},
-        id::Ktime,
-    },
+    lineage::{Lineage, effect::Effect, id::Ktime},
     runtime::{Face, PATIENCE, Pipeline, Place, Wall},
 };
 
@@ -37,6 +33,8 @@ pub struct Service {
     pub(super) readers: Readers,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
+    /// The cgroup of the last event, whose place is known.
+    last_cgroup: Option<u64>,
     pub(super) budget: Budget,
     pub(super) memory: MemoryGuard,
     sched: Ledger,
@@ -61,6 +59,7 @@ impl Service {
             connections: Arc::default(),
             memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
             cgroups,
+            last_cgroup: None,
             budget: Budget::default(),
             sched: Ledger::default(),
             sched_losses: Losses::default(),
@@ -212,11 +211,12 @@ impl Face for Service {
         self.wall.follow();
         for effect in effects {
             self.metrics.count(effect);
-            // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of.
-            if matches!(effect.action, Action::Forked { .. } | Action::Execed { .. })
-                && let Some(id) = effect.thread.cgroup_id
+            // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of, which a task that
+            // was moved brings with any event. Events in a row are of one cgroup, most of them.
+            if let Some(id) = effect.thread.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
+                && self.cgroups.place(id, effect.at.0).is_some()
             {
-                self.cgroups.place(id, effect.at.0);
+                self.last_cgroup = Some(id);
             }
         }
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);

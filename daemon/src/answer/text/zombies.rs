@@ -195,7 +195,7 @@ mod tests {
         Debtor {
             process: process(pid, name),
             place: Some(Place {
-                cgroup: Cgroup { path: "/x".into(), unit: Some("app.service".into()) },
+                cgroup: Cgroup { controller_path: None, path: "/x".into(), unit: Some("app.service".into()) },
                 container: None,
                 pod: None,
             }),
