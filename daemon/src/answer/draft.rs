@@ -1,6 +1,6 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::{Scene, now::Now};
+use super::{Scene, limits::LimitsDraft, now::Now};
 use crate::{
     lineage::{
         GroupView, Life, LifeState,
@@ -33,6 +33,8 @@ pub struct Draft {
     parents_vfork_child: Option<Holder>,
     obstacles: Vec<Obstacle>,
     heir: Option<Named>,
+    /// Where an explanation is asked for.
+    pub(super) limits: Option<LimitsDraft>,
 }
 
 /// A life with those who stand between it and its end.
@@ -76,6 +78,7 @@ impl Draft {
                 None => Tied { life, parent_thread: None, tracer: None },
             },
             owed,
+            limits: None,
         })
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
+    limits::{Limit, LimitsDraft},
     now::{Look, Now},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
@@ -43,6 +44,9 @@ pub struct Explanation {
     pub story: Vec<Step>,
     /// What is the matter.
     pub verdict: Verdict,
+    /// Limits on pids that it is held to, those that are used most first; none of the dead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }
 
 impl Sharpen for Explanation {
@@ -53,6 +57,7 @@ impl Sharpen for Explanation {
     fn sharpen(&mut self, by: Self) {
         if by.process.entity_id == self.process.entity_id && by.task.state == self.task.state {
             self.verdict.sharpen(by.verdict);
+            self.limits = by.limits;
             self.process.executable = self.process.executable.take().or(by.process.executable);
         }
     }
@@ -62,16 +67,19 @@ impl Draft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        self.subject.life.cgroup_id.into_iter().collect()
+        let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
+        self.subject.life.cgroup_id.into_iter().chain(of_limits).collect()
     }
 
     /// Takes what is asked for from the lineage.
     pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
         let key = whom.find(scene, stamp)?;
-        Self::of(key, scene).ok_or_else(|| match whom {
+        let mut draft = Self::of(key, scene).ok_or_else(|| match whom {
             Whom::Pid(pid) => NotFound::Pid(*pid),
             Whom::Entity(id) => NotFound::Entity(id.clone()),
-        })
+        })?;
+        draft.limits = Some(LimitsDraft::about(Some(key), scene));
+        Ok(draft)
     }
 
     /// Takes over what its tasks are doing now.
@@ -101,6 +109,7 @@ impl Draft {
         };
         let (now, observed_since) = (self.now, self.observed_since);
         let doing = self.doing.clone();
+        let limits = self.limits.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let facts = self.finish(outside.procfs);
         let executable =
@@ -114,7 +123,13 @@ impl Draft {
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
         let story = story::tell(&life, &cast, stamp);
-        let verdict = explain::judge(&facts);
+        let mut verdict = Verdict::of(explain::judge(&facts), stamp);
+        let limits = limits.map(|limits| limits.finish(outside));
+        let told = limits.as_ref().and_then(|limits| Some((limits, limits.process.as_ref()?)));
+        if let Some((limits, subject)) = told {
+            super::limits::tell(limits, subject, &mut verdict);
+            verdict.missing.extend(limits.missing.iter().cloned());
+        }
         let mut process = Process::of(&life, stamp);
         if process.executable.is_none() {
             process.executable = executable.map(|(path, path_bytes)| Executable { path, path_bytes });
@@ -127,7 +142,11 @@ impl Draft {
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             story,
-            verdict: Verdict::of(verdict, stamp),
+            verdict,
+            limits: limits
+                .filter(|limits| limits.process.is_some())
+                .map(|limits| limits.limits)
+                .unwrap_or_default(),
         }
     }
 }

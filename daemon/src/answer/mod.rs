@@ -5,6 +5,7 @@
 //! an answer in one way, wherever it came from.
 
 pub mod explain;
+pub mod limits;
 pub mod moment;
 pub mod now;
 pub mod place;

@@ -1,9 +1,11 @@
 //! SHELL: where a task lives. A cgroup's id becomes its path, and the path a systemd unit, a container, a pod.
 
+mod pids;
 mod place;
 mod tree;
 
 pub use self::{
+    pids::{PidsHierarchy, PidsLimit},
     place::{Container, Place},
     tree::Cgroups,
 };

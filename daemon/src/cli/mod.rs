@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 pub mod exit;
 mod explain;
+mod limits;
 mod logging;
 mod manual;
 mod output;
@@ -50,6 +51,8 @@ enum Command {
     Zombies(zombies::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
+    /// Show which limit on pids is how full, and who fills it: pids.max of cgroups, RLIMIT_NPROC, threads-max, pid_max
+    Limits(limits::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
@@ -116,6 +119,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Tree(args) => tree::run(&args),
         Command::Zombies(args) => zombies::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Limits(args) => limits::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man(args) => manual::man(&args),

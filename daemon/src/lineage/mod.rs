@@ -34,6 +34,7 @@ mod index;
 mod kinds;
 mod learn;
 mod life;
+mod older;
 mod packed_usage;
 mod parent;
 mod passage;

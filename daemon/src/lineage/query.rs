@@ -9,6 +9,7 @@ use super::group::{Group, fact};
 use super::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
 use super::life::Life;
 use super::passage::Census;
+use super::paths::PathName;
 use super::record::Comm;
 use super::task::{Queue, Task, TaskState};
 
@@ -62,6 +63,26 @@ impl<'a> GroupView<'a> {
     #[must_use]
     pub fn cgroup_id(&self) -> Option<u64> {
         self.lineage.cgroup_of(self.group())
+    }
+
+    /// Path of the program it runs.
+    #[must_use]
+    pub fn executable(&self) -> Option<&'a PathName> {
+        self.lineage.groups[self.ix].executable.as_deref()
+    }
+
+    /// Its real uid, in the initial user namespace.
+    #[must_use]
+    pub fn real_uid(&self) -> Option<u32> {
+        let group = self.group();
+        group.has(fact::CREDENTIALS).then(|| self.lineage.profiles.get(group.profile).uid)
+    }
+
+    /// Inode of its pid namespace.
+    #[must_use]
+    pub fn pid_namespace(&self) -> Option<u32> {
+        let group = self.group();
+        group.has(fact::NAMESPACE).then(|| self.lineage.profiles.get(group.profile).namespace)
     }
 
     /// Its parent.

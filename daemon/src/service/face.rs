@@ -71,6 +71,11 @@ impl Service {
         })
     }
 
+    /// Some hooks tell more than others: what they cannot tell is in no metric.
+    pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
+        if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
+    }
+
     /// The text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
         let sched = self.look_at_sched(pipeline);
@@ -133,7 +138,7 @@ impl Service {
     /// Looks at the limits of pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
         let tasks = pipeline.lineage.census().present() as u64;
-        self.budget.look(clock::boottime(), tasks, &self.cgroups);
+        self.budget.look(clock::boottime(), tasks, self.cgroups.mounts());
     }
 
     /// Whether lives come through, and if not why. `Ok` with words says on what that is judged where no canary can be made.

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 mod columns;
 mod explain;
+mod limits;
 mod tree;
 mod zombies;
 
-pub use self::{explain::explanation, tree::tree, zombies::zombies};
+pub use self::{explain::explanation, limits::limits, tree::tree, zombies::zombies};
 
 use super::{task::ZombieAge, verdict::Verdict};
 use crate::{export::text::is_unsafe, lineage::explain::duration};

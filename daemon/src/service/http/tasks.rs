@@ -15,6 +15,7 @@ use crate::{
     answer::{
         Draft, Outside, Scene, Whom,
         explain::Explanation,
+        limits::{Limits, LimitsDraft},
         moment,
         now::Look,
         place::Place,
@@ -87,6 +88,33 @@ pub(super) async fn zombies(
             (draft, around)
         })
         .await?;
+    complete(&api, around, |outside| draft.finish(outside)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsQuery {
+    pid: Option<String>,
+}
+
+pub(super) async fn limits(
+    State(api): State<Api>,
+    Query(query): Query<LimitsQuery>,
+) -> Result<Json<Limits>, ApiError> {
+    let whom = query.pid.as_deref().map(whom).transpose()?;
+    let asked = api
+        .ask(move |pipeline, service| {
+            let scene = service.scene(pipeline);
+            let draft = match &whom {
+                Some(whom) => LimitsDraft::asked(whom, &scene, service.wall.stamp())?,
+                None => LimitsDraft::of(&scene),
+            };
+            let around = service.around(draft.cgroups());
+            Ok((draft, around))
+        })
+        .await?;
+    let (draft, around) =
+        asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
     complete(&api, around, |outside| draft.finish(outside)).await
 }
 
