@@ -14,6 +14,7 @@ mod exits;
 mod fact;
 mod hogs;
 mod kernel;
+mod limits;
 mod look;
 mod namespaces;
 mod naming;
@@ -34,7 +35,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 18] = [
+const FAMILIES: [&[Entry]; 19] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -42,6 +43,7 @@ const FAMILIES: [&[Entry]; 18] = [
     exits::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
+    limits::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
     ptrace::SCENARIOS,
