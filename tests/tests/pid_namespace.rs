@@ -15,7 +15,7 @@ const KERNEL: i32 = 4;
 /// Commands that would answer from this /proc.
 const COMMANDS: [&[&str]; 7] = [
     &["doctor"],
-    &["run", "--listen", "", "--socket", ""],
+    &["run", "--listen", "127.0.0.1:0", "--socket", ""],
     &["zombies", "--alone"],
     &["tree", "--alone"],
     &["explain", "--alone", "1"],
