@@ -37,13 +37,12 @@ pub fn check() -> Result<(), PidNamespaceError> {
 fn check_at(proc: &Path, pid: u32) -> Result<(), PidNamespaceError> {
     match fs::metadata(proc.join("self/ns/pid")) {
         Ok(namespace) if namespace.st_ino() != INITIAL_INODE => return Err(PidNamespaceError::Own),
-        Ok(_) => {}
         // `proc_self_get_link()` has no number for a task that is not in the namespace of this mount.
         Err(error) if error.kind() == io::ErrorKind::NotFound && proc.join("stat").exists() => {
             return Err(PidNamespaceError::Proc);
         }
-        // Unreadable: the sandbox's or a security module's doing, which hides no namespace.
-        Err(_) => {}
+        // Unreadable is the sandbox's or a security module's doing, which hides no namespace.
+        Ok(_) | Err(_) => {}
     }
     // The numbers must be the same: in the namespace of the mount, and in that of the caller.
     let shown = fs::read_link(proc.join("self")).ok().and_then(|link| link.to_str()?.parse::<u32>().ok());

@@ -21,7 +21,7 @@ pub struct CgroupPair {
 
 impl CgroupPair {
     /// One number for both. Ids too large for it leave the v2 one.
-    #[inline(always)]
+    #[inline]
     #[must_use]
     pub const fn pack(unified: u64, controller: u64) -> u64 {
         if controller <= ROOT || controller >> 31 != 0 || unified >> 32 != 0 {

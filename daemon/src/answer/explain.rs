@@ -16,7 +16,7 @@ use super::{
 use crate::{
     export::Stamp,
     lineage::{
-        explain::{self, facts::Named},
+        explain::{self, Code, facts::Named},
         id::GroupKey,
     },
 };
@@ -128,7 +128,10 @@ impl Draft {
         let told = limits.as_ref().and_then(|limits| Some((limits, limits.process.as_ref()?)));
         if let Some((limits, subject)) = told {
             super::limits::tell(limits, subject, &mut verdict);
-            verdict.missing.extend(limits.missing.iter().cloned());
+            // Of a process with which something else is the matter, this is not what is missing.
+            if verdict.code == Code::Alive.name() {
+                verdict.missing.extend(limits.missing.iter().cloned());
+            }
         }
         let mut process = Process::of(&life, stamp);
         if process.executable.is_none() {

@@ -51,7 +51,7 @@ enum Command {
     Zombies(zombies::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
-    /// Show which limit on pids is how full, and who fills it: pids.max of cgroups, RLIMIT_NPROC, threads-max, pid_max
+    /// Show which limit on pids is how full, and who fills it
     Limits(limits::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
     Status(status::Args),

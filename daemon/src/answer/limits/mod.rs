@@ -11,6 +11,9 @@ pub use self::draft::LimitsDraft;
 pub(super) use self::told::tell;
 use super::{Made, Sharpen, process::ProcessRef};
 
+/// Cgroups that systemd sets the limits of.
+const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
+
 /// The answer to `/v1/limits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -107,7 +110,7 @@ impl Limit {
     #[must_use]
     pub fn raise(&self) -> String {
         match (self.kind.as_str(), self.name.rsplit('/').next().unwrap_or_default()) {
-            ("cgroup", unit) if unit.ends_with(".service") || unit.ends_with(".scope") || unit.ends_with(".slice") => {
+            ("cgroup", unit) if UNITS.iter().any(|suffix| unit.ends_with(suffix)) => {
                 format!("raise the limit: systemctl set-property {unit} TasksMax=N")
             }
             ("cgroup", _) => {
