@@ -62,16 +62,13 @@ impl Cgroup {
     /// One with so many pids at most, of whichever hierarchy has the controller; `None` where that cannot be.
     #[must_use]
     pub fn with_pids_limit(name: &str, pids: u64) -> Option<Self> {
-        let made = match Self::v1("pids", &[name]) {
-            Some(made) => made,
-            None => {
-                let made = Self::make(&[name])?;
-                let above = made.path().parent()?.join("cgroup.subtree_control");
-                let enabled = fs::write(&above, "+pids");
-                enabled.inspect_err(|error| println!("skipped: {}: {error}", above.display())).ok()?;
-                made
-            }
-        };
+        let made = Self::v1("pids", &[name]).or_else(|| {
+            let made = Self::make(&[name])?;
+            let above = made.path().parent()?.join("cgroup.subtree_control");
+            let enabled = fs::write(&above, "+pids");
+            enabled.inspect_err(|error| println!("skipped: {}: {error}", above.display())).ok()?;
+            Some(made)
+        })?;
         let limit = made.path().join("pids.max");
         let set = fs::write(&limit, pids.to_string());
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
