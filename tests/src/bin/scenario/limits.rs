@@ -27,7 +27,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 ];
 
 /// More than any limit of these scenarios.
-const MOST: usize = 10_000;
+const MOST: i32 = 10_000;
 
 fn zombies(args: &[String]) {
     let Some(directory) = args.first() else { die("a directory as the first argument") };
@@ -62,7 +62,7 @@ fn threads(args: &[String]) {
         sys::set_limit(libc::RLIMIT_NPROC, u64::from(limit.unsigned_abs()));
         sys::become_user(user.unsigned_abs());
         let mut made = 0;
-        while made < MOST as i32 {
+        while made < MOST {
             match std::thread::Builder::new().stack_size(64 << 10).spawn(|| sys::sleep_for_ever()) {
                 Ok(_) => made += 1,
                 Err(error) => {
