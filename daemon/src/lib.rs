@@ -17,6 +17,7 @@
 pub mod answer;
 pub mod bounded;
 pub mod cgroup;
+pub mod cgroup_mounts;
 pub mod cli;
 pub mod duration;
 pub mod export;
@@ -24,6 +25,7 @@ mod failpoint;
 pub mod fd;
 pub mod kernel;
 pub mod panics;
+pub mod pidns;
 pub mod procfs;
 pub mod runtime;
 pub mod service;

@@ -10,6 +10,7 @@ mod completion;
 mod gate;
 mod hidden;
 mod looks;
+mod older;
 mod place;
 mod records;
 mod refused;
@@ -206,7 +207,11 @@ impl Pipeline {
         config: Config,
         trust: Trust,
     ) -> Result<Self, ObserveError> {
-        Ok(Self::begin(Observer::start(object, options, choice)?, config, trust))
+        let mut pipeline = Self::begin(Observer::start(object, options, choice)?, config, trust);
+        let mut kept = Kept(std::mem::take(&mut pipeline.effects));
+        pipeline.read_programs(&mut kept);
+        pipeline.effects = kept.0;
+        Ok(pipeline)
     }
 
     /// Reads every task there is and attaches nothing: what comes after is not seen.

@@ -24,11 +24,13 @@ pub enum Kind {
     Released = 9,
     /// One task as the iterator saw it: [`crate::Snapshot`]. Never in the ring.
     Snapshot = 10,
+    /// A task is in another cgroup: [`crate::CgroupAttached`].
+    CgroupAttached = 11,
 }
 
 impl Kind {
     /// One more than the largest kind: the length of arrays indexed by kind.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT - 1] = [
@@ -42,6 +44,7 @@ impl Kind {
         Self::Reparented,
         Self::Released,
         Self::Snapshot,
+        Self::CgroupAttached,
     ];
 
     /// The kind with this number.
@@ -64,6 +67,7 @@ impl Kind {
             Self::Reparented => "reparented",
             Self::Released => "released",
             Self::Snapshot => "snapshot",
+            Self::CgroupAttached => "cgroup_attached",
         }
     }
 
@@ -81,6 +85,7 @@ impl Kind {
             Self::Reparented => size_of::<crate::Reparented>(),
             Self::Released => size_of::<crate::Released>(),
             Self::Snapshot => size_of::<crate::Snapshot>(),
+            Self::CgroupAttached => size_of::<crate::CgroupAttached>(),
         }
     }
 }

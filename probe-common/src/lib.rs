@@ -6,6 +6,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod cgroup_pair;
 mod counters;
 mod figures;
 mod kind;
@@ -16,13 +17,14 @@ pub mod task_state;
 mod valid;
 mod wire;
 
+pub use cgroup_pair::CgroupPair;
 pub use counters::{Counters, Lost};
 pub use figures::{Figures, WANT_ALL, WANT_BLOCKED};
 pub use kind::{ExitSource, Kind, ReleaseSource};
 pub use offsets::{ABSENT, NEVER_SHED, Offsets, Settings};
 pub use record::{
-    ARGS_LEN, COMM_LEN, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN, Released, Renamed,
-    Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
+    ARGS_LEN, COMM_LEN, CgroupAttached, CloneFailed, Exec, ExecArgs, Exited, Exiting, Header, PATH_LEN,
+    Released, Renamed, Reparented, Snapshot, TaskId, TaskNew, Usage, Where,
 };
 pub use sched::{
     OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,
@@ -33,7 +35,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

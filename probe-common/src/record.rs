@@ -38,7 +38,8 @@ wire_struct! {
 wire_struct! {
     /// Where a task lives and as whom.
     pub struct Where = 32 {
-        /// Id of its cgroup in the v2 hierarchy: `cgroups->dfl_cgrp->kn->id`.
+        /// Id of its cgroup in the v2 hierarchy, `cgroups->dfl_cgrp->kn->id`; on a host with v1 controllers the pair of that and
+        /// its cgroup there: [`crate::CgroupPair`].
         pub cgroup_id: u64,
         /// Its tid in its own pid namespace.
         pub vtid: u32,
@@ -122,6 +123,22 @@ wire_struct! {
         pub errno: i32,
         /// Exit signal it asked for.
         pub exit_signal: i32,
+        /// [`crate::Valid`].
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
+
+wire_struct! {
+    /// A task was moved to another cgroup, of any hierarchy: the move is done.
+    pub struct CgroupAttached = 48 {
+        /// Header.
+        pub header: Header,
+        /// The task that was moved: the leader, where a whole thread group was.
+        pub task: TaskId,
+        /// Where it is now, as in [`Where`].
+        pub cgroup_id: u64,
         /// [`crate::Valid`].
         pub valid: u32,
         /// Zero.

@@ -10,8 +10,8 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
 };
 use probe_common::{
-    CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED, Released,
-    Renamed, Reparented, SchedEvent, SchedTraceLosses, Snapshot, TaskNew,
+    CgroupAttached, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
+    Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, Snapshot, TaskNew,
 };
 
 /// One ring for all CPUs: one total order. The daemon sets its size.
@@ -50,6 +50,7 @@ record!(
     Reparented: Reparented,
     Released: Released,
     Snapshot: Snapshot,
+    CgroupAttached: CgroupAttached,
 );
 
 /// The header of a record of type `T` made now.

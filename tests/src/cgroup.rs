@@ -59,6 +59,52 @@ impl Cgroup {
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
     }
 
+    /// One with so many pids at most, of whichever hierarchy has the controller; `None` where that cannot be.
+    #[must_use]
+    pub fn with_pids_limit(name: &str, pids: u64) -> Option<Self> {
+        let made = Self::v1("pids", &[name]).or_else(|| {
+            let made = Self::make(&[name])?;
+            let above = made.path().parent()?.join("cgroup.subtree_control");
+            let enabled = fs::write(&above, "+pids");
+            enabled.inspect_err(|error| println!("skipped: {}: {error}", above.display())).ok()?;
+            Some(made)
+        })?;
+        let limit = made.path().join("pids.max");
+        let set = fs::write(&limit, pids.to_string());
+        set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
+    }
+
+    /// One in the hierarchy of a v1 controller; `None` where that is not mounted.
+    #[must_use]
+    pub fn v1(controller: &str, names: &[&str]) -> Option<Self> {
+        let mut path = Path::new("/sys/fs/cgroup").join(controller);
+        if !path.join("release_agent").exists() {
+            println!("skipped: no v1 hierarchy in {}", path.display());
+            return None;
+        }
+        let mut made = Self(Vec::new());
+        for name in names {
+            path = path.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => made.0.push(path.clone()),
+                // A parent that another test has made.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    println!("skipped: making {}: {error}", path.display());
+                    return None;
+                }
+            }
+        }
+        Some(made)
+    }
+
+    /// Moves a process there.
+    #[track_caller]
+    pub fn take(&self, pid: i64) {
+        let moved = fs::write(self.path().join("cgroup.procs"), pid.to_string());
+        moved.unwrap_or_else(|error| panic!("moving {pid} to {}: {error}", self.path().display()));
+    }
+
     /// Lets a command begin there.
     #[track_caller]
     pub fn begin(&self, command: &mut Command) {

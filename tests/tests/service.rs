@@ -35,7 +35,7 @@ fn a_scrape_has_every_family_from_the_start_with_zeros() {
         "taskscope_exits_total{kind=\"process\",reason=\"core_dump\"}",
         "taskscope_reaps_total{by=\"dying_father\"}",
         "taskscope_reparentings_total{to=\"subreaper\"}",
-        "taskscope_clone_failures_total{errno=\"EAGAIN\"}",
+        "taskscope_pids_refused_forks_total{scope=\"cgroup\"}",
         "taskscope_zombie_duration_seconds_count",
         "taskscope_records_dropped_total{kind=\"exited\"}",
         "taskscope_drift_total{kind=\"wrong_parent\"}",

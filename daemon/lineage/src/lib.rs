@@ -217,6 +217,7 @@ impl Lineage {
             Fact::Reparented(reparented) => self.on_reparented(at, reparented, out),
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
+            Fact::CgroupAttached(attached) => self.on_cgroup_attached(at, attached, out),
         }
         self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);

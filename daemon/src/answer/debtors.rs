@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Draft, Made, Outside, Scene,
+    limits::LimitsDraft,
     others::Others,
     place::Place,
     process::{Process, ProcessRef},
@@ -42,6 +43,7 @@ pub struct ZombiesDraft {
     parents: Vec<Owing>,
     left_off: u64,
     others: Others,
+    limits: LimitsDraft,
 }
 
 struct Owing {
@@ -74,7 +76,8 @@ impl ZombiesDraft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        self.parents.iter().filter_map(|parent| parent.life.cgroup_id).collect()
+        let parents = self.parents.iter().filter_map(|parent| parent.life.cgroup_id);
+        parents.chain(self.limits.cgroups()).collect()
     }
 
     /// Gathers who owes whom. A step a zombie.
@@ -126,6 +129,7 @@ impl ZombiesDraft {
             parents,
             left_off,
             others: Others::of(scene),
+            limits: LimitsDraft::of(scene),
         }
     }
 
@@ -152,6 +156,8 @@ impl ZombiesDraft {
         let early = parents.iter().filter(|parent| is_early(parent));
         let just_died = early.map(|parent| u64::from(parent.children.zombies)).sum();
         let (dead_leaders, stuck_exits) = self.others.finish(outside);
+        let mut full_limits = self.limits.finish(outside).limits;
+        full_limits.retain(|limit| limit.full);
         Zombies {
             made: Made::at(self.now, self.observed_since, stamp),
             zombies: self.zombies.saturating_sub(gone),
@@ -160,6 +166,7 @@ impl ZombiesDraft {
             parents_left_off: self.left_off,
             dead_leaders,
             stuck_exits,
+            full_limits,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::{Scene, now::Now, verdict::Missing};
+use super::{Scene, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
@@ -35,6 +35,8 @@ pub struct Draft {
     parents_vfork_child: Option<Holder>,
     obstacles: Vec<Obstacle>,
     new_reaper: Option<Named>,
+    /// Where an explanation is asked for.
+    pub(super) limits: Option<LimitsDraft>,
 }
 
 /// A life with those who stand between it and its end.
@@ -79,6 +81,7 @@ impl Draft {
                 None => Tied { life, parent_thread: None, tracer: None },
             },
             owed,
+            limits: None,
         })
     }
 

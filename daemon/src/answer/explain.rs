@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Related, Scene, Sharpen, Whom,
+    limits::{self, Limit, Limits, LimitsDraft},
     now::{Look, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     export::Stamp,
     lineage::id::GroupKey,
-    verdict::{self, facts::Named},
+    verdict::{self, Code, facts::Named},
 };
 
 /// The answer to `/v1/explain/{pid}`.
@@ -48,6 +49,9 @@ pub struct Explanation {
     /// What that is drawn from: itself, its parent, and its oldest zombie child.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Related>,
+    /// Limits on pids that it is held to, those that are used most first; none of the dead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }
 
 impl Sharpen for Explanation {
@@ -64,6 +68,8 @@ impl Sharpen for Explanation {
             return;
         };
         self.verdict = verdict;
+        let limits = LimitsDraft::about(Some(key), scene).finish(outside);
+        self.limits = held_to(Some(limits), &mut self.verdict);
         if let Some(path) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             let executable = Executable::of_proc(path);
             if self.process.executable.is_none() {
@@ -80,16 +86,19 @@ impl Draft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        self.subject.life.cgroup_id.into_iter().collect()
+        let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
+        self.subject.life.cgroup_id.into_iter().chain(of_limits).collect()
     }
 
     /// Takes what is asked for from the lineage.
     pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
         let key = whom.find(scene, stamp)?;
-        Self::of(key, scene).ok_or_else(|| match whom {
+        let mut draft = Self::of(key, scene).ok_or_else(|| match whom {
             Whom::Pid(pid) => NotFound::Pid(*pid),
             Whom::Entity(id) => NotFound::Entity(id.clone()),
-        })
+        })?;
+        draft.limits = Some(LimitsDraft::about(Some(key), scene));
+        Ok(draft)
     }
 
     /// Takes over what its tasks are doing now.
@@ -120,6 +129,7 @@ impl Draft {
         };
         let (now, observed_since) = (self.now, self.observed_since);
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
+        let limits = self.limits.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
         let facts = self.finish(outside.procfs);
@@ -134,7 +144,9 @@ impl Draft {
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
         let story = story::tell(&life, &cast, stamp);
-        let verdict = verdict::judge(&facts);
+        let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
+        let limits = limits.map(|limits| limits.finish(outside));
+        let limits = held_to(limits, &mut verdict);
         let mut process = Process::of(&life, stamp);
         // What /proc shows now is newer than what the exec showed: the file can have been deleted or renamed since.
         if let Some(seen) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
@@ -149,8 +161,21 @@ impl Draft {
             now: doing,
             missing,
             story,
-            verdict: Verdict::of(verdict, stamp),
+            verdict,
             related,
+            limits,
         }
     }
+}
+
+/// The limits on pids that a process is held to, those of a process that lives; what they add to its verdict is added.
+fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
+    let Some(limits) = limits else { return Vec::new() };
+    let Some(subject) = &limits.process else { return Vec::new() };
+    limits::tell(&limits, subject, verdict);
+    // Of a process with which something else is the matter, this is not what is missing.
+    if verdict.code == Code::Alive.name() {
+        verdict.missing.extend(limits.missing.iter().cloned());
+    }
+    limits.limits
 }

@@ -6,6 +6,7 @@
 
 pub mod blocked;
 pub mod explain;
+pub mod limits;
 pub mod moment;
 pub mod now;
 pub mod place;

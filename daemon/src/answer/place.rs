@@ -37,7 +37,11 @@ impl From<&cgroup::Place> for Place {
     fn from(place: &cgroup::Place) -> Self {
         let container = place.container.as_ref();
         Self {
-            cgroup: Cgroup { path: place.path.clone(), unit: place.unit.clone() },
+            cgroup: Cgroup {
+                path: place.path.clone(),
+                controller_path: place.controller_path.clone(),
+                unit: place.unit.clone(),
+            },
             container: container.map(|it| Container { id: it.id.clone(), runtime: it.runtime.into() }),
             pod: place.pod_uid.as_ref().map(|uid| Pod { uid: uid.clone() }),
         }
@@ -47,8 +51,11 @@ impl From<&cgroup::Place> for Place {
 /// A cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
-    /// In the v2 hierarchy.
+    /// In the v2 hierarchy; in that of the v1 controller for a task that is in the root of v2.
     pub path: String,
+    /// In the hierarchy of the v1 controller that is looked at, where it is not its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller_path: Option<String>,
     /// The innermost systemd unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,

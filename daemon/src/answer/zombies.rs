@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::debtors::ZombiesDraft;
 use super::{
     Made, Outside, Related, Scene, Sharpen, Whom,
+    limits::Limit,
     place::Place,
     process::{Exit, Process, ProcessRef},
     recall::judge_again,
@@ -31,6 +32,9 @@ pub struct Zombies {
     pub dead_leaders: Vec<Other>,
     /// In `do_exit()` for long.
     pub stuck_exits: Vec<Other>,
+    /// Limits on pids that are full, and who fills them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_limits: Vec<Limit>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

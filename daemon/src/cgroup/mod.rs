@@ -2,10 +2,12 @@
 
 pub mod freezer;
 
+mod pids;
 mod place;
 mod tree;
 
 pub use self::{
+    pids::{PidsHierarchy, PidsLimit},
     place::{Container, Place},
     tree::Cgroups,
 };

@@ -37,8 +37,11 @@ pub struct Container {
 /// Where a task lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Path of the cgroup below the root of its hierarchy, with a leading slash.
+    /// Path of the cgroup below the root of the v2 hierarchy, with a leading slash; below the root of the v1 controller for a task that
+    /// is in a cgroup of that one and in the root of v2.
     pub path: String,
+    /// Path of its cgroup below the root of the v1 controller that is looked at, where it is not that root.
+    pub controller_path: Option<String>,
     /// The innermost systemd unit.
     pub unit: Option<String>,
     /// The innermost container.
@@ -66,6 +69,20 @@ impl Place {
             parent = name;
         }
         place
+    }
+
+    /// This place in the v2 hierarchy, and another in that of a v1 controller: whatever the first does not say is the other's.
+    #[must_use]
+    pub fn joined(&self, of_controller: &Self) -> Self {
+        let is_root = self.path == "/";
+        let path = if is_root { &of_controller.path } else { &self.path };
+        Self {
+            path: path.clone(),
+            controller_path: Some(of_controller.path.clone()),
+            unit: self.unit.clone().or_else(|| of_controller.unit.clone()),
+            container: self.container.clone().or_else(|| of_controller.container.clone()),
+            pod_uid: self.pod_uid.clone().or_else(|| of_controller.pod_uid.clone()),
+        }
     }
 
     /// The shortest name that an operator knows it by: the container's short id, else the unit, else the path.

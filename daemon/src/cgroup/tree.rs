@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
+use probe_common::CgroupPair;
+
 use super::Place;
+use crate::cgroup_mounts::{self, CgroupMounts};
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
 
@@ -25,11 +28,13 @@ const WALK_EVERY_NS: u64 = 200_000_000;
 /// The v2 hierarchy's root has this id: every task of a host that uses only v1 seems to be there.
 const ROOT_ID: u64 = 1;
 
-/// The cgroups of the v2 hierarchy by id.
+/// The cgroups of the v2 hierarchy by id, those of a v1 controller, and pairs of both ([`CgroupPair`]).
 #[derive(Debug)]
 pub struct Cgroups {
-    root: Option<PathBuf>,
+    mounts: CgroupMounts,
     places: HashMap<u64, Arc<Place>>,
+    /// Cgroups of the v1 controller by their ids, which are counted in each hierarchy by itself.
+    of_controller: HashMap<u64, Arc<Place>>,
     next_walk_ns: u64,
     next_roll_call_ns: u64,
     told_unreadable: bool,
@@ -38,18 +43,25 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Of this host, wherever its v2 hierarchy is mounted.
+    /// Of this host, wherever its hierarchies are mounted.
     #[must_use]
     pub fn of_host() -> Self {
-        Self::at(fs::read_to_string("/proc/self/mounts").ok().and_then(|mounts| mount_point(&mounts)))
+        Self::of(cgroup_mounts::of_host())
     }
 
-    /// Below a directory; none of them is known without one.
+    /// Below a directory, with v2 alone; none of them is known without one.
     #[must_use]
     pub fn at(root: Option<PathBuf>) -> Self {
+        Self::of(CgroupMounts { unified: root, ..CgroupMounts::default() })
+    }
+
+    /// Of these hierarchies.
+    #[must_use]
+    pub fn of(mounts: CgroupMounts) -> Self {
         Self {
-            root,
+            mounts,
             places: HashMap::new(),
+            of_controller: HashMap::new(),
             next_walk_ns: 0,
             next_roll_call_ns: 0,
             told_unreadable: false,
@@ -60,7 +72,13 @@ impl Cgroups {
     /// Where the v2 hierarchy is mounted.
     #[must_use]
     pub fn root(&self) -> Option<&Path> {
-        self.root.as_deref()
+        self.mounts.unified.as_deref()
+    }
+
+    /// Where the hierarchies are mounted.
+    #[must_use]
+    pub const fn mounts(&self) -> &CgroupMounts {
+        &self.mounts
     }
 
     /// Every cgroup that is remembered.
@@ -76,20 +94,34 @@ impl Cgroups {
 
     /// The place with this id; an unknown one is looked for, but not more often than a few times a second.
     pub fn place(&mut self, id: u64, now_ns: u64) -> Option<&Arc<Place>> {
-        if !self.places.contains_key(&id) && now_ns >= self.next_walk_ns {
+        if !self.join(id) && now_ns >= self.next_walk_ns {
             self.next_walk_ns = now_ns + WALK_EVERY_NS;
             self.walk();
-            if !self.places.contains_key(&id) {
+            if !self.join(id) {
                 self.unresolved += 1;
             }
         }
         self.places.get(&id)
     }
 
+    /// Whether the place with this id is known, which that of a pair is once both of its halves are.
+    fn join(&mut self, id: u64) -> bool {
+        if self.places.contains_key(&id) {
+            return true;
+        }
+        let CgroupPair { unified, controller: Some(controller) } = CgroupPair::of(id) else { return false };
+        let (Some(one), Some(other)) = (self.places.get(&unified), self.of_controller.get(&controller))
+        else {
+            return false;
+        };
+        let joined = Arc::new(one.joined(other));
+        self.places.insert(id, joined);
+        true
+    }
+
     /// Of these cgroups the ones that are gone, so that no task can be in them any more. None where that cannot be told now:
     /// it takes a walk, and those are seldom.
     pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
-        let Some(root) = self.root.clone() else { return Vec::new() };
         if now_ns < self.next_roll_call_ns {
             return Vec::new();
         }
@@ -98,23 +130,41 @@ impl Cgroups {
             return Vec::new();
         }
         let is_there = |id: u64| {
-            let Some(place) = self.places.get(&id) else { return false };
-            match fs::metadata(root.join(place.path.trim_start_matches('/'))) {
-                Ok(found) => found.ino() == id,
-                Err(error) => !is_gone(&error),
-            }
+            let CgroupPair { unified, controller } = CgroupPair::of(id);
+            let of_controller = |id| is_in(self.mounts.controller_root(), &self.of_controller, id);
+            is_in(self.root(), &self.places, unified) && controller.is_none_or(of_controller)
         };
-        ids.filter(|id| *id != ROOT_ID && !is_there(*id)).collect()
+        ids.filter(|id| !is_there(*id)).collect()
     }
 
     /// Reads the hierarchy. What is gone from it stays remembered as long as there is room. Answers whether it was read to its
     /// end.
     fn walk(&mut self) -> bool {
-        let Some(root) = self.root.clone() else { return false };
-        if self.places.len() > REMEMBERED {
+        if self.places.len() > REMEMBERED || self.of_controller.len() > REMEMBERED {
             self.places.clear();
+            self.of_controller.clear();
         }
-        self.places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
+        let mut whole = true;
+        if let Some(root) = self.mounts.controller_root().map(Path::to_owned) {
+            let mut places = std::mem::take(&mut self.of_controller);
+            whole &= self.walk_below(root, &mut places);
+            self.of_controller = places;
+            // A task is in the root of the v2 hierarchy also where that is not mounted.
+            self.places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
+        }
+        if let Some(root) = self.root().map(Path::to_owned) {
+            let mut places = std::mem::take(&mut self.places);
+            whole &= self.walk_below(root, &mut places);
+            self.places = places;
+        } else {
+            whole &= self.mounts.controller_root().is_some();
+        }
+        whole
+    }
+
+    /// Reads one hierarchy.
+    fn walk_below(&mut self, root: PathBuf, places: &mut HashMap<u64, Arc<Place>>) -> bool {
+        places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
         let mut open = vec![(root, String::new())];
         let (mut read, mut whole) = (0, true);
         while let Some((directory, path)) = open.pop() {
@@ -149,7 +199,7 @@ impl Cgroups {
                 let below = format!("{path}/{}", name.to_string_lossy());
                 let id = entry.ino();
                 // Ids are not reused while the host runs: what is known stays true.
-                self.places.entry(id).or_insert_with(|| Arc::new(Place::of(&below)));
+                places.entry(id).or_insert_with(|| Arc::new(Place::of(&below)));
                 open.push((entry.path(), below));
             }
         }
@@ -177,13 +227,16 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
-/// Mount point of the v2 hierarchy in the text of /proc/self/mounts.
-fn mount_point(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (point, kind) = (fields.nth(1)?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(point))
-    })
+/// Whether a cgroup is still in its hierarchy.
+fn is_in(root: Option<&Path>, places: &HashMap<u64, Arc<Place>>, id: u64) -> bool {
+    if id == ROOT_ID {
+        return true;
+    }
+    let (Some(root), Some(place)) = (root, places.get(&id)) else { return false };
+    match fs::metadata(root.join(place.path.trim_start_matches('/'))) {
+        Ok(found) => found.ino() == id,
+        Err(error) => !is_gone(&error),
+    }
 }
 
 #[cfg(test)]
@@ -191,12 +244,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mount_point_is_found_in_a_hybrid_host_too() {
-        let mounts =
-            "cgroup /sys/fs/cgroup/pids cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(mount_point(mounts).unwrap(), Path::new("/sys/fs/cgroup/unified"));
-        assert_eq!(mount_point("proc /proc proc rw 0 0\n"), None);
-        assert_eq!(mount_point("garbage"), None);
+    fn a_container_of_a_v1_controller_is_found_beside_the_unit_of_v2() {
+        let id = "0123456789abcdef".repeat(4);
+        let base = std::env::temp_dir().join(format!("taskscope-cgroups-v1-{}", std::process::id()));
+        let container = base.join("pids/docker").join(&id);
+        let unit = base.join("unified/system.slice/docker.service");
+        fs::create_dir_all(&container).unwrap();
+        fs::create_dir_all(&unit).unwrap();
+        let mounts = format!(
+            "cgroup {base}/pids cgroup rw,pids 0 0\ncgroup2 {base}/unified cgroup2 rw 0 0\n",
+            base = base.display()
+        );
+        let mut cgroups = Cgroups::of(CgroupMounts::of(&mounts));
+        let inode = |directory: &Path| fs::metadata(directory).unwrap().ino() & 0x7fff_ffff;
+        // Inode numbers of another file system may be too large for a pair.
+        if fs::metadata(&container).unwrap().ino() >> 31 == 0 && fs::metadata(&unit).unwrap().ino() >> 32 == 0
+        {
+            let place = cgroups.place(CgroupPair::pack(inode(&unit), inode(&container)), 1).unwrap();
+            assert_eq!(place.unit.as_deref(), Some("docker.service"));
+            assert_eq!(place.container.as_ref().map(|it| it.id.as_str()), Some(id.as_str()));
+            assert_eq!(place.path, "/system.slice/docker.service");
+            assert_eq!(place.controller_path, Some(format!("/docker/{id}")));
+            let place = cgroups.place(CgroupPair::pack(ROOT_ID, inode(&container)), 2).unwrap();
+            assert_eq!(place.path, format!("/docker/{id}"), "the root of v2 says nothing");
+        }
+        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use super::{Attach, ask::Format, exit::Exit};
 use crate::{
+    cgroup_mounts,
     kernel::{
         ladder::HookState,
         survey::{Finding, Survey, Verdict, survey},
     },
+    pidns,
     procfs::Procfs,
     runtime::{Pipeline, Trust},
     service::sandbox,
@@ -23,7 +25,7 @@ Examples:
   taskscope doctor --attach tracepoint   what would be told without kprobes and fentry
 
 Exit codes: 0 everything can be told, 8 observing works but not everything can be told,
-4 nothing can be observed, 3 not permitted to find out.")]
+4 nothing can be observed, or not from this pid namespace, 3 not permitted to find out.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -39,6 +41,8 @@ struct Surroundings {
     proc: Finding,
     /// Whether clocks are the kernel's.
     time_namespace: Finding,
+    /// Which hierarchies units and containers are taken from.
+    cgroups: Finding,
 }
 
 impl Surroundings {
@@ -47,7 +51,9 @@ impl Surroundings {
             None => Finding { ok: true, detail: good.into() },
             Some(why) => Finding { ok: false, detail: why },
         };
+        let mounts = cgroup_mounts::of_host();
         Self {
+            cgroups: finding(mounts.lacks().map(str::to_owned), &mounts.sources()),
             proc: finding(Procfs::default().lacks().map(str::to_owned), "every process is shown"),
             time_namespace: finding(timens::lacks(), "the initial one, or one that shifts nothing"),
         }
@@ -56,7 +62,9 @@ impl Surroundings {
     /// The verdict on the kernel and on this.
     fn verdict(&self, survey: &Survey) -> Verdict {
         match survey.verdict() {
-            Verdict::Full if !(self.proc.ok && self.time_namespace.ok) => Verdict::Degraded,
+            Verdict::Full if !(self.proc.ok && self.time_namespace.ok && self.cgroups.ok) => {
+                Verdict::Degraded
+            }
             verdict => verdict,
         }
     }
@@ -64,6 +72,10 @@ impl Surroundings {
 
 /// Runs `doctor`.
 pub(super) fn run(args: &Args) -> Exit {
+    if let Err(error) = pidns::check() {
+        log::error!("{error}");
+        return Exit::Kernel;
+    }
     let mut survey = survey(args.attach.into());
     if survey.object.ok && survey.iterator.ok {
         survey.hidden = hidden();
@@ -107,6 +119,7 @@ fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
     if let Some(object) = value.as_object_mut() {
         object.insert("proc".into(), serde_json::to_value(&around.proc)?);
         object.insert("time_namespace".into(), serde_json::to_value(&around.time_namespace)?);
+        object.insert("cgroups".into(), serde_json::to_value(&around.cgroups)?);
         object.insert("verdict".into(), serde_json::to_value(around.verdict(survey))?);
         object.insert("sandbox".into(), sandbox::offered().into());
     }
@@ -129,6 +142,7 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
     finding(&mut out, "processes in /proc", &around.proc);
     finding(&mut out, "time namespace", &around.time_namespace);
+    finding(&mut out, "units and containers, by cgroup", &around.cgroups);
     let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");

@@ -15,7 +15,7 @@ pub enum Exit {
     Usage = 2,
     /// A privilege is missing.
     Privilege = 3,
-    /// This kernel cannot be observed.
+    /// This kernel cannot be observed, or not from this pid namespace.
     Kernel = 4,
     /// The eBPF object does not fit this binary, or is missing in it.
     Object = 5,
@@ -32,7 +32,7 @@ Exit codes:
   1  something failed while running
   2  wrong use of the command line
   3  a privilege is missing
-  4  this kernel cannot be observed
+  4  this kernel cannot be observed, or not from this pid namespace (use --pid=host, hostPID: true)
   5  the eBPF object does not fit this binary, or is missing in it
   8  doctor: observing works, but not everything can be told
   9  zombies: somebody is late with a wait";
@@ -56,7 +56,7 @@ impl From<&ObserveError> for Exit {
                 }
             },
             ObserveError::AddressSpace(_) => Self::Failure,
-            ObserveError::Ladder(_) => Self::Kernel,
+            ObserveError::Ladder(_) | ObserveError::PidNamespace(_) => Self::Kernel,
             ObserveError::Ring(_)
             | ObserveError::NoRing
             | ObserveError::Counters(_)

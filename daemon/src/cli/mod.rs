@@ -7,6 +7,7 @@ mod doctor;
 mod events;
 pub mod exit;
 mod explain;
+mod limits;
 mod logging;
 mod manual;
 mod output;
@@ -54,6 +55,8 @@ enum Command {
     Blocked(blocked::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
+    /// Show which limit on pids is how full, and who fills it
+    Limits(limits::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
@@ -121,6 +124,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Zombies(args) => zombies::run(&args),
         Command::Blocked(args) => blocked::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Limits(args) => limits::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man(args) => manual::man(&args),

@@ -142,6 +142,15 @@ impl Types {
         first.map(|structure| structure.size()).ok_or(BtfError::NoStruct(of))
     }
 
+    /// Value of an enumerator; `None` if the kernel has no such enum, or the enum no such name.
+    #[must_use]
+    pub fn enumerator(&self, of: &str, name: &str) -> Option<u32> {
+        let mut enums = self.raw.named(Kind::Enum, of).filter_map(|id| self.raw.record(id));
+        enums.find_map(|it| {
+            it.enumerators().find(|(at, _)| self.raw.is_named(*at, name)).map(|(_, value)| value)
+        })
+    }
+
     /// Whether the kernel has a function of that name in its type information: what fentry needs.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
@@ -292,6 +301,16 @@ mod tests {
         assert_eq!(error.to_string(), "struct task_struct has no member nonsense or rubbish");
         let error = types.member("no_such_struct", &["x"]).unwrap_err();
         assert_eq!(error.to_string(), "the kernel's type information has no struct no_such_struct");
+    }
+
+    #[test]
+    fn a_controller_has_its_number_in_an_enum() {
+        let Some(types) = running() else { return };
+        let numbers =
+            ["cpuset_cgrp_id", "cpu_cgrp_id"].map(|name| types.enumerator("cgroup_subsys_id", name));
+        assert_eq!(numbers, [Some(0), Some(1)]);
+        assert_eq!(types.enumerator("cgroup_subsys_id", "no_such_cgrp_id"), None);
+        assert_eq!(types.enumerator("no_such_enum", "cpu_cgrp_id"), None);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use thiserror::Error;
 use crate::lineage::{
     id::{Ktime, TaskKey, TaskRef, Tgid, Tid},
     record::{
-        CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit,
-        Namespaced, New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
+        CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
+        GroupExit, Namespaced, New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
         SnapshotSource, Usage,
     },
 };
@@ -67,6 +67,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Reparented => Fact::Reparented(reparented(&read(kind, bytes)?)),
         Kind::Released => Fact::Released(Box::new(released(&read(kind, bytes)?)?)),
         Kind::Snapshot => Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?))),
+        Kind::CgroupAttached => Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?)),
     };
     Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })
 }
@@ -149,6 +150,10 @@ fn new(from: &wire::TaskNew) -> New {
         place: place(valid, &from.place),
         comm: known(valid, Valid::COMM, Comm::of_kernel(from.comm)),
     }
+}
+
+fn cgroup_attached(from: &wire::CgroupAttached) -> CgroupAttached {
+    CgroupAttached { task: task(from.task), cgroup_id: known(from.valid, Valid::CGROUP, from.cgroup_id) }
 }
 
 fn clone_failed(from: &wire::CloneFailed) -> CloneFailed {

@@ -99,6 +99,7 @@ const FIELDS: &[Field] = fields! {
     cred_uid: "cred" ["uid.val"] (4) "user ids";
     cred_euid: "cred" ["euid.val"] (4) "user ids";
     css_set_dfl_cgrp: "css_set" ["dfl_cgrp"] (8) CGROUP;
+    css_cgroup: "cgroup_subsys_state" ["cgroup"] (8) "cgroups of v1 controllers";
     cgroup_kn: "cgroup" ["kn"] (8) CGROUP;
     kernfs_id: "kernfs_node" ["id"] (8) CGROUP;
     bprm_filename: "linux_binprm" ["filename"] (8) "file names given to execve";
@@ -150,6 +151,20 @@ pub fn resolve(types: &Types) -> (Offsets, Vec<Missing>) {
     size("upid", &mut offsets.upid_size, NAMESPACE);
     size("k_sigaction", &mut offsets.k_sigaction_size, DISPOSITION);
     (offsets, missing)
+}
+
+/// Where a `css_set` has its pointer to the state of a v1 controller; [`ABSENT`] without one. An array of pointers, by the number that
+/// this kernel gives the controller.
+#[must_use]
+pub fn controller(types: &Types, name: Option<&str>) -> u32 {
+    const POINTER: u32 = 8;
+    let offset = name.and_then(|name| {
+        let states = types.member("css_set", &["subsys"]).ok()?;
+        let number = types.enumerator("cgroup_subsys_id", &format!("{name}_cgrp_id"))?;
+        let at = number.checked_mul(POINTER)?;
+        ((at as usize) < states.size).then(|| states.offset.checked_add(at))?
+    });
+    offset.unwrap_or(ABSENT)
 }
 
 /// Whether tasks can be told apart at all.

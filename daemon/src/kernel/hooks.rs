@@ -165,6 +165,15 @@ pub const HOOKS: &[Hook] = &[
         ],
     },
     Hook {
+        name: "cgroup_attach_task",
+        required: false,
+        gives: "moves to another cgroup: a task keeps the cgroup, unit and container of its fork or last exec until the next comparison",
+        rungs: &[
+            rung(Tracepoint, "cgroup_attach_task", &[("cgroup_attach_task_btf", BtfTracepoint)]),
+            rung(Tracepoint, "cgroup_attach_task", &[("cgroup_attach_task_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
         name: "sched_process_exec",
         required: true,
         gives: "execs",

@@ -13,6 +13,7 @@ use super::{
     privilege,
     sched::{self, Sched},
 };
+use crate::cgroup_mounts;
 
 /// The programs, as daemon/build.rs compiled them; empty where it was told to skip that.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
@@ -190,7 +191,10 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         return Err(ObjectError::Privilege { missing });
     }
-    let (offsets, missing) = fields::resolve(&Types::from_file(Path::new(VMLINUX))?);
+    let types = Types::from_file(Path::new(VMLINUX))?;
+    let (mut offsets, missing) = fields::resolve(&types);
+    offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
+    drop(types);
     // Aya reads the same types again, in its own form: each takes tens of megabytes, and one is enough at a time.
     give_back_memory();
     if !fields::identity_known(&offsets) {

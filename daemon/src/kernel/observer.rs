@@ -32,6 +32,7 @@ use super::{
 use crate::{
     bounded,
     lineage::{figures::Figures, id::TaskKey, record::Record},
+    pidns::{self, PidNamespaceError},
 };
 
 /// Longest object that is read; the embedded one has less than 1 MiB.
@@ -40,6 +41,9 @@ const OBJECT_MAX: usize = 64 << 20;
 /// Why the kernel cannot be observed.
 #[derive(Debug, Error)]
 pub enum ObserveError {
+    /// The pids of records would be other processes' in /proc.
+    #[error(transparent)]
+    PidNamespace(#[from] PidNamespaceError),
     /// The object cannot be used.
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -102,6 +106,7 @@ impl Observer {
         options: Options,
         choice: Option<Choice>,
     ) -> Result<Self, ObserveError> {
+        pidns::check()?;
         address_space::check(options.ring_bytes)?;
         let Some(path) = file else { return Self::start_from("embedded", EMBEDDED, options, choice) };
         let name = path.display().to_string();

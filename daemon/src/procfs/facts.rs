@@ -12,7 +12,7 @@ use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
 use crate::{
     lineage::{
         flags::SIGCHLD,
-        id::{GroupKey, Tid},
+        id::{GroupKey, Tgid, Tid},
     },
     verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
 };
@@ -43,6 +43,13 @@ const TEMPORARY_MASKS: [(i64, usize); 5] = [
 ];
 
 impl Procfs {
+    /// `/proc/PID/exe`; `None` for kernel threads and zombies, and where that may not be seen.
+    #[must_use]
+    pub fn executable(&self, tgid: Tgid) -> Option<Vec<u8>> {
+        let path = fs::read_link(self.root.join(format!("{tgid}/exe"))).ok()?;
+        Some(path.into_os_string().into_vec())
+    }
+
     /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
         let sight = self.sight();
@@ -82,9 +89,7 @@ impl Procfs {
                 .unwrap_or_default(),
             has_waited: stat.children_used,
             signalfd: signalfd(&directory).ok(),
-            executable: fs::read_link(directory.join("exe"))
-                .ok()
-                .map(|path| path.into_os_string().into_vec()),
+            executable: self.executable(pid),
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
             threads,
@@ -181,7 +186,7 @@ fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
     ThreadFacts { state, blocked, has_run, ..again }
 }
 
-fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
     // The name, the only part that anyone chooses, is escaped by the kernel: no newline in it.
     status.split(|&byte| byte == b'\n').find_map(|line| {
         let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
@@ -278,7 +283,7 @@ fn signalfd(process: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lineage::id::Tgid, verdict::facts::WNOTHREAD};
+    use crate::verdict::facts::WNOTHREAD;
 
     const STATUS: &[u8] = b"Name:\ta\\nSigCgt:\t1\nState:\tT (stopped)\nTracerPid:\t7\nNSpid:\t900\t12\t1\n\
         ShdPnd:\t0000000000010000\nSigBlk:\t0000000000010001\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000010000\n";

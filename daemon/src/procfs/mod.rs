@@ -1,11 +1,13 @@
 //! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
 
 mod facts;
+mod limits;
 mod shift;
 mod stat;
 mod tasks;
 
 pub use self::{
+    limits::NextNamespace,
     stat::{Stat, StatError},
     tasks::Sight,
 };
@@ -15,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::facts::value;
 use thiserror::Error;
 
 use crate::{

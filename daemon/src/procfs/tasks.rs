@@ -3,11 +3,10 @@
 use std::{fs, io, os::linux::fs::MetadataExt as _};
 
 use super::{Procfs, ProcfsError, Stat};
-use crate::lineage::id::{Tgid, Tid};
-
-/// Inode of the initial pid namespace: `PROC_PID_INIT_INO`,
-/// <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/nsfs.h>.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+use crate::{
+    lineage::id::{Tgid, Tid},
+    pidns,
+};
 
 /// How much of the system a /proc shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ impl Procfs {
     #[must_use]
     pub fn sight(&self) -> Sight {
         match fs::metadata(self.root.join("self/ns/pid")) {
-            Ok(namespace) if namespace.st_ino() == INITIAL_PID_NAMESPACE => {}
+            Ok(namespace) if namespace.st_ino() == pidns::INITIAL_INODE => {}
             _ => return Sight::None,
         }
         // Whoever may not look at init may not look at others either.

@@ -43,5 +43,6 @@ pub(super) const fn kind_of(record: &Record) -> Kind {
         Fact::Reparented(_) => Kind::Reparented,
         Fact::Released(_) => Kind::Released,
         Fact::Snapshot(_) => Kind::Snapshot,
+        Fact::CgroupAttached(_) => Kind::CgroupAttached,
     }
 }

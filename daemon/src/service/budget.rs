@@ -6,16 +6,18 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::{cgroup::Cgroups, fd::spare, lineage::id::Ktime};
+use crate::{
+    cgroup::{PidsHierarchy, PidsLimit},
+    cgroup_mounts::CgroupMounts,
+    fd::spare,
+    lineage::id::Ktime,
+};
 
 /// Between two looks at the limits.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
 /// Growth is averaged over about this long, seconds: a burst of a second is no trend.
 const SMOOTH_SECONDS: f64 = 60.0;
-
-/// Cgroups whose pids.max is read at most.
-const CGROUPS: usize = 4096;
 
 /// Something that limits pids.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +63,10 @@ impl Scope {
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     scopes: Vec<Scope>,
+    /// Forks that `pids.max` has refused since the first look.
+    refused: u64,
+    /// The sum of the kernel's counts at the last look; `None` before the first, and where there is no pids controller.
+    counted: Option<u64>,
 }
 
 impl Budget {
@@ -69,8 +75,19 @@ impl Budget {
         &self.scopes
     }
 
+    /// Forks that `pids.max` of any cgroup has refused since the first look; `None` where no cgroup can limit pids.
+    pub(super) fn refused_forks(&self) -> Option<u64> {
+        self.counted.map(|_| self.refused)
+    }
+
+    /// A cgroup that is gone takes its count with it: a smaller sum says nothing.
+    fn count_refused(&mut self, counted: u64) {
+        self.refused += self.counted.map_or(0, |before| counted.saturating_sub(before));
+        self.counted = Some(counted);
+    }
+
     /// Looks at the limits; `tasks` is how many there are.
-    pub(super) fn look(&mut self, now: Ktime, tasks: u64, cgroups: &Cgroups) {
+    pub(super) fn look(&mut self, now: Ktime, tasks: u64, mounts: &CgroupMounts) {
         for (what, file) in
             [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")]
         {
@@ -78,7 +95,11 @@ impl Budget {
                 self.follow(now, what, "", tasks, limit);
             }
         }
-        let nearest = nearest_cgroup(cgroups);
+        let limits = PidsHierarchy::of(mounts).map(|hierarchy| hierarchy.walk());
+        if let Some((_, counted)) = &limits {
+            self.count_refused(*counted);
+        }
+        let nearest = limits.and_then(|(limits, _)| nearest_cgroup(limits));
         let keep = nearest.as_ref().map_or("", |(name, _, _)| name);
         self.scopes.retain(|scope| scope.what != "cgroup" || scope.name == keep);
         if let Some((name, used, limit)) = nearest {
@@ -103,18 +124,11 @@ impl Budget {
 }
 
 /// The cgroup that has used most of its pids.max: path, used, limit.
-fn nearest_cgroup(cgroups: &Cgroups) -> Option<(String, u64, u64)> {
-    let root = cgroups.root()?;
-    let used_up = |place: &str| {
-        let directory = root.join(place.trim_start_matches('/'));
-        // Without a limit it says `max`, which is no number.
-        let limit = number(&directory.join("pids.max")).filter(|limit| *limit > 0)?;
-        Some((place.to_owned(), number(&directory.join("pids.current"))?, limit))
-    };
-    cgroups
-        .places()
-        .take(CGROUPS)
-        .filter_map(|place| used_up(&place.path))
+fn nearest_cgroup(limits: Vec<PidsLimit>) -> Option<(String, u64, u64)> {
+    limits
+        .into_iter()
+        .filter(|limit| limit.limit > 0)
+        .map(|limit| (limit.path, limit.used, limit.limit))
         .max_by(|one, other| share(one).total_cmp(&share(other)).then_with(|| other.0.cmp(&one.0)))
 }
 
@@ -162,10 +176,21 @@ mod tests {
             fs::create_dir_all(root.join(name)).unwrap();
             fs::write(root.join(name).join("pids.current"), current).unwrap();
             fs::write(root.join(name).join("pids.max"), max).unwrap();
+            fs::write(root.join(name).join("pids.events"), "max 3\n").unwrap();
         }
-        let mut cgroups = Cgroups::at(Some(root.clone()));
-        cgroups.place(1, 1);
-        assert_eq!(nearest_cgroup(&cgroups), Some(("/b".into(), 50, 100)));
+        let mounts = CgroupMounts { unified: Some(root.clone()), ..CgroupMounts::default() };
+        let mut budget = Budget::default();
+        assert_eq!(budget.refused_forks(), None);
+        budget.look(at(1), 10, &mounts);
+        let cgroup = budget.scopes().iter().find(|scope| scope.what == "cgroup").unwrap();
+        assert_eq!((cgroup.name.as_str(), cgroup.used, cgroup.limit), ("/b", 50, 100));
+        assert_eq!(budget.refused_forks(), Some(0), "what was refused before is not counted");
+        fs::write(root.join("a/pids.events"), "max 8\n").unwrap();
+        budget.look(at(2), 10, &mounts);
+        assert_eq!(budget.refused_forks(), Some(5));
+        fs::remove_dir_all(root.join("a")).unwrap();
+        budget.look(at(3), 10, &mounts);
+        assert_eq!(budget.refused_forks(), Some(5), "a cgroup that is gone lowers nothing");
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -19,11 +19,7 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{
-        Lineage, Share,
-        effect::{Action, Effect},
-        id::Ktime,
-    },
+    lineage::{Lineage, Share, effect::Effect, id::Ktime},
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
@@ -37,6 +33,8 @@ pub struct Service {
     pub(super) readers: Readers,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
+    /// The cgroup of the last event, whose place is known.
+    last_cgroup: Option<u64>,
     pub(super) budget: Budget,
     pub(super) memory: MemoryGuard,
     sched: Ledger,
@@ -61,6 +59,7 @@ impl Service {
             connections: Arc::default(),
             memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
             cgroups,
+            last_cgroup: None,
             budget: Budget::default(),
             sched: Ledger::default(),
             sched_losses: Losses::default(),
@@ -70,6 +69,11 @@ impl Service {
             sandbox: Sandbox::new(settings.sandbox),
             settings,
         })
+    }
+
+    /// Some hooks tell more than others: what they cannot tell is in no metric.
+    pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
+        if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
     }
 
     /// The text of a scrape.
@@ -133,7 +137,7 @@ impl Service {
     /// Looks at the limits of pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
         let tasks = pipeline.lineage.state_counts().present() as u64;
-        self.budget.look(clock::boottime(), tasks, &self.cgroups);
+        self.budget.look(clock::boottime(), tasks, self.cgroups.mounts());
     }
 
     /// Whether lives come through, and if not why. `Ok` with words says on what that is judged where no canary can be made.
@@ -211,11 +215,12 @@ impl EventSink for Service {
         self.wall.follow();
         for effect in effects {
             self.metrics.count(effect);
-            // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of.
-            if matches!(effect.action, Action::Forked { .. } | Action::Execed { .. })
-                && let Some(id) = effect.thread.cgroup_id
+            // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of, which a task that
+            // was moved brings with any event. Events in a row are of one cgroup, most of them.
+            if let Some(id) = effect.thread.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
+                && self.cgroups.place(id, effect.at.0).is_some()
             {
-                self.cgroups.place(id, effect.at.0);
+                self.last_cgroup = Some(id);
             }
         }
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);

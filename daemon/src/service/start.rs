@@ -140,6 +140,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     }
     spare::hold().map_err(ServiceError::Descriptors)?;
     let mut service = Service::new(settings.clone())?;
+    service.follow_hooks(&pipeline)?;
     // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
     let cgroups = service.cgroups.root().map(Path::to_owned);
     service.sandbox.restrict_files(&Paths { config, socket: settings.socket.clone(), cgroups });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Holdings, Service};
 use crate::{
-    duration,
+    cgroup_mounts, duration,
     fd::spare,
     kernel::clock,
     panics,
@@ -112,9 +112,13 @@ impl Status {
         let hooks = attached.filter_map(|hook| Some((hook.hook.to_owned(), hook.rung.clone()?)));
         let lacking =
             observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
+        let unattached = observer.hooks.iter().filter(|hook| hook.rung.is_none());
+        let unattached =
+            unattached.map(|hook| format!("{}: not attached; cannot tell {}", hook.hook, hook.gives));
         let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));
+        let no_cgroups = cgroup_mounts::of_host().lacks().map(|why| format!("cgroups: {why}"));
         let no_counters = pipeline.no_counters.iter().map(|why| format!("losses: {why}"));
         let shifted = timens::lacks().map(|why| format!("time namespace: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();
@@ -170,11 +174,13 @@ impl Status {
                 .map(|(what, count)| (what.to_owned(), count))
                 .into(),
             degraded: lacking
+                .chain(unattached)
                 .chain(no_iterator)
                 .chain(no_figures)
                 .chain(no_procfs)
                 .chain(shifted)
                 .chain(no_counters)
+                .chain(no_cgroups)
                 .chain(pipeline.hidden.reason())
                 .collect(),
         }

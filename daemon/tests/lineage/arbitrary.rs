@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
-    CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, Namespaced,
-    New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot, SnapshotSource, Usage,
+    CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
+    GroupExit, Namespaced, New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
+    SnapshotSource, Usage,
 };
 use taskscope::lineage::{Config, Lineage};
 
@@ -238,6 +239,10 @@ impl Source<'_> {
                 exit_signal: self.exit_signal(),
             }),
             8 => Fact::Released(Box::new(self.released())),
+            9 if self.flag() => Fact::CgroupAttached(CgroupAttached {
+                task: self.task(),
+                cgroup_id: self.maybe(Self::word).map(u64::from),
+            }),
             _ => Fact::Snapshot(Box::new(self.snapshot())),
         }
     }

@@ -43,6 +43,7 @@ fn origin(record: &Record) -> Origin {
         Fact::Reparented(reparented) => (reparented.child, reparented.old_parent),
         Fact::Released(released) => (released.task, released.by),
         Fact::Snapshot(seen) => (seen.task, None),
+        Fact::CgroupAttached(attached) => (attached.task, None),
     };
     Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
 }

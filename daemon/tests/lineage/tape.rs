@@ -299,5 +299,8 @@ pub(crate) fn line(record: &Record) -> String {
             maybe(seen.parent),
             seen.nr_threads
         ),
+        Fact::CgroupAttached(attached) => {
+            format!("cgroup_attached {} {:?}", name(attached.task), attached.cgroup_id)
+        }
     }
 }

@@ -91,6 +91,8 @@ pub enum Code {
     HeldByVfork,
     /// Sleeps uninterruptibly.
     InDState,
+    /// Lives, and a limit on pids is full: its next fork fails.
+    CannotFork,
     /// Lives, and owes zombies a wait.
     OwesWaits,
     /// Lives, and nothing is wrong that could be told.
@@ -105,7 +107,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
@@ -139,6 +141,7 @@ impl Code {
         Self::StoppedByTracer,
         Self::HeldByVfork,
         Self::InDState,
+        Self::CannotFork,
         Self::OwesWaits,
         Self::Alive,
         Self::Reaped,
@@ -193,6 +196,7 @@ impl Code {
             Self::StoppedByTracer => ("stopped_by_tracer", "stopped by its tracer"),
             Self::HeldByVfork => ("held_by_vfork", "held by its vfork child"),
             Self::InDState => ("in_d_state", "in D state"),
+            Self::CannotFork => ("cannot_fork", "cannot fork: a limit is full"),
             Self::OwesWaits => ("owes_waits", "owes zombies a wait"),
             Self::Alive => ("alive", "alive"),
             Self::Reaped => ("reaped", "reaped"),

@@ -1,5 +1,6 @@
 //! One file a hook. A program's name is its hook's function and its rung.
 
+mod cgroup_attach;
 mod copy_process;
 mod do_exit;
 mod exec;

@@ -1,6 +1,6 @@
 //! Where a task lives: cgroup, pid namespace, users.
 
-use probe_common::{TaskId, Valid, Where};
+use probe_common::{CgroupPair, TaskId, Valid, Where};
 
 use super::{Task, mark};
 use crate::{
@@ -41,11 +41,21 @@ impl<M: Mem> Task<M> {
         self.get(offset!(task_cgroups)).unwrap_or(0)
     }
 
-    /// Id of its cgroup in the v2 hierarchy.
+    /// Id of its cgroup in the v2 hierarchy, or of the pair with that of a v1 controller.
     #[inline(always)]
     pub fn cgroup_id(self) -> Option<u64> {
         let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
         let cgroup = pointer::<M>(css_set, offset!(css_set_dfl_cgrp))?;
+        let node = pointer::<M>(cgroup, offset!(cgroup_kn))?;
+        let unified = M::get(node, offset!(kernfs_id))?;
+        Some(Self::controller_id(css_set).map_or(unified, |controller| CgroupPair::pack(unified, controller)))
+    }
+
+    /// Id of the cgroup of the v1 controller that the daemon chose. Without one the offset is absent, and this is dead code.
+    #[inline(always)]
+    fn controller_id(css_set: *const u8) -> Option<u64> {
+        let state = pointer::<M>(css_set, offset!(css_set_controller))?;
+        let cgroup = pointer::<M>(state, offset!(css_cgroup))?;
         let node = pointer::<M>(cgroup, offset!(cgroup_kn))?;
         M::get(node, offset!(kernfs_id))
     }

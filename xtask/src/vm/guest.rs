@@ -20,14 +20,18 @@ const RESULTS: &str = "/dev/ttyS1";
 /// Stands for every test binary that is not one of [`SCENARIOS`].
 pub(super) const DAEMON: &str = "daemon";
 /// The test binaries whose outcome depends on the kernel and on how its functions are hooked.
-const SCENARIOS: [&str; 13] = [
+const SCENARIOS: [&str; 17] = [
     "arguments",
     "clones",
     "doctor",
     "exits",
     "first_light",
+    "limits",
     "namespaces",
     "naming",
+    "older",
+    "pid_namespace",
+    "places",
     "ptrace",
     "reparenting",
     "storms",

@@ -9,6 +9,8 @@
 //! | `release`, `reaper` | `release_task()`; who ran it |
 //! | `parents/` | `forget_original_parent()`: children of exiting tasks, and what records show of a parent |
 //! | `resolve` | from a record's task to its slot; creates a slot for a task whose birth was not seen |
+//! | `cgroup_attach` | `cgroup_attach_task()`: a task is moved to another cgroup |
+//! | `older` | programs of processes that are older than the records |
 //! | `task_facts` | facts that any record can bring |
 //! | `transition`, `emit` | the effects that a record causes |
 //!
@@ -16,11 +18,13 @@
 
 pub(crate) mod autoreap;
 pub(crate) mod birth;
+mod cgroup_attach;
 pub(crate) mod de_thread;
 pub(crate) mod emit;
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod group_exit;
+mod older;
 pub(crate) mod parents;
 pub(crate) mod reaper;
 pub(crate) mod release;

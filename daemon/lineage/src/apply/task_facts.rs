@@ -53,11 +53,12 @@ impl Lineage {
                 self.store[leader].known |= known::VTID;
             }
         }
+        let attached_at = self.store.rare_of(&self.store[group]).map_or(Ktime(0), |rare| rare.attached_at);
         let is_init = is_leader && place.namespace.is_some_and(|own| own.vtid == 1 && own.level > 0);
         let members = &mut self.store[group];
         // An exec is newer than anything the birth can tell of the group.
         if is_leader && members.exec_at <= at {
-            if let Some(cgroup_id) = place.cgroup_id {
+            if let Some(cgroup_id) = place.cgroup_id.filter(|_| attached_at <= at) {
                 profile.cgroup_id = cgroup_id;
                 members.set(fact::CGROUP, true);
             }

@@ -7,6 +7,7 @@ use crate::model::effect::Thread;
 use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
 use crate::model::kinds::Provenance;
 use crate::model::life::Life;
+use crate::model::path_name::PathName;
 use crate::model::record::Comm;
 use crate::model::task::{StateCounts, TaskState};
 use crate::store::counts::StoreBytes;
@@ -64,6 +65,26 @@ impl<'a> GroupView<'a> {
     #[must_use]
     pub fn cgroup_id(&self) -> Option<u64> {
         self.lineage.store.cgroup_of(self.group())
+    }
+
+    /// Path of the program it runs.
+    #[must_use]
+    pub fn executable(&self) -> Option<&'a PathName> {
+        self.lineage.store[self.ix].executable.as_deref()
+    }
+
+    /// Its real uid, in the initial user namespace.
+    #[must_use]
+    pub fn real_uid(&self) -> Option<u32> {
+        let group = self.group();
+        group.has(fact::CREDENTIALS).then(|| self.lineage.store.profile_of(group).uid)
+    }
+
+    /// Inode of its pid namespace.
+    #[must_use]
+    pub fn pid_namespace(&self) -> Option<u32> {
+        let group = self.group();
+        group.has(fact::NAMESPACE).then(|| self.lineage.store.profile_of(group).namespace)
     }
 
     /// Its parent.

@@ -60,6 +60,17 @@ pub enum Fact {
     Released(Box<Released>),
     /// A task as a snapshot saw it; `at` is when it was read.
     Snapshot(Box<Snapshot>),
+    /// A task is in another cgroup.
+    CgroupAttached(CgroupAttached),
+}
+
+/// A task was moved to another cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupAttached {
+    /// The task that was moved: the leader, where a whole thread group was.
+    pub task: TaskRef,
+    /// Its cgroup's id now.
+    pub cgroup_id: Option<u64>,
 }
 
 /// Where a task lives and as whom.

@@ -74,6 +74,7 @@ const fn whom(fact: &Fact) -> (Tid, Option<Tid>) {
         Fact::Reparented(reparented) => (reparented.child.key.tid, Some(reparented.new_parent.key.tid)),
         Fact::Released(released) => (released.task.key.tid, tid(released.by)),
         Fact::Snapshot(seen) => (seen.task.key.tid, tid(seen.parent)),
+        Fact::CgroupAttached(attached) => (attached.task.key.tid, None),
     }
 }
 

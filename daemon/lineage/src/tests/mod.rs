@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `scene` | a lineage that is fed record by record, with its invariants checked after each |
 //! | `life` | what a life shows, alive and afterwards |
+//! | `cgroup_attach` | where a process is that was moved |
+//! | `older` | programs of processes that no exec reported |
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
 
+mod cgroup_attach;
 mod life;
 mod memory;
+mod older;
 mod scene;
 mod usage;

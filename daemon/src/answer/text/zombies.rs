@@ -68,6 +68,7 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
         &mut out,
     );
     others("stuck exit", "in do_exit() and not a zombie yet", &answer.stuck_exits, style, &mut out);
+    super::limits::full(&answer.full_limits, style, &mut out);
     out
 }
 
@@ -203,7 +204,7 @@ mod tests {
         Debtor {
             process: process(pid, name),
             place: Some(Place {
-                cgroup: Cgroup { path: "/x".into(), unit: Some("app.service".into()) },
+                cgroup: Cgroup { controller_path: None, path: "/x".into(), unit: Some("app.service".into()) },
                 container: None,
                 pod: None,
             }),
@@ -234,7 +235,16 @@ mod tests {
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: Some(60 * SECOND) };
         let zombies = parents.iter().map(|parent| u64::from(parent.children.zombies)).sum();
         let (dead_leaders, stuck_exits) = (Vec::new(), Vec::new());
-        Zombies { made, zombies, just_died: 0, parents, parents_left_off: 0, dead_leaders, stuck_exits }
+        Zombies {
+            made,
+            zombies,
+            just_died: 0,
+            parents,
+            parents_left_off: 0,
+            dead_leaders,
+            stuck_exits,
+            full_limits: Vec::new(),
+        }
     }
 
     #[test]

@@ -158,6 +158,17 @@ impl<'a> Record<'a> {
         Some((word(self.rest, 0)?, word(self.rest, 8)? as usize))
     }
 
+    /// Names and values of an enum of 32 bits; none of another width.
+    pub(super) fn enumerators(self) -> impl Iterator<Item = (u32, u32)> + use<'a> {
+        const ENUMERATOR_LEN: usize = 8;
+        let (enumerators, _) = if self.size() == size_of::<u32>() {
+            self.rest.as_chunks::<ENUMERATOR_LEN>()
+        } else {
+            ([].as_slice(), [].as_slice())
+        };
+        enumerators.iter().filter_map(|it| Some((word(it, 0)?, word(it, 4)?)))
+    }
+
     /// Members of a structure or union.
     pub(super) fn members(self) -> impl Iterator<Item = Member> + use<'a> {
         let (members, _) = self.rest.as_chunks::<MEMBER_LEN>();

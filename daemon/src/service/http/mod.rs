@@ -147,6 +147,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/tasks/{pid}", get(tasks::task))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))
+        .route("/v1/limits", get(tasks::limits))
         .route("/v1/explain/{pid}", get(tasks::explain))
         .route("/openapi.json", get(answers::openapi))
         .layer(from_fn(caught::handled))

@@ -16,6 +16,7 @@ use crate::{
         Draft, Outside, Scene, Whom,
         blocked::{BlockedFilter, BlockedTasks, FirstLook},
         explain::Explanation,
+        limits::{Limits, LimitsDraft},
         moment,
         now::Look,
         place::Place,
@@ -138,6 +139,33 @@ pub(super) async fn blocked(
         Json(BlockedTasks::of(&first, &look, filter, &age, &scene, &stamp, &mut places))
     })
     .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsQuery {
+    pid: Option<String>,
+}
+
+pub(super) async fn limits(
+    State(api): State<Api>,
+    Query(query): Query<LimitsQuery>,
+) -> Result<Json<Limits>, ApiError> {
+    let whom = query.pid.as_deref().map(whom).transpose()?;
+    let asked = api
+        .ask(move |pipeline, service| {
+            let scene = service.scene(pipeline);
+            let draft = match &whom {
+                Some(whom) => LimitsDraft::asked(whom, &scene, service.wall.stamp())?,
+                None => LimitsDraft::of(&scene),
+            };
+            let around = service.around(draft.cgroups());
+            Ok((draft, around))
+        })
+        .await?;
+    let (draft, around) =
+        asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
+    complete(&api, around, |outside| draft.finish(outside)).await
 }
 
 pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {

@@ -45,7 +45,8 @@ impl Family {
 /// Counters of effects.
 pub(super) struct EffectCounters {
     creations: Family,
-    failed: Family,
+    /// Only where failed calls can be seen.
+    failed: Option<Family>,
     execs: IntCounter,
     takeovers: IntCounter,
     renames: IntCounter,
@@ -116,13 +117,7 @@ impl EffectCounters {
                 "kind",
                 kinds(),
             )?,
-            failed: Family::register(
-                registry,
-                "taskscope_clone_failures_total",
-                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Always 0 where copy_process is watched by a tracepoint.",
-                "errno",
-                ERRNOS,
-            )?,
+            failed: None,
             execs: counter("taskscope_execs_total", "Successful calls of execve(2).")?,
             takeovers: counter(
                 "taskscope_exec_takeovers_total",
@@ -179,6 +174,21 @@ impl EffectCounters {
         })
     }
 
+    /// The hooks in use see failed calls of `copy_process()`: from now on they are counted. Without that the metric is absent, as nobody
+    /// knows how many there were.
+    pub(super) fn register_failures(&mut self, registry: &Registry) -> prometheus::Result<()> {
+        if self.failed.is_none() {
+            self.failed = Some(Family::register(
+                registry,
+                "taskscope_clone_failures_total",
+                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent where copy_process is watched by a tracepoint: taskscope_pids_refused_forks_total tells then.",
+                "errno",
+                ERRNOS,
+            )?);
+        }
+        Ok(())
+    }
+
     pub(super) fn count(&self, effect: &Effect) {
         let kind = index_of(&KINDS, &effect.thread.kind);
         if let Action::Exited { exit_ns: Some(ns), .. } = &effect.action {
@@ -188,7 +198,9 @@ impl EffectCounters {
             Action::Forked { .. } => self.creations.raise(kind),
             Action::CloneFailed { errno, .. } => {
                 let name = errno_name(*errno).unwrap_or("other");
-                self.failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
+                if let Some(failed) = &self.failed {
+                    failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
+                }
             }
             Action::Execed { .. } => self.execs.inc(),
             Action::ExecTakeover { .. } => self.takeovers.inc(),

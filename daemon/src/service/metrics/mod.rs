@@ -89,6 +89,11 @@ impl Metrics {
         Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
     }
 
+    /// Failed calls of fork(2) are seen by the hooks in use.
+    pub(super) fn count_failures(&mut self) -> prometheus::Result<()> {
+        self.effects.register_failures(&self.registry)
+    }
+
     /// Counts what happened.
     pub(super) fn count(&self, effect: &Effect) {
         self.effects.count(effect);

@@ -1,6 +1,6 @@
 //! Pids in use, their limits, and when those will be reached.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::{
     families::{Families, int},
@@ -14,6 +14,7 @@ pub(super) struct PidMetrics {
     limit: IntGaugeVec,
     growth: GaugeVec,
     left: GaugeVec,
+    refused: IntCounterVec,
 }
 
 impl PidMetrics {
@@ -39,6 +40,11 @@ impl PidMetrics {
                 "Time until the limit is reached at the present growth; +Inf while it does not grow.",
                 &["scope", "name"],
             )?,
+            refused: of.counters(
+                "taskscope_pids_refused_forks_total",
+                "Forks that the pids.max of some cgroup refused, as pids.events counts them: known whichever hooks are in use. Absent where no cgroup can limit pids.",
+                &["scope"],
+            )?,
         })
     }
 
@@ -56,6 +62,10 @@ impl PidMetrics {
             self.limit.with_label_values(&labels).set(int(scope.limit));
             self.growth.with_label_values(&labels).set(scope.growth_per_second);
             self.left.with_label_values(&labels).set(scope.exhausted_in_seconds());
+        }
+        if let Some(refused) = budget.refused_forks() {
+            let counter = self.refused.with_label_values(&["cgroup"]);
+            counter.inc_by(refused.saturating_sub(counter.get()));
         }
     }
 }

@@ -14,6 +14,7 @@ mod exits;
 mod fact;
 mod hogs;
 mod kernel;
+mod limits;
 mod look;
 mod namespaces;
 mod naming;
@@ -43,6 +44,7 @@ const FAMILIES: [&[Entry]; 19] = [
     exits::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
+    limits::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
     parents::SCENARIOS,

@@ -269,6 +269,8 @@ pub(crate) struct Rare {
     pub(crate) forked_by: Option<(TaskRef, Ktime)>,
     /// What it did before its last exec.
     pub(crate) before_exec: Option<Box<BeforeExec>>,
+    /// When it was last moved to another cgroup: what was read before has the former one.
+    pub(crate) attached_at: Ktime,
 }
 
 impl Group {

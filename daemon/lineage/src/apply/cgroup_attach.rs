@@ -1,0 +1,23 @@
+//! A task is moved to another cgroup, as service managers and container runtimes do with what they have forked.
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::effect::Effect;
+use crate::model::event_context::EventContext;
+use crate::model::id::Ktime;
+use crate::model::record::{CgroupAttached, Place};
+
+impl Lineage {
+    /// A process is where its leader is: a move of another thread changes nothing.
+    pub(crate) fn on_cgroup_attached(&mut self, at: Ktime, attached: &CgroupAttached, out: &mut Vec<Effect>) {
+        let t = &mut Transition::new(EventContext::observed(at), out);
+        let Some((ix, group)) = self.resolve_or_create(attached.task, t) else { return };
+        if self.store[group].leader() != Some(ix) {
+            return;
+        }
+        let place = Place { cgroup_id: attached.cgroup_id, ..Place::default() };
+        self.learn_place(ix, &place, at);
+        let rare = self.store.rare(group);
+        rare.attached_at = at.max(rare.attached_at);
+    }
+}

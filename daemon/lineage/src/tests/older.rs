@@ -1,0 +1,32 @@
+//! Programs of processes that no exec told.
+
+use crate::tests::scene::Scene;
+
+#[test]
+fn what_a_process_was_seen_to_run_is_taken_until_an_exec_tells() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let app = scene.fork(init, 100);
+    let key = scene.lineage.group(app.tgid).unwrap().key();
+    assert!(scene.lineage.without_executable().any(|other| other == key));
+    scene.lineage.learn_executable(key, b"/usr/bin/app");
+    let runs = |scene: &Scene| scene.lineage.group(app.tgid).unwrap().executable().unwrap().bytes().to_vec();
+    assert_eq!(runs(&scene), b"/usr/bin/app");
+    let child = scene.fork(app, 101);
+    let inherited = scene.lineage.group(child.tgid).unwrap().executable().unwrap().bytes().to_vec();
+    assert_eq!(inherited, b"/usr/bin/app");
+    scene.exec(app, "/bin/other");
+    scene.lineage.learn_executable(key, b"/usr/bin/app");
+    assert_eq!(runs(&scene), b"/bin/other");
+}
+
+#[test]
+fn another_life_with_the_same_pid_learns_nothing() {
+    let mut scene = Scene::new();
+    let init = scene.init();
+    let app = scene.fork(init, 100);
+    let mut other = scene.lineage.group(app.tgid).unwrap().key();
+    other.start = other.start.map(|start| crate::model::id::Ktime(start.0 + 1));
+    scene.lineage.learn_executable(other, b"/usr/bin/app");
+    assert!(scene.lineage.group(app.tgid).unwrap().executable().is_none());
+}

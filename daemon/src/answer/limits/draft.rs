@@ -1,0 +1,135 @@
+//! What of the limits comes from the lineage: who counts against which of them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    answer::{NotFound, Outside, Scene, Whom},
+    export::Stamp,
+    lineage::{
+        GroupView,
+        id::{GroupKey, Ktime},
+        record::Comm,
+    },
+    verdict::facts::Named,
+};
+
+/// Processes that have all of this in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Crowd {
+    pub(super) cgroup_id: Option<u64>,
+    pub(super) uid: Option<u32>,
+    pub(super) name: Option<Comm>,
+    pub(super) parent: Option<GroupKey>,
+}
+
+/// How many they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    pub(super) processes: u64,
+    pub(super) tasks: u64,
+    pub(super) zombies: u64,
+    /// The one of them with the most tasks, and those.
+    pub(super) largest: (u32, u64),
+}
+
+/// Whose limits are asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) named: Named,
+    pub(super) uid: Option<u32>,
+    pub(super) cgroup_id: Option<u64>,
+    pub(super) namespace: Option<u32>,
+}
+
+/// The part that comes from the lineage.
+#[derive(Clone, Debug)]
+pub struct LimitsDraft {
+    pub(super) now: Ktime,
+    pub(super) observed_since: Option<Ktime>,
+    pub(super) subject: Option<Subject>,
+    pub(super) tasks: u64,
+    pub(super) crowds: HashMap<Crowd, Size>,
+    pub(super) parents: HashMap<GroupKey, Comm>,
+    /// Pid namespaces whose init lives.
+    pub(super) namespaces: HashSet<u32>,
+}
+
+impl LimitsDraft {
+    /// Of the whole host.
+    #[must_use]
+    pub fn of(scene: &Scene<'_>) -> Self {
+        Self::about(None, scene)
+    }
+
+    /// Of one process, if it lives.
+    pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
+        let key = whom.find(scene, stamp)?;
+        Ok(Self::about(Some(key), scene))
+    }
+
+    /// A step a process.
+    pub(crate) fn about(key: Option<GroupKey>, scene: &Scene<'_>) -> Self {
+        let mut draft = Self {
+            now: scene.now,
+            observed_since: scene.observed_since,
+            subject: None,
+            tasks: scene.lineage.state_counts().present() as u64,
+            crowds: HashMap::new(),
+            parents: HashMap::new(),
+            namespaces: HashSet::new(),
+        };
+        for group in scene.lineage.groups().filter(|group| !group.is_unconfirmed()) {
+            draft.add(group);
+            if Some(group.key()) == key && group.zombie_since().is_none() {
+                draft.subject = Some(Subject {
+                    named: Named { key: group.key(), name: group.name().map(|name| name.bytes().to_vec()) },
+                    uid: group.real_uid(),
+                    cgroup_id: group.cgroup_id(),
+                    namespace: group.pid_namespace(),
+                });
+            }
+        }
+        draft
+    }
+
+    fn add(&mut self, group: GroupView<'_>) {
+        let tasks = group.threads().count() as u64;
+        if tasks == 0 {
+            return;
+        }
+        let parent = group.parent();
+        let crowd = Crowd {
+            cgroup_id: group.cgroup_id(),
+            uid: group.real_uid(),
+            name: group.name(),
+            parent: parent.map(|parent| parent.key()),
+        };
+        if let Some((key, name)) = parent.and_then(|parent| Some((parent.key(), parent.name()?))) {
+            self.parents.insert(key, name);
+        }
+        let is_zombie = group.zombie_since().is_some();
+        if !is_zombie && let Some(inode) = group.pid_namespace() {
+            self.namespaces.insert(inode);
+        }
+        let size = self.crowds.entry(crowd).or_default();
+        size.processes += 1;
+        size.tasks += tasks;
+        size.zombies += u64::from(is_zombie);
+        if tasks > size.largest.1 {
+            size.largest = (group.key().tgid.0, tasks);
+        }
+    }
+
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        let ids: HashSet<u64> = self.crowds.keys().filter_map(|crowd| crowd.cgroup_id).collect();
+        ids.into_iter().collect()
+    }
+
+    /// Completes it from /proc and the cgroup hierarchy.
+    #[must_use]
+    pub fn finish(self, outside: &mut Outside<'_>) -> super::Limits {
+        super::read::read(&self, outside)
+    }
+}

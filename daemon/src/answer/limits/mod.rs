@@ -1,0 +1,193 @@
+//! Which limit on pids is full, and who fills it: `pids.max` of cgroups, `RLIMIT_NPROC`, `threads-max`, `pid_max`, and a pid namespace
+//! without an init.
+
+mod draft;
+mod read;
+mod told;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::draft::LimitsDraft;
+pub(super) use self::told::tell;
+use super::{Made, Outside, Scene, Sharpen, Whom, process::ProcessRef};
+
+/// Cgroups that systemd sets the limits of.
+const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
+
+/// The answer to `/v1/limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// Whose limits these are; absent where it is about the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRef>,
+    /// The limits, those that are used most first.
+    pub limits: Vec<Limit>,
+    /// What could not be seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<super::verdict::Missing>,
+}
+
+/// A limit on pids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// `cgroup`, `rlimit_nproc`, `threads_max`, `pid_max`, `pid_namespace`.
+    pub kind: String,
+    /// The cgroup's path, the uid, or the pid namespace's inode number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Version of the cgroup hierarchy: `v1` or `v2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hierarchy: Option<String>,
+    /// Tasks that count against it now, zombies with them.
+    pub used: u64,
+    /// At most.
+    pub limit: u64,
+    /// The next fork fails.
+    pub full: bool,
+    /// With this error: `EAGAIN`, or `ENOMEM` in a pid namespace without an init.
+    pub errno: String,
+    /// Forks that the kernel counts as refused (`pids.events`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+    /// Of `used`, zombies.
+    pub zombies: u64,
+    /// Who fills it, most tasks first.
+    pub consumers: Vec<Consumer>,
+}
+
+/// Processes of one name with one parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// Their comm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Their parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ProcessRef>,
+    /// How many they are.
+    pub processes: u64,
+    /// Their tasks.
+    pub tasks: u64,
+    /// Of the processes, zombies.
+    pub zombies: u64,
+    /// One of them.
+    pub pid: u32,
+}
+
+impl Sharpen for Limits {
+    fn is_blunt(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
+        let key = match &self.process {
+            None => None,
+            Some(process) => {
+                let whom = process.entity_id.clone().map(Whom::Entity);
+                let Some(Ok(key)) = whom.map(|whom| whom.find(scene, outside.stamp)) else { return };
+                Some(key)
+            }
+        };
+        let by = LimitsDraft::about(key, scene).finish(outside);
+        if by.missing.is_empty() {
+            *self = by;
+        }
+    }
+}
+
+impl Limit {
+    /// The limit in words: `pids.max of the cgroup /x`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self.kind.as_str() {
+            "cgroup" => {
+                let version = self.hierarchy.as_deref().unwrap_or("v2");
+                format!("pids.max of the cgroup {} ({version})", self.name)
+            }
+            "rlimit_nproc" => format!("RLIMIT_NPROC (ulimit -u) of uid {}", self.name),
+            "threads_max" => "kernel.threads-max".into(),
+            "pid_max" => "kernel.pid_max".into(),
+            "pid_namespace" => format!("pid namespace {}, whose init has ended", self.name),
+            other => other.to_owned(),
+        }
+    }
+
+    /// How to raise it.
+    #[must_use]
+    pub fn raise(&self) -> String {
+        match (self.kind.as_str(), self.name.rsplit('/').next().unwrap_or_default()) {
+            ("cgroup", unit) if UNITS.iter().any(|suffix| unit.ends_with(suffix)) => {
+                format!("raise the limit: systemctl set-property {unit} TasksMax=N")
+            }
+            ("cgroup", _) => {
+                format!("raise the limit: write a larger number into pids.max of {} (docker: --pids-limit)", self.name)
+            }
+            ("rlimit_nproc", _) => {
+                "raise the limit: ulimit -u, LimitNPROC= of the unit, or nproc in /etc/security/limits.conf".into()
+            }
+            ("threads_max", _) => "raise the limit: sysctl kernel.threads-max=N".into(),
+            ("pid_max", _) => "raise the limit: sysctl kernel.pid_max=N".into(),
+            _ => "make a new pid namespace: unshare --pid --fork, so that its first process lives as long as the others".into(),
+        }
+    }
+}
+
+impl Consumer {
+    /// `18 zombies of python3, children of python3 (pid 7)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("?");
+        let parent = |child: &str| {
+            self.parent.as_ref().map_or(String::new(), |parent| format!(", {child} of {parent}"))
+        };
+        if self.processes == 1 {
+            let what = match (self.zombies, self.tasks) {
+                (1, _) => "1 zombie".to_owned(),
+                (_, 1) => "1 task".into(),
+                (_, tasks) => format!("{tasks} tasks"),
+            };
+            return format!("{what} of {name} (pid {}){}", self.pid, parent("child"));
+        }
+        let living = self.processes - self.zombies;
+        let threads = self.tasks.saturating_sub(self.processes);
+        let mut parts = Vec::new();
+        if self.zombies > 0 {
+            parts.push(if self.zombies == 1 {
+                "1 zombie".into()
+            } else {
+                format!("{} zombies", self.zombies)
+            });
+        }
+        if living > 0 {
+            parts.push(if living == 1 { "1 process".into() } else { format!("{living} processes") });
+        }
+        if threads > 0 {
+            parts.push(format!("{threads} more threads"));
+        }
+        format!("{} of {name}{}", parts.join(" and "), parent("children"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(processes: u64, tasks: u64, zombies: u64) -> String {
+        let parent = ProcessRef { pid: 7, entity_id: None, name: Some("sh".into()), name_bytes: None };
+        Consumer { name: Some("py".into()), parent: Some(parent), processes, tasks, zombies, pid: 9 }.words()
+    }
+
+    #[test]
+    fn consumers_are_told_as_what_they_are() {
+        assert_eq!(consumer(1, 30, 0), "30 tasks of py (pid 9), child of sh (pid 7)");
+        assert_eq!(consumer(1, 1, 1), "1 zombie of py (pid 9), child of sh (pid 7)");
+        assert_eq!(consumer(18, 18, 18), "18 zombies of py, children of sh (pid 7)");
+        assert_eq!(
+            consumer(3, 7, 1),
+            "1 zombie and 2 processes and 4 more threads of py, children of sh (pid 7)"
+        );
+    }
+}

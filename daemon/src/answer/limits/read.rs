@@ -1,0 +1,218 @@
+//! The limits themselves, from /proc and the cgroup hierarchy, each with who counts against it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Consumer, Limit, Limits,
+    draft::{Crowd, LimitsDraft, Size, Subject},
+};
+use crate::{
+    answer::{
+        Made, Outside,
+        place::Place,
+        process::{ProcessRef, names},
+        verdict::Missing,
+    },
+    cgroup::{PidsHierarchy, PidsLimit},
+    cgroup_mounts::{self, Version},
+    export::Stamp,
+    lineage::{id::Tgid, record::Comm},
+    procfs::{NextNamespace, Procfs},
+};
+
+/// Consumers that are named.
+const MOST_CONSUMERS: usize = 5;
+
+/// Limits that are told of the whole host.
+const MOST_LIMITS: usize = 20;
+
+/// Processes of one user whose limit is read, those with the most tasks first: each has its own.
+const PROCESSES_OF_A_USER: usize = 64;
+
+/// A draft with what is needed to count.
+struct Counting<'a> {
+    draft: &'a LimitsDraft,
+    stamp: &'a Stamp,
+    /// Paths in the hierarchy that limits pids, by cgroup id.
+    paths: HashMap<u64, String>,
+}
+
+pub(super) fn read(draft: &LimitsDraft, outside: &mut Outside<'_>) -> Limits {
+    let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host());
+    let version = hierarchy.as_ref().map(PidsHierarchy::version);
+    let ids = draft.cgroups().into_iter();
+    let paths = ids.filter_map(|id| Some((id, path_of(&(outside.places)(id)?, version?)))).collect();
+    let counting = Counting { draft, stamp: outside.stamp, paths };
+    let mut limits: Vec<Limit> = counting.of_cgroups(hierarchy.as_ref());
+    limits.extend(counting.of_users(outside.procfs));
+    limits.extend(counting.of_kernel(outside.procfs));
+    let mut missing = Vec::new();
+    if let Some(subject) = &draft.subject {
+        match counting.of_namespace(subject, outside.procfs) {
+            Ok(limit) => limits.extend(limit),
+            Err(hidden) => missing.push(hidden),
+        }
+    }
+    // Without rounding: used / limit of one against the other.
+    limits.sort_by(|one, other| {
+        let share = |it: &Limit, by: &Limit| u128::from(it.used) * u128::from(by.limit.max(1));
+        other.full.cmp(&one.full).then_with(|| share(other, one).cmp(&share(one, other)))
+    });
+    limits.truncate(MOST_LIMITS);
+    Limits {
+        made: Made::at(draft.now, draft.observed_since, outside.stamp),
+        process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, outside.stamp)),
+        limits,
+        missing,
+    }
+}
+
+/// Its path in the hierarchy of that version.
+fn path_of(place: &Place, version: Version) -> String {
+    match version {
+        Version::V1 => place.cgroup.controller_path.clone().unwrap_or_else(|| "/".into()),
+        Version::V2 => place.cgroup.path.clone(),
+    }
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Counting<'_> {
+    fn path(&self, id: Option<u64>) -> Option<&str> {
+        self.paths.get(&id?).map(String::as_str)
+    }
+
+    fn of_cgroups(&self, hierarchy: Option<&PidsHierarchy>) -> Vec<Limit> {
+        let Some(hierarchy) = hierarchy else { return Vec::new() };
+        let found = match &self.draft.subject {
+            Some(subject) => hierarchy.above(self.path(subject.cgroup_id).unwrap_or("/")),
+            None => hierarchy.all(),
+        };
+        let limit = |found: PidsLimit| {
+            let members =
+                |crowd: &Crowd| self.path(crowd.cgroup_id).is_some_and(|path| is_below(path, &found.path));
+            Limit {
+                hierarchy: Some(found.version.name().into()),
+                refused: found.hits,
+                ..self.limit("cgroup", found.path.clone(), Some(found.used), found.limit, members)
+            }
+        };
+        found.into_iter().map(limit).collect()
+    }
+
+    fn of_users(&self, procfs: &Procfs) -> Vec<Limit> {
+        if let Some(subject) = &self.draft.subject {
+            let (pid, Some(uid)) = (subject.named.key.tgid, subject.uid) else { return Vec::new() };
+            return self.of_user(uid, &[pid], procfs).into_iter().collect();
+        }
+        let mut users: BTreeMap<u32, Vec<(u64, Tgid)>> = BTreeMap::new();
+        for (crowd, size) in &self.draft.crowds {
+            if let Some(uid) = crowd.uid.filter(|&uid| uid != 0) {
+                let (pid, tasks) = size.largest;
+                users.entry(uid).or_default().push((tasks, Tgid(pid)));
+            }
+        }
+        let of_user = |(uid, mut processes): (u32, Vec<(u64, Tgid)>)| {
+            processes.sort_unstable_by(|one, other| other.cmp(one));
+            let pids: Vec<Tgid> =
+                processes.into_iter().map(|(_, pid)| pid).take(PROCESSES_OF_A_USER).collect();
+            self.of_user(uid, &pids, procfs)
+        };
+        users.into_iter().filter_map(of_user).collect()
+    }
+
+    /// The tightest limit that one of these processes is held to. In a user namespace of its own the kernel counts a process's tasks
+    /// apart: how many they are is not known then.
+    fn of_user(&self, uid: u32, pids: &[Tgid], procfs: &Procfs) -> Option<Limit> {
+        let held =
+            pids.iter().filter(|&&pid| procfs.is_held_to_nproc(pid, uid) && !procfs.has_own_users(pid));
+        let limit = held.filter_map(|&pid| procfs.nproc_limit(pid)).min()?;
+        Some(self.limit("rlimit_nproc", uid.to_string(), None, limit, |crowd| crowd.uid == Some(uid)))
+    }
+
+    fn of_kernel(&self, procfs: &Procfs) -> Vec<Limit> {
+        let used = procfs.count().map_or(self.draft.tasks, |count| count as u64);
+        let limit = |kind, file| {
+            procfs
+                .kernel_number(file)
+                .map(|limit| self.limit(kind, String::new(), Some(used), limit, |_| true))
+        };
+        [limit("threads_max", "threads-max"), limit("pid_max", "pid_max")].into_iter().flatten().collect()
+    }
+
+    /// The namespace that the next child would be born into, where no process is left in it: `alloc_pid()` gives no pid there.
+    fn of_namespace(&self, subject: &Subject, procfs: &Procfs) -> Result<Option<Limit>, Missing> {
+        let next = match procfs.next_namespace(subject.named.key.tgid) {
+            NextNamespace::Inode(inode) => inode,
+            NextNamespace::Hidden => {
+                return Err(Missing {
+                    fact: "the pid namespace of its next child".into(),
+                    needs: "CAP_SYS_PTRACE".into(),
+                });
+            }
+            NextNamespace::Unborn | NextNamespace::Unknown => return Ok(None),
+        };
+        let is_dead =
+            subject.namespace.is_some_and(|own| own != next) && !self.draft.namespaces.contains(&next);
+        let limit = || Limit {
+            errno: "ENOMEM".into(),
+            full: true,
+            ..self.limit("pid_namespace", next.to_string(), Some(0), 0, |_| false)
+        };
+        Ok(is_dead.then(limit))
+    }
+
+    fn limit(
+        &self,
+        kind: &str,
+        name: String,
+        used: Option<u64>,
+        limit: u64,
+        is_member: impl Fn(&Crowd) -> bool,
+    ) -> Limit {
+        // One row for each name and parent, wherever those processes are and whoever runs them.
+        let mut by_parent: HashMap<(Option<Comm>, _), Size> = HashMap::new();
+        let (mut counted, mut zombies) = (0, 0);
+        for (crowd, size) in self.draft.crowds.iter().filter(|(crowd, _)| is_member(crowd)) {
+            let sum = by_parent.entry((crowd.name, crowd.parent)).or_default();
+            sum.processes += size.processes;
+            sum.tasks += size.tasks;
+            sum.zombies += size.zombies;
+            if size.largest.1 > sum.largest.1 {
+                sum.largest = size.largest;
+            }
+            counted += size.tasks;
+            zombies += size.zombies;
+        }
+        let used = used.unwrap_or(counted);
+        let mut rows: Vec<_> = by_parent.into_iter().collect();
+        rows.sort_unstable_by_key(|((name, parent), size)| {
+            (std::cmp::Reverse(size.tasks), name.map(|name| name.0), *parent)
+        });
+        rows.truncate(MOST_CONSUMERS);
+        let consumers = rows.into_iter().map(|((name, parent), size)| Consumer {
+            name: names(name.as_ref().map(Comm::bytes)).0,
+            parent: parent
+                .filter(|parent| parent.tgid.0 != 0)
+                .map(|parent| ProcessRef::by(parent, self.draft.parents.get(&parent).copied(), self.stamp)),
+            processes: size.processes,
+            tasks: size.tasks,
+            zombies: size.zombies,
+            pid: size.largest.0,
+        });
+        Limit {
+            kind: kind.into(),
+            name,
+            hierarchy: None,
+            used,
+            limit,
+            full: used >= limit,
+            errno: "EAGAIN".into(),
+            refused: None,
+            zombies,
+            consumers: consumers.collect(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a full limit adds to the verdict on a process that is held to it.
+
+use super::Limits;
+use crate::{
+    answer::{process::ProcessRef, verdict::Verdict},
+    verdict::{Certainty, Code},
+};
+
+/// Consumers named in a verdict.
+const NAMED: usize = 3;
+
+/// Adds the limits that are full. Of a process of which nothing else can be said, that is what is the matter.
+pub(in crate::answer) fn tell(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
+    let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else { return };
+    let namespace = fullest.kind == "pid_namespace";
+    let reason = if namespace {
+        format!("its next child would be born into {}", fullest.what())
+    } else {
+        format!("{} is full: {} of {} used", fullest.what(), fullest.used, fullest.limit)
+    };
+    let mut evidence = vec![format!("fork(2) and clone(2) of it fail with {}: {reason}", fullest.errno)];
+    evidence.extend(fullest.consumers.iter().take(NAMED).map(super::Consumer::words));
+    evidence.extend(fullest.refused.filter(|&count| count > 0).map(|count| {
+        format!(
+            "pids.events there has counted {count} {}",
+            if count == 1 { "refused fork" } else { "refused forks" }
+        )
+    }));
+    for other in limits.limits.iter().filter(|limit| limit.full && limit.what() != fullest.what()) {
+        evidence.push(format!("{} is full, too: {} of {} used", other.what(), other.used, other.limit));
+    }
+    let remedy = remedy(limits, fullest);
+    if verdict.code == Code::Alive.name() {
+        verdict.code = Code::CannotFork.name().into();
+        verdict.words = Code::CannotFork.words().into();
+        verdict.certainty = Certainty::Certain.name().into();
+        verdict.summary = format!("it cannot fork: {reason}");
+        verdict.culprit = fullest
+            .consumers
+            .first()
+            .and_then(|worst| if worst.processes > 1 { worst.parent.clone() } else { None })
+            .or_else(|| Some(subject.clone()));
+        evidence.append(&mut verdict.evidence);
+        verdict.evidence = evidence;
+        verdict.remedy = Some(remedy);
+    } else {
+        verdict.summary = format!("{}; and it cannot fork: {reason}", verdict.summary);
+        verdict.evidence.append(&mut evidence);
+        verdict.remedy = Some(match verdict.remedy.take() {
+            Some(first) => format!("{first}; or {remedy}"),
+            None => remedy,
+        });
+    }
+}
+
+fn remedy(limits: &Limits, fullest: &super::Limit) -> String {
+    let zombies = fullest
+        .consumers
+        .iter()
+        .find(|consumer| consumer.zombies > 0 && 2 * consumer.zombies >= fullest.used);
+    match zombies.and_then(|zombies| zombies.parent.as_ref()) {
+        Some(parent) if limits.process.as_ref().is_none_or(|process| process.pid != parent.pid) => {
+            format!(
+                "let {parent} wait for its zombies (taskscope explain {}), or {}",
+                parent.pid,
+                fullest.raise()
+            )
+        }
+        _ => fullest.raise(),
+    }
+}

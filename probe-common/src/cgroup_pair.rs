@@ -1,0 +1,62 @@
+//! Two cgroups in one number: where a task is in the v2 hierarchy, and where it is in that of a v1 controller.
+//!
+//! Runtimes that use the v1 controllers (`docker/ID`) leave their tasks in the root of the v2 hierarchy or in the cgroup of their own
+//! service. A cgroup's id is its inode number (`kernfs_node.id`), counted in each hierarchy by itself from 1, the root's. The upper
+//! half of the 64 bits is a generation, which is 0 until a hierarchy has had 2^32 nodes.
+
+/// Set in the number of a pair.
+const PAIR: u64 = 1 << 63;
+
+/// Id of the root of every hierarchy.
+const ROOT: u64 = 1;
+
+/// A task's cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupPair {
+    /// Id in the v2 hierarchy.
+    pub unified: u64,
+    /// Id in the hierarchy of the v1 controller; `None` for its root and where there is no such controller.
+    pub controller: Option<u64>,
+}
+
+impl CgroupPair {
+    /// One number for both. Ids too large for it leave the v2 one.
+    #[inline]
+    #[must_use]
+    pub const fn pack(unified: u64, controller: u64) -> u64 {
+        if controller <= ROOT || controller >> 31 != 0 || unified >> 32 != 0 {
+            return unified;
+        }
+        PAIR | controller << 32 | unified
+    }
+
+    /// What the number stands for.
+    #[must_use]
+    pub const fn of(number: u64) -> Self {
+        if number & PAIR == 0 {
+            return Self { unified: number, controller: None };
+        }
+        Self { unified: number & 0xffff_ffff, controller: Some((number & !PAIR) >> 32) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_survives_its_number() {
+        for (unified, controller) in [(1, 2), (77, 4711), (0xffff_ffff, 0x7fff_ffff)] {
+            let number = CgroupPair::pack(unified, controller);
+            assert_eq!(CgroupPair::of(number), CgroupPair { unified, controller: Some(controller) });
+        }
+    }
+
+    #[test]
+    fn the_root_of_a_controller_and_what_is_too_large_leave_the_v2_id() {
+        for (unified, controller) in [(77, 0), (77, 1), (77, 1 << 31), (1 << 32, 5)] {
+            let number = CgroupPair::pack(unified, controller);
+            assert_eq!(CgroupPair::of(number), CgroupPair { unified, controller: None });
+        }
+    }
+}
