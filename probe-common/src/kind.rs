@@ -24,11 +24,15 @@ pub enum Kind {
     Released = 9,
     /// One task as the iterator saw it: [`crate::Snapshot`]. Never in the ring.
     Snapshot = 10,
+    /// A signal that can end, stop or continue a task was generated: [`crate::SignalSent`].
+    SignalSent = 11,
+    /// The out-of-memory killer has chosen a process: [`crate::OomVictim`].
+    OomVictim = 12,
 }
 
 impl Kind {
     /// One more than the largest kind: the length of arrays indexed by kind.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 13;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT - 1] = [
@@ -42,6 +46,8 @@ impl Kind {
         Self::Reparented,
         Self::Released,
         Self::Snapshot,
+        Self::SignalSent,
+        Self::OomVictim,
     ];
 
     /// The kind with this number.
@@ -64,6 +70,8 @@ impl Kind {
             Self::Reparented => "reparented",
             Self::Released => "released",
             Self::Snapshot => "snapshot",
+            Self::SignalSent => "signal_sent",
+            Self::OomVictim => "oom_victim",
         }
     }
 
@@ -81,6 +89,8 @@ impl Kind {
             Self::Reparented => size_of::<crate::Reparented>(),
             Self::Released => size_of::<crate::Released>(),
             Self::Snapshot => size_of::<crate::Snapshot>(),
+            Self::SignalSent => size_of::<crate::SignalSent>(),
+            Self::OomVictim => size_of::<crate::OomVictim>(),
         }
     }
 }

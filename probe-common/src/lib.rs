@@ -12,6 +12,7 @@ mod kind;
 mod offsets;
 mod record;
 mod sched;
+mod signal;
 pub mod task_state;
 mod valid;
 mod wire;
@@ -28,12 +29,13 @@ pub use sched::{
     OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,
     SchedTraceLosses, SchedValid, sched_bucket,
 };
+pub use signal::{INFO_NONE, INFO_PRIV, INFO_REAL, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit};
 pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

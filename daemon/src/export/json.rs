@@ -242,7 +242,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
                 task.object("children_usage", |object| usage::write_children(object, children));
             }
         }
-        Action::GroupExited { usage } => usage::write_group(task, usage.as_ref()),
+        Action::GroupExited { usage, death: _ } => usage::write_group(task, usage.as_ref()),
         Action::Autoreaped => {}
     }
 }

@@ -342,7 +342,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.bytes("new", new.bytes());
         }
         Action::Exiting { .. } | Action::Autoreaped => facts.status(effect.process.status),
-        Action::GroupExited { usage } => {
+        Action::GroupExited { usage, death: _ } => {
             facts.status(effect.process.status);
             facts.cpu(usage.as_ref());
         }

@@ -297,6 +297,7 @@ impl Lineage {
             reparented_at: (story.reparented > 0).then_some(story.reparented_at),
             reparent_kind: story.reparent_kind,
             status: dead.has_status.then_some(WaitStatus(dead.status)),
+            death: self.deaths.of(dead.key()).cloned(),
             zombie: match dead.zombie {
                 ZombieForm::None => None,
                 ZombieForm::Span(bound) => Some(Span { ns: dead.zombie_ns, bound }),

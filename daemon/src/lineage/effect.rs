@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 pub use super::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
 
+use super::death::GroupDeath;
 use super::figures::Doing;
 use super::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use super::paths::PathName;
@@ -174,6 +175,8 @@ pub enum Action {
     GroupExited {
         /// What its tasks used, as far as known.
         usage: Option<GroupUsage>,
+        /// Why it ended; `None` where it exited by itself with nothing else to tell: its status says all.
+        death: Option<Arc<GroupDeath>>,
     },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck {

@@ -53,7 +53,8 @@ impl Lineage {
         if members.is_dead() && !members.has(fact::EXIT_TOLD) {
             self.groups[group].set(fact::EXIT_TOLD, true);
             let usage = self.group_usage(group);
-            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited { usage });
+            let death = self.group_death(group, told.at);
+            self.tell(out, leader, Told { hook: None, ..told }, Action::GroupExited { usage, death });
         }
     }
 }

@@ -96,6 +96,7 @@ impl Lineage {
             Fact::Reparented(reparented) => Some(reparented.child.key),
             Fact::Released(released) => Some(released.task.key),
             Fact::Snapshot(snapshot) => Some(snapshot.task.key),
+            Fact::Signal(_) | Fact::OomVictim(_) => return,
         };
         if let Some(effect) = key.and_then(|key| self.awaiting_args.remove(&key)) {
             out.push(effect);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Lineage;
 use super::arena::Ix;
+use super::death::GroupDeath;
 use super::debt::Debt;
 use super::effect::{Creation, Provenance, Reaper, ReparentKind, Span};
 use super::group::{Extra, Group, fact};
@@ -120,6 +121,8 @@ pub struct Life {
     pub reparent_kind: Option<ReparentKind>,
     /// What wait(2) says of it.
     pub status: Option<WaitStatus>,
+    /// Why it ended, where its status alone does not say.
+    pub death: Option<Arc<GroupDeath>>,
     /// For how long it was a zombie; of one that is a zombie now, so far.
     pub zombie: Option<Span>,
     /// How it ended.
@@ -191,6 +194,7 @@ impl Lineage {
             reparented_at: (extra.reparented > 0).then_some(extra.reparented_at),
             reparent_kind: extra.reparent_kind,
             status: group.status().settled(group.is_dead()),
+            death: self.deaths.of(group.key()).cloned(),
             zombie,
             end: group.end(),
             reaper,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blocked;
+pub mod death;
 pub mod effect;
 pub mod explain;
 pub mod figures;
@@ -79,6 +80,7 @@ pub use self::task::{TaskKind, TaskState};
 pub use self::usage::{ChildrenUsage, Descent, GroupUsage};
 
 use self::arena::{Arena, Ix};
+use self::death::Deaths;
 use self::debt::Account;
 use self::dispute::Disputed;
 use self::early::Earlies;
@@ -203,6 +205,8 @@ pub struct Lineage {
     /// Parents that a snapshot showed and a conclusion denies: threads that it shows later may have the last word.
     disputed: BTreeMap<TaskKey, Disputed>,
     stats: Stats,
+    /// Signals that may end a group, and how groups ended.
+    deaths: Deaths,
 }
 
 impl Lineage {
@@ -244,6 +248,7 @@ impl Lineage {
             unjudged: Vec::new(),
             disputed: BTreeMap::new(),
             stats: Stats::default(),
+            deaths: Deaths::default(),
             config,
         };
         lineage.plant();
@@ -298,6 +303,8 @@ impl Lineage {
             Fact::Reparented(reparented) => self.on_reparented(at, reparented, out),
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
+            Fact::Signal(sent) => self.on_signal(at, sent),
+            Fact::OomVictim(oom) => self.on_oom_victim(at, oom),
         }
         self.release_freed(out);
         self.expire(now.max(at), 2, out);

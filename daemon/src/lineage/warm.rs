@@ -76,6 +76,8 @@ const fn whom(fact: &Fact) -> (Tid, Option<Tid>) {
         Fact::Reparented(reparented) => (reparented.child.key.tid, Some(reparented.new_parent.key.tid)),
         Fact::Released(released) => (released.task.key.tid, tid(released.by)),
         Fact::Snapshot(seen) => (seen.task.key.tid, tid(seen.parent)),
+        Fact::Signal(sent) => (sent.target.key.tid, tid(sent.sender)),
+        Fact::OomVictim(oom) => (oom.tid, None),
     }
 }
 

@@ -130,6 +130,7 @@ impl Lineage {
     /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         self.give_up_args(now, out);
+        self.deaths.forget_old(now);
         if !self.is_in_snapshot() {
             self.judge(out);
         }

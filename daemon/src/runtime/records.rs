@@ -42,5 +42,7 @@ pub(super) const fn kind_of(record: &Record) -> Kind {
         Fact::Reparented(_) => Kind::Reparented,
         Fact::Released(_) => Kind::Released,
         Fact::Snapshot(_) => Kind::Snapshot,
+        Fact::Signal(_) => Kind::SignalSent,
+        Fact::OomVictim(_) => Kind::OomVictim,
     }
 }
