@@ -13,15 +13,14 @@ static TASKSCOPE_ABI_VERSION: u32 = ABI_VERSION;
 pub static OFFSETS: Offsets = Offsets::ABSENT;
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings =
-    Settings {
-        args: 0,
-        shed_details_above: NEVER_SHED,
-        shed_threads_above: NEVER_SHED,
-        shed_signals_above: NEVER_SHED,
-        signals: SIGNALS_DEFAULT,
-        pad: 0,
-    };
+static SETTINGS: Settings = Settings {
+    args: 0,
+    shed_details_above: NEVER_SHED,
+    shed_threads_above: NEVER_SHED,
+    shed_signals_above: NEVER_SHED,
+    signals: SIGNALS_DEFAULT,
+    pad: 0,
+};
 
 /// Reads a field of one of the globals here.
 #[inline(always)]

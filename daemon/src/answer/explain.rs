@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Scene, Sharpen, Whom,
+    death::{self, Death},
     now::{Look, Now},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
@@ -39,6 +40,9 @@ pub struct Explanation {
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
+    /// Why it ended, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub death: Option<Death>,
     /// What happened so far.
     pub story: Vec<Step>,
     /// What is the matter.
@@ -62,7 +66,9 @@ impl Draft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        self.subject.life.cgroup_id.into_iter().collect()
+        let life = &self.subject.life;
+        let of_death = life.death.iter().flat_map(|it| death::cgroups(it));
+        life.cgroup_id.into_iter().chain(of_death).collect()
     }
 
     /// Takes what is asked for from the lineage.
@@ -126,6 +132,7 @@ impl Draft {
             place: life.cgroup_id.and_then(|id| (outside.places)(id)),
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
+            death: life.death.as_deref().map(|it| Death::of(it, outside)),
             story,
             verdict: Verdict::of(verdict, stamp),
         }

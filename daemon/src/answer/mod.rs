@@ -4,6 +4,7 @@
 //! from /proc, which may take longer, by whoever asked. The same structs are read again by a client, so that text is made of
 //! an answer in one way, wherever it came from.
 
+pub mod death;
 pub mod explain;
 pub mod moment;
 pub mod now;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod client;
+mod deaths;
 mod doctor;
 mod events;
 pub mod exit;
@@ -48,6 +49,8 @@ enum Command {
     Tree(tree::Args),
     /// Show who owes zombies a wait, why, and what to do about it
     Zombies(zombies::Args),
+    /// Show which processes ended, and why: who sent the signal, out of memory, a fault, a limit
+    Deaths(deaths::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
@@ -115,6 +118,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Events(args) => events::run(&args),
         Command::Tree(args) => tree::run(&args),
         Command::Zombies(args) => zombies::run(&args),
+        Command::Deaths(args) => deaths::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -142,7 +142,8 @@ fn is_called(effect: &Effect, glob: &str) -> bool {
 }
 
 /// `*` is any bytes, `?` is one byte.
-fn matches(glob: &[u8], text: &[u8]) -> bool {
+#[must_use]
+pub fn matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut g, mut t) = (0, 0);
     // Where to go on when what follows the last `*` did not match.
     let mut retry: Option<(usize, usize)> = None;

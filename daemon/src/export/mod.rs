@@ -4,6 +4,7 @@ pub mod json;
 pub mod text;
 
 mod answer;
+mod death;
 mod encode;
 mod filter;
 mod sched;
@@ -13,7 +14,7 @@ mod usage;
 
 pub use self::{
     answer::answer,
-    filter::{Filter, UnknownAction, Wish, descendants},
+    filter::{Filter, UnknownAction, Wish, descendants, matches as glob},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
 };

@@ -29,6 +29,11 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
+    if let Some(death) = &answer.death {
+        let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
+        out.push_str(&style.paint(Ink::Odd, &text));
+        out.push_str("\n\n");
+    }
     let sure = if answer.verdict.certainty == "likely" { "likely: " } else { "" };
     let text = style.wrap(&format!("{sure}{}", answer.verdict.summary), 0);
     let ink = if answer.verdict.remedy.is_some() { Ink::Bad } else { Ink::Good };

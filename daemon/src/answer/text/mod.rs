@@ -3,11 +3,17 @@
 use std::fmt::Write as _;
 
 mod columns;
+mod deaths;
 mod explain;
 mod tree;
 mod zombies;
 
-pub use self::{explain::explanation, tree::tree, zombies::zombies};
+pub use self::{
+    deaths::{death, deaths},
+    explain::explanation,
+    tree::tree,
+    zombies::zombies,
+};
 
 use super::{task::ZombieAge, verdict::Verdict};
 use crate::{export::text::is_unsafe, lineage::explain::duration};

@@ -194,7 +194,8 @@ impl Case<'_> {
             return likely(Cause::Timeout, Missing::NameOnly);
         }
         let asked = |earlier: &Sent| {
-            matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP) && earlier.is_from_same_process(sent)
+            matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP)
+                && earlier.is_from_same_process(sent)
         };
         if sent.signal == SIGKILL && self.sent.get(..at).unwrap_or_default().iter().any(asked) {
             return certain(Cause::Escalation);

@@ -71,11 +71,17 @@ pub(crate) struct Deaths {
 
 impl Deaths {
     /// Adds one more of a signal that is kept already; false if it is not.
-    pub(super) fn repeat(&mut self, tgid: u32, signal: i32, sender: Option<TaskRef>, result: i32, at: Ktime) -> bool {
+    pub(super) fn repeat(
+        &mut self,
+        tgid: u32,
+        signal: i32,
+        sender: Option<TaskRef>,
+        result: i32,
+        at: Ktime,
+    ) -> bool {
         let Some(pending) = self.pending.get_mut(&tgid) else { return false };
-        let same = |sent: &&mut Sent| {
-            sent.signal == signal && sent.sender.task == sender && sent.result == result
-        };
+        let same =
+            |sent: &&mut Sent| sent.signal == signal && sent.sender.task == sender && sent.result == result;
         let Some(sent) = pending.sent.iter_mut().find(same) else { return false };
         sent.times = sent.times.saturating_add(1);
         sent.last = at;
