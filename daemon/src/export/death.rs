@@ -2,7 +2,7 @@
 
 use super::{Stamp, encode::Object};
 use crate::lineage::{
-    death::{Cause, GroupDeath, Sent},
+    death::{CERTAIN, Cause, GroupDeath, Sent, UNKNOWN},
     flags::signal_name,
     id::GroupKey,
     status::WaitStatus,
@@ -19,7 +19,7 @@ pub(super) fn write(
         let Some(death) = death else {
             let is_known = status.is_some();
             object.name("cause", if is_known { Cause::Exited } else { Cause::Unknown }.code());
-            object.name("certainty", if is_known { "certain" } else { "unknown" });
+            object.name("certainty", if is_known { CERTAIN } else { UNKNOWN });
             return;
         };
         object.name("cause", death.cause.code());

@@ -43,6 +43,8 @@ fn origin(record: &Record) -> Origin {
         Fact::Reparented(reparented) => (reparented.child, reparented.old_parent),
         Fact::Released(released) => (released.task, released.by),
         Fact::Snapshot(seen) => (seen.task, None),
+        Fact::Signal(sent) => (sent.target, sent.sender),
+        Fact::OomVictim(_) => unreachable!("the model has no out-of-memory killer"),
     };
     Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
 }

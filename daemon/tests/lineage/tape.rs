@@ -299,5 +299,9 @@ pub(crate) fn line(record: &Record) -> String {
             maybe(seen.parent),
             seen.nr_threads
         ),
+        Fact::Signal(sent) => {
+            format!("signal {} to {} by {}", sent.signal, name(sent.target), maybe(sent.sender))
+        }
+        Fact::OomVictim(oom) => format!("oom victim {}", oom.tid.0),
     }
 }

@@ -5,6 +5,7 @@
 //! <https://elixir.bootlin.com/linux/v6.18/source/kernel/signal.c> `__send_signal_locked()`.
 
 use aya_ebpf::{
+    EbpfContext,
     helpers::{bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns},
     macros::{btf_tracepoint, map, raw_tracepoint},
     maps::PerCpuArray,
@@ -52,7 +53,7 @@ pub fn signal_generate_btf(ctx: BtfTracePointContext) -> i32 {
     let signal: i32 = ctx.arg(0);
     if wants_signal(signal as u32) {
         let task = Task::<Direct>::new(ctx.arg(2));
-        generated(signal as u32, ctx.arg(1), task, ctx.arg::<i32>(3), ctx.arg::<i32>(4));
+        generated(signal as u32, info(&ctx), task, ctx.arg::<i32>(3), ctx.arg::<i32>(4));
     }
     0
 }
@@ -62,13 +63,20 @@ pub fn signal_generate_raw(ctx: RawTracePointContext) -> i32 {
     let signal: i32 = ctx.arg(0);
     if wants_signal(signal as u32) {
         let task = Task::<Probed>::new(ctx.arg(2));
-        generated(signal as u32, ctx.arg(1), task, ctx.arg::<i32>(3), ctx.arg::<i32>(4));
+        generated(signal as u32, info(&ctx), task, ctx.arg::<i32>(3), ctx.arg::<i32>(4));
     }
     0
 }
 
+/// `info` as a number. The verifier takes the argument of a btf tracepoint for a pointer that is never NULL, and drops the branch of
+/// `SEND_SIG_NOINFO`; what a helper read is a number to it.
 #[inline(always)]
-fn generated<M: Mem>(signal: u32, info: *const u8, task: Task<M>, group: i32, result: i32) {
+fn info(ctx: &impl EbpfContext) -> u64 {
+    Probed::get(ctx.as_ptr() as *const u8, size_of::<u64>() as u32).unwrap_or(2)
+}
+
+#[inline(always)]
+fn generated<M: Mem>(signal: u32, info: u64, task: Task<M>, group: i32, result: i32) {
     if result == ALREADY_PENDING {
         return;
     }
@@ -97,7 +105,7 @@ fn generated<M: Mem>(signal: u32, info: *const u8, task: Task<M>, group: i32, re
             record.address = 0;
             record.syscall = 0;
             record.info = INFO_REAL;
-            match info as u64 {
+            match info {
                 0 => {
                     record.info = INFO_NONE;
                     mark(&mut record.valid, Valid::SIGNAL_CODE);
@@ -109,6 +117,7 @@ fn generated<M: Mem>(signal: u32, info: *const u8, task: Task<M>, group: i32, re
                 }
                 2 => record.info = INFO_PRIV,
                 _ => {
+                    let info = info as *const u8;
                     if let Some(code) = Probed::get::<i32>(info, SI_CODE) {
                         record.code = code;
                         mark(&mut record.valid, Valid::SIGNAL_CODE);

@@ -79,10 +79,14 @@ fn sender(signal: &Signal) -> String {
 
 pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
     let mut text = cause(death, made);
-    let others = made.other_signals.iter().filter(|_| death.cause != Cause::Escalation);
-    for other in others.take(2) {
+    // An escalation tells them itself.
+    let is_told = death.cause == Cause::Escalation;
+    let is_own = |other: &Signal| other.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid);
+    for other in made.other_signals.iter().filter(|other| !is_told && !is_own(other)).take(2) {
         let before = duration(death.at.0.saturating_sub(other.boottime_ns));
-        let _ = write!(text, "; {before} before its end {} sent {}", sender(other), name(other));
+        let from =
+            other.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
+        let _ = write!(text, "; {before} before its end {from} sent {}", name(other));
         if other.result == "ignored" {
             text.push_str(", which was ignored");
         }
@@ -130,11 +134,12 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         Cause::Timeout => format!("timeout(1) ended it by {sig}: {by}"),
         Cause::CgroupKill => format!("killed through cgroup.kill of its cgroup, written by {by}"),
         Cause::Oom => {
-            let trigger = made
-                .oom_trigger
-                .as_ref()
-                .or(signal.sender.process.as_ref())
-                .map_or_else(String::new, |it| format!(" when {it} asked for memory"));
+            let trigger = made.oom_trigger.as_ref().or(signal.sender.process.as_ref());
+            let trigger = match trigger {
+                Some(it) if it.pid == made.process.pid => " when it asked for memory itself".into(),
+                Some(it) => format!(" when {it} asked for memory"),
+                None => String::new(),
+            };
             format!("killed by the out-of-memory killer{trigger}")
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),

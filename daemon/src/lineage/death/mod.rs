@@ -29,6 +29,11 @@ const ANCESTORS: usize = 6;
 const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 
+/// Nothing else looks the same.
+pub const CERTAIN: &str = "certain";
+/// Nothing is known of the cause.
+pub const UNKNOWN: &str = "unknown";
+
 /// Why a thread group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDeath {
@@ -65,8 +70,8 @@ impl GroupDeath {
     #[must_use]
     pub const fn certainty(&self) -> &'static str {
         match (self.cause, self.missing) {
-            (Cause::Unknown, _) => "unknown",
-            (_, None) => "certain",
+            (Cause::Unknown, _) => UNKNOWN,
+            (_, None) => CERTAIN,
             (_, Some(_)) => "likely",
         }
     }
