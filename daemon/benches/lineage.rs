@@ -52,7 +52,7 @@ fn life(tid: u32, at: u64, parent: TaskRef, records: &mut Vec<Record>) {
         nr_threads: Some(1),
         parent: Some(parent),
         tracer: Some(None),
-        heir: None,
+        new_reaper: None,
         usage: Some(Usage {
             exec_runtime_ns: at,
             run_delay_ns: 1,
@@ -138,8 +138,8 @@ fn lineage(criterion: &mut Criterion) {
                     records
                 },
                 |records| {
-                    for records in records.chunks(Lineage::WARM) {
-                        lineage.warm(records);
+                    for records in records.chunks(Lineage::PREFETCHED) {
+                        lineage.prefetch(records);
                         for record in records {
                             lineage.apply(black_box(record), record.at, &mut effects);
                         }

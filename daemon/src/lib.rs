@@ -9,10 +9,12 @@ pub mod export;
 mod failpoint;
 pub mod fd;
 pub mod kernel;
-pub mod lineage;
 pub mod panics;
 pub mod procfs;
 pub mod runtime;
 pub mod service;
 pub mod size;
 pub mod timens;
+
+pub use lineage;
+pub use verdict;

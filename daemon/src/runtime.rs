@@ -1,6 +1,6 @@
-//! The one place where the parts meet: ring -> decode -> lineage -> effects -> faces.
+//! The one place where the parts meet: ring -> decode -> lineage -> effects -> sinks.
 //!
-//! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a face; a slow one loses its own
+//! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a sink; a slow one loses its own
 //! events.
 
 mod alarm;
@@ -54,7 +54,7 @@ use crate::{
         sched::Sched,
     },
     lineage::{
-        Config, Lineage,
+        Config, Lineage, Share,
         blocked::Blocked,
         effect::Effect,
         id::{GroupKey, Ktime},
@@ -63,11 +63,11 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records handled before others get a turn: timers, signals, faces. What they have done is still in a core's own cache then.
+/// Records handled before others get a turn: timers, signals, sinks. What they have done is still in a core's own cache then.
 const BATCH: usize = 512;
 
-/// How long a face that does not say otherwise lets an event wait: it still reaches its reader within two milliseconds.
-pub const PATIENCE: Duration = Duration::from_millis(1);
+/// How long a sink that does not say otherwise lets an event wait: it still reaches its reader within two milliseconds.
+pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
 /// How often flags that depend on time, and the programs' loss counters, are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -104,26 +104,23 @@ impl Default for Trust {
     }
 }
 
-/// What is done with what the lineage found out.
-pub trait Face {
+/// Where effects go: the daemon's counters and readers, or the lines of a command.
+pub trait EventSink {
     /// Takes a batch of effects, in order.
-    fn take(&mut self, effects: &[Effect], lineage: &Lineage);
-    /// How long an effect may wait for the next look at the ring after one that found records: under load one wake-up then
+    fn take(&mut self, effects: &[Effect]);
+    /// Takes the number of records that were lost at `place` before they could be applied.
+    fn lost(&mut self, place: Place, count: u64);
+    /// Returns for how long an effect may wait for the next poll of the ring after one that found records: under load one wake-up then
     /// serves many.
-    fn patience(&self) -> Duration {
-        PATIENCE
+    fn max_batch_delay(&self) -> Duration {
+        MAX_BATCH_DELAY
     }
-    /// Some time has gone by, whether something happened or not.
-    fn tick(&mut self, _lineage: &mut Lineage) {}
-    /// Some records were lost before they could be handled.
-    fn lost(&mut self, count: u64);
-    /// The same with the place where.
-    fn lost_at(&mut self, _place: Place, count: u64) {
-        self.lost(count);
-    }
+    /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. Called four times a
+    /// second, with nothing if nothing ended, and before each question, so that a scrape reads and changes nothing.
+    fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
 }
 
-/// A question to the owner of the lineage, and to the face that goes with it; asked between two batches of records.
+/// A question to the owner of the lineage, and to the sink that goes with it; asked between two batches of records.
 pub type Question<F> = Box<dyn FnOnce(&mut Pipeline, &mut F) + Send>;
 
 /// Why observing ended.
@@ -235,7 +232,7 @@ impl Pipeline {
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),
-            decoded: Vec::with_capacity(Lineage::WARM),
+            decoded: Vec::with_capacity(Lineage::PREFETCHED),
             lost_told: [0; Place::COUNT],
             causes_lost_told: [0; Place::COUNT],
             ticks: 0,
@@ -267,7 +264,7 @@ impl Pipeline {
         let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
-            lineage.warm(records);
+            lineage.prefetch(records);
             for record in records.drain(..) {
                 hand_over(lineage, counts, &record, now, effects);
             }
@@ -277,7 +274,7 @@ impl Pipeline {
                 count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);
-                if decoded.len() >= Lineage::WARM {
+                if decoded.len() >= Lineage::PREFETCHED {
                     apply(decoded, counts);
                 }
             }
@@ -290,34 +287,44 @@ impl Pipeline {
         handled
     }
 
-    fn hand_on(&mut self, face: &mut impl Face) {
+    fn hand_on(&mut self, sink: &mut impl EventSink) {
         self.canary.filter(&mut self.effects);
         if !self.effects.is_empty() {
-            face.take(&self.effects, &self.lineage);
+            sink.take(&self.effects);
             self.effects.clear();
             // A comparison of many tasks makes many at once.
             self.effects.shrink_to(KEPT_EFFECTS);
         }
     }
 
+    /// Runs a question, after what it may show: losses, and what ended tasks used.
+    fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
+        self.look_for_losses(sink);
+        let shares: Vec<_> = self.lineage.take_shares().collect();
+        if !shares.is_empty() {
+            sink.take_usage(&shares);
+        }
+        question(self, sink);
+    }
+
     /// Runs until `stop` resolves; then detaches and handles what is left in the ring.
-    pub async fn run<F: Face>(
+    pub async fn run<F: EventSink>(
         &mut self,
-        face: &mut F,
+        sink: &mut F,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let (_, mut nobody) = mpsc::channel(1);
-        self.serve(face, &mut nobody, stop).await
+        self.serve(sink, &mut nobody, stop).await
     }
 
     /// The same, answering questions meanwhile. Records come first, but no batch of them lets a question wait.
-    pub async fn serve<F: Face>(
+    pub async fn serve<F: EventSink>(
         &mut self,
-        face: &mut F,
+        sink: &mut F,
         questions: &mut mpsc::Receiver<Question<F>>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        self.hand_on(face);
+        self.hand_on(sink);
         let mut looks = Looks::new(self.ring_fd()?)?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
@@ -326,57 +333,54 @@ impl Pipeline {
                 biased;
                 () = &mut stop => break,
                 () = ticks.due() => {
-                    self.tick(face);
+                    self.tick(sink);
                     // Where ticks take longer than the time between them, as a comparison under load does, nothing else has its turn.
                     for _ in 0..QUESTIONS_A_TICK {
                         let Ok(question) = questions.try_recv() else { break };
-                        self.look_for_losses(face);
-                        question(self, face);
+                        self.answer(question, sink);
                     }
                 }
                 () = looks.due() => {
                     let handled = self.turn();
-                    self.hand_on(face);
-                    looks.after(handled, face.patience());
+                    self.hand_on(sink);
+                    looks.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
-                        self.look_for_losses(face);
-                        question(self, face);
+                        self.answer(question, sink);
                     }
                 }
                 // Where nobody can ask any more, this branch is off.
                 Some(question) = questions.recv() => {
                     // What waits in the ring for the next look is part of the answer.
-                    self.catch_up(face);
-                    self.look_for_losses(face);
-                    question(self, face);
+                    self.catch_up(sink);
+                    self.answer(question, sink);
                 }
             }
-            self.hand_on(face);
+            self.hand_on(sink);
         }
-        self.end(face).await
+        self.end(sink).await
     }
 
     /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
-    async fn end(&mut self, face: &mut impl Face) -> Result<(), RunError> {
+    async fn end(&mut self, sink: &mut impl EventSink) -> Result<(), RunError> {
         self.canary.stop();
         self.observer.detach();
         self.look_for_misses();
         // A program that was running on another CPU may be about to send its last record.
         for _ in 0..LAST_LOOKS {
             while self.turn() > 0 {
-                self.hand_on(face);
+                self.hand_on(sink);
             }
-            self.look_for_losses(face);
+            self.look_for_losses(sink);
             if self.sums().check().is_empty() {
                 break;
             }
             sleep(LAST_REST).await;
         }
         if std::mem::take(&mut self.owes_resync) {
-            self.resync(Why::Loss, face);
+            self.resync(Why::Loss, sink);
         }
         self.lineage.tick(boottime(), &mut self.effects);
-        self.hand_on(face);
+        self.hand_on(sink);
         // Without the counters nobody knows what was lost last.
         self.observer.totals()?;
         for wrong in self.sums().check() {

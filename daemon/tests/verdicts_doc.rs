@@ -1,6 +1,6 @@
 //! docs/verdicts.md has every verdict, and none that there is not.
 
-use taskscope::lineage::explain::Code;
+use taskscope::verdict::Code;
 
 const PAGE: &str = include_str!("../../docs/verdicts.md");
 

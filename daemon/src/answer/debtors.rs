@@ -10,10 +10,12 @@ use super::{
     verdict::Verdict,
     zombies::{Debtor, Filter, Zombie, Zombies},
 };
-use crate::lineage::{
-    Life,
-    explain::{self, Code},
-    id::{GroupKey, Ktime},
+use crate::{
+    lineage::{
+        Life,
+        id::{GroupKey, Ktime},
+    },
+    verdict::{self, Code},
 };
 
 /// Parents told of in full, the worst first; the rest are counted.
@@ -194,7 +196,7 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outsid
             (f64::from(owing.new) / minutes * 10.0).round() / 10.0
         }),
         oldest: ZombieAge { zombie_at_least_ns: least, zombie_at_most_ns: most },
-        verdict: Verdict::of(explain::judge(&facts), stamp),
+        verdict: Verdict::of(verdict::judge(&facts), stamp),
         oldest_zombies: zombies,
     }
 }

@@ -2,17 +2,18 @@
 
 use super::{Scene, now::Now};
 use crate::{
+    cgroup::freezer,
     lineage::{
         GroupView, Life, LifeState,
         effect::Creation,
-        explain::{
-            Facts,
-            facts::{Call, Child, Known, Named, Obstacle, ProcessFacts},
-        },
         id::{GroupKey, Ktime, TaskRef, Tid},
         record::Comm,
     },
     procfs::Procfs,
+    verdict::{
+        Facts,
+        facts::{Call, Child, Known, Named, Obstacle, ProcessFacts, VforkChild},
+    },
 };
 
 /// Processes that keep a namespace's init from ending, at most named.
@@ -32,7 +33,7 @@ pub struct Draft {
     vfork_child: Option<Holder>,
     parents_vfork_child: Option<Holder>,
     obstacles: Vec<Obstacle>,
-    heir: Option<Named>,
+    new_reaper: Option<Named>,
 }
 
 /// A life with those who stand between it and its end.
@@ -70,7 +71,7 @@ impl Draft {
             vfork_child: view.and_then(|view| vforked(view, scene)),
             parents_vfork_child: parent.and_then(|parent| vforked(parent, scene)),
             obstacles: obstacles(&life, scene),
-            heir: culprit.and_then(|culprit| heir(culprit, scene)),
+            new_reaper: culprit.and_then(|culprit| new_reaper(culprit, scene)),
             subject: match view.and_then(|view| tied(view, scene)) {
                 Some(tied) => tied,
                 None => Tied { life, parent_thread: None, tracer: None },
@@ -87,15 +88,15 @@ impl Draft {
         Facts {
             now: self.now,
             observed_since: self.observed_since,
-            vfork_child: self.vfork_child.and_then(|child| child.holding(subject.known.process())),
+            vfork_child: self.vfork_child.and_then(|child| child.holding(subject.known.process(), procfs)),
             parents_vfork_child: self
                 .parents_vfork_child
-                .and_then(|child| child.holding(parent.as_ref().and_then(Known::process))),
+                .and_then(|child| child.holding(parent.as_ref().and_then(Known::process), procfs)),
             subject,
             parent,
             owed: self.owed.map(|tied| complete(tied, procfs)),
             obstacles: self.obstacles,
-            heir: self.heir,
+            new_reaper: self.new_reaper,
         }
     }
 }
@@ -103,9 +104,16 @@ impl Draft {
 fn known(life: Life, procfs: &Procfs) -> Known {
     let process = match life.state {
         LifeState::Dead | LifeState::Released => Err("a process that is still there".into()),
-        _ => procfs.facts(life.key),
+        _ => facts_of(life.key, procfs),
     };
     Known { life, process }
+}
+
+/// From /proc and the cgroup file systems.
+fn facts_of(key: GroupKey, procfs: &Procfs) -> Result<ProcessFacts, String> {
+    let mut facts = procfs.facts(key)?;
+    facts.frozen = procfs.cgroups(key.tgid).ok().and_then(|text| freezer::frozen(&text));
+    Ok(facts)
 }
 
 /// A tracer can have come or gone since the record: /proc has the present one.
@@ -164,11 +172,17 @@ struct Holder {
 
 impl Holder {
     /// The child, if it holds its parent: that was seen, or /proc shows the parent asleep in such a call.
-    fn holding(self, parent: Option<&ProcessFacts>) -> Option<Named> {
+    fn holding(self, parent: Option<&ProcessFacts>, procfs: &Procfs) -> Option<VforkChild> {
         let sleeps = |parent: &ProcessFacts| {
             parent.live().any(|thread| thread.state == Some(b'D') && thread.call == Some(Call::Vfork))
         };
-        (self.is_seen || parent.is_some_and(sleeps)).then_some(self.child)
+        if !self.is_seen && !parent.is_some_and(sleeps) {
+            return None;
+        }
+        let process = facts_of(self.child.key, procfs).ok();
+        let tracer = process.as_ref().and_then(|process| process.threads.first()?.tracer());
+        let tracer = tracer.map(|pid| by_stat(pid, procfs));
+        Some(VforkChild { named: self.child, process, tracer })
     }
 }
 
@@ -186,7 +200,7 @@ fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
 }
 
 /// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
-fn heir(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
+fn new_reaper(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
     let own = of.life(scene.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {
         let life = ancestor.life(scene.now)?;

@@ -15,10 +15,8 @@ use super::{
 };
 use crate::{
     export::Stamp,
-    lineage::{
-        explain::{self, facts::Named},
-        id::GroupKey,
-    },
+    lineage::id::GroupKey,
+    verdict::{self, facts::Named},
 };
 
 /// The answer to `/v1/explain/{pid}`.
@@ -120,7 +118,7 @@ impl Draft {
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
         let story = story::tell(&life, &cast, stamp);
-        let verdict = explain::judge(&facts);
+        let verdict = verdict::judge(&facts);
         let mut process = Process::of(&life, stamp);
         if process.executable.is_none() {
             process.executable = executable.map(|(path, path_bytes)| Executable { path, path_bytes });

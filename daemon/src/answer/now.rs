@@ -8,12 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{process::names, usage};
-use crate::lineage::{
-    blocked::wchan,
-    explain::duration,
-    figures::{Doing, Figures, policy_name},
-    id::{GroupKey, TaskKey, TaskRef, Tgid},
-    record::{self, Comm},
+use crate::{
+    lineage::{
+        blocked::wchan,
+        figures::{Doing, Figures, policy_name},
+        id::{GroupKey, TaskKey, TaskRef, Tgid},
+        record::{self, Comm},
+    },
+    verdict::duration,
 };
 
 /// Tasks that are told one by one; of the others there are sums.

@@ -4,8 +4,9 @@ use std::{thread::sleep, time::Duration};
 
 use super::{Outside, Scene, process::ProcessRef, zombies::Other};
 use crate::{
-    lineage::{LifeState, TaskState, explain::facts::Named, flags::PF_EXITING, id::GroupKey},
+    lineage::{LifeState, TaskState, flags::PF_EXITING, id::GroupKey},
     procfs::Procfs,
+    verdict::facts::Named,
 };
 
 /// Of each at most so many are named.
@@ -34,7 +35,7 @@ impl Others {
     pub(super) fn of(scene: &Scene<'_>) -> Self {
         let (mut dead_leaders, mut stuck_exits) = (Vec::new(), Vec::new());
         let observed = scene.observed_since.is_some();
-        let exiting = scene.lineage.census().of(TaskState::Exiting);
+        let exiting = scene.lineage.state_counts().of(TaskState::Exiting);
         if scene.lineage.dead_leader_count() + exiting > 0 {
             for group in scene.lineage.groups() {
                 let Some(life) = group.life(scene.now) else { continue };

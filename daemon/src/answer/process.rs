@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     export::Stamp,
-    lineage::{Life, explain::facts::Named, flags::signal_name, id::GroupKey, record::Comm},
+    lineage::{Life, flags::signal_name, id::GroupKey, record::Comm},
+    verdict::facts::Named,
 };
 
 /// Bytes that someone else chose, as text; and as they are, in hexadecimal, where they are no UTF-8.

@@ -10,11 +10,11 @@ use crate::{
     lineage::{
         End, Life, LifeState, Provenance,
         effect::{Bound, Creation, ReaperKind, ReparentKind},
-        explain::{duration, facts::Named},
         flags::{PF_FORKNOEXEC, SIGCHLD, signal_name},
         id::Ktime,
         status::WaitStatus,
     },
+    verdict::{duration, facts::Named},
 };
 
 /// One thing that happened.
@@ -210,7 +210,7 @@ fn taken(life: &Life, stamp: &Stamp) -> String {
                 ReaperKind::Parent => ", its parent",
                 ReaperKind::Tracer => ", its tracer",
                 ReaperKind::NamespaceInit => ", the init of its pid namespace, in its own end",
-                ReaperKind::DyingFather => ", its parent, in its own end",
+                ReaperKind::ExitingParent => ", its parent, in its own end",
                 ReaperKind::Itself | ReaperKind::DeThread | ReaperKind::Other => "",
             };
             format!("reaped by {by}{role}{after}")

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lineage::{self, GroupUsage, Life, LifeState, Provenance, explain::duration, record};
+use crate::{
+    lineage::{self, GroupUsage, Life, LifeState, Provenance, record},
+    verdict::duration,
+};
 
 /// The kernel's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::process::ProcessRef;
 use crate::{
     export::Stamp,
-    lineage::explain::{self, Certainty},
+    verdict::{self, Certainty},
 };
 
 /// What is the matter, and what to do about it.
@@ -58,7 +58,7 @@ impl Verdict {
         }
     }
 
-    pub(super) fn of(verdict: explain::Verdict, stamp: &Stamp) -> Self {
+    pub(super) fn of(verdict: verdict::Verdict, stamp: &Stamp) -> Self {
         let missing = verdict.missing.into_iter();
         Self {
             code: verdict.code.name().into(),

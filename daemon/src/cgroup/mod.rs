@@ -1,5 +1,7 @@
 //! SHELL: where a task lives. A cgroup's id becomes its path, and the path a systemd unit, a container, a pod.
 
+pub mod freezer;
+
 mod place;
 mod tree;
 

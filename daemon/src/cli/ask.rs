@@ -20,12 +20,12 @@ use crate::{
     export::Stamp,
     kernel::{clock, figures::Want, object::Options, observer::ObserveError, privilege, sched::Sched},
     lineage::{
-        Config, Lineage,
+        Config,
         effect::Effect,
         id::{GroupKey, Ktime},
     },
     procfs::Procfs,
-    runtime::{Face, Pipeline, Trust},
+    runtime::{EventSink, Pipeline, Place, Trust},
 };
 
 /// The ring of a short observation.
@@ -240,13 +240,13 @@ fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
     })
 }
 
-/// A face that shows nothing.
+/// A sink that shows nothing.
 pub(super) struct Nobody;
 
-impl Face for Nobody {
-    fn take(&mut self, _: &[Effect], _: &Lineage) {}
+impl EventSink for Nobody {
+    fn take(&mut self, _: &[Effect]) {}
 
-    fn lost(&mut self, count: u64) {
+    fn lost(&mut self, _: Place, count: u64) {
         log::warn!("{count} records were lost; what they told is read again from the kernel");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::ACTIONS;
 use crate::{
     cgroup::Place,
     lineage::{
-        Lineage,
+        ActionKind, Lineage,
         effect::{Action, Effect},
         id::{GroupKey, Tgid},
     },
@@ -33,6 +32,8 @@ pub struct Wish {
 #[derive(Debug)]
 pub struct Filter {
     wish: Wish,
+    /// A bit for each action that is wanted; 0 is all of them.
+    actions: u32,
     members: Option<HashSet<GroupKey>>,
     /// Events were not shown to it: a fork may be among them.
     has_missed: bool,
@@ -40,17 +41,19 @@ pub struct Filter {
 
 /// An action that does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}: no such action; there are: {list}", list = ACTIONS.join(", "))]
+#[error("{0}: no such action; there are: {list}", list = ActionKind::list())]
 pub struct UnknownAction(String);
 
 impl Wish {
     /// A filter for this wish, from now on.
     pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
-        if let Some(unknown) = self.actions.iter().find(|name| !ACTIONS.contains(&name.as_str())) {
-            return Err(UnknownAction(unknown.clone()));
+        let mut actions = 0;
+        for name in &self.actions {
+            let kind = ActionKind::from_name(name).ok_or_else(|| UnknownAction(name.clone()))?;
+            actions |= bit(kind);
         }
         let members = self.subtree.map(|root| descendants(lineage, root));
-        Ok(Filter { wish: self, members, has_missed: false })
+        Ok(Filter { wish: self, actions, members, has_missed: false })
     }
 
     /// Whether where a task lives makes a difference.
@@ -101,7 +104,7 @@ impl Filter {
         let is_member =
             self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, has_missed, effect));
         is_member
-            && any(&wish.actions, |name| name == effect.action.name())
+            && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
             && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
             && any(&wish.comms, |glob| is_called(effect, glob))
             && any(&wish.units, |glob| {
@@ -113,6 +116,12 @@ impl Filter {
                 container.is_some_and(|container| container.id.starts_with(id.as_str()))
             })
     }
+}
+
+const _: () = assert!(ActionKind::COUNT <= u32::BITS as usize, "each action has a bit");
+
+const fn bit(kind: ActionKind) -> u32 {
+    1 << kind as u32
 }
 
 fn any<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {

@@ -19,28 +19,6 @@ pub use self::{
     stamp::Stamp,
 };
 
-/// Names of all actions, in the order in which they come in a life. docs/events.md describes them.
-pub const ACTIONS: [&str; 18] = [
-    "forked",
-    "clone_failed",
-    "execed",
-    "exec_takeover",
-    "renamed",
-    "reparented",
-    "blocked_flagged",
-    "blocked_cleared",
-    "exiting",
-    "exit_stuck",
-    "exited",
-    "leader_died",
-    "group_exited",
-    "zombie_began",
-    "zombie_flagged",
-    "reaped",
-    "autoreaped",
-    "released",
-];
-
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;

@@ -1,12 +1,20 @@
 //! What a verdict wants to know of a process: signals, states and system calls of its threads.
 
-use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, thread::sleep, time::Duration};
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStringExt as _, fs::FileExt as _},
+    path::Path,
+    thread::sleep,
+    time::Duration,
+};
 
-use super::{Procfs, Sight, is_gone, list, read, read_up_to};
-use crate::lineage::{
-    explain::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
-    flags::SIGCHLD,
-    id::{GroupKey, Tid},
+use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
+use crate::{
+    lineage::{
+        flags::SIGCHLD,
+        id::{GroupKey, Tid},
+    },
+    verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
 };
 
 /// Threads of one process that are looked at.
@@ -15,11 +23,24 @@ const MOST_THREADS: usize = 256;
 /// Descriptors of one process that are looked at for a signalfd.
 const MOST_DESCRIPTORS: usize = 4096;
 
-/// A thread that is in state D is looked at again after this: to sleep so for a moment is nothing.
+/// A thread that is in state D, or that blocks SIGCHLD, is looked at again after this: for a moment that is nothing.
 const SECOND_LOOK: Duration = Duration::from_millis(30);
+
+/// `WEXITED` of waitid(2).
+const WEXITED: u32 = 4;
 
 /// `P_ALL`, `P_PID`, `P_PGID`, `P_PIDFD` of waitid(2).
 const WAITID_KINDS: [u64; 4] = [0, 1, 2, 3];
+
+/// Calls that set another signal mask until they return, and which argument is that mask: null leaves the mask as it is.
+const TEMPORARY_MASKS: [(i64, usize); 5] = [
+    (libc::SYS_ppoll, 3),
+    // A structure that holds the pointer, which is not looked into.
+    (libc::SYS_pselect6, 5),
+    (libc::SYS_epoll_pwait, 4),
+    (libc::SYS_epoll_pwait2, 4),
+    (libc::SYS_rt_sigsuspend, 0),
+];
 
 impl Procfs {
     /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
@@ -51,7 +72,7 @@ impl Procfs {
         for tid in tids {
             threads.extend(thread(&directory, tid).map_err(unreadable)?);
         }
-        settle(&directory, &mut threads).map_err(unreadable)?;
+        look_again(&directory, &mut threads).map_err(unreadable)?;
         Ok(ProcessFacts {
             ignored: mask(&status, "SigIgn"),
             caught: mask(&status, "SigCgt"),
@@ -64,6 +85,8 @@ impl Procfs {
             executable: fs::read_link(directory.join("exe"))
                 .ok()
                 .map(|path| path.into_os_string().into_vec()),
+            is_dumping_core: value(&status, "CoreDumping") == Some("1"),
+            frozen: None,
             threads,
             threads_omitted,
         })
@@ -85,28 +108,77 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         tid,
         state,
         blocked: mask(&status, "SigBlk"),
+        has_run: None,
+        // Other threads show by SigPnd that they are to end.
+        flags: matches!(state, Some(b'D' | b't')).then(|| flags(&directory)).flatten(),
+        pending: mask(&status, "SigPnd"),
+        switches: switches(&status),
         tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
-        call: text("syscall").and_then(|text| call(&text)),
+        call: text("syscall").and_then(|text| call(&text)).map(|call| match call {
+            Call::SignalWait(_) => {
+                Call::SignalWait(text("syscall").and_then(|text| awaited_signals(&directory, &text)))
+            }
+            call => call,
+        }),
         wchan,
     }))
 }
 
-/// Looks again at threads in state D, and keeps that state only for those which are in it still.
-fn settle(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
-    if !threads.iter().any(|thread| thread.state == Some(b'D')) {
+/// `PF_` bits of a task.
+fn flags(task: &Path) -> Option<u32> {
+    Some(Stat::parse(&read(&task.join("stat")).ok()?).ok()?.flags)
+}
+
+/// The set that `rt_sigtimedwait(2)` was given, in the memory of its caller.
+fn awaited_signals(thread: &Path, call: &str) -> Option<Signals> {
+    let address = argument(call.split_whitespace().nth(1)?)?;
+    let mut set = [0; 8];
+    fs::File::open(thread.join("mem")).ok()?.read_exact_at(&mut set, address).ok()?;
+    Some(Signals(u64::from_ne_bytes(set)))
+}
+
+/// Times that it was switched out, of its own will or not.
+fn switches(status: &[u8]) -> Option<u64> {
+    let count = |key| value(status, key)?.parse::<u64>().ok();
+    Some(count("voluntary_ctxt_switches")?.wrapping_add(count("nonvoluntary_ctxt_switches")?))
+}
+
+/// Looks again at threads in state D, and keeps that state only for those which are in it still; and, where every thread blocks
+/// SIGCHLD, at all, and keeps what they block still.
+fn look_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
+    let blocks = |thread: &ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
+    let all_block = threads.iter().filter(|thread| thread.is_live()).all(blocks);
+    let is_wanted = |thread: &ThreadFacts| thread.is_live() && (all_block || thread.state == Some(b'D'));
+    if !threads.iter().any(is_wanted) {
         return Ok(());
     }
     sleep(SECOND_LOOK);
-    for known in threads.iter_mut().filter(|thread| thread.state == Some(b'D')) {
+    for known in threads.iter_mut().filter(|thread| is_wanted(thread)) {
         match thread(process, known.tid)? {
-            Some(again) if again.state == Some(b'D') && again.wchan == known.wchan => {}
-            Some(again) => {
-                *known = ThreadFacts { state: again.state.filter(|&state| state != b'D'), ..again }
-            }
+            Some(again) => *known = both(known, again),
             None => known.state = Some(b'X'),
         }
     }
     Ok(())
+}
+
+/// What two looks at a thread agree on.
+fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
+    let slept_on = first.wchan == again.wchan;
+    let state = match (first.state, again.state) {
+        (Some(b'D'), Some(b'D')) if slept_on => again.state,
+        (_, Some(b'D')) => None,
+        _ => again.state,
+    };
+    let blocked = match (first.blocked, again.blocked) {
+        (Some(first), Some(again)) => Some(Signals(first.0 & again.0)),
+        _ => None,
+    };
+    let has_run = match (first.switches, again.switches) {
+        (Some(first), Some(now)) => Some(first != now || again.call == Some(Call::Running)),
+        _ => None,
+    };
+    ThreadFacts { state, blocked, has_run, ..again }
 }
 
 fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
@@ -144,7 +216,7 @@ fn call(text: &str) -> Option<Call> {
             pid if pid < 0 => Whom::ProcessGroup(pid.unsigned_abs()),
             pid => Whom::Pid(pid.unsigned_abs()),
         };
-        return Some(Call::Wait(WaitCall { whom, options: arg(2)? as u32 }));
+        return Some(Call::Wait(WaitCall { whom, options: arg(2)? as u32, exited: true }));
     }
     if number == libc::SYS_waitid {
         let id = arg(1)? as u32;
@@ -154,7 +226,14 @@ fn call(text: &str) -> Option<Call> {
             2 => Whom::ProcessGroup(id),
             _ => Whom::Pidfd,
         };
-        return Some(Call::Wait(WaitCall { whom, options: arg(3)? as u32 }));
+        let options = arg(3)? as u32;
+        return Some(Call::Wait(WaitCall { whom, options, exited: options & WEXITED != 0 }));
+    }
+    if number == libc::SYS_rt_sigtimedwait {
+        return Some(Call::SignalWait(None));
+    }
+    if let Some(&(_, mask)) = TEMPORARY_MASKS.iter().find(|(call, _)| *call == number) {
+        return Some(if arg(mask)? == 0 { Call::Other } else { Call::TemporaryMask });
     }
     #[cfg(target_arch = "x86_64")]
     if number == libc::SYS_vfork {
@@ -199,7 +278,7 @@ fn signalfd(process: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::{explain::facts::WNOTHREAD, id::Tgid};
+    use crate::{lineage::id::Tgid, verdict::facts::WNOTHREAD};
 
     const STATUS: &[u8] = b"Name:\ta\\nSigCgt:\t1\nState:\tT (stopped)\nTracerPid:\t7\nNSpid:\t900\t12\t1\n\
         ShdPnd:\t0000000000010000\nSigBlk:\t0000000000010001\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000010000\n";
@@ -222,7 +301,7 @@ mod tests {
     }
 
     fn wait(whom: Whom, options: u32) -> Call {
-        Call::Wait(WaitCall { whom, options })
+        Call::Wait(WaitCall { whom, options, exited: true })
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub enum ProcfsError {
     },
 }
 
+/// Bytes of /proc/PID/cgroup that are read at most: a line for each of some 15 hierarchies, a path of `PATH_MAX` each.
+const CGROUPS_MAX: usize = 16 * 4096;
+
 impl Default for Procfs {
     fn default() -> Self {
         Self { root: PathBuf::from("/proc"), shift_ns: shift::shift_ns() }
@@ -73,6 +76,11 @@ impl Procfs {
     /// `/proc/PID/stat`; `None` if there is no such process.
     pub fn stat(&self, tgid: Tgid) -> Result<Option<Stat>, ProcfsError> {
         self.read_stat(&format!("{tgid}/stat"))
+    }
+
+    /// The text of `/proc/PID/cgroup`: a process's cgroup in each hierarchy.
+    pub fn cgroups(&self, tgid: Tgid) -> io::Result<Vec<u8>> {
+        read_up_to(&self.root.join(format!("{tgid}/cgroup")), CGROUPS_MAX)
     }
 
     fn read_stat(&self, file: &str) -> Result<Option<Stat>, ProcfsError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Face, Pipeline};
+use super::{EventSink, Pipeline};
 use crate::{
     duration,
     kernel::{
@@ -34,11 +34,11 @@ pub(super) struct LastLook {
 
 impl Pipeline {
     /// Looks for tasks that have slept for too long, where that is due.
-    pub(super) fn look_for_blocked(&mut self, face: &mut impl Face) {
+    pub(super) fn look_for_blocked(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let after = self.lineage.blocked_after();
         if after.is_zero() || !self.trust.iterator {
-            return self.forget_blocked(now, face);
+            return self.forget_blocked(now, sink);
         }
         let every = duration::ns(after / LOOKS);
         let rest = every.max(REST * self.last_look.cpu_ns);
@@ -55,11 +55,11 @@ impl Pipeline {
                 if !std::mem::replace(&mut self.last_look.told, true) {
                     log::warn!("tasks in uninterruptible sleep are not looked for: {reason}");
                 }
-                return self.forget_blocked(now, face);
+                return self.forget_blocked(now, sink);
             }
         };
         // A task that the tree has yet to learn of is known after this.
-        self.catch_up(face);
+        self.catch_up(sink);
         let overdue = self.blocked.look(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {
             let mut stacks = self.observer.stacks(Want::Blocked).unwrap_or_else(|reason| {
@@ -71,12 +71,12 @@ impl Pipeline {
                 self.blocked.flag(&self.lineage, now, of, stack, &mut self.effects);
             }
         }
-        self.hand_on(face);
+        self.hand_on(sink);
     }
 
     /// Nobody looks any more: what was flagged is cleared, so that no reader waits for the end of it.
-    fn forget_blocked(&mut self, now: Ktime, face: &mut impl Face) {
+    fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
         self.blocked.look(&self.lineage, now, &[], &mut self.effects);
-        self.hand_on(face);
+        self.hand_on(sink);
     }
 }

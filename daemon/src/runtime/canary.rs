@@ -7,13 +7,15 @@ use super::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
     lineage::{
+        ActionKind,
         effect::{Effect, Provenance},
         id::{Ktime, Tgid},
     },
 };
 
 /// What of a life must be told for it to be whole.
-const WHOLE: [&str; 4] = ["forked", "exiting", "exited", "released"];
+const WHOLE: [ActionKind; 4] =
+    [ActionKind::Forked, ActionKind::Exiting, ActionKind::Exited, ActionKind::Released];
 
 /// A life not whole after this is not going to be: the latest record comes an RCU grace period after the death.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -295,17 +297,17 @@ impl Canary {
 
 impl Flight {
     fn see(&mut self, effect: &Effect) {
-        let action = effect.action.name();
+        let action = effect.action.kind();
         if effect.provenance != Provenance::Repaired {
-            for (name, seen) in WHOLE.iter().zip(&mut self.seen) {
-                *seen |= *name == action;
+            for (kind, seen) in WHOLE.iter().zip(&mut self.seen) {
+                *seen |= *kind == action;
             }
         }
-        self.over |= action == "released";
+        self.over |= action == ActionKind::Released;
     }
 
     fn missing(&self) -> Vec<&'static str> {
-        WHOLE.iter().zip(self.seen).filter(|(_, seen)| !seen).map(|(name, _)| *name).collect()
+        WHOLE.iter().zip(self.seen).filter(|(_, seen)| !seen).map(|(kind, _)| kind.name()).collect()
     }
 
     /// Waits for the child if it is dead.

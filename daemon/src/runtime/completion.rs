@@ -1,6 +1,6 @@
 //! Tasks that the kernel's iterator does not show, taken from /proc.
 
-use super::{Face, Pipeline, hand_over, hidden::Seen};
+use super::{EventSink, Pipeline, hand_over, hidden::Seen};
 use crate::{
     kernel::clock::boottime,
     lineage::{
@@ -47,7 +47,7 @@ impl Pipeline {
         mut groups: Vec<Tgid>,
         span: Span,
         is_whole: bool,
-        face: &mut impl Face,
+        sink: &mut impl EventSink,
     ) -> Result<(), ProcfsError> {
         groups.retain(|&tgid| !self.is_born_since(tgid, span.begun));
         if is_whole {
@@ -55,7 +55,7 @@ impl Pipeline {
             self.learn_hidden(&older);
         }
         for piece in groups.chunks(GROUPS_A_PIECE) {
-            self.complete_groups(piece, span, face)?;
+            self.complete_groups(piece, span, sink)?;
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Pipeline {
         &mut self,
         groups: &[Tgid],
         span: Span,
-        face: &mut impl Face,
+        sink: &mut impl EventSink,
     ) -> Result<(), ProcfsError> {
         let mut read = Vec::with_capacity(groups.len());
         let mut turn = 0;
@@ -94,14 +94,14 @@ impl Pipeline {
                 turn += 1;
                 if turn % TASKS_A_TURN == 0 {
                     // So that the ring does not fill up meanwhile.
-                    self.handle_batch(face);
+                    self.handle_batch(sink);
                 }
                 let at = boottime();
                 stats.extend(self.procfs.task_stat(tgid, tid)?.map(|stat| (tid, at, stat)));
             }
             read.push(Shown { tgid, tids, stats });
         }
-        self.catch_up(face);
+        self.catch_up(sink);
         for Shown { tgid, tids, stats } in read {
             let mut leader = None;
             for (tid, at, stat) in &stats {
@@ -114,7 +114,7 @@ impl Pipeline {
             if tgid == INIT {
                 self.end_threads_of_init(&tids);
             }
-            self.hand_on(face);
+            self.hand_on(sink);
         }
         Ok(())
     }

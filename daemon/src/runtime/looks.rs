@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(20);
+    const MAX_BATCH_DELAY: Duration = Duration::from_millis(20);
 
     #[tokio::test]
     async fn what_comes_in_a_rest_waits_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
@@ -96,14 +96,14 @@ mod tests {
         writer.write_all(b"a")?;
         looks.due().await;
         let start = Instant::now();
-        looks.after(1, PATIENCE);
+        looks.after(1, MAX_BATCH_DELAY);
         writer.write_all(b"b")?;
         looks.due().await;
-        assert!(start.elapsed() >= PATIENCE);
+        assert!(start.elapsed() >= MAX_BATCH_DELAY);
         // Nothing is left: the kernel's word is waited for, and there is none.
         reader.read_exact(&mut [0; 2])?;
-        looks.after(0, PATIENCE);
-        assert!(tokio::time::timeout(PATIENCE, looks.due()).await.is_err());
+        looks.after(0, MAX_BATCH_DELAY);
+        assert!(tokio::time::timeout(MAX_BATCH_DELAY, looks.due()).await.is_err());
         writer.write_all(b"c")?;
         looks.due().await;
         Ok(())

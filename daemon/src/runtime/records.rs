@@ -4,7 +4,7 @@ use probe_common::Kind;
 
 use super::Counts;
 use crate::lineage::{
-    Lineage,
+    Lineage, Outcome,
     effect::Effect,
     id::Ktime,
     record::{Fact, Record},
@@ -18,9 +18,10 @@ pub(super) fn hand_over(
     now: Ktime,
     effects: &mut Vec<Effect>,
 ) {
-    let refused = lineage.stats().refused;
-    lineage.apply(record, now, effects);
-    let became = if lineage.stats().refused == refused { &mut counts.applied } else { &mut counts.refused };
+    let became = match lineage.apply(record, now, effects) {
+        Outcome::Applied => &mut counts.applied,
+        Outcome::Refused => &mut counts.refused,
+    };
     count(became, kind_of(record));
 }
 

@@ -1,6 +1,6 @@
 //! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
 
-use super::{BATCH, Face, Pipeline, Why, completion::Span, hand_over};
+use super::{BATCH, EventSink, Pipeline, Place, Why, completion::Span, hand_over};
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -35,12 +35,12 @@ const HANDLE_AT_MOST_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
     /// Reads every task there is and mends the tree with it.
-    pub(super) fn resync(&mut self, why: Why, face: &mut impl Face) {
+    pub(super) fn resync(&mut self, why: Why, sink: &mut impl EventSink) {
         let begun = boottime();
         let before = *self.lineage.stats();
         let (handling_ns, uncompared) = (self.handling_ns, self.uncompared);
         self.lineage.begin_snapshot(begun);
-        let outcome = self.read_all(begun, face);
+        let outcome = self.read_all(begun, sink);
         let is_whole = outcome.is_ok();
         match outcome {
             Ok(()) => {
@@ -62,7 +62,7 @@ impl Pipeline {
                 }
             }
         }
-        self.hand_on(face);
+        self.hand_on(sink);
         let ended = boottime();
         let duration = ended.since(begun);
         // What was lost meanwhile is known to be lost, too.
@@ -88,10 +88,10 @@ impl Pipeline {
     }
 
     /// All tasks, by the iterator and from /proc. An error says why nothing can be concluded from who was not shown.
-    fn read_all(&mut self, begun: Ktime, face: &mut impl Face) -> Result<(), String> {
+    fn read_all(&mut self, begun: Ktime, sink: &mut impl EventSink) -> Result<(), String> {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
-        let by_iterator = self.iterate(&mut shown, face);
+        let by_iterator = self.iterate(&mut shown, sink);
         let sight = self.procfs.sight();
         let others = match sight {
             Sight::None => Ok(Vec::new()),
@@ -100,9 +100,9 @@ impl Pipeline {
         // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
         // to it. At the start the hooks have been attached for longer than a tick by now.
         let span = Span { begun, horizon: boottime() };
-        self.catch_up(face);
-        let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, face));
-        let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), face));
+        self.catch_up(sink);
+        let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, sink));
+        let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), sink));
         match (by_iterator, sight) {
             // Who is hidden by both is told apart from who is gone by the next event only.
             (Ok(()), _) => completed.map_err(|error| error.to_string()),
@@ -113,17 +113,17 @@ impl Pipeline {
     }
 
     /// What differs from the tree is given back, to be applied once the ring is empty: most of it only was under way.
-    fn iterate(&mut self, shown: &mut Vec<Tid>, face: &mut impl Face) -> Result<Vec<Record>, String> {
+    fn iterate(&mut self, shown: &mut Vec<Tid>, sink: &mut impl EventSink) -> Result<Vec<Record>, String> {
         if !self.trust.iterator {
             return Err("the task iterator is not used".into());
         }
         let mut differing = Vec::new();
-        let outcome = self.read_iterator(shown, &mut differing, face);
+        let outcome = self.read_iterator(shown, &mut differing, sink);
         shown.sort_unstable();
         match outcome {
             Ok(()) => Ok(differing),
             Err(error) => {
-                self.apply_all(&differing, face);
+                self.apply_all(&differing, sink);
                 Err(error.to_string())
             }
         }
@@ -133,7 +133,7 @@ impl Pipeline {
         &mut self,
         shown: &mut Vec<Tid>,
         differing: &mut Vec<Record>,
-        face: &mut impl Face,
+        sink: &mut impl EventSink,
     ) -> Result<(), SnapshotError> {
         let is_first = self.mending.resyncs == 0;
         let mut reading = self.observer.snapshot()?;
@@ -164,37 +164,37 @@ impl Pipeline {
                 && boottime().since(handled_at) >= READ_NS
                 && self.handling_ns - handling_ns < HANDLE_AT_MOST_NS
             {
-                self.handle_batch(face);
+                self.handle_batch(sink);
                 handled_at = boottime();
             }
         }
     }
 
-    fn apply_all(&mut self, records: &[Record], face: &mut impl Face) {
+    fn apply_all(&mut self, records: &[Record], sink: &mut impl EventSink) {
         for piece in records.chunks(BATCH) {
             let Self { lineage, counts, effects, .. } = self;
             for record in piece {
                 hand_over(lineage, counts, record, record.at, effects);
             }
-            self.hand_on(face);
+            self.hand_on(sink);
         }
     }
 
     /// Handles a batch of records and answers how many there were. The time that takes is kept apart.
-    pub(super) fn handle_batch(&mut self, face: &mut impl Face) -> usize {
+    pub(super) fn handle_batch(&mut self, sink: &mut impl EventSink) -> usize {
         let begun = boottime();
         let handled = self.turn();
-        self.hand_on(face);
+        self.hand_on(sink);
         self.handling_ns += boottime().since(begun);
         handled
     }
 
     /// Handles every record made before this moment. Bounded, whatever the kernel goes on to produce.
-    pub fn catch_up(&mut self, face: &mut impl Face) {
+    pub fn catch_up(&mut self, sink: &mut impl EventSink) {
         let until = boottime();
         self.is_applying = true;
         loop {
-            let handled = self.handle_batch(face);
+            let handled = self.handle_batch(sink);
             if handled < BATCH || self.drained_to >= until {
                 break;
             }
@@ -217,14 +217,14 @@ fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
         && (!seen.task.is_leader() || same_parent())
 }
 
-/// A face before there is one: keeps all for the first.
+/// A sink before there is one: keeps all effects for the first.
 #[derive(Default)]
 pub(super) struct Kept(pub(super) Vec<Effect>);
 
-impl Face for Kept {
-    fn take(&mut self, effects: &[Effect], _: &Lineage) {
+impl EventSink for Kept {
+    fn take(&mut self, effects: &[Effect]) {
         self.0.extend_from_slice(effects);
     }
 
-    fn lost(&mut self, _: u64) {}
+    fn lost(&mut self, _: Place, _: u64) {}
 }

@@ -1,6 +1,6 @@
 //! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
 
-use super::{Face, Pipeline, Place, Why, sums::Skipped};
+use super::{EventSink, Pipeline, Place, Why, sums::Skipped};
 use crate::{
     failpoint,
     kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
@@ -10,7 +10,7 @@ use crate::{
 const TICKS_PER_LOOK: u64 = 4;
 
 impl Pipeline {
-    pub(super) fn tick(&mut self, face: &mut impl Face) {
+    pub(super) fn tick(&mut self, sink: &mut impl EventSink) {
         failpoint::follow();
         self.canary.tick(boottime());
         if self.canary.take_alarm() {
@@ -21,38 +21,39 @@ impl Pipeline {
         if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
             self.look_for_misses();
         }
-        self.look_for_losses(face);
-        self.end_gone_zombies(face);
-        self.compare(face);
-        self.look_for_blocked(face);
+        self.look_for_losses(sink);
+        self.end_gone_zombies(sink);
+        self.compare(sink);
+        self.look_for_blocked(sink);
         // What has not come in time may stand in the ring, where the machine let nobody read it.
         let now = boottime();
-        self.catch_up(face);
+        self.catch_up(sink);
         // A zombie whose release was lost since is not flagged.
-        self.look_for_losses(face);
+        self.look_for_losses(sink);
         self.lineage.tick(now, &mut self.effects);
-        face.tick(&mut self.lineage);
+        let shares: Vec<_> = self.lineage.take_shares().collect();
+        sink.take_usage(&shares);
     }
 
     /// Compares the tree with the kernel's tasks, if there is a reason to.
-    fn compare(&mut self, face: &mut impl Face) {
+    fn compare(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let audit_ns = self.trust.audit_every.as_nanos();
         if now < self.rest_until {
             return;
         }
         if std::mem::take(&mut self.owes_resync) {
-            self.resync(Why::Loss, face);
+            self.resync(Why::Loss, sink);
         } else if audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns {
-            self.resync(Why::Audit, face);
+            self.resync(Why::Audit, sink);
         } else if self.ticks.is_multiple_of(2) {
-            self.doubt_zombies(face);
+            self.doubt_zombies(sink);
         }
     }
 
     /// Learns what was lost, tells it, and takes note of what is uncertain since: whether the tree is the kernel's, and whether its
     /// zombies are still there. What is lost while the counters cannot be read is counted afterwards: they only grow.
-    pub(super) fn look_for_losses(&mut self, face: &mut impl Face) {
+    pub(super) fn look_for_losses(&mut self, sink: &mut impl EventSink) {
         let totals = match self.observer.totals() {
             Ok(totals) => {
                 if self.no_counters.take().is_some() {
@@ -76,7 +77,7 @@ impl Pipeline {
             self.counts.by_place().into_iter().zip(&mut self.lost_told).zip(&mut self.causes_lost_told)
         {
             if lost > *told {
-                face.lost_at(place, lost - *told);
+                sink.lost(place, lost - *told);
                 let causes = self.counts.causes_lost_at(place);
                 let of_tree = (lost - *told).saturating_sub(causes.saturating_sub(*causes_told));
                 (*told, *causes_told) = (lost, causes);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Face, Pipeline, Why};
+use super::{EventSink, Pipeline, Why};
 use crate::{
     kernel::clock::boottime,
     lineage::id::{GroupKey, Ktime},
@@ -51,24 +51,24 @@ impl Pipeline {
     }
 
     /// Ends the unconfirmed zombies that /proc does not have.
-    pub(super) fn end_gone_zombies(&mut self, face: &mut impl Face) {
+    pub(super) fn end_gone_zombies(&mut self, sink: &mut impl EventSink) {
         let gone = self.confirm_zombies();
         if gone.is_empty() {
             return;
         }
         // A release whose record is under way is not lost.
-        self.catch_up(face);
+        self.catch_up(sink);
         let before = *self.lineage.stats();
         for key in gone {
             self.lineage.end_unconfirmed_zombie(key, boottime(), &mut self.effects);
         }
         self.mending.repair(&before, self.lineage.stats());
-        self.hand_on(face);
+        self.hand_on(sink);
     }
 
     /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
     /// told of a zombie that is none. Each zombie is looked up once.
-    pub(super) fn doubt_zombies(&mut self, face: &mut impl Face) {
+    pub(super) fn doubt_zombies(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
         let mut gone = Vec::new();
@@ -90,7 +90,7 @@ impl Pipeline {
         if !gone.is_empty() {
             log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
             let failed = self.mending.failed;
-            self.resync(Why::Doubt, face);
+            self.resync(Why::Doubt, sink);
             // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
             if self.mending.failed == failed {
                 self.confirmed.extend(gone);

@@ -1,4 +1,4 @@
-//! The daemon's face: everything that happens goes to the counters and to the readers of events.
+//! What the daemon keeps besides the pipeline: everything that happens goes to the counters and to the readers of events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,16 +20,16 @@ use crate::{
         sched::{CGROUPS, Reading},
     },
     lineage::{
-        Lineage,
+        Lineage, Share,
         effect::{Action, Effect},
         id::Ktime,
     },
-    runtime::{Face, PATIENCE, Pipeline, Place, Wall},
+    runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
 /// How long an event may wait where nobody reads events: a look at the ring then serves more of them. Questions do not wait for
 /// it, and what a record names in /proc or among the cgroups is still there.
-const PATIENCE_UNREAD: Duration = Duration::from_millis(10);
+const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
 
 /// What a service tells the world.
 pub struct Service {
@@ -75,7 +75,6 @@ impl Service {
     /// The text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
         let sched = self.look_at_sched(pipeline);
-        self.tick(&mut pipeline.lineage);
         let sources = Sources {
             now: clock::boottime(),
             cgroups: &mut self.cgroups,
@@ -133,7 +132,7 @@ impl Service {
 
     /// Looks at the limits of pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
-        let tasks = pipeline.lineage.census().present() as u64;
+        let tasks = pipeline.lineage.state_counts().present() as u64;
         self.budget.look(clock::boottime(), tasks, &self.cgroups);
     }
 
@@ -207,8 +206,8 @@ impl Shedding for Held<'_> {
     }
 }
 
-impl Face for Service {
-    fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
+impl EventSink for Service {
+    fn take(&mut self, effects: &[Effect]) {
         self.wall.follow();
         for effect in effects {
             self.metrics.count(effect);
@@ -222,19 +221,16 @@ impl Face for Service {
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);
     }
 
-    fn patience(&self) -> Duration {
-        if self.readers.count() == 0 { PATIENCE_UNREAD } else { PATIENCE }
+    fn max_batch_delay(&self) -> Duration {
+        if self.readers.count() == 0 { MAX_BATCH_DELAY_UNREAD } else { MAX_BATCH_DELAY }
     }
 
-    fn tick(&mut self, lineage: &mut Lineage) {
-        self.metrics.settle(lineage, &mut self.cgroups, clock::boottime(), self.settings.top);
+    fn take_usage(&mut self, shares: &[(Option<u64>, Share)]) {
+        let (now, top) = (clock::boottime(), self.settings.top);
+        self.metrics.add_usage(shares, &mut self.cgroups, now, top);
     }
 
-    fn lost(&mut self, count: u64) {
-        self.lost_at(Place::Ring, count);
-    }
-
-    fn lost_at(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
         self.readers.publish_gap(place.name(), Some(count));
     }

@@ -121,7 +121,7 @@ impl Status {
             pid: std::process::id(),
             uptime_ns: now.since(service.started),
             hooks: hooks.collect(),
-            tasks: lineage.census().present().saturating_sub(unconfirmed) as u64,
+            tasks: lineage.state_counts().present().saturating_sub(unconfirmed) as u64,
             processes: lineage.group_count().saturating_sub(unconfirmed) as u64,
             zombies: lineage.zombie_count() as u64,
             zombies_old: lineage.flagged_count() as u64,

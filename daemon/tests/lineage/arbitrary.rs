@@ -158,7 +158,7 @@ impl Source<'_> {
             nr_threads: self.threads(),
             parent: self.maybe(Self::task),
             tracer: self.maybe(|source| source.maybe(Self::task)),
-            heir: self.maybe(Self::task),
+            new_reaper: self.maybe(Self::task),
             usage: self.usage(),
         }
     }
@@ -355,10 +355,10 @@ fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
         kept.released,
         kept.dead,
         kept.dead_lives,
-        kept.open_handovers,
+        kept.pending_reparents,
         kept.early_frees,
         kept.execs_without_args,
-        kept.unjudged,
+        kept.undecided_leaders,
     ];
     if ends_with_time != [0; 7] || kept.namespaces > lineage.group_count() {
         return Err(format!("kept for ever: {kept:?}"));

@@ -52,6 +52,12 @@ fn feed(lineage: &mut Lineage, records: &[Record], effects: &mut Vec<Effect>) ->
     Ok(())
 }
 
+/// Lets time go by, and checks the invariants.
+fn tick(lineage: &mut Lineage, now: Ktime, effects: &mut Vec<Effect>) -> Result<(), TestCaseError> {
+    lineage.tick(now, effects);
+    lineage.check().map_err(|error| TestCaseError::fail(format!("after the tick at {}:\n{error}", now.0)))
+}
+
 fn fail(error: String, records: &[Record], effects: &[Effect]) -> TestCaseError {
     let mut text = error;
     let records: Vec<String> =
@@ -94,7 +100,7 @@ fn in_kernel_order_the_tree_and_all_that_is_told_are_the_kernels() {
         let mut lineage = Lineage::new(Config::default());
         let mut effects = Vec::new();
         feed(&mut lineage, &kernel.tape.records, &mut effects)?;
-        lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+        tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
         let result = same_tree(&kernel, &lineage).and_then(|()| {
             // No tracepoint tells what a tracer does.
             if history.with_ptrace && history.family == Family::Tracepoint {
@@ -121,7 +127,7 @@ fn what_a_group_and_its_children_used_hangs_on_no_order() {
             let mut lineage = Lineage::new(Config::default());
             let mut effects = Vec::new();
             feed(&mut lineage, &records, &mut effects)?;
-            lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+            tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
             let result = same_usage(&kernel, &lineage).and_then(|()| {
                 // Tracepoints tell of no wait, and nothing of what a tracer does; what is concluded can be wrong.
                 if history.with_ptrace || history.family == Family::Tracepoint {
@@ -159,7 +165,7 @@ fn records_that_come_twice_change_nothing() {
             let mut lineage = Lineage::new(Config::default());
             let mut effects = Vec::new();
             feed(&mut lineage, records, &mut effects)?;
-            lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+            tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
             Ok::<_, TestCaseError>((lineage, effects))
         };
         let (_, once) = run(&kernel.tape.records)?;
@@ -179,7 +185,7 @@ fn any_order_that_a_ring_can_produce_leads_to_the_same_tree() {
         let mut lineage = Lineage::new(Config::default());
         let mut effects = Vec::new();
         feed(&mut lineage, &records, &mut effects)?;
-        lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+        tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &records, &effects))
     });
 }
@@ -252,8 +258,9 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
         lineage.begin_snapshot(shot.begun_at);
         feed(&mut lineage, &shot.records, &mut effects)?;
         lineage.end_snapshot(shot.ended_at, &mut effects);
+        lineage.check().map_err(TestCaseError::fail)?;
         feed(&mut lineage, &stream[before..], &mut effects)?;
-        lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+        tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
         let mut order = stream[..before].to_vec();
         order.extend_from_slice(&shot.records);
         order.extend_from_slice(&stream[before..]);
@@ -297,7 +304,7 @@ fn after_losses_a_snapshot_mends_the_tree() {
         prop_assert_eq!(lineage.unconfirmed_count(), 0, "a zombie is uncertain after a whole snapshot");
         let rest = &kernel.tape.records[shot.ended..];
         feed(&mut lineage, rest, &mut effects)?;
-        lineage.tick(Ktime(kernel.now + LATER_NS), &mut effects);
+        tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
         order.extend_from_slice(&shot.records);
         order.extend_from_slice(rest);
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &order, &effects))

@@ -8,10 +8,10 @@
 //!
 //! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is told before the fork leaves the
 //!   fork late (nothing goes back), but a child that is told only after its parent's death, by a fork that names the dead parent,
-//!   can only be given to the heir that the kernel's rule names.
-//! - A father's last switch, on the tracepoint rung, that names an heir and is told after that heir's own last switch: whose the
+//!   can only be given to the new reaper that the kernel's rule names.
+//! - A father's last switch, on the tracepoint rung, that names an new reaper and is told after that new reaper's own last switch: whose the
 //!   children are then is concluded by rule, and the rule does not know a subreaper that has never adopted. The hook would have to
-//!   stand still between its read and its reservation for the heir's whole way through its exit. An audit finds it (drift).
+//!   stand still between its read and its reservation for the new reaper's whole way through its exit. An audit finds it (drift).
 //! - What is *told* of a task in between: its effects can say `inferred` where kernel order says `observed`. Trees are compared here,
 //!   acts in kernel order.
 
@@ -62,7 +62,9 @@ fn may_pass(earlier: &Record, later: &Record) -> bool {
         (Fact::New(_), later) => {
             matches!(later, Fact::Reparented(_)) || (!is_same && other.by != Some(one.of))
         }
-        (Fact::Exited(father), Fact::Exited(heir)) if father.heir == Some(heir.task) => false,
+        (Fact::Exited(father), Fact::Exited(new_reaper)) if father.new_reaper == Some(new_reaper.task) => {
+            false
+        }
         // The callback comes after the last switch.
         (Fact::Exited(exited), Fact::Released(released)) if is_same => {
             exited.source != ExitSource::FinalSwitch || released.source != ReleaseSource::Free

@@ -176,7 +176,7 @@ impl Tape {
         }
     }
 
-    fn exited(&mut self, at: u64, view: &View, source: ExitSource, heir: Option<TaskRef>) {
+    fn exited(&mut self, at: u64, view: &View, source: ExitSource, new_reaper: Option<TaskRef>) {
         let fact = Fact::Exited(Box::new(Exited {
             task: view.task,
             source,
@@ -187,7 +187,7 @@ impl Tape {
             nr_threads: (view.state != State::Dead).then_some(view.nr_threads),
             parent: Some(view.parent),
             tracer: Some(view.tracer),
-            heir,
+            new_reaper,
             usage: Some(view.usage),
         }));
         self.put(at, fact);
@@ -202,9 +202,9 @@ impl Tape {
         }
     }
 
-    pub(crate) fn final_switch(&mut self, at: u64, view: &View, heir: Option<TaskRef>) {
-        let heir = if self.is_function() { None } else { heir };
-        self.exited(at, view, ExitSource::FinalSwitch, heir);
+    pub(crate) fn final_switch(&mut self, at: u64, view: &View, new_reaper: Option<TaskRef>) {
+        let new_reaper = if self.is_function() { None } else { new_reaper };
+        self.exited(at, view, ExitSource::FinalSwitch, new_reaper);
     }
 
     pub(crate) fn reparented(&mut self, at: u64, child: TaskRef, old: TaskRef, new: TaskRef) {
@@ -269,12 +269,12 @@ pub(crate) fn line(record: &Record) -> String {
             exiting.exit.group
         ),
         Fact::Exited(exited) => format!(
-            "exited {} {:?} state {:?} parent {} heir {} nr {:?} tracer {:?}",
+            "exited {} {:?} state {:?} parent {} new_reaper {} nr {:?} tracer {:?}",
             name(exited.task),
             exited.source,
             exited.exit_state,
             maybe(exited.parent),
-            maybe(exited.heir),
+            maybe(exited.new_reaper),
             exited.nr_threads,
             exited.tracer.flatten().map(name)
         ),

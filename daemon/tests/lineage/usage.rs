@@ -69,7 +69,7 @@ pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), Strin
 }
 
 /// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is first,
-/// a child that goes while its father does can seem to have come to the heir before. What all of those used is the same even then.
+/// a child that goes while its father does can seem to have come to the new reaper before. What all of those used is the same even then.
 pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) -> Result<(), String> {
     let mut forgotten = [Descent::default(); 2];
     for group in 1..kernel.groups.len() {

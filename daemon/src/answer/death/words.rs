@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Death, Signal};
-use crate::lineage::{
-    death::{Cause, GroupDeath},
-    explain::duration,
+use crate::{
+    lineage::death::{Cause, GroupDeath},
+    verdict::duration,
 };
 
 pub(super) const SIGSYS: i32 = 31;

@@ -8,7 +8,7 @@ use crate::{
         spent::Spent,
         tree::{Node, Thread},
     },
-    lineage::explain::duration,
+    verdict::duration,
 };
 
 const HEADS: [&str; 4] = ["TOTAL", "OWN", "CHILDREN", "ENDED"];

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Ink, Style, escape, moment, verdict};
 use crate::{
     answer::{explain::Explanation, place::Place, task::ZombieAge},
-    lineage::explain::duration,
+    verdict::duration,
 };
 
 /// The answer as text.

@@ -16,7 +16,7 @@ pub use self::{
 };
 
 use super::{task::ZombieAge, verdict::Verdict};
-use crate::{export::text::is_unsafe, lineage::explain::duration};
+use crate::{export::text::is_unsafe, verdict::duration};
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

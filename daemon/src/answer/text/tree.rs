@@ -8,7 +8,7 @@ use crate::{
         now,
         tree::{Node, Tree},
     },
-    lineage::explain::duration,
+    verdict::duration,
 };
 
 /// Zombies of one parent that are shown one by one; the rest is a number.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Ink, Style, age, columns, escape, verdict};
 use crate::{
     answer::zombies::{Debtor, Other, Zombies},
-    lineage::explain::{Code, duration},
+    verdict::{Code, duration},
 };
 
 /// Parents whose verdict is written out.

@@ -7,14 +7,13 @@ use tokio::select;
 use super::{Args, lines::Lines, reader_gone};
 use crate::{
     cli::{exit::Exit, output::Output, signals},
-    export,
     kernel::{
         clock,
         ladder::in_words,
         object::{Options, default_ring_kib},
         sched::Sched,
     },
-    lineage::Config,
+    lineage::{ActionKind, Config},
     runtime::{Pipeline, Trust},
 };
 
@@ -102,7 +101,7 @@ pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
 fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     let mut text = format!("{} events", lines.written);
     let mut separator = " (";
-    for (action, count) in export::ACTIONS.iter().zip(&lines.by_action) {
+    for (action, count) in ActionKind::ALL.map(ActionKind::name).into_iter().zip(&lines.by_action) {
         if *count > 0 {
             let _ = write!(text, "{separator}{action} {count}");
             separator = ", ";

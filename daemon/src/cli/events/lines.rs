@@ -9,18 +9,18 @@ use crate::{
     cgroup::Cgroups,
     cli::output::Output,
     export::{self, Filter, UnknownAction},
-    lineage::{Lineage, effect::Effect},
-    runtime::{Face, Place, Wall},
+    lineage::{ActionKind, Lineage, effect::Effect},
+    runtime::{EventSink, Place, Wall},
 };
 
-/// The face of `events` without a daemon.
+/// The event sink of `events` without a daemon.
 pub(super) struct Lines {
     pub(super) output: Output,
     /// Notified when the limit is reached.
     pub(super) full: Arc<Notify>,
     pub(super) written: u64,
-    /// In the order of [`export::ACTIONS`].
-    pub(super) by_action: Vec<u64>,
+    /// In the order of [`ActionKind::ALL`].
+    pub(super) by_action: [u64; ActionKind::COUNT],
     wall: Wall,
     cgroups: Cgroups,
     filter: Filter,
@@ -56,7 +56,7 @@ impl Lines {
             output: Output::start()?,
             full: Arc::new(Notify::new()),
             written: 0,
-            by_action: vec![0; export::ACTIONS.len()],
+            by_action: [0; ActionKind::COUNT],
             wall: Wall::of_this_boot(),
             cgroups: Cgroups::of_host(),
             filter: args.wish().filter(lineage).map_err(wrong)?,
@@ -72,8 +72,8 @@ impl Lines {
     }
 }
 
-impl Face for Lines {
-    fn take(&mut self, effects: &[Effect], _lineage: &Lineage) {
+impl EventSink for Lines {
+    fn take(&mut self, effects: &[Effect]) {
         self.wall.follow();
         let stamp = self.wall.stamp();
         let mut lines = 0;
@@ -91,11 +91,7 @@ impl Face for Lines {
                 Format::Json => export::json::write(effect, self.sequence, stamp, place, &mut self.buffer),
                 Format::Text => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }
-            let name = effect.action.name();
-            let index = export::ACTIONS.iter().position(|action| *action == name);
-            if let Some(count) = index.and_then(|index| self.by_action.get_mut(index)) {
-                *count += 1;
-            }
+            self.by_action[effect.action.kind() as usize] += 1;
             self.written += 1;
             lines += 1;
         }
@@ -106,11 +102,7 @@ impl Face for Lines {
         }
     }
 
-    fn lost(&mut self, count: u64) {
-        self.lost_at(Place::Ring, count);
-    }
-
-    fn lost_at(&mut self, place: Place, count: u64) {
+    fn lost(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}", place.reason());
         let style = self.style;
         self.output.push(&mut style.gap(place.name(), count), 1, |lost| style.gap("output", lost));

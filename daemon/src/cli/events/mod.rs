@@ -6,13 +6,17 @@ mod remote;
 mod sched;
 
 use std::{
+    ffi::OsStr,
     io::{self, IsTerminal as _},
     os::fd::AsFd as _,
     path::PathBuf,
     time::Duration,
 };
 
-use clap::ValueEnum;
+use clap::{
+    Arg, Command, ValueEnum,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 use tokio::io::Interest;
 
 use super::{
@@ -21,8 +25,9 @@ use super::{
     exit::Exit,
 };
 use crate::{
-    export::{self, Wish},
+    export::{SCHED_ACTIONS, Wish},
     fd::watch,
+    lineage::ActionKind,
 };
 
 /// Arguments of `events`.
@@ -43,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Only events with these actions (docs/events.md lists them)
-    #[arg(long, value_delimiter = ',', value_name = "ACTION")]
+    #[arg(long, value_delimiter = ',', value_name = "ACTION", value_parser = ActionName, hide_possible_values = true)]
     action: Vec<String>,
     /// Only events of these processes
     #[arg(long, value_delimiter = ',', value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
@@ -137,6 +142,23 @@ enum Color {
     Never,
 }
 
+/// Takes any text as the name of an action, and offers the known ones to completions. Which are allowed depends on `--sched`.
+#[derive(Clone)]
+struct ActionName;
+
+impl TypedValueParser for ActionName {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names = ActionKind::ALL.map(ActionKind::name).into_iter().chain(SCHED_ACTIONS);
+        Some(Box::new(names.map(PossibleValue::new)))
+    }
+}
+
 impl Args {
     fn wish(&self) -> Wish {
         Wish {
@@ -184,9 +206,9 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("{mistake}");
         return Exit::Usage;
     }
-    let is_unknown = |name: &&String| !args.sched && !export::ACTIONS.contains(&name.as_str());
+    let is_unknown = |name: &&String| !args.sched && ActionKind::from_name(name).is_none();
     if let Some(unknown) = args.action.iter().find(is_unknown) {
-        log::error!("--action {unknown}: no such action; there are: {}", export::ACTIONS.join(", "));
+        log::error!("--action {unknown}: no such action; there are: {}", ActionKind::list());
         return Exit::Usage;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

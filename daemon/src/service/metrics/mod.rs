@@ -30,7 +30,7 @@ use crate::{
     cgroup::Cgroups,
     fd::spare,
     kernel::sched::Reading,
-    lineage::{Lineage, effect::Effect, id::Ktime},
+    lineage::{Share, effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
 
@@ -94,10 +94,16 @@ impl Metrics {
         self.effects.count(effect);
     }
 
-    /// Counts what tasks used that have ended since the last call. A cgroup can be gone soon after them: not only for a scrape.
-    pub(super) fn settle(&mut self, lineage: &mut Lineage, cgroups: &mut Cgroups, now: Ktime, top: usize) {
-        for (cgroup, share) in lineage.take_shares() {
-            self.units.add(Home::of(cgroup, cgroups, now), &share, top);
+    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after them, so this cannot wait for a scrape.
+    pub(super) fn add_usage(
+        &mut self,
+        shares: &[(Option<u64>, Share)],
+        cgroups: &mut Cgroups,
+        now: Ktime,
+        top: usize,
+    ) {
+        for (cgroup, share) in shares {
+            self.units.add(Home::of(*cgroup, cgroups, now), share, top);
         }
         self.units.age(now, top);
     }

@@ -95,12 +95,12 @@ impl TaskMetrics {
     pub(super) fn read(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
         self.read_culprits(pipeline, sources);
         let lineage = &pipeline.lineage;
-        let census = lineage.census();
+        let state_counts = lineage.state_counts();
         let (dead_leaders, unconfirmed) = (lineage.dead_leader_count(), lineage.unconfirmed_count());
         let counts = [
-            census.of(TaskState::Implied) + census.of(TaskState::Running),
-            census.of(TaskState::Exiting),
-            census.of(TaskState::Zombie).saturating_sub(dead_leaders + unconfirmed),
+            state_counts.of(TaskState::Implied) + state_counts.of(TaskState::Running),
+            state_counts.of(TaskState::Exiting),
+            state_counts.of(TaskState::Zombie).saturating_sub(dead_leaders + unconfirmed),
             dead_leaders,
         ];
         for (state, count) in STATES.iter().zip(counts) {

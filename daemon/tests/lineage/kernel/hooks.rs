@@ -21,8 +21,8 @@ impl Kernel {
         }
         let at = self.tick(2);
         let view = self.view(task);
-        let heir = self.sampled_heir(task);
-        self.tape.final_switch(at, &view, heir);
+        let new_reaper = self.sampled_heir(task);
+        self.tape.final_switch(at, &view, new_reaper);
     }
 
     /// The new parent of a remembered child that has another one now.

@@ -18,6 +18,7 @@ mod kernel;
 mod look;
 mod namespaces;
 mod naming;
+mod parents;
 mod ptrace;
 mod reparenting;
 mod sched;
@@ -35,7 +36,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 19] = [
+const FAMILIES: [&[Entry]; 20] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
@@ -46,6 +47,7 @@ const FAMILIES: [&[Entry]; 19] = [
     kernel::SCENARIOS,
     namespaces::SCENARIOS,
     naming::SCENARIOS,
+    parents::SCENARIOS,
     ptrace::SCENARIOS,
     reparenting::SCENARIOS,
     sched::SCENARIOS,

@@ -1,0 +1,94 @@
+//! What all tasks that ended used: by kind of task, and by cgroup. Each task counts once, with its last switch, or when that will not
+//! come any more; so the sums only grow.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::Lineage;
+use crate::model::record::Usage;
+use crate::model::task::TaskKind;
+use crate::model::usage::Share;
+
+/// Cgroups kept apart until somebody asks; what others use counts as nobody's.
+const CGROUPS: usize = 4096;
+
+/// The kernel gives ids in turn: a multiplication spreads them well enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The sums.
+#[derive(Debug, Default)]
+pub(crate) struct EndedTotals {
+    /// User and system time as the kernel splits each one's.
+    kinds: [Usage; TaskKind::COUNT],
+    cgroups: HashMap<u64, Share, BuildHasherDefault<IdHasher>>,
+    /// What came last, and of which cgroup: the next is often of the same.
+    last: (Option<u64>, Share),
+    /// Of tasks whose cgroup is unknown, or one too many.
+    nowhere: Share,
+    /// Tasks that ended and of which nobody saw the figures.
+    pub(crate) unknown: u64,
+}
+
+impl EndedTotals {
+    /// Adds all that a task used.
+    pub(crate) fn add(&mut self, kind: TaskKind, cgroup: Option<u64>, usage: &Usage) {
+        self.kinds[kind as usize].add(&usage.charged());
+        if self.last.0 != cgroup {
+            self.put_away();
+            self.last.0 = cgroup;
+        }
+        let &Usage { exec_runtime_ns, run_delay_ns, .. } = usage;
+        self.last.1.add(&Share { exec_runtime_ns, run_delay_ns });
+    }
+
+    /// Puts what came last with what came before.
+    fn put_away(&mut self) {
+        let (cgroup, share) = std::mem::take(&mut self.last);
+        let is_full = self.cgroups.len() >= CGROUPS;
+        match cgroup {
+            Some(id) if !is_full || self.cgroups.contains_key(&id) => {
+                self.cgroups.entry(id).or_default().add(&share);
+            }
+            _ => self.nowhere.add(&share),
+        }
+    }
+}
+
+impl Lineage {
+    /// What tasks of a kind used that have ended: `Process` are the main threads, `Thread` the others.
+    #[must_use]
+    pub const fn ended(&self, kind: TaskKind) -> &Usage {
+        &self.accounting.ended.kinds[kind as usize]
+    }
+
+    /// Tasks that ended and of which nobody saw what they used; known once no record of them is expected any more.
+    #[must_use]
+    pub const fn ended_unknown(&self) -> u64 {
+        self.accounting.ended.unknown
+    }
+
+    /// What tasks used that have ended, by cgroup, since the last call; `None` is a cgroup that is not known.
+    pub fn take_shares(&mut self) -> impl Iterator<Item = (Option<u64>, Share)> {
+        self.accounting.ended.put_away();
+        let nowhere = std::mem::take(&mut self.accounting.ended.nowhere);
+        let shares = self.accounting.ended.cgroups.drain().map(|(id, share)| (Some(id), share));
+        shares.chain(std::iter::once((None, nowhere))).filter(|(_, share)| *share != Share::default())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a dead child used goes to its parent's account, as in the kernel's `wait_task_zombie()`, and on with that one's own end.
+//!
+//! The kernel adds a child's figures when it is waited for, which can be before its last switch. Here what that switch tells is
+//! added too, to all to whom the figures were passed on by then: so the sums do not hang on the order of the records.
+
+use crate::Lineage;
+use crate::model::id::{Ktime, Tgid};
+use crate::model::kinds::ReaperKind;
+use crate::model::usage::{ChildrenUsage, Descent};
+use crate::store::slot::charged_to::ChargedTo;
+use crate::store::slot::group::{Group, fact};
+use crate::store::tables::arena::Ix;
+
+/// Generations that a late figure is handed up. Parents are older than their children, so only nonsense goes round in circles.
+const GENERATIONS: usize = 4096;
+
+impl ReaperKind {
+    /// Whether the kernel adds what a child used to its parent's account when this one takes it.
+    pub(crate) const fn charges_the_parent(self) -> bool {
+        matches!(self, Self::Parent | Self::NamespaceInit)
+    }
+}
+
+impl Lineage {
+    /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
+    pub(crate) fn charge_parent(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
+        let members = &mut self.store[group];
+        let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid()));
+        let Some(to) = waiter.or(parent).filter(|to| to.0 != 0) else { return };
+        if members.has(fact::CHARGED) {
+            return;
+        }
+        members.set(fact::CHARGED, true);
+        let charged_to = ChargedTo { to, by_wait };
+        self.store.set_charged_to(group, Some(charged_to));
+        self.charge_ancestors(group, charged_to, Descent::clone);
+    }
+
+    /// It is not gone after all: what was passed on is taken back.
+    pub(crate) fn uncharge_parent(&mut self, group: Ix<Group>) {
+        if let Some(charged_to) = self.store.charged_to(&self.store[group]) {
+            self.store.set_charged_to(group, None);
+            self.store[group].set(fact::CHARGED, false);
+            self.charge_ancestors(group, charged_to, |sum| Descent::default().minus(sum));
+        }
+    }
+
+    /// Passes on what a group used and what it had of its own children. Of a group that nobody waited for the kernel passes nothing on,
+    /// not even what its own waits had brought it.
+    fn charge_ancestors(
+        &mut self,
+        group: Ix<Group>,
+        charged_to: ChargedTo,
+        change: impl Fn(&Descent) -> Descent,
+    ) {
+        let start = self.oldest_start(group);
+        let own = self.store.group_usage(group).unwrap_or_default().descent();
+        self.add_to_ancestors(charged_to, start, true, &change(&own));
+        let Some(ChildrenUsage { reaped, autoreaped }) = self.store.children_usage(group) else { return };
+        if reaped.processes > 0 {
+            self.add_to_ancestors(charged_to, start, true, &change(&reaped));
+        }
+        if autoreaped.processes > 0 {
+            self.add_to_ancestors(charged_to, start, false, &change(&autoreaped));
+        }
+    }
+
+    /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
+    /// long as each of them was waited for.
+    pub(crate) fn add_to_ancestors(
+        &mut self,
+        mut charged_to: ChargedTo,
+        mut start: Ktime,
+        mut is_reaped: bool,
+        sum: &Descent,
+    ) {
+        for _ in 0..GENERATIONS {
+            is_reaped &= charged_to.by_wait;
+            let parent = self
+                .store
+                .find_current(charged_to.to.leader())
+                .filter(|&leader| self.store.is_leader(leader));
+            let parent = parent.and_then(|leader| self.store[leader].group());
+            let parent = parent.filter(|&group| self.store[group].start() <= start);
+            let next = if let Some(parent) = parent {
+                self.store.add_to_parent(parent, is_reaped, sum);
+                let parent = &self.store[parent];
+                if !parent.has(fact::CHARGED) {
+                    return;
+                }
+                start = parent.start();
+                self.store.charged_to(parent)
+            } else {
+                let Some(exited) = self.exited.add_to_children(charged_to.to, start, is_reaped, sum) else {
+                    return;
+                };
+                start = exited.key().start.unwrap_or(Ktime(0));
+                exited.usage.charged_to()
+            };
+            let Some(next) = next else { return };
+            charged_to = next;
+        }
+    }
+
+    /// When a group began, or the end of time where that is unknown: any parent is older.
+    fn oldest_start(&self, group: Ix<Group>) -> Ktime {
+        let members = &self.store[group];
+        if members.has(fact::START) { members.start() } else { Ktime(u64::MAX) }
+    }
+}

@@ -1,0 +1,91 @@
+//! Tasks and groups as effects show them.
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::effect::{Action, Effect, Process, Thread};
+use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
+use crate::model::id::GroupKey;
+use crate::model::record::Namespaced;
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
+
+impl Lineage {
+    /// Adds an effect: what happened to a task, with the task and its group as they are now.
+    pub(crate) fn emit(&self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) {
+        let task = &self.store[ix];
+        let (process, thread) = match task.group() {
+            Some(group) => {
+                let group = &self.store[group];
+                (self.process(group), self.thread(group, ix, task))
+            }
+            // A task without a group was released; its group's own end was reported before.
+            None => return,
+        };
+        t.out.push(Effect {
+            at: t.ctx.at,
+            provenance: t.ctx.provenance,
+            hook: t.ctx.hook,
+            process,
+            thread,
+            action,
+        });
+    }
+
+    fn process(&self, group: &Group) -> Process {
+        let leader = group.leader().map(|ix| &self.store[ix]);
+        let profile = self.store.profile_of(group);
+        Process {
+            key: group.key(),
+            name: leader.filter(|leader| leader.knows(known::COMM)).map(|leader| leader.comm),
+            parent: self.emitted_parent(group),
+            vpid: self.store.vtgid(group),
+            executable: group.executable.clone(),
+            credentials: group.has(fact::CREDENTIALS).then_some((profile.uid, profile.euid)),
+            status: group.status().settled(group.is_dead()),
+        }
+    }
+
+    /// The parent as it was told: where it is open whether a child was handed on, the former one.
+    fn emitted_parent(&self, group: &Group) -> Option<GroupKey> {
+        let open = if group.has(fact::PARENT_PENDING) { self.store.pending_reparent(group) } else { None };
+        open.map_or(group.parent_key(), |open| open.old_group)
+    }
+
+    pub(crate) fn thread(&self, group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
+        let is_leader = group.leader() == Some(ix);
+        let exit_signal =
+            if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
+        let exit_state = match task.state() {
+            _ if task.knows(known::NO_EXIT_STATE) => None,
+            TaskState::Zombie => Some(EXIT_ZOMBIE),
+            TaskState::Dead | TaskState::Released => Some(EXIT_DEAD),
+            _ => None,
+        };
+        Thread {
+            key: task.key(),
+            name: task.knows(known::COMM).then_some(task.comm),
+            kind: task.kind(is_leader),
+            exit_signal,
+            exit_state,
+            exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
+            flags: task.knows(known::FLAGS).then_some(task.flags),
+            cgroup_id: self.store.cgroup_of(group),
+            namespace: self.namespace_of(group, task),
+        }
+    }
+
+    pub(crate) fn namespace_of(&self, group: &Group, task: &Task) -> Option<Namespaced> {
+        if !group.has(fact::NAMESPACE) || !task.knows(known::VTID) {
+            return None;
+        }
+        let profile = self.store.profile_of(group);
+        Some(Namespaced {
+            vtid: task.vtid,
+            vtgid: self.store.vtgid(group),
+            inode: profile.namespace,
+            level: profile.namespace_level,
+        })
+    }
+}

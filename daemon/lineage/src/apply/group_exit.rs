@@ -1,0 +1,51 @@
+//! What the death of one task means for its group: a dead leader, a dead group, a zombie.
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::effect::Action;
+use crate::model::status::GroupStatus;
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+impl Lineage {
+    /// A leader died before the others of its group.
+    pub(crate) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        self.store.extra(group).set_leader_died_at(t.ctx.at);
+        self.store.set_dead_leader(group, true);
+        let members = &mut self.store[group];
+        members.set(fact::LEADER_DIED, true);
+        // In a group exit the others die as well, in whatever order.
+        let threads_left = members.live();
+        if threads_left > 0 && !matches!(members.status(), GroupStatus::Group(_)) {
+            self.emit(t, ix, Action::LeaderDied { threads_left });
+        }
+    }
+
+    /// What the death or the departure of one task means for its group.
+    pub(crate) fn after_task_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+        self.emit_group_exit(group, t);
+        self.begin_zombie_if_due(group, t);
+        // Not from here: whoever called goes on with this group.
+        if self.store[group].has(fact::FREED)
+            && let Some(leader) = self.store[group].leader()
+        {
+            self.reconcile.releasable_leaders.push((self.store[leader].key(), t.ctx.at));
+        }
+    }
+
+    pub(crate) fn emit_group_exit(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+        let members = &self.store[group];
+        let Some(leader) = members.leader() else { return };
+        if self.store[leader].state() < TaskState::Zombie {
+            return;
+        }
+        if members.is_dead() && !members.has(fact::EXIT_EMITTED) {
+            self.store[group].set(fact::EXIT_EMITTED, true);
+            let usage = self.store.group_usage(group);
+            let death = self.group_death(group, t.ctx.at);
+            self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage, death });
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What each kernel event changes. Every file adds methods to [`Lineage`](crate::Lineage).
+//!
+//! | file | kernel event or question |
+//! |---|---|
+//! | `birth` | `copy_process()` |
+//! | `exec`, `de_thread` | execve(2), also by a thread that is not the leader; a changed comm |
+//! | `exit`, `group_exit` | `do_exit()` and `exit_notify()` of a task; what that means for its group |
+//! | `death/` | `signal_generate`, `mark_victim`; why a group ended |
+//! | `autoreap`, `zombie` | whether anyone waits for a dead leader; what has taken too long |
+//! | `release`, `reaper` | `release_task()`; who ran it |
+//! | `parents/` | `forget_original_parent()`: children of exiting tasks, and what records show of a parent |
+//! | `resolve` | from a record's task to its slot; creates a slot for a task whose birth was not seen |
+//! | `task_facts` | facts that any record can bring |
+//! | `transition`, `emit` | the effects that a record causes |
+//!
+//! A method that can create a task or add an effect takes a [`Transition`](transition::Transition); `find_*` methods only read.
+
+pub(crate) mod autoreap;
+pub(crate) mod birth;
+pub(crate) mod de_thread;
+pub(crate) mod death;
+pub(crate) mod emit;
+pub(crate) mod exec;
+pub(crate) mod exit;
+pub(crate) mod group_exit;
+pub(crate) mod parents;
+pub(crate) mod reaper;
+pub(crate) mod release;
+pub(crate) mod resolve;
+pub(crate) mod task_facts;
+pub(crate) mod transition;
+pub(crate) mod zombie;

@@ -1,0 +1,66 @@
+//! Who inherits the children of a dying task, by the kernel's own rule.
+
+use crate::Lineage;
+use crate::model::event_context::EventContext;
+use crate::model::id::Tid;
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+/// The first process of the initial pid namespace.
+pub(crate) const INIT: Tid = Tid(1);
+
+impl Lineage {
+    /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
+    /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
+    pub(crate) fn new_reaper_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
+        let group = self.store[dying].group()?;
+        // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
+        let is_seen = self.reconcile.sees_reparenting || (ctx.hook.is_some() && !ctx.is_by_tracepoint());
+        let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
+        let sibling = self.store.find_alive_thread(group, dying, TaskState::Exiting);
+        if let Some(thread) = sibling.or_else(|| self.store.find_alive_thread(group, dying, states)) {
+            return Some(thread);
+        }
+        if self.store.has_subreapers()
+            && let Some(thread) = self.nearest_subreaper(group, dying)
+        {
+            return Some(thread);
+        }
+        let members = &self.store[group];
+        let profile = self.store.profile_of(members);
+        let is_nested = members.has(fact::NAMESPACE) && profile.namespace_level > 0;
+        let own_init = if is_nested { self.store.namespace_init(profile.namespace) } else { None };
+        [own_init, self.store.find_current(INIT)].into_iter().flatten().find_map(|init| {
+            let inits = self.store[init].group().filter(|&inits| inits != group)?;
+            self.store.find_alive_thread(inits, dying, TaskState::Exiting)
+        })
+    }
+
+    /// For a child whose parent was gone before it was heard of.
+    pub(crate) fn init_if_alive(&self) -> Option<Ix<Task>> {
+        self.store.find_current(INIT).filter(|&init| self.store[init].state() < TaskState::Zombie)
+    }
+
+    fn nearest_subreaper(&self, group: Ix<Group>, dying: Ix<Task>) -> Option<Ix<Task>> {
+        let level =
+            |group: &Group| group.has(fact::NAMESPACE).then(|| self.store.profile_of(group).namespace_level);
+        let own_level = level(&self.store[group]);
+        let mut ancestor = self.store.parents_of(group);
+        while let Some(above) = ancestor {
+            let members = &self.store[above];
+            let is_elsewhere = level(members).is_some_and(|level| own_level.is_some_and(|own| own != level));
+            if members.tgid() == 0 || is_elsewhere {
+                return None;
+            }
+            if members.has(fact::SUBREAPER)
+                && let Some(thread) = self.store.find_alive_thread(above, dying, TaskState::Exiting)
+            {
+                return Some(thread);
+            }
+            ancestor = self.store.parents_of(above);
+        }
+        None
+    }
+}

@@ -1,0 +1,128 @@
+//! What a dying task leaves: its children, who go to its new reaper.
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::effect::Effect;
+use crate::model::event_context::EventContext;
+use crate::model::id::TaskRef;
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
+
+/// Whose children go to whom, and what of that is not sure.
+struct OrphanTransfer {
+    /// The dying task as records name it.
+    own: Option<TaskRef>,
+    new_reaper: Option<Ix<Task>>,
+    /// The kernel showed this new reaper; else it is the one by its rule.
+    is_shown: bool,
+    /// A new reaper that was shown and is dead by now: it has handed them on in its turn.
+    intermediate_parent: Option<TaskRef>,
+    /// How they came to the passer, which was seen.
+    came: EventContext,
+    /// How they come to the new reaper.
+    ctx: EventContext,
+    /// Some may have gone before it died, unseen.
+    may_be_lost: bool,
+}
+
+impl Lineage {
+    /// A dying task's children go to its new reaper: the one the kernel showed, or the one its rule names.
+    pub(crate) fn reparent_children(
+        &mut self,
+        dying: Ix<Task>,
+        new_reaper: Option<TaskRef>,
+        t: &mut Transition<'_>,
+    ) {
+        if self.store[dying].first_child().is_none() {
+            return;
+        }
+        let estate = self.orphan_transfer(dying, new_reaper, t);
+        while let Some(child) = self.store[dying].first_child() {
+            if self.store[child].has(fact::FREED) || self.was_reaped(child) {
+                // Released below this parent already, though the RCU callback may not have shown it yet.
+                self.store.unlink_child(child);
+                continue;
+            }
+            self.transfer_orphan(child, &estate, t.out);
+            if self.store[dying].first_child() == Some(child) {
+                // No new reaper, or one that cannot be: whose child it is now is not known.
+                self.store.unlink_child(child);
+                self.store[child].set(fact::PARENT | fact::PARENT_START, false);
+            }
+        }
+    }
+
+    /// Whether a child has gone from its parent for good: what became of it is told, and only its release is awaited.
+    fn was_reaped(&self, child: Ix<Group>) -> bool {
+        self.store[child].leader().is_some_and(|leader| {
+            let leader = &self.store[leader];
+            leader.state() == TaskState::Dead && leader.knows(known::END_EMITTED)
+        })
+    }
+
+    fn orphan_transfer(
+        &mut self,
+        dying: Ix<Task>,
+        shown: Option<TaskRef>,
+        t: &mut Transition<'_>,
+    ) -> OrphanTransfer {
+        let new_reaper = shown
+            .and_then(|new_reaper| self.resolve_or_create_living(new_reaper, t))
+            .filter(|&new_reaper| new_reaper != dying);
+        let is_shown = new_reaper.is_some();
+        let own = self.store.reference(dying);
+        // A new reaper that is dead by now has handed them on in its turn, but those that were released before it died.
+        let gone = shown.filter(|_| !is_shown).and_then(|new_reaper| self.store.find(new_reaper.key));
+        let intermediate_parent =
+            shown.filter(|new_reaper| gone.is_some() && own.is_none_or(|own| own.tgid != new_reaper.tgid));
+        let may_be_lost = self.may_have_lost_children(dying, t.ctx);
+        let came = t.ctx.without_hook();
+        let t = &mut t.with(EventContext {
+            at: gone.map_or(t.ctx.at, |gone| self.store[gone].since.max(t.ctx.at)),
+            ..t.ctx
+        });
+        let new_reaper = new_reaper.or_else(|| self.new_reaper_by_rule(dying, t.ctx));
+        let t = &mut t.with(if is_shown { came } else { t.ctx.inferred() });
+        OrphanTransfer { own, new_reaper, is_shown, intermediate_parent, came, ctx: t.ctx, may_be_lost }
+    }
+
+    /// One child goes to the new reaper, by the passer where there is one.
+    fn transfer_orphan(&mut self, child: Ix<Group>, estate: &OrphanTransfer, out: &mut Vec<Effect>) {
+        let &OrphanTransfer { own, new_reaper, is_shown, ctx, .. } = estate;
+        if !is_shown {
+            self.conclude_parent(child);
+            self.note_snapshot_conflict(child, own, ctx.at);
+        }
+        self.store[child].parent_at = ctx.at.max(self.store[child].parent_at);
+        self.store[child].set(fact::PARENT_INFERRED, !is_shown);
+        let may_be_gone = self.may_have_been_reaped(child);
+        let is_pending = may_be_gone && (estate.may_be_lost || self.may_be_autoreaping(child, ctx));
+        // What is open of a child is whether it left the first parent.
+        let intermediate_parent = estate
+            .intermediate_parent
+            .filter(|_| !is_pending && !self.store[child].has(fact::PARENT_PENDING));
+        if let Some(intermediate_parent) = intermediate_parent {
+            let first_parent = self.store[child].parent_key();
+            self.emit_reparented(
+                child,
+                own,
+                first_parent,
+                intermediate_parent,
+                &mut Transition::new(estate.came, out),
+            );
+        }
+        let Some(new_reaper) = new_reaper else { return };
+        let old_parent = intermediate_parent.or(own);
+        if is_pending || (intermediate_parent.is_some() && may_be_gone) {
+            self.reparent_pending(child, old_parent, new_reaper, ctx);
+            return;
+        }
+        let father = self.store[child].parent_key();
+        self.reparent(child, old_parent, new_reaper, &mut Transition::new(ctx, out));
+        if ctx.is_by_tracepoint() && self.store[child].parent_key() != father {
+            self.note_exiting_parent(child, father);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What records show of a group's parent, and what was concluded meanwhile.
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::kinds::Provenance;
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+impl Lineage {
+    /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
+    /// False if it has another by now.
+    pub(crate) fn learn_parent(
+        &mut self,
+        group: Ix<Group>,
+        parent: Option<TaskRef>,
+        t: &mut Transition<'_>,
+    ) -> bool {
+        let Some(reference) = parent else { return true };
+        let child = &self.store[group];
+        let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
+        if is_known && child.parent_at > t.ctx.at {
+            let is_same = child.parent_tgid() == reference.tgid.0;
+            // A snapshot may well be the first to name the thread that it went to.
+            let is_in_snapshot = t.ctx.provenance != Provenance::Observed;
+            let is_refuted = is_inferred
+                && (t.ctx.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
+                && (self.has_living_group(reference)
+                    || (is_in_snapshot && self.resolve_or_create_living(reference, t).is_some()));
+            if !is_refuted {
+                return is_same;
+            }
+        }
+        // Given back to a parent that is dead: it says what is known.
+        let child = &self.store[group];
+        if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
+            return true;
+        }
+        let Some(parent) = self.resolve_or_create_living(reference, t) else {
+            // It has handed its children on since then.
+            let dead = self.store.find(reference.key);
+            // The kernel counts threads of its group that are still to be seen: the child stayed among them.
+            let shown = dead.and_then(|dead| self.new_reaper_shown(dead, t.ctx.at));
+            let shown = shown.and_then(|new_reaper| self.resolve_or_create_living(new_reaper, t));
+            let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, t.ctx.at));
+            let by_rule = || dead.and_then(|dead| self.new_reaper_by_rule(dead, t.ctx));
+            let new_reaper = shown.or(stays).or_else(by_rule).or_else(|| self.init_if_alive());
+            if is_known {
+                return self.store[group].parent_tgid() == reference.tgid.0;
+            }
+            let Some(new_reaper) = new_reaper else { return true };
+            self.store[group].set(fact::PARENT_INFERRED, true);
+            self.store.link_child(group, new_reaper);
+            if stays.is_none() {
+                self.reset_exit_signal(group);
+            }
+            return stays.is_some();
+        };
+        let child = &mut self.store[group];
+        child.parent_at = t.ctx.at.max(child.parent_at);
+        child.set(fact::PARENT_INFERRED, false);
+        if child.parent() == Some(parent) {
+            return true;
+        }
+        let is_guess_of_thread = is_inferred && child.parent_tgid() == reference.tgid.0;
+        if !is_known || is_guess_of_thread {
+            if !self.store.link_child(group, parent) {
+                self.stats.contradictory += 1;
+            }
+            return true;
+        }
+        match t.ctx.provenance {
+            Provenance::Observed => self.stats.parents_corrected += 1,
+            _ => self.stats.wrong_parents += 1,
+        }
+        let old_parent = if is_inferred && self.was_shown_in(group, reference) {
+            // It never left that process: what was concluded did not come about.
+            self.take_back_reparenting(group);
+            Some(reference)
+        } else {
+            self.store.parent_ref(group)
+        };
+        self.reparent(group, old_parent, parent, t);
+        true
+    }
+
+    /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
+    fn new_reaper_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
+        let task = &self.store[dead];
+        let (of, new_reaper) = self.store.rare_of(&self.store[task.group()?])?.new_reaper?;
+        (of == task.key() && seen_at <= task.since).then_some(new_reaper)
+    }
+
+    /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
+    /// parent was seen to have the child after its death, so that another thread must have taken its place.
+    fn keeps_children(&self, dead: Ix<Task>, seen_at: Ktime) -> bool {
+        let task = &self.store[dead];
+        let Some(group) = task.group() else { return false };
+        let members = &self.store[group];
+        let hidden = self.store.hidden_threads(members);
+        let is_taken_over = members.leader() == Some(dead) && task.since < seen_at;
+        !members.has(fact::SOLE) && (is_taken_over || hidden.is_some_and(|hidden| hidden > 0))
+    }
+
+    fn take_back_reparenting(&mut self, group: Ix<Group>) {
+        let extra = self.store.extra(group);
+        extra.reparented = extra.reparented.saturating_sub(1);
+        if extra.reparented == 0 {
+            extra.set_first_parent(None);
+            (extra.reparent_kind, extra.reparented_at) = (None, Ktime(0));
+        }
+    }
+
+    /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
+    /// its threads is under way.
+    pub(crate) fn resolve_or_create_living(
+        &mut self,
+        reference: TaskRef,
+        t: &mut Transition<'_>,
+    ) -> Option<Ix<Task>> {
+        let named = self.resolve_or_create_named(reference, t);
+        if let Some(named) = named.filter(|&named| self.store[named].state() < TaskState::Zombie) {
+            return Some(named);
+        }
+        // A released thread's children stayed in its group, and so did those of one that took its leader's place.
+        let of_named = named.and_then(|named| self.store[named].group());
+        let leader = self.store.find_current(reference.tgid.leader());
+        let group = of_named.or_else(|| self.store[leader?].group())?;
+        let members = &self.store[group];
+        if members.tgid() != reference.tgid.0 || members.start() > reference.key.start {
+            return None;
+        }
+        // Who began to die before that one did inherited nothing from it.
+        let died_at = named.map_or(Ktime(0), |named| self.store[named].since);
+        self.store.members(group).find(|&ix| {
+            let task = &self.store[ix];
+            let can_inherit = task.state() < TaskState::Exiting
+                || (task.state() == TaskState::Exiting && task.since >= died_at);
+            Some(ix) != named && can_inherit
+        })
+    }
+
+    /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
+    /// was known.
+    fn has_living_group(&self, task: TaskRef) -> bool {
+        let group = self.store.find_current(task.tgid.leader()).and_then(|leader| self.store[leader].group());
+        group.is_some_and(|group| {
+            let members = &self.store[group];
+            members.tgid() == task.tgid.0
+                && members.start() <= task.key.start
+                && self.store.members(group).any(|ix| self.store[ix].state() < TaskState::Zombie)
+        })
+    }
+
+    /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
+    pub(crate) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
+        let members = &self.store[group];
+        if members.has(fact::PARENT_INFERRED) {
+            self.store.extra_of(members).map_or(Ktime(0), |extra| extra.parent_shown_at)
+        } else {
+            members.parent_at
+        }
+    }
+
+    /// A group's parent is about to be concluded: what was shown of the former one stays known.
+    pub(crate) fn conclude_parent(&mut self, group: Ix<Group>) {
+        let shown_at = self.parent_shown_at(group);
+        let is_first = !self.store[group].has(fact::PARENT_INFERRED);
+        let parents = self.store[group].parent_key().map(|parents| parents.tgid);
+        let extra = self.store.extra(group);
+        extra.parent_shown_at = shown_at;
+        if is_first {
+            extra.set_parent_shown(parents);
+        }
+    }
+
+    /// Whether the last parent that was shown of a group is a thread of this one's process.
+    fn was_shown_in(&self, group: Ix<Group>, parent: TaskRef) -> bool {
+        self.store.extra_of(&self.store[group]).is_some_and(|extra| extra.parent_shown() == Some(parent.tgid))
+    }
+}

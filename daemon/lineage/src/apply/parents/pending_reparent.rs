@@ -1,0 +1,304 @@
+//! The tracepoints' blind spot: a wait(2) is not seen, the release of its child only an RCU grace period later.
+//!
+//! When a parent dies in between, its dead child is still in the tree. Either the parent had taken it, or the child was handed
+//! on as a zombie. Two things the kernel side shows tell which: whether the parent had any child left when it began to die, and
+//! the child's `real_parent`, which does not change any more once it is released.
+
+use crate::Lineage;
+use crate::apply::exit::Death;
+use crate::apply::transition::Transition;
+use crate::model::effect::Effect;
+use crate::model::event_context::EventContext;
+use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef};
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::task::{Queue, Task, known};
+use crate::store::tables::arena::Ix;
+
+/// What a child's exit shows of its parent.
+const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
+
+impl Lineage {
+    /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
+    pub(crate) fn reap_unseen_children(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        // Where releases are seen as they happen, the child's own is on its way and says more.
+        if self.reconcile.sees_releases {
+            return;
+        }
+        let mut next = self.store[dying].first_child();
+        while let Some(child) = next {
+            next = self.store[child].sibling_next();
+            let Some(leader) = self.store[child].leader() else { continue };
+            // Among several threads the tree may have given the child to the wrong one.
+            let is_certain =
+                self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
+            let is_pending = self.store[child].has(fact::PARENT_PENDING);
+            let is_seen_later = self.store[leader].since > t.ctx.at;
+            if !is_certain || is_pending || is_seen_later || !self.may_have_been_reaped(child) {
+                continue;
+            }
+            let nobody_waits =
+                self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
+            if nobody_waits {
+                // The last switch comes after this: the task lost its CPU to its parent, on its way out.
+                self.autoreap_late(leader, child, &mut t.inferred());
+            } else {
+                self.die_and_be_reaped(leader, child, Death::default(), &mut t.inferred());
+            }
+        }
+    }
+
+    /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
+    pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, ctx: EventContext) -> bool {
+        if !ctx.is_by_tracepoint() || self.reconcile.sees_reparenting {
+            return false;
+        }
+        let mut children = self.store.children_of(dying);
+        let (Some(child), None) = (children.next(), children.next()) else { return true };
+        // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
+        // nobody waits for it in between but another thread, or a namespace's init in its own death.
+        let group = self.store[dying].group();
+        let nobody_waits =
+            group.is_some_and(|group| self.store[group].is_sole() && !self.store.is_namespace_init(group));
+        let is_zombie =
+            self.store[child].leader().is_some_and(|leader| self.store[leader].state() == TaskState::Zombie);
+        !(nobody_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
+    }
+
+    /// Whether a child can be gone already: all its tasks have at least begun to die.
+    pub(crate) fn may_have_been_reaped(&self, child: Ix<Group>) -> bool {
+        self.store[child].leader().is_some_and(|leader| {
+            matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie)
+        }) && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
+    }
+
+    /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
+    /// one alone, and no hook tells of it.
+    pub(crate) fn may_be_autoreaping(&self, child: Ix<Group>, father: EventContext) -> bool {
+        let is_exiting = self.store[child].leader().is_some_and(|leader| {
+            // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
+            let is_candidate = self.store[leader].queue() == Queue::Candidate;
+            self.store[leader].state() == TaskState::Exiting || is_candidate
+        });
+        let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
+        // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
+        let goes_by_itself =
+            self.store[child].has(fact::PARENT_PENDING) || self.would_autoreap(child) == Some(true);
+        is_exiting && is_by_function && goes_by_itself
+    }
+
+    /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
+    /// it shows another that is not, the group had been handed on.
+    pub(crate) fn shows_reparenting(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
+        let is_dying = |ix: Ix<Task>| self.store[ix].state() >= TaskState::Exiting;
+        let shown = parent.and_then(|parent| self.store.find(parent.key));
+        self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
+    }
+
+    /// Moves a child to its new parent, and leaves open whether it ever came to it.
+    pub(crate) fn reparent_pending(
+        &mut self,
+        group: Ix<Group>,
+        old: Option<TaskRef>,
+        parent: Ix<Task>,
+        ctx: EventContext,
+    ) {
+        let old_group =
+            old.map_or_else(|| self.store[group].parent_key(), |old| Some(self.group_key_of(old)));
+        let ignored = self.store[group].facts() & IGNORED;
+        if !self.store.link_child(group, parent) {
+            self.stats.contradictory += 1;
+            return;
+        }
+        let key = self.store[group].leader().map(|leader| self.store[leader].key());
+        // Handed on again: what is open is still whether the first parent took it.
+        if self.store.pending_reparent(&self.store[group]).is_none() {
+            self.store.set_pending_reparent(group, PendingReparent { old, old_group, ignored, ctx });
+            self.store[group].set(fact::PARENT_PENDING, true);
+            if let Some(key) = key {
+                self.reconcile.pending_reparents.push_back((ctx.at, key));
+            }
+        }
+    }
+
+    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
+    pub(crate) fn resolve_pending_reparent(
+        &mut self,
+        group: Ix<Group>,
+        parent: Option<TaskRef>,
+        at: Ktime,
+        out: &mut Vec<Effect>,
+    ) {
+        let open = self.store.pending_reparent(&self.store[group]);
+        // What is older than the handing on says nothing about it.
+        if open.is_none_or(|open| open.ctx.at > at) {
+            return;
+        }
+        let Some(open) = self.take_pending(group) else { return };
+        if let Some(shown) = parent
+            && self.store[group].parent_at > at
+            && open.old.is_none_or(|old| old.key != shown.key)
+        {
+            self.renew_pending_reparent(group, open, shown, out);
+            return;
+        }
+        // Where the record does not say, the common case is assumed: it had been taken.
+        let parent = parent.or(open.old);
+        let now = self.store[group].parent().and_then(|parent| self.store.reference(parent));
+        let key = |task: Option<TaskRef>| task.map(|task| task.key);
+        // Asked second: a new reaper that exec'ed since has the identity of its dead leader.
+        if key(parent) != key(now) && key(parent) == key(open.old) {
+            self.restore_parent(group, open.old_group);
+            self.store[group].set(open.ignored, true);
+            return;
+        }
+        // A new reaper that took its leader's place since is still of that group.
+        let parents = self.store[group].parent_key();
+        let is_there = |parent: TaskRef| {
+            parents.is_some_and(|now| {
+                now.tgid == parent.tgid && now.start.is_none_or(|start| start <= parent.key.start)
+            })
+        };
+        if let Some(parent) = parent
+            && !is_there(parent)
+        {
+            // Handed on more than once, and taken on the way, or never handed on from there.
+            let t = &mut Transition::new(EventContext { at, hook: None, ..open.ctx }, out);
+            let ix = self.resolve_or_create_living(parent, t);
+            if !ix.is_some_and(|ix| self.store.link_child(group, ix)) {
+                self.restore_parent(group, Some(self.group_key_of(parent)));
+            }
+        }
+        self.emit_pending_reparent(group, open, parent, out);
+        self.note_exiting_parent(group, open.old_group);
+    }
+
+    /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
+    fn renew_pending_reparent(
+        &mut self,
+        group: Ix<Group>,
+        open: PendingReparent,
+        new_reaper: TaskRef,
+        out: &mut Vec<Effect>,
+    ) {
+        self.emit_pending_reparent(group, open, Some(new_reaper), out);
+        let old_group = self.group_key_of(new_reaper);
+        let t = &mut Transition::new(EventContext { at: self.store[group].parent_at, ..open.ctx }, out);
+        let key = self.store[group].leader().map(|leader| self.store[leader].key());
+        let again = PendingReparent { old: Some(new_reaper), old_group: Some(old_group), ctx: t.ctx, ..open };
+        self.store.set_pending_reparent(group, again);
+        self.store[group].set(fact::PARENT_PENDING, true);
+        if let Some(key) = key {
+            self.reconcile.pending_reparents.push_back((t.ctx.at, key));
+        }
+    }
+
+    /// Identity of a task's group, as far as it is known.
+    fn group_key_of(&self, task: TaskRef) -> GroupKey {
+        match self.store.find(task.key).and_then(|ix| self.store[ix].group()) {
+            Some(group) => self.store[group].key(),
+            None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
+        }
+    }
+
+    /// It went by itself, below the parent it had when that was decided.
+    pub(crate) fn cancel_pending_reparent(&mut self, group: Ix<Group>) {
+        if let Some(open) = self.take_pending(group) {
+            self.restore_parent(group, open.old_group);
+            self.store[group].set(open.ignored, true);
+        }
+    }
+
+    /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
+    pub(crate) fn note_exiting_parent(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
+        let is_zombie = self.store[group].leader().is_some_and(|leader| {
+            self.store[leader].state() == TaskState::Zombie && self.store[group].is_sole()
+        });
+        if is_zombie && self.would_autoreap(group) == Some(true) {
+            self.store.rare(group).exiting_reaper = father;
+        }
+    }
+
+    fn take_pending(&mut self, group: Ix<Group>) -> Option<PendingReparent> {
+        if !self.store[group].has(fact::PARENT_PENDING) {
+            return None;
+        }
+        self.store[group].set(fact::PARENT_PENDING, false);
+        self.store.take_pending_reparent(group)
+    }
+
+    /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
+    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
+    pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
+        let is_pending = |key: TaskKey| {
+            let group = self.store.find(key).and_then(|ix| self.store[ix].group());
+            group.is_some_and(|group| self.store[group].has(fact::PARENT_PENDING))
+        };
+        self.reconcile
+            .pending_reparents
+            .iter()
+            .filter(move |&&(_, key)| is_pending(key))
+            .map(|&(at, key)| (key, at))
+    }
+
+    fn emit_pending_reparent(
+        &mut self,
+        group: Ix<Group>,
+        open: PendingReparent,
+        new: Option<TaskRef>,
+        out: &mut Vec<Effect>,
+    ) {
+        let new = new.or_else(|| self.store.reference(self.store[group].parent()?));
+        if let Some(new) = new {
+            self.emit_reparented(group, open.old, open.old_group, new, &mut Transition::new(open.ctx, out));
+        }
+    }
+
+    /// The child never left its dead parent.
+    fn restore_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
+        self.store.set_unlinked_parent(group, parent);
+        self.store[group].set(IGNORED, false);
+    }
+
+    /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
+    pub(crate) fn learn_parent_at_free(
+        &mut self,
+        group: Ix<Group>,
+        parent: Option<TaskRef>,
+        t: &mut Transition<'_>,
+    ) {
+        let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
+        self.resolve_pending_reparent(group, parent, t.ctx.at, t.out);
+        let Some(parent) = parent else { return };
+        let Some(ix) = self.store.find(parent.key) else { return };
+        let is_gone = self.store[ix].state() >= TaskState::Zombie;
+        let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
+        if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
+            // Handed on in the tree only: it had been taken before.
+            self.stats.contradictory += 1;
+            self.restore_parent(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
+        } else if !is_gone {
+            self.learn_parent(group, Some(parent), t);
+        }
+    }
+
+    /// The child did come to the parent it has in the tree.
+    pub(crate) fn confirm_pending_reparent(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
+        if let Some(open) = self.take_pending(group) {
+            self.emit_pending_reparent(group, open, None, out);
+        }
+    }
+
+    /// Those still there after an RCU grace period were handed on.
+    pub(crate) fn confirm_pending_reparents(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        while let Some(&(at, key)) = self.reconcile.pending_reparents.front() {
+            if u128::from(now.since(at)) < self.config.release_within.as_nanos() {
+                break;
+            }
+            self.reconcile.pending_reparents.pop_front();
+            let Some(group) = self.store.find(key).and_then(|ix| self.store[ix].group()) else { continue };
+            self.confirm_pending_reparent(group, out);
+        }
+    }
+}

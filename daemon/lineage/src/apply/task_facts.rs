@@ -1,0 +1,89 @@
+//! Facts that any record may bring. What can change carries the time it was seen: an older word does not undo a newer one.
+
+use crate::Lineage;
+use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::record::{Comm, Place};
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Task, known};
+use crate::store::tables::arena::Ix;
+
+impl Lineage {
+    pub(crate) fn learn_flags(&mut self, ix: Ix<Task>, flags: Option<u32>) {
+        if let Some(flags) = flags {
+            let task = &mut self.store[ix];
+            task.flags = flags;
+            task.known |= known::FLAGS;
+            if flags & PF_IO_WORKER != 0 {
+                task.known |= known::IO_WORKER;
+            }
+            if flags & PF_USER_WORKER != 0 {
+                task.known |= known::USER_WORKER;
+            }
+        }
+    }
+
+    /// False if a newer comm is known.
+    pub(crate) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
+        let Some(comm) = comm else { return false };
+        let task = &mut self.store[ix];
+        if task.knows(known::COMM) && task.comm_at > at {
+            return false;
+        }
+        task.comm = comm;
+        task.comm_at = at;
+        task.known |= known::COMM;
+        true
+    }
+
+    pub(crate) fn learn_place(&mut self, ix: Ix<Task>, place: &Place, at: Ktime) {
+        let Some(group) = self.store[ix].group() else { return };
+        let is_leader = self.store[group].leader() == Some(ix);
+        let mut profile = *self.store.profile(group);
+        if let Some(namespace) = place.namespace {
+            let task = &mut self.store[ix];
+            task.vtid = namespace.vtid;
+            task.known |= known::VTID;
+            profile.namespace = namespace.inode;
+            profile.namespace_level = namespace.level;
+            self.store[group].set(fact::NAMESPACE, true);
+            // A group's id is its leader's.
+            if let (Some(vtgid), Some(leader)) = (namespace.vtgid, self.store[group].leader()) {
+                self.store[leader].vtid = vtgid;
+                self.store[leader].known |= known::VTID;
+            }
+        }
+        let is_init = is_leader && place.namespace.is_some_and(|own| own.vtid == 1 && own.level > 0);
+        let members = &mut self.store[group];
+        // An exec is newer than anything the birth can tell of the group.
+        if is_leader && members.exec_at <= at {
+            if let Some(cgroup_id) = place.cgroup_id {
+                profile.cgroup_id = cgroup_id;
+                members.set(fact::CGROUP, true);
+            }
+            if let Some((uid, euid)) = place.credentials {
+                (profile.uid, profile.euid) = (uid, euid);
+                members.set(fact::CREDENTIALS, true);
+            }
+        }
+        self.store.set_profile(group, &profile);
+        if is_init {
+            self.store.set_namespace_init(group);
+        }
+    }
+
+    pub(crate) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
+        // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
+        if let Some(signal) = signal.filter(|&signal| signal >= 0) {
+            let members = &mut self.store[group];
+            members.exit_signal = signal;
+            members.set(fact::EXIT_SIGNAL, true);
+        }
+    }
+
+    pub(crate) fn learn_tracer(&mut self, group: Ix<Group>, tracer: Option<TaskRef>) {
+        if tracer.is_some() || self.store.rare_of(&self.store[group]).is_some() {
+            self.store.rare(group).tracer = tracer;
+        }
+    }
+}

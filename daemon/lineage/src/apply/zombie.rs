@@ -1,0 +1,151 @@
+//! Zombies: only a wait(2) is missing. And what a tick finds to have taken too long.
+
+use std::time::Duration;
+
+use crate::Lineage;
+use crate::apply::transition::Transition;
+use crate::model::effect::{Action, Effect};
+use crate::model::event_context::EventContext;
+use crate::model::id::Ktime;
+use crate::model::kinds::{Bound, Provenance, Span};
+use crate::model::task::TaskState;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
+
+/// How long the `release_task()` that released a group's last thread may take to release its dead leader too. Until then the
+/// leader is not called a zombie. A virtual CPU can stand still in between for longer than anyone would wait, so where the parent
+/// is known to ignore `SIGCHLD`, and the release must come, it gets the long time.
+const SECOND_TURN: Duration = Duration::from_millis(10);
+const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
+
+impl Lineage {
+    /// A leader is a zombie once it is the only task of its group.
+    pub(crate) fn begin_zombie_if_due(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
+        let members = &self.store[group];
+        let Some(leader) = members.leader() else { return };
+        if self.store[leader].state() != TaskState::Zombie || !members.is_sole() {
+            return;
+        }
+        let was_dead_leader = members.has(fact::DEAD_LEADER);
+        self.store.set_dead_leader(group, false);
+        if self.store[group].has(fact::ZOMBIE) || self.store[leader].queue() == Queue::Candidate {
+            return;
+        }
+        if was_dead_leader {
+            self.store[leader].since = t.ctx.at;
+            // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
+            // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
+            let members = &self.store[group];
+            let hidden = self.store.hidden_threads(members);
+            let is_certain = !members.has(fact::IGNORED_LATER) && hidden.is_none_or(|hidden| hidden == 0);
+            match self.would_autoreap(group) {
+                Some(true) if t.ctx.is_by_tracepoint() && is_certain => {
+                    self.autoreaped(leader, group, &mut t.inferred());
+                    self.store.set_state(leader, TaskState::Dead, t.ctx.at);
+                    self.store.enqueue(leader, Queue::Dead);
+                    return;
+                }
+                // What parent and tracer do was read a while ago; where it is seen, the second turn itself tells.
+                Some(false) if t.ctx.is_by_tracepoint() || self.has_other_exit_signal(group) => {}
+                _ => {
+                    self.store.enqueue(leader, Queue::Candidate);
+                    return;
+                }
+            }
+        }
+        self.emit_zombie_began(leader, group, t);
+    }
+
+    pub(crate) fn emit_zombie_began(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        let is_older = matches!(t.ctx.provenance, Provenance::Snapshot | Provenance::Repaired);
+        let is_confirmed = self.is_after_losses(t.ctx.at);
+        self.store.set_zombie(leader, group, is_older, is_confirmed);
+        let tracer = self.store.rare_of(&self.store[group]).and_then(|rare| rare.tracer);
+        self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::ZombieBegan { tracer });
+    }
+
+    /// A dead leader is seen to be alone, and so a zombie: what there was of threads has gone, seen or not.
+    pub(crate) fn became_only_task(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
+        if self.store[leader].state() != TaskState::Zombie {
+            return;
+        }
+        self.store[group].set(fact::SOLE, true);
+        if self.store[group].has(fact::DEAD_LEADER) {
+            self.store.set_dead_leader(group, false);
+            self.store[leader].since = t.ctx.at;
+            self.after_task_death(group, t);
+        }
+    }
+
+    /// For how long a leader has been a zombie.
+    pub(crate) fn zombie_span(&self, leader: Ix<Task>, at: Ktime) -> Span {
+        let task = &self.store[leader];
+        let bound = match task.group().map(|group| &self.store[group]) {
+            Some(group) if group.has(fact::ZOMBIE_OLDER) => Bound::AtLeast,
+            Some(group) if group.has(fact::ZOMBIE_YOUNGER) => Bound::AtMost,
+            _ => Bound::Exact,
+        };
+        Span { ns: at.since(task.since), bound }
+    }
+
+    /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
+    pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        self.give_up_args(now, out);
+        self.deaths.forget_old(now);
+        if !self.is_in_snapshot() {
+            self.decide_zombies(out);
+        }
+        self.settle_candidates(now, out);
+        self.confirm_pending_reparents(now, out);
+        while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
+            let zombie = self.zombie_span(leader, now);
+            self.store.enqueue(leader, Queue::Flagged);
+            let parent = self.store[leader].group().and_then(|group| self.store[group].parent());
+            let parent_name = parent.and_then(|parent| self.store.process_name(parent));
+            self.emit(
+                &mut Transition::new(EventContext::observed(now), out),
+                leader,
+                Action::ZombieFlagged { zombie, parent_name },
+            );
+        }
+        while let Some(ix) = self.front(Queue::Exiting, now, self.config.exit_stuck_after) {
+            self.store.enqueue(ix, Queue::Stuck);
+            let stuck_ns = now.since(self.store[ix].since);
+            self.emit(
+                &mut Transition::new(EventContext::observed(now), out),
+                ix,
+                Action::ExitStuck { stuck_ns },
+            );
+        }
+        self.expire(now, usize::MAX, out);
+    }
+
+    /// A dead leader that no second turn released is a zombie since its last thread went.
+    fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        let mut next = self.store.queue_ends(Queue::Candidate).first;
+        while let Some(leader) = next {
+            let task = &self.store[leader];
+            next = task.queue_next();
+            let is_due = task.group().is_some_and(|group| self.would_autoreap(group) == Some(true));
+            let patience = if is_due { SECOND_TURN_DUE } else { SECOND_TURN };
+            if u128::from(now.since(task.since)) >= patience.as_nanos() {
+                self.settle_candidate(leader, out);
+            }
+        }
+    }
+
+    pub(crate) fn settle_candidate(&mut self, leader: Ix<Task>, out: &mut Vec<Effect>) {
+        let t = &mut Transition::new(EventContext::observed(self.store[leader].since), out);
+        match self.store[leader].group() {
+            Some(group) => self.emit_zombie_began(leader, group, t),
+            None => self.store.dequeue(leader),
+        }
+    }
+
+    /// First of a queue, if it has stood there for so long.
+    pub(crate) fn front(&self, queue: Queue, now: Ktime, after: Duration) -> Option<Ix<Task>> {
+        let is_due = |ix: &Ix<Task>| u128::from(now.since(self.store[*ix].since)) >= after.as_nanos();
+        self.store.queue_ends(queue).first.filter(is_due)
+    }
+}

@@ -1,0 +1,54 @@
+//! How a lineage behaves.
+
+use std::time::Duration;
+
+/// Called with address and size, in bytes, of each large piece of memory before it is touched.
+///
+/// The lineage does no I/O, so the daemon asks the kernel for huge pages (madvise(2)): with a million tasks nearly every access is to
+/// a page that no TLB entry covers.
+pub type Room = fn(usize, usize);
+
+/// How a lineage behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A zombie older than this is flagged.
+    pub zombie_after: Duration,
+    /// A task longer in uninterruptible sleep than this is flagged; zero: never.
+    pub blocked_after: Duration,
+    /// A task longer in `do_exit()` than this is told as stuck.
+    pub exit_stuck_after: Duration,
+    /// Each exec is followed by a record of its arguments, and waits for it.
+    pub exec_args: bool,
+    /// How long a released task is known as such, for records that come late.
+    pub tombstone: Duration,
+    /// How many of them at most.
+    pub tombstones: usize,
+    /// Within this time the RCU callback of a released task comes at the latest. Lazy RCU callbacks wait for up to ten seconds.
+    pub release_within: Duration,
+    /// How many lives that are over are remembered.
+    pub dead_lives: usize,
+    /// For how long they are.
+    pub dead_lives_age: Duration,
+    /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
+    pub dead_after: Duration,
+    /// Told of each large piece of memory that is taken for tasks, so that it can be asked to be of huge pages.
+    pub room: Option<Room>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            zombie_after: Duration::from_secs(10),
+            blocked_after: Duration::from_secs(10),
+            exit_stuck_after: Duration::from_secs(10),
+            exec_args: false,
+            tombstone: Duration::from_secs(10),
+            tombstones: 16 * 1024,
+            release_within: Duration::from_secs(12),
+            dead_lives: 16 * 1024,
+            dead_lives_age: Duration::from_secs(15 * 60),
+            dead_after: Duration::from_secs(5),
+            room: None,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Lives that are over, kept for a while: "who was pid 4711 ten minutes ago, and who was its parent".
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use crate::Lineage;
+use crate::history::exited_process::ExitedProcess;
+use crate::model::id::{GroupKey, Ktime, Tgid};
+use crate::model::usage::Descent;
+use crate::store::slot::packed_usage::PackedUsage;
+use crate::store::tables::index::TidTable;
+use crate::store::tables::profile::ProfileIx;
+
+/// Number of a dead life, counted up for ever.
+type Serial = u64;
+
+/// Lives a chunk: growing copies nothing, and what is forgotten is given back piece by piece.
+const CHUNK: usize = 512;
+
+/// Serials as the table of tgids has them begin again after this many.
+const ROUND: u64 = u32::MAX as u64;
+
+/// Dead lives, oldest first.
+#[derive(Default)]
+pub(crate) struct ExitedProcesses {
+    chunks: VecDeque<Vec<ExitedProcess>>,
+    /// A chunk to be used again.
+    spare: Option<Vec<ExitedProcess>>,
+    /// Lives at the front of the first chunk that are forgotten.
+    forgotten: usize,
+    len: usize,
+    /// Serial of the first that is remembered.
+    first: Serial,
+    /// The youngest of each tgid.
+    newest: TidTable<NonZeroU32>,
+    /// Bytes of what few lives have.
+    side_bytes: usize,
+}
+
+/// A serial as four bytes, which are enough for those that are remembered.
+fn short(serial: Serial) -> Option<NonZeroU32> {
+    NonZeroU32::new((serial % ROUND) as u32 + 1)
+}
+
+impl ExitedProcesses {
+    /// Keeps a life.
+    fn insert(&mut self, mut life: ExitedProcess) {
+        let serial = self.first + self.len as u64;
+        let older = self.newest.set(Tgid(life.tgid).leader(), short(serial));
+        let distance = older.map_or(0, |older| serial - self.serial(older));
+        life.older = u32::try_from(distance).unwrap_or(0);
+        self.side_bytes += life.side_bytes();
+        if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK) {
+            let chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+            self.chunks.push_back(chunk);
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.push(life);
+            self.len += 1;
+        }
+    }
+
+    /// The one remembered life that has this short serial.
+    fn serial(&self, short: NonZeroU32) -> Serial {
+        let (short, first) = (u64::from(short.get() - 1), self.first % ROUND);
+        self.first + (short + ROUND - first) % ROUND
+    }
+
+    /// Forgets the oldest life; answers what it held.
+    fn drop_oldest(&mut self) -> Option<(ProfileIx, PackedUsage)> {
+        let (first, newest) = (short(self.first), &mut self.newest);
+        let life = self.chunks.front_mut()?.get_mut(self.forgotten)?;
+        let tgid = Tgid(life.tgid).leader();
+        if newest.get(tgid) == first {
+            newest.set(tgid, None);
+        }
+        // A life is long out of the cache: it is left where it lies, not moved out.
+        let held = (life.profile, life.usage);
+        if life.side.is_some() {
+            self.side_bytes -= life.side_bytes();
+            life.side = None;
+        }
+        life.executable = None;
+        self.first += 1;
+        self.len -= 1;
+        self.forgotten += 1;
+        if self.forgotten == CHUNK {
+            self.forgotten = 0;
+            if let Some(mut chunk) = self.chunks.pop_front() {
+                chunk.clear();
+                self.spare = Some(chunk);
+            }
+        }
+        Some(held)
+    }
+
+    /// Fetches what is looked at of the next lives to be forgotten.
+    pub(crate) fn prefetch(&self, lives: usize) -> u64 {
+        let see = |life: &ExitedProcess| {
+            let owns = life.executable.is_some() ^ life.side.is_some();
+            u64::from(life.tgid) ^ life.since.0 ^ u64::from(owns)
+        };
+        let next = self.chunks.front().and_then(|chunk| chunk.get(self.forgotten..));
+        next.unwrap_or_default().iter().take(lives).map(see).fold(0, std::ops::BitXor::bitxor)
+    }
+
+    fn place(&self, serial: Serial) -> Option<(usize, usize)> {
+        let distance = usize::try_from(serial.checked_sub(self.first)?).ok()?;
+        let place = distance + self.forgotten;
+        (distance < self.len).then_some((place / CHUNK, place % CHUNK))
+    }
+
+    fn at(&self, serial: Serial) -> Option<&ExitedProcess> {
+        let (chunk, place) = self.place(serial)?;
+        self.chunks.get(chunk)?.get(place)
+    }
+
+    fn at_mut(&mut self, serial: Serial) -> Option<&mut ExitedProcess> {
+        let (chunk, place) = self.place(serial)?;
+        self.chunks.get_mut(chunk)?.get_mut(place)
+    }
+
+    /// Serials of the lives that had this tgid, youngest first.
+    fn serials_of(&self, tgid: Tgid) -> impl Iterator<Item = Serial> {
+        let newest = self.newest.get(tgid.leader()).map(|short| self.serial(short));
+        std::iter::successors(newest, |&serial| {
+            let distance = self.at(serial)?.older;
+            serial.checked_sub(u64::from(distance)).filter(|_| distance != 0)
+        })
+    }
+
+    /// Lives that had this tgid, youngest first.
+    pub(crate) fn of(&self, tgid: Tgid) -> impl Iterator<Item = &ExitedProcess> {
+        self.serials_of(tgid).map_while(|serial| self.at(serial))
+    }
+
+    /// The last life with this tgid that was there at a moment: whoever began then was a thread or a child of it.
+    pub(crate) fn last_before(&mut self, tgid: Tgid, moment: Ktime) -> Option<&mut ExitedProcess> {
+        let serial = self.serial_before(tgid, moment)?;
+        self.at_mut(serial)
+    }
+
+    fn serial_before(&self, tgid: Tgid, moment: Ktime) -> Option<Serial> {
+        let began = |life: &ExitedProcess| life.key().start.is_none_or(|start| start <= moment);
+        self.serials_of(tgid).find(|&serial| self.at(serial).is_some_and(began))
+    }
+
+    /// Adds to what the dead children of this life used.
+    pub(crate) fn add_to_children(
+        &mut self,
+        tgid: Tgid,
+        moment: Ktime,
+        is_reaped: bool,
+        sum: &Descent,
+    ) -> Option<&ExitedProcess> {
+        let serial = self.serial_before(tgid, moment)?;
+        let life = self.at_mut(serial)?;
+        let before = life.side_bytes();
+        life.side.get_or_insert_default().children().of(is_reaped).add(sum);
+        let more = life.side_bytes() - before;
+        self.side_bytes += more;
+        self.at(serial)
+    }
+
+    /// The life with this identity.
+    pub(crate) fn find(&self, key: GroupKey) -> Option<&ExitedProcess> {
+        self.of(key.tgid).find(|life| life.key() == key)
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Every dead life, oldest first.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &ExitedProcess> {
+        let chunks = self.chunks.iter().enumerate();
+        chunks.flat_map(|(n, chunk)| &chunk[if n == 0 { self.forgotten } else { 0 }..])
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let chunks = self.chunks.len() + usize::from(self.spare.is_some());
+        chunks * CHUNK * size_of::<ExitedProcess>()
+            + self.chunks.capacity() * size_of::<Vec<ExitedProcess>>()
+            + self.newest.bytes()
+            + self.side_bytes
+    }
+}
+
+impl Lineage {
+    /// Keeps a life that is over, in place of the oldest where there are enough.
+    pub(crate) fn remember(&mut self, life: ExitedProcess) {
+        while self.exited.len() >= self.config.dead_lives && self.forget_oldest_life() {}
+        self.exited.insert(life);
+    }
+
+    /// Forgets lives that ended before `before`.
+    pub(crate) fn forget_lives(&mut self, before: Ktime, most: usize) {
+        for _ in 0..most {
+            let is_old = self.exited.iter().next().is_some_and(|life| life.since < before);
+            if !is_old || !self.forget_oldest_life() {
+                break;
+            }
+        }
+    }
+
+    fn forget_oldest_life(&mut self) -> bool {
+        let Some((profile, usage)) = self.exited.drop_oldest() else { return false };
+        self.store.release_held(profile, usage);
+        true
+    }
+
+    /// Forgets the oldest lives until `keep` are left; answers the bytes that came free.
+    pub fn shed_lives(&mut self, keep: usize) -> usize {
+        let before = self.memory().dead;
+        while self.exited.len() > keep && self.forget_oldest_life() {}
+        self.exited.spare = None;
+        before - self.memory().dead
+    }
+}

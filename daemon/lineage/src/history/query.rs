@@ -1,0 +1,410 @@
+//! Questions to the lineage: lives by pid and time, walks through the tree, who owes what. A step costs O(1).
+
+use crate::Lineage;
+use crate::history::exited_process::ExitedProcess;
+use crate::model::debt::Debt;
+use crate::model::effect::Thread;
+use crate::model::id::{GroupKey, Ktime, TaskRef, Tgid, Tid};
+use crate::model::kinds::Provenance;
+use crate::model::life::Life;
+use crate::model::record::Comm;
+use crate::model::task::{StateCounts, TaskState};
+use crate::store::counts::StoreBytes;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::{Queue, Task};
+use crate::store::tables::arena::Ix;
+
+/// Not a task anyone made.
+const IDLE: Tid = Tid(0);
+
+/// A thread group that lives, as a place to walk from.
+#[derive(Clone, Copy)]
+pub struct GroupView<'a> {
+    lineage: &'a Lineage,
+    ix: Ix<Group>,
+}
+
+/// A task that the kernel still has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TaskView {
+    /// Which.
+    pub task: TaskRef,
+    /// Its state.
+    pub state: TaskState,
+    /// When that began.
+    pub since: Ktime,
+    /// How its beginning is known.
+    pub provenance: Provenance,
+    /// Everything else.
+    pub thread: Thread,
+}
+
+impl<'a> GroupView<'a> {
+    fn group(&self) -> &'a Group {
+        &self.lineage.store[self.ix]
+    }
+
+    fn at(self, ix: Ix<Group>) -> Self {
+        Self { ix, ..self }
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn key(&self) -> GroupKey {
+        self.group().key()
+    }
+
+    /// Its leader's comm.
+    #[must_use]
+    pub fn name(&self) -> Option<Comm> {
+        self.group().leader().and_then(|leader| self.lineage.store.process_name(leader))
+    }
+
+    /// Its cgroup's id in the v2 hierarchy.
+    #[must_use]
+    pub fn cgroup_id(&self) -> Option<u64> {
+        self.lineage.store.cgroup_of(self.group())
+    }
+
+    /// Its parent.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.lineage.store.parents_of(self.ix).map(|ix| self.at(ix))
+    }
+
+    /// The task that is its `real_parent`: a thread of its parent.
+    #[must_use]
+    pub fn parent_task(&self) -> Option<TaskRef> {
+        self.lineage.task_view(self.group().parent()?).map(|parent| parent.task)
+    }
+
+    /// Whether it was seen to adopt orphans though it is no pid namespace's init.
+    #[must_use]
+    pub fn is_subreaper(&self) -> bool {
+        self.group().has(fact::SUBREAPER)
+    }
+
+    /// Its parent, that one's parent, and so on up to the idle task.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<'a> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+
+    /// Its children, of all its threads.
+    pub fn children(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let (lineage, view) = (self.lineage, *self);
+        lineage
+            .store
+            .members(self.ix)
+            .flat_map(|thread| lineage.store.children_of(thread))
+            .map(move |ix| view.at(ix))
+    }
+
+    /// Its tasks that the kernel still has, oldest first.
+    pub fn threads(&self) -> impl Iterator<Item = TaskView> + use<'a> {
+        let lineage = self.lineage;
+        lineage
+            .store
+            .members(self.ix)
+            .filter(|&task| lineage.store[task].state() < TaskState::Dead)
+            .filter_map(|task| lineage.task_view(task))
+    }
+
+    /// Its account as a parent.
+    #[must_use]
+    pub fn debt(&self) -> Option<Debt> {
+        self.group().debt().map(|debt| self.lineage.store[debt].debt)
+    }
+
+    /// Since when the oldest of its zombie children waits for it. A step a child.
+    #[must_use]
+    pub fn oldest_zombie(&self) -> Option<(GroupKey, Ktime)> {
+        let lineage = self.lineage;
+        self.debt().filter(|debt| debt.zombies > 0)?;
+        self.children()
+            .filter_map(|child| {
+                let leader = &lineage.store[child.group().leader()?];
+                matches!(leader.queue(), Queue::Zombie | Queue::Flagged).then(|| (child.key(), leader.since))
+            })
+            .min_by_key(|&(_, since)| since)
+    }
+
+    /// Since when it is a zombie, if it is one.
+    #[must_use]
+    pub fn zombie_since(&self) -> Option<Ktime> {
+        let leader = &self.lineage.store[self.group().leader()?];
+        matches!(leader.queue(), Queue::Zombie | Queue::Flagged).then_some(leader.since)
+    }
+
+    /// Whether it is a zombie that nothing has shown since records were lost: it may be gone.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.group().has(fact::UNCONFIRMED)
+    }
+
+    /// Everything known about it.
+    #[must_use]
+    pub fn life(&self, now: Ktime) -> Option<Life> {
+        self.lineage.life_of_group(self.ix, now)
+    }
+}
+
+impl Lineage {
+    /// The group that has this tgid now.
+    #[must_use]
+    pub fn group(&self, tgid: Tgid) -> Option<GroupView<'_>> {
+        let leader = self.store.find_current(tgid.leader()).filter(|&ix| self.store.is_leader(ix))?;
+        self.store[leader].group().map(|ix| GroupView { lineage: self, ix })
+    }
+
+    /// The group that the task with this tid belongs to now.
+    #[must_use]
+    pub fn group_of(&self, tid: Tid) -> Option<GroupView<'_>> {
+        self.store[self.store.find_current(tid)?].group().map(|ix| GroupView { lineage: self, ix })
+    }
+
+    /// The task that has this tid now.
+    #[must_use]
+    pub fn task(&self, tid: Tid) -> Option<TaskView> {
+        self.task_view(self.store.find_current(tid)?)
+    }
+
+    /// Every group, in the order of tgids.
+    pub fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.store
+            .newest_tasks()
+            .filter(|&ix| self.store.is_leader(ix) && self.store[ix].key().tid != IDLE)
+            .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
+    }
+
+    /// Every task that the kernel still has, in the order of tids.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
+        self.store
+            .newest_tasks()
+            .filter(|&ix| self.store[ix].state() < TaskState::Dead && self.store[ix].key().tid != IDLE)
+            .filter_map(|ix| self.task_view(ix))
+    }
+
+    /// Zombies, oldest first: those already flagged, then the others. Without those that are unconfirmed.
+    pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
+        [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
+    }
+
+    /// Zombies that nothing has shown since records were lost, the longest first.
+    pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.leaders_in(Queue::Unconfirmed)
+    }
+
+    /// How many of these there are.
+    #[must_use]
+    pub fn unconfirmed_count(&self) -> usize {
+        self.store.queue_ends(Queue::Unconfirmed).len
+    }
+
+    fn leaders_in(&self, queue: Queue) -> impl Iterator<Item = GroupView<'_>> {
+        std::iter::successors(self.store.queue_ends(queue).first, |&ix| self.store[ix].queue_next())
+            .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
+    }
+
+    /// How many zombies there are.
+    #[must_use]
+    pub fn zombie_count(&self) -> usize {
+        self.store.queue_ends(Queue::Flagged).len + self.store.queue_ends(Queue::Zombie).len
+    }
+
+    /// How many of them are flagged as old.
+    #[must_use]
+    pub fn flagged_count(&self) -> usize {
+        self.store.queue_ends(Queue::Flagged).len
+    }
+
+    /// How many tasks are in `do_exit()` and not told as stuck there.
+    #[must_use]
+    pub fn exiting_count(&self) -> usize {
+        self.store.queue_ends(Queue::Exiting).len
+    }
+
+    /// How many tasks are told as stuck in `do_exit()`, and are still there.
+    #[must_use]
+    pub fn stuck_count(&self) -> usize {
+        self.store.queue_ends(Queue::Stuck).len
+    }
+
+    /// The task that is in `do_exit()` for longest.
+    #[must_use]
+    pub fn oldest_exiting(&self) -> Option<TaskView> {
+        [Queue::Stuck, Queue::Exiting]
+            .into_iter()
+            .find_map(|queue| self.store.queue_ends(queue).first)
+            .and_then(|ix| self.task_view(ix))
+    }
+
+    /// Leaders that are dead while other threads of their group are not.
+    #[must_use]
+    pub const fn dead_leader_count(&self) -> usize {
+        self.store.dead_leader_count()
+    }
+
+    /// How many tasks are in each state.
+    #[must_use]
+    pub const fn state_counts(&self) -> &StateCounts {
+        self.store.state_counts()
+    }
+
+    /// How many groups live.
+    #[must_use]
+    pub const fn group_count(&self) -> usize {
+        // The idle task's is none.
+        self.store.group_count().saturating_sub(1)
+    }
+
+    /// Dead lives still remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.exited.len()
+    }
+
+    /// The life of the group that has this tgid, or of the last one that had it and is remembered.
+    #[must_use]
+    pub fn life(&self, tgid: Tgid, now: Ktime) -> Option<Life> {
+        let live = self.group(tgid).and_then(|group| group.life(now));
+        live.or_else(|| self.exited.of(tgid).next().map(|exited| self.life_of_exited(exited)))
+    }
+
+    /// The life of the group that had this tgid at a moment.
+    #[must_use]
+    pub fn life_at(&self, tgid: Tgid, moment: Ktime, now: Ktime) -> Option<Life> {
+        let began = |life: &Life| life.key.start.is_none_or(|start| start <= moment);
+        let live = self.group(tgid).and_then(|group| group.life(now)).filter(began);
+        live.or_else(|| {
+            let began = |exited: &ExitedProcess| exited.key().start.is_none_or(|start| start <= moment);
+            let had = |exited: &&ExitedProcess| began(exited) && moment <= exited.since;
+            self.exited.of(tgid).find(had).map(|exited| self.life_of_exited(exited))
+        })
+    }
+
+    /// The life with this identity.
+    #[must_use]
+    pub fn life_by_key(&self, key: GroupKey, now: Ktime) -> Option<Life> {
+        let live = self.group(key.tgid).filter(|group| group.key() == key).and_then(|group| group.life(now));
+        live.or_else(|| self.exited.find(key).map(|exited| self.life_of_exited(exited)))
+    }
+
+    /// The name in the life with this identity, without the rest of it.
+    #[must_use]
+    pub fn name_by_key(&self, key: GroupKey) -> Option<Comm> {
+        match self.group(key.tgid).filter(|group| group.key() == key) {
+            Some(group) => group.name(),
+            None => self.exited.find(key)?.name(),
+        }
+    }
+
+    /// Dead lives still remembered, youngest first.
+    pub fn dead_lives(&self) -> impl Iterator<Item = Life> {
+        self.exited.iter().rev().map(|exited| self.life_of_exited(exited))
+    }
+
+    /// Bytes held for live tasks, and for what is kept of dead ones.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let StoreBytes { slots, used, shared, usages, tables } = self.store.bytes();
+        let dying = self.dying_count();
+        // As if each had a group of its own: few of them are threads.
+        let groups =
+            (dying - self.store.state_counts().of(TaskState::Released)).min(self.store.group_count());
+        let each = size_of::<Task>() + size_of::<Option<Ix<Task>>>();
+        Memory {
+            live: slots + tables + self.accounting.awaiting_last_switch.bytes(),
+            dying: dying * each
+                + groups * size_of::<Group>()
+                + usages
+                + shared * groups / self.store.group_count().max(1),
+            spare: slots - used,
+            dead: self.exited.bytes(),
+        }
+    }
+
+    /// Every task that is kept: also those released, for late records.
+    #[must_use]
+    pub const fn task_count(&self) -> usize {
+        self.store.task_count()
+    }
+
+    /// Of these, tasks that have at least begun to exit.
+    #[must_use]
+    pub const fn dying_count(&self) -> usize {
+        self.store.state_counts().of(TaskState::Exiting)
+            + self.store.state_counts().of(TaskState::Zombie)
+            + self.store.state_counts().of(TaskState::Dead)
+            + self.store.state_counts().of(TaskState::Released)
+    }
+
+    /// Paths of programs that are kept.
+    #[must_use]
+    pub fn path_count(&self) -> usize {
+        self.store.path_count()
+    }
+
+    /// What is kept besides live tasks and their groups.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept {
+            released: self.store.queue_ends(Queue::Tombstone).len,
+            dead: self.store.queue_ends(Queue::Dead).len,
+            dead_lives: self.exited.len(),
+            pending_reparents: self.reconcile.pending_reparents.len(),
+            early_frees: self.reconcile.freed_leaders.len(),
+            execs_without_args: self.awaiting_args.len(),
+            undecided_leaders: self.reconcile.undecided_leaders.len(),
+            namespaces: self.store.namespace_count(),
+            paths: self.store.path_count(),
+        }
+    }
+
+    fn task_view(&self, ix: Ix<Task>) -> Option<TaskView> {
+        let task = &self.store[ix];
+        let group = &self.store[task.group()?];
+        Some(TaskView {
+            task: TaskRef { key: task.key(), tgid: Tgid(group.tgid()) },
+            state: task.state(),
+            since: task.since,
+            provenance: task.provenance,
+            thread: self.thread(group, ix, task),
+        })
+    }
+}
+
+/// Bytes held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// For tasks that live, and tombstones.
+    pub live: usize,
+    /// Of this, for tasks that have at least begun to exit: by their number, and their share of what few groups have.
+    pub dying: usize,
+    /// Of this, slots that are free and kept for the next tasks.
+    pub spare: usize,
+    /// For lives that are over.
+    pub dead: usize,
+}
+
+/// What is kept besides live tasks and their groups, in numbers. Each has a bound, or ends with time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Released tasks, for late records of them.
+    pub released: usize,
+    /// Tasks let go whose release is still to be seen.
+    pub dead: usize,
+    /// Lives that are over.
+    pub dead_lives: usize,
+    /// Dead children of dead parents of which it is open whether they were handed on.
+    pub pending_reparents: usize,
+    /// Leaders whose RCU callback overtook the last switch of another task.
+    pub early_frees: usize,
+    /// Execs that wait for their arguments.
+    pub execs_without_args: usize,
+    /// Leaders that a snapshot found dead, and whose threads are still to be seen.
+    pub undecided_leaders: usize,
+    /// Inits of pid namespaces.
+    pub namespaces: usize,
+    /// Paths of programs.
+    pub paths: usize,
+}

@@ -1,0 +1,251 @@
+//! The lineage of every task on a host, from `copy_process()` to `release_task()`.
+//!
+//! [`Lineage`] takes records of the kernel side ([`Lineage::apply`]) and time ([`Lineage::tick`]). It keeps the task tree and the
+//! history of each thread group, and answers with [`Effect`]s. It is pure: no event loop, no files, no clock; time is an argument.
+//!
+//! # States
+//!
+//! A task moves down this list only, so records and snapshots can be merged in any order ([`TaskState`]):
+//!
+//! ```text
+//!              copy_process()                 another task's record names it
+//!                    |                                     |
+//!                    v                                     v
+//!                 Running  <----- its own record ------  Implied
+//!                    |
+//!                    |  do_exit()
+//!                    v
+//!                 Exiting
+//!                    |
+//!                    |  exit_notify()
+//!          +---------+----------------------------+
+//!          |                                      |
+//!          v                                      v
+//!       Zombie  (EXIT_ZOMBIE)                   Dead  (EXIT_DEAD: a thread, or the parent ignores SIGCHLD)
+//!          |                                      |
+//!          |  release_task(), by a wait(2)        |  release_task(), by itself
+//!          +------------------+-------------------+
+//!                             v
+//!                         Released   (kept for a while, so that late records are recognised)
+//! ```
+//!
+//! Two exceptions go back: a leader that another thread replaces by execve(2) lives on (`apply/de_thread`), and a snapshot can show
+//! a task that an earlier snapshot did not (`reconcile/snapshot`).
+//!
+//! # Modules
+//!
+//! | module | what |
+//! |---|---|
+//! | `model` | what goes in and what comes out: records, effects, lives |
+//! | `store` | tasks, groups and the links between them; its fields are private and `Store::check` states the invariants |
+//! | `apply` | one file a kernel event |
+//! | `reconcile` | what is uncertain: snapshots, concluded ends, conflicts between the two, zombies after a loss |
+//! | `accounting` | CPU time and memory that ended tasks used |
+//! | `history` | processes that ended, and queries |
+//! | [`blocked`] | tasks that stay in uninterruptible sleep |
+//!
+//! Arrows point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call each other
+//! across `apply`, `reconcile` and `accounting`, because one kernel event has consequences in all three.
+//!
+//! # Kernel terms
+//!
+//! | term | meaning |
+//! |---|---|
+//! | task | one `task_struct`: a thread. Identified by tid and start time, because tids are reused |
+//! | thread group | the tasks that share a tgid: what users call a process. Its leader is the task with tid == tgid |
+//! | `real_parent` | the task that is sent the exit signal; a tracer is the `parent` of a traced task instead |
+//! | zombie | a leader in `EXIT_ZOMBIE` **and no other task left in its group**: only a wait(2) is missing |
+//! | dead leader | a leader in `EXIT_ZOMBIE` whose group has live threads: no wait(2) can reap it |
+//! | reaper | the task that runs `release_task()` on another |
+//! | new reaper | the task that the children of an exiting task go to, `find_new_reaper()` |
+//! | `de_thread()` | execve(2) by a thread that is not the leader: it takes over the leader's tid and start time |
+//! | second turn | `release_task()` of a group's last thread also releases the dead leader, in a second turn of its loop |
+//! | last switch | the final `sched_switch` of a dead task: its CPU time does not change any more |
+//! | rung | the way a hook is attached: kprobe, fentry or tracepoint. Tracepoints see releases an RCU grace period late |
+#![forbid(unsafe_code)]
+
+mod accounting;
+mod apply;
+pub mod blocked;
+mod config;
+mod history;
+mod model;
+mod reconcile;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+pub use self::config::{Config, Room};
+pub use self::history::query::{GroupView, Kept, Memory, TaskView};
+pub use self::model::action_kind::ActionKind;
+pub use self::model::before_exec::BeforeExec;
+pub use self::model::debt::Debt;
+pub use self::model::effect::{Action, Effect, Provenance};
+pub use self::model::life::{End, Life, LifeState};
+pub use self::model::path_name::PathName;
+pub use self::model::relation::Relation;
+pub use self::model::stats::Stats;
+pub use self::model::task::{StateCounts, TaskKind, TaskState};
+pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
+pub use self::model::{death, effect, figures, flags, id, record, status};
+
+use self::accounting::Accounting;
+use self::apply::death::Deaths;
+use self::history::exited_processes::ExitedProcesses;
+use self::model::id::{Ktime, TaskKey, Tgid};
+use self::model::record::{Fact, Record};
+use self::reconcile::Reconcile;
+use self::store::Store;
+use self::store::slot::task::Task;
+use self::store::tables::arena::Ix;
+
+/// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
+/// record: the caller can have been stopped in between.
+const FUTURE_NS: u64 = 86_400_000_000_000;
+
+/// Every task of the host and how it came to be where it is.
+///
+/// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it answers with [`Effect`]s.
+pub struct Lineage {
+    config: Config,
+    store: Store,
+    /// What is uncertain, and waits for the record or the time that settles it.
+    reconcile: Reconcile,
+    /// What ended tasks used.
+    accounting: Accounting,
+    /// Processes that ended, for a while.
+    exited: ExitedProcesses,
+    /// Execs whose arguments come in the next record of their task.
+    awaiting_args: HashMap<TaskKey, Effect>,
+    stats: Stats,
+    /// Signals that may end a group, and how groups ended.
+    deaths: Deaths,
+    /// What becomes of the present record.
+    outcome: Outcome,
+}
+
+/// What [`Lineage::apply`] did with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was merged with what was known. It may have changed nothing.
+    Applied,
+    /// It names a tid that no kernel hands out, makes the idle task begin or end, or lies in the future.
+    Refused,
+}
+
+impl Lineage {
+    /// An empty lineage: nothing but the idle task, which was never born.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut lineage = Self {
+            store: Store::new(config.room),
+            reconcile: Reconcile::default(),
+            accounting: Accounting::default(),
+            exited: ExitedProcesses::default(),
+            awaiting_args: HashMap::new(),
+            stats: Stats::default(),
+            deaths: Deaths::default(),
+            outcome: Outcome::Applied,
+            config,
+        };
+        lineage.init_idle_task();
+        lineage
+    }
+
+    /// From now on a zombie older than this is flagged. Those flagged already stay so.
+    pub const fn set_zombie_after(&mut self, after: Duration) {
+        self.config.zombie_after = after;
+    }
+
+    /// From now on an uninterruptible sleep longer than this is flagged; zero: none. Those flagged already stay so.
+    pub const fn set_blocked_after(&mut self, after: Duration) {
+        self.config.blocked_after = after;
+    }
+
+    /// From now on so many lives that are over are remembered at most. [`Lineage::shed_lives`] forgets those there are too many.
+    pub const fn set_dead_lives(&mut self, most: usize) {
+        self.config.dead_lives = most;
+    }
+
+    /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
+    pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
+        self.reconcile.hidden = groups.into_iter().collect();
+    }
+
+    /// How long an uninterruptible sleep may last.
+    #[must_use]
+    pub const fn blocked_after(&self) -> Duration {
+        self.config.blocked_after
+    }
+
+    /// How many records are best handed to [`Lineage::prefetch`] together.
+    pub const PREFETCHED: usize = Store::PREFETCHED;
+
+    /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::PREFETCHED`] only.
+    pub fn prefetch(&self, records: &[Record]) {
+        let records = records.get(..Self::PREFETCHED).unwrap_or(records);
+        let released = records.iter().filter(|record| matches!(record.fact, Fact::Released(_)));
+        black_box(self.exited.prefetch(released.count()));
+        self.store.prefetch(records);
+    }
+
+    /// Takes in one record and adds its effects to `out`. `now` is `CLOCK_BOOTTIME` as the caller reads it.
+    pub fn apply(&mut self, record: &Record, now: Ktime, out: &mut Vec<Effect>) -> Outcome {
+        self.stats.records += 1;
+        self.outcome = Outcome::Applied;
+        let at = record.at;
+        if at.since(now) > FUTURE_NS {
+            self.refuse();
+            return self.outcome;
+        }
+        if !self.awaiting_args.is_empty() {
+            self.stop_waiting_for_args(&record.fact, out);
+        }
+        match &record.fact {
+            Fact::New(new) => self.on_new(at, new, out),
+            Fact::CloneFailed(failed) => self.on_clone_failed(at, failed, out),
+            Fact::Exec(exec) => self.on_exec(at, exec, out),
+            Fact::ExecArgs(args) => self.on_exec_args(args, out),
+            Fact::Renamed(renamed) => self.on_renamed(at, renamed, out),
+            Fact::Exiting(exiting) => self.on_exiting(at, exiting, out),
+            Fact::Exited(exited) => self.on_exited(at, exited, out),
+            Fact::Reparented(reparented) => self.on_reparented(at, reparented, out),
+            Fact::Released(released) => self.on_released(at, released, out),
+            Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
+            Fact::Signal(sent) => self.on_signal(at, sent),
+            Fact::OomVictim(oom) => self.on_oom_victim(at, oom),
+        }
+        self.release_after_rcu(out);
+        self.expire(now.max(at), 2, out);
+        self.outcome
+    }
+
+    /// Counts the present record as one that no kernel produces.
+    const fn refuse(&mut self) {
+        self.stats.refused += 1;
+        self.outcome = Outcome::Refused;
+    }
+
+    /// What became of the records so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests, and after a panic
+    /// in a query.
+    pub fn check(&self) -> Result<(), String> {
+        self.store.check()
+    }
+
+    /// Forgets a released task.
+    fn forget(&mut self, ix: Ix<Task>) {
+        self.close_account(ix);
+        self.store.remove_released(ix);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a task is doing at a moment, as the scheduler has it: read when asked, never part of the tree.
+
+use crate::model::id::{Ktime, TaskRef};
+use crate::model::record::{Comm, Usage};
+
+/// One task as it was when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Which.
+    pub task: TaskRef,
+    /// When it was read.
+    pub at: Ktime,
+    /// Its comm.
+    pub name: Option<Comm>,
+    /// What it was doing.
+    pub doing: Doing,
+    /// PF_ bits.
+    pub flags: u32,
+    /// `SCHED_*` of sched(7).
+    pub policy: Option<u32>,
+    /// The kernel's `prio`, with inheritance: 0 to 98 are real-time, 100 to 139 are not. /proc/PID/stat shows it less 100.
+    pub prio: Option<i32>,
+    /// The nice value.
+    pub nice: Option<i32>,
+    /// 1 to 99 under `SCHED_FIFO` and `SCHED_RR`.
+    pub rt_priority: Option<u32>,
+    /// The CPU that it runs on or ran on last.
+    pub cpu: Option<u32>,
+    /// What it has used so far.
+    pub usage: Option<Usage>,
+}
+
+/// What a task is doing, finer than the one letter of ps(1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doing {
+    /// On a CPU.
+    Running,
+    /// On a run queue: it could run.
+    Ready,
+    /// One of these two.
+    Runnable,
+    /// Interruptible: a signal wakes it.
+    Sleeping,
+    /// Uninterruptible: only what it waits for wakes it.
+    Uninterruptible,
+    /// Uninterruptible, but a fatal signal ends it (`TASK_KILLABLE`).
+    Killable,
+    /// By a signal such as SIGSTOP.
+    Stopped,
+    /// By its tracer.
+    Traced,
+    /// A kernel thread that is put aside.
+    Parked,
+    /// A kernel thread without work.
+    Idle,
+    /// By the freezer of cgroups or of a suspend.
+    Frozen,
+    /// Dead and not taken.
+    Zombie,
+    /// Dead and about to go.
+    Dead,
+}
+
+impl Doing {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Running,
+        Self::Ready,
+        Self::Runnable,
+        Self::Sleeping,
+        Self::Uninterruptible,
+        Self::Killable,
+        Self::Stopped,
+        Self::Traced,
+        Self::Parked,
+        Self::Idle,
+        Self::Frozen,
+        Self::Zombie,
+        Self::Dead,
+    ];
+
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Runnable => "runnable",
+            Self::Sleeping => "sleeping",
+            Self::Uninterruptible => "uninterruptible",
+            Self::Killable => "killable",
+            Self::Stopped => "stopped",
+            Self::Traced => "traced",
+            Self::Parked => "parked",
+            Self::Idle => "idle",
+            Self::Frozen => "frozen",
+            Self::Zombie => "zombie",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The letter that /proc/PID/stat has for it.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Running | Self::Ready | Self::Runnable => 'R',
+            Self::Sleeping => 'S',
+            Self::Uninterruptible | Self::Killable | Self::Frozen => 'D',
+            Self::Stopped => 'T',
+            Self::Traced => 't',
+            Self::Parked => 'P',
+            Self::Idle => 'I',
+            Self::Zombie => 'Z',
+            Self::Dead => 'X',
+        }
+    }
+
+    /// Whether it sleeps where no ordinary signal reaches it.
+    #[must_use]
+    pub const fn is_blocked(self) -> bool {
+        matches!(self, Self::Uninterruptible | Self::Killable)
+    }
+}
+
+/// Name of a scheduling policy, as sched(7) and chrt(1) have it.
+#[must_use]
+pub const fn policy_name(policy: u32) -> &'static str {
+    match policy {
+        0 => "SCHED_OTHER",
+        1 => "SCHED_FIFO",
+        2 => "SCHED_RR",
+        3 => "SCHED_BATCH",
+        5 => "SCHED_IDLE",
+        6 => "SCHED_DEADLINE",
+        7 => "SCHED_EXT",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,32 @@
+//! What goes in and what comes out.
+//!
+//! | file | what |
+//! |---|---|
+//! | `id` | tids, tgids, times; identities that the reuse of a tid cannot confuse |
+//! | `record` | what the kernel side reports |
+//! | `effect`, `action_kind`, `kinds`, `event_context` | what a record changed, and how that is known |
+//! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
+//! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
+//! | `death` | why a thread group ended |
+//! | `debt`, `relation` | waits that a parent owes; who reaped whom |
+//! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
+//! | `path_name`, `stats` | a program's path; counters of a lineage |
+
+pub(crate) mod action_kind;
+pub(crate) mod before_exec;
+pub mod death;
+pub(crate) mod debt;
+pub mod effect;
+pub(crate) mod event_context;
+pub mod figures;
+pub mod flags;
+pub mod id;
+pub(crate) mod kinds;
+pub(crate) mod life;
+pub(crate) mod path_name;
+pub mod record;
+pub(crate) mod relation;
+pub(crate) mod stats;
+pub mod status;
+pub(crate) mod task;
+pub(crate) mod usage;

@@ -1,0 +1,122 @@
+//! The links: children on their `real_parent`, threads in their group. Every step is O(1).
+
+use crate::model::id::{GroupKey, Ktime};
+use crate::store::Store;
+use crate::store::slot::group::{Group, fact};
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+impl Store {
+    /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
+    pub(crate) fn link_child(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
+        let Some(parents) = self.tasks[parent].group else { return false };
+        if !self.ensure_older(group, parents) {
+            return false;
+        }
+        self.unlink_child(group);
+        let (parent_key, parent_debt) = (self.groups[parents].key(), self.groups[parents].debt);
+        let (knows, ignores) =
+            (self.groups[parents].has(fact::IGNORES_KNOWN), self.groups[parents].has(fact::IGNORES));
+        let next = self.tasks[parent].first_child.replace(group);
+        if let Some(next) = next {
+            self.groups[next].sibling_prev = Some(group);
+        }
+        let child = &mut self.groups[group];
+        if child.parent_tgid != parent_key.tgid.0 {
+            // What was read of the former parent says nothing of this one.
+            child.set(fact::IGNORED_KNOWN, knows);
+            child.set(fact::IGNORED, ignores);
+            child.set(fact::IGNORED_LATER, true);
+        }
+        child.sibling_next = next;
+        child.parent = Some(parent);
+        child.parent_tgid = parent_key.tgid.0;
+        child.parent_start = parent_key.start.unwrap_or(Ktime(0));
+        child.set(fact::PARENT, true);
+        child.set(fact::PARENT_START, parent_key.start.is_some());
+        if child.is_owed_a_wait() {
+            let debt = parent_debt.unwrap_or_else(|| self.new_debt(parents));
+            self.debts[debt].debt.zombies += 1;
+        }
+        true
+    }
+
+    /// Takes `group` off its parent; who that was stays known.
+    pub(crate) fn unlink_child(&mut self, group: Ix<Group>) {
+        let child = &mut self.groups[group];
+        let Some(parent) = child.parent.take() else { return };
+        let (prev, next) = (child.sibling_prev.take(), child.sibling_next.take());
+        let is_zombie = child.is_owed_a_wait();
+        match prev {
+            Some(prev) => self.groups[prev].sibling_next = next,
+            None => self.tasks[parent].first_child = next,
+        }
+        if let Some(next) = next {
+            self.groups[next].sibling_prev = prev;
+        }
+        if is_zombie && let Some(debt) = self.tasks[parent].group.and_then(|group| self.groups[group].debt) {
+            let zombies = &mut self.debts[debt].debt.zombies;
+            *zombies = zombies.saturating_sub(1);
+        }
+    }
+
+    /// Takes `group` off its parent and records another, which is gone and has no children any more.
+    pub(crate) fn set_unlinked_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
+        self.unlink_child(group);
+        let child = &mut self.groups[group];
+        child.set(fact::PARENT, parent.is_some());
+        child.set(fact::PARENT_START, parent.is_some_and(|parent| parent.start.is_some()));
+        child.parent_tgid = parent.map_or(0, |parent| parent.tgid.0);
+        child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
+    }
+
+    /// Makes sure that a parent was there before its child; false if it was not.
+    fn ensure_older(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
+        // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
+        if !self.groups[child].has(fact::START) || child == parent {
+            return false;
+        }
+        let Group { start, tgid, .. } = self.groups[parent];
+        !self.groups[parent].has(fact::START)
+            || (self.ensure_starts_after(child, start, tgid) && self.groups[parent].start == start)
+    }
+
+    /// Puts a new task at the end of its group's threads, where the kernel puts it.
+    pub(crate) fn link_thread(&mut self, group: Ix<Group>, task: Ix<Task>) {
+        let members = &mut self.groups[group];
+        let last = members.last_thread.replace(task);
+        match last {
+            Some(last) => self.tasks[last].thread_next = Some(task),
+            None => members.first_thread = Some(task),
+        }
+        let member = &mut self.tasks[task];
+        member.thread_prev = last;
+        member.thread_next = None;
+        member.group = Some(group);
+    }
+
+    /// Takes a task out of its group's threads.
+    pub(crate) fn unlink_thread(&mut self, task: Ix<Task>) {
+        let member = &mut self.tasks[task];
+        let Some(group) = member.group.take() else { return };
+        let (prev, next) = (member.thread_prev.take(), member.thread_next.take());
+        match prev {
+            Some(prev) => self.tasks[prev].thread_next = next,
+            None => self.groups[group].first_thread = next,
+        }
+        match next {
+            Some(next) => self.tasks[next].thread_prev = prev,
+            None => self.groups[group].last_thread = prev,
+        }
+    }
+
+    /// The tasks of a group, oldest first.
+    pub(crate) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
+        std::iter::successors(self.groups[group].first_thread, |&ix| self.tasks[ix].thread_next)
+    }
+
+    /// The groups whose `real_parent` a task is, youngest first.
+    pub(crate) fn children_of(&self, task: Ix<Task>) -> impl Iterator<Item = Ix<Group>> {
+        std::iter::successors(self.tasks[task].first_child, |&ix| self.groups[ix].sibling_next)
+    }
+}

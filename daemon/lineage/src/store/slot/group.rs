@@ -1,0 +1,406 @@
+//! A thread group: what users call a process.
+
+use std::sync::Arc;
+
+use crate::model::before_exec::BeforeExec;
+use crate::model::effect::Reaper;
+use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tgid};
+use crate::model::kinds::{ReparentKind, Span};
+use crate::model::life::End;
+use crate::model::path_name::PathName;
+use crate::model::status::GroupStatus;
+use crate::store::slot::packed_usage::PackedUsage;
+use crate::store::slot::parent_account::Account;
+use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+use crate::store::tables::profile::ProfileIx;
+
+/// Facts of a group that can be unknown, and what was told of it.
+pub(crate) mod fact {
+    pub(crate) const CLONE_FLAGS: u32 = 1 << 0;
+    pub(crate) const CGROUP: u32 = 1 << 1;
+    pub(crate) const NAMESPACE: u32 = 1 << 2;
+    pub(crate) const CREDENTIALS: u32 = 1 << 4;
+    pub(crate) const EXIT_SIGNAL: u32 = 1 << 5;
+    pub(crate) const START: u32 = 1 << 6;
+    pub(crate) const PARENT: u32 = 1 << 7;
+    pub(crate) const PARENT_START: u32 = 1 << 8;
+    /// The present parent was concluded, not seen.
+    pub(crate) const PARENT_INFERRED: u32 = 1 << 9;
+    /// Holds the parent that vforked it.
+    pub(crate) const HOLDS_PARENT: u32 = 1 << 10;
+    /// Was seen to adopt orphans though it is no namespace's init.
+    pub(crate) const SUBREAPER: u32 = 1 << 11;
+    /// The kernel itself counted no other task than the leader any more.
+    pub(crate) const SOLE: u32 = 1 << 12;
+    /// The death of its last task was told.
+    pub(crate) const EXIT_EMITTED: u32 = 1 << 13;
+    /// It is a zombie, and that was told.
+    pub(crate) const ZOMBIE: u32 = 1 << 14;
+    /// The zombie is older than the time kept for it.
+    pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
+    /// The zombie is younger than the time kept for it.
+    pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
+    /// It is open whether it came to the parent it has: `Extra::pending`.
+    pub(crate) const PARENT_PENDING: u32 = 1 << 21;
+    /// Its leader is dead and others live on.
+    pub(crate) const DEAD_LEADER: u32 = 1 << 20;
+    /// Its leader died before the others.
+    pub(crate) const LEADER_DIED: u32 = 1 << 17;
+    /// Whether its present parent ignores SIGCHLD was read when its last task began to die.
+    pub(crate) const IGNORED_KNOWN: u32 = 1 << 18;
+    /// It does.
+    pub(crate) const IGNORED: u32 = 1 << 19;
+    /// That is of a parent it came to since then.
+    pub(crate) const IGNORED_LATER: u32 = 1 << 24;
+    /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
+    pub(crate) const FREED: u32 = 1 << 25;
+    /// It is gone, and its parent has got what it used: `PackedUsage::charged_to`.
+    pub(crate) const CHARGED: u32 = 1 << 26;
+    /// It is a zombie, and nothing has shown it since records were lost.
+    pub(crate) const UNCONFIRMED: u32 = 1 << 30;
+    /// Of such a zombie: it was flagged as old before that.
+    pub(crate) const FLAGGED: u32 = 1 << 31;
+    /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
+    pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
+    /// It does.
+    pub(crate) const IGNORES: u32 = 1 << 23;
+    /// Somebody took it, or nobody had to.
+    pub(crate) const REAPED: u32 = 1 << 3;
+    pub(crate) const AUTOREAPED: u32 = 1 << 27;
+    /// Two bits that say what `Group::status_code` is.
+    pub(crate) const STATUS_SHIFT: u32 = 28;
+    pub(crate) const STATUS: u32 = 3 << STATUS_SHIFT;
+
+    /// Each bit is one fact's.
+    const _: () = {
+        let all = [
+            CLONE_FLAGS,
+            CGROUP,
+            NAMESPACE,
+            CREDENTIALS,
+            EXIT_SIGNAL,
+            START,
+            PARENT,
+            PARENT_START,
+            PARENT_INFERRED,
+            HOLDS_PARENT,
+            SUBREAPER,
+            SOLE,
+            EXIT_EMITTED,
+            ZOMBIE,
+            ZOMBIE_OLDER,
+            ZOMBIE_YOUNGER,
+            PARENT_PENDING,
+            DEAD_LEADER,
+            LEADER_DIED,
+            IGNORED_KNOWN,
+            IGNORED,
+            IGNORED_LATER,
+            FREED,
+            CHARGED,
+            UNCONFIRMED,
+            FLAGGED,
+            IGNORES_KNOWN,
+            IGNORES,
+            REAPED,
+            AUTOREAPED,
+            STATUS,
+        ];
+        let (mut seen, mut place) = (0, 0);
+        while place < all.len() {
+            assert!(seen & all[place] == 0, "two facts share a bit");
+            seen |= all[place];
+            place += 1;
+        }
+    };
+}
+
+/// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Group {
+    /// Its leader's start, if [`fact::START`].
+    pub(in crate::store) start: Ktime,
+    pub(in crate::store) tgid: u32,
+    /// Its leader; `None` only in an empty slot.
+    pub(in crate::store) leader: Option<Ix<Task>>,
+    pub(in crate::store) facts: u32,
+    pub(in crate::store) extra: Option<Ix<Extra>>,
+    pub(in crate::store) debt: Option<Ix<Account>>,
+    pub(in crate::store) profile: ProfileIx,
+    pub(crate) executable: Option<Arc<PathName>>,
+    /// Of the tasks that are dead, and who has got that, once the group was gone.
+    pub(in crate::store) usage: Option<Ix<PackedUsage>>,
+
+    /// Tasks not past `exit_notify()`, of [`Group::present`].
+    pub(in crate::store) live: u32,
+    /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
+    pub(in crate::store) present: u32,
+    /// `real_parent`.
+    pub(in crate::store) parent: Option<Ix<Task>>,
+    pub(in crate::store) sibling_prev: Option<Ix<Self>>,
+    pub(in crate::store) sibling_next: Option<Ix<Self>>,
+    pub(in crate::store) parent_start: Ktime,
+    /// When the kernel was last seen to have this parent: an older record does not change it back.
+    pub(crate) parent_at: Ktime,
+    /// Identity of the parent's group, so that telling the parent costs no look at it.
+    pub(in crate::store) parent_tgid: u32,
+    /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
+    pub(in crate::store) first_thread: Option<Ix<Task>>,
+    pub(in crate::store) last_thread: Option<Ix<Task>>,
+    pub(crate) execs: u32,
+    /// Last exec.
+    pub(crate) exec_at: Ktime,
+    pub(crate) exit_signal: i32,
+    /// See [`Group::status`].
+    pub(in crate::store) status_code: i32,
+}
+
+const _: () = assert!(size_of::<Group>() == 112, "a zombie's bytes are budgeted: see tests/memory.rs");
+
+/// Of groups that have, or had, more than one thread, another parent, or another name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// Last reparenting.
+    pub(crate) reparented_at: Ktime,
+    first_parent_start: Ktime,
+    leader_died_at: Ktime,
+    /// When a record last showed its parent, where the present one is concluded.
+    pub(crate) parent_shown_at: Ktime,
+    first_parent_tgid: u32,
+    parent_shown: u32,
+    pub(crate) reparented: u32,
+    pub(crate) renames: u32,
+    /// Threads besides the leader, ever and at most at once.
+    pub(crate) threads_created: u32,
+    pub(crate) threads_peak: u32,
+    hidden_threads: u32,
+    /// A reparenting that may not have taken place.
+    pub(crate) pending: Option<Ix<PendingReparent>>,
+    pub(crate) rare: Option<Ix<Rare>>,
+    pub(crate) reparent_kind: Option<ReparentKind>,
+    /// Which of the fields without an `Option` are known.
+    known: u8,
+}
+
+const _: () = assert!(size_of::<Extra>() == 72, "a zombie's bytes are budgeted: see tests/memory.rs");
+
+const FIRST_PARENT: u8 = 1 << 0;
+const FIRST_PARENT_START: u8 = 1 << 1;
+const LEADER_DIED_AT: u8 = 1 << 2;
+const HIDDEN_THREADS: u8 = 1 << 3;
+const PARENT_SHOWN: u8 = 1 << 4;
+
+impl Extra {
+    const fn knows(&self, what: u8) -> bool {
+        self.known & what != 0
+    }
+
+    /// Parent before the first reparenting.
+    pub(crate) fn first_parent(&self) -> Option<GroupKey> {
+        let start = self.knows(FIRST_PARENT_START).then_some(self.first_parent_start);
+        self.knows(FIRST_PARENT).then_some(GroupKey { tgid: Tgid(self.first_parent_tgid), start })
+    }
+
+    pub(crate) fn set_first_parent(&mut self, parent: Option<GroupKey>) {
+        self.known &= !(FIRST_PARENT | FIRST_PARENT_START);
+        let Some(parent) = parent else { return };
+        self.known |= FIRST_PARENT;
+        self.first_parent_tgid = parent.tgid.0;
+        if let Some(start) = parent.start {
+            self.known |= FIRST_PARENT_START;
+            self.first_parent_start = start;
+        }
+    }
+
+    /// When the leader died before the others.
+    pub(crate) fn leader_died_at(&self) -> Option<Ktime> {
+        self.knows(LEADER_DIED_AT).then_some(self.leader_died_at)
+    }
+
+    pub(crate) const fn set_leader_died_at(&mut self, at: Ktime) {
+        self.known |= LEADER_DIED_AT;
+        self.leader_died_at = at;
+    }
+
+    /// Of which process the last parent was that a record showed.
+    pub(crate) fn parent_shown(&self) -> Option<Tgid> {
+        self.knows(PARENT_SHOWN).then_some(Tgid(self.parent_shown))
+    }
+
+    pub(crate) fn set_parent_shown(&mut self, parents: Option<Tgid>) {
+        self.known &= !PARENT_SHOWN;
+        if let Some(Tgid(tgid)) = parents {
+            self.known |= PARENT_SHOWN;
+            self.parent_shown = tgid;
+        }
+    }
+
+    /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    pub(crate) fn hidden_threads(&self) -> Option<u32> {
+        self.knows(HIDDEN_THREADS).then_some(self.hidden_threads)
+    }
+
+    pub(crate) const fn set_hidden_threads(&mut self, threads: u32) {
+        self.known |= HIDDEN_THREADS;
+        self.hidden_threads = threads;
+    }
+}
+
+/// What few groups have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    /// Who called clone(2), where that is not the first parent.
+    pub(crate) creator: Option<TaskRef>,
+    pub(crate) tracer: Option<TaskRef>,
+    /// When a thread took the place of its leader: what is older is about the old one.
+    pub(crate) taken_over_at: Option<Ktime>,
+    /// That was some time before: only the last words of the old leader told it.
+    pub(crate) taken_over_before: bool,
+    /// A task of it that died, and another process's task that its children had as their parent then.
+    pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
+    /// The dying parent that released it, as the new one ignores SIGCHLD.
+    pub(crate) exiting_reaper: Option<GroupKey>,
+    /// Who reaped it, and for how long it was a zombie, where its release is not in the same record.
+    pub(crate) reaping: Option<(Option<Reaper>, Option<Span>)>,
+    /// What it did before its last exec.
+    pub(crate) before_exec: Option<Box<BeforeExec>>,
+}
+
+impl Group {
+    pub(crate) const fn has(&self, fact: u32) -> bool {
+        self.facts & fact != 0
+    }
+
+    pub(crate) const fn set(&mut self, fact: u32, yes: bool) {
+        if yes {
+            self.facts |= fact;
+        } else {
+            self.facts &= !fact;
+        }
+    }
+
+    /// How it ended, once that was told.
+    pub(crate) const fn end(&self) -> Option<End> {
+        if self.has(fact::REAPED) {
+            Some(End::Reaped)
+        } else if self.has(fact::AUTOREAPED) {
+            Some(End::Autoreaped)
+        } else {
+            None
+        }
+    }
+
+    /// Tells how it ended.
+    pub(crate) fn set_end(&mut self, end: End) {
+        self.set(fact::REAPED, end == End::Reaped);
+        self.set(fact::AUTOREAPED, end == End::Autoreaped);
+    }
+
+    /// How much is known of its wait(2) status.
+    pub(crate) const fn status(&self) -> GroupStatus {
+        match (self.facts & fact::STATUS) >> fact::STATUS_SHIFT {
+            0 => GroupStatus::Unknown,
+            1 => GroupStatus::Leader(self.status_code),
+            2 => GroupStatus::Begun(self.status_code),
+            _ => GroupStatus::Group(self.status_code),
+        }
+    }
+
+    pub(crate) const fn set_status(&mut self, status: GroupStatus) {
+        let (kind, code) = match status {
+            GroupStatus::Unknown => (0, 0),
+            GroupStatus::Leader(code) => (1, code),
+            GroupStatus::Begun(code) => (2, code),
+            GroupStatus::Group(code) => (3, code),
+        };
+        self.facts = self.facts & !fact::STATUS | kind << fact::STATUS_SHIFT;
+        self.status_code = code;
+    }
+
+    /// Its identity.
+    pub(crate) const fn key(&self) -> GroupKey {
+        GroupKey { tgid: Tgid(self.tgid), start: if self.has(fact::START) { Some(self.start) } else { None } }
+    }
+
+    /// Its parent's identity.
+    pub(crate) const fn parent_key(&self) -> Option<GroupKey> {
+        if !self.has(fact::PARENT) {
+            return None;
+        }
+        let start = if self.has(fact::PARENT_START) { Some(self.parent_start) } else { None };
+        Some(GroupKey { tgid: Tgid(self.parent_tgid), start })
+    }
+
+    /// Whether it is a zombie that its parent is charged with.
+    pub(crate) const fn is_owed_a_wait(&self) -> bool {
+        self.has(fact::ZOMBIE) && !self.has(fact::UNCONFIRMED)
+    }
+
+    /// Whether every task of it is past `exit_notify()`.
+    pub(crate) const fn is_dead(&self) -> bool {
+        self.live == 0 || self.has(fact::SOLE)
+    }
+
+    /// Whether its leader is the only task left.
+    pub(crate) const fn is_sole(&self) -> bool {
+        self.present <= 1 || self.has(fact::SOLE)
+    }
+
+    /// Its leader's start; 0 where that is unknown.
+    pub(crate) const fn start(&self) -> Ktime {
+        self.start
+    }
+
+    /// Its id.
+    pub(crate) const fn tgid(&self) -> u32 {
+        self.tgid
+    }
+
+    /// Its leader.
+    pub(crate) const fn leader(&self) -> Option<Ix<Task>> {
+        self.leader
+    }
+
+    /// Which of its facts are known: bits of [`fact`].
+    pub(crate) const fn facts(&self) -> u32 {
+        self.facts
+    }
+
+    /// Its account as a parent.
+    pub(crate) const fn debt(&self) -> Option<Ix<Account>> {
+        self.debt
+    }
+
+    /// Tasks not past `exit_notify()`.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Tasks that the kernel still counts.
+    pub(crate) const fn present(&self) -> u32 {
+        self.present
+    }
+
+    /// The task that is its `real_parent`.
+    pub(crate) const fn parent(&self) -> Option<Ix<Task>> {
+        self.parent
+    }
+
+    /// Tgid of its parent's group, if [`fact::PARENT`].
+    pub(crate) const fn parent_tgid(&self) -> u32 {
+        self.parent_tgid
+    }
+
+    /// The next older child of its parent.
+    pub(crate) const fn sibling_next(&self) -> Option<Ix<Self>> {
+        self.sibling_next
+    }
+
+    /// Its oldest task.
+    pub(crate) const fn first_thread(&self) -> Option<Ix<Task>> {
+        self.first_thread
+    }
+}

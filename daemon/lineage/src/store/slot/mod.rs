@@ -1,0 +1,17 @@
+//! What is stored of one task, one thread group, one parent.
+//!
+//! | file | what |
+//! |---|---|
+//! | `task` | a task: identity, state, queue, links, what is known of it |
+//! | `group` | a thread group: leader, parent, threads; `Extra` and `Rare` for what few groups have |
+//! | `parent_account` | what a parent owes its children, and what the dead ones used |
+//! | `packed_usage` | what the dead tasks of a group used, in 40 bytes |
+//! | `charged_to` | to whom those figures were added when the group ended |
+//! | `pending_reparent` | a reparenting that may not have taken place |
+
+pub(crate) mod charged_to;
+pub(crate) mod group;
+pub(crate) mod packed_usage;
+pub(crate) mod parent_account;
+pub(crate) mod pending_reparent;
+pub(crate) mod task;

@@ -1,0 +1,64 @@
+//! A task's way through its states: always forward, and counted.
+
+use crate::model::id::Ktime;
+use crate::model::task::{StateCounts, TaskState};
+use crate::store::Store;
+use crate::store::slot::group::Group;
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+impl Store {
+    /// Moves a task on, out of the queue it stood in. Going back is asked for by nobody.
+    pub(crate) fn set_state(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
+        self.dequeue(ix);
+        let task = &mut self.tasks[ix];
+        let before = task.state;
+        task.state = state;
+        task.since = at;
+        let group = task.group;
+        self.state_counts.remove(before);
+        self.state_counts.add(state);
+        let Some(group) = group else { return };
+        let members = &mut self.groups[group];
+        if before < TaskState::Zombie && state >= TaskState::Zombie {
+            members.live -= 1;
+        }
+        if before < TaskState::Dead && state >= TaskState::Dead {
+            members.present -= 1;
+        }
+    }
+
+    /// A task whose own record shows that it is there.
+    pub(crate) fn set_seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
+        if self.tasks[ix].state == TaskState::Implied {
+            self.set_state(ix, TaskState::Running, at);
+        }
+    }
+
+    /// The group a task's parent belongs to.
+    pub(crate) fn parents_of(&self, group: Ix<Group>) -> Option<Ix<Group>> {
+        self.groups[group].parent.and_then(|parent| self.tasks[parent].group)
+    }
+
+    /// Takes back the death of a leader: another thread has taken its place, and that was not seen.
+    pub(crate) fn return_to_running(&mut self, ix: Ix<Task>, at: Ktime) {
+        self.dequeue(ix);
+        let task = &mut self.tasks[ix];
+        let before = std::mem::replace(&mut task.state, TaskState::Running);
+        task.since = at;
+        let group = task.group;
+        self.state_counts.remove(before);
+        self.state_counts.add(TaskState::Running);
+        if let Some(group) = group {
+            let members = &mut self.groups[group];
+            members.live += u32::from(before >= TaskState::Zombie);
+            members.present += u32::from(before >= TaskState::Dead);
+        }
+    }
+
+    /// Makes the idle task a running one. It is counted nowhere.
+    pub(crate) fn init_idle_task(&mut self, ix: Ix<Task>) {
+        self.tasks[ix].state = TaskState::Running;
+        self.state_counts = StateCounts::default();
+    }
+}

@@ -1,0 +1,164 @@
+//! Fixed-size slots with stable places: memory for tasks and groups without an allocation per record.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
+
+use crate::config::Room;
+
+/// Slots a chunk, a power of two. A chunk never moves, so growing to a million tasks copies nothing. What of it is not used yet is
+/// only an address: the kernel gives memory when it is touched.
+const CHUNK: usize = 64 * 1024;
+/// Size of a huge page on every architecture with pages of 4 KiB; elsewhere it only rounds.
+const HUGE_PAGE: usize = 2 << 20;
+/// What an allocator may keep before a large piece of memory, so that piece and this fill huge pages exactly: only then does the
+/// kernel place them on the border of one.
+const HEADER: usize = 64;
+
+/// Place of a `T` in its [`Arena`]. An `Option` of it is no larger.
+pub(crate) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
+
+impl<T> Ix<T> {
+    /// Slots are bounded by the number of tids (2^22) and of tombstones, far below `u32`.
+    const fn new(slot: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(slot as u32), PhantomData)
+    }
+
+    const fn slot(self) -> usize {
+        self.0.get() as usize - 1
+    }
+
+    /// As a number, which is never 0.
+    pub(crate) const fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The place that had this number.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(|number| Self(number, PhantomData))
+    }
+}
+
+// Derives would ask the same of `T`.
+impl<T> Clone for Ix<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Ix<T> {}
+impl<T> PartialEq for Ix<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Ix<T> {}
+impl<T> fmt::Debug for Ix<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.slot())
+    }
+}
+
+/// Slots of one type. Freed slots are used again, last freed first: they are still in the cache.
+pub(crate) struct Arena<T> {
+    chunks: Vec<Vec<T>>,
+    free: Vec<Ix<T>>,
+    /// Slots ever used.
+    touched: usize,
+    room: Option<Room>,
+}
+
+impl<T: Default> Arena<T> {
+    /// Without any slot; `room` is told of memory for many.
+    pub(crate) const fn new(room: Option<Room>) -> Self {
+        Self { chunks: Vec::new(), free: Vec::new(), touched: 0, room }
+    }
+
+    /// Puts `value` in a free slot.
+    pub(crate) fn insert(&mut self, value: T) -> Ix<T> {
+        if let Some(ix) = self.free.pop() {
+            self[ix] = value;
+            return ix;
+        }
+        if self.touched == self.chunks.len() * CHUNK {
+            self.grow();
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(value);
+        }
+        self.touched += 1;
+        Ix::new(self.touched - 1)
+    }
+
+    /// Room for another chunk.
+    #[cold]
+    fn grow(&mut self) {
+        let bytes = (CHUNK * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
+        let chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
+        // The first one is seldom full: small pages keep it small.
+        if let Some(room) = self.room.filter(|_| !self.chunks.is_empty()) {
+            room(chunk.as_ptr().addr(), bytes);
+        }
+        self.chunks.push(chunk);
+    }
+
+    /// Empties a slot. Its place must not be used any more.
+    pub(crate) fn remove(&mut self, ix: Ix<T>) -> T {
+        self.free.push(ix);
+        std::mem::take(&mut self[ix])
+    }
+
+    /// Slots in use.
+    pub(crate) const fn len(&self) -> usize {
+        self.touched - self.free.len()
+    }
+
+    /// Bytes of slots in use.
+    pub(crate) const fn used_bytes(&self) -> usize {
+        self.len() * size_of::<T>()
+    }
+
+    /// Bytes held.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.touched * size_of::<T>()
+            + self.chunks.capacity() * size_of::<Vec<T>>()
+            + self.free.capacity() * size_of::<Ix<T>>()
+    }
+}
+
+impl<T> Index<Ix<T>> for Arena<T> {
+    type Output = T;
+
+    fn index(&self, ix: Ix<T>) -> &T {
+        &self.chunks[ix.slot() / CHUNK][ix.slot() % CHUNK]
+    }
+}
+
+impl<T> IndexMut<Ix<T>> for Arena<T> {
+    fn index_mut(&mut self, ix: Ix<T>) -> &mut T {
+        &mut self.chunks[ix.slot() / CHUNK][ix.slot() % CHUNK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_slot_is_used_again_and_places_stay() {
+        let mut arena = Arena::new(None);
+        let places: Vec<_> = (0..3000_u64).map(|n| arena.insert(n)).collect();
+        for (n, &ix) in places.iter().enumerate() {
+            assert_eq!(arena[ix], n as u64);
+        }
+        assert_eq!(arena.remove(places[7]), 7);
+        assert_eq!(arena.len(), 2999);
+        assert_eq!(arena.insert(70), places[7]);
+        assert_eq!(arena[places[2999]], 2999);
+    }
+
+    #[test]
+    fn an_optional_place_is_four_bytes() {
+        assert_eq!(size_of::<Option<Ix<u64>>>(), 4);
+    }
+}

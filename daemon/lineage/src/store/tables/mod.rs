@@ -1,0 +1,13 @@
+//! The tables that the store is made of.
+//!
+//! | file | what |
+//! |---|---|
+//! | `arena` | slots that keep their place, numbered by `Ix` |
+//! | `index` | an entry for each tid, without a hash |
+//! | `paths` | the path of each program, kept once |
+//! | `profile` | combinations of cgroup, pid namespace, uid and clone flags, each kept once |
+
+pub(crate) mod arena;
+pub(crate) mod index;
+pub(crate) mod paths;
+pub(crate) mod profile;

@@ -1,0 +1,84 @@
+//! Paths of programs, each kept once however many processes run it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::model::path_name::PathName;
+
+/// An [`Arc`] that is looked up by its bytes.
+#[derive(PartialEq, Eq, Hash)]
+struct Shared(Arc<PathName>);
+
+impl std::borrow::Borrow<[u8]> for Shared {
+    fn borrow(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+/// Below this many paths a sweep is not worth it.
+const SMALL: usize = 1024;
+
+/// The paths in use. Hashed with a random key, as whoever may exec chooses them.
+pub(crate) struct Paths {
+    set: HashSet<Shared>,
+    sweep_at: usize,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { set: HashSet::new(), sweep_at: SMALL }
+    }
+}
+
+impl Paths {
+    /// The one copy of `path`.
+    pub(crate) fn share(&mut self, path: &[u8]) -> Arc<PathName> {
+        if let Some(known) = self.set.get(path) {
+            return Arc::clone(&known.0);
+        }
+        if self.set.len() >= self.sweep_at {
+            self.set.retain(|path| Arc::strong_count(&path.0) > 1);
+            self.sweep_at = (self.set.len() * 2).max(SMALL);
+        }
+        let path = Arc::new(PathName::from(path));
+        self.set.insert(Shared(Arc::clone(&path)));
+        path
+    }
+
+    /// Paths held.
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Bytes held, the table's own overhead estimated.
+    pub(crate) fn bytes(&self) -> usize {
+        const PER_PATH: usize = size_of::<PathName>() + 2 * size_of::<usize>();
+        self.set.capacity() * (size_of::<Shared>() + 1)
+            + self.set.iter().map(|path| path.0.bytes().len() + PER_PATH).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_kept_once() {
+        let mut paths = Paths::default();
+        let one = paths.share(b"/usr/bin/sh");
+        let two = paths.share(b"/usr/bin/sh");
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(paths.len(), 1);
+    }
+
+    #[test]
+    fn paths_nobody_runs_are_forgotten() {
+        let mut paths = Paths::default();
+        let kept = paths.share(b"/kept");
+        for n in 0..10 * SMALL {
+            paths.share(format!("/{n}").as_bytes());
+        }
+        assert!(paths.len() <= 2 * SMALL, "{}", paths.len());
+        assert!(Arc::ptr_eq(&kept, &paths.share(b"/kept")));
+    }
+}

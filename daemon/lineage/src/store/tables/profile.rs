@@ -1,0 +1,179 @@
+//! Facts that many groups have in common: their cgroup and pid namespace, as whom they run, how they were made. Each combination is
+//! kept once, and a group holds a number of four bytes.
+
+use std::collections::HashMap;
+
+/// One combination. What of it is known, [`fact`](crate::store::slot::group::fact) says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Profile {
+    pub(crate) cgroup_id: u64,
+    pub(crate) clone_flags: u64,
+    pub(crate) namespace: u32,
+    pub(crate) namespace_level: u32,
+    pub(crate) uid: u32,
+    pub(crate) euid: u32,
+}
+
+/// Number of a [`Profile`] that is held. The default is that of a group of which nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProfileIx(u32);
+
+#[derive(Debug)]
+struct Slot {
+    profile: Profile,
+    /// Groups and dead lives that hold it.
+    holders: u32,
+}
+
+/// Places of combinations that came up lately, by a hash of a few bits.
+const RECENT: usize = 64;
+/// Below this many combinations a sweep is not worth it.
+const SMALL: usize = 1024;
+
+/// All combinations in use, and some that were.
+#[derive(Debug)]
+pub(crate) struct Profiles {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_value: HashMap<Profile, u32>,
+    recent: [u32; RECENT],
+    sweep_at: usize,
+}
+
+impl Default for Profiles {
+    fn default() -> Self {
+        let nothing_known = Slot { profile: Profile::default(), holders: 1 };
+        Self {
+            slots: vec![nothing_known],
+            free: Vec::new(),
+            by_value: HashMap::from([(Profile::default(), 0)]),
+            recent: [0; RECENT],
+            sweep_at: SMALL,
+        }
+    }
+}
+
+impl Profile {
+    fn recent_place(&self) -> usize {
+        let ids = self.cgroup_id ^ (u64::from(self.namespace) << 20) ^ (u64::from(self.uid) << 40);
+        let mixed = (ids ^ self.clone_flags.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize % RECENT
+    }
+}
+
+impl Profiles {
+    pub(crate) fn get(&self, ix: ProfileIx) -> &Profile {
+        &self.slots[ix.0 as usize].profile
+    }
+
+    /// Makes `held` the number of another combination.
+    pub(crate) fn change(&mut self, held: &mut ProfileIx, profile: &Profile) {
+        if self.get(*held) == profile {
+            return;
+        }
+        let place = profile.recent_place();
+        let recent = self.recent[place];
+        let new = if self.slots[recent as usize].profile == *profile {
+            recent
+        } else {
+            self.find_or_insert(profile)
+        };
+        self.recent[place] = new;
+        self.slots[new as usize].holders += 1;
+        self.release(*held);
+        *held = ProfileIx(new);
+    }
+
+    /// A holder is gone. The combination stays until a sweep: the next process is likely to have the same.
+    pub(crate) fn release(&mut self, held: ProfileIx) {
+        if held != ProfileIx::default() {
+            self.slots[held.0 as usize].holders -= 1;
+        }
+    }
+
+    #[cold]
+    fn find_or_insert(&mut self, profile: &Profile) -> u32 {
+        if let Some(&known) = self.by_value.get(profile) {
+            return known;
+        }
+        if self.by_value.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let slot = Slot { profile: *profile, holders: 0 };
+        let ix = if let Some(ix) = self.free.pop() {
+            self.slots[ix as usize] = slot;
+            ix
+        } else {
+            self.slots.push(slot);
+            // Each is held by a group or a dead life, and there are far fewer than 2^32 of these.
+            (self.slots.len() - 1) as u32
+        };
+        self.by_value.insert(*profile, ix);
+        ix
+    }
+
+    /// Forgets combinations that nobody holds.
+    fn sweep(&mut self) {
+        let (slots, free) = (&mut self.slots, &mut self.free);
+        self.by_value.retain(|_, &mut ix| {
+            let slot = &mut slots[ix as usize];
+            if slot.holders == 0 {
+                slot.profile = Profile::default();
+                free.push(ix);
+            }
+            slot.holders > 0
+        });
+        // A place that is free now must not be found by what was there.
+        self.recent = [0; RECENT];
+        self.sweep_at = (self.by_value.len() * 2).max(SMALL);
+    }
+
+    /// Combinations kept.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.by_value.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.by_value.capacity() * (size_of::<(Profile, u32)>() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_cgroup(cgroup_id: u64) -> Profile {
+        Profile { cgroup_id, ..Profile::default() }
+    }
+
+    #[test]
+    fn a_combination_is_kept_once() {
+        let mut profiles = Profiles::default();
+        let (mut one, mut two) = (ProfileIx::default(), ProfileIx::default());
+        profiles.change(&mut one, &of_cgroup(7));
+        profiles.change(&mut two, &of_cgroup(8));
+        profiles.change(&mut two, &of_cgroup(7));
+        assert_eq!(one, two);
+        assert_eq!(profiles.get(one).cgroup_id, 7);
+        profiles.change(&mut two, &Profile::default());
+        assert_eq!(two, ProfileIx::default());
+    }
+
+    #[test]
+    fn combinations_that_nobody_holds_are_forgotten_and_the_others_stay() {
+        let mut profiles = Profiles::default();
+        let mut kept = ProfileIx::default();
+        profiles.change(&mut kept, &of_cgroup(1));
+        let mut passing = ProfileIx::default();
+        for id in 2..20 * SMALL as u64 {
+            profiles.change(&mut passing, &of_cgroup(id));
+            assert_eq!(profiles.get(passing).cgroup_id, id);
+        }
+        assert!(profiles.len() <= SMALL + 1, "{}", profiles.len());
+        assert_eq!(profiles.get(kept).cgroup_id, 1);
+    }
+}

@@ -1,0 +1,272 @@
+//! A scene: records of a few tasks in, names of actions out.
+
+use crate::Lineage;
+use crate::config::Config;
+use crate::model::effect::{Action, Effect};
+use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::record::{
+    Comm, Exec, ExitParts, ExitSource, Exited, Exiting, Fact, GroupExit, New, Place, Record, ReleaseSource,
+    Released, Reparented, Snapshot, SnapshotSource,
+};
+use crate::model::task::TaskState;
+
+/// A comm.
+pub(crate) fn comm(text: &str) -> Comm {
+    let mut bytes = [0; 16];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    Comm(bytes)
+}
+
+/// Time goes on by this much with each record.
+const STEP: u64 = 1000;
+
+/// Records in, effects out.
+pub(crate) struct Scene {
+    pub(crate) lineage: Lineage,
+    pub(crate) now: Ktime,
+    pub(crate) effects: Vec<Effect>,
+    told: usize,
+}
+
+impl Scene {
+    /// With pid 1 alive, and nothing told yet.
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let mut scene =
+            Self { lineage: Lineage::new(config), now: Ktime(1_000_000), effects: Vec::new(), told: 0 };
+        let swapper = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
+        scene.fork_as(swapper, 1, "init");
+        scene.actions();
+        scene
+    }
+
+    pub(crate) fn record(&mut self, fact: Fact) {
+        self.now.0 += STEP;
+        let record = Record { at: self.now, cpu: 0, fact };
+        self.lineage.apply(&record, self.now, &mut self.effects);
+        #[cfg(test)]
+        self.lineage.check().unwrap_or_else(|error| panic!("after {record:?}: {error}"));
+    }
+
+    /// pid 1.
+    pub(crate) fn init(&self) -> TaskRef {
+        let key = self.lineage.store.find_current(Tid(1)).map(|ix| self.lineage.store[ix].key()).unwrap();
+        TaskRef { key, tgid: Tgid(1) }
+    }
+
+    pub(crate) fn new_of(&self, parent: TaskRef, tid: u32, name: &str) -> New {
+        New {
+            task: TaskRef {
+                key: TaskKey { tid: Tid(tid), start: Ktime(self.now.0 + STEP / 2) },
+                tgid: Tgid(tid),
+            },
+            leader_start: Some(Ktime(self.now.0 + STEP / 2)),
+            creator: Some(parent),
+            parent: Some(parent),
+            clone_flags: Some(0),
+            exit_signal: Some(17),
+            task_flags: Some(0x40),
+            place: Place::default(),
+            comm: Some(comm(name)),
+        }
+    }
+
+    pub(crate) fn fork_as(&mut self, parent: TaskRef, tid: u32, name: &str) -> TaskRef {
+        let new = self.new_of(parent, tid, name);
+        self.record(Fact::New(new));
+        new.task
+    }
+
+    pub(crate) fn fork(&mut self, parent: TaskRef, tid: u32) -> TaskRef {
+        self.fork_as(parent, tid, "sh")
+    }
+
+    /// A thread of the group that `leader` leads.
+    pub(crate) fn thread(&mut self, leader: TaskRef, tid: u32) -> TaskRef {
+        let mut new = self.new_of(leader, tid, "worker");
+        new.task.tgid = leader.tgid;
+        new.leader_start = Some(leader.key.start);
+        new.clone_flags = Some(0x3d_0f00);
+        new.exit_signal = Some(-1);
+        self.record(Fact::New(new));
+        new.task
+    }
+
+    pub(crate) fn exec(&mut self, task: TaskRef, path: &str) {
+        self.exec_from(task, task.key.tid.0, path);
+    }
+
+    pub(crate) fn exec_from(&mut self, task: TaskRef, old_tid: u32, path: &str) {
+        self.record(Fact::Exec(Box::new(Exec {
+            task,
+            old_tid: Some(Tid(old_tid)),
+            place: Place::default(),
+            task_flags: Some(0),
+            exit_signal: Some(17),
+            comm: Some(comm(path.rsplit('/').next().unwrap())),
+            path: Some(path.into()),
+            executable: Some(path.into()),
+            truncated: false,
+        })));
+    }
+
+    pub(crate) fn exiting(&mut self, task: TaskRef, code: i32) {
+        self.record(Fact::Exiting(Self::exiting_of(task, code)));
+    }
+
+    pub(crate) fn exiting_with_children(&mut self, task: TaskRef) {
+        self.record(Fact::Exiting(Exiting { has_children: Some(true), ..Self::exiting_of(task, 0) }));
+    }
+
+    pub(crate) fn exiting_of(task: TaskRef, code: i32) -> Exiting {
+        Exiting {
+            task,
+            exit: ExitParts { exit_code: Some(code), group: None },
+            task_flags: Some(0x4),
+            nr_threads: None,
+            exit_signal: None,
+            has_children: None,
+            parent_ignores_sigchld: None,
+        }
+    }
+
+    pub(crate) fn exited_of(task: TaskRef, state: u32, code: i32, by_group: bool) -> Exited {
+        Exited {
+            task,
+            source: ExitSource::ExitNotify,
+            exit_state: Some(state),
+            exit: ExitParts {
+                exit_code: Some(code),
+                group: Some(GroupExit { code: if by_group { code } else { 0 }, by_group }),
+            },
+            exit_signal: None,
+            task_flags: Some(0x4),
+            nr_threads: None,
+            parent: None,
+            tracer: Some(None),
+            new_reaper: None,
+            usage: None,
+        }
+    }
+
+    pub(crate) fn exited(&mut self, task: TaskRef, state: u32, code: i32, by_group: bool) {
+        self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
+    }
+
+    /// The tracepoint rung's: a zombie leaves its CPU for good.
+    pub(crate) fn last_switch(&mut self, task: TaskRef, new_reaper: Option<TaskRef>) {
+        self.last_switch_of(Exited { new_reaper, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
+    }
+
+    /// A death that the last switch tells.
+    pub(crate) fn last_switch_of(&mut self, exited: Exited) {
+        self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
+    }
+
+    pub(crate) fn reparented(&mut self, child: TaskRef, old: TaskRef, new_parent: TaskRef) {
+        self.record(Fact::Reparented(Reparented {
+            child,
+            old_parent: Some(old),
+            new_parent,
+            exit_signal: Some(17),
+        }));
+    }
+
+    pub(crate) fn released_of(task: TaskRef, by: Option<TaskRef>, source: ReleaseSource) -> Released {
+        Released {
+            task,
+            source,
+            by,
+            parent: None,
+            tracer: Some(None),
+            exit_state: Some(16),
+            exit: ExitParts::default(),
+            exit_signal: None,
+            task_flags: None,
+            de_thread: false,
+        }
+    }
+
+    pub(crate) fn released(&mut self, task: TaskRef, by: TaskRef) {
+        self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
+    }
+
+    /// All tasks are read: these.
+    pub(crate) fn snapshot(&mut self, shown: &[TaskRef]) {
+        self.lineage.begin_snapshot(self.now);
+        for &task in shown {
+            let is_dead = self
+                .lineage
+                .store
+                .find(task.key)
+                .is_some_and(|ix| self.lineage.store[ix].state() >= TaskState::Zombie);
+            self.record(Fact::Snapshot(Box::new(Snapshot {
+                task,
+                leader_start: None,
+                source: SnapshotSource::Iterator,
+                parent: None,
+                tracer: None,
+                exit_state: Some(if is_dead { EXIT_ZOMBIE } else { 0 }),
+                exit: ExitParts::default(),
+                exit_signal: None,
+                task_flags: None,
+                nr_threads: None,
+                state: None,
+                place: Place::default(),
+                comm: None,
+                usage: None,
+            })));
+        }
+        self.lineage.end_snapshot(self.now, &mut self.effects);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, ns: u64) {
+        self.now.0 += ns;
+        self.lineage.tick(self.now, &mut self.effects);
+    }
+
+    /// What was told since the last call.
+    pub(crate) fn told(&mut self) -> Vec<Effect> {
+        let told = self.effects[self.told..].to_vec();
+        self.told = self.effects.len();
+        told
+    }
+
+    /// The same, as `tid:action`.
+    pub(crate) fn actions(&mut self) -> Vec<String> {
+        self.told()
+            .iter()
+            .map(|effect| format!("{}:{}", effect.thread.key.tid, effect.action.name()))
+            .collect()
+    }
+
+    /// The one effect with this action since the last call.
+    pub(crate) fn one(&mut self, action: &str) -> Effect {
+        let told = self.told();
+        let names: Vec<_> = told.iter().map(|effect| effect.action.name()).collect();
+        let mut found = told.iter().filter(|effect| effect.action.name() == action);
+        match (found.next(), found.next()) {
+            (Some(effect), None) => effect.clone(),
+            _ => panic!("wanted one {action}, told were {names:?}"),
+        }
+    }
+
+    pub(crate) fn parent_of(&self, task: TaskRef) -> Option<u32> {
+        let ix = self.lineage.store.find(task.key)?;
+        let group = self.lineage.store[ix].group()?;
+        self.lineage.store[group].parent_key().map(|parent| parent.tgid.0)
+    }
+}
+
+/// The duration of a zombie in a `reaped` effect.
+pub(crate) fn zombie_ns(effect: &Effect) -> Option<u64> {
+    match &effect.action {
+        Action::Reaped { zombie, .. } => zombie.map(|zombie| zombie.ns),
+        other => panic!("not a reaped: {other:?}"),
+    }
+}

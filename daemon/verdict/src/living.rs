@@ -1,0 +1,228 @@
+//! Verdicts on who is not a zombie: alive, held, stopped, a dead leader, an exit that does not end.
+
+use super::facts::{Facts, Frozen, Named, ThreadFacts};
+use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
+use lineage::LifeState;
+
+/// An exit is on its way, and not stuck, for this long.
+const EXITS_WITHIN_NS: u64 = 1_000_000_000;
+
+pub(super) fn judge(facts: &Facts) -> Verdict {
+    if let Some(verdict) = killed::judge(facts) {
+        return verdict;
+    }
+    match facts.subject.known.life.state {
+        LifeState::DeadLeader => killed::all_dead(facts).unwrap_or_else(|| dead_leader(facts)),
+        LifeState::Exiting => exiting(facts),
+        _ => running(facts),
+    }
+}
+
+fn dead_leader(facts: &Facts) -> Verdict {
+    let life = &facts.subject.known.life;
+    let others: Vec<&ThreadFacts> =
+        facts.subject.known.process().map_or_else(Vec::new, |it| it.live().collect());
+    let count = if others.is_empty() { life.threads.saturating_sub(1) as usize } else { others.len() };
+    let verb = if count == 1 { "lives" } else { "live" };
+    let summary = format!(
+        "not a zombie: its main thread has ended, {} of it {verb} on; no wait can reap it before the last has ended",
+        threads(count)
+    );
+    let mut verdict = Verdict::certain(Code::DeadLeader, summary).by(facts.subject.known.named());
+    let since = life.leader_died_at.unwrap_or(life.since);
+    // What a snapshot found began at a time that nobody saw.
+    let when = match facts.observed_since {
+        Some(began) if began < since => format!(" {} ago", duration(facts.now.since(since))),
+        _ => String::new(),
+    };
+    verdict = verdict.since(format!(
+        "the main thread called exit(2) or pthread_exit(3){when}; ps and top show its state, Z, for all of it"
+    ));
+    let tids: Vec<String> = others.iter().take(8).map(|thread| described(thread)).collect();
+    if !tids.is_empty() {
+        let more = if others.len() > 8 { ", ..." } else { "" };
+        verdict = verdict.since(format!("alive: {}{more}", tids.join(", ")));
+    }
+    let pid = life.key.tgid;
+    verdict.remedy(format!(
+        "leave it alone if its threads do its work: a monitor that takes state Z for dead is wrong here. To end it: kill {pid}"
+    ))
+}
+
+fn threads(count: usize) -> String {
+    if count == 1 { "1 thread".into() } else { format!("{count} threads") }
+}
+
+fn described(thread: &ThreadFacts) -> String {
+    let state = thread.state.map_or(String::new(), |state| format!(" {}", char::from(state)));
+    match &thread.wchan {
+        Some(place) => format!("thread {}{state} in {place}()", thread.tid),
+        None => format!("thread {}{state}", thread.tid),
+    }
+}
+
+fn exiting(facts: &Facts) -> Verdict {
+    let life = &facts.subject.known.life;
+    let age = facts.now.since(life.since);
+    if age < EXITS_WITHIN_NS && facts.observed_since.is_some() {
+        return Verdict::certain(Code::Alive, format!("it is in its exit, since {}", duration(age)));
+    }
+    let place = facts.subject.known.process().and_then(|it| it.threads.first()?.wchan.clone());
+    let began_in_sight = facts.observed_since.is_some_and(|began| began < life.since);
+    let summary = match facts.obstacles.first() {
+        Some(first) => format!(
+            "its exit does not end: as init of a pid namespace it waits for {} of that namespace to be gone, first {}",
+            if facts.obstacles.len() == 1 {
+                "a process".into()
+            } else {
+                format!("{} processes", facts.obstacles.len())
+            },
+            first.process
+        ),
+        None => "its exit does not end: it is stuck in the kernel".into(),
+    };
+    let mut verdict = Verdict::likely(Code::ExitStuck, summary).since_all(facts.observed_since.map(|_| {
+        let at_least = if began_in_sight { "" } else { "at least " };
+        format!("in do_exit() for {at_least}{}", duration(age))
+    }));
+    if let Some(place) = &place {
+        verdict = verdict.since(format!("it sleeps in {place}()"));
+    }
+    for obstacle in facts.obstacles.iter().take(4) {
+        let what = if obstacle.is_zombie { "is a zombie" } else { "lives" };
+        let parent =
+            obstacle.parent.as_ref().map_or(String::new(), |parent| format!(", its parent is {parent}"));
+        verdict = verdict.since(format!("{} {what}{parent}", obstacle.process));
+    }
+    let culprit = facts.obstacles.iter().find_map(|it| it.is_zombie.then(|| it.parent.clone()).flatten());
+    match culprit {
+        Some(parent) => {
+            let pid = parent.key.tgid;
+            let remedy = format!(
+                "{parent} must wait for its zombie child; `taskscope explain {pid}` says why it does not. Ending it frees the namespace: kill {pid}"
+            );
+            verdict.by(parent).remedy(remedy)
+        }
+        None => verdict.remedy(format!(
+            "find out what the kernel waits for: cat /proc/{}/stack as root; often storage or a network file system that does not answer",
+            life.key.tgid
+        )),
+    }
+}
+
+fn running(facts: &Facts) -> Verdict {
+    let subject = facts.subject.known.named();
+    let pid = subject.key.tgid;
+    let zombies = facts.subject.known.life.debt.map_or(0, |debt| debt.zombies);
+    let owed = (zombies > 0).then(|| format!("{} for it meanwhile", waiting(zombies)));
+    if let Some(frozen) = facts.subject.known.process().and_then(|process| process.frozen.as_ref()) {
+        return frozen_with(frozen, subject, owed);
+    }
+    let state = facts.subject.known.process().and_then(super::facts::ProcessFacts::common_state);
+    let leader = facts.subject.known.process().and_then(|it| it.threads.first());
+    match state {
+        Some(b'T') => Verdict::certain(
+            Code::Stopped,
+            "it is stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)".into(),
+        )
+        .by(subject)
+        .since("every live thread is in state T")
+        .since_all(owed)
+        .remedy(format!("let it go on: kill -CONT {pid}")),
+        Some(b't') => {
+            let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
+            let by =
+                tracer.as_ref().map_or_else(|| "its tracer".into(), |tracer| format!("its tracer {tracer}"));
+            let verdict = Verdict::certain(Code::StoppedByTracer, format!("it is stopped by {by}"))
+                .since("every live thread is in state t (tracing stop)")
+                .since_all(owed)
+                .remedy("let the debugger continue or detach; ending it lets this process go on".into());
+            match tracer {
+                Some(tracer) => verdict.by(tracer),
+                None => verdict,
+            }
+        }
+        Some(b'D') if facts.vfork_child.is_some() => held_by_vfork(facts, owed),
+        Some(b'D') => {
+            let place = leader.and_then(|leader| leader.wchan.clone());
+            Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (D)".into())
+                .by(subject)
+                .since_all(place.map(|place| format!("it sleeps in {place}()")))
+                .since_all(owed)
+                .remedy(format!("find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer"))
+        }
+        _ if zombies > 0 => owes(facts, zombies),
+        _ => {
+            let summary = match leader.and_then(|leader| leader.state) {
+                Some(b'R') => "it runs; nothing is wrong with it that could be told from outside",
+                Some(b'S' | b'I') => {
+                    "it lives and sleeps; nothing is wrong with it that could be told from outside"
+                }
+                _ => "it lives; nothing is wrong with it that could be told from outside",
+            };
+            let place = leader.filter(|it| it.state == Some(b'S')).and_then(|it| it.wchan.clone());
+            let mut verdict = Verdict::likely(Code::Alive, summary.into());
+            verdict.evidence.extend(place.map(|place| format!("it sleeps in {place}()")));
+            if let Err(why) = &facts.subject.known.process {
+                verdict
+                    .missing
+                    .push(super::Missing { fact: "its state in /proc".into(), needs: why.clone() });
+            }
+            verdict
+        }
+    }
+}
+
+fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
+    let Some(child) = &facts.vfork_child else {
+        return Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (D)".into());
+    };
+    let holder = vfork::holder(child);
+    Verdict::certain(Code::HeldByVfork, format!("it is held by its vfork child {}", holder.what))
+        .since("vfork(2) suspends the caller (state D) until the child execs or exits")
+        .since_all(owed)
+        .remedy(holder.remedy)
+        .by(holder.culprit)
+}
+
+fn frozen_with(frozen: &Frozen, subject: Named, owed: Option<String>) -> Verdict {
+    let (certainty, does) = if frozen.is_settled {
+        (Certainty::Certain, "is frozen")
+    } else {
+        (Certainty::Likely, "is being frozen")
+    };
+    Verdict::new(
+        Code::Frozen,
+        certainty,
+        format!("it {does} with its cgroup {} and does not run before that thaws", frozen.cgroup),
+    )
+    .by(subject)
+    .since(format!("the freezer of {} is on", frozen.cgroup))
+    .since_all(owed)
+    .remedy(format!("thaw it: {}", frozen.thaw))
+}
+
+fn waiting(zombies: u32) -> String {
+    if zombies == 1 { "1 zombie waits".into() } else { format!("{zombies} zombies wait") }
+}
+
+/// It lives, and owes: the reason is that of its oldest zombie.
+fn owes(facts: &Facts, zombies: u32) -> Verdict {
+    let subject = facts.subject.known.named();
+    let count = if zombies == 1 { "a zombie child".into() } else { format!("{zombies} zombie children") };
+    let Some(case) = zombie::Case::of_child(facts) else {
+        return Verdict::certain(Code::OwesWaits, format!("it lives and owes {count} a wait")).by(subject);
+    };
+    let why = zombie::judge(&case);
+    let child = Named::from(case.life);
+    let mut verdict = Verdict::new(
+        Code::OwesWaits,
+        why.certainty,
+        format!("it lives and owes {count} a wait; of the oldest, {child}: {}", why.summary),
+    );
+    verdict.culprit = why.culprit;
+    verdict.evidence = why.evidence;
+    verdict.remedy = why.remedy;
+    verdict.missing = why.missing;
+    verdict
+}

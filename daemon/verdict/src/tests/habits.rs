@@ -1,0 +1,113 @@
+//! What a parent does with SIGCHLD and waits: certain only where nothing else looks the same.
+
+use super::*;
+
+#[test]
+fn not_watched_from_its_beginning_never_waits_is_only_likely() {
+    let mut facts = scene();
+    facts.observed_since = Some(Ktime(55 * SECOND));
+    let verdict = expect(&facts, Code::NeverWaits, Certainty::Likely, 50);
+    assert!(
+        verdict.missing.iter().any(|missing| missing.fact.contains("before taskscope began")),
+        "{verdict:#?}"
+    );
+}
+
+#[test]
+fn a_parent_that_reaps_is_not_to_be_killed() {
+    let reaps =
+        |life: &mut Life| life.debt = Some(Debt { forked: 9, reaped: 3, zombies: 1, ..Debt::default() });
+    for change in [
+        |_: &mut ProcessFacts| {},
+        |process: &mut ProcessFacts| process.caught = Some(SIGCHLD_SET),
+        |process: &mut ProcessFacts| process.ignored = Some(SIGCHLD_SET),
+        |process: &mut ProcessFacts| {
+            process.caught = Some(SIGCHLD_SET);
+            process.threads[0].blocked = Some(SIGCHLD_SET);
+        },
+        |process: &mut ProcessFacts| {
+            process.threads[0].call =
+                Some(Call::Wait(WaitCall { whom: Whom::Pid(9), options: 0, exited: true }));
+        },
+    ] {
+        let verdict = judge(&with(|life, process| {
+            reaps(life);
+            change(process);
+        }));
+        assert!(!verdict.remedy.as_ref().unwrap().contains("kill 50"), "{verdict:#?}");
+    }
+}
+
+#[test]
+fn a_signal_blocked_by_a_call_with_a_mask_of_its_own_is_blocked_for_now() {
+    let facts = with(|_, process| {
+        process.caught = Some(SIGCHLD_SET);
+        process.threads[0].blocked = Some(SIGCHLD_SET);
+        process.threads[0].call = Some(Call::TemporaryMask);
+    });
+    let verdict = expect(&facts, Code::SigchldBlockedForNow, Certainty::Likely, 50);
+    assert!(!verdict.remedy.unwrap().contains("kill"));
+}
+
+#[test]
+fn a_signal_is_blocked_for_good_if_the_thread_ran_meanwhile() {
+    let facts = with(|_, process| {
+        process.caught = Some(SIGCHLD_SET);
+        process.threads[0].blocked = Some(SIGCHLD_SET);
+        process.threads[0].has_run = Some(true);
+    });
+    expect(&facts, Code::SigchldBlocked, Certainty::Certain, 50);
+}
+
+#[test]
+fn a_wait_without_wexited_takes_no_dead_child() {
+    let wait = Call::Wait(WaitCall { whom: Whom::Any, options: 2, exited: false });
+    let facts = with(|_, process| process.threads[0].call = Some(wait));
+    let verdict = expect(&facts, Code::WaitWithoutWexited, Certainty::Certain, 50);
+    assert!(verdict.remedy.unwrap().contains("add WEXITED"));
+}
+
+#[test]
+fn sigwait_sees_nothing_that_the_forking_thread_does_not_block() {
+    let waiter = |set| ThreadFacts { call: Some(Call::SignalWait(set)), ..thread(51) };
+    for (set, certainty) in [(Some(SIGCHLD_SET), Certainty::Certain), (None, Certainty::Likely)] {
+        let facts = with(|_, process| process.threads.push(waiter(set)));
+        expect(&facts, Code::SigwaitNeverReturns, certainty, 50);
+    }
+    let other = with(|_, process| process.threads.push(waiter(Some(NO_SIGNALS))));
+    assert_ne!(judge(&other).code, Code::SigwaitNeverReturns, "it waits for other signals");
+    let blocked = with(|_, process| {
+        process.threads[0].blocked = Some(SIGCHLD_SET);
+        process.threads.push(waiter(Some(SIGCHLD_SET)));
+    });
+    assert_ne!(judge(&blocked).code, Code::SigwaitNeverReturns, "it gets the signal");
+}
+
+#[test]
+fn a_parent_that_blocks_sigterm_is_killed_for_good() {
+    let facts = with(|_, process| process.threads[0].blocked = Some(Signals(1 << 14)));
+    assert!(judge(&facts).remedy.unwrap().contains("kill -9 50"));
+}
+
+#[test]
+fn a_frozen_parent_is_thawed() {
+    let facts = with(|_, process| {
+        process.frozen = Some(frozen());
+        process.threads[0].state = Some(b'D');
+    });
+    let verdict = expect(&facts, Code::ParentFrozen, Certainty::Certain, 50);
+    let remedy = verdict.remedy.unwrap();
+    assert!(remedy.contains("cgroup.freeze") && !remedy.contains("storage"), "{remedy}");
+}
+
+#[test]
+fn a_vfork_child_in_the_hands_of_a_tracer_names_the_tracer() {
+    let mut facts = with(|_, process| process.threads[0].state = Some(b'D'));
+    let mut child = vfork_child(70);
+    child.process.as_mut().unwrap().threads[0].state = Some(b't');
+    child.tracer = Some(Named { key: key(90), name: Some("strace".into()) });
+    facts.parents_vfork_child = Some(child);
+    let verdict = expect(&facts, Code::ParentHeldByVfork, Certainty::Certain, 90);
+    assert!(verdict.summary.contains("stopped by its tracer strace (pid 90)"), "{verdict:#?}");
+    assert!(verdict.remedy.unwrap().contains("kill -9 70"));
+}

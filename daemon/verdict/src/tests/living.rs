@@ -1,0 +1,100 @@
+//! Those that live, are half dead, or are gone.
+
+use super::*;
+
+/// A living process.
+fn alive() -> Facts {
+    let mut facts = scene();
+    facts.subject = Child {
+        known: Known { life: life(50, b"parent", LifeState::Running), process: Ok(process(50)) },
+        parent_thread: None,
+        tracer: None,
+    };
+    facts.parent = None;
+    facts
+}
+
+fn alive_in(state: u8) -> Facts {
+    let mut facts = alive();
+    facts.subject.known.process.as_mut().unwrap().threads[0].state = Some(state);
+    facts
+}
+
+#[test]
+fn a_living_process_is_said_to_live() {
+    assert_eq!(judge(&alive()).code, Code::Alive);
+    assert_eq!(judge(&alive_in(b'R')).code, Code::Alive);
+}
+
+#[test]
+fn a_living_process_that_is_stopped_or_held_is_said_to_be() {
+    expect(&alive_in(b'T'), Code::Stopped, Certainty::Certain, 50);
+    expect(&alive_in(b'D'), Code::InDState, Certainty::Likely, 50);
+    let mut traced = alive_in(b't');
+    traced.subject.known.process.as_mut().unwrap().threads[0].tracer = Some(77);
+    expect(&traced, Code::StoppedByTracer, Certainty::Certain, 77);
+    let mut held = alive_in(b'D');
+    held.vfork_child = Some(vfork_child(70));
+    expect(&held, Code::HeldByVfork, Certainty::Certain, 70);
+}
+
+#[test]
+fn a_parent_is_told_what_it_owes_and_why() {
+    let mut facts = alive();
+    facts.subject.known.life.debt = Some(Debt { forked: 3, zombies: 2, ..Debt::default() });
+    facts.owed = Some(scene().subject);
+    let verdict = expect(&facts, Code::OwesWaits, Certainty::Certain, 50);
+    assert!(
+        verdict.summary.contains("2 zombie children") && verdict.summary.contains("never waited"),
+        "{verdict:#?}"
+    );
+}
+
+#[test]
+fn a_dead_leader_is_no_zombie() {
+    let mut facts = alive();
+    let life = &mut facts.subject.known.life;
+    (life.state, life.threads, life.leader_died_at) = (LifeState::DeadLeader, 3, Some(Ktime(940 * SECOND)));
+    let process = facts.subject.known.process.as_mut().unwrap();
+    process.threads[0].state = Some(b'Z');
+    process.threads.push(thread(51));
+    process.threads.push(thread(52));
+    let verdict = expect(&facts, Code::DeadLeader, Certainty::Certain, 50);
+    assert!(
+        verdict.summary.starts_with("not a zombie") && verdict.summary.contains("2 threads"),
+        "{verdict:#?}"
+    );
+    assert!(verdict.evidence[1].contains("thread 51 S in hrtimer_nanosleep()"), "{verdict:#?}");
+}
+
+#[test]
+fn an_init_whose_exit_hangs_names_the_parent_of_the_zombie_it_waits_for() {
+    let mut facts = alive();
+    facts.subject.known.life.state = LifeState::Exiting;
+    let parent = Named { key: key(30), name: Some("outside".into()) };
+    let process = Named { key: key(60), name: Some("guest".into()) };
+    facts.obstacles = vec![Obstacle { process, is_zombie: true, parent: Some(parent) }];
+    let verdict = expect(&facts, Code::ExitStuck, Certainty::Likely, 30);
+    assert!(verdict.remedy.unwrap().contains("taskscope explain 30"));
+    facts.obstacles.clear();
+    let verdict = judge(&facts);
+    assert!(verdict.remedy.unwrap().contains("/proc/50/stack"), "nobody to blame is known");
+}
+
+#[test]
+fn a_life_that_is_over_says_who_ended_it() {
+    let mut facts = alive();
+    let life = &mut facts.subject.known.life;
+    (life.state, life.end) = (LifeState::Released, Some(End::Autoreaped));
+    assert_eq!(judge(&facts).code, Code::Autoreaped);
+    let reaper = Reaper { task: None, process: key(30), name: None, kind: ReaperKind::Parent };
+    let life = &mut facts.subject.known.life;
+    (life.end, life.reaper) = (Some(End::Reaped), Some(reaper));
+    let verdict = judge(&facts);
+    assert!(
+        verdict.summary.ends_with("reaped by pid 30") && verdict.evidence[0].contains("concluded"),
+        "{verdict:#?}"
+    );
+    (facts.subject.known.life.end, facts.subject.known.life.reaper) = (None, None);
+    assert_eq!(judge(&facts).code, Code::Gone);
+}

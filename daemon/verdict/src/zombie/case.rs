@@ -1,0 +1,268 @@
+//! A zombie and those who could end it, and what can be said of them in a sentence.
+
+use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, VforkChild};
+use crate::{Missing, Verdict, duration};
+use lineage::Life;
+use lineage::effect::Bound;
+use lineage::flags::SIGCHLD;
+use lineage::id::{Ktime, Tid};
+
+/// A zombie and what is known of those who could end it.
+pub(crate) struct Case<'a> {
+    pub(super) now: Ktime,
+    pub(super) observed_since: Option<Ktime>,
+    pub(crate) life: &'a Life,
+    /// The zombie's own pids, where they could be read.
+    pub(super) pids: &'a [u32],
+    pub(super) parent: Option<&'a Known>,
+    pub(super) parent_thread: Option<Tid>,
+    pub(super) tracer: Option<&'a Named>,
+    pub(super) vfork_child: Option<&'a VforkChild>,
+    pub(super) new_reaper: Option<&'a Named>,
+}
+
+impl<'a> Case<'a> {
+    /// The subject is the zombie.
+    pub(crate) fn of(facts: &'a Facts) -> Self {
+        Self::new(facts, &facts.subject, facts.parent.as_ref(), facts.parents_vfork_child.as_ref())
+    }
+
+    /// The subject is the parent, its oldest zombie the case.
+    pub(crate) fn of_child(facts: &'a Facts) -> Option<Self> {
+        let child = facts.owed.as_ref()?;
+        Some(Self::new(facts, child, Some(&facts.subject.known), facts.vfork_child.as_ref()))
+    }
+
+    fn new(
+        facts: &'a Facts,
+        child: &'a Child,
+        parent: Option<&'a Known>,
+        vfork_child: Option<&'a VforkChild>,
+    ) -> Self {
+        Self {
+            now: facts.now,
+            observed_since: facts.observed_since,
+            life: &child.known.life,
+            pids: child.known.process().map_or(&[], |process| &process.namespace_pids),
+            parent,
+            parent_thread: child.parent_thread,
+            tracer: child.tracer.as_ref(),
+            vfork_child,
+            new_reaper: facts.new_reaper.as_ref(),
+        }
+    }
+
+    pub(super) fn process(&self) -> Option<&'a ProcessFacts> {
+        self.parent?.process()
+    }
+
+    /// The parent in a sentence.
+    pub(super) fn who(&self) -> String {
+        self.parent.map_or_else(|| "its parent".into(), |parent| parent.named().to_string())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.parent.map_or(0, |parent| parent.life.key.tgid.0)
+    }
+
+    /// That the parent has never waited, as evidence.
+    pub(super) fn never(&self) -> Option<String> {
+        (self.has_waited() == Some(false))
+            .then(|| format!("it has not waited for any child since {}", self.since_when()))
+    }
+
+    /// The beginning of the program that the parent runs: its last exec, where one is known.
+    pub(super) fn since_when(&self) -> &'static str {
+        if self.exec_at().is_some() { "its last exec" } else { "it started" }
+    }
+
+    /// When the parent execed last, as far as that was seen.
+    pub(super) fn exec_at(&self) -> Option<Ktime> {
+        self.parent?.life.exec_at
+    }
+
+    /// Whether the daemon has watched the program that the parent runs from its beginning.
+    pub(super) fn is_watched_from_its_beginning(&self) -> bool {
+        let Some(since) = self.observed_since else { return false };
+        let began = self.exec_at().or_else(|| self.parent?.life.key.start);
+        began.is_some_and(|began| since < began)
+    }
+
+    /// Children that the program of the parent has taken by its waits, as far as seen.
+    pub(super) fn reaped(&self) -> u64 {
+        let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
+        let reaped = life.debt.map_or(0, |debt| debt.reaped);
+        reaped.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.reaped))
+    }
+
+    /// Children that the program of the parent has forked, as far as seen.
+    fn forked(&self) -> u64 {
+        let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
+        let forked = life.debt.map_or(0, |debt| debt.forked);
+        forked.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.forked))
+    }
+
+    /// For how long it has been a zombie at most.
+    pub(super) fn age_at_most(&self) -> u64 {
+        let since_start = self.life.key.start.map_or(u64::MAX, |start| self.now.since(start));
+        match self.life.zombie {
+            Some(span) if span.bound != Bound::AtLeast => span.ns.min(since_start),
+            _ => since_start,
+        }
+    }
+
+    /// Whether the program that the parent runs has waited for any child; `None` is not known.
+    pub(super) fn has_waited(&self) -> Option<bool> {
+        let by_kernel = self.process().and_then(|process| process.has_waited);
+        if self.reaped() > 0 || (by_kernel == Some(true) && self.exec_at().is_none()) {
+            return Some(true);
+        }
+        if self.is_watched_from_its_beginning() {
+            return Some(false);
+        }
+        // An exec does not reset what the kernel counts: waits of before count too.
+        by_kernel.filter(|&has_waited| !has_waited)
+    }
+
+    /// What can be done at once, if the parent does not reap: another parent may.
+    pub(super) fn way_out(&self) -> Option<String> {
+        // A parent that reaps others is worth more than one zombie.
+        if self.has_waited() == Some(true) {
+            return None;
+        }
+        let new_reaper =
+            self.new_reaper.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
+        let kill = self.process().map_or("kill", ProcessFacts::kill_command);
+        Some(format!(
+            "now: {kill} {}, its zombies then go to {new_reaper}, which should reap them",
+            self.pid()
+        ))
+    }
+
+    /// A remedy, with the way out after it where there is one.
+    pub(super) fn or_now(&self, remedy: &str) -> String {
+        match self.way_out() {
+            Some(way_out) => format!("{remedy}; {way_out}"),
+            None => remedy.to_owned(),
+        }
+    }
+
+    /// The zombie's pid as its parent sees it.
+    pub(super) fn pid_for_parent(&self) -> Option<u32> {
+        let level = self.process()?.namespace_pids.len().checked_sub(1)?;
+        if let Some(pid) = self.pids.get(level) {
+            return Some(*pid);
+        }
+        // Both in the namespace of the mounted /proc.
+        (level == 0).then_some(self.life.key.tgid.0)
+    }
+
+    pub(super) fn handles_sigchld(&self) -> bool {
+        self.process().is_some_and(|process| {
+            process.caught.is_some_and(|caught| caught.has(SIGCHLD)) || process.signalfd == Some(true)
+        })
+    }
+
+    pub(super) fn is_pending(&self) -> Option<bool> {
+        Some(self.process()?.pending?.has(SIGCHLD))
+    }
+
+    /// A verdict with the parent as the culprit.
+    pub(super) fn blame(&self, verdict: Verdict) -> Verdict {
+        match self.parent {
+            Some(parent) => verdict.by(parent.named()),
+            None => verdict,
+        }
+    }
+
+    /// How many wait, and what the parent has done so far.
+    pub(super) fn debts(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let Some(parent) = self.parent else { return lines };
+        let debt = parent.life.debt.unwrap_or_default();
+        if debt.zombies > 1 {
+            lines.push(format!("{} zombies wait for it", debt.zombies));
+        }
+        let (forked, reaped) = (self.forked(), self.reaped());
+        if let Some(since) = self.observed_since
+            && forked + reaped > 0
+        {
+            let began = self.exec_at().or(parent.life.key.start);
+            let since = began.map_or(since, |began| began.max(since));
+            lines.push(format!(
+                "seen in the last {}: it forked {forked} children, its waits took {reaped}",
+                duration(self.now.since(since)),
+            ));
+        }
+        lines
+    }
+
+    /// What the parent does about SIGCHLD.
+    pub(super) fn disposition(&self) -> Vec<String> {
+        let Some(process) = self.process() else { return Vec::new() };
+        let mut lines = Vec::new();
+        let has = |set: Option<Signals>| set.is_some_and(|set| set.has(SIGCHLD));
+        if has(process.caught) {
+            lines.push("it has a handler for SIGCHLD".into());
+        } else if has(process.ignored) {
+            lines.push("it ignores SIGCHLD".into());
+        } else if process.signalfd == Some(true) {
+            lines.push("it reads SIGCHLD from a signalfd".into());
+        } else if process.caught.is_some() {
+            lines.push("it has no handler for SIGCHLD".into());
+        }
+        if process.blocks_sigchld() == Some(true) {
+            lines.push(format!(
+                "each of its threads blocks SIGCHLD{}",
+                match self.is_pending() {
+                    Some(true) => ", and one is pending",
+                    _ => "",
+                }
+            ));
+        }
+        lines
+    }
+
+    /// Where the parent is instead.
+    pub(super) fn whereabouts(&self) -> Option<String> {
+        let thread = self.process()?.live().next()?;
+        let place = thread.wchan.as_ref()?;
+        Some(format!("it sleeps in {place}()"))
+    }
+
+    /// Facts that could not be had and would make this surer.
+    pub(super) fn missing(&self) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        let mut lack = |fact: &str, needs: &str| {
+            missing.push(Missing { fact: fact.into(), needs: needs.into() });
+        };
+        match self.parent.map(|parent| &parent.process) {
+            None => lack("who its parent is", "a look at a moment when the parent is known"),
+            Some(Err(why)) => lack("the parent's signals and state", why),
+            Some(Ok(process)) => {
+                if process.live().all(|thread| thread.call.is_none()) {
+                    lack("the system call its parent sits in", "CAP_SYS_PTRACE, to read /proc/PID/syscall");
+                }
+                if process.signalfd.is_none() {
+                    lack("whether its parent has a signalfd", "CAP_SYS_PTRACE, to read /proc/PID/fdinfo");
+                }
+                if process.threads_omitted > 0 {
+                    lack("all threads of its parent", "a parent with fewer threads");
+                }
+            }
+        }
+        if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {
+            lack(
+                "what its parent did before taskscope began to watch, such as waits for children that used no CPU time",
+                "a parent that starts after the daemon",
+            );
+        }
+        if self.observed_since.is_none() {
+            lack(
+                "whether it is an orphan, when its parent execed, and whether that reaps other children",
+                "watching: a running daemon (taskscope run), or --observe 10s",
+            );
+        }
+        missing
+    }
+}

@@ -1,0 +1,105 @@
+//! A child of the program that its parent ran before an exec.
+
+use super::Case;
+use crate::{Certainty, Code, Verdict, duration};
+use lineage::flags::PF_FORKNOEXEC;
+
+/// Shells fork helpers and exec over them. Their names, where only names tell.
+const SHELLS: [&[u8]; 8] = [b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox"];
+
+/// What tells that the child is of another program than the one its parent runs now.
+struct Boundary {
+    /// The program that forked it, where that is known.
+    forker: Option<String>,
+    certainty: Certainty,
+    evidence: String,
+}
+
+pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
+    // An orphan was another's child before: exec has nothing to do with it.
+    if case.life.first_parent.is_some() || case.life.reparented > 0 {
+        return None;
+    }
+    let Boundary { forker, certainty, evidence } = by_exec(case).or_else(|| by_name(case))?;
+    let now_runs = program(case);
+    let ran = forker.as_deref().unwrap_or("another program");
+    let summary = format!(
+        "it was forked by this same parent, pid {}, while that ran {ran}, before it execed {now_runs}: the program that runs there now did not fork it",
+        case.pid()
+    );
+    let launcher = forker.as_deref().unwrap_or("the program that execs");
+    let mut remedy = format!(
+        "change what execed {now_runs}, not {now_runs}: {launcher} must wait for its children before it execs, or start them so that they are not its own (in a shell: `( helper & )`), and init reaps them"
+    );
+    if case.parent.is_some_and(|parent| parent.init_of_level().is_some_and(|level| level > 0)) {
+        remedy.push_str("; an init in front does not help, as the child stays this process's");
+    } else if let Some(way_out) = case.way_out() {
+        remedy.push_str("; ");
+        remedy.push_str(&way_out);
+    }
+    let verdict = Verdict::new(Code::ForkedBeforeExec, certainty, summary)
+        .since(evidence)
+        .since("exec(2) keeps the children of a process; the new program has to wait for them")
+        .since_all(case.never())
+        .since_all(case.debts())
+        .remedy(remedy);
+    Some(case.blame(verdict))
+}
+
+/// The exec was seen, and the child is older.
+fn by_exec(case: &Case<'_>) -> Option<Boundary> {
+    let (start, exec_at) = (case.life.key.start?, case.exec_at()?);
+    if start >= exec_at {
+        return None;
+    }
+    let before = case.parent?.life.before_exec.as_ref();
+    let path = before
+        .filter(|before| before.since.is_some_and(|since| since <= start))
+        .and_then(|before| before.executable.as_ref())
+        .map(|path| base_name(path.bytes()));
+    Some(Boundary {
+        forker: path.or_else(|| own_name(case)),
+        certainty: Certainty::Certain,
+        evidence: format!(
+            "it was forked {} before the last exec of {}",
+            duration(exec_at.since(start)),
+            case.who()
+        ),
+    })
+}
+
+/// No exec was seen: a child that never execed is called as its parent was at the fork. Only a shell's name says enough, as other
+/// programs rename their children.
+fn by_name(case: &Case<'_>) -> Option<Boundary> {
+    if case.exec_at().is_some() || case.is_watched_from_its_beginning() {
+        return None;
+    }
+    let own = own_name(case)?;
+    let parent = case.parent?.life.name?;
+    let is_shell = |name: &[u8]| SHELLS.contains(&name);
+    (is_shell(own.as_bytes()) && !is_shell(parent.bytes())).then(|| Boundary {
+        certainty: Certainty::Likely,
+        evidence: format!("it never execed, and is called {own}, while its parent runs {}", program(case)),
+        forker: Some(own),
+    })
+}
+
+/// The child's name, if it never execed.
+fn own_name(case: &Case<'_>) -> Option<String> {
+    let never_execed = case.life.execs == 0 && case.life.flags? & PF_FORKNOEXEC != 0;
+    let name = case.life.name.filter(|_| never_execed && case.life.renames == 0)?;
+    Some(String::from_utf8_lossy(name.bytes()).into_owned())
+}
+
+/// What the parent runs now.
+fn program(case: &Case<'_>) -> String {
+    let parent = case.parent.map(|parent| &parent.life);
+    let path = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));
+    let name = || Some(String::from_utf8_lossy(parent?.name?.bytes()).into_owned());
+    path.or_else(name).unwrap_or_else(|| "another program".into())
+}
+
+fn base_name(path: &[u8]) -> String {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    String::from_utf8_lossy(name).into_owned()
+}

@@ -1,0 +1,84 @@
+//! What the parent does with its children, as far as that is known.
+
+use super::Case;
+use crate::{Certainty, Code, Verdict, duration};
+
+/// A parent may take this long to come round to its wait.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+pub(super) fn just_died(case: &Case<'_>) -> Option<Verdict> {
+    let age = case.age_at_most();
+    let is_idle =
+        case.has_waited() == Some(false) && case.process().is_some_and(|it| it.waits().next().is_none());
+    if age >= PATIENCE_NS || (is_idle && age >= PATIENCE_NS / 2) {
+        return None;
+    }
+    let verdict = Verdict::likely(
+        Code::JustDied,
+        format!("it died {} ago or less: {} may be about to wait for it", duration(age), case.who()),
+    );
+    Some(verdict.remedy("look again in a moment".into()))
+}
+
+pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
+    if case.has_waited()? {
+        return None;
+    }
+    let who = case.who();
+    let summary = if case.exec_at().is_some() {
+        format!("{who} has not waited for any child since its last exec")
+    } else {
+        format!("{who} has never waited for any child")
+    };
+    // It may sit in its first wait, one that passes this child over.
+    let knows_calls =
+        case.process().is_some_and(|process| process.live().any(|thread| thread.call.is_some()));
+    let is_watched = case.is_watched_from_its_beginning();
+    let certainty = if knows_calls && is_watched { Certainty::Certain } else { Certainty::Likely };
+    let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
+    let source = if is_watched {
+        format!("watched since {}: its waits took no child", case.since_when())
+    } else {
+        "the kernel's accounting of its waited-for children (cutime, cminflt) is zero".into()
+    };
+    let remedy = "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status";
+    let verdict = verdict
+        .since(source)
+        .since_all(case.disposition())
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy(case.or_now(remedy));
+    Some(case.blame(verdict))
+}
+
+/// Nothing stands in the way, and it is not done.
+pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
+    let who = case.who();
+    if case.parent.is_none() {
+        return Verdict::likely(
+            Code::Unknown,
+            "why it is a zombie cannot be told: its parent is not known".into(),
+        );
+    }
+    if case.has_waited() != Some(true) {
+        let verdict = Verdict::likely(
+            Code::Unknown,
+            format!("{who} does not wait for it; why cannot be told from what could be read"),
+        );
+        return case
+            .blame(verdict.since_all(case.disposition()).since_all(case.debts()).remedy_of(case.way_out()));
+    }
+    let verdict = Verdict::likely(
+        Code::NotWaitedFor,
+        format!("{who} waits for children of its choice, and has not waited for this one"),
+    );
+    let verdict = verdict
+        .since("it has waited for other children")
+        .since_all(case.disposition())
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy(
+            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1))".into(),
+        );
+    case.blame(verdict)
+}

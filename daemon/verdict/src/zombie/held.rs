@@ -1,0 +1,129 @@
+//! Somebody keeps the parent, or the zombie, from the wait: a tracer, a stop, the kernel, its own end.
+
+use super::Case;
+use crate::{Certainty, Code, Verdict, duration, vfork};
+use lineage::LifeState;
+
+pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
+    let tracer = case.tracer?;
+    if case.life.parent.is_some_and(|parent| parent.tgid == tracer.key.tgid) {
+        return None;
+    }
+    let who = case.who();
+    let verdict = Verdict::certain(
+        Code::HeldByTracer,
+        format!(
+            "its tracer {tracer} holds it: {who} cannot reap it before that one has waited for it, detached or ended"
+        ),
+    );
+    let pid = tracer.key.tgid;
+    Some(
+        verdict
+            .since(format!("TracerPid of the zombie is {pid}, its parent is pid {}", case.pid()))
+            .since("a tracer is offered a dead tracee first; the parent is told only after that (ptrace(2))")
+            .remedy(format!(
+                "let {tracer} wait for it or detach; ending it gives the zombie to its parent: kill {pid}"
+            ))
+            .by(tracer.clone()),
+    )
+}
+
+pub(super) fn parent_exiting(case: &Case<'_>) -> Option<Verdict> {
+    let parent = case.parent?;
+    if parent.life.state != LifeState::Exiting {
+        return None;
+    }
+    let who = case.who();
+    let age = duration(case.now.since(parent.life.since));
+    let verdict = Verdict::certain(
+        Code::ParentExiting,
+        format!("its parent {who} is in its own exit, and cannot wait any more"),
+    );
+    let remedy = format!(
+        "nothing while that goes on: with its end the zombie is handed on. If it does not end: taskscope explain {}",
+        case.pid()
+    );
+    Some(case.blame(verdict.since(format!("{who} has been in do_exit() for {age}")).remedy(remedy)))
+}
+
+pub(super) fn parent_frozen(case: &Case<'_>) -> Option<Verdict> {
+    let frozen = case.process()?.frozen.as_ref()?;
+    let who = case.who();
+    let (certainty, does) = if frozen.is_settled {
+        (Certainty::Certain, "is frozen")
+    } else {
+        (Certainty::Likely, "is being frozen")
+    };
+    let summary = format!(
+        "its parent {who} {does} with its cgroup {}, and cannot wait before that thaws",
+        frozen.cgroup
+    );
+    let verdict = Verdict::new(Code::ParentFrozen, certainty, summary)
+        .since(format!("the freezer of {} is on", frozen.cgroup))
+        .since_all(case.debts())
+        .remedy(format!("thaw it: {}", frozen.thaw));
+    Some(case.blame(verdict))
+}
+
+pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    let (who, pid) = (case.who(), case.pid());
+    let verdict = match process.common_state()? {
+        b'T' => Verdict::certain(
+            Code::ParentStopped,
+            format!("its parent {who} is stopped by a signal and cannot wait"),
+        )
+        .since(format!("every live thread of pid {pid} is in state T"))
+        .since_all(case.debts())
+        .remedy(format!("let it go on: kill -CONT {pid}; then it can reap")),
+        b't' => {
+            let tracer = process.live().find_map(|thread| thread.tracer).filter(|&tracer| tracer != 0);
+            let by = tracer.map_or_else(|| "its tracer".into(), |tracer| format!("its tracer, pid {tracer}"));
+            Verdict::certain(
+                Code::ParentTraced,
+                format!("its parent {who} is stopped by {by}, and cannot wait"),
+            )
+            .since(format!("every live thread of pid {pid} is in state t (tracing stop)"))
+            .since_all(case.debts())
+            .remedy("let the debugger continue or detach; then the parent can reap".into())
+        }
+        _ => return None,
+    };
+    Some(case.blame(verdict))
+}
+
+pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    let forker = case.parent_thread.and_then(|tid| process.threads.iter().find(|thread| thread.tid == tid));
+    let all = process.common_state() == Some(b'D');
+    let one = forker.or(process.threads.first()).filter(|thread| thread.state == Some(b'D'));
+    let sleeper = one.filter(|_| all || process.live().count() > 1)?;
+    let (who, pid) = (case.who(), case.pid());
+    if let Some(child) = case.vfork_child {
+        let holder = vfork::holder(child);
+        let summary = format!("its parent {who} is held by another child that it vforked, {}", holder.what);
+        let verdict = Verdict::certain(Code::ParentHeldByVfork, summary)
+            .since(format!(
+                "pid {pid} is in state D: vfork(2) suspends the caller until the child execs or exits"
+            ))
+            .since_all(case.debts());
+        return Some(verdict.remedy(holder.remedy).by(holder.culprit));
+    }
+    let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
+    let verdict = if all {
+        Verdict::certain(Code::ParentInDState, summary)
+    } else {
+        Verdict::likely(Code::ParentInDState, summary)
+    };
+    let verdict = verdict
+        .since(format!("thread {} of it was in state D at two looks", sleeper.tid))
+        .since_all(sleeper.wchan.as_ref().map(|place| format!("it sleeps in {place}()")))
+        .since_all(sleeper.is_killed().then(|| {
+            "SIGKILL was sent to it already: it ends, and hands its zombies on, once that sleep ends"
+                .to_owned()
+        }))
+        .since_all(case.debts());
+    Some(case.blame(verdict.remedy(format!(
+        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. A signal does not help before that"
+    ))))
+}

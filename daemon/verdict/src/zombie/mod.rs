@@ -1,0 +1,54 @@
+//! Why a zombie is one: each reason a function of the facts, asked in the order in which they exclude each other.
+//!
+//! | file | reasons |
+//! |---|---|
+//! | `case` | the zombie, its parent and who else can act: what the reasons are asked about |
+//! | `held` | a tracer, a stop or an uninterruptible sleep holds the parent |
+//! | `waits` | the parent waits, but for others |
+//! | `signals` | the parent does not get SIGCHLD, or does nothing at it |
+//! | `habits` | the parent has never waited, or waits now and then |
+//! | `adopters` | the parent is an init or a subreaper that came to it |
+
+mod adopters;
+mod case;
+mod exec;
+mod habits;
+mod held;
+mod signals;
+mod waits;
+
+pub(super) use self::case::Case;
+use super::{Certainty, Verdict};
+
+/// The reasons, the first that holds is the one.
+const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 20] = [
+    held::held_by_tracer,
+    held::parent_exiting,
+    held::parent_frozen,
+    held::parent_stopped,
+    held::parent_in_d_state,
+    waits::exit_signal,
+    waits::about_to_be_reaped,
+    waits::wait_nothread,
+    habits::just_died,
+    exec::forked_before_exec,
+    adopters::init,
+    adopters::subreaper,
+    signals::signalfd_not_read,
+    signals::sigwait_never_returns,
+    signals::sigchld_blocked,
+    signals::ignored_too_late,
+    waits::wait_without_wexited,
+    waits::waits_for_another,
+    habits::never_waits,
+    signals::sigchld_coalesced,
+];
+
+pub(super) fn judge(case: &Case<'_>) -> Verdict {
+    let mut verdict =
+        REASONS.iter().find_map(|reason| reason(case)).unwrap_or_else(|| habits::not_waited_for(case));
+    if verdict.certainty == Certainty::Likely {
+        verdict.missing = case.missing();
+    }
+    verdict
+}

@@ -1,0 +1,151 @@
+//! What the parent makes of SIGCHLD, and why that is not enough.
+
+use super::Case;
+use crate::facts::{Call, ProcessFacts, ThreadFacts};
+use crate::{Certainty, Code, Verdict};
+use lineage::flags::SIGCHLD;
+
+pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    let has_handler = process.caught?.has(SIGCHLD);
+    if !has_handler || !process.blocks_sigchld()? {
+        return None;
+    }
+    if process.has_temporary_mask() || case.has_waited() == Some(true) {
+        return Some(blocked_for_now(case, process));
+    }
+    let summary =
+        format!("{} blocks SIGCHLD: the handler that would reap its children does not run", case.who());
+    // One call may be all that it blocks the signal for: it must have left the call that the first look found.
+    let has_run = process.live().any(|thread| thread.has_run == Some(true));
+    let certainty = if has_run { Certainty::Certain } else { Certainty::Likely };
+    let remedy = "it must unblock SIGCHLD (a signal mask is inherited through fork and exec: look at who started it too) or wait without the signal";
+    let verdict = Verdict::new(Code::SigchldBlocked, certainty, summary)
+        .since_all(case.disposition())
+        .since_all(case.never())
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy(case.or_now(remedy));
+    Some(case.blame(verdict))
+}
+
+fn blocked_for_now(case: &Case<'_>, process: &ProcessFacts) -> Verdict {
+    let who = case.who();
+    let (summary, call) = if process.has_temporary_mask() {
+        (
+            format!(
+                "{who} blocks SIGCHLD for now: it sits in a call that sets another signal mask until it returns"
+            ),
+            "a thread of it is in ppoll(2), pselect6(2), epoll_pwait(2) or rt_sigsuspend(2)",
+        )
+    } else {
+        (
+            format!("{who} blocks SIGCHLD for now, maybe only for the call that it sits in"),
+            "it has waited for other children, so that it unblocks the signal at times",
+        )
+    };
+    let verdict = Verdict::likely(Code::SigchldBlockedForNow, summary)
+        .since(call)
+        .since_all(case.disposition())
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy("wait until that call returns and look again: the handler runs then".into());
+    case.blame(verdict)
+}
+
+pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    if process.signalfd != Some(true) || !process.blocks_sigchld()? || case.is_pending() != Some(true) {
+        return None;
+    }
+    let who = case.who();
+    let summary = format!("{who} is to learn of dead children by a signalfd, and does not read it");
+    // One that reaps may just be busy.
+    let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
+    let verdict = Verdict::new(Code::SignalfdNotRead, certainty, summary)
+        .since_all(case.disposition())
+        .since_all(case.never())
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy(case.or_now(
+            "it must read the signalfd, and then call waitpid(-1, .., WNOHANG) until there is no more: one SIGCHLD can stand for several children",
+        ));
+    Some(case.blame(verdict))
+}
+
+/// `sig_ignored()` drops a signal that is ignored by default and not blocked in the thread it is sent to: the one that forked.
+pub(super) fn sigwait_never_returns(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    if process.caught?.has(SIGCHLD) || process.ignored?.has(SIGCHLD) || process.signalfd == Some(true) {
+        return None;
+    }
+    let forker = case.parent_thread?;
+    let waits = |thread: &&ThreadFacts| match thread.call {
+        Some(Call::SignalWait(signals)) => signals.is_none_or(|signals| signals.has(SIGCHLD)),
+        _ => false,
+    };
+    let waiter = process.live().find(waits).filter(|waiter| waiter.tid != forker)?;
+    if process.live().find(|thread| thread.tid == forker)?.blocked?.has(SIGCHLD) {
+        return None;
+    }
+    let (who, tid) = (case.who(), waiter.tid);
+    let is_known = matches!(waiter.call, Some(Call::SignalWait(Some(_))));
+    let certainty = if is_known { Certainty::Certain } else { Certainty::Likely };
+    let verdict = Verdict::new(
+        Code::SigwaitNeverReturns,
+        certainty,
+        format!("{who} waits for SIGCHLD in sigwait(3), and the kernel drops the signal before that sees it"),
+    )
+    .since(format!(
+        "thread {tid} sits in rt_sigtimedwait(2); thread {forker}, which forked, does not block SIGCHLD"
+    ))
+    .since(
+        "a signal that is ignored by default and not blocked is dropped (sig_ignored() in kernel/signal.c)",
+    )
+    .since_all(case.debts())
+    .remedy(case.or_now(
+        "it must block SIGCHLD in every thread: by pthread_sigmask(3) in main(), before it makes threads",
+    ));
+    Some(case.blame(verdict))
+}
+
+pub(super) fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
+    if !case.process()?.ignored?.has(SIGCHLD) {
+        return None;
+    }
+    let who = case.who();
+    let verdict = Verdict::certain(
+        Code::IgnoredTooLate,
+        format!(
+            "{who} ignores SIGCHLD, but did not yet when this child died: later children vanish by themselves, this one does not"
+        ),
+    );
+    let verdict = verdict
+        .since_all(case.disposition())
+        .since_all(case.debts())
+        .remedy(case.or_now("one wait of it after it began to ignore SIGCHLD takes those left"));
+    Some(case.blame(verdict))
+}
+
+pub(super) fn sigchld_coalesced(case: &Case<'_>) -> Option<Verdict> {
+    if !case.has_waited()? || !case.handles_sigchld() || case.is_pending()? {
+        return None;
+    }
+    let who = case.who();
+    let verdict = Verdict::likely(
+        Code::SigchldCoalesced,
+        format!(
+            "{who} reaps one child per SIGCHLD, and this one died while such a signal was pending already: the kernel merges them"
+        ),
+    );
+    let verdict = verdict
+        .since_all(case.disposition())
+        .since("it has waited for other children, and no SIGCHLD is pending for it any more")
+        .since_all(case.whereabouts())
+        .since_all(case.debts())
+        .remedy(format!(
+            "its handler must loop: while (waitpid(-1, .., WNOHANG) > 0). Now: kill -CHLD {} makes it take one more child",
+            case.pid()
+        ));
+    Some(case.blame(verdict))
+}
