@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{
     Entry,
-    actor::{spawn, wait},
+    actor::{announce, spawn, wait},
     fact::{Fact, die, die_with, skip},
     look, sys,
     sys::Channel,
@@ -200,14 +200,36 @@ fn parent_death() {
 }
 
 fn namespace_init() {
-    sys::be_subreaper();
+    let (ready, go) = (Channel::new(), Channel::new());
     let init = crate::actor::spawn_with("sender", libc::CLONE_NEWPID, libc::SIGCHLD, || {
-        let child = spawn("child", || sys::sleep_for_ever());
-        look::until_asleep(child, child);
+        if sys::fork().is_none() {
+            sys::sleep_for_ever()
+        }
+        ready.send(1);
+        go.receive();
         3
     });
-    // The child is the init's: its end is in the events only.
+    ready.receive();
+    // Its init knows it by another pid.
+    let child = child_of(init);
+    announce("child", child, child);
+    look::until_asleep(child, child);
+    go.send(1);
+    // The child is the init's: no other task can wait for it.
     wait("scenario", "sender", init);
+}
+
+/// The only child of a process, by `/proc/PID/stat` of all.
+fn child_of(parent: sys::Pid) -> sys::Pid {
+    let parent = parent.to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok()).find(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            after_name.split(' ').nth(1) == Some(parent.as_str())
+        });
+    found.unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
 }
 
 /// A directory of a mounted cgroup hierarchy.

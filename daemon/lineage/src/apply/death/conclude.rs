@@ -137,8 +137,13 @@ impl Case<'_> {
         let is_own = sent.is_from_itself();
         match sent.signal {
             SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
-            SIGKILL if !is_own && sent.is_sender_exiting() && self.is_traced && !sent.to_group => {
-                certain(Cause::Tracer)
+            // exit_ptrace(): the tracer is detached before the task's own exit shows it.
+            SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
+                if self.is_traced {
+                    certain(Cause::Tracer)
+                } else {
+                    likely(Cause::Tracer, Missing::TracerRequest)
+                }
             }
             SIGKILL if !is_own && sent.is_sender_exiting() && sent.sender.is_namespace_init => {
                 certain(Cause::PidNamespaceInit)

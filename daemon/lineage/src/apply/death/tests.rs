@@ -158,7 +158,7 @@ fn an_exiting_sender_is_the_namespaces_init_or_the_tracer() {
     assert_eq!(given(&[init]).ends(9), (Cause::PidNamespaceInit, None));
     let tracer = [exiting(with(sent(9), SignalInfo::Kernel, 0x80, false))];
     assert_eq!(Given { is_traced: true, ..given(&tracer) }.ends(9), (Cause::Tracer, None));
-    assert_eq!(given(&tracer).ends(9).0, Cause::Kernel);
+    assert_eq!(given(&tracer).ends(9), (Cause::Tracer, Some(Missing::TracerRequest)));
 }
 
 #[test]
