@@ -141,8 +141,8 @@ fn a_storm_of_signals_loses_no_life_and_is_counted() {
     assert!(received + shed >= 300_000.0, "{received} received, {shed} shed");
     assert!(shed > 0.0, "{received} received");
     for kind in ["task_new", "exiting", "exited", "released"] {
-        assert_eq!(of("taskscope_records_dropped_total", kind), 0.0, "{kind}");
-        assert_eq!(of("taskscope_records_shed_total", kind), 0.0, "{kind}");
+        assert!(of("taskscope_records_dropped_total", kind).abs() < 0.5, "{kind}");
+        assert!(of("taskscope_records_shed_total", kind).abs() < 0.5, "{kind}");
     }
     assert_eq!(death["exit"]["signal"], 9, "{death:#}");
     service.stop_clean();

@@ -239,12 +239,12 @@ async fn daemon_or_alone(args: &Args) -> Exit {
         }
     }
     if args.is_for_alone() {
-        return alone::observe(args).await;
+        return Box::pin(alone::observe(args)).await;
     }
     match remote::follow(args).await {
         Ok(exit) => exit,
         Err(ClientError::NotThere(_)) if args.since.is_none() && args.follow_from.is_none() => {
-            alone::observe(args).await
+            Box::pin(alone::observe(args)).await
         }
         Err(error) => {
             log::error!("{error}");

@@ -82,6 +82,16 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> pr
     Ok(histogram)
 }
 
+fn deaths(registry: &Registry) -> prometheus::Result<Family> {
+    Family::register(
+        registry,
+        "taskscope_deaths_total",
+        "Processes that ended, by cause: docs/deaths.md. What exited by itself is `exited`, with whatever code.",
+        "cause",
+        Cause::ALL.iter().map(|cause| cause.code()),
+    )
+}
+
 impl EffectCounters {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let kinds = || KINDS.iter().map(|kind| kind.name());
@@ -136,13 +146,7 @@ impl EffectCounters {
                 "Changes of a task's name (comm), by itself or by an exec.",
             )?,
             exits: exits_by_kind,
-            deaths: Family::register(
-                registry,
-                "taskscope_deaths_total",
-                "Processes that ended, by cause: docs/deaths.md. What exited by itself is `exited`, with whatever code.",
-                "cause",
-                Cause::ALL.iter().map(|cause| cause.code()),
-            )?,
+            deaths: deaths(registry)?,
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",

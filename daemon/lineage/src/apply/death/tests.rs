@@ -186,7 +186,7 @@ fn faults_and_seccomp_have_a_code_above_zero() {
 
 #[test]
 fn without_a_signal_it_says_what_is_missing() {
-    let ends = |watch: Watch, began, status| Given { watch, began, ..given(&[]) }.ends(status);
+    let ends = |watch: Watch, began, status| Given { began, watch, ..given(&[]) }.ends(status);
     let unknown = |missing| (Cause::Unknown, Some(missing));
     assert_eq!(ends(Watch { since: None, ..watch() }, 100, 9), unknown(Missing::SignalHook));
     assert_eq!(ends(Watch { signals: 0, ..watch() }, 100, 9), unknown(Missing::NotWatched));

@@ -5,7 +5,7 @@
 pub enum Cause {
     /// It returned from `main` or called `exit(3)`: a status with a code.
     Exited,
-    /// Another process sent the signal: kill(2), tgkill(2), pidfd_send_signal(2), sigqueue(3).
+    /// Another process sent the signal: kill(2), tgkill(2), `pidfd_send_signal(2)`, sigqueue(3).
     Killed,
     /// It sent the signal to itself.
     KilledByItself,
