@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Ink, Style, escape, moment, verdict};
 use crate::{
-    answer::{explain::Explanation, place::Place, task::ZombieAge},
+    answer::{death::Death, explain::Explanation, place::Place, task::ZombieAge},
     verdict::duration,
 };
 
@@ -29,7 +29,9 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
-    if let Some(death) = &answer.death {
+    // An exit by itself is told by the story.
+    let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
+    if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
         let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
         out.push_str(&style.paint(Ink::Odd, &text));
         out.push_str("\n\n");
