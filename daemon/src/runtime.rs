@@ -17,6 +17,7 @@ mod refused;
 mod rename_probe;
 mod repairs;
 mod resync;
+mod signals;
 mod sums;
 mod tick;
 mod wall;
@@ -157,6 +158,8 @@ pub struct Pipeline {
     /// Records that go to the lineage together. Empty between two turns.
     decoded: Vec<Record>,
     lost_told: [u64; Place::COUNT],
+    /// Of these, the records that say why tasks end.
+    causes_lost_told: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and before when there is no next one.
     resynced: Ktime,
@@ -236,6 +239,7 @@ impl Pipeline {
             effects: Vec::with_capacity(BATCH),
             decoded: Vec::with_capacity(Lineage::PREFETCHED),
             lost_told: [0; Place::COUNT],
+            causes_lost_told: [0; Place::COUNT],
             ticks: 0,
             resynced: Ktime(0),
             rest_until: Ktime(0),
@@ -253,6 +257,7 @@ impl Pipeline {
             doubt_ns,
             is_applying: false,
         };
+        pipeline.lineage.watch_signals(signals::watch(&pipeline.observer.hooks));
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
         pipeline.effects = kept.0;

@@ -203,7 +203,14 @@ fn names_may_hold_any_byte_but_nul() {
 
 #[test]
 fn what_is_written_is_what_is_read() {
-    let settings = Settings { args: 1, shed_details_above: 2, shed_threads_above: 3, pad: 4 };
+    let settings = Settings {
+        args: 1,
+        shed_details_above: 2,
+        shed_threads_above: 3,
+        shed_signals_above: 4,
+        signals: 5,
+        pad: 6,
+    };
     let mut out = [0; Settings::SIZE];
     settings.write(&mut out).unwrap();
     assert_eq!(Settings::read(&out), Some(settings));

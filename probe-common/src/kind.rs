@@ -26,11 +26,15 @@ pub enum Kind {
     Snapshot = 10,
     /// A task is in another cgroup: [`crate::CgroupAttached`].
     CgroupAttached = 11,
+    /// A signal that can end, stop or continue a task was generated: [`crate::SignalSent`].
+    SignalSent = 12,
+    /// The out-of-memory killer has chosen a process: [`crate::OomVictim`].
+    OomVictim = 13,
 }
 
 impl Kind {
     /// One more than the largest kind: the length of arrays indexed by kind.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT - 1] = [
@@ -45,6 +49,8 @@ impl Kind {
         Self::Released,
         Self::Snapshot,
         Self::CgroupAttached,
+        Self::SignalSent,
+        Self::OomVictim,
     ];
 
     /// The kind with this number.
@@ -68,6 +74,8 @@ impl Kind {
             Self::Released => "released",
             Self::Snapshot => "snapshot",
             Self::CgroupAttached => "cgroup_attached",
+            Self::SignalSent => "signal_sent",
+            Self::OomVictim => "oom_victim",
         }
     }
 
@@ -86,6 +94,8 @@ impl Kind {
             Self::Released => size_of::<crate::Released>(),
             Self::Snapshot => size_of::<crate::Snapshot>(),
             Self::CgroupAttached => size_of::<crate::CgroupAttached>(),
+            Self::SignalSent => size_of::<crate::SignalSent>(),
+            Self::OomVictim => size_of::<crate::OomVictim>(),
         }
     }
 }

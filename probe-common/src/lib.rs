@@ -13,6 +13,7 @@ mod kind;
 mod offsets;
 mod record;
 mod sched;
+mod signal;
 pub mod task_state;
 mod valid;
 mod wire;
@@ -30,6 +31,7 @@ pub use sched::{
     OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,
     SchedTraceLosses, SchedValid, sched_bucket,
 };
+pub use signal::{INFO_NONE, INFO_PRIV, INFO_REAL, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit};
 pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;

@@ -54,7 +54,7 @@ offsets! {
 
 wire_struct! {
     /// Switches that the daemon sets before load. Zero is the default of each.
-    pub struct Settings = 16 {
+    pub struct Settings = 24 {
         /// 1: send argument vectors ([`crate::ExecArgs`]).
         pub args: u32,
         /// With more bytes than this in the ring, renames, argument vectors and failed clones are shed;
@@ -62,6 +62,10 @@ wire_struct! {
         pub shed_details_above: u32,
         /// With more bytes than this in the ring, creations of threads are shed as well; [`NEVER_SHED`] for never.
         pub shed_threads_above: u32,
+        /// With more bytes than this in the ring, signals are shed; [`NEVER_SHED`] for never.
+        pub shed_signals_above: u32,
+        /// Signals that are reported: [`crate::signal_bit`]s.
+        pub signals: u32,
         /// Zero.
         pub pad: u32,
     }

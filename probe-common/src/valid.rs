@@ -59,4 +59,8 @@ impl Valid {
     pub const PARENT_SIGCHLD: u32 = 1 << 25;
     /// The parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
     pub const PARENT_IGNORES: u32 = 1 << 26;
+    /// `code`: the `si_code` of a signal.
+    pub const SIGNAL_CODE: u32 = 1 << 27;
+    /// Every part of the identity was read, not the tid alone.
+    pub const IDENTITY: u32 = 1 << 28;
 }

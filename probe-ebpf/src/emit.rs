@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use probe_common::{
     CgroupAttached, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
-    Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, Snapshot, TaskNew,
+    OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent, Snapshot, TaskNew,
 };
 
 /// One ring for all CPUs: one total order. The daemon sets its size.
@@ -51,6 +51,8 @@ record!(
     Released: Released,
     Snapshot: Snapshot,
     CgroupAttached: CgroupAttached,
+    SignalSent: SignalSent,
+    OomVictim: OomVictim,
 );
 
 /// The header of a record of type `T` made now.
@@ -78,13 +80,25 @@ pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
 /// is shed.
 #[inline(always)]
 pub fn send_below<T: Record>(mark: u32, fill: impl FnOnce(&mut T)) {
+    send_if(|| has_room_below(mark), fill);
+}
+
+/// Whether a record that can be done without may be sent while the ring holds no more bytes than `mark`.
+#[inline(always)]
+pub fn has_room_below(mark: u32) -> bool {
+    mark == NEVER_SHED || RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(mark)
+}
+
+/// Sends one record if `may` allows it; else the record is shed.
+#[inline(always)]
+pub fn send_if<T: Record>(may: impl FnOnce() -> bool, fill: impl FnOnce(&mut T)) {
     let kind = T::KIND as usize;
     let counters = COUNTERS.get_ptr_mut(0);
     if let Some(counters) = counters {
         // SAFETY: this CPU's own slot; `kind` is a constant below Kind::COUNT.
         count(unsafe { &raw mut (*counters).produced[kind] });
     }
-    if mark != NEVER_SHED && RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(mark) {
+    if !may() {
         if let Some(counters) = counters {
             // SAFETY: as above.
             count(unsafe { &raw mut (*counters).shed[kind] });

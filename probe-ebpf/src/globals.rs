@@ -2,7 +2,7 @@
 
 use core::ptr::read_volatile;
 
-use probe_common::{ABI_VERSION, NEVER_SHED, Offsets, Settings};
+use probe_common::{ABI_VERSION, NEVER_SHED, Offsets, SIGNALS_DEFAULT, Settings};
 
 /// Read by the daemon before load; see [`probe_common::ABI_SYMBOL`].
 #[used]
@@ -13,8 +13,14 @@ static TASKSCOPE_ABI_VERSION: u32 = ABI_VERSION;
 pub static OFFSETS: Offsets = Offsets::ABSENT;
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings =
-    Settings { args: 0, shed_details_above: NEVER_SHED, shed_threads_above: NEVER_SHED, pad: 0 };
+static SETTINGS: Settings = Settings {
+    args: 0,
+    shed_details_above: NEVER_SHED,
+    shed_threads_above: NEVER_SHED,
+    shed_signals_above: NEVER_SHED,
+    signals: SIGNALS_DEFAULT,
+    pad: 0,
+};
 
 /// Reads a field of one of the globals here.
 #[inline(always)]
@@ -40,6 +46,18 @@ pub fn shed_details_above() -> u32 {
 #[inline(always)]
 pub fn shed_threads_above() -> u32 {
     read(&raw const SETTINGS.shed_threads_above)
+}
+
+/// The same for signals.
+#[inline(always)]
+pub fn shed_signals_above() -> u32 {
+    read(&raw const SETTINGS.shed_signals_above)
+}
+
+/// Whether a signal is asked for. Real-time signals never are.
+#[inline(always)]
+pub fn wants_signal(signal: u32) -> bool {
+    signal.wrapping_sub(1) < 31 && read(&raw const SETTINGS.signals) >> (signal - 1) & 1 != 0
 }
 
 /// `offset!(task_pid)`: the offset of one field of [`Offsets`].

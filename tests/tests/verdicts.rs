@@ -217,6 +217,18 @@ fn a_process_whose_threads_are_all_dead_has_none_that_lives_on() {
     });
 }
 
+#[test]
+fn a_parent_that_was_watched_from_its_beginning_certainly_never_waits() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("never-waits", &[]);
+    scenario.pause("owed");
+    let verdict = explain(pid(&scenario, "child"), Some(&service));
+    expect(&verdict, "never_waits", "certain", pid(&scenario, "parent"));
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
 /// What it waited for left no trace in the kernel's accounting.
 #[test]
 fn a_parent_of_children_that_used_nothing_is_not_certain_to_never_wait() {

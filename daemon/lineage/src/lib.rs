@@ -92,9 +92,10 @@ pub use self::model::relation::Relation;
 pub use self::model::stats::Stats;
 pub use self::model::task::{StateCounts, TaskKind, TaskState};
 pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
-pub use self::model::{effect, figures, flags, id, record, status};
+pub use self::model::{death, effect, figures, flags, id, record, status};
 
 use self::accounting::Accounting;
+use self::apply::death::Deaths;
 use self::history::exited_processes::ExitedProcesses;
 use self::model::id::{Ktime, TaskKey, Tgid};
 use self::model::record::{Fact, Record};
@@ -124,6 +125,8 @@ pub struct Lineage {
     /// The latest time of any effect so far.
     emitted_until: Ktime,
     stats: Stats,
+    /// Signals that may end a group, and how groups ended.
+    deaths: Deaths,
     /// What becomes of the present record.
     outcome: Outcome,
 }
@@ -149,6 +152,7 @@ impl Lineage {
             awaiting_args: HashMap::new(),
             emitted_until: Ktime(0),
             stats: Stats::default(),
+            deaths: Deaths::default(),
             outcome: Outcome::Applied,
             config,
         };
@@ -218,6 +222,8 @@ impl Lineage {
             Fact::Released(released) => self.on_released(at, released, out),
             Fact::Snapshot(snapshot) => self.on_snapshot(at, snapshot, out),
             Fact::CgroupAttached(attached) => self.on_cgroup_attached(at, attached, out),
+            Fact::Signal(sent) => self.on_signal(at, sent),
+            Fact::OomVictim(oom) => self.on_oom_victim(at, oom),
         }
         self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use super::story::Step;
 use super::{
     Draft, Made, NotFound, Outside, Related, Scene, Sharpen, Whom,
+    death::{self, Death},
     limits::{self, Limit, Limits, LimitsDraft},
     now::{Look, Now, missing},
     place::Place,
@@ -42,6 +43,9 @@ pub struct Explanation {
     /// What could not be read of it at this moment; [`Verdict::missing`] has what the verdict lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
+    /// Why it ended, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub death: Option<Death>,
     /// What happened so far.
     pub story: Vec<Step>,
     /// What is the matter.
@@ -86,8 +90,10 @@ impl Draft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
+        let life = &self.subject.life;
+        let of_death = life.death.iter().flat_map(|it| death::cgroups(it));
         let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
-        self.subject.life.cgroup_id.into_iter().chain(of_limits).collect()
+        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).collect()
     }
 
     /// Takes what is asked for from the lineage.
@@ -160,6 +166,7 @@ impl Draft {
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             missing,
+            death: life.death.as_deref().map(|it| Death::of(it, outside)),
             story,
             verdict,
             related,

@@ -5,6 +5,7 @@
 //! an answer in one way, wherever it came from.
 
 pub mod blocked;
+pub mod death;
 pub mod explain;
 pub mod limits;
 pub mod moment;

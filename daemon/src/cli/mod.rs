@@ -3,6 +3,7 @@
 mod ask;
 mod blocked;
 mod client;
+mod deaths;
 mod doctor;
 mod events;
 pub mod exit;
@@ -53,6 +54,8 @@ enum Command {
     Zombies(zombies::Args),
     /// Show who is in uninterruptible sleep (state D), for how long, where, and what for
     Blocked(blocked::Args),
+    /// Show which processes ended, and why: who sent the signal, out of memory, a fault, a limit
+    Deaths(deaths::Args),
     /// Tell the life of one process, what is the matter with it, and what to do about it
     Explain(explain::Args),
     /// Show which limit on pids is how full, and who fills it
@@ -123,6 +126,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Tree(args) => tree::run(&args),
         Command::Zombies(args) => zombies::run(&args),
         Command::Blocked(args) => blocked::run(&args),
+        Command::Deaths(args) => deaths::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Status(args) => status::run(&args),

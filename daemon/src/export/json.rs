@@ -1,6 +1,7 @@
 //! One event, one line of JSON. Field names are an interface: docs/events.md documents them, and a test holds it to this file.
 
 use super::Stamp;
+use super::death;
 use super::encode::Object;
 use super::time::rfc3339;
 use super::usage;
@@ -40,6 +41,9 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
     event.object("task", |task| {
         write_task(task, &effect.thread);
         write_action(task, &effect.action, stamp);
+        if let Action::GroupExited { death, .. } = &effect.action {
+            death::write(task, death.as_deref(), effect.process.status, stamp);
+        }
         task.name("provenance", effect.provenance.name());
         if let Some(hook) = effect.hook {
             task.name("hook", hook.name());
@@ -245,7 +249,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
                 task.object("children_usage", |object| usage::write_children(object, children));
             }
         }
-        Action::GroupExited { usage } => usage::write_group(task, usage.as_ref()),
+        Action::GroupExited { usage, death: _ } => usage::write_group(task, usage.as_ref()),
         Action::Autoreaped => {}
     }
 }

@@ -4,6 +4,7 @@ pub mod json;
 pub mod text;
 
 mod answer;
+mod death;
 mod encode;
 mod filter;
 mod sched;

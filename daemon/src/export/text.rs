@@ -350,8 +350,12 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.bytes("new", new.bytes());
         }
         Action::Exiting { .. } | Action::Autoreaped => facts.status(effect.process.status),
-        Action::GroupExited { usage } => {
+        Action::GroupExited { usage, death } => {
             facts.status(effect.process.status);
+            if let Some(death) = death {
+                facts.text("cause", death.cause.code());
+                facts.task("by", death.by.as_ref().and_then(|by| by.sender.task));
+            }
             facts.cpu(usage.as_ref());
         }
         Action::Exited { vfork_held_ns, tracer, .. } => {

@@ -1,5 +1,7 @@
 //! From wire bytes to the lineage's records. Never panics: whatever the bytes, the answer is a record or an error.
 
+mod signals;
+
 use probe_common as wire;
 use probe_common::{Header, Kind, TaskId, Valid, Wire};
 use thiserror::Error;
@@ -68,6 +70,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Released => Fact::Released(Box::new(released(&read(kind, bytes)?)?)),
         Kind::Snapshot => Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?))),
         Kind::CgroupAttached => Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?)),
+        Kind::SignalSent => Fact::Signal(Box::new(signals::sent(&read(kind, bytes)?)?)),
+        Kind::OomVictim => Fact::OomVictim(signals::oom_victim(&read(kind, bytes)?)),
     };
     Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })
 }

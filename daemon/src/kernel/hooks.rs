@@ -39,6 +39,12 @@ pub const COPY_PROCESS: &str = "copy_process";
 /// The program on the return of `copy_process()`, whose skipped calls another program notices later.
 pub const COPY_PROCESS_RETURN: &str = "copy_process_kretprobe";
 
+/// The hook of signals.
+pub const SIGNAL_GENERATE: &str = "signal_generate";
+
+/// The hook of the out-of-memory killer's choice.
+pub const MARK_VICTIM: &str = "mark_victim";
+
 /// One way to watch a hook.
 #[derive(Debug)]
 pub struct Rung {
@@ -195,6 +201,25 @@ pub const HOOKS: &[Hook] = &[
             rung(Fentry, "copy_process", &[("copy_process_fexit", Fexit)]),
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_btf", BtfTracepoint)]), NO_FAILURES),
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
+        ],
+    },
+    Hook {
+        name: MARK_VICTIM,
+        required: false,
+        gives: "processes that the out-of-memory killer ended",
+        rungs: &[
+            rung(Tracepoint, "mark_victim", &[("mark_victim_task_btf", BtfTracepoint)]),
+            rung(Tracepoint, "mark_victim", &[("mark_victim_pid_btf", BtfTracepoint)]),
+            rung(Tracepoint, "mark_victim", &[("mark_victim_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: SIGNAL_GENERATE,
+        required: false,
+        gives: "who ended a process by a signal",
+        rungs: &[
+            rung(Tracepoint, "signal_generate", &[("signal_generate_btf", BtfTracepoint)]),
+            rung(Tracepoint, "signal_generate", &[("signal_generate_raw", RawTracepoint)]),
         ],
     },
 ];

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel, maps::MapError};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
-use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, Settings, Wire as _};
+use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, SIGNALS_DEFAULT, Settings, Wire as _};
 use thiserror::Error;
 
 use super::{
@@ -207,6 +207,8 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         args: u32::from(options.args),
         shed_details_above: ring_bytes / 2,
         shed_threads_above: ring_bytes / 4 * 3,
+        shed_signals_above: ring_bytes / 4,
+        signals: SIGNALS_DEFAULT,
         pad: 0,
     };
     let mut offset_bytes = [0_u8; Offsets::SIZE];

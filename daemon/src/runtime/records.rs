@@ -44,5 +44,7 @@ pub(super) const fn kind_of(record: &Record) -> Kind {
         Fact::Released(_) => Kind::Released,
         Fact::Snapshot(_) => Kind::Snapshot,
         Fact::CgroupAttached(_) => Kind::CgroupAttached,
+        Fact::Signal(_) => Kind::SignalSent,
+        Fact::OomVictim(_) => Kind::OomVictim,
     }
 }

@@ -72,16 +72,29 @@ impl Pipeline {
         };
         self.counts.learn(&totals, || skipped(&self.observer));
         let mut may_miss_releases = false;
-        for ((place, lost), told) in self.counts.by_place().into_iter().zip(&mut self.lost_told) {
+        let mut may_miss_signals = false;
+        for (((place, lost), told), causes_told) in
+            self.counts.by_place().into_iter().zip(&mut self.lost_told).zip(&mut self.causes_lost_told)
+        {
             if lost > *told {
                 sink.lost(place, lost - *told);
-                self.uncompared += lost - *told;
-                *told = lost;
+                let causes = self.counts.causes_lost_at(place);
+                let of_tree = (lost - *told).saturating_sub(causes.saturating_sub(*causes_told));
+                (*told, *causes_told) = (lost, causes);
+                may_miss_signals = true;
+                // The tree does not depend on signals.
+                if of_tree == 0 {
+                    continue;
+                }
+                self.uncompared += of_tree;
                 self.canary.loss_is_known();
                 self.owes_resync = true;
                 // What is shed by rule is no release.
                 may_miss_releases |= place != Place::Shed;
             }
+        }
+        if may_miss_signals {
+            self.lineage.doubt_signals(boottime());
         }
         if may_miss_releases {
             self.lineage.doubt_zombies(boottime());

@@ -8,8 +8,8 @@ use std::time::Duration;
 use taskscope::lineage::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use taskscope::lineage::record::{
     CgroupAttached, CloneFailed, Comm, Exec, ExecArgs, ExitParts, ExitSource, Exited, Exiting, Fact,
-    GroupExit, Namespaced, New, Place, Record, ReleaseSource, Released, Renamed, Reparented, Snapshot,
-    SnapshotSource, Usage,
+    GroupExit, Namespaced, New, OomVictim, Place, Record, ReleaseSource, Released, Renamed, Reparented,
+    SignalInfo, SignalSent, Snapshot, SnapshotSource, Usage,
 };
 use taskscope::lineage::{Config, Lineage};
 
@@ -203,7 +203,7 @@ impl Source<'_> {
     }
 
     fn fact(&mut self) -> Fact {
-        match self.below(10) {
+        match self.below(12) {
             0 | 1 => Fact::New(self.new_task()),
             2 => Fact::CloneFailed(CloneFailed {
                 creator: self.maybe(Self::task),
@@ -243,7 +243,31 @@ impl Source<'_> {
                 task: self.task(),
                 cgroup_id: self.maybe(Self::word).map(u64::from),
             }),
-            _ => Fact::Snapshot(Box::new(self.snapshot())),
+            9 => Fact::Snapshot(Box::new(self.snapshot())),
+            10 => Fact::OomVictim(OomVictim {
+                tid: Tid(self.tid()),
+                victim: self.maybe(Self::task),
+                trigger: self.maybe(Self::task),
+                trigger_comm: self.comm(),
+            }),
+            _ => Fact::Signal(Box::new(SignalSent {
+                target: self.task(),
+                to_group: self.flag(),
+                sender: self.maybe(Self::task),
+                sender_comm: self.comm(),
+                sender_uid: self.maybe(Self::word),
+                sender_flags: self.flags(),
+                signal: i32::from(self.below(65)),
+                code: Some(i32::from(self.byte()) - 8),
+                info: match self.below(3) {
+                    0 => SignalInfo::None,
+                    1 => SignalInfo::Kernel,
+                    _ => SignalInfo::Real,
+                },
+                result: i32::from(self.below(5)),
+                address: 0,
+                syscall: 0,
+            })),
         }
     }
 }
@@ -342,6 +366,10 @@ fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
     ];
     if ends_with_time != [0; 7] || kept.namespaces > lineage.group_count() {
         return Err(format!("kept for ever: {kept:?}"));
+    }
+    let (pending, ends) = lineage.deaths_kept();
+    if pending > 0 || ends > 4_096 {
+        return Err(format!("signals kept for ever: of {pending} groups; {ends} ends"));
     }
     Ok(())
 }

@@ -44,6 +44,8 @@ fn origin(record: &Record) -> Origin {
         Fact::Released(released) => (released.task, released.by),
         Fact::Snapshot(seen) => (seen.task, None),
         Fact::CgroupAttached(attached) => (attached.task, None),
+        Fact::Signal(sent) => (sent.target, sent.sender),
+        Fact::OomVictim(_) => unreachable!("the model has no out-of-memory killer"),
     };
     Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
 }

@@ -302,5 +302,9 @@ pub(crate) fn line(record: &Record) -> String {
         Fact::CgroupAttached(attached) => {
             format!("cgroup_attached {} {:?}", name(attached.task), attached.cgroup_id)
         }
+        Fact::Signal(sent) => {
+            format!("signal {} to {} by {}", sent.signal, name(sent.target), maybe(sent.sender))
+        }
+        Fact::OomVictim(oom) => format!("oom victim {}", oom.tid.0),
     }
 }

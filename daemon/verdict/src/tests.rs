@@ -63,6 +63,7 @@ fn life(pid: u32, name: &[u8], state: LifeState) -> Life {
         reparented: 0,
         reparented_at: None,
         reparent_kind: None,
+        death: None,
         status: None,
         zombie: None,
         end: None,

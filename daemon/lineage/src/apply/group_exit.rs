@@ -45,7 +45,8 @@ impl Lineage {
             self.store[group].set(fact::EXIT_EMITTED, true);
             self.store.set_group_exit(group, t.ctx.at);
             let usage = self.store.group_usage(group);
-            self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage });
+            let death = self.group_death(group, t.ctx.at);
+            self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage, death });
         }
     }
 }

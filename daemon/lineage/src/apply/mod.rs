@@ -5,6 +5,7 @@
 //! | `birth` | `copy_process()` |
 //! | `exec`, `de_thread` | execve(2), also by a thread that is not the leader; a changed comm |
 //! | `exit`, `group_exit` | `do_exit()` and `exit_notify()` of a task; what that means for its group |
+//! | `death/` | `signal_generate`, `mark_victim`; why a group ended |
 //! | `autoreap`, `zombie` | whether anyone waits for a dead leader; what has taken too long |
 //! | `release`, `reaper` | `release_task()`; who ran it |
 //! | `parents/` | `forget_original_parent()`: children of exiting tasks, and what records show of a parent |
@@ -20,6 +21,7 @@ pub(crate) mod autoreap;
 pub(crate) mod birth;
 mod cgroup_attach;
 pub(crate) mod de_thread;
+pub(crate) mod death;
 pub(crate) mod emit;
 pub(crate) mod exec;
 pub(crate) mod exit;

@@ -93,6 +93,7 @@ impl Lineage {
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         let from = out.len();
         self.give_up_args(now, out);
+        self.deaths.forget_old(now);
         if !self.is_in_snapshot() {
             self.decide_zombies(out);
         }

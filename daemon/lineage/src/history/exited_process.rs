@@ -322,6 +322,7 @@ impl Lineage {
             reparented_at: (details.reparented > 0).then_some(details.reparented_at),
             reparent_kind: details.reparent_kind,
             status: exited.has_status.then_some(WaitStatus(exited.status)),
+            death: self.deaths.of(exited.key()).cloned(),
             zombie: match exited.zombie {
                 ZombieForm::None => None,
                 ZombieForm::Span(bound) => Some(Span { ns: exited.zombie_ns, bound }),

@@ -67,6 +67,7 @@ impl Lineage {
             reparented_at: (extra.reparented > 0).then_some(extra.reparented_at),
             reparent_kind: extra.reparent_kind,
             status: group.status().settled(group.is_dead()),
+            death: self.deaths.of(group.key()).cloned(),
             zombie,
             end: group.end(),
             reaper,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::action_kind::ActionKind;
+use crate::model::death::GroupDeath;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use crate::model::path_name::PathName;
@@ -177,6 +178,8 @@ pub enum Action {
     GroupExited {
         /// What its tasks used, as far as known.
         usage: Option<GroupUsage>,
+        /// Why it ended; `None` where it exited by itself with nothing else to tell: its status says all.
+        death: Option<Arc<GroupDeath>>,
     },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::before_exec::BeforeExec;
+use crate::model::death::GroupDeath;
 use crate::model::debt::Debt;
 use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
@@ -121,6 +122,8 @@ pub struct Life {
     pub reparent_kind: Option<ReparentKind>,
     /// What wait(2) says of it.
     pub status: Option<WaitStatus>,
+    /// Why it ended, where its status alone does not say.
+    pub death: Option<Arc<GroupDeath>>,
     /// For how long it was a zombie; of one that is a zombie now, so far.
     pub zombie: Option<Span>,
     /// How it ended.

@@ -7,12 +7,14 @@
 //! | `effect`, `action_kind`, `kinds`, `event_context` | what a record changed, and how that is known |
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
+//! | `death` | why a thread group ended |
 //! | `debt`, `relation` | waits that a parent owes; who reaped whom |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
 //! | `path_name`, `stats` | a program's path; counters of a lineage |
 
 pub(crate) mod action_kind;
 pub(crate) mod before_exec;
+pub mod death;
 pub(crate) mod debt;
 pub mod effect;
 pub(crate) mod event_context;

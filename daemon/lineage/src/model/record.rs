@@ -62,6 +62,10 @@ pub enum Fact {
     Snapshot(Box<Snapshot>),
     /// A task is in another cgroup.
     CgroupAttached(CgroupAttached),
+    /// A signal was generated.
+    Signal(Box<SignalSent>),
+    /// The out-of-memory killer has chosen a process.
+    OomVictim(OomVictim),
 }
 
 /// A task was moved to another cgroup.
@@ -368,6 +372,59 @@ pub struct Snapshot {
     pub comm: Option<Comm>,
     /// Accounting.
     pub usage: Option<Usage>,
+}
+
+/// What the kernel gave for a signal's `siginfo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignalInfo {
+    /// `SEND_SIG_NOINFO`: the kernel sends on behalf of the current task.
+    None,
+    /// `SEND_SIG_PRIV`: the kernel sends for itself.
+    Kernel,
+    /// A `siginfo` of a system call or of a fault.
+    Real,
+}
+
+/// A signal was generated: tracepoint `signal_generate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSent {
+    /// The task it is for.
+    pub target: TaskRef,
+    /// Any task of the target's group may take it.
+    pub to_group: bool,
+    /// The current task.
+    pub sender: Option<TaskRef>,
+    /// The sender's comm.
+    pub sender_comm: Option<Comm>,
+    /// The sender's real uid.
+    pub sender_uid: Option<u32>,
+    /// The sender's PF_ bits.
+    pub sender_flags: Option<u32>,
+    /// Its number.
+    pub signal: i32,
+    /// `si_code`.
+    pub code: Option<i32>,
+    /// What `si_code` is from.
+    pub info: SignalInfo,
+    /// `TRACE_SIGNAL_` number: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 delivered without its `siginfo`.
+    pub result: i32,
+    /// `si_addr` of a fault.
+    pub address: u64,
+    /// `si_syscall` of a SIGSYS.
+    pub syscall: i32,
+}
+
+/// The out-of-memory killer has chosen a process: tracepoint `mark_victim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OomVictim {
+    /// The victim's tid.
+    pub tid: super::id::Tid,
+    /// The whole identity, where the kernel tells it.
+    pub victim: Option<TaskRef>,
+    /// The task that asked for memory.
+    pub trigger: Option<TaskRef>,
+    /// Its comm.
+    pub trigger_comm: Option<Comm>,
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ const fn whom(fact: &Fact) -> (Tid, Option<Tid>) {
         Fact::Released(released) => (released.task.key.tid, tid(released.by)),
         Fact::Snapshot(seen) => (seen.task.key.tid, tid(seen.parent)),
         Fact::CgroupAttached(attached) => (attached.task.key.tid, None),
+        Fact::Signal(sent) => (sent.target.key.tid, tid(sent.sender)),
+        Fact::OomVictim(oom) => (oom.tid, None),
     }
 }
 

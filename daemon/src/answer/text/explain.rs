@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Ink, Style, columns, escape, moment, verdict};
 use crate::{
     answer::{
+        death::Death,
         explain::{Explanation, Step},
         place::Place,
         task::ZombieAge,
@@ -38,6 +39,13 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
+    // An exit by itself is told by the story.
+    let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
+    if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
+        let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
+        out.push_str(&style.paint(Ink::Odd, &text));
+        out.push_str("\n\n");
+    }
     let sure = if answer.verdict.certainty == "likely" { "likely: " } else { "" };
     let text = style.wrap(&format!("{sure}{}", answer.verdict.summary), 0);
     let ink = if answer.verdict.remedy.is_some() { Ink::Bad } else { Ink::Good };

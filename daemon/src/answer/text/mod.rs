@@ -4,12 +4,20 @@ use std::fmt::Write as _;
 
 mod blocked;
 mod columns;
+mod deaths;
 mod explain;
 mod limits;
 mod tree;
 mod zombies;
 
-pub use self::{blocked::blocked, explain::explanation, limits::limits, tree::tree, zombies::zombies};
+pub use self::{
+    blocked::blocked,
+    deaths::{death, deaths},
+    explain::explanation,
+    limits::limits,
+    tree::tree,
+    zombies::zombies,
+};
 
 use super::{moment::wall_ns, task::ZombieAge, verdict::Verdict};
 use crate::{

@@ -147,7 +147,7 @@ impl Query {
 }
 
 /// `%XX` and `+` of a query.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

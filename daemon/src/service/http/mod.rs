@@ -5,6 +5,7 @@ mod answers;
 mod caught;
 mod connection;
 mod counts;
+mod deaths;
 mod error;
 mod events;
 mod extract;
@@ -145,6 +146,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/status", get(answers::status))
         .route("/v1/tree", get(tasks::tree))
         .route("/v1/tasks/{pid}", get(tasks::task))
+        .route("/v1/deaths", get(deaths::deaths))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))
         .route("/v1/limits", get(tasks::limits))

@@ -9,11 +9,12 @@ use super::{
     tasks::{BlockedQuery, TreeQuery, ZombiesQuery, whom},
 };
 
-/// Reads what `/v1/events`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
+/// Reads what `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
 /// message of the 400 that the daemon answers.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
+        "/v1/deaths" => super::deaths::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),

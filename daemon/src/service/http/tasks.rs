@@ -33,12 +33,12 @@ use crate::{
 };
 
 impl Service {
-    fn scene<'a>(&self, pipeline: &'a Pipeline) -> Scene<'a> {
+    pub(super) fn scene<'a>(&self, pipeline: &'a Pipeline) -> Scene<'a> {
         Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
     /// What completes an answer and is only the owner's to give.
-    fn around(&mut self, cgroups: Vec<u64>) -> Around {
+    pub(super) fn around(&mut self, cgroups: Vec<u64>) -> Around {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
         let places = cgroups.into_iter().filter_map(place).collect();
@@ -47,13 +47,13 @@ impl Service {
 }
 
 /// The outside of the lineage, on its way to another thread.
-struct Around {
+pub(super) struct Around {
     stamp: Stamp,
     places: HashMap<u64, Place>,
 }
 
 /// Completes an answer on a thread that is there for that.
-async fn complete<T: Send + 'static>(
+pub(super) async fn complete<T: Send + 'static>(
     api: &Api,
     mut around: Around,
     complete: impl FnOnce(&mut Outside<'_>) -> T + Send + 'static,

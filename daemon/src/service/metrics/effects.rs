@@ -6,6 +6,7 @@ use super::families::seconds;
 use super::names::{ERRNOS, HEIRS, KINDS, REASONS, reason};
 use crate::lineage::{
     TaskKind,
+    death::Cause,
     effect::{Action, Effect, ReaperKind},
     flags::errno_name,
     status::WaitStatus,
@@ -52,6 +53,8 @@ pub(super) struct EffectCounters {
     renames: IntCounter,
     /// By kind of task, then by reason.
     exits: Vec<Family>,
+    /// By cause.
+    deaths: Family,
     reaps: Family,
     autoreaps: Family,
     releases: IntCounter,
@@ -78,6 +81,16 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> pr
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
+}
+
+fn deaths(registry: &Registry) -> prometheus::Result<Family> {
+    Family::register(
+        registry,
+        "taskscope_deaths_total",
+        "Processes that ended, by cause: docs/deaths.md. What exited by itself is `exited`, with whatever code.",
+        "cause",
+        Cause::ALL.iter().map(|cause| cause.code()),
+    )
 }
 
 impl EffectCounters {
@@ -128,6 +141,7 @@ impl EffectCounters {
                 "Changes of a task's name (comm), by itself or by an exec.",
             )?,
             exits: exits_by_kind,
+            deaths: deaths(registry)?,
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",
@@ -208,7 +222,12 @@ impl EffectCounters {
             Action::Exited { .. } if is_other_thread(effect) => {
                 self.exit(kind, effect.thread.exit_code.map(WaitStatus));
             }
-            Action::GroupExited { .. } => self.exit(kind, effect.process.status),
+            Action::GroupExited { death, .. } => {
+                self.exit(kind, effect.process.status);
+                let by_itself = if effect.process.status.is_some() { Cause::Exited } else { Cause::Unknown };
+                let cause = death.as_ref().map_or(by_itself, |death| death.cause);
+                self.deaths.raise(index_of(&Cause::ALL, &cause));
+            }
             Action::LeaderDied { .. } => self.leader_deaths.inc(),
             Action::ExitStuck { .. } => self.stuck.inc(),
             Action::ZombieFlagged { .. } => self.flagged.inc(),

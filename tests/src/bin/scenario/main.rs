@@ -10,6 +10,7 @@ mod basic;
 mod bomb;
 mod clones;
 mod crowd;
+mod deaths;
 mod exits;
 mod fact;
 mod hogs;
@@ -36,11 +37,12 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 19] = [
+const FAMILIES: [&[Entry]; 21] = [
     basic::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
+    deaths::SCENARIOS,
     exits::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,

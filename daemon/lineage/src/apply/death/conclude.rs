@@ -1,0 +1,212 @@
+//! From what was sent to a group and its status to the cause of its end.
+//!
+//! A cause is certain only where nothing else looks the same; else the fact that is missing is named.
+
+use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
+use crate::model::id::Ktime;
+use crate::model::record::SignalInfo;
+use crate::model::status::WaitStatus;
+
+pub(super) const SIGHUP: i32 = 1;
+pub(super) const SIGINT: i32 = 2;
+pub(super) const SIGQUIT: i32 = 3;
+const SIGILL: i32 = 4;
+const SIGTRAP: i32 = 5;
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+pub(super) const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGPIPE: i32 = 13;
+pub(super) const SIGTERM: i32 = 15;
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
+pub(super) const SIGSYS: i32 = 31;
+
+/// `SI_KERNEL`.
+const SI_KERNEL: i32 = 0x80;
+/// `SI_TKILL`: tgkill(2).
+const SI_TKILL: i32 = -6;
+/// `SYS_SECCOMP`.
+const SYS_SECCOMP: i32 = 1;
+
+/// The mark of an out-of-memory victim follows its SIGKILL within microseconds; a preempted killer takes longer.
+const MARK_WITHIN_NS: u64 = 1_000_000_000;
+
+/// What is known of a group that has ended.
+pub(super) struct Case<'a> {
+    pub(super) status: Option<WaitStatus>,
+    /// Signals to it since it began, oldest first.
+    pub(super) sent: &'a [Sent],
+    pub(super) oom: Option<&'a OomMark>,
+    pub(super) is_traced: bool,
+    /// When it began, where that was seen.
+    pub(super) began: Ktime,
+    /// Signals to it were forgotten for want of room.
+    pub(super) has_forgotten: bool,
+    pub(super) watch: &'a Watch,
+}
+
+/// A cause, with what it rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Conclusion {
+    pub(super) cause: Cause,
+    /// `None`: certain.
+    pub(super) missing: Option<Missing>,
+    /// Which of [`Case::sent`] ended it.
+    pub(super) by: Option<usize>,
+}
+
+const fn certain(cause: Cause) -> (Cause, Option<Missing>) {
+    (cause, None)
+}
+
+const fn likely(cause: Cause, missing: Missing) -> (Cause, Option<Missing>) {
+    (cause, Some(missing))
+}
+
+const fn unknown(missing: Missing) -> (Cause, Option<Missing>) {
+    (Cause::Unknown, Some(missing))
+}
+
+impl Case<'_> {
+    pub(super) fn conclude(&self) -> Conclusion {
+        let Some(status) = self.status else { return unseen(unknown(Missing::Status)) };
+        let Some(signal) = status.signal() else { return unseen(certain(Cause::Exited)) };
+        match self.killer(signal) {
+            Some((by, sent)) => {
+                let (cause, missing) = self.judge(sent, by);
+                Conclusion { cause, missing, by: Some(by) }
+            }
+            None => unseen(self.without_a_signal(signal)),
+        }
+    }
+
+    /// The signal that ended the group. SIGKILL ends it at once, so the first counts; another may be handled, and sent again.
+    fn killer(&self, signal: i32) -> Option<(usize, &Sent)> {
+        let mut fitting =
+            self.sent.iter().enumerate().filter(|(_, sent)| sent.signal == signal && sent.is_delivered());
+        if signal == SIGKILL { fitting.next() } else { fitting.next_back() }
+    }
+
+    fn without_a_signal(&self, signal: i32) -> (Cause, Option<Missing>) {
+        let Some(since) = self.watch.since else { return unknown(Missing::SignalHook) };
+        if !self.watch.watches(signal) {
+            return unknown(Missing::NotWatched);
+        }
+        if self.watch.lost_until >= self.began || self.has_forgotten {
+            return unknown(Missing::RecordsLost);
+        }
+        if self.is_traced {
+            return likely(Cause::Tracer, Missing::TracerRequest);
+        }
+        if signal == SIGSYS {
+            return likely(Cause::Seccomp, Missing::SeccompMode);
+        }
+        if self.began < since {
+            return unknown(Missing::BeforeDaemon);
+        }
+        if signal == SIGKILL {
+            return likely(Cause::Seccomp, Missing::SeccompMode);
+        }
+        unknown(Missing::NotGenerated)
+    }
+
+    fn judge(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
+        match sent.info {
+            SignalInfo::None => Self::on_behalf(sent),
+            SignalInfo::Kernel => self.by_kernel(sent, at),
+            SignalInfo::Real if sent.code.is_some_and(|code| code > 0) => Self::forced(sent),
+            SignalInfo::Real => self.by_process(sent, at),
+        }
+    }
+
+    /// The kernel sent it without a `siginfo`: as a consequence of what the current task did.
+    fn on_behalf(sent: &Sent) -> (Cause, Option<Missing>) {
+        match (sent.signal, sent.is_from_itself()) {
+            (SIGPIPE, true) => certain(Cause::BrokenPipe),
+            (SIGXFSZ, true) => certain(Cause::FileSizeLimit),
+            (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
+            (SIGKILL, false) if !sent.to_group => certain(Cause::CgroupKill),
+            _ => likely(Cause::Kernel, Missing::NotGenerated),
+        }
+    }
+
+    /// `SEND_SIG_PRIV`: the kernel sent it for itself, while the current task ran.
+    fn by_kernel(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
+        let is_own = sent.is_from_itself();
+        match sent.signal {
+            SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
+            // exit_ptrace(): the tracer is detached before the task's own exit shows it.
+            SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
+                if self.is_traced {
+                    certain(Cause::Tracer)
+                } else {
+                    likely(Cause::Tracer, Missing::TracerRequest)
+                }
+            }
+            SIGKILL if !is_own && sent.is_sender_exiting() && sent.sender.is_namespace_init => {
+                certain(Cause::PidNamespaceInit)
+            }
+            SIGKILL if is_own => {
+                let warned = |sent: &Sent| sent.signal == SIGXCPU && sent.is_from_itself();
+                if self.sent.get(..at).unwrap_or_default().iter().any(warned) {
+                    certain(Cause::CpuLimit)
+                } else if self.watch.oom {
+                    likely(Cause::CpuLimit, Missing::NoWarning)
+                } else {
+                    unknown(Missing::OomHook)
+                }
+            }
+            SIGKILL if !self.watch.oom && !sent.is_sender_exiting() => likely(Cause::Oom, Missing::OomHook),
+            SIGKILL => likely(Cause::Kernel, Missing::SharedMemory),
+            SIGXCPU if is_own => certain(Cause::CpuLimit),
+            SIGHUP => likely(Cause::TerminalHangup, Missing::OrphanedGroup),
+            SIGINT | SIGQUIT => certain(Cause::TerminalKey),
+            _ => likely(Cause::Kernel, Missing::NotGenerated),
+        }
+    }
+
+    fn is_oom_victim(&self, sent: &Sent) -> bool {
+        self.oom.is_some_and(|oom| {
+            let gap = oom.at.since(sent.at).max(sent.at.since(oom.at));
+            gap <= MARK_WITHIN_NS
+        })
+    }
+
+    /// `force_sig()` and its like: a positive `si_code`.
+    fn forced(sent: &Sent) -> (Cause, Option<Missing>) {
+        match (sent.signal, sent.code) {
+            (SIGSYS, Some(SYS_SECCOMP)) => certain(Cause::Seccomp),
+            (SIGSEGV, Some(SI_KERNEL)) => likely(Cause::Fault, Missing::FailedExec),
+            (SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP, _) => certain(Cause::Fault),
+            _ => likely(Cause::Kernel, Missing::NotGenerated),
+        }
+    }
+
+    /// A system call of a process.
+    fn by_process(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
+        if sent.is_from_itself() {
+            let by_abort = sent.signal == SIGABRT && sent.code == Some(SI_TKILL);
+            return certain(if by_abort { Cause::Abort } else { Cause::KilledByItself });
+        }
+        if sent.is_from_kernel_thread() {
+            return likely(Cause::Kernel, Missing::NotGenerated);
+        }
+        if sent.sender.name.is_some_and(|name| name.bytes() == b"timeout") {
+            return likely(Cause::Timeout, Missing::NameOnly);
+        }
+        let asked = |earlier: &Sent| {
+            matches!(earlier.signal, SIGTERM | SIGINT | SIGQUIT | SIGHUP)
+                && earlier.is_from_same_process(sent)
+        };
+        if sent.signal == SIGKILL && self.sent.get(..at).unwrap_or_default().iter().any(asked) {
+            return certain(Cause::Escalation);
+        }
+        certain(Cause::Killed)
+    }
+}
+
+const fn unseen((cause, missing): (Cause, Option<Missing>)) -> Conclusion {
+    Conclusion { cause, missing, by: None }
+}

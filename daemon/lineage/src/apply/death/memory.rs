@@ -1,0 +1,141 @@
+//! What is kept of signals until a group ends, and of ends: beside the groups, so that a live one costs nothing for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::model::death::{GroupDeath, OomMark, Sent, Watch};
+use crate::model::id::{GroupKey, Ktime, TaskRef};
+
+/// Groups whose signals are kept at most.
+const PENDING: usize = 4_096;
+/// Signals that are kept of one group: the first, and the last ones.
+const SIGNALS: usize = 6;
+/// Supervisors wait up to minutes between SIGTERM and SIGKILL.
+const KEEP_NS: u64 = 600_000_000_000;
+/// Ends that are kept at most.
+const RECENT: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) sent: Vec<Sent>,
+    pub(super) oom: Option<OomMark>,
+    pub(super) has_forgotten: bool,
+    at: Ktime,
+}
+
+/// Signals that may end a group, and how groups ended.
+#[derive(Debug, Default)]
+pub(crate) struct Deaths {
+    pub(super) watch: Watch,
+    pending: HashMap<u32, Pending>,
+    /// Groups with pending signals, the oldest first; a group's last place counts.
+    order: VecDeque<(Ktime, u32)>,
+    /// Until then signals were forgotten for want of room.
+    forgotten_until: Ktime,
+    recent: VecDeque<Arc<GroupDeath>>,
+    by_key: HashMap<GroupKey, Arc<GroupDeath>>,
+}
+
+impl Deaths {
+    /// Adds one more of a signal that is kept already; false if it is not.
+    pub(super) fn repeat(
+        &mut self,
+        tgid: u32,
+        signal: i32,
+        sender: Option<TaskRef>,
+        result: i32,
+        at: Ktime,
+    ) -> bool {
+        let Some(pending) = self.pending.get_mut(&tgid) else { return false };
+        let same =
+            |sent: &&mut Sent| sent.signal == signal && sent.sender.task == sender && sent.result == result;
+        let Some(sent) = pending.sent.iter_mut().find(same) else { return false };
+        sent.times = sent.times.saturating_add(1);
+        sent.last = at;
+        true
+    }
+
+    pub(super) fn add(&mut self, tgid: u32, sent: Sent) {
+        let pending = self.pending(tgid, sent.at);
+        if pending.sent.len() >= SIGNALS {
+            pending.sent.remove(1);
+            pending.has_forgotten = true;
+        }
+        pending.sent.push(sent);
+    }
+
+    pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {
+        self.pending(tgid, mark.at).oom = Some(mark);
+    }
+
+    fn pending(&mut self, tgid: u32, at: Ktime) -> &mut Pending {
+        while self.pending.len() >= PENDING && !self.pending.contains_key(&tgid) {
+            let Some((at, oldest)) = self.order.pop_front() else { break };
+            if self.pending.get(&oldest).is_some_and(|pending| pending.at <= at) {
+                self.pending.remove(&oldest);
+                self.forgotten_until = at.max(self.forgotten_until);
+            }
+        }
+        // Places of groups that have ended, or have a later one, are no reason to grow without a bound.
+        if self.order.len() >= 2 * PENDING {
+            let pending = &self.pending;
+            self.order.retain(|(at, tgid)| pending.get(tgid).is_some_and(|pending| pending.at == *at));
+        }
+        self.order.push_back((at, tgid));
+        let pending = self.pending.entry(tgid).or_default();
+        pending.at = at;
+        pending
+    }
+
+    /// What is kept of a group that ends now.
+    pub(super) fn take(&mut self, tgid: u32) -> Option<Pending> {
+        if self.pending.is_empty() { None } else { self.pending.remove(&tgid) }
+    }
+
+    pub(super) const fn forgotten_until(&self) -> Ktime {
+        self.forgotten_until
+    }
+
+    /// Forgets signals that are too old to have ended anything.
+    pub(crate) fn forget_old(&mut self, now: Ktime) {
+        while let Some(&(at, tgid)) = self.order.front()
+            && now.since(at) > KEEP_NS
+        {
+            self.order.pop_front();
+            if self.pending.get(&tgid).is_some_and(|pending| pending.at <= at) {
+                self.pending.remove(&tgid);
+            }
+        }
+    }
+
+    pub(super) fn keep(&mut self, death: &Arc<GroupDeath>) {
+        while self.recent.len() >= RECENT {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            if self.by_key.get(&oldest.key).is_some_and(|kept| Arc::ptr_eq(kept, &oldest)) {
+                self.by_key.remove(&oldest.key);
+            }
+        }
+        self.recent.push_back(Arc::clone(death));
+        self.by_key.insert(death.key, Arc::clone(death));
+    }
+
+    /// How this group ended.
+    pub(crate) fn of(&self, key: GroupKey) -> Option<&Arc<GroupDeath>> {
+        if self.by_key.is_empty() { None } else { self.by_key.get(&key) }
+    }
+
+    /// The ends that are kept, the last first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Arc<GroupDeath>> {
+        self.recent.iter().rev()
+    }
+
+    /// Groups with signals that may end them.
+    pub(crate) fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Ends that are kept.
+    pub(crate) fn recent_len(&self) -> usize {
+        self.recent.len()
+    }
+}

@@ -1,0 +1,167 @@
+//! Why thread groups ended: a short memory of signals for each group, and the conclusion at its end.
+
+mod conclude;
+mod memory;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub(crate) use self::memory::Deaths;
+
+use self::conclude::Case;
+use crate::Lineage;
+use crate::model::death::{Ancestor, GroupDeath, OomMark, Sender, Sent, Watch};
+use crate::model::id::{Ktime, Tgid};
+use crate::model::record::{OomVictim, SignalSent};
+use crate::store::slot::group::{Group, fact};
+use crate::store::tables::arena::Ix;
+
+/// Processes above a sender that are kept.
+const ANCESTORS: usize = 6;
+/// SIGCONT and SIGSTOP end nothing.
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
+
+impl Lineage {
+    /// Says which signals are reported from now on.
+    pub const fn watch_signals(&mut self, watch: Watch) {
+        self.deaths.watch = watch;
+    }
+
+    /// Records of signals were lost or shed up to this moment.
+    pub fn doubt_signals(&mut self, lost_until: Ktime) {
+        let watch = &mut self.deaths.watch;
+        watch.lost_until = lost_until.max(watch.lost_until);
+    }
+
+    /// How groups ended, the last first; not those that exited with code 0 by themselves.
+    pub fn deaths(&self) -> impl Iterator<Item = &Arc<GroupDeath>> {
+        self.deaths.recent()
+    }
+
+    /// Groups with signals that may end them, and ends that are kept.
+    #[must_use]
+    pub fn deaths_kept(&self) -> (usize, usize) {
+        (self.deaths.pending_len(), self.deaths.recent_len())
+    }
+
+    pub(crate) fn on_signal(&mut self, at: Ktime, sent: &SignalSent) {
+        if matches!(sent.signal, SIGCONT | SIGSTOP) {
+            return;
+        }
+        let tgid = sent.target.tgid;
+        let group = self.store.find_current(tgid.leader()).and_then(|leader| self.store[leader].group());
+        if group.is_some_and(|group| self.store[group].has(fact::EXIT_EMITTED)) {
+            self.stats.late += 1;
+            return;
+        }
+        if self.deaths.repeat(tgid.0, sent.signal, sent.sender, sent.result, at) {
+            return;
+        }
+        let sender = self.sender(sent);
+        self.deaths.add(
+            tgid.0,
+            Sent {
+                at,
+                signal: sent.signal,
+                code: sent.code,
+                info: sent.info,
+                to_group: sent.to_group,
+                target: sent.target,
+                result: sent.result,
+                address: sent.address,
+                syscall: sent.syscall,
+                sender,
+                times: 1,
+                last: at,
+            },
+        );
+    }
+
+    /// The sender as it is now, with the processes above it.
+    fn sender(&self, sent: &SignalSent) -> Sender {
+        let group =
+            sent.sender.and_then(|task| self.store.find(task.key)).and_then(|ix| self.store[ix].group());
+        let mut ancestors = Vec::new();
+        let mut next = group.and_then(|group| self.store.parents_of(group));
+        while let Some(parent) = next.filter(|_| ancestors.len() < ANCESTORS) {
+            let members = &self.store[parent];
+            if members.tgid() == 0 {
+                break;
+            }
+            let name = members.leader().and_then(|leader| self.store.process_name(leader));
+            ancestors.push(Ancestor { key: members.key(), name });
+            next = self.store.parents_of(parent);
+        }
+        let namespace = group.and_then(|group| {
+            let members = &self.store[group];
+            self.namespace_of(members, &self.store[members.leader()?])
+        });
+        Sender {
+            task: sent.sender,
+            name: sent.sender_comm,
+            uid: sent.sender_uid,
+            flags: sent.sender_flags.unwrap_or(0),
+            cgroup_id: group.and_then(|group| self.store.cgroup_of(&self.store[group])),
+            ancestors: ancestors.into(),
+            is_namespace_init: namespace
+                .is_some_and(|namespace| namespace.level > 0 && namespace.vtgid == Some(1)),
+        }
+    }
+
+    pub(crate) fn on_oom_victim(&mut self, at: Ktime, oom: &OomVictim) {
+        let group = self.store.find_current(oom.tid).and_then(|ix| self.store[ix].group());
+        let tgid = oom.victim.map(|victim| victim.tgid);
+        let tgid = tgid.or_else(|| group.map(|group| Tgid(self.store[group].tgid())));
+        let mark = OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm };
+        self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
+    }
+
+    /// Why a group ended whose last task is dead; `None` where it exited by itself and was sent nothing.
+    pub(crate) fn group_death(&mut self, group: Ix<Group>, at: Ktime) -> Option<Arc<GroupDeath>> {
+        let members = &self.store[group];
+        let status = members.status().settled(members.is_dead());
+        let mut pending = self.deaths.take(members.tgid());
+        if pending.is_none() && status.is_some_and(|status| status.0 == 0) {
+            return None;
+        }
+        let members = &self.store[group];
+        let (key, began) = (members.key(), members.start());
+        let oom = pending.as_ref().and_then(|pending| pending.oom).filter(|oom| oom.at >= began);
+        let mut sent = pending.as_mut().map(|pending| std::mem::take(&mut pending.sent)).unwrap_or_default();
+        // Of a former group that had the same id.
+        sent.retain(|sent| sent.last >= began);
+        let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
+            || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);
+        let conclusion = Case {
+            status,
+            sent: &sent,
+            oom: oom.as_ref(),
+            is_traced: self.store.rare_of(members).is_some_and(|rare| rare.tracer.is_some()),
+            began,
+            has_forgotten,
+            watch: &self.deaths.watch,
+        }
+        .conclude();
+        let by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
+        let death = Arc::new(GroupDeath {
+            key,
+            at,
+            name: members.leader().and_then(|leader| self.store.process_name(leader)),
+            parent: members.parent_key(),
+            parent_name: self.parent_name(members),
+            uid: members.has(fact::CREDENTIALS).then(|| self.store.profile_of(members).uid),
+            cgroup_id: self.store.cgroup_of(members),
+            status,
+            cause: conclusion.cause,
+            missing: conclusion.missing,
+            by,
+            others: sent,
+            oom,
+        });
+        self.deaths.keep(&death);
+        Some(death)
+    }
+}

@@ -1,0 +1,206 @@
+//! Every cause from what the kernel shows of it, and what each lacks without that.
+
+use super::conclude::Case;
+use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};
+use crate::model::flags::PF_EXITING;
+use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
+use crate::model::record::{Comm, SignalInfo};
+use crate::model::status::WaitStatus;
+
+const VICTIM: u32 = 100;
+const OTHER: u32 = 50;
+
+fn task(pid: u32) -> TaskRef {
+    TaskRef { key: TaskKey { tid: Tid(pid), start: Ktime(u64::from(pid)) }, tgid: Tgid(pid) }
+}
+
+/// A signal by kill(2) of another process, to the group.
+fn sent(signal: i32) -> Sent {
+    Sent {
+        at: Ktime(1_000),
+        signal,
+        code: Some(0),
+        info: SignalInfo::Real,
+        to_group: true,
+        target: task(VICTIM),
+        result: 0,
+        address: 0,
+        syscall: 0,
+        sender: Sender {
+            task: Some(task(OTHER)),
+            name: Some(Comm(*b"sender\0\0\0\0\0\0\0\0\0\0")),
+            uid: Some(0),
+            flags: 0,
+            cgroup_id: None,
+            ancestors: Box::default(),
+            is_namespace_init: false,
+        },
+        times: 1,
+        last: Ktime(1_000),
+    }
+}
+
+fn own(mut sent: Sent) -> Sent {
+    sent.sender.task = Some(task(VICTIM));
+    sent
+}
+
+fn with(sent: Sent, info: SignalInfo, code: i32, to_group: bool) -> Sent {
+    Sent { info, code: Some(code), to_group, ..sent }
+}
+
+fn exiting(mut sent: Sent) -> Sent {
+    sent.sender.flags |= PF_EXITING;
+    sent
+}
+
+fn watch() -> Watch {
+    Watch { since: Some(Ktime(10)), signals: u32::MAX, oom: true, lost_until: Ktime(0) }
+}
+
+struct Given<'a> {
+    sent: &'a [Sent],
+    oom: Option<OomMark>,
+    is_traced: bool,
+    began: u64,
+    watch: Watch,
+}
+
+impl Given<'_> {
+    #[track_caller]
+    fn ends(&self, status: i32) -> (Cause, Option<Missing>) {
+        let case = Case {
+            status: Some(WaitStatus(status)),
+            sent: self.sent,
+            oom: self.oom.as_ref(),
+            is_traced: self.is_traced,
+            began: Ktime(self.began),
+            has_forgotten: false,
+            watch: &self.watch,
+        };
+        let conclusion = case.conclude();
+        (conclusion.cause, conclusion.missing)
+    }
+}
+
+fn given(sent: &[Sent]) -> Given<'_> {
+    Given { sent, oom: None, is_traced: false, began: 100, watch: watch() }
+}
+
+#[test]
+fn a_code_is_an_exit_whatever_was_sent_before() {
+    assert_eq!(given(&[sent(15)]).ends(137 << 8), (Cause::Exited, None));
+}
+
+#[test]
+fn a_signal_of_another_process_is_a_kill_and_of_itself_is_none() {
+    assert_eq!(given(&[sent(9)]).ends(9), (Cause::Killed, None));
+    assert_eq!(given(&[own(sent(15))]).ends(15), (Cause::KilledByItself, None));
+    let abort = with(own(sent(6)), SignalInfo::Real, -6, false);
+    assert_eq!(given(&[abort]).ends(6 | 0x80), (Cause::Abort, None));
+}
+
+#[test]
+fn the_first_sigkill_ends_it_and_the_last_of_others() {
+    let later = Sent { at: Ktime(2_000), ..own(sent(9)) };
+    assert_eq!(given(&[sent(9), later]).ends(9), (Cause::Killed, None));
+    // A handler of SIGTERM that sends it again.
+    let again = Sent { at: Ktime(2_000), ..own(sent(15)) };
+    assert_eq!(given(&[sent(15), again]).ends(15), (Cause::KilledByItself, None));
+}
+
+#[test]
+fn an_ignored_signal_ends_nothing() {
+    let ignored = Sent { result: 1, ..sent(9) };
+    assert_eq!(given(&[ignored]).ends(9), (Cause::Seccomp, Some(Missing::SeccompMode)));
+}
+
+#[test]
+fn sigkill_after_sigterm_of_one_sender_is_an_escalation() {
+    assert_eq!(given(&[sent(15), sent(9)]).ends(9), (Cause::Escalation, None));
+    let mut other = sent(15);
+    other.sender.task = Some(task(51));
+    assert_eq!(given(&[other, sent(9)]).ends(9), (Cause::Killed, None));
+}
+
+#[test]
+fn timeout_is_known_by_its_name_alone() {
+    let mut by = sent(15);
+    by.sender.name = Some(Comm(*b"timeout\0\0\0\0\0\0\0\0\0"));
+    assert_eq!(given(&[by]).ends(15), (Cause::Timeout, Some(Missing::NameOnly)));
+}
+
+#[test]
+fn what_the_kernel_sends_on_behalf_of_a_task_is_told_apart() {
+    let none = |sent, to_group| with(sent, SignalInfo::None, 0, to_group);
+    assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
+    assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
+    assert_eq!(given(&[none(sent(9), false)]).ends(9), (Cause::CgroupKill, None));
+    assert_eq!(given(&[none(exiting(sent(15)), true)]).ends(15), (Cause::ParentDeathSignal, None));
+}
+
+#[test]
+fn a_victim_of_the_oom_killer_is_marked_right_after_its_sigkill() {
+    let killed = [with(sent(9), SignalInfo::Kernel, 0x80, true)];
+    let mark = OomMark { at: Ktime(2_000), trigger: None, trigger_name: None };
+    assert_eq!(Given { oom: Some(mark), ..given(&killed) }.ends(9), (Cause::Oom, None));
+    assert_eq!(given(&killed).ends(9), (Cause::Kernel, Some(Missing::SharedMemory)));
+    let unhooked = Watch { oom: false, ..watch() };
+    assert_eq!(Given { watch: unhooked, ..given(&killed) }.ends(9), (Cause::Oom, Some(Missing::OomHook)));
+    let old = OomMark { at: Ktime(5_000_000_000), ..mark };
+    assert_eq!(Given { oom: Some(old), ..given(&killed) }.ends(9).0, Cause::Kernel);
+}
+
+#[test]
+fn an_exiting_sender_is_the_namespaces_init_or_the_tracer() {
+    let mut init = exiting(with(sent(9), SignalInfo::Kernel, 0x80, true));
+    init.sender.is_namespace_init = true;
+    assert_eq!(given(&[init]).ends(9), (Cause::PidNamespaceInit, None));
+    let tracer = [exiting(with(sent(9), SignalInfo::Kernel, 0x80, false))];
+    assert_eq!(Given { is_traced: true, ..given(&tracer) }.ends(9), (Cause::Tracer, None));
+    assert_eq!(given(&tracer).ends(9), (Cause::Tracer, Some(Missing::TracerRequest)));
+}
+
+#[test]
+fn limits_of_cpu_time_are_certain_after_a_warning() {
+    let own_by_kernel = |signal| with(own(sent(signal)), SignalInfo::Kernel, 0x80, true);
+    assert_eq!(given(&[own_by_kernel(24)]).ends(24), (Cause::CpuLimit, None));
+    assert_eq!(given(&[own_by_kernel(24), own_by_kernel(9)]).ends(9), (Cause::CpuLimit, None));
+    assert_eq!(given(&[own_by_kernel(9)]).ends(9), (Cause::CpuLimit, Some(Missing::NoWarning)));
+}
+
+#[test]
+fn a_terminal_hangs_up_or_is_interrupted() {
+    let by_kernel = |signal| with(sent(signal), SignalInfo::Kernel, 0x80, true);
+    assert_eq!(given(&[by_kernel(1)]).ends(1), (Cause::TerminalHangup, Some(Missing::OrphanedGroup)));
+    assert_eq!(given(&[by_kernel(2)]).ends(2), (Cause::TerminalKey, None));
+}
+
+#[test]
+fn faults_and_seccomp_have_a_code_above_zero() {
+    let forced = |signal, code| with(own(sent(signal)), SignalInfo::Real, code, false);
+    assert_eq!(given(&[forced(11, 1)]).ends(11), (Cause::Fault, None));
+    assert_eq!(given(&[forced(11, 0x80)]).ends(11), (Cause::Fault, Some(Missing::FailedExec)));
+    assert_eq!(given(&[forced(31, 1)]).ends(31), (Cause::Seccomp, None));
+}
+
+#[test]
+fn without_a_signal_it_says_what_is_missing() {
+    let ends = |watch: Watch, began, status| Given { began, watch, ..given(&[]) }.ends(status);
+    let unknown = |missing| (Cause::Unknown, Some(missing));
+    assert_eq!(ends(Watch { since: None, ..watch() }, 100, 9), unknown(Missing::SignalHook));
+    assert_eq!(ends(Watch { signals: 0, ..watch() }, 100, 9), unknown(Missing::NotWatched));
+    assert_eq!(ends(Watch { lost_until: Ktime(100), ..watch() }, 100, 9), unknown(Missing::RecordsLost));
+    assert_eq!(ends(watch(), 5, 9), unknown(Missing::BeforeDaemon));
+    assert_eq!(ends(watch(), 100, 11), unknown(Missing::NotGenerated));
+    assert_eq!(ends(watch(), 100, 31), (Cause::Seccomp, Some(Missing::SeccompMode)));
+    assert_eq!(
+        Given { is_traced: true, ..given(&[]) }.ends(5),
+        (Cause::Tracer, Some(Missing::TracerRequest))
+    );
+}
+
+#[test]
+fn no_real_time_signal_is_watched() {
+    assert_eq!(given(&[]).ends(40), (Cause::Unknown, Some(Missing::NotWatched)));
+}

@@ -1,0 +1,193 @@
+//! Why a thread group ended, as stable codes.
+
+/// Why a thread group ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// It returned from `main` or called `exit(3)`: a status with a code.
+    Exited,
+    /// Another process sent the signal: kill(2), tgkill(2), `pidfd_send_signal(2)`, sigqueue(3).
+    Killed,
+    /// It sent the signal to itself.
+    KilledByItself,
+    /// Another process sent SIGTERM, SIGINT, SIGQUIT or SIGHUP first and SIGKILL later.
+    Escalation,
+    /// timeout(1) sent the signal to its child.
+    Timeout,
+    /// Somebody wrote to `cgroup.kill`.
+    CgroupKill,
+    /// The out-of-memory killer of a memory cgroup or of the host.
+    Oom,
+    /// The init of its pid namespace ended.
+    PidNamespaceInit,
+    /// Its parent ended and it had asked for a signal then: `PR_SET_PDEATHSIG`.
+    ParentDeathSignal,
+    /// It wrote to a pipe or socket that nobody reads: SIGPIPE.
+    BrokenPipe,
+    /// Its terminal was hung up: SIGHUP by the kernel.
+    TerminalHangup,
+    /// Somebody pressed the interrupt or quit key of its terminal.
+    TerminalKey,
+    /// It did what the CPU or the memory map forbids.
+    Fault,
+    /// It called abort(3), or an assertion of it failed.
+    Abort,
+    /// A seccomp filter, or seccomp's strict mode.
+    Seccomp,
+    /// It used the CPU for longer than `RLIMIT_CPU` allows.
+    CpuLimit,
+    /// It made a file larger than `RLIMIT_FSIZE` allows.
+    FileSizeLimit,
+    /// The process that traced it.
+    Tracer,
+    /// The kernel sent the signal for a reason that it does not tell.
+    Kernel,
+    /// See [`Missing`].
+    Unknown,
+}
+
+impl Cause {
+    /// How many causes there are.
+    pub const COUNT: usize = 20;
+
+    /// Every cause.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Exited,
+        Self::Killed,
+        Self::KilledByItself,
+        Self::Escalation,
+        Self::Timeout,
+        Self::CgroupKill,
+        Self::Oom,
+        Self::PidNamespaceInit,
+        Self::ParentDeathSignal,
+        Self::BrokenPipe,
+        Self::TerminalHangup,
+        Self::TerminalKey,
+        Self::Fault,
+        Self::Abort,
+        Self::Seccomp,
+        Self::CpuLimit,
+        Self::FileSizeLimit,
+        Self::Tracer,
+        Self::Kernel,
+        Self::Unknown,
+    ];
+
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Killed => "killed",
+            Self::KilledByItself => "killed_by_itself",
+            Self::Escalation => "escalation",
+            Self::Timeout => "timeout",
+            Self::CgroupKill => "cgroup_kill",
+            Self::Oom => "oom",
+            Self::PidNamespaceInit => "pid_namespace_init",
+            Self::ParentDeathSignal => "parent_death_signal",
+            Self::BrokenPipe => "broken_pipe",
+            Self::TerminalHangup => "terminal_hangup",
+            Self::TerminalKey => "terminal_key",
+            Self::Fault => "fault",
+            Self::Abort => "abort",
+            Self::Seccomp => "seccomp",
+            Self::CpuLimit => "cpu_limit",
+            Self::FileSizeLimit => "file_size_limit",
+            Self::Tracer => "tracer",
+            Self::Kernel => "kernel",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The fact without which a cause is not certain, or not known at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// The group's status is not known.
+    Status,
+    /// The hook of signals is not attached.
+    SignalHook,
+    /// The signal is not one of those that are watched.
+    NotWatched,
+    /// The group began before the daemon, so the signal may have been sent before it too.
+    BeforeDaemon,
+    /// Records of signals were lost or shed while it lived.
+    RecordsLost,
+    /// The kernel reported no such signal.
+    NotGenerated,
+    /// Kernels before 5.16 end a task for a seccomp filter without generating a signal, and strict mode always does; no record
+    /// shows the filter or the mode.
+    SeccompMode,
+    /// Whether the tracer passed the signal on or made it is in no record.
+    TracerRequest,
+    /// The hook of the out-of-memory killer is not attached.
+    OomHook,
+    /// A process that shares its memory with a victim of the out-of-memory killer looks the same.
+    SharedMemory,
+    /// A stopped process group that is orphaned gets the same SIGHUP.
+    OrphanedGroup,
+    /// An execve(2) that fails after its point of no return looks the same.
+    FailedExec,
+    /// The program is known by its name alone.
+    NameOnly,
+    /// SIGXCPU was not seen before the SIGKILL, and other limits of the kernel look the same.
+    NoWarning,
+}
+
+impl Missing {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::SignalHook => "signal_hook",
+            Self::NotWatched => "not_watched",
+            Self::BeforeDaemon => "before_daemon",
+            Self::RecordsLost => "records_lost",
+            Self::NotGenerated => "not_generated",
+            Self::SeccompMode => "seccomp_mode",
+            Self::TracerRequest => "tracer_request",
+            Self::OomHook => "oom_hook",
+            Self::SharedMemory => "shared_memory",
+            Self::OrphanedGroup => "orphaned_group",
+            Self::FailedExec => "failed_exec",
+            Self::NameOnly => "name_only",
+            Self::NoWarning => "no_warning",
+        }
+    }
+
+    /// What is missing, as a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Status => "its wait(2) status is not known",
+            Self::SignalHook => "the hook signal_generate is not attached, so no sender is known",
+            Self::NotWatched => "this signal is not watched",
+            Self::BeforeDaemon => "it began before taskscope, so the signal may have been sent before it too",
+            Self::RecordsLost => "records of signals were lost or shed while it lived",
+            Self::NotGenerated => "the kernel reported no such signal for it",
+            Self::SeccompMode => "no record shows a seccomp filter or mode; the kernel generated no signal",
+            Self::TracerRequest => "no record shows what its tracer asked for",
+            Self::OomHook => "the hook mark_victim is not attached",
+            Self::SharedMemory => "a process that shares memory with an out-of-memory victim looks the same",
+            Self::OrphanedGroup => "a stopped process group that is orphaned gets the same signal",
+            Self::FailedExec => "an execve that fails after its point of no return looks the same",
+            Self::NameOnly => "the sender is known as timeout by its name alone",
+            Self::NoWarning => "no SIGXCPU was seen before",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_code_of_its_own() {
+        let mut codes: Vec<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Cause::COUNT);
+    }
+}

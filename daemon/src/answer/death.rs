@@ -1,0 +1,350 @@
+//! Why processes ended, as the API tells it.
+
+mod words;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Made, Outside, Scene, Sharpen,
+    place::Place,
+    process::{Exit, ProcessRef, User},
+};
+use crate::{
+    export::{Stamp, matches as glob},
+    lineage::{
+        Life,
+        death::{Cause, GroupDeath, Sent},
+        flags::signal_name,
+        id::{GroupKey, Ktime},
+        record::Comm,
+        status::WaitStatus,
+    },
+};
+
+/// The answer to `/v1/deaths`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deaths {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// How processes ended, the last first.
+    pub deaths: Vec<Death>,
+}
+
+impl Sharpen for Deaths {}
+
+/// Why a process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    /// When its last task was dead, by the wall clock.
+    #[serde(rename = "@timestamp")]
+    pub timestamp: String,
+    /// The same moment on `CLOCK_BOOTTIME`.
+    pub boottime_ns: u64,
+    /// Who ended.
+    pub process: ProcessRef,
+    /// Its parent then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ProcessRef>,
+    /// Its real user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Where it lived.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What wait(2) says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// The cause's code.
+    pub cause: String,
+    /// `certain`, `likely` or `unknown`.
+    pub certainty: String,
+    /// The code of the fact that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// The cause in a sentence.
+    pub summary: String,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+    /// Other signals that it was sent, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_signals: Vec<Signal>,
+    /// Whose allocation made the out-of-memory killer choose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_trigger: Option<ProcessRef>,
+}
+
+/// A signal with its sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Its number.
+    pub signal: i32,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_name: Option<String>,
+    /// `si_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The name of `si_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_name: Option<String>,
+    /// When it was sent, on `CLOCK_BOOTTIME`.
+    pub boottime_ns: u64,
+    /// `process`, or `thread` for one task alone.
+    pub to: String,
+    /// `delivered`, `ignored`, or `lost`.
+    pub result: String,
+    /// How often it came from this sender.
+    pub times: u32,
+    /// The address of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<u64>,
+    /// The system call that a seccomp filter refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<i32>,
+    /// Who sent it.
+    pub sender: Sender,
+}
+
+/// Who sent a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The sender's process; the name is the sending task's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRef>,
+    /// The task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tid: Option<u32>,
+    /// Its real user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// It is a kernel thread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel_thread: bool,
+    /// It was ending itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exiting: bool,
+    /// The processes above it then, its parent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<ProcessRef>,
+    /// Where it lives.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// Which ends are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeathFilter {
+    /// Also processes that exited with code 0.
+    pub all: bool,
+    /// Codes of causes.
+    pub causes: Vec<String>,
+    /// Processes.
+    pub pids: Vec<u32>,
+    /// Names, `*` and `?` as in a shell.
+    pub comms: Vec<String>,
+    /// systemd units, the same.
+    pub units: Vec<String>,
+    /// Ids of containers, or their beginnings.
+    pub containers: Vec<String>,
+    /// Only after this moment.
+    pub after: Ktime,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// No cause has this code.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: no such cause; there are: {list}", list = Cause::ALL.map(Cause::code).join(", "))]
+pub struct UnknownCause(String);
+
+fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(is)
+}
+
+impl DeathFilter {
+    /// Whether each cause exists.
+    pub fn check(&self) -> Result<(), UnknownCause> {
+        let is_unknown = |code: &&String| !Cause::ALL.iter().any(|cause| cause.code() == code.as_str());
+        self.causes.iter().find(is_unknown).map_or(Ok(()), |code| Err(UnknownCause(code.clone())))
+    }
+
+    fn wants(&self, death: &GroupDeath) -> bool {
+        let name = death.name.as_ref().map(Comm::bytes).unwrap_or_default();
+        death.at > self.after
+            && any(&self.causes, |code| code == death.cause.code())
+            && any(&self.pids, |pid| *pid == death.key.tgid.0)
+            && any(&self.comms, |pattern| glob(pattern.as_bytes(), name))
+    }
+
+    fn wants_place(&self, place: Option<&Place>) -> bool {
+        any(&self.units, |pattern| {
+            let unit = place.and_then(|place| place.cgroup.unit.as_deref());
+            unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes()))
+        }) && any(&self.containers, |id| {
+            place.and_then(|place| place.container.as_ref()).is_some_and(|it| it.id.starts_with(id.as_str()))
+        })
+    }
+}
+
+/// Ends as the lineage has them, to be completed with their places.
+pub struct DeathsDraft {
+    deaths: Vec<Arc<GroupDeath>>,
+    filter: DeathFilter,
+    now: Ktime,
+    observed_since: Option<Ktime>,
+}
+
+impl DeathsDraft {
+    /// Takes what is asked for from the lineage.
+    #[must_use]
+    pub fn of(scene: &Scene<'_>, filter: DeathFilter) -> Self {
+        let lineage = scene.lineage;
+        let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
+        if filter.all {
+            let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
+            deaths.extend(plain.filter(|death| filter.wants(death)).map(Arc::new));
+            deaths.sort_by_key(|death| std::cmp::Reverse(death.at));
+        }
+        if filter.units.is_empty() && filter.containers.is_empty() {
+            deaths.truncate(filter.limit);
+        }
+        Self { deaths, filter, now: scene.now, observed_since: scene.observed_since }
+    }
+
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        let mut ids: Vec<_> = self.deaths.iter().flat_map(|death| cgroups(death)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Completes the answer.
+    #[must_use]
+    pub fn finish(self, outside: &mut Outside<'_>) -> Deaths {
+        let filter = &self.filter;
+        let deaths = self.deaths.iter().filter_map(|death| {
+            let death = Death::of(death, outside);
+            filter.wants_place(death.place.as_ref()).then_some(death)
+        });
+        let deaths = deaths.take(filter.limit).collect();
+        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths }
+    }
+}
+
+/// Cgroups of a dead process and of those who sent it signals.
+pub(super) fn cgroups(death: &GroupDeath) -> impl Iterator<Item = u64> {
+    let senders = death.by.iter().chain(&death.others).filter_map(|sent| sent.sender.cgroup_id);
+    death.cgroup_id.into_iter().chain(senders)
+}
+
+/// The end of a life that exited by itself and was sent nothing.
+fn exited(life: &Life) -> GroupDeath {
+    GroupDeath {
+        key: life.key,
+        at: life.released_at.unwrap_or(life.since),
+        name: life.name,
+        parent: life.parent,
+        parent_name: life.parent_name,
+        uid: life.credentials.map(|(real, _)| real),
+        cgroup_id: life.cgroup_id,
+        status: life.status,
+        cause: if life.status.is_some() { Cause::Exited } else { Cause::Unknown },
+        missing: None,
+        by: None,
+        others: Vec::new(),
+        oom: None,
+    }
+}
+
+fn exit(status: WaitStatus) -> Exit {
+    Exit {
+        status: status.0,
+        code: status.code(),
+        signal: status.signal(),
+        signal_name: status.signal().and_then(signal_name).map(Into::into),
+        core_dumped: status.core_dumped(),
+    }
+}
+
+impl Death {
+    /// Of a dead group.
+    #[must_use]
+    pub fn of(death: &GroupDeath, outside: &mut Outside<'_>) -> Self {
+        let stamp = outside.stamp;
+        let signal = death.by.as_ref().map(|sent| Signal::of(sent, outside));
+        let other_signals = death.others.iter().map(|sent| Signal::of(sent, outside)).collect();
+        let parent = death.parent.filter(|parent| parent.tgid.0 != 0);
+        let trigger = death.oom.and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
+        let mut made = Self {
+            timestamp: stamp.timestamp(death.at),
+            boottime_ns: death.at.0,
+            process: ProcessRef::by(death.key, death.name, stamp),
+            parent: parent.map(|parent| ProcessRef::by(parent, death.parent_name, stamp)),
+            user: death.uid.map(|id| User { id }),
+            place: death.cgroup_id.and_then(|id| (outside.places)(id)),
+            exit: death.status.map(exit),
+            cause: death.cause.code().into(),
+            certainty: death.certainty().into(),
+            missing: death.missing.map(|missing| missing.code().into()),
+            summary: String::new(),
+            signal,
+            other_signals,
+            oom_trigger: trigger
+                .map(|(task, name)| ProcessRef::by(GroupKey { tgid: task.tgid, start: None }, name, stamp)),
+        };
+        made.summary = words::summary(death, &made);
+        made
+    }
+}
+
+impl Signal {
+    fn of(sent: &Sent, outside: &mut Outside<'_>) -> Self {
+        let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
+        let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
+        Self {
+            signal: sent.signal,
+            signal_name: signal_name(sent.signal).map(Into::into),
+            code: sent.code,
+            code_name: code_name.map(Into::into),
+            boottime_ns: sent.at.0,
+            to: if sent.to_group { "process" } else { "thread" }.into(),
+            result: if sent.is_delivered() {
+                "delivered"
+            } else if sent.result == 1 {
+                "ignored"
+            } else {
+                "lost"
+            }
+            .into(),
+            times: sent.times,
+            address: (is_fault && sent.signal != words::SIGSYS).then_some(sent.address),
+            syscall: (is_fault && sent.signal == words::SIGSYS).then_some(sent.syscall),
+            sender: Sender::of(sent, outside),
+        }
+    }
+}
+
+impl Sender {
+    fn of(sent: &Sent, outside: &mut Outside<'_>) -> Self {
+        let (sender, stamp): (_, &Stamp) = (&sent.sender, outside.stamp);
+        let process = sender.task.map(|task| {
+            let start = task.is_leader().then_some(task.key.start);
+            ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
+        });
+        Self {
+            process,
+            tid: sender.task.map(|task| task.key.tid.0),
+            user: sender.uid.map(|id| User { id }),
+            kernel_thread: sent.is_from_kernel_thread(),
+            exiting: sent.is_sender_exiting(),
+            ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
+            place: sender.cgroup_id.and_then(|id| (outside.places)(id)),
+        }
+    }
+}

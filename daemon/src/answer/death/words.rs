@@ -1,0 +1,180 @@
+//! A death in a sentence.
+
+use std::fmt::Write as _;
+
+use super::{Death, Signal};
+use crate::{
+    lineage::death::{Cause, GroupDeath},
+    verdict::duration,
+};
+
+pub(super) const SIGSYS: i32 = 31;
+
+/// The name of an `si_code`: <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/asm-generic/siginfo.h>.
+pub(super) const fn code_name(signal: i32, code: i32) -> Option<&'static str> {
+    Some(match (signal, code) {
+        (_, 0) => "SI_USER",
+        (_, 0x80) => "SI_KERNEL",
+        (_, -1) => "SI_QUEUE",
+        (_, -2) => "SI_TIMER",
+        (_, -3) => "SI_MESGQ",
+        (_, -4) => "SI_ASYNCIO",
+        (_, -5) => "SI_SIGIO",
+        (_, -6) => "SI_TKILL",
+        (11, 1) => "SEGV_MAPERR",
+        (11, 2) => "SEGV_ACCERR",
+        (11, 3) => "SEGV_BNDERR",
+        (11, 4) => "SEGV_PKUERR",
+        (7, 1) => "BUS_ADRALN",
+        (7, 2) => "BUS_ADRERR",
+        (7, 3) => "BUS_OBJERR",
+        (7, 4) => "BUS_MCEERR_AR",
+        (4, 1) => "ILL_ILLOPC",
+        (4, 2) => "ILL_ILLOPN",
+        (8, 1) => "FPE_INTDIV",
+        (8, 2) => "FPE_INTOVF",
+        (5, 1) => "TRAP_BRKPT",
+        (5, 2) => "TRAP_TRACE",
+        (SIGSYS, 1) => "SYS_SECCOMP",
+        _ => return None,
+    })
+}
+
+/// What the code of a fault means.
+fn meaning(signal: &Signal) -> &'static str {
+    match signal.code_name.as_deref() {
+        Some("SEGV_MAPERR") => "an address that is not mapped",
+        Some("SEGV_ACCERR") => "an address that it may not access so",
+        Some("BUS_ADRERR") => "an address behind the end of the mapped file",
+        Some("BUS_ADRALN") => "an address that is not aligned",
+        Some("ILL_ILLOPC" | "ILL_ILLOPN") => "an instruction that does not exist",
+        Some("FPE_INTDIV") => "a division by zero",
+        Some("SI_KERNEL") => "a fault without an address",
+        _ => "a fault",
+    }
+}
+
+fn name(signal: &Signal) -> String {
+    signal.signal_name.clone().unwrap_or_else(|| format!("signal {}", signal.signal))
+}
+
+/// Who sent it: name, user, place, and who is above.
+fn sender(signal: &Signal) -> String {
+    let sender = &signal.sender;
+    let mut text = sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
+    if sender.kernel_thread {
+        text = format!("the kernel thread {text}");
+    } else if let Some(user) = &sender.user {
+        let _ = write!(text, ", uid {}", user.id);
+    }
+    if let Some(place) = sender.place.as_ref().map(super::Place::short).filter(|place| place != "-") {
+        let _ = write!(text, ", in {place}");
+    }
+    let above: Vec<_> = sender.ancestors.iter().map(ToString::to_string).collect();
+    if !above.is_empty() {
+        let _ = write!(text, ", below {}", above.join(" < "));
+    }
+    text
+}
+
+pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
+    let mut text = cause(death, made);
+    // An escalation tells them itself.
+    let is_told = death.cause == Cause::Escalation;
+    let is_own = |other: &Signal| other.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid);
+    for other in made.other_signals.iter().filter(|other| !is_told && !is_own(other)).take(2) {
+        let before = duration(death.at.0.saturating_sub(other.boottime_ns));
+        let from =
+            other.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
+        let _ = write!(text, "; {before} before its end {from} sent {}", name(other));
+        if other.result == "ignored" {
+            text.push_str(", which was ignored");
+        }
+    }
+    if let Some(missing) = death.missing {
+        let _ = write!(text, " ({}: {})", death.certainty(), missing.sentence());
+    }
+    text
+}
+
+fn cause(death: &GroupDeath, made: &Death) -> String {
+    let status = match &made.exit {
+        Some(exit) => match (exit.code, &exit.signal_name, exit.signal) {
+            (Some(code), ..) => format!("exited by itself with code {code}"),
+            (None, Some(name), _) => format!("ended by {name}"),
+            (None, None, signal) => format!("ended by signal {}", signal.unwrap_or_default()),
+        },
+        None => "ended, how was not seen".into(),
+    };
+    let core = if made.exit.as_ref().is_some_and(|exit| exit.core_dumped) { "; core dumped" } else { "" };
+    let Some(signal) = &made.signal else {
+        return match death.cause {
+            Cause::Exited => exited(made, &status),
+            Cause::Seccomp => format!("{status} without a signal being sent: seccomp"),
+            Cause::Tracer => format!("{status}, as its tracer asked"),
+            _ => format!("{status}; by whom is not known"),
+        };
+    };
+    let (by, sig) = (sender(signal), name(signal));
+    match death.cause {
+        Cause::Killed => format!("killed by {sig} from {by}{core}"),
+        Cause::KilledByItself => format!("sent {sig} to itself{core}"),
+        Cause::Escalation => {
+            let asked = death.others.iter().filter(|other| {
+                death.by.as_ref().is_some_and(|by| other.is_from_same_process(by))
+                    && other.at.0 <= signal.boottime_ns
+            });
+            let first = asked.min_by_key(|other| other.at);
+            let gap = first.map_or_else(String::new, |first| {
+                let name = crate::lineage::flags::signal_name(first.signal).unwrap_or("a signal");
+                format!(", {} after {name}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
+            });
+            format!("killed by {sig} from {by}{gap}, which had not ended it")
+        }
+        Cause::Timeout => format!("timeout(1) ended it by {sig}: {by}"),
+        Cause::CgroupKill => format!("killed through cgroup.kill of its cgroup, written by {by}"),
+        Cause::Oom => {
+            let trigger = made.oom_trigger.as_ref().or(signal.sender.process.as_ref());
+            let trigger = match trigger {
+                Some(it) if it.pid == made.process.pid => " when it asked for memory itself".into(),
+                Some(it) => format!(" when {it} asked for memory"),
+                None => String::new(),
+            };
+            format!("killed by the out-of-memory killer{trigger}")
+        }
+        Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
+        Cause::ParentDeathSignal => {
+            format!("got {sig} because its parent ended (PR_SET_PDEATHSIG): {by}")
+        }
+        Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
+        Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
+        Cause::TerminalKey => {
+            format!("somebody pressed a key of its terminal ({sig}); the terminal was written by {by}")
+        }
+        Cause::Fault => {
+            let address = signal.address.map_or_else(String::new, |address| format!(" at {address:#x}"));
+            format!("{sig}: {}{address}{core}", meaning(signal))
+        }
+        Cause::Abort => format!("aborted itself ({sig}: abort(3) or an assertion){core}"),
+        Cause::Seccomp => {
+            let call = signal.syscall.map_or_else(String::new, |number| format!(" {number}"));
+            format!("a seccomp filter refused system call{call} ({sig}){core}")
+        }
+        Cause::CpuLimit => format!("used more CPU time than RLIMIT_CPU allows ({sig}){core}"),
+        Cause::FileSizeLimit => format!("wrote a file larger than RLIMIT_FSIZE allows ({sig}){core}"),
+        Cause::Tracer => format!("its tracer ended and took it along ({sig}): {by}"),
+        Cause::Kernel => format!("the kernel sent {sig} while {by} ran{core}"),
+        Cause::Exited | Cause::Unknown => format!("{status}; by whom is not known"),
+    }
+}
+
+/// Shells and container runtimes report a child's signal as 128 and its number.
+fn exited(made: &Death, status: &str) -> String {
+    let code = made.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
+    match (129..=128 + 31).contains(&code).then(|| crate::lineage::flags::signal_name(code - 128)).flatten() {
+        Some(name) => {
+            format!("{status}: no signal ended it; a shell exits so when its command was ended by {name}")
+        }
+        None => status.to_owned(),
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a group ended, as part of its event.
+
+use super::{Stamp, encode::Object};
+use crate::lineage::{
+    death::{CERTAIN, Cause, GroupDeath, Sent, UNKNOWN},
+    flags::signal_name,
+    id::GroupKey,
+    status::WaitStatus,
+};
+
+/// The object `death`. Without a [`GroupDeath`] the group exited by itself, as its status says.
+pub(super) fn write(
+    task: &mut Object<'_>,
+    death: Option<&GroupDeath>,
+    status: Option<WaitStatus>,
+    stamp: &Stamp,
+) {
+    task.object("death", |object| {
+        let Some(death) = death else {
+            let is_known = status.is_some();
+            object.name("cause", if is_known { Cause::Exited } else { Cause::Unknown }.code());
+            object.name("certainty", if is_known { CERTAIN } else { UNKNOWN });
+            return;
+        };
+        object.name("cause", death.cause.code());
+        object.name("certainty", death.certainty());
+        if let Some(missing) = death.missing {
+            object.name("missing", missing.code());
+        }
+        if let Some(by) = &death.by {
+            write_signal(object, "by_signal", by, stamp);
+        }
+        if let Some(last) = death.others.last() {
+            write_signal(object, "other_signal", last, stamp);
+        }
+    });
+}
+
+fn write_signal(object: &mut Object<'_>, key: &str, sent: &Sent, stamp: &Stamp) {
+    object.object(key, |object| {
+        object.signed("signal", sent.signal);
+        if let Some(name) = signal_name(sent.signal) {
+            object.name("signal_name", name);
+        }
+        if let Some(code) = sent.code {
+            object.signed("si_code", code);
+        }
+        object.number("sent_boottime_ns", sent.at.0);
+        object.name("sent_to", if sent.to_group { "process" } else { "thread" });
+        if !sent.is_delivered() {
+            object.yes("ignored");
+        }
+        object.number("times", sent.times);
+        object.object("sender", |object| {
+            if let Some(task) = sent.sender.task {
+                object.number("pid", task.tgid.0);
+                object.number("tid", task.key.tid.0);
+                if task.is_leader()
+                    && let Some(id) =
+                        stamp.entity_id(GroupKey { tgid: task.tgid, start: Some(task.key.start) })
+                {
+                    object.name("entity_id", &id);
+                }
+            }
+            if let Some(name) = sent.sender.name {
+                object.bytes("name", name.bytes());
+            }
+            if let Some(uid) = sent.sender.uid {
+                object.object("real_user", |user| user.number("id", uid));
+            }
+            let ancestors: Vec<Vec<u8>> = sent
+                .sender
+                .ancestors
+                .iter()
+                .map(|ancestor| {
+                    let mut text = ancestor.name.map(|name| name.bytes().to_vec()).unwrap_or_default();
+                    text.extend_from_slice(format!(":{}", ancestor.key.tgid.0).as_bytes());
+                    text
+                })
+                .collect();
+            if !ancestors.is_empty() {
+                object.list("ancestors", &ancestors);
+            }
+        });
+    });
+}

@@ -1,0 +1,38 @@
+//! Which signals the hooks report, and which of them were lost.
+
+use probe_common::{Kind, SIGNALS_DEFAULT};
+
+use super::{Counts, Place};
+use crate::{
+    kernel::{
+        clock::boottime,
+        hooks::{MARK_VICTIM, SIGNAL_GENERATE},
+        ladder::HookState,
+    },
+    lineage::{death::Watch, id::Ktime},
+};
+
+/// What the attached hooks report from now on.
+pub(super) fn watch(hooks: &[HookState]) -> Watch {
+    let is_attached = |name| hooks.iter().any(|state| state.hook == name && state.rung.is_some());
+    Watch {
+        since: is_attached(SIGNAL_GENERATE).then(boottime),
+        signals: SIGNALS_DEFAULT,
+        oom: is_attached(MARK_VICTIM),
+        lost_until: Ktime(0),
+    }
+}
+
+impl Counts {
+    /// Of what was lost at a place, the records that say why tasks end: without them the tree is what it is.
+    pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
+        let of = |counts: &[u64; Kind::COUNT]| {
+            [Kind::SignalSent, Kind::OomVictim].iter().filter_map(|&kind| counts.get(kind as usize)).sum()
+        };
+        match place {
+            Place::Ring => of(&self.kernel.dropped),
+            Place::Shed => of(&self.kernel.shed),
+            Place::Skipped | Place::Program | Place::Decode => 0,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! /v1/deaths: which processes ended, and why.
+
+use axum::extract::{RawQuery, State};
+
+use super::{
+    Api,
+    error::ApiError,
+    events::decode,
+    json::Json,
+    tasks::{Around, complete},
+};
+use crate::{
+    answer::death::{DeathFilter, Deaths, DeathsDraft},
+    lineage::id::Ktime,
+};
+
+/// Ends in one answer where the query names no number.
+const LIMIT: usize = 100;
+/// And at most.
+const LIMIT_MOST: usize = 10_000;
+
+pub(super) async fn deaths(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Deaths>, ApiError> {
+    let filter = parse(query.as_deref().unwrap_or_default())?;
+    let (draft, around): (DeathsDraft, Around) = api
+        .ask(move |pipeline, service| {
+            let draft = DeathsDraft::of(&service.scene(pipeline), filter);
+            let around = service.around(draft.cgroups());
+            (draft, around)
+        })
+        .await?;
+    complete(&api, around, |outside| draft.finish(outside)).await
+}
+
+/// A name that comes several times is one list.
+pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
+    let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
+    for (key, value) in pairs(query) {
+        let number =
+            || value.parse::<u64>().map_err(|error| ApiError::bad_request(format!("{key}: {error}")));
+        match key {
+            "cause" => filter.causes.push(value),
+            "pid" => {
+                let pid = value.parse().map_err(|error| ApiError::bad_request(format!("pid: {error}")))?;
+                filter.pids.push(pid);
+            }
+            "comm" => filter.comms.push(value),
+            "unit" => filter.units.push(value),
+            "container" => filter.containers.push(value),
+            "after" => filter.after = Ktime(number()?),
+            "limit" => filter.limit = usize::try_from(number()?).unwrap_or(LIMIT_MOST).min(LIMIT_MOST),
+            "all" => {
+                filter.all = value.parse().map_err(|error| ApiError::bad_request(format!("all: {error}")))?;
+            }
+            other => return Err(ApiError::bad_request(format!("{other}: no such parameter"))),
+        }
+    }
+    filter.check().map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(filter)
+}
+
+/// Keys with their values, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key, decode(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_twice_is_a_list_and_what_does_not_exist_is_refused() {
+        let filter = parse("cause=oom&cause=killed&pid=7&comm=a*&all=true&after=5&limit=3").unwrap();
+        assert_eq!(filter.causes, ["oom", "killed"]);
+        assert_eq!(
+            (filter.pids.as_slice(), filter.limit, filter.after, filter.all),
+            (&[7][..], 3, Ktime(5), true)
+        );
+        for wrong in ["cause=nothing", "pid=x", "limit=-1", "all=1", "what=1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

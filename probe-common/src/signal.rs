@@ -1,0 +1,114 @@
+//! Signals that can end, stop or continue a task, and the out-of-memory killer's choice.
+
+use crate::{
+    record::{COMM_LEN, Header, TaskId},
+    wire::wire_struct,
+};
+
+/// `info` of `signal_generate` was `SEND_SIG_NOINFO`: the kernel sends on behalf of the current task, without a `siginfo`.
+pub const INFO_NONE: u32 = 0;
+/// `info` was `SEND_SIG_PRIV`: the kernel sends for itself.
+pub const INFO_PRIV: u32 = 1;
+/// `info` was a `kernel_siginfo`: by a system call, or for a fault.
+pub const INFO_REAL: u32 = 3;
+
+/// The bit of a signal in [`crate::Settings::signals`]; none for real-time signals.
+#[must_use]
+pub const fn signal_bit(signal: u32) -> u32 {
+    if signal == 0 || signal > 31 { 0 } else { 1 << (signal - 1) }
+}
+
+/// Signals whose default action ends, stops or continues a task, and that say why a process ended: SIGHUP, SIGINT, SIGQUIT,
+/// SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE, SIGTERM, SIGCONT, SIGSTOP, SIGXCPU, SIGXFSZ, SIGSYS, by
+/// the numbers of <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/asm-generic/signal.h>.
+pub const SIGNALS_DEFAULT: u32 = signal_bit(1)
+    | signal_bit(2)
+    | signal_bit(3)
+    | signal_bit(4)
+    | signal_bit(5)
+    | signal_bit(6)
+    | signal_bit(7)
+    | signal_bit(8)
+    | signal_bit(9)
+    | signal_bit(11)
+    | signal_bit(13)
+    | signal_bit(15)
+    | signal_bit(18)
+    | signal_bit(19)
+    | signal_bit(24)
+    | signal_bit(25)
+    | signal_bit(31);
+
+wire_struct! {
+    /// A signal was generated (tracepoint `signal_generate`). The current task is the sender.
+    pub struct SignalSent = 120 {
+        /// Header.
+        pub header: Header,
+        /// The task it is for; with `group` 1 any task of its thread group may take it.
+        pub target: TaskId,
+        /// The current task.
+        pub sender: TaskId,
+        /// The sender's comm.
+        pub sender_comm: [u8; COMM_LEN],
+        /// `info->si_addr` of a fault, or `si_call_addr` of a SIGSYS.
+        pub address: u64,
+        /// The signal's number.
+        pub signal: u32,
+        /// `si_code`.
+        pub code: i32,
+        /// 1 for the whole thread group, 0 for one task.
+        pub group: u32,
+        /// `TRACE_SIGNAL_` number: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 lost the information.
+        pub result: i32,
+        /// [`INFO_NONE`], [`INFO_PRIV`] or [`INFO_REAL`].
+        pub info: u32,
+        /// The sender's real uid, in the initial user namespace.
+        pub sender_uid: u32,
+        /// The sender's PF_ bits.
+        pub sender_flags: u32,
+        /// `si_syscall` of a SIGSYS, else 0.
+        pub syscall: i32,
+        /// [`crate::Valid`]: `ACTOR` for the sender, `COMM`, `TASK_FLAGS` for the sender's bits, `CREDENTIALS` for its uid,
+        /// `SIGNAL_CODE` for `code`.
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+        /// Zero.
+        pub pad2: u64,
+    }
+}
+
+wire_struct! {
+    /// The out-of-memory killer has chosen a process (tracepoint `mark_victim`). The current task asked for the memory.
+    pub struct OomVictim = 80 {
+        /// Header.
+        pub header: Header,
+        /// The victim; only its tid where the kernel tells no more.
+        pub victim: TaskId,
+        /// The current task: it allocated.
+        pub trigger: TaskId,
+        /// Its comm.
+        pub trigger_comm: [u8; COMM_LEN],
+        /// [`crate::Valid`]: `ACTOR` for the trigger, `COMM` for its comm, `IDENTITY` for all of `victim`.
+        pub valid: u32,
+        /// Zero.
+        pub pad: u32,
+        /// Zero.
+        pub pad2: u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_time_signals_and_those_of_runtimes_are_masked() {
+        for masked in [0, 10, 12, 14, 17, 20, 23, 28, 32, 64] {
+            assert_eq!(SIGNALS_DEFAULT & signal_bit(masked), 0, "{masked}");
+        }
+        for watched in [1, 2, 3, 9, 11, 15, 31] {
+            assert_ne!(SIGNALS_DEFAULT & signal_bit(watched), 0, "{watched}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Ends by every cause that a machine allows, each by its real mechanism: what `taskscope deaths` must tell.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Entry,
+    actor::{announce, spawn, wait},
+    fact::{Fact, die, die_with, skip},
+    look, sys,
+    sys::Channel,
+};
+
+pub(crate) const SCENARIOS: &[Entry] = &[
+    ("death-killed", "a child is ended by SIGTERM of its sibling", |_| killed()),
+    ("death-escalation", "a child ignores SIGTERM and is ended by SIGKILL of the same sender", |_| {
+        escalation();
+    }),
+    ("death-itself", "a child sends SIGTERM to itself", |_| by_itself(libc::SIGTERM)),
+    ("death-abort", "a child calls abort(3)", |_| abort()),
+    ("death-fault", "a child reads an address that is not mapped", |_| fault()),
+    ("death-pipe", "a child writes to a pipe that nobody reads", |_| broken_pipe()),
+    ("death-cpu", "a child uses more CPU time than RLIMIT_CPU allows", |_| cpu_limit()),
+    ("death-file-size", "a child makes a file larger than RLIMIT_FSIZE allows", |_| file_size()),
+    ("death-seccomp", "a seccomp filter kills a child", |_| seccomp_filter()),
+    ("death-strict", "a child in seccomp's strict mode makes another system call", |_| seccomp_strict()),
+    ("death-parent", "a child asked for SIGKILL at its parent's end", |_| parent_death()),
+    ("death-namespace", "the init of a pid namespace ends while a child lives", |_| namespace_init()),
+    ("death-cgroup", "somebody writes to cgroup.kill of a child's cgroup", |_| cgroup_kill()),
+    ("death-oom", "a child uses more memory than its cgroup may", |_| oom()),
+    ("death-tracer", "a tracer with PTRACE_O_EXITKILL ends", |_| tracer()),
+    ("death-asked", "a child handles SIGTERM and exits with a code", |_| asked()),
+    ("death-signals", "a child is sent COUNT signals of number SIGNAL that it ignores", signals),
+];
+
+/// Waits for the child whose end the scenario is about.
+fn ends(child: sys::Pid) {
+    wait("scenario", "child", child);
+}
+
+fn sleeper() -> sys::Pid {
+    let child = spawn("child", || sys::sleep_for_ever());
+    look::until_asleep(child, child);
+    child
+}
+
+fn killed() {
+    let child = sleeper();
+    let sender = spawn("sender", move || {
+        sys::kill(child, libc::SIGTERM);
+        0
+    });
+    ends(child);
+    wait("scenario", "sender", sender);
+}
+
+fn escalation() {
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        ignore(libc::SIGTERM);
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    sys::kill(child, libc::SIGTERM);
+    sys::kill(child, libc::SIGKILL);
+    ends(child);
+}
+
+fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN runs no code of ours.
+    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+        die("signal");
+    }
+}
+
+fn by_itself(signal: i32) {
+    let child = spawn("child", move || {
+        sys::reset(signal);
+        sys::kill(sys::getpid(), signal);
+        sys::sleep_for_ever()
+    });
+    ends(child);
+}
+
+fn abort() {
+    let child = spawn("child", || std::process::abort());
+    ends(child);
+}
+
+fn fault() {
+    let child = spawn("child", || {
+        // The runtime of Rust handles the signal to tell of overflown stacks.
+        sys::reset(libc::SIGSEGV);
+        // SAFETY: none is claimed: page 0 is never mapped, and the fault is what this child is for.
+        unsafe { std::ptr::without_provenance::<u32>(16).read_volatile() }.cast_signed()
+    });
+    ends(child);
+}
+
+fn broken_pipe() {
+    let child = spawn("child", || {
+        sys::reset(libc::SIGPIPE);
+        let mut ends = [0; 2];
+        // SAFETY: the array has room for two descriptors; the writer passes one byte that is there.
+        unsafe {
+            libc::pipe(ends.as_mut_ptr());
+            libc::close(ends[0]);
+            libc::write(ends[1], ends.as_ptr().cast(), 1);
+        }
+        1
+    });
+    ends(child);
+}
+
+fn cpu_limit() {
+    let child = spawn("child", || {
+        sys::set_limit(libc::RLIMIT_CPU, 1);
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    ends(child);
+}
+
+fn file_size() {
+    let path = std::env::temp_dir().join(format!("taskscope-death-{}", sys::getpid()));
+    let place = path.clone();
+    let child = spawn("child", move || {
+        sys::reset(libc::SIGXFSZ);
+        sys::set_limit(libc::RLIMIT_FSIZE, 4);
+        let _ = fs::write(&place, b"longer than four bytes").and_then(|()| fs::write(&place, b"again"));
+        1
+    });
+    ends(child);
+    let _ = fs::remove_file(path);
+}
+
+/// A filter of two instructions: kill on getppid(2), else allow.
+fn seccomp_filter() {
+    let child = spawn("child", || {
+        let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+        let number = libc::SYS_getppid as u32;
+        let mut filter = [
+            statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+            libc::sock_filter {
+                code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+                jt: 0,
+                jf: 1,
+                k: number,
+            },
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+        // SAFETY: the program and its four instructions outlive the calls.
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            if libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0 {
+                skip("prctl(PR_SET_SECCOMP)", sys::errno());
+            }
+            libc::syscall(libc::SYS_getppid);
+        }
+        1
+    });
+    ends(child);
+}
+
+fn seccomp_strict() {
+    let child = spawn("child", || {
+        // SAFETY: neither call has a pointer.
+        unsafe {
+            if libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) != 0 {
+                skip("prctl(PR_SET_SECCOMP)", sys::errno());
+            }
+            libc::syscall(libc::SYS_getppid);
+        }
+        1
+    });
+    ends(child);
+}
+
+fn parent_death() {
+    sys::be_subreaper();
+    let made = Channel::new();
+    let parent = spawn("sender", move || {
+        let ready = Channel::new();
+        let child = spawn("child", move || {
+            // SAFETY: no pointer is passed.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            ready.send(1);
+            sys::sleep_for_ever()
+        });
+        ready.receive();
+        made.send(child);
+        0
+    });
+    let child = made.receive();
+    wait("scenario", "sender", parent);
+    ends(child);
+}
+
+fn namespace_init() {
+    let (ready, go) = (Channel::new(), Channel::new());
+    let init = crate::actor::spawn_with("sender", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        if sys::fork().is_none() {
+            sys::sleep_for_ever()
+        }
+        ready.send(1);
+        go.receive();
+        3
+    });
+    ready.receive();
+    // Its init knows it by another pid.
+    let child = child_of(init);
+    announce("child", child, child);
+    look::until_asleep(child, child);
+    go.send(1);
+    // The child is the init's: no other task can wait for it.
+    wait("scenario", "sender", init);
+}
+
+/// The only child of a process, by `/proc/PID/stat` of all.
+fn child_of(parent: sys::Pid) -> sys::Pid {
+    let parent = parent.to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok()).find(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            after_name.split(' ').nth(1) == Some(parent.as_str())
+        });
+    found.unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
+}
+
+/// A directory of a mounted cgroup hierarchy.
+fn hierarchy(wanted: &str) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut found = mounts.lines().filter_map(|line| {
+        let mut parts = line.split(' ').skip(1);
+        let (path, kind, options) = (parts.next()?, parts.next()?, parts.next()?);
+        let fits = if wanted == "cgroup2" {
+            kind == wanted
+        } else {
+            kind == "cgroup" && options.split(',').any(|it| it == wanted)
+        };
+        fits.then(|| PathBuf::from(path))
+    });
+    found.next()
+}
+
+/// A cgroup that is removed at the end.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(hierarchy: &Path) -> Self {
+        let path = hierarchy.join(format!("taskscope-death-{}", sys::getpid()));
+        match fs::create_dir(&path) {
+            Ok(()) => Self(path),
+            Err(error) => skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0)),
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) -> bool {
+        fs::write(self.0.join(file), text).is_ok()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for _ in 0..1000 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            sys::breathe();
+        }
+    }
+}
+
+fn cgroup_kill() {
+    let Some(root) = hierarchy("cgroup2") else { skip("a cgroup2 mount", libc::ENOENT) };
+    let cgroup = Cgroup::new(&root);
+    if !cgroup.0.join("cgroup.kill").exists() {
+        drop(cgroup);
+        skip("cgroup.kill", libc::ENOENT);
+    }
+    let child = sleeper();
+    if !cgroup.write("cgroup.procs", &child.to_string()) || !cgroup.write("cgroup.kill", "1") {
+        die("writing to a cgroup");
+    }
+    ends(child);
+}
+
+fn oom() {
+    const LIMIT: &str = "16777216";
+    let (cgroup, is_limited) = if let Some(root) = hierarchy("memory") {
+        let cgroup = Cgroup::new(&root);
+        let is_limited = cgroup.write("memory.limit_in_bytes", LIMIT);
+        let _ = cgroup.write("memory.swappiness", "0");
+        (cgroup, is_limited)
+    } else {
+        let Some(root) = hierarchy("cgroup2") else { skip("a memory cgroup", libc::ENOENT) };
+        let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+        let cgroup = Cgroup::new(&root);
+        let is_limited = cgroup.write("memory.max", LIMIT);
+        let _ = cgroup.write("memory.swap.max", "0");
+        (cgroup, is_limited)
+    };
+    if !is_limited {
+        drop(cgroup);
+        skip("a limit of a memory cgroup", libc::ENOENT);
+    }
+    let gate = Channel::new();
+    let child = spawn("child", move || {
+        gate.receive();
+        let mut memory = vec![0_u8; 256 << 20];
+        for page in memory.chunks_mut(4096) {
+            page[0] = 1;
+        }
+        std::hint::black_box(memory);
+        1
+    });
+    if !cgroup.write("cgroup.procs", &child.to_string()) {
+        die("moving a child to a memory cgroup");
+    }
+    gate.send(1);
+    ends(child);
+    // The kernel's own count of victims: memory.events of v2, memory.oom_control of v1.
+    let counted = ["memory.events", "memory.oom_control"]
+        .iter()
+        .filter_map(|file| fs::read_to_string(cgroup.0.join(file)).ok())
+        .find_map(|text| {
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<i32>().ok())
+        });
+    Fact::new("oom").number("oom_kill", counted.unwrap_or(-1)).emit();
+}
+
+fn tracer() {
+    let child = sleeper();
+    let tracer = spawn("sender", move || {
+        const PTRACE_O_EXITKILL: usize = 0x10_0000;
+        let no_address = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: PTRACE_SEIZE takes its options by value and no address.
+        let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, child, no_address, PTRACE_O_EXITKILL) };
+        if seized != 0 {
+            die_with("ptrace(PTRACE_SEIZE)", sys::errno());
+        }
+        0
+    });
+    ends(child);
+    wait("scenario", "sender", tracer);
+}
+
+fn asked() {
+    extern "C" fn leave(_: i32) {
+        sys::exit_group(143);
+    }
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        // SAFETY: the handler does nothing but end the process.
+        unsafe { libc::signal(libc::SIGTERM, leave as *const () as libc::sighandler_t) };
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    sys::kill(child, libc::SIGTERM);
+    ends(child);
+}
+
+/// How long so many signals take: for the cost of a masked one, and as a storm.
+pub(crate) fn signals(args: &[String]) {
+    let (count, signal) = (crate::number(args, 0, 1000), crate::number(args, 1, libc::SIGUSR1));
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        ignore(signal);
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    let begun = sys::now_ns();
+    for _ in 0..count {
+        sys::kill(child, signal);
+    }
+    let spent = sys::now_ns() - begun;
+    Fact::new("signals").number("count", count).number("each_ns", spent / i64::from(count.max(1))).emit();
+    sys::kill(child, libc::SIGKILL);
+    ends(child);
+}

@@ -1,0 +1,149 @@
+//! Why processes end, by real mechanisms. The oracles are wait(2), and the kernel's own count of out-of-memory victims.
+
+mod common;
+
+use std::time::Instant;
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{facts::Facts, scenario::Scenario, service::Service, setting};
+
+/// What the daemon says of the end of a pid, once it says something.
+#[track_caller]
+fn death(service: &Service, pid: i64) -> Value {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let answer = service.json(&format!("/v1/deaths?all=true&pid={pid}"));
+        if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
+            return death.clone();
+        }
+        assert!(Instant::now() < end, "no end of {pid} is told: {answer:#}");
+    }
+}
+
+/// Acts a scenario and answers how its child ended, with what the scenario says; `None` where this machine does not allow it.
+#[track_caller]
+fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
+    let facts = match scenario(name, &[]).finish_or_skip() {
+        Ok(facts) => facts,
+        Err(skip) => {
+            eprintln!("{name}: {skip:?}");
+            return None;
+        }
+    };
+    let death = death(service, facts.role("child").pid);
+    Some((death, facts))
+}
+
+/// Checks a cause, its certainty, and the status against wait(2).
+#[track_caller]
+fn assert_cause(death: &Value, facts: &Facts, cause: &str, certainty: &str) {
+    assert_eq!(death["cause"], cause, "{death:#}");
+    assert_eq!(death["certainty"], certainty, "{death:#}");
+    if let [waited, ..] = facts.waits("child").as_slice() {
+        assert_eq!(death["exit"]["status"], waited.status, "{death:#}");
+    }
+}
+
+#[track_caller]
+fn assert_sender(death: &Value, facts: &Facts, role: &str) {
+    assert_eq!(death["signal"]["sender"]["process"]["pid"], facts.role(role).pid, "{death:#}");
+}
+
+/// A scenario, the cause, its certainty, and the role of the sender.
+type Row = (&'static str, &'static str, &'static str, Option<&'static str>);
+
+const ROWS: &[Row] = &[
+    ("death-killed", "killed", "certain", Some("sender")),
+    ("death-escalation", "escalation", "certain", Some("scenario")),
+    ("death-itself", "killed_by_itself", "certain", Some("child")),
+    ("death-abort", "abort", "certain", Some("child")),
+    ("death-fault", "fault", "certain", Some("child")),
+    ("death-pipe", "broken_pipe", "certain", Some("child")),
+    ("death-cpu", "cpu_limit", "certain", Some("child")),
+    ("death-file-size", "file_size_limit", "certain", Some("child")),
+    ("death-strict", "seccomp", "likely", None),
+    ("death-parent", "parent_death_signal", "certain", Some("sender")),
+    ("death-namespace", "pid_namespace_init", "certain", Some("sender")),
+    ("death-cgroup", "cgroup_kill", "certain", Some("scenario")),
+    ("death-tracer", "tracer", "likely", Some("sender")),
+    ("death-asked", "exited", "certain", None),
+];
+
+#[test]
+fn every_cause_is_found_with_its_sender() {
+    let service = Service::start(&[]);
+    for &(name, cause, certainty, sender) in ROWS {
+        let Some((death, facts)) = ended(&service, name) else { continue };
+        assert_cause(&death, &facts, cause, certainty);
+        if let Some(role) = sender {
+            assert_sender(&death, &facts, role);
+        }
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_seccomp_filter_is_certain_where_the_kernel_generates_its_signal() {
+    let service = Service::start(&[]);
+    if let Some((death, facts)) = ended(&service, "death-seccomp") {
+        // Kernels before 5.16 end the task without one.
+        let certainty = if death["signal"].is_object() { "certain" } else { "likely" };
+        assert_cause(&death, &facts, "seccomp", certainty);
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_victim_of_the_out_of_memory_killer_is_told_from_one_of_kill() {
+    let service = Service::start(&[]);
+    if let Some((death, facts)) = ended(&service, "death-oom") {
+        let counted = facts.all("oom").next().and_then(|fact| fact["oom_kill"].as_i64());
+        assert!(counted.is_some_and(|count| count >= 1 || count == -1), "the kernel counted {counted:?}");
+        assert_cause(&death, &facts, "oom", "certain");
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn an_exit_that_was_asked_for_tells_who_asked() {
+    let service = Service::start(&[]);
+    let Some((death, facts)) = ended(&service, "death-asked") else { return };
+    let asked = &death["other_signals"][0];
+    assert_eq!(asked["signal_name"], "SIGTERM", "{death:#}");
+    assert_eq!(asked["sender"]["process"]["pid"], facts.role("scenario").pid, "{death:#}");
+    assert_eq!(death["exit"]["code"], 143, "{death:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn the_sender_comes_with_those_above_it_and_explain_opens_with_it() {
+    let service = Service::start(&[]);
+    let Some((death, facts)) = ended(&service, "death-killed") else { return };
+    let above = &death["signal"]["sender"]["ancestors"][0]["pid"];
+    assert_eq!(*above, facts.role("scenario").pid, "{death:#}");
+    let explained = service.json(&format!("/v1/explain/{}", facts.role("child").pid));
+    assert_eq!(explained["death"]["summary"], death["summary"], "{explained:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn a_storm_of_signals_loses_no_life_and_is_counted() {
+    let service = Service::start(&["--ring-kib", "256"]);
+    let mut storm: Scenario = scenario("death-signals", &["300000", "15"]);
+    let facts = storm.finish();
+    let death = death(&service, facts.role("child").pid);
+    let metrics = service.metrics();
+    let of =
+        |name: &str, kind: &str| metrics.get(&format!("{name}{{kind=\"{kind}\"}}")).copied().unwrap_or(-1.0);
+    let received = of("taskscope_records_received_total", "signal_sent");
+    let shed = of("taskscope_records_shed_total", "signal_sent");
+    assert!(received + shed >= 300_000.0, "{received} received, {shed} shed");
+    assert!(shed > 0.0, "{received} received");
+    for kind in ["task_new", "exiting", "exited", "released"] {
+        assert!(of("taskscope_records_dropped_total", kind).abs() < 0.5, "{kind}");
+        assert!(of("taskscope_records_shed_total", kind).abs() < 0.5, "{kind}");
+    }
+    assert_eq!(death["exit"]["signal"], 9, "{death:#}");
+    service.stop_clean();
+}
