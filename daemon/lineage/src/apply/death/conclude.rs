@@ -114,7 +114,7 @@ impl Case<'_> {
 
     fn judge(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         match sent.info {
-            SignalInfo::None => Self::on_behalf(sent),
+            SignalInfo::None => self.on_behalf(sent, at),
             SignalInfo::Kernel => self.by_kernel(sent, at),
             SignalInfo::Real if sent.code.is_some_and(|code| code > 0) => Self::forced(sent),
             SignalInfo::Real => self.by_process(sent, at),
@@ -122,12 +122,14 @@ impl Case<'_> {
     }
 
     /// The kernel sent it without a `siginfo`: as a consequence of what the current task did.
-    fn on_behalf(sent: &Sent) -> (Cause, Option<Missing>) {
+    fn on_behalf(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.is_from_itself()) {
             (SIGPIPE, true) => certain(Cause::BrokenPipe),
             (SIGXFSZ, true) => certain(Cause::FileSizeLimit),
             (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
             (SIGKILL, false) if !sent.to_group => certain(Cause::CgroupKill),
+            // kill(2) of newer kernels (seen on 7.3) makes no `siginfo` either; it is always for the whole group.
+            _ if sent.to_group => self.by_process(sent, at),
             _ => likely(Cause::Kernel, Missing::NotGenerated),
         }
     }

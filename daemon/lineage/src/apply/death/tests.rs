@@ -136,6 +136,9 @@ fn what_the_kernel_sends_on_behalf_of_a_task_is_told_apart() {
     assert_eq!(given(&[none(own(sent(13)), false)]).ends(13), (Cause::BrokenPipe, None));
     assert_eq!(given(&[none(own(sent(25)), false)]).ends(25), (Cause::FileSizeLimit, None));
     assert_eq!(given(&[none(sent(9), false)]).ends(9), (Cause::CgroupKill, None));
+    // kill(2) from 7.3 on.
+    assert_eq!(given(&[none(sent(15), true)]).ends(15), (Cause::Killed, None));
+    assert_eq!(given(&[none(own(sent(15)), true)]).ends(15), (Cause::KilledByItself, None));
     assert_eq!(given(&[none(exiting(sent(15)), true)]).ends(15), (Cause::ParentDeathSignal, None));
 }
 
