@@ -3,15 +3,14 @@
 //! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a sink; a slow one loses its own
 //! events.
 
-mod alarm;
 mod blocked;
 mod canary;
 mod completion;
-mod gate;
 mod hidden;
-mod looks;
 mod older;
+mod oneshot_epoll;
 mod place;
+mod poll_schedule;
 mod records;
 mod refused;
 mod rename_probe;
@@ -20,6 +19,7 @@ mod resync;
 mod signals;
 mod sums;
 mod tick;
+mod timer_fd;
 mod wall;
 mod zombies;
 
@@ -29,17 +29,17 @@ use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
-    alarm::Ticks,
     blocked::LastLook,
-    looks::Looks,
+    poll_schedule::PollSchedule,
     records::{count, hand_over, kind_of},
     resync::Kept,
+    timer_fd::Ticks,
 };
 pub use self::{
     canary::Canary,
     hidden::{HiddenCounts, HiddenTasks},
     place::Place,
-    repairs::{Mending, Repairs, Why},
+    repairs::{RepairStats, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
 };
@@ -145,7 +145,7 @@ pub struct Pipeline {
     /// What became of the records.
     pub counts: Counts,
     /// What comparisons with the kernel have mended.
-    pub mending: Mending,
+    pub mending: RepairStats,
     /// Processes of our own whose lives must come through.
     pub canary: Canary,
     /// Tasks that stay in uninterruptible sleep.
@@ -230,7 +230,7 @@ impl Pipeline {
             observer,
             lineage: Lineage::new(config),
             counts: Counts::default(),
-            mending: Mending::default(),
+            mending: RepairStats::default(),
             canary: Canary::new(trust.canary_every),
             blocked: Blocked::default(),
             last_look: LastLook::default(),
@@ -330,7 +330,7 @@ impl Pipeline {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(sink);
-        let mut looks = Looks::new(self.ring_fd()?)?;
+        let mut looks = PollSchedule::new(self.ring_fd()?)?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {

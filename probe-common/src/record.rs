@@ -250,7 +250,7 @@ wire_struct! {
         /// `parent` where the task is ptraced: the tracer.
         pub tracer: TaskId,
         /// New parent of the task's own children, read from one of them.
-        pub heir: TaskId,
+        pub new_reaper: TaskId,
         /// `EXIT_ZOMBIE` 32, `EXIT_DEAD` 16.
         pub exit_state: u32,
         /// `task_struct.exit_code`.

@@ -29,8 +29,8 @@ impl Valid {
     pub const EXIT_STATE: u32 = 1 << 10;
     /// `tracer`: the task is ptraced by it.
     pub const TRACER: u32 = 1 << 11;
-    /// `heir`: the parent that the children of the exiting task have now, as one of them tells.
-    pub const HEIR: u32 = 1 << 12;
+    /// `new_reaper`: the parent that the children of the exiting task have now, as one of them tells.
+    pub const NEW_REAPER: u32 = 1 << 12;
     /// `usage`.
     pub const USAGE: u32 = 1 << 13;
     /// `comm`.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Made, Scene, Sharpen,
+    LineageAt, Made, MergeLocalFacts,
     draft::vforked,
     now::{Does, Look},
     place::Place,
@@ -152,7 +152,7 @@ pub struct BlockedFilter {
 impl BlockedTasks {
     /// Nothing could be read.
     #[must_use]
-    pub fn unknown(scene: &Scene<'_>, stamp: &Stamp, why: String) -> Self {
+    pub fn unknown(scene: &LineageAt<'_>, stamp: &Stamp, why: String) -> Self {
         let made = Made::at(scene.now, scene.observed_since, stamp);
         Self { made, blocked: 0, tasks: Vec::new(), tasks_left_off: 0, unknown_because: Some(why) }
     }
@@ -164,7 +164,7 @@ impl BlockedTasks {
         look: &Look,
         filter: BlockedFilter,
         age: &dyn Fn(TaskKey) -> Option<u64>,
-        scene: &Scene<'_>,
+        scene: &LineageAt<'_>,
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<Place>,
     ) -> Self {
@@ -195,7 +195,7 @@ fn one(
     ns: u64,
     figures: &Figures,
     does: Does,
-    scene: &Scene<'_>,
+    scene: &LineageAt<'_>,
     stamp: &Stamp,
     places: &mut dyn FnMut(u64) -> Option<Place>,
 ) -> BlockedTask {
@@ -245,7 +245,7 @@ impl BlockedTask {
     }
 }
 
-impl Sharpen for BlockedTasks {}
+impl MergeLocalFacts for BlockedTasks {}
 
 #[cfg(test)]
 mod tests {

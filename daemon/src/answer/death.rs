@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Made, Outside, Scene, Sharpen,
+    HostFacts, LineageAt, Made, MergeLocalFacts,
     place::Place,
     process::{Exit, ProcessRef, User},
 };
@@ -33,7 +33,7 @@ pub struct Deaths {
     pub deaths: Vec<Death>,
 }
 
-impl Sharpen for Deaths {}
+impl MergeLocalFacts for Deaths {}
 
 /// Why a process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +201,7 @@ pub struct DeathsDraft {
 impl DeathsDraft {
     /// Takes what is asked for from the lineage.
     #[must_use]
-    pub fn of(scene: &Scene<'_>, filter: DeathFilter) -> Self {
+    pub fn of(scene: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = scene.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
         if filter.all {
@@ -226,7 +226,7 @@ impl DeathsDraft {
 
     /// Completes the answer.
     #[must_use]
-    pub fn finish(self, outside: &mut Outside<'_>) -> Deaths {
+    pub fn finish(self, outside: &mut HostFacts<'_>) -> Deaths {
         let filter = &self.filter;
         let deaths = self.deaths.iter().filter_map(|death| {
             let death = Death::of(death, outside);
@@ -275,7 +275,7 @@ fn exit(status: WaitStatus) -> Exit {
 impl Death {
     /// Of a dead group.
     #[must_use]
-    pub fn of(death: &GroupDeath, outside: &mut Outside<'_>) -> Self {
+    pub fn of(death: &GroupDeath, outside: &mut HostFacts<'_>) -> Self {
         let stamp = outside.stamp;
         let signal = death.by.as_ref().map(|sent| Signal::of(sent, outside));
         let other_signals = death.others.iter().map(|sent| Signal::of(sent, outside)).collect();
@@ -304,7 +304,7 @@ impl Death {
 }
 
 impl Signal {
-    fn of(sent: &Sent, outside: &mut Outside<'_>) -> Self {
+    fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
         let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
         let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
         Self {
@@ -331,7 +331,7 @@ impl Signal {
 }
 
 impl Sender {
-    fn of(sent: &Sent, outside: &mut Outside<'_>) -> Self {
+    fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
         let (sender, stamp): (_, &Stamp) = (&sent.sender, outside.stamp);
         let process = sender.task.map(|task| {
             let start = task.is_leader().then_some(task.key.start);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Draft, Made, Outside, Scene,
+    ExplainDraft, HostFacts, LineageAt, Made,
     limits::LimitsDraft,
     others::Others,
     place::Place,
@@ -51,7 +51,7 @@ struct Owing {
     zombies: u32,
     new: u32,
     oldest: Vec<Life>,
-    case: Draft,
+    case: ExplainDraft,
 }
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl ZombiesDraft {
 
     /// Gathers who owes whom. A step a zombie.
     #[must_use]
-    pub fn of(scene: &Scene<'_>, filter: &Filter, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
+    pub fn of(scene: &LineageAt<'_>, filter: &Filter, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
         let now = scene.now;
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
         let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
@@ -135,7 +135,7 @@ impl ZombiesDraft {
 
     /// Completes it from /proc. Zombies that are gone meanwhile were none that anybody owes.
     #[must_use]
-    pub fn finish(self, outside: &mut Outside<'_>) -> Zombies {
+    pub fn finish(self, outside: &mut HostFacts<'_>) -> Zombies {
         let stamp = outside.stamp;
         let window_ns = self.observed_since.map(|since| self.now.since(since).min(RATE_WINDOW_NS));
         let mut gone = 0;
@@ -171,18 +171,18 @@ impl ZombiesDraft {
     }
 }
 
-fn owing(key: GroupKey, gathered: &Gathered, scene: &Scene<'_>) -> Option<Owing> {
+fn owing(key: GroupKey, gathered: &Gathered, scene: &LineageAt<'_>) -> Option<Owing> {
     let life = scene.lineage.life_by_key(key, scene.now)?;
     let oldest: Vec<Life> = gathered
         .oldest
         .iter()
         .filter_map(|&(_, child)| scene.lineage.life_by_key(child, scene.now))
         .collect();
-    let case = Draft::of(oldest.first()?.key, scene)?;
+    let case = ExplainDraft::of(oldest.first()?.key, scene)?;
     Some(Owing { life, zombies: gathered.zombies, new: gathered.new, oldest, case })
 }
 
-fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut Outside<'_>) -> Debtor {
+fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut HostFacts<'_>) -> Debtor {
     let stamp = outside.stamp;
     let zombies: Vec<Zombie> = owing
         .oldest

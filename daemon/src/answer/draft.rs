@@ -1,6 +1,6 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::{Scene, limits::LimitsDraft, now::Now, verdict::Missing};
+use super::{LineageAt, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
@@ -21,7 +21,7 @@ const MOST_OBSTACLES: usize = 8;
 
 /// A life and its ties, taken at one moment.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct ExplainDraft {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     pub(super) subject: Tied,
@@ -47,10 +47,10 @@ pub(super) struct Tied {
     pub(super) tracer: Option<Named>,
 }
 
-impl Draft {
+impl ExplainDraft {
     /// Of one life, live or dead; `None` if it is not known any more.
     #[must_use]
-    pub fn of(key: GroupKey, scene: &Scene<'_>) -> Option<Self> {
+    pub fn of(key: GroupKey, scene: &LineageAt<'_>) -> Option<Self> {
         let life = scene.lineage.life_by_key(key, scene.now)?;
         let view = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
         let parent_view = match (view, life.parent) {
@@ -163,18 +163,18 @@ fn by_stat(pid: u32, procfs: &Procfs) -> Named {
     Named { key: GroupKey { tgid, start: None }, name }
 }
 
-fn tied(view: GroupView<'_>, scene: &Scene<'_>) -> Option<Tied> {
+fn tied(view: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Tied> {
     let life = view.life(scene.now)?;
     let tracer = life.tracer.map(|tracer| process_of(tracer, scene));
     Some(Tied { parent_thread: view.parent_task().map(|task| task.key.tid), tracer, life })
 }
 
-pub(super) fn named(key: GroupKey, scene: &Scene<'_>) -> Named {
+pub(super) fn named(key: GroupKey, scene: &LineageAt<'_>) -> Named {
     Named { key, name: scene.lineage.name_by_key(key).map(bytes) }
 }
 
 /// The process that a task was of, which may be gone, and its pid another's.
-fn process_of(task: TaskRef, scene: &Scene<'_>) -> Named {
+fn process_of(task: TaskRef, scene: &LineageAt<'_>) -> Named {
     match scene.lineage.life_at(task.tgid, task.key.start, scene.now) {
         Some(life) => Named { key: life.key, name: life.name.map(bytes) },
         None => Named { key: GroupKey { tgid: task.tgid, start: None }, name: None },
@@ -214,7 +214,7 @@ impl Holder {
 }
 
 /// Where no birth was seen, it can only be the youngest.
-pub(super) fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder> {
+pub(super) fn vforked(parent: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
         let life = child.life(scene.now);
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))
@@ -227,7 +227,7 @@ pub(super) fn vforked(parent: GroupView<'_>, scene: &Scene<'_>) -> Option<Holder
 }
 
 /// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
-fn new_reaper(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
+fn new_reaper(of: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Named> {
     let own = of.life(scene.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {
         let life = ancestor.life(scene.now)?;
@@ -244,7 +244,7 @@ fn new_reaper(of: GroupView<'_>, scene: &Scene<'_>) -> Option<Named> {
 }
 
 /// What the init of a pid namespace waits for in its exit: everybody else in that namespace.
-fn obstacles(life: &Life, scene: &Scene<'_>) -> Vec<Obstacle> {
+fn obstacles(life: &Life, scene: &LineageAt<'_>) -> Vec<Obstacle> {
     let Some(namespace) = life.namespace.filter(|it| it.vtgid == Some(1) && it.level > 0) else {
         return Vec::new();
     };

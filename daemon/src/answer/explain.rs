@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::story::Step;
 use super::{
-    Draft, Made, NotFound, Outside, Related, Scene, Sharpen, Whom,
+    ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
     limits::{self, Limit, Limits, LimitsDraft},
     now::{Look, Now, missing},
@@ -58,16 +58,16 @@ pub struct Explanation {
     pub limits: Vec<Limit>,
 }
 
-impl Sharpen for Explanation {
-    fn is_blunt(&self) -> bool {
+impl MergeLocalFacts for Explanation {
+    fn needs_local_facts(&self) -> bool {
         let has_program =
             matches!(self.task.state.as_str(), "running" | "exiting") && self.task.kind == "process";
-        self.verdict.is_blunt() || has_program
+        self.verdict.needs_local_facts() || has_program
     }
 
-    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
+    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
         let Some(id) = self.process.entity_id.clone() else { return };
-        let Ok(key) = Whom::Entity(id).find(scene, outside.stamp) else { return };
+        let Ok(key) = TaskSelector::Entity(id).find(scene, outside.stamp) else { return };
         let Some((verdict, facts)) = judge_again(key, &self.made, &self.related, scene, outside) else {
             return;
         };
@@ -86,7 +86,7 @@ impl Sharpen for Explanation {
     }
 }
 
-impl Draft {
+impl ExplainDraft {
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
@@ -97,11 +97,11 @@ impl Draft {
     }
 
     /// Takes what is asked for from the lineage.
-    pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
+    pub fn asked(whom: &TaskSelector, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
         let key = whom.find(scene, stamp)?;
         let mut draft = Self::of(key, scene).ok_or_else(|| match whom {
-            Whom::Pid(pid) => NotFound::Pid(*pid),
-            Whom::Entity(id) => NotFound::Entity(id.clone()),
+            TaskSelector::Pid(pid) => NotFound::Pid(*pid),
+            TaskSelector::Entity(id) => NotFound::Entity(id.clone()),
         })?;
         draft.limits = Some(LimitsDraft::about(Some(key), scene));
         Ok(draft)
@@ -123,7 +123,7 @@ impl Draft {
 
     /// Completes an explanation from /proc.
     #[must_use]
-    pub fn explain(self, outside: &mut Outside<'_>) -> Explanation {
+    pub fn explain(self, outside: &mut HostFacts<'_>) -> Explanation {
         let stamp = outside.stamp;
         let life = self.subject.life.clone();
         let parent = match &self.parent {

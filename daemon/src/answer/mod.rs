@@ -29,7 +29,7 @@ mod story;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{draft::Draft, recall::Related};
+pub use self::{draft::ExplainDraft, recall::Related};
 use crate::{
     export::Stamp,
     lineage::{
@@ -40,7 +40,7 @@ use crate::{
 
 /// What an answer is drawn from, at one moment.
 #[derive(Clone, Copy)]
-pub struct Scene<'a> {
+pub struct LineageAt<'a> {
     /// All tasks.
     pub lineage: &'a Lineage,
     /// Now.
@@ -50,7 +50,7 @@ pub struct Scene<'a> {
 }
 
 /// What only the outside of the lineage knows.
-pub struct Outside<'a> {
+pub struct HostFacts<'a> {
     /// Wall clock and boot.
     pub stamp: &'a Stamp,
     /// The mounted /proc.
@@ -83,14 +83,14 @@ pub enum NotFound {
 
 /// Whom a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum TaskSelector {
     /// Whoever has this pid or tid, or had it last.
     Pid(u32),
     /// This very life, by its entity id.
     Entity(String),
 }
 
-impl std::str::FromStr for Whom {
+impl std::str::FromStr for TaskSelector {
     type Err = NotFound;
 
     fn from_str(text: &str) -> Result<Self, NotFound> {
@@ -113,7 +113,7 @@ impl std::str::FromStr for Whom {
     }
 }
 
-impl std::fmt::Display for Whom {
+impl std::fmt::Display for TaskSelector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pid(pid) => pid.fmt(f),
@@ -122,9 +122,9 @@ impl std::fmt::Display for Whom {
     }
 }
 
-impl Whom {
+impl TaskSelector {
     /// The thread group that is meant.
-    pub fn find(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+    pub fn find(&self, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
         let key = self.find_life(scene, stamp)?;
         let group = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
         match group.filter(GroupView::is_unconfirmed) {
@@ -133,8 +133,8 @@ impl Whom {
         }
     }
 
-    fn find_life(&self, scene: &Scene<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
-        let Scene { lineage, now, .. } = scene;
+    fn find_life(&self, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+        let LineageAt { lineage, now, .. } = scene;
         match self {
             // The idle task is nobody's business.
             Self::Pid(0) => Err(NotFound::Pid(0)),
@@ -164,17 +164,17 @@ impl Whom {
 /// An answer that a second look can make surer.
 ///
 /// A daemon remembers, but has given up the right to look into processes; a user who has that right does not remember.
-pub trait Sharpen: Sized {
+pub trait MergeLocalFacts: Sized {
     /// Whether more could be said by someone who may look into processes.
-    fn is_blunt(&self) -> bool {
+    fn needs_local_facts(&self) -> bool {
         false
     }
 
     /// Adds what may be seen here.
-    fn sharpen(&mut self, _scene: &Scene<'_>, _outside: &mut Outside<'_>) {}
+    fn merge_local_facts(&mut self, _scene: &LineageAt<'_>, _outside: &mut HostFacts<'_>) {}
 }
 
-impl Sharpen for tree::Tree {}
+impl MergeLocalFacts for tree::Tree {}
 
 /// When an answer was made, and from what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use super::{Outside, Scene, process::ProcessRef, zombies::Other};
+use super::{HostFacts, LineageAt, process::ProcessRef, zombies::Other};
 use crate::{
     lineage::{LifeState, TaskState, flags::PF_EXITING, id::GroupKey},
     procfs::Procfs,
@@ -32,7 +32,7 @@ struct Case {
 }
 
 impl Others {
-    pub(super) fn of(scene: &Scene<'_>) -> Self {
+    pub(super) fn of(scene: &LineageAt<'_>) -> Self {
         let (mut dead_leaders, mut stuck_exits) = (Vec::new(), Vec::new());
         let observed = scene.observed_since.is_some();
         let exiting = scene.lineage.state_counts().of(TaskState::Exiting);
@@ -62,7 +62,7 @@ impl Others {
     }
 
     /// Dead leaders, then stuck exits.
-    pub(super) fn finish(mut self, outside: &Outside<'_>) -> (Vec<Other>, Vec<Other>) {
+    pub(super) fn finish(mut self, outside: &HostFacts<'_>) -> (Vec<Other>, Vec<Other>) {
         if !self.observed && !self.stuck_exits.is_empty() {
             sleep(EXITS_WITHIN);
             self.stuck_exits.retain(|case| is_exiting(case.named.key, outside.procfs));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Draft, Made, Outside, Scene,
+    ExplainDraft, HostFacts, LineageAt, Made,
     process::ProcessRef,
     task::{self, Children, Task, ZombieAge},
     verdict::Verdict,
@@ -32,7 +32,7 @@ pub struct Related {
     pub task: Task,
 }
 
-impl Draft {
+impl ExplainDraft {
     /// The lives that its verdict is drawn from.
     pub(super) fn related(&self, stamp: &Stamp) -> Vec<Related> {
         let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
@@ -50,10 +50,10 @@ pub(super) fn judge_again(
     key: GroupKey,
     made: &Made,
     related: &[Related],
-    scene: &Scene<'_>,
-    outside: &mut Outside<'_>,
+    scene: &LineageAt<'_>,
+    outside: &mut HostFacts<'_>,
 ) -> Option<(Verdict, Facts)> {
-    let mut draft = Draft::of(key, scene)?;
+    let mut draft = ExplainDraft::of(key, scene)?;
     let stamp = outside.stamp;
     let remembered = |life: &Life| {
         let id = stamp.entity_id(life.key)?;

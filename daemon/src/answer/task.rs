@@ -349,7 +349,12 @@ pub struct TaskAnswer {
 impl TaskAnswer {
     /// Of one life.
     #[must_use]
-    pub fn of(life: &Life, scene: &super::Scene<'_>, outside: &mut super::Outside<'_>, look: &Look) -> Self {
+    pub fn of(
+        life: &Life,
+        scene: &super::LineageAt<'_>,
+        outside: &mut super::HostFacts<'_>,
+        look: &Look,
+    ) -> Self {
         Self {
             made: super::Made::at(scene.now, scene.observed_since, outside.stamp),
             process: Process::of(life, outside.stamp),

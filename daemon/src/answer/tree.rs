@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Made, Scene,
+    LineageAt, Made,
     now::{Look, Now},
     place::Place,
     process::{ProcessRef, names},
@@ -28,7 +28,7 @@ use crate::{
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct Wish {
+pub struct TreeOptions {
     /// Only this process and all below it.
     pub root: Option<u32>,
     /// Each thread.
@@ -43,7 +43,7 @@ pub struct Wish {
     pub usage: bool,
 }
 
-impl Wish {
+impl TreeOptions {
     /// Whether a look at all tasks is needed.
     #[must_use]
     pub const fn looks(&self) -> bool {
@@ -180,8 +180,8 @@ struct Entry<'a> {
 impl Tree {
     /// Draws it. A step a process.
     pub fn of(
-        wish: Wish,
-        scene: &Scene<'_>,
+        wish: TreeOptions,
+        scene: &LineageAt<'_>,
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<Place>,
         look: Option<&Look>,
@@ -252,9 +252,9 @@ fn index(entries: &[Entry<'_>]) -> HashMap<Option<GroupKey>, Vec<usize>> {
 }
 
 struct Walk<'a> {
-    wish: Wish,
+    wish: TreeOptions,
     at: Ktime,
-    scene: &'a Scene<'a>,
+    scene: &'a LineageAt<'a>,
     stamp: &'a Stamp,
     look: Option<&'a Look>,
     index: HashMap<Option<GroupKey>, Vec<usize>>,

@@ -41,7 +41,7 @@ pub struct Missing {
 
 impl Verdict {
     /// Whether someone who may look into processes could say more.
-    pub(super) fn is_blunt(&self) -> bool {
+    pub(super) fn needs_local_facts(&self) -> bool {
         self.missing
             .iter()
             .any(|missing| missing.needs.contains("CAP_SYS_PTRACE") || missing.needs.contains("/proc"))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::debtors::ZombiesDraft;
 use super::{
-    Made, Outside, Related, Scene, Sharpen, Whom,
+    HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
     limits::Limit,
     place::Place,
     process::{Exit, Process, ProcessRef},
@@ -121,16 +121,16 @@ impl Zombies {
     }
 }
 
-impl Sharpen for Zombies {
-    fn is_blunt(&self) -> bool {
-        self.parents.iter().any(|parent| parent.verdict.is_blunt())
+impl MergeLocalFacts for Zombies {
+    fn needs_local_facts(&self) -> bool {
+        self.parents.iter().any(|parent| parent.verdict.needs_local_facts())
     }
 
-    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
-        for parent in self.parents.iter_mut().filter(|parent| parent.verdict.is_blunt()) {
+    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
+        for parent in self.parents.iter_mut().filter(|parent| parent.verdict.needs_local_facts()) {
             // The first is the oldest zombie, of which the verdict is.
             let id = parent.related.first().and_then(|zombie| zombie.process.entity_id.clone());
-            let Some(key) = id.and_then(|id| Whom::Entity(id).find(scene, outside.stamp).ok()) else {
+            let Some(key) = id.and_then(|id| TaskSelector::Entity(id).find(scene, outside.stamp).ok()) else {
                 continue;
             };
             if let Some((verdict, _)) = judge_again(key, &self.made, &parent.related, scene, outside) {

@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     answer::{
-        NotFound, Outside, Scene, Sharpen,
+        HostFacts, LineageAt, MergeLocalFacts, NotFound,
         blocked::{BlockedFilter, BlockedTasks, FirstLook},
         now::Look,
-        tree::{Tree, TreeError, Wish},
+        tree::{Tree, TreeError, TreeOptions},
     },
     cgroup::Cgroups,
     duration,
@@ -79,18 +79,18 @@ impl Source {
 /// Whoever looks for himself: all tasks, and what is around them.
 pub(super) struct Looker {
     pub(super) pipeline: Pipeline,
-    pub(super) around: Around,
+    pub(super) around: LocalContext,
     pub(super) observed_since: Option<Ktime>,
 }
 
 /// What only the outside of the lineage knows.
-pub(super) struct Around {
+pub(super) struct LocalContext {
     stamp: Stamp,
     procfs: Procfs,
     cgroups: Cgroups,
 }
 
-impl Around {
+impl LocalContext {
     pub(super) fn new() -> Self {
         let boot_id = clock::boot_id().unwrap_or_else(|error| {
             log::warn!("reading the boot id: {error}; entity ids are not unique across boots");
@@ -101,11 +101,11 @@ impl Around {
     }
 
     /// Hands it to whoever completes an answer.
-    pub(super) fn with<T>(&mut self, complete: impl FnOnce(&mut Outside<'_>) -> T) -> T {
+    pub(super) fn with<T>(&mut self, complete: impl FnOnce(&mut HostFacts<'_>) -> T) -> T {
         let Self { stamp, procfs, cgroups } = self;
         let now_ns = clock::boottime().0;
         let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
-        complete(&mut Outside { stamp, procfs, places: &mut places })
+        complete(&mut HostFacts { stamp, procfs, places: &mut places })
     }
 }
 
@@ -114,7 +114,11 @@ impl Looker {
     pub(super) fn look(source: &Source) -> Result<Self, Exit> {
         let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
             let pipeline = Pipeline::look(source.object.as_deref(), source.trust());
-            return Ok(Self { pipeline: started(pipeline)?, around: Around::new(), observed_since: None });
+            return Ok(Self {
+                pipeline: started(pipeline)?,
+                around: LocalContext::new(),
+                observed_since: None,
+            });
         };
         let mut looker = Self::attach(source)?;
         watch(&mut looker.pipeline, observe)?;
@@ -129,12 +133,16 @@ impl Looker {
             Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());
         // What the first snapshot found is not what was seen to begin.
         let pipeline = started(pipeline)?;
-        Ok(Self { pipeline, around: Around::new(), observed_since: Some(clock::boottime()) })
+        Ok(Self { pipeline, around: LocalContext::new(), observed_since: Some(clock::boottime()) })
     }
 
     /// What is seen now.
-    pub(super) fn scene(&self) -> Scene<'_> {
-        Scene { lineage: &self.pipeline.lineage, now: clock::boottime(), observed_since: self.observed_since }
+    pub(super) fn scene(&self) -> LineageAt<'_> {
+        LineageAt {
+            lineage: &self.pipeline.lineage,
+            now: clock::boottime(),
+            observed_since: self.observed_since,
+        }
     }
 
     /// Wall clock and boot.
@@ -143,12 +151,12 @@ impl Looker {
     }
 
     /// Draws the tree.
-    pub(super) fn tree(&mut self, wish: Wish) -> Result<Tree, TreeError> {
+    pub(super) fn tree(&mut self, wish: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, around, observed_since } = self;
         let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
-        let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
-        let Around { stamp, cgroups, .. } = around;
+        let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let LocalContext { stamp, cgroups, .. } = around;
         Tree::of(
             wish,
             &scene,
@@ -160,9 +168,9 @@ impl Looker {
 
     /// Tasks that two looks found in the same uninterruptible sleep.
     pub(super) fn blocked(&mut self, first: &FirstLook, look: &Look, filter: BlockedFilter) -> BlockedTasks {
-        let Self { pipeline, around: Around { stamp, cgroups, .. }, observed_since } = self;
+        let Self { pipeline, around: LocalContext { stamp, cgroups, .. }, observed_since } = self;
         let now = clock::boottime();
-        let scene = Scene { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let mut places = |id| cgroups.place(id, now.0).map(|place| (&**place).into());
         BlockedTasks::of(first, look, filter, &|_| None, &scene, stamp, &mut places)
     }
@@ -175,8 +183,8 @@ impl Looker {
     /// Takes something from the lineage, and completes it.
     pub(super) fn answer<D, T>(
         &mut self,
-        draft: impl FnOnce(&Scene<'_>, &Stamp) -> Result<D, NotFound>,
-        complete: impl FnOnce(D, &mut Outside<'_>) -> T,
+        draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,
+        complete: impl FnOnce(D, &mut HostFacts<'_>) -> T,
     ) -> Result<T, NotFound> {
         let draft = draft(&self.scene(), &self.around.stamp)?;
         Ok(self.around.with(|outside| complete(draft, outside)))
@@ -200,13 +208,13 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
 /// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer by itself.
 ///
 /// What a daemon cannot be sure of, because it has given up the right to look into processes, is looked at here, if that may.
-pub(super) fn ask<T: DeserializeOwned + Sharpen>(
+pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
     look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
     if let Some(answer) = from_daemon::<T>(source, path)? {
-        return Ok(sharpened(source, answer));
+        return Ok(merged_with_local_facts(source, answer));
     }
     let mut looker = Looker::look(source)?;
     look(&mut looker).map_err(|error| {
@@ -216,13 +224,13 @@ pub(super) fn ask<T: DeserializeOwned + Sharpen>(
 }
 
 /// Adds to a daemon's answer what may be seen here. It stands also where this look fails.
-pub(super) fn sharpened<T: Sharpen>(source: &Source, mut answer: T) -> T {
-    if answer.is_blunt()
+pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut answer: T) -> T {
+    if answer.needs_local_facts()
         && privilege::missing().is_empty()
         && let Ok(pipeline) = Pipeline::look(source.object.as_deref(), source.trust())
     {
-        let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
-        Around::new().with(|outside| answer.sharpen(&scene, outside));
+        let scene = LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
+        LocalContext::new().with(|outside| answer.merge_local_facts(&scene, outside));
     }
     answer
 }

@@ -6,7 +6,7 @@ use super::{
     selector::Selector,
     terminal,
 };
-use crate::answer::{Draft, explain::Explanation, text};
+use crate::answer::{ExplainDraft, explain::Explanation, text};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -34,9 +34,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Exit {
     let answer: Result<Explanation, Exit> = args.whom.resolve(args.source.daemon()).and_then(|whom| {
         ask::ask(&args.source, &format!("/v1/explain/{whom}"), |looker| {
-            let draft = Draft::asked(&whom, &looker.scene(), looker.stamp())?;
+            let draft = ExplainDraft::asked(&whom, &looker.scene(), looker.stamp())?;
             let look = looker.doing(draft.key());
-            looker.answer(|_, _| Ok(draft.doing(&look)), Draft::explain)
+            looker.answer(|_, _| Ok(draft.doing(&look)), ExplainDraft::explain)
         })
     });
     let shown = answer.and_then(|answer| {

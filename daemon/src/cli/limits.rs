@@ -6,7 +6,7 @@ use super::{
     terminal,
 };
 use crate::answer::{
-    Whom,
+    TaskSelector,
     limits::{Limits, LimitsDraft},
     text,
 };
@@ -24,7 +24,7 @@ init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
     /// A pid, a tid, or an entity id as events have it
     #[arg(value_name = "PID|ENTITY_ID")]
-    whom: Option<Whom>,
+    whom: Option<TaskSelector>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,

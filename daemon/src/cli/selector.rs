@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt::Write as _, path::Path, str::FromStr};
 
 use super::{ask, exit::Exit};
 use crate::{
-    answer::{Whom, text::escape, tree::Tree},
+    answer::{TaskSelector, text::escape, tree::Tree},
     cgroup::Place,
     procfs::Procfs,
 };
@@ -19,7 +19,7 @@ const NAME_LEN: usize = 15;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selector {
     /// A pid, tid or entity id.
-    Id(Whom),
+    Id(TaskSelector),
     /// Anything else: a process's name, or a unit's.
     Name(String),
 }
@@ -44,7 +44,7 @@ struct Candidate {
 impl Selector {
     /// Whom it means now, by the daemon on `socket` if one answers there, else by /proc. A name means the topmost process that has
     /// it, a unit the topmost process in it, if there is only one.
-    pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<Whom, Exit> {
+    pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<TaskSelector, Exit> {
         match self {
             Self::Id(whom) => Ok(whom.clone()),
             Self::Name(name) => {
@@ -53,7 +53,7 @@ impl Selector {
                     None => None,
                 };
                 let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
-                choose(&all, name).map(Whom::Pid).map_err(|error| {
+                choose(&all, name).map(TaskSelector::Pid).map_err(|error| {
                     log::error!("{error}");
                     Exit::Failure
                 })
@@ -64,13 +64,15 @@ impl Selector {
     /// The same as a pid.
     pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
         match self.resolve(socket)? {
-            Whom::Pid(0) => {
+            TaskSelector::Pid(0) => {
                 log::error!("0 is no pid: it is the kernel's idle task");
                 Err(Exit::Usage)
             }
-            Whom::Pid(pid) => Ok(pid),
+            TaskSelector::Pid(pid) => Ok(pid),
             // BOOT-PID-START.
-            Whom::Entity(id) => id.split('-').nth(1).and_then(|pid| pid.parse().ok()).ok_or(Exit::Usage),
+            TaskSelector::Entity(id) => {
+                id.split('-').nth(1).and_then(|pid| pid.parse().ok()).ok_or(Exit::Usage)
+            }
         }
     }
 }
@@ -160,8 +162,8 @@ mod tests {
 
     #[test]
     fn numbers_and_entity_ids_are_no_names() {
-        assert_eq!("4711".parse(), Ok(Selector::Id(Whom::Pid(4711))));
-        assert_eq!("0bad-7-9".parse(), Ok(Selector::Id(Whom::Entity("0bad-7-9".into()))));
+        assert_eq!("4711".parse(), Ok(Selector::Id(TaskSelector::Pid(4711))));
+        assert_eq!("0bad-7-9".parse(), Ok(Selector::Id(TaskSelector::Entity("0bad-7-9".into()))));
         assert_eq!("nginx".parse(), Ok(Selector::Name("nginx".into())));
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     answer::{
         moment, text,
-        tree::{Tree, Wish},
+        tree::{Tree, TreeOptions},
     },
     export::Zone,
     kernel::clock,
@@ -132,7 +132,7 @@ fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> 
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;
-    let wish = Wish { root, threads, kernel, at, now, usage };
+    let wish = TreeOptions { root, threads, kernel, at, now, usage };
     looker.tree(wish).map_err(|error| {
         log::error!("{error}");
         Exit::Failure

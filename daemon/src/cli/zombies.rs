@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     answer::{
-        Scene,
+        LineageAt,
         place::Place,
         text,
         zombies::{Filter, Zombies, ZombiesDraft},
@@ -103,7 +103,7 @@ fn now(looker: &mut Looker, filter: &Filter) -> Result<Zombies, crate::answer::N
     )
 }
 
-fn places(cgroups: &mut Cgroups, scene: &Scene<'_>) -> impl FnMut(u64) -> Option<Place> {
+fn places(cgroups: &mut Cgroups, scene: &LineageAt<'_>) -> impl FnMut(u64) -> Option<Place> {
     let now_ns = scene.now.0;
     move |id| cgroups.place(id, now_ns).map(|place| (&**place).into())
 }
@@ -120,7 +120,7 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
 /// Shows it again and again, until a signal; answers how many zombies there were at last.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
-        Some(first) => ask_again(args, every, ask::sharpened(&args.source, first)),
+        Some(first) => ask_again(args, every, ask::merged_with_local_facts(&args.source, first)),
         None => watch_alone(args, every),
     }
 }
@@ -149,7 +149,7 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
                 log::error!("{error}");
                 Exit::Failure
             })?;
-            answer = ask::sharpened(&args.source, next);
+            answer = ask::merged_with_local_facts(&args.source, next);
         }
     })
 }
@@ -174,7 +174,8 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
                 let filter = filter.clone();
                 let question: Question<Nobody> = Box::new(move |pipeline, _| {
                     let mut cgroups = Cgroups::of_host();
-                    let scene = Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
+                    let scene =
+                        LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
                     // Whoever asked may have been stopped meanwhile.
                     let _ = answer.send(ZombiesDraft::of(&scene, &filter, &mut places(&mut cgroups, &scene)));
                 });

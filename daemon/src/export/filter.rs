@@ -13,7 +13,7 @@ use crate::{
 
 /// What a reader asks for; empty lists ask for everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct EventSelection {
     /// Names of actions.
     pub actions: Vec<String>,
     /// Thread groups.
@@ -31,7 +31,7 @@ pub struct Wish {
 /// A wish, and what it has to remember.
 #[derive(Debug)]
 pub struct Filter {
-    wish: Wish,
+    wish: EventSelection,
     /// A bit for each action that is wanted; 0 is all of them.
     actions: u32,
     members: Option<HashSet<GroupKey>>,
@@ -44,7 +44,7 @@ pub struct Filter {
 #[error("{0}: no such action; there are: {list}", list = ActionKind::list())]
 pub struct UnknownAction(String);
 
-impl Wish {
+impl EventSelection {
     /// A filter for this wish, from now on.
     pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
         let mut actions = 0;
@@ -80,7 +80,7 @@ impl Filter {
     /// Whether every event is wanted.
     #[must_use]
     pub fn wants_all(&self) -> bool {
-        self.wish == Wish::default()
+        self.wish == EventSelection::default()
     }
 
     /// The root of the subtree that it follows.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_unknown_action_is_named_with_those_there_are() {
         let lineage = Lineage::new(crate::lineage::Config::default());
-        let wish = Wish { actions: vec!["died".into()], ..Wish::default() };
+        let wish = EventSelection { actions: vec!["died".into()], ..EventSelection::default() };
         let error = wish.filter(&lineage).unwrap_err().to_string();
         assert!(error.starts_with("died: no such action; there are: forked, "), "{error}");
     }

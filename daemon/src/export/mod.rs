@@ -15,7 +15,7 @@ mod zone;
 
 pub use self::{
     answer::answer,
-    filter::{Filter, UnknownAction, Wish, descendants, matches},
+    filter::{EventSelection, Filter, UnknownAction, descendants, matches},
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
     time::local,

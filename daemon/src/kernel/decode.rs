@@ -249,7 +249,7 @@ fn exited(from: &wire::Exited) -> Result<Exited, DecodeError> {
         nr_threads: known(valid, Valid::NR_THREADS, from.nr_threads),
         parent: known(valid, Valid::PARENT, task(from.parent)),
         tracer: tracer(valid, from.tracer),
-        new_reaper: known(valid, Valid::HEIR, task(from.heir)),
+        new_reaper: known(valid, Valid::NEW_REAPER, task(from.new_reaper)),
         usage: known(valid, Valid::USAGE, usage(&from.usage)),
     })
 }

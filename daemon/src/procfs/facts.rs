@@ -14,7 +14,7 @@ use crate::{
         flags::SIGCHLD,
         id::{GroupKey, Tgid, Tid},
     },
-    verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, Whom},
+    verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, WaitTarget},
 };
 
 /// Threads of one process that are looked at.
@@ -215,24 +215,24 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_wait4 {
         // The kernel takes the lower half as pid_t.
         let pid = (arg(0)? as u32).cast_signed();
-        let whom = match pid {
-            -1 => Whom::Any,
-            0 => Whom::ProcessGroup(0),
-            pid if pid < 0 => Whom::ProcessGroup(pid.unsigned_abs()),
-            pid => Whom::Pid(pid.unsigned_abs()),
+        let target = match pid {
+            -1 => WaitTarget::Any,
+            0 => WaitTarget::ProcessGroup(0),
+            pid if pid < 0 => WaitTarget::ProcessGroup(pid.unsigned_abs()),
+            pid => WaitTarget::Pid(pid.unsigned_abs()),
         };
-        return Some(Call::Wait(WaitCall { whom, options: arg(2)? as u32, exited: true }));
+        return Some(Call::Wait(WaitCall { target, options: arg(2)? as u32, exited: true }));
     }
     if number == libc::SYS_waitid {
         let id = arg(1)? as u32;
-        let whom = match WAITID_KINDS.iter().position(|&kind| Some(kind) == arg(0))? {
-            0 => Whom::Any,
-            1 => Whom::Pid(id),
-            2 => Whom::ProcessGroup(id),
-            _ => Whom::Pidfd,
+        let target = match WAITID_KINDS.iter().position(|&kind| Some(kind) == arg(0))? {
+            0 => WaitTarget::Any,
+            1 => WaitTarget::Pid(id),
+            2 => WaitTarget::ProcessGroup(id),
+            _ => WaitTarget::Pidfd,
         };
         let options = arg(3)? as u32;
-        return Some(Call::Wait(WaitCall { whom, options, exited: options & WEXITED != 0 }));
+        return Some(Call::Wait(WaitCall { target, options, exited: options & WEXITED != 0 }));
     }
     if number == libc::SYS_rt_sigtimedwait {
         return Some(Call::SignalWait(None));
@@ -305,8 +305,8 @@ mod tests {
         }
     }
 
-    fn wait(whom: Whom, options: u32) -> Call {
-        Call::Wait(WaitCall { whom, options, exited: true })
+    fn wait(target: WaitTarget, options: u32) -> Call {
+        Call::Wait(WaitCall { target, options, exited: true })
     }
 
     #[test]
@@ -314,16 +314,16 @@ mod tests {
         let wait4 = |pid: &str, options: &str| {
             call(&format!("{} {pid} 0x7ffe {options} 0x0 0x0 0x0 0x7fff 0x7f00", libc::SYS_wait4))
         };
-        assert_eq!(wait4("0xffffffffffffffff", "0x0"), Some(wait(Whom::Any, 0)));
-        assert_eq!(wait4("0xffffffff", "0x20000000"), Some(wait(Whom::Any, WNOTHREAD)));
-        assert_eq!(wait4("0x2a", "0x1"), Some(wait(Whom::Pid(42), 1)));
-        assert_eq!(wait4("0x0", "0x0"), Some(wait(Whom::ProcessGroup(0), 0)));
-        assert_eq!(wait4("0xffffffffffffffd6", "0x0"), Some(wait(Whom::ProcessGroup(42), 0)));
+        assert_eq!(wait4("0xffffffffffffffff", "0x0"), Some(wait(WaitTarget::Any, 0)));
+        assert_eq!(wait4("0xffffffff", "0x20000000"), Some(wait(WaitTarget::Any, WNOTHREAD)));
+        assert_eq!(wait4("0x2a", "0x1"), Some(wait(WaitTarget::Pid(42), 1)));
+        assert_eq!(wait4("0x0", "0x0"), Some(wait(WaitTarget::ProcessGroup(0), 0)));
+        assert_eq!(wait4("0xffffffffffffffd6", "0x0"), Some(wait(WaitTarget::ProcessGroup(42), 0)));
         let waitid =
             |kind: &str| call(&format!("{} {kind} 0x2a 0x7ffe 0x4 0x0 0x0 0x1 0x2", libc::SYS_waitid));
-        assert_eq!(waitid("0x0"), Some(wait(Whom::Any, 4)));
-        assert_eq!(waitid("0x1"), Some(wait(Whom::Pid(42), 4)));
-        assert_eq!(waitid("0x3"), Some(wait(Whom::Pidfd, 4)));
+        assert_eq!(waitid("0x0"), Some(wait(WaitTarget::Any, 4)));
+        assert_eq!(waitid("0x1"), Some(wait(WaitTarget::Pid(42), 4)));
+        assert_eq!(waitid("0x3"), Some(wait(WaitTarget::Pidfd, 4)));
         assert_eq!(waitid("0x9"), None, "a kind that is not known");
     }
 

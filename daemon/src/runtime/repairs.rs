@@ -106,7 +106,7 @@ impl fmt::Display for Repairs {
 
 /// All comparisons so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mending {
+pub struct RepairStats {
     /// Comparisons, the one at the start included.
     pub resyncs: u64,
     by_cause: [u64; Why::COUNT],
@@ -126,7 +126,7 @@ pub struct Mending {
     pub total_ns: u64,
 }
 
-impl Mending {
+impl RepairStats {
     /// Comparisons by cause, in the order of [`Why::ALL`].
     #[must_use]
     pub fn by_cause(&self) -> [(Why, u64); Why::COUNT] {
@@ -170,7 +170,7 @@ mod tests {
     fn what_is_mended_without_a_known_loss_is_drift() {
         let before = Stats { missed_forks: 3, ..Stats::default() };
         let after = Stats { missed_forks: 5, wrong_parents: 1, ..before };
-        let mut mending = Mending::default();
+        let mut mending = RepairStats::default();
         mending.add(Why::Start, &Stats::default(), &before, 1);
         assert_eq!((mending.repaired.total(), mending.drift.total()), (0, 0));
         mending.add(Why::Loss, &before, &after, 9);
@@ -186,7 +186,7 @@ mod tests {
     fn what_the_kernel_hides_is_no_drift_and_a_release_after_a_loss_was_lost() {
         let before = Stats::default();
         let after = Stats { hidden_forks: 2, hidden_releases: 3, ..before };
-        let mut mending = Mending::default();
+        let mut mending = RepairStats::default();
         mending.add(Why::Audit, &before, &after, 1);
         assert_eq!((mending.drift.total(), mending.repaired.total()), (0, 0));
         assert_eq!((mending.hidden.forks, mending.hidden.releases), (2, 3));

@@ -3,7 +3,7 @@
 mod budget;
 pub mod config;
 mod descriptors;
-mod face;
+mod event_sink;
 pub mod http;
 mod losses;
 mod memory;
@@ -18,7 +18,7 @@ mod start;
 mod status;
 
 pub use self::{
-    face::Service,
+    event_sink::Service,
     memory::{Holding, Holdings},
     start::{ServiceError, Start, serve},
     status::Status,

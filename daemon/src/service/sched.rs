@@ -11,7 +11,7 @@ use std::{
 
 use probe_common::SchedHistograms;
 
-use super::metrics::Home;
+use super::metrics::UnitLabels;
 use crate::kernel::sched::{Reading, Sum as _};
 
 /// A name in use.
@@ -25,109 +25,110 @@ struct Named {
 
 /// Histograms by name since the daemon's start.
 #[derive(Default)]
-pub(super) struct Ledger {
-    named: BTreeMap<Home, Named>,
+pub(super) struct SchedSums {
+    named: BTreeMap<UnitLabels, Named>,
     /// What the others keep: of cgroups that are gone, and of some that got a name since.
     kept: SchedHistograms,
     /// The home of each living cgroup as it was first found.
-    homes: HashMap<u64, Home>,
+    homes: HashMap<u64, UnitLabels>,
     /// What was shown last of those without a name, as part of the others.
-    unnamed: HashMap<Home, SchedHistograms>,
+    unnamed: HashMap<UnitLabels, SchedHistograms>,
     /// What was shown last of each cgroup whose home was not found yet, as part of the others.
-    homeless: HashMap<u64, SchedHistograms>,
+    unresolved: HashMap<u64, SchedHistograms>,
 }
 
 /// What is shown.
 #[derive(Default)]
 pub(super) struct Shown {
-    pub(super) named: Vec<(Home, SchedHistograms)>,
+    pub(super) named: Vec<(UnitLabels, SchedHistograms)>,
     pub(super) other: SchedHistograms,
 }
 
-impl Ledger {
+impl SchedSums {
     /// Takes what the kernel has counted so far; `find` gives the home of a cgroup, and is asked again at each
     /// reading until it knows: an unknown one is looked for a few times a second only.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
         top: usize,
-        mut find: impl FnMut(u64) -> Option<Home>,
+        mut find: impl FnMut(u64) -> Option<UnitLabels>,
     ) -> Shown {
         let mut other = reading.other;
-        let mut alive: HashMap<Home, SchedHistograms> = HashMap::new();
+        let mut alive: HashMap<UnitLabels, SchedHistograms> = HashMap::new();
         for (id, histograms) in &reading.cgroups {
-            if let Some(home) = self.home(*id, &mut find) {
-                alive.entry(home).or_default().add(histograms);
+            if let Some(labels) = self.labels(*id, &mut find) {
+                alive.entry(labels).or_default().add(histograms);
             } else {
                 other.add(histograms);
-                self.homeless.insert(*id, *histograms);
+                self.unresolved.insert(*id, *histograms);
             }
         }
         self.give_names(&alive, top);
         other.add(&self.kept);
         self.unnamed.clear();
-        for (home, histograms) in &alive {
-            if !self.named.contains_key(home) {
+        for (labels, histograms) in &alive {
+            if !self.named.contains_key(labels) {
                 other.add(histograms);
-                self.unnamed.insert(home.clone(), *histograms);
+                self.unnamed.insert(labels.clone(), *histograms);
             }
         }
-        let named = self.named.iter().map(|(home, named)| {
+        let named = self.named.iter().map(|(labels, named)| {
             let mut sum = named.gone;
-            if let Some(histograms) = alive.get(home) {
+            if let Some(histograms) = alive.get(labels) {
                 sum.add(histograms);
             }
             sum.subtract(&named.before);
-            (home.clone(), sum)
+            (labels.clone(), sum)
         });
         Shown { named: named.collect(), other }
     }
 
     /// What was shown of a cgroup before its home was found stays with the others.
-    fn home(&mut self, id: u64, find: impl FnOnce(u64) -> Option<Home>) -> Option<Home> {
-        if let Some(home) = self.homes.get(&id) {
-            return Some(home.clone());
+    fn labels(&mut self, id: u64, find: impl FnOnce(u64) -> Option<UnitLabels>) -> Option<UnitLabels> {
+        if let Some(labels) = self.homes.get(&id) {
+            return Some(labels.clone());
         }
-        let home = find(id)?;
-        self.homes.insert(id, home.clone());
-        if let Some(before) = self.homeless.remove(&id) {
-            match self.named.get_mut(&home) {
+        let labels = find(id)?;
+        self.homes.insert(id, labels.clone());
+        if let Some(before) = self.unresolved.remove(&id) {
+            match self.named.get_mut(&labels) {
                 Some(named) => {
                     named.before.add(&before);
                     self.kept.add(&before);
                 }
-                None => self.unnamed.entry(home.clone()).or_default().add(&before),
+                None => self.unnamed.entry(labels.clone()).or_default().add(&before),
             }
         }
-        Some(home)
+        Some(labels)
     }
 
-    fn give_names(&mut self, alive: &HashMap<Home, SchedHistograms>, top: usize) {
-        let mut nameless: Vec<_> = alive.iter().filter(|(home, _)| !self.named.contains_key(home)).collect();
-        let wanted = (self.named.len() + nameless.len()).saturating_sub(top);
+    fn give_names(&mut self, alive: &HashMap<UnitLabels, SchedHistograms>, top: usize) {
+        let mut unlabelled: Vec<_> =
+            alive.iter().filter(|(labels, _)| !self.named.contains_key(labels)).collect();
+        let wanted = (self.named.len() + unlabelled.len()).saturating_sub(top);
         let ended: BTreeSet<_> =
-            self.named.keys().filter(|home| !alive.contains_key(home)).cloned().collect();
-        for home in ended.iter().take(wanted) {
-            self.named.remove(home);
+            self.named.keys().filter(|labels| !alive.contains_key(labels)).cloned().collect();
+        for labels in ended.iter().take(wanted) {
+            self.named.remove(labels);
         }
         let room = top.saturating_sub(self.named.len());
-        nameless.sort_by_key(|(home, sums)| (Reverse(sums.run_queue.sum_ns), *home));
-        for (home, _) in nameless.into_iter().take(room) {
-            let before = self.unnamed.remove(home).unwrap_or_default();
+        unlabelled.sort_by_key(|(labels, sums)| (Reverse(sums.run_queue.sum_ns), *labels));
+        for (labels, _) in unlabelled.into_iter().take(room) {
+            let before = self.unnamed.remove(labels).unwrap_or_default();
             self.kept.add(&before);
-            self.named.insert(home.clone(), Named { before, ..Named::default() });
+            self.named.insert(labels.clone(), Named { before, ..Named::default() });
         }
     }
 
     /// A cgroup is gone, and what it counted last is known.
     pub(super) fn end(&mut self, id: u64, last: &SchedHistograms) {
-        self.homeless.remove(&id);
-        let home = self.homes.remove(&id);
-        match home.as_ref().and_then(|home| self.named.get_mut(home)) {
+        self.unresolved.remove(&id);
+        let labels = self.homes.remove(&id);
+        match labels.as_ref().and_then(|labels| self.named.get_mut(labels)) {
             Some(named) => named.gone.add(last),
             None => self.kept.add(last),
         }
-        if let Some(shown) = home.and_then(|home| self.unnamed.get_mut(&home)) {
+        if let Some(shown) = labels.and_then(|labels| self.unnamed.get_mut(&labels)) {
             shown.subtract(last);
         }
     }
@@ -137,8 +138,8 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn home(unit: &str) -> Home {
-        Home { unit: unit.into(), ..Home::default() }
+    fn labels(unit: &str) -> UnitLabels {
+        UnitLabels { unit: unit.into(), ..UnitLabels::default() }
     }
 
     fn waited(ns: u64) -> SchedHistograms {
@@ -148,14 +149,14 @@ mod tests {
     }
 
     /// Names and sums of a reading in which cgroup 1 belongs to unit `1` and so on; 9 to none.
-    fn shown(ledger: &mut Ledger, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
+    fn shown(ledger: &mut SchedSums, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
         let found: Vec<_> = cgroups.iter().map(|(id, _)| *id).filter(|id| *id != 9).collect();
         shown_where_found(ledger, top, cgroups, &found)
     }
 
     /// As [`shown`], but only these cgroups are found.
     fn shown_where_found(
-        ledger: &mut Ledger,
+        ledger: &mut SchedSums,
         top: usize,
         cgroups: &[(u64, u64)],
         found: &[u64],
@@ -163,8 +164,8 @@ mod tests {
         let cgroups = cgroups.iter().map(|(id, ns)| (*id, waited(*ns))).collect();
         let reading = Reading { cgroups, ..Reading::default() };
         let shown =
-            ledger.take(&reading, top, |id| found.contains(&id).then(|| home(&(id % 10).to_string())));
-        let named = shown.named.into_iter().map(|(home, sums)| (home.unit, sums.run_queue.sum_ns));
+            ledger.take(&reading, top, |id| found.contains(&id).then(|| labels(&(id % 10).to_string())));
+        let named = shown.named.into_iter().map(|(labels, sums)| (labels.unit, sums.run_queue.sum_ns));
         (named.collect(), shown.other.run_queue.sum_ns)
     }
 
@@ -174,14 +175,14 @@ mod tests {
 
     #[test]
     fn the_ones_that_waited_longest_get_names_and_keep_them() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown(&mut ledger, 1, &[(1, 5), (2, 7), (9, 1)]), (names(&[("2", 7)]), 6));
         assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7), (9, 1)]), (names(&[("2", 7)]), 51));
     }
 
     #[test]
     fn cgroups_of_one_unit_are_one_and_outlive_a_restart() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown(&mut ledger, 3, &[(1, 5), (11, 7)]), (names(&[("1", 12)]), 0));
         ledger.end(1, &waited(6));
         assert_eq!(shown(&mut ledger, 3, &[(11, 7), (21, 1)]), (names(&[("1", 14)]), 0));
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn nothing_shown_ever_shrinks_while_its_name_lasts() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7)]), (names(&[("1", 50)]), 7));
         // 1 ends: 2 gets its name and begins at zero, as what it had is told with the others.
         ledger.end(1, &waited(60));
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_ended_without_a_name_stays_with_the_others() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7), (12, 3)]), (names(&[("1", 50)]), 10));
         ledger.end(2, &waited(8));
         assert_eq!(shown(&mut ledger, 1, &[(1, 50), (12, 3)]), (names(&[("1", 50)]), 11));
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn one_that_is_found_later_is_named_later_and_counted_once() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 5)], &[]), (names(&[]), 5));
         assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 7)], &[]), (names(&[]), 7));
         assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn one_that_is_found_later_and_gets_no_name_stays_with_the_others() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SchedSums::default();
         assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 5)], &[1]), (names(&[("1", 50)]), 5));
         assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 6)], &[2]), (names(&[("1", 50)]), 6));
         ledger.end(1, &waited(50));

@@ -25,7 +25,7 @@ impl Signals {
 
 /// Whom a wait(2) takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum WaitTarget {
     /// Any child.
     Any,
     /// This one, by its pid in the caller's pid namespace.
@@ -40,7 +40,7 @@ pub enum Whom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitCall {
     /// Whom it takes.
-    pub whom: Whom,
+    pub target: WaitTarget,
     /// Its options.
     pub options: u32,
     /// Whether it takes the dead: wait4(2) always does, waitid(2) only with `WEXITED`.

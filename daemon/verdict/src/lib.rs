@@ -330,7 +330,7 @@ fn gone(subject: &Known) -> Verdict {
             }
         }
         (Some(End::Reaped), None) => {
-            Verdict::certain(Code::Reaped, "it is over: it was reaped; by whom was not seen".into())
+            Verdict::certain(Code::Reaped, "it is over: it was reaped; by target was not seen".into())
         }
         (None, None) => Verdict::likely(Code::Gone, "it is over; how it went was not seen".into()),
     }

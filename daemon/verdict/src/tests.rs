@@ -8,7 +8,7 @@ mod zombie;
 
 use super::facts::{
     Call, Child, Frozen, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, VforkChild, WALL,
-    WCLONE, WNOTHREAD, WaitCall, Whom,
+    WCLONE, WNOTHREAD, WaitCall, WaitTarget,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
 use lineage::Debt;

@@ -105,14 +105,14 @@ fn remember_children<M: Mem>(task: Task<M>) {
 ///
 /// All children of one task go to the same new parent (`forget_original_parent()`), so one is as good as all.
 #[inline(always)]
-pub fn heir(id: &TaskId) -> Identity {
+pub fn new_reaper(id: &TaskId) -> Identity {
     // SAFETY: the entry was written by this very task, which does not run do_exit() twice.
     let Some(sample) = (unsafe { SAMPLES.get(&id.tid) }) else { return Identity::UNKNOWN };
     let (first, last) = (sample.first, sample.last);
     // A failed removal leaves an entry that the next owner of the tid replaces.
     let _ = SAMPLES.remove(&id.tid);
-    let heir = first.parent_other_than(id);
-    if heir.is_known() { heir } else { last.parent_other_than(id) }
+    let new_reaper = first.parent_other_than(id);
+    if new_reaper.is_known() { new_reaper } else { last.parent_other_than(id) }
 }
 
 impl Child {

@@ -91,7 +91,7 @@ fn left() {
 
 /// Sends what is known of a task after the decision. `valid` has the bits of what the caller knows besides.
 #[inline(always)]
-pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Identity, valid: u32) {
+pub fn report<M: Mem>(task: Task<M>, source: ExitSource, new_reaper: Identity, valid: u32) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };
     send::<Exited>(|record| {
         record.task = id;
@@ -105,7 +105,7 @@ pub fn report<M: Mem>(task: Task<M>, source: ExitSource, heir: Identity, valid: 
         task.thread_count(&mut record.nr_threads, &mut record.valid);
         put(task.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
         task.tracer(&mut record.tracer, &mut record.valid);
-        put(heir, &mut record.heir, &mut record.valid, Valid::HEIR);
+        put(new_reaper, &mut record.new_reaper, &mut record.valid, Valid::NEW_REAPER);
         record.usage = NOTHING_USED;
         task.usage(&mut record.usage, &mut record.valid);
         record.pad = 0;

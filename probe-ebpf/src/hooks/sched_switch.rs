@@ -9,7 +9,7 @@ use aya_ebpf::{
 use probe_common::{ExitSource, task_state};
 
 use crate::{
-    hooks::{do_exit::heir, exit_notify::report},
+    hooks::{do_exit::new_reaper, exit_notify::report},
     kread::{Direct, Mem, Probed},
     switch::PREV,
     task::Task,
@@ -33,5 +33,5 @@ fn switched<M: Mem>(prev: Task<M>) {
     if prev.state().unwrap_or(0) & task_state::DEAD == 0 || prev.exit_state().unwrap_or(0) == 0 {
         return;
     }
-    report(prev, ExitSource::FinalSwitch, heir(&prev.id().raw()), 0);
+    report(prev, ExitSource::FinalSwitch, new_reaper(&prev.id().raw()), 0);
 }

@@ -1,6 +1,6 @@
 //! Whole lives of single processes and of groups of threads.
 
-use super::scene::{Scene, comm, zombie_ns};
+use super::scene::{Fixture, comm, zombie_ns};
 
 use crate::config::Config;
 use crate::model::effect::Action;
@@ -13,7 +13,7 @@ const ZOMBIE: u32 = 32;
 
 #[test]
 fn fork_exit_and_wait_make_one_life() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     assert_eq!(scene.actions(), ["100:forked"]);
@@ -39,7 +39,7 @@ fn fork_exit_and_wait_make_one_life() {
 
 #[test]
 fn the_parents_wait_can_be_quicker_than_the_exit_record() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.exiting(child, 0);
@@ -55,7 +55,7 @@ fn the_parents_wait_can_be_quicker_than_the_exit_record() {
 
 #[test]
 fn a_thread_is_autoreaped_by_itself() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let thread = scene.thread(leader, 101);
@@ -67,7 +67,7 @@ fn a_thread_is_autoreaped_by_itself() {
 
 #[test]
 fn dead_leader_is_not_a_zombie() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let thread = scene.thread(leader, 101);
@@ -91,7 +91,7 @@ fn dead_leader_is_not_a_zombie() {
 
 #[test]
 fn a_leader_released_in_the_second_turn_was_never_a_zombie() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let thread = scene.thread(leader, 101);
@@ -100,7 +100,7 @@ fn a_leader_released_in_the_second_turn_was_never_a_zombie() {
     scene.exiting(thread, 0);
     scene.released(thread, thread);
     scene.actions();
-    let second = Scene::released_of(leader, Some(thread), ReleaseSource::SecondTurn);
+    let second = Fixture::released_of(leader, Some(thread), ReleaseSource::SecondTurn);
     scene.record(Fact::Released(Box::new(second)));
     assert_eq!(scene.actions(), ["100:autoreaped", "100:released"]);
     scene.wait(60_000_000_000);
@@ -109,7 +109,7 @@ fn a_leader_released_in_the_second_turn_was_never_a_zombie() {
 
 #[test]
 fn an_orphan_goes_where_the_kernel_says() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let father = scene.fork(init, 100);
     let child = scene.fork(father, 101);
@@ -125,7 +125,7 @@ fn an_orphan_goes_where_the_kernel_says() {
 
 #[test]
 fn a_thread_that_execs_takes_over_its_leaders_tid() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let thread = scene.thread(leader, 101);
@@ -133,7 +133,7 @@ fn a_thread_that_execs_takes_over_its_leaders_tid() {
     scene.exited(leader, ZOMBIE, 0, false);
     scene.actions();
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
-    let mut released = Scene::released_of(old_leader, Some(leader), ReleaseSource::Entry);
+    let mut released = Fixture::released_of(old_leader, Some(leader), ReleaseSource::Entry);
     released.de_thread = true;
     scene.record(Fact::Released(Box::new(released)));
     assert_eq!(scene.actions(), ["100:exec_takeover", "101:released"]);
@@ -152,7 +152,7 @@ fn a_thread_that_execs_takes_over_its_leaders_tid() {
 
 #[test]
 fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let _thread = scene.thread(leader, 101);
@@ -161,7 +161,7 @@ fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
     scene.exec_from(leader, 101, "/bin/other");
     assert_eq!(scene.actions(), ["100:exited", "100:leader_died", "100:exec_takeover", "100:execed"]);
     let old_leader = TaskRef { key: TaskKey { tid: Tid(101), start: leader.key.start }, tgid: leader.tgid };
-    let free = Scene::released_of(old_leader, None, ReleaseSource::Free);
+    let free = Fixture::released_of(old_leader, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
     assert_eq!(scene.actions(), ["101:released"]);
     assert_eq!(scene.parent_of(leader), Some(1));
@@ -169,7 +169,7 @@ fn the_same_exec_told_by_the_tracepoints_ends_the_same() {
 
 #[test]
 fn a_zombie_is_flagged_once_and_then_reaped() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.exiting(child, 0);
@@ -186,7 +186,7 @@ fn a_zombie_is_flagged_once_and_then_reaped() {
 
 #[test]
 fn sigchld_ignored_means_no_zombie_ever() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.exiting(child, 0);
@@ -199,7 +199,7 @@ fn sigchld_ignored_means_no_zombie_ever() {
 
 #[test]
 fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let parent = scene.fork(init, 100);
     let child = scene.fork(parent, 101);
@@ -216,9 +216,9 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
     scene.actions();
     scene.record(Fact::Exiting(exiting(parent, false, false)));
     assert_eq!(scene.actions(), ["100:exiting", "101:exited", "101:group_exited", "101:autoreaped"]);
-    scene.last_switch_of(Scene::exited_of(child, DEAD, 0, true));
+    scene.last_switch_of(Fixture::exited_of(child, DEAD, 0, true));
     assert!(scene.actions().is_empty());
-    let free = Scene::released_of(child, None, ReleaseSource::Free);
+    let free = Fixture::released_of(child, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
     assert_eq!(scene.actions(), ["101:released"]);
 }
@@ -226,7 +226,7 @@ fn an_autoreaped_child_stays_so_when_its_parent_exits_before_its_last_switch() {
 #[test]
 fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_taken_it() {
     for nr_threads in [Some(1), Some(2), None] {
-        let mut scene = Scene::new();
+        let mut scene = Fixture::new();
         let init = scene.init();
         let parent = scene.fork(init, 100);
         let leader = scene.fork(parent, 101);
@@ -241,7 +241,7 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
             parent_ignores_sigchld: Some(false),
         };
         scene.record(Fact::Exiting(exiting(thread, false, Some(2))));
-        scene.last_switch_of(Scene::exited_of(thread, DEAD, 0, false));
+        scene.last_switch_of(Fixture::exited_of(thread, DEAD, 0, false));
         scene.record(Fact::Exiting(exiting(leader, false, nr_threads)));
         scene.actions();
         scene.record(Fact::Exiting(exiting(parent, false, Some(1))));
@@ -257,7 +257,7 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
 #[test]
 fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may_have_ended_there() {
     for is_zombie in [true, false] {
-        let mut scene = Scene::new();
+        let mut scene = Fixture::new();
         let init = scene.init();
         let subreaper = scene.fork(init, 100);
         let father = scene.fork(subreaper, 101);
@@ -285,7 +285,7 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
             continue;
         }
         assert_eq!(handed_on, [(100, Provenance::Observed)], "whether that one took it is open");
-        let mut free = Scene::released_of(child, None, ReleaseSource::Free);
+        let mut free = Fixture::released_of(child, None, ReleaseSource::Free);
         free.parent = Some(subreaper);
         scene.record(Fact::Released(Box::new(free)));
         assert_eq!(scene.actions(), ["102:reaped", "102:released"]);
@@ -295,7 +295,7 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
 /// The parent that ignores SIGCHLD ends after the thread that took the dead leader with it, and before that thread's last switch.
 #[test]
 fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let parent = scene.fork(init, 100);
     let leader = scene.fork(parent, 101);
@@ -303,18 +303,18 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
     for task in [leader, thread] {
         scene.record(Fact::Exiting(Exiting {
             parent_ignores_sigchld: Some(true),
-            ..Scene::exiting_of(task, 0)
+            ..Fixture::exiting_of(task, 0)
         }));
         if task == leader {
-            scene.last_switch_of(Scene::exited_of(leader, ZOMBIE, 3 << 8, false));
+            scene.last_switch_of(Fixture::exited_of(leader, ZOMBIE, 3 << 8, false));
         }
     }
     scene.actions();
-    scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Scene::exiting_of(parent, 0) }));
+    scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Fixture::exiting_of(parent, 0) }));
     assert_eq!(scene.actions(), ["100:exiting", "101:group_exited", "101:autoreaped"]);
-    scene.last_switch_of(Scene::exited_of(thread, DEAD, 0, false));
+    scene.last_switch_of(Fixture::exited_of(thread, DEAD, 0, false));
     assert_eq!(scene.actions(), ["102:exited", "102:autoreaped"]);
-    let free = Scene::released_of(leader, None, ReleaseSource::Free);
+    let free = Fixture::released_of(leader, None, ReleaseSource::Free);
     scene.record(Fact::Released(Box::new(free)));
     assert_eq!(scene.actions(), ["102:released", "101:released"]);
 }
@@ -322,7 +322,7 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
 /// The parent takes the child and ends; before the child's RCU callback all tasks are read.
 #[test]
 fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_its_release() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     scene.snapshot(&[init]);
     let parent = scene.fork(init, 100);
@@ -345,18 +345,18 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
 #[test]
 fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_released() {
     for comes in [true, false] {
-        let mut scene = Scene::new();
+        let mut scene = Fixture::new();
         let init = scene.init();
         let parent = scene.fork_as(init, 100, "father");
         let child = scene.fork(parent, 101);
         scene.exiting(child, 0);
         scene.last_switch(child, None);
-        scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Scene::exiting_of(parent, 0) }));
+        scene.record(Fact::Exiting(Exiting { has_children: Some(false), ..Fixture::exiting_of(parent, 0) }));
         scene.last_switch(parent, None);
         scene.told();
         if comes {
             for task in [parent, child] {
-                let free = Scene::released_of(task, None, ReleaseSource::Free);
+                let free = Fixture::released_of(task, None, ReleaseSource::Free);
                 scene.record(Fact::Released(Box::new(free)));
             }
         } else {

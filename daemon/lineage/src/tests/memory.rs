@@ -1,6 +1,6 @@
 //! What live tasks, zombies and remembered lives cost.
 
-use super::scene::Scene;
+use super::scene::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Place, Record, ReleaseSource, Released,
@@ -123,7 +123,7 @@ impl Host {
 
 #[test]
 fn a_live_task_costs_no_more_than_its_budget() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let template = scene.new_of(init, 2, "sh");
     for tid in 2..PROCESSES {

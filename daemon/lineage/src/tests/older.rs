@@ -1,16 +1,17 @@
 //! Programs of processes that no exec told.
 
-use crate::tests::scene::Scene;
+use crate::tests::scene::Fixture;
 
 #[test]
 fn what_a_process_was_seen_to_run_is_taken_until_an_exec_tells() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let app = scene.fork(init, 100);
     let key = scene.lineage.group(app.tgid).unwrap().key();
     assert!(scene.lineage.without_executable().any(|other| other == key));
     scene.lineage.learn_executable(key, b"/usr/bin/app");
-    let runs = |scene: &Scene| scene.lineage.group(app.tgid).unwrap().executable().unwrap().bytes().to_vec();
+    let runs =
+        |scene: &Fixture| scene.lineage.group(app.tgid).unwrap().executable().unwrap().bytes().to_vec();
     assert_eq!(runs(&scene), b"/usr/bin/app");
     let child = scene.fork(app, 101);
     let inherited = scene.lineage.group(child.tgid).unwrap().executable().unwrap().bytes().to_vec();
@@ -22,7 +23,7 @@ fn what_a_process_was_seen_to_run_is_taken_until_an_exec_tells() {
 
 #[test]
 fn another_life_with_the_same_pid_learns_nothing() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let app = scene.fork(init, 100);
     let mut other = scene.lineage.group(app.tgid).unwrap().key();

@@ -22,14 +22,14 @@ pub(crate) fn comm(text: &str) -> Comm {
 const STEP: u64 = 1000;
 
 /// Records in, effects out.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) lineage: Lineage,
     pub(crate) now: Ktime,
     pub(crate) effects: Vec<Effect>,
     told: usize,
 }
 
-impl Scene {
+impl Fixture {
     /// With pid 1 alive, and nothing told yet.
     pub(crate) fn new() -> Self {
         Self::with(Config::default())

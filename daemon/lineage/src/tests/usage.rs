@@ -1,6 +1,6 @@
 //! What a process has used: told by its tasks' last switches, and by their deaths where a last switch is lost.
 
-use super::scene::Scene;
+use super::scene::Fixture;
 
 use crate::model::id::{GroupKey, TaskRef};
 use crate::model::record::{ExitParts, ExitSource, Exited, Fact, Usage};
@@ -9,7 +9,7 @@ use crate::model::task::TaskKind;
 const ZOMBIE: u32 = 32;
 const DEAD: u32 = 16;
 
-fn dies(scene: &mut Scene, task: TaskRef, source: ExitSource, state: u32, runtime: u64) {
+fn dies(scene: &mut Fixture, task: TaskRef, source: ExitSource, state: u32, runtime: u64) {
     scene.record(Fact::Exited(Box::new(Exited {
         task,
         source,
@@ -25,14 +25,14 @@ fn dies(scene: &mut Scene, task: TaskRef, source: ExitSource, state: u32, runtim
     })));
 }
 
-fn used(scene: &Scene, task: TaskRef) -> Option<u64> {
+fn used(scene: &Fixture, task: TaskRef) -> Option<u64> {
     let key = GroupKey { tgid: task.tgid, start: Some(task.key.start) };
     scene.lineage.life_by_key(key, scene.now)?.usage.map(|usage| usage.sum.exec_runtime_ns)
 }
 
 #[test]
 fn the_last_switch_makes_exact_what_the_death_told() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.exiting(child, 0);
@@ -45,7 +45,7 @@ fn the_last_switch_makes_exact_what_the_death_told() {
 
 #[test]
 fn a_last_switch_after_the_release_still_counts_once() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.exiting(child, 0);
@@ -58,7 +58,7 @@ fn a_last_switch_after_the_release_still_counts_once() {
 
 #[test]
 fn threads_that_die_together_count_once_each() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let threads = [scene.thread(leader, 101), scene.thread(leader, 102)];
@@ -74,7 +74,7 @@ fn threads_that_die_together_count_once_each() {
 
 #[test]
 fn a_late_last_switch_is_not_charged_to_the_group_whose_thread_has_the_tid_now() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let leader = scene.fork(init, 100);
     let thread = scene.thread(leader, 101);
@@ -94,7 +94,7 @@ fn a_late_last_switch_is_not_charged_to_the_group_whose_thread_has_the_tid_now()
 /// `(reaped, autoreaped)`: time on a CPU, processes, and processes of which not all is known.
 type Sums = [(u64, u64, u64); 2];
 
-fn of_children(scene: &Scene, task: TaskRef) -> Sums {
+fn of_children(scene: &Fixture, task: TaskRef) -> Sums {
     let key = GroupKey { tgid: task.tgid, start: Some(task.key.start) };
     let life = scene.lineage.life_by_key(key, scene.now).unwrap();
     let sums = life.children_usage.map(|usage| *usage).unwrap_or_default();
@@ -103,7 +103,7 @@ fn of_children(scene: &Scene, task: TaskRef) -> Sums {
 
 #[test]
 fn nothing_below_a_child_that_nobody_waited_for_counts_as_reaped() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let parent = scene.fork(init, 100);
     let child = scene.fork(parent, 101);
@@ -127,7 +127,7 @@ fn nothing_below_a_child_that_nobody_waited_for_counts_as_reaped() {
 
 #[test]
 fn a_last_switch_after_the_parents_own_end_still_comes_to_the_grandparent() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let parent = scene.fork(init, 100);
     let child = scene.fork(parent, 101);
@@ -146,7 +146,7 @@ fn a_last_switch_after_the_parents_own_end_still_comes_to_the_grandparent() {
 
 #[test]
 fn a_child_whose_figures_were_lost_is_counted_as_such_until_they_come() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     scene.released(child, init);
@@ -162,11 +162,11 @@ fn a_child_whose_figures_were_lost_is_counted_as_such_until_they_come() {
 
 #[test]
 fn what_ended_tasks_used_counts_once_and_only_grows() {
-    let mut scene = Scene::new();
+    let mut scene = Fixture::new();
     let init = scene.init();
     let child = scene.fork(init, 100);
     let thread = scene.thread(child, 101);
-    let total = |scene: &Scene, kind| scene.lineage.ended(kind).exec_runtime_ns;
+    let total = |scene: &Fixture, kind| scene.lineage.ended(kind).exec_runtime_ns;
     scene.exiting(thread, 0);
     dies(&mut scene, thread, ExitSource::ExitNotify, DEAD, 5);
     scene.exiting(child, 0);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    answer::{NotFound, Outside, Scene, Whom},
+    answer::{HostFacts, LineageAt, NotFound, TaskSelector},
     export::Stamp,
     lineage::{
         GroupView,
@@ -57,18 +57,18 @@ pub struct LimitsDraft {
 impl LimitsDraft {
     /// Of the whole host.
     #[must_use]
-    pub fn of(scene: &Scene<'_>) -> Self {
+    pub fn of(scene: &LineageAt<'_>) -> Self {
         Self::about(None, scene)
     }
 
     /// Of one process, if it lives.
-    pub fn asked(whom: &Whom, scene: &Scene<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
+    pub fn asked(whom: &TaskSelector, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
         let key = whom.find(scene, stamp)?;
         Ok(Self::about(Some(key), scene))
     }
 
     /// A step a process.
-    pub(crate) fn about(key: Option<GroupKey>, scene: &Scene<'_>) -> Self {
+    pub(crate) fn about(key: Option<GroupKey>, scene: &LineageAt<'_>) -> Self {
         let mut draft = Self {
             now: scene.now,
             observed_since: scene.observed_since,
@@ -129,7 +129,7 @@ impl LimitsDraft {
 
     /// Completes it from /proc and the cgroup hierarchy.
     #[must_use]
-    pub fn finish(self, outside: &mut Outside<'_>) -> super::Limits {
+    pub fn finish(self, outside: &mut HostFacts<'_>) -> super::Limits {
         super::read::read(&self, outside)
     }
 }

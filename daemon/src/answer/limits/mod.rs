@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::draft::LimitsDraft;
 pub(super) use self::told::tell;
-use super::{Made, Outside, Scene, Sharpen, Whom, process::ProcessRef};
+use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 
 /// Cgroups that systemd sets the limits of.
 const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
@@ -77,16 +77,16 @@ pub struct Consumer {
     pub pid: u32,
 }
 
-impl Sharpen for Limits {
-    fn is_blunt(&self) -> bool {
+impl MergeLocalFacts for Limits {
+    fn needs_local_facts(&self) -> bool {
         !self.missing.is_empty()
     }
 
-    fn sharpen(&mut self, scene: &Scene<'_>, outside: &mut Outside<'_>) {
+    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
         let key = match &self.process {
             None => None,
             Some(process) => {
-                let whom = process.entity_id.clone().map(Whom::Entity);
+                let whom = process.entity_id.clone().map(TaskSelector::Entity);
                 let Some(Ok(key)) = whom.map(|whom| whom.find(scene, outside.stamp)) else { return };
                 Some(key)
             }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     answer::{
-        Made, Outside,
+        HostFacts, Made,
         place::Place,
         process::{ProcessRef, names},
         verdict::Missing,
@@ -37,7 +37,7 @@ struct Counting<'a> {
     paths: HashMap<u64, String>,
 }
 
-pub(super) fn read(draft: &LimitsDraft, outside: &mut Outside<'_>) -> Limits {
+pub(super) fn read(draft: &LimitsDraft, outside: &mut HostFacts<'_>) -> Limits {
     let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host());
     let version = hierarchy.as_ref().map(PidsHierarchy::version);
     let ids = draft.cgroups().into_iter();

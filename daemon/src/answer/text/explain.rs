@@ -128,7 +128,7 @@ fn who(answer: &Explanation) -> String {
 mod tests {
     use super::*;
     use crate::{
-        answer::{Draft, Outside, Scene, Whom},
+        answer::{ExplainDraft, HostFacts, LineageAt, TaskSelector},
         export::Stamp,
         lineage::{Config, Lineage, id::Ktime},
         procfs::Procfs,
@@ -139,10 +139,11 @@ mod tests {
         let mut lineage = Lineage::new(Config::default());
         lineage.apply(record, record.at, &mut Vec::new());
         let stamp = Stamp::new("0badcafe-0000", 0);
-        let scene = Scene { lineage: &lineage, now: Ktime(9_000_000_000), observed_since: Some(Ktime(0)) };
-        let draft = Draft::asked(&Whom::Pid(4_194_000), &scene, &stamp).unwrap();
+        let scene =
+            LineageAt { lineage: &lineage, now: Ktime(9_000_000_000), observed_since: Some(Ktime(0)) };
+        let draft = ExplainDraft::asked(&TaskSelector::Pid(4_194_000), &scene, &stamp).unwrap();
         let nowhere = Procfs::at(std::path::Path::new("/nonexistent"));
-        let outside = &mut Outside { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
+        let outside = &mut HostFacts { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
         let explained = draft.explain(outside);
         // What a client reads is what the daemon wrote.
         let json = serde_json::to_string(&explained).unwrap();

@@ -26,7 +26,7 @@ use super::{
     selector::Selector,
 };
 use crate::{
-    export::{SCHED_ACTIONS, Wish},
+    export::{EventSelection, SCHED_ACTIONS},
     fd::watch,
     lineage::ActionKind,
 };
@@ -168,8 +168,8 @@ impl TypedValueParser for ActionName {
 }
 
 impl Args {
-    fn wish(&self) -> Wish {
-        Wish {
+    fn wish(&self) -> EventSelection {
+        EventSelection {
             actions: self.action.clone(),
             pids: self.pid.clone(),
             subtree: self.subtree,

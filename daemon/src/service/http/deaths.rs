@@ -7,7 +7,7 @@ use super::{
     error::ApiError,
     events::decode,
     json::Json,
-    tasks::{Around, complete},
+    tasks::{AnswerContext, complete},
 };
 use crate::{
     answer::death::{DeathFilter, Deaths, DeathsDraft},
@@ -24,7 +24,7 @@ pub(super) async fn deaths(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
     let filter = parse(query.as_deref().unwrap_or_default())?;
-    let (draft, around): (DeathsDraft, Around) = api
+    let (draft, around): (DeathsDraft, AnswerContext) = api
         .ask(move |pipeline, service| {
             let draft = DeathsDraft::of(&service.scene(pipeline), filter);
             let around = service.around(draft.cgroups());

@@ -13,7 +13,7 @@ use axum::{
 use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
 use crate::{
     duration,
-    export::Wish,
+    export::EventSelection,
     kernel::clock,
     lineage::id::Ktime,
     service::{
@@ -29,7 +29,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    wish: Wish,
+    wish: EventSelection,
     after: Option<u64>,
     instance: Option<String>,
     since: Option<Duration>,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     answer::{
-        Draft, Outside, Scene, Whom,
+        ExplainDraft, HostFacts, LineageAt, TaskSelector,
         blocked::{BlockedFilter, BlockedTasks, FirstLook},
         explain::Explanation,
         limits::{Limits, LimitsDraft},
@@ -21,7 +21,7 @@ use crate::{
         now::Look,
         place::Place,
         task::TaskAnswer,
-        tree::{Tree, Wish},
+        tree::{Tree, TreeOptions},
         zombies::{Filter, Zombies, ZombiesDraft},
     },
     duration,
@@ -33,21 +33,21 @@ use crate::{
 };
 
 impl Service {
-    pub(super) fn scene<'a>(&self, pipeline: &'a Pipeline) -> Scene<'a> {
-        Scene { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
+    pub(super) fn scene<'a>(&self, pipeline: &'a Pipeline) -> LineageAt<'a> {
+        LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
     /// What completes an answer and is only the owner's to give.
-    pub(super) fn around(&mut self, cgroups: Vec<u64>) -> Around {
+    pub(super) fn around(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
         let places = cgroups.into_iter().filter_map(place).collect();
-        Around { stamp: self.wall.stamp().clone(), places }
+        AnswerContext { stamp: self.wall.stamp().clone(), places }
     }
 }
 
 /// The outside of the lineage, on its way to another thread.
-pub(super) struct Around {
+pub(super) struct AnswerContext {
     stamp: Stamp,
     places: HashMap<u64, Place>,
 }
@@ -55,13 +55,13 @@ pub(super) struct Around {
 /// Completes an answer on a thread that is there for that.
 pub(super) async fn complete<T: Send + 'static>(
     api: &Api,
-    mut around: Around,
-    complete: impl FnOnce(&mut Outside<'_>) -> T + Send + 'static,
+    mut around: AnswerContext,
+    complete: impl FnOnce(&mut HostFacts<'_>) -> T + Send + 'static,
 ) -> Result<Json<T>, ApiError> {
     let answer = api.workers.run(move || {
-        let Around { stamp, places } = &mut around;
+        let AnswerContext { stamp, places } = &mut around;
         let mut places = |id| places.get(&id).cloned();
-        complete(&mut Outside { stamp, procfs: &Procfs::default(), places: &mut places })
+        complete(&mut HostFacts { stamp, procfs: &Procfs::default(), places: &mut places })
     });
     answer.await.map(Json)
 }
@@ -168,7 +168,7 @@ pub(super) async fn limits(
     complete(&api, around, |outside| draft.finish(outside)).await
 }
 
-pub(super) fn whom(text: &str) -> Result<Whom, ApiError> {
+pub(super) fn whom(text: &str) -> Result<TaskSelector, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn explain(
     let whom = whom(&pid)?;
     let asked = api
         .ask(move |pipeline, service| {
-            let draft = Draft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
+            let draft = ExplainDraft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
             let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
             let draft = draft.doing(&look);
             let around = service.around(draft.cgroups());
@@ -203,9 +203,9 @@ pub(super) async fn task(
             let scene = service.scene(pipeline);
             let life = scene.lineage.life_by_key(key, scene.now);
             let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
-            let Around { stamp, mut places } = service.around(cgroup.into_iter().collect());
+            let AnswerContext { stamp, mut places } = service.around(cgroup.into_iter().collect());
             let mut places = |id| places.remove(&id);
-            let outside = &mut Outside { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
+            let outside = &mut HostFacts { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
             Ok(life.map(|life| TaskAnswer::of(&life, &scene, outside, &look)))
         })
         .await?;
@@ -244,7 +244,7 @@ pub(super) async fn tree(
                 }
             }
             let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
-            let wish = Wish { root, threads, kernel, at: None, now, usage };
+            let wish = TreeOptions { root, threads, kernel, at: None, now, usage };
             let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
             if usage {
                 // Who died before the look is in the lineage then, and nobody's time is in neither.
@@ -254,7 +254,7 @@ pub(super) async fn tree(
             let stamp = service.wall.stamp().clone();
             let at = query.at.map(|text| moment::parse(&text, scene.now, &stamp));
             let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
-            let wish = Wish { at, ..wish };
+            let wish = TreeOptions { at, ..wish };
             let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
             Tree::of(wish, &scene, &stamp, &mut places, look.as_ref())
                 .map_err(|error| ApiError::not_found(error.to_string()))

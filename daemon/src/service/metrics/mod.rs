@@ -5,7 +5,6 @@
 mod effects;
 mod ended;
 mod families;
-mod home;
 mod hooks;
 mod http;
 mod memory;
@@ -15,11 +14,12 @@ mod sched;
 mod tasks;
 mod top;
 mod trust;
+mod unit_labels;
 mod units;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub(super) use self::home::Home;
+pub(super) use self::unit_labels::UnitLabels;
 use self::{
     effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
     memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
@@ -108,7 +108,7 @@ impl Metrics {
         top: usize,
     ) {
         for (cgroup, share) in shares {
-            self.units.add(Home::of(*cgroup, cgroups, now), share, top);
+            self.units.add(UnitLabels::of(*cgroup, cgroups, now), share, top);
         }
         self.units.age(now, top);
     }

@@ -11,7 +11,7 @@ use prometheus::{
 
 use super::{
     families::{Families, int, seconds, set},
-    home::{HOME, Home},
+    unit_labels::{UNIT_LABELS, UnitLabels},
 };
 use crate::{
     kernel::sched::{CGROUPS, Reading, by_state, losses},
@@ -28,11 +28,11 @@ pub(super) struct SchedMetrics {
 
 impl SchedMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
-        let [unit, container, runtime, pod] = HOME;
+        let [unit, container, runtime, pod] = UNIT_LABELS;
         let run_queue = Histograms::new(
             "taskscope_sched_run_queue_latency_seconds",
             "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named, a name is kept while its cgroups live, and the rest is unit=\"other\".",
-            &HOME,
+            &UNIT_LABELS,
             |bucket| bucket <= 20,
         )?;
         let off_cpu = Histograms::new(
@@ -66,9 +66,9 @@ impl SchedMetrics {
         for (cause, count) in losses(reading) {
             set(&self.lost.with_label_values(&[cause]), count);
         }
-        let other = Home::other();
+        let other = UnitLabels::other();
         let rows = || shown.named.iter().map(|(home, sums)| (home, sums)).chain([(&other, &shown.other)]);
-        let whose = |home: &Home| home.labels().map(str::to_owned).to_vec();
+        let whose = |home: &UnitLabels| home.labels().map(str::to_owned).to_vec();
         self.run_queue.set(rows().map(|(home, sums)| (whose(home), sums.run_queue)).collect());
         let mut off_cpu = Vec::new();
         for (home, sums) in rows() {

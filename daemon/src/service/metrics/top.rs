@@ -3,8 +3,8 @@
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use super::{
-    home::Home,
     names::{OTHER, UNKNOWN, comm_label},
+    unit_labels::UnitLabels,
 };
 use crate::{
     cgroup::Cgroups,
@@ -20,7 +20,7 @@ pub(super) struct Who {
     /// Comm of the parent.
     pub(super) parent: String,
     /// Where it lives.
-    pub(super) home: Home,
+    pub(super) home: UnitLabels,
 }
 
 /// A culprit: all parents of that name and place together.
@@ -85,5 +85,5 @@ pub(super) fn culprits(
 fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who {
     let Some(parent) = parent else { return Who { parent: UNKNOWN.into(), ..Who::default() } };
     let name = parent.name().map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
-    Who { parent: name, home: Home::of(parent.cgroup_id(), cgroups, now) }
+    Who { parent: name, home: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
 }

@@ -9,7 +9,7 @@ use prometheus::CounterVec;
 
 use super::{
     families::{Families, seconds},
-    home::{HOME, Home},
+    unit_labels::{UNIT_LABELS, UnitLabels},
 };
 use crate::lineage::{Share, id::Ktime};
 
@@ -34,7 +34,7 @@ struct Use {
 pub(super) struct Units {
     cpu: CounterVec,
     delay: CounterVec,
-    homes: HashMap<Home, Use>,
+    homes: HashMap<UnitLabels, Use>,
     named: usize,
     /// When weights were last halved in part.
     aged: Option<Ktime>,
@@ -46,30 +46,30 @@ impl Units {
             cpu: of.seconds(
                 "taskscope_unit_ended_cpu_seconds_total",
                 "CPU time that ended tasks had used, by the systemd unit, container and pod they lived in: also of those too short for any poller. The units that use most of late are named, the rest is unit=\"other\".",
-                &HOME,
+                &UNIT_LABELS,
             )?,
             delay: of.seconds(
                 "taskscope_unit_ended_run_delay_seconds_total",
                 "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they lived in.",
-                &HOME,
+                &UNIT_LABELS,
             )?,
             homes: HashMap::new(),
             named: 0,
             aged: None,
         };
-        units.count(&Home::other(), &Share::default());
+        units.count(&UnitLabels::other(), &Share::default());
         Ok(units)
     }
 
     /// Counts what tasks of a home used; `top` homes have a name.
-    pub(super) fn add(&mut self, home: Home, share: &Share, top: usize) {
+    pub(super) fn add(&mut self, home: UnitLabels, share: &Share, top: usize) {
         let used = self.homes.entry(home.clone()).or_default();
         used.weight += seconds(share.exec_runtime_ns);
         if !used.is_named && self.named < top {
             used.is_named = true;
             self.named += 1;
         }
-        let home = if used.is_named { home } else { Home::other() };
+        let home = if used.is_named { home } else { UnitLabels::other() };
         self.count(&home, share);
     }
 
@@ -93,7 +93,7 @@ impl Units {
 
     /// Whether some home without a name uses much more than one with a name.
     fn is_outdone(&self) -> bool {
-        let weight = |home: &Home| self.homes.get(home).map_or(0.0, |used| used.weight);
+        let weight = |home: &UnitLabels| self.homes.get(home).map_or(0.0, |used| used.weight);
         let least = self.extreme(true, |one, other| one < other);
         let most = self.extreme(false, |one, other| one > other);
         match (least, most) {
@@ -125,8 +125,8 @@ impl Units {
     }
 
     /// The home with or without a name whose weight comes first; of equal ones always the same.
-    fn extreme(&self, is_named: bool, is_before: impl Fn(f64, f64) -> bool) -> Option<Home> {
-        let mut found: Option<(&Home, f64)> = None;
+    fn extreme(&self, is_named: bool, is_before: impl Fn(f64, f64) -> bool) -> Option<UnitLabels> {
+        let mut found: Option<(&UnitLabels, f64)> = None;
         for (home, used) in self.homes.iter().filter(|(_, used)| used.is_named == is_named) {
             let is_first = found.is_none_or(|(other, weight)| {
                 is_before(used.weight, weight) || (!is_before(weight, used.weight) && home < other)
@@ -138,7 +138,7 @@ impl Units {
         found.map(|(home, _)| home.clone())
     }
 
-    fn count(&self, home: &Home, share: &Share) {
+    fn count(&self, home: &UnitLabels, share: &Share) {
         let labels = home.labels();
         self.cpu.with_label_values(&labels).inc_by(seconds(share.exec_runtime_ns));
         self.delay.with_label_values(&labels).inc_by(seconds(share.run_delay_ns));
@@ -150,8 +150,8 @@ mod tests {
     use super::*;
     use prometheus::Registry;
 
-    fn home(unit: &str) -> Home {
-        Home { unit: unit.into(), ..Home::default() }
+    fn home(unit: &str) -> UnitLabels {
+        UnitLabels { unit: unit.into(), ..UnitLabels::default() }
     }
 
     fn share(s: u64) -> Share {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    export::{Filter, Wish},
+    export::{EventSelection, Filter},
     lineage::{
         Config, Lineage, TaskKind,
         effect::{Action, Process, Provenance, Thread},
@@ -93,7 +93,7 @@ impl World {
 
 /// Wants the events of one process, or all.
 fn filter(only: Option<u32>) -> Filter {
-    let wish = Wish { pids: only.into_iter().collect(), ..Wish::default() };
+    let wish = EventSelection { pids: only.into_iter().collect(), ..EventSelection::default() };
     wish.filter(&Lineage::new(Config::default())).unwrap()
 }
 

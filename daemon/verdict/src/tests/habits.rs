@@ -27,7 +27,7 @@ fn a_parent_that_reaps_is_not_to_be_killed() {
         },
         |process: &mut ProcessFacts| {
             process.threads[0].call =
-                Some(Call::Wait(WaitCall { whom: Whom::Pid(9), options: 0, exited: true }));
+                Some(Call::Wait(WaitCall { target: WaitTarget::Pid(9), options: 0, exited: true }));
         },
     ] {
         let verdict = judge(&with(|life, process| {
@@ -61,7 +61,7 @@ fn a_signal_is_blocked_for_good_if_the_thread_ran_meanwhile() {
 
 #[test]
 fn a_wait_without_wexited_takes_no_dead_child() {
-    let wait = Call::Wait(WaitCall { whom: Whom::Any, options: 2, exited: false });
+    let wait = Call::Wait(WaitCall { target: WaitTarget::Any, options: 2, exited: false });
     let facts = with(|_, process| process.threads[0].call = Some(wait));
     let verdict = expect(&facts, Code::WaitWithoutWexited, Certainty::Certain, 50);
     assert!(verdict.remedy.unwrap().contains("add WEXITED"));

@@ -192,15 +192,15 @@ fn an_orphan_names_the_subreaper_it_came_to() {
     assert!(verdict.evidence.iter().any(|line| line.contains("50 s ago")), "{verdict:#?}");
 }
 
-fn waiting(whom: Whom, options: u32) -> Call {
-    Call::Wait(WaitCall { whom, options, exited: true })
+fn waiting(target: WaitTarget, options: u32) -> Call {
+    Call::Wait(WaitCall { target, options, exited: true })
 }
 
 #[test]
 fn a_wait_with_wnothread_in_another_thread_passes_over_it() {
     let facts = with(|_, process| {
         let mut waiter = thread(51);
-        waiter.call = Some(waiting(Whom::Any, WNOTHREAD));
+        waiter.call = Some(waiting(WaitTarget::Any, WNOTHREAD));
         process.threads.push(waiter);
         process.has_waited = Some(true);
     });
@@ -209,20 +209,20 @@ fn a_wait_with_wnothread_in_another_thread_passes_over_it() {
         verdict.evidence[0].contains("thread 51") && verdict.evidence[0].contains("thread 50"),
         "{verdict:#?}"
     );
-    let own = with(|_, process| process.threads[0].call = Some(waiting(Whom::Any, WNOTHREAD)));
+    let own = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Any, WNOTHREAD)));
     assert_eq!(judge(&own).code, Code::JustDied, "its own child is taken");
 }
 
 #[test]
 fn a_wait_for_another_pid_is_told_from_one_for_this() {
-    let facts = with(|_, process| process.threads[0].call = Some(waiting(Whom::Pid(61), 0)));
+    let facts = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Pid(61), 0)));
     let verdict = expect(&facts, Code::WaitsForAnother, Certainty::Certain, 50);
     assert!(verdict.summary.ends_with("only for pid 61"), "{verdict:#?}");
-    let this = with(|_, process| process.threads[0].call = Some(waiting(Whom::Pid(60), 0)));
+    let this = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Pid(60), 0)));
     assert_eq!(judge(&this).code, Code::JustDied);
-    let clones = with(|_, process| process.threads[0].call = Some(waiting(Whom::Any, WCLONE)));
+    let clones = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Any, WCLONE)));
     assert_eq!(judge(&clones).code, Code::WaitsForAnother);
-    let all = with(|_, process| process.threads[0].call = Some(waiting(Whom::Any, WCLONE | WALL)));
+    let all = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Any, WCLONE | WALL)));
     assert_eq!(judge(&all).code, Code::JustDied);
 }
 
@@ -230,7 +230,7 @@ fn a_wait_for_another_pid_is_told_from_one_for_this() {
 fn a_pid_in_the_parents_namespace_is_compared_there() {
     let mut facts = with(|_, process| {
         process.namespace_pids = vec![50, 5];
-        process.threads[0].call = Some(waiting(Whom::Pid(6), 0));
+        process.threads[0].call = Some(waiting(WaitTarget::Pid(6), 0));
     });
     facts.subject.known.process.as_mut().unwrap().namespace_pids = vec![60, 6];
     assert_eq!(judge(&facts).code, Code::JustDied);

@@ -1,7 +1,7 @@
 //! The parent waits, or would, in a way that passes this child over.
 
 use super::Case;
-use crate::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, Whom};
+use crate::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget};
 use crate::{Certainty, Code, Verdict};
 use lineage::flags::{SIGCHLD, signal_name};
 use lineage::id::Tid;
@@ -30,10 +30,10 @@ pub(super) fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
 /// Whether a wait takes this zombie, whoever calls it.
 fn takes(case: &Case<'_>, wait: WaitCall) -> Option<bool> {
     let sees = wait.exited && (wait.options & WCLONE == 0 || wait.options & WALL != 0);
-    Some(sees).filter(|&sees| sees).and(match wait.whom {
-        Whom::Any => Some(true),
-        Whom::Pid(pid) => Some(case.pid_for_parent()? == pid),
-        Whom::ProcessGroup(_) | Whom::Pidfd => None,
+    Some(sees).filter(|&sees| sees).and(match wait.target {
+        WaitTarget::Any => Some(true),
+        WaitTarget::Pid(pid) => Some(case.pid_for_parent()? == pid),
+        WaitTarget::ProcessGroup(_) | WaitTarget::Pidfd => None,
     })
 }
 
@@ -86,12 +86,12 @@ pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
     let passes = |wait: &WaitCall| wait.exited && takes(case, *wait) != Some(true);
     let (thread, wait) = case.process()?.waits().find(|(_, wait)| passes(wait))?;
     let who = case.who();
-    let (is_certain, target) = match wait.whom {
-        Whom::Pid(pid) => (true, format!("pid {pid}")),
-        Whom::ProcessGroup(0) => (false, "its own process group".into()),
-        Whom::ProcessGroup(group) => (false, format!("process group {group}")),
-        Whom::Pidfd => (false, "the process behind a pidfd".into()),
-        Whom::Any => (false, "children made by clone(2) without SIGCHLD (__WCLONE)".into()),
+    let (is_certain, target) = match wait.target {
+        WaitTarget::Pid(pid) => (true, format!("pid {pid}")),
+        WaitTarget::ProcessGroup(0) => (false, "its own process group".into()),
+        WaitTarget::ProcessGroup(group) => (false, format!("process group {group}")),
+        WaitTarget::Pidfd => (false, "the process behind a pidfd".into()),
+        WaitTarget::Any => (false, "children made by clone(2) without SIGCHLD (__WCLONE)".into()),
     };
     let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
     let verdict =

@@ -19,7 +19,7 @@ struct OrphanTransfer {
     is_shown: bool,
     /// A new reaper that was shown and is dead by now: it has handed them on in its turn.
     intermediate_parent: Option<TaskRef>,
-    /// How they came to the passer, which was seen.
+    /// How they came to the intermediate parent, which was seen.
     came: EventContext,
     /// How they come to the new reaper.
     ctx: EventContext,
@@ -38,14 +38,14 @@ impl Lineage {
         if self.store[dying].first_child().is_none() {
             return;
         }
-        let estate = self.orphan_transfer(dying, new_reaper, t);
+        let transfer = self.orphan_transfer(dying, new_reaper, t);
         while let Some(child) = self.store[dying].first_child() {
             if self.store[child].has(fact::FREED) || self.was_reaped(child) {
                 // Released below this parent already, though the RCU callback may not have shown it yet.
                 self.store.unlink_child(child);
                 continue;
             }
-            self.transfer_orphan(child, &estate, t.out);
+            self.transfer_orphan(child, &transfer, t.out);
             if self.store[dying].first_child() == Some(child) {
                 // No new reaper, or one that cannot be: whose child it is now is not known.
                 self.store.unlink_child(child);
@@ -88,9 +88,9 @@ impl Lineage {
         OrphanTransfer { own, new_reaper, is_shown, intermediate_parent, came, ctx: t.ctx, may_be_lost }
     }
 
-    /// One child goes to the new reaper, by the passer where there is one.
-    fn transfer_orphan(&mut self, child: Ix<Group>, estate: &OrphanTransfer, out: &mut Vec<Effect>) {
-        let &OrphanTransfer { own, new_reaper, is_shown, ctx, .. } = estate;
+    /// One child goes to the new reaper, by the intermediate parent where there is one.
+    fn transfer_orphan(&mut self, child: Ix<Group>, transfer: &OrphanTransfer, out: &mut Vec<Effect>) {
+        let &OrphanTransfer { own, new_reaper, is_shown, ctx, .. } = transfer;
         if !is_shown {
             self.conclude_parent(child);
             self.note_snapshot_conflict(child, own, ctx.at);
@@ -98,9 +98,9 @@ impl Lineage {
         self.store[child].parent_at = ctx.at.max(self.store[child].parent_at);
         self.store[child].set(fact::PARENT_INFERRED, !is_shown);
         let may_be_gone = self.may_have_been_reaped(child);
-        let is_pending = may_be_gone && (estate.may_be_lost || self.may_be_autoreaping(child, ctx));
+        let is_pending = may_be_gone && (transfer.may_be_lost || self.may_be_autoreaping(child, ctx));
         // What is open of a child is whether it left the first parent.
-        let intermediate_parent = estate
+        let intermediate_parent = transfer
             .intermediate_parent
             .filter(|_| !is_pending && !self.store[child].has(fact::PARENT_PENDING));
         if let Some(intermediate_parent) = intermediate_parent {
@@ -110,7 +110,7 @@ impl Lineage {
                 own,
                 first_parent,
                 intermediate_parent,
-                &mut Transition::new(estate.came, out),
+                &mut Transition::new(transfer.came, out),
             );
         }
         let Some(new_reaper) = new_reaper else { return };

@@ -27,12 +27,12 @@ use crate::{
 const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
 /// One descriptor that is waited for.
-pub(super) struct Gate {
+pub(super) struct OneshotEpoll {
     epoll: AsyncFd<OwnedFd>,
     behind: OwnedFd,
 }
 
-impl Gate {
+impl OneshotEpoll {
     /// Open: what is there already is told of.
     pub(super) fn new(behind: OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn it_passes_once_and_again_when_it_is_opened() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let gate = Gate::new(reader.try_clone()?.into())?;
+        let gate = OneshotEpoll::new(reader.try_clone()?.into())?;
         assert!(timeout(MOMENT, gate.passed()).await.is_err(), "nothing is there");
         writer.write_all(b"a")?;
         timeout(SOON, gate.passed()).await??;
@@ -105,7 +105,7 @@ mod tests {
     async fn what_was_there_before_is_told_of() -> io::Result<()> {
         let (reader, mut writer) = io::pipe()?;
         writer.write_all(b"a")?;
-        let gate = Gate::new(reader.into())?;
+        let gate = OneshotEpoll::new(reader.into())?;
         timeout(SOON, gate.passed()).await??;
         Ok(())
     }

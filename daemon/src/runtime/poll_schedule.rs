@@ -4,7 +4,7 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 
 use tokio::{task::yield_now, time::sleep};
 
-use super::{BATCH, alarm::Alarm, gate::Gate};
+use super::{BATCH, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
 
 /// Where neither the kernel's word nor a timer can be waited for, the ring is looked at this often.
 const FALL_BACK: Duration = Duration::from_millis(20);
@@ -21,18 +21,18 @@ enum Next {
 }
 
 /// Looks at the ring: one when something comes, then one after each rest until one finds nothing.
-pub(super) struct Looks {
-    gate: Gate,
-    rest: Alarm,
+pub(super) struct PollSchedule {
+    gate: OneshotEpoll,
+    rest: TimerFd,
     next: Next,
     /// That the ring cannot be waited for has been told.
     told: bool,
 }
 
-impl Looks {
+impl PollSchedule {
     /// The first look is due when there is something in the ring.
     pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
-        Ok(Self { gate: Gate::new(ring)?, rest: Alarm::new()?, next: Next::Notified, told: false })
+        Ok(Self { gate: OneshotEpoll::new(ring)?, rest: TimerFd::new()?, next: Next::Notified, told: false })
     }
 
     /// Waits until the next look is due. Nothing is lost when it is not waited for to the end.
@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_in_a_rest_waits_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut looks = Looks::new(reader.try_clone()?.into())?;
+        let mut looks = PollSchedule::new(reader.try_clone()?.into())?;
         writer.write_all(b"a")?;
         looks.due().await;
         let start = Instant::now();
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_whole_batch_the_next_look_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut looks = Looks::new(reader.into())?;
+        let mut looks = PollSchedule::new(reader.into())?;
         looks.after(BATCH, Duration::from_secs(3600));
         looks.due().await;
         Ok(())

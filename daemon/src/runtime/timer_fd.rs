@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// One timer.
-pub(super) struct Alarm {
+pub(super) struct TimerFd {
     timer: AsyncFd<OwnedFd>,
 }
 
-impl Alarm {
+impl TimerFd {
     /// Not set: it never rings.
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
@@ -65,7 +65,7 @@ impl Alarm {
 
 /// A timer that goes on whatever happens to the kernel's: where that cannot be waited for, by the event loop's own.
 pub(super) struct Ticks {
-    alarm: Alarm,
+    alarm: TimerFd,
     every: Duration,
     /// When the next one is due at the latest: others may be waited for first, again and again.
     next: Instant,
@@ -74,7 +74,7 @@ pub(super) struct Ticks {
 
 impl Ticks {
     pub(super) fn every(time: Duration) -> io::Result<Self> {
-        Ok(Self { alarm: Alarm::every(time)?, every: time, next: Instant::now() + time, told: false })
+        Ok(Self { alarm: TimerFd::every(time)?, every: time, next: Instant::now() + time, told: false })
     }
 
     /// Waits for the next one. Nothing is lost when it is not waited for to the end.
@@ -99,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_rings_when_the_time_is_over_each_time() -> io::Result<()> {
-        let alarm = Alarm::new()?;
+        let alarm = TimerFd::new()?;
         for _ in 0..20 {
             let start = Instant::now();
             alarm.after(Duration::from_micros(300))?;
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn it_rings_again_and_again() -> io::Result<()> {
         let start = Instant::now();
-        let alarm = Alarm::every(Duration::from_millis(2))?;
+        let alarm = TimerFd::every(Duration::from_millis(2))?;
         for _ in 0..20 {
             alarm.rung().await?;
         }

@@ -8,10 +8,10 @@ use super::{
     http::ConnectionCounts,
     losses::Losses,
     memory::{Holding, MemoryGuard, Shedding},
-    metrics::{Home, Metrics, Sources},
+    metrics::{Metrics, Sources, UnitLabels},
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
-    sched::{Ledger, Shown},
+    sched::{SchedSums, Shown},
 };
 use crate::{
     cgroup::Cgroups,
@@ -37,7 +37,7 @@ pub struct Service {
     last_cgroup: Option<u64>,
     pub(super) budget: Budget,
     pub(super) memory: MemoryGuard,
-    sched: Ledger,
+    sched: SchedSums,
     sched_losses: Losses,
     pub(super) wall: Wall,
     /// Tells this daemon from the one before it.
@@ -61,7 +61,7 @@ impl Service {
             cgroups,
             last_cgroup: None,
             budget: Budget::default(),
-            sched: Ledger::default(),
+            sched: SchedSums::default(),
             sched_losses: Losses::default(),
             wall,
             instance,
@@ -98,7 +98,7 @@ impl Service {
         let now = clock::boottime();
         let taken = maps.read().map(|reading| {
             let cgroups = &mut self.cgroups;
-            let find = |id| cgroups.place(id, now.0).map(|place| Home::at(place));
+            let find = |id| cgroups.place(id, now.0).map(|place| UnitLabels::at(place));
             let shown = self.sched.take(&reading, self.settings.top, find);
             (reading, shown)
         });

@@ -5,11 +5,11 @@ use crate::cgroup::{Cgroups, Place};
 use crate::lineage::id::Ktime;
 
 /// Labels of a home.
-pub(super) const HOME: [&str; 4] = ["unit", "container", "runtime", "pod"];
+pub(super) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
 
 /// A systemd unit or container; all empty where neither is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::service) struct Home {
+pub(in crate::service) struct UnitLabels {
     /// systemd unit.
     pub(in crate::service) unit: String,
     /// Short id of the container.
@@ -20,7 +20,7 @@ pub(in crate::service) struct Home {
     pub(in crate::service) pod: String,
 }
 
-impl Home {
+impl UnitLabels {
     /// All that have no name of their own. No unit is named so: each ends as `.service`, `.scope` and the like.
     pub(super) fn other() -> Self {
         Self { unit: OTHER.into(), ..Self::default() }
