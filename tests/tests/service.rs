@@ -266,7 +266,8 @@ fn readers_of_events_leave_room_for_those_who_ask() {
         stream.read_exact(&mut first).unwrap();
         (String::from_utf8_lossy(&first).into_owned(), stream)
     };
-    let mut readers: Vec<_> = (0..64).map(|_| read()).collect();
+    // One host has half of the 64 places.
+    let mut readers: Vec<_> = (0..32).map(|_| read()).collect();
     assert!(readers.iter().all(|(answer, _)| answer == "HTTP/1.1 200"), "{readers:?}");
     assert_eq!(read().0, "HTTP/1.1 503");
     assert_eq!(service.get("/metrics").status, 200);

@@ -66,9 +66,16 @@ impl Traced {
     /// Has it make a system call.
     pub(crate) fn call(&mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<i64> {
         self.prepare(number, arguments)?;
-        request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
-        wait(self.pid)?;
-        Ok(registers(self.pid)?.rax.cast_signed())
+        // A signal, such as that of a canary's death, stops it before the call; it is not delivered.
+        for _ in 0..1000 {
+            request(libc::PTRACE_SINGLESTEP, self.pid, 0)?;
+            wait(self.pid)?;
+            let after = registers(self.pid)?;
+            if after.rip != self.saved.rip - SYSCALL.len() as u64 {
+                return Ok(after.rax.cast_signed());
+            }
+        }
+        Err(io::Error::other(format!("{} gets signals and does not come to its system call", self.pid)))
     }
 
     /// Has it open a file for reading; answers the descriptor, or the negative errno.
