@@ -81,8 +81,7 @@ fn a_child_of_before_an_exec_was_forked_by_another_program() {
 #[test]
 fn a_helper_that_a_shell_starts_from_a_subshell_is_left_to_init() {
     if !Path::new("/bin/sh").exists() {
-        println!("skipped: there is no /bin/sh");
-        return;
+        return setting::skip(format_args!("there is no /bin/sh"));
     }
     let script = "( sleep 0.2 & ) ; exec sleep 1000";
     let mut shell = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
@@ -141,8 +140,7 @@ impl Drop for Freezer {
 #[test]
 fn a_parent_in_a_frozen_cgroup_is_to_be_thawed() {
     let Some(freezer) = Freezer::make() else {
-        println!("skipped: no cgroup can be frozen here");
-        return;
+        return setting::skip(format_args!("no cgroup can be frozen here"));
     };
     let [freeze, thaw] = freezer.words;
     let file = freezer.path(freezer.file);
@@ -265,7 +263,7 @@ impl FrozenFs {
             && run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mount])
             && run("fsfreeze", &[Path::new("-f"), &mount]);
         if !ready {
-            println!("skipped: no file system on a loop device can be frozen here");
+            setting::skip(format_args!("no file system on a loop device can be frozen here"));
         }
         ready.then_some(made)
     }
@@ -290,16 +288,14 @@ impl Drop for FrozenFs {
 #[test]
 fn a_killed_process_with_a_thread_in_d_state_names_that_thread() {
     if setting::in_vm() {
-        println!("skipped: the guest has no file system that can be frozen");
-        return;
+        return setting::skip(format_args!("the guest has no file system that can be frozen"));
     }
     let Some(frozen) = FrozenFs::make() else { return };
     let file = frozen.mount().join("x");
     // A write of a thread that is not the leader.
     let script = "import sys, threading, time\nthreading.Thread(target=lambda: open(sys.argv[1], 'w').write('x')).start()\ntime.sleep(1000)";
     let Ok(mut victim) = Command::new("python3").args(["-c", script]).arg(&file).spawn() else {
-        println!("skipped: there is no python3");
-        return;
+        return setting::skip(format_args!("there is no python3"));
     };
     let id = victim.id();
     let states = || -> Vec<(u32, u8)> {
