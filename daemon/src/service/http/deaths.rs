@@ -38,8 +38,12 @@ pub(super) async fn deaths(
 pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
     for (key, value) in pairs(query) {
-        let number =
-            || value.parse::<u64>().map_err(|error| ApiError::bad_request(format!("{key}: {error}")));
+        // As openapi.json says: what is above is no moment, and no number of ends.
+        let number = || match value.parse::<u64>() {
+            Ok(number) if i64::try_from(number).is_ok() => Ok(number),
+            Ok(_) => Err(ApiError::bad_request(format!("{key}: more than {}", i64::MAX))),
+            Err(error) => Err(ApiError::bad_request(format!("{key}: {error}"))),
+        };
         match key {
             "cause" => filter.causes.push(value),
             "pid" => {
