@@ -1,8 +1,8 @@
-//! Ends of processes as text: one line each.
+//! Ends of processes as text: two lines each.
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, moment};
+use super::{Ink, Style, escape, moment};
 use crate::answer::death::{Death, Deaths};
 
 /// The answer as text, the last end first.
@@ -20,20 +20,42 @@ pub fn deaths(answer: &Deaths, style: Style) -> String {
     answer.deaths.iter().map(|it| death(it, style)).collect()
 }
 
-/// One line, more where it is long.
+/// Two lines: when, which cause and who; and, indented, the sentence.
 #[must_use]
 pub fn death(death: &Death, style: Style) -> String {
-    const TIME: usize = 23;
-    let time = style.paint(Ink::Faint, &format!("{:<TIME$}", moment(&death.timestamp, style)));
+    const INDENT: usize = 4;
+    let time = style.paint(Ink::Faint, &moment(&death.timestamp, style));
     let ink = match death.cause.as_str() {
         "exited" => Ink::Good,
         "oom" | "fault" | "seccomp" | "cpu_limit" => Ink::Bad,
         _ => Ink::Odd,
     };
-    let mut text = format!("{}: {}", death.process, death.summary);
+    let cause = style.paint(ink, &escape(&death.cause));
+    let mut who = death.process.to_string();
     if let Some(place) = death.place.as_ref().map(super::super::place::Place::short).filter(|it| it != "-") {
-        let _ = write!(text, " [{place}]");
+        let _ = write!(who, " [{place}]");
     }
-    let cause = style.paint(ink, &format!("{:<19}", death.cause));
-    format!("{time}  {cause} {}\n", style.wrap(&text, TIME + 22))
+    let summary = style.wrap(&death.summary, INDENT);
+    format!("{time}  {cause}  {}\n{:INDENT$}{summary}\n", escape(&who), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_fits_a_narrow_screen_and_its_text_is_harmless() {
+        let end: Death = serde_json::from_str(
+            r#"{"@timestamp":"2026-11-28T23:55:31.613Z","boottime_ns":1,"process":{"pid":7,"name":"d\u001bd"},
+            "cause":"killed","certainty":"certain",
+            "summary":"killed by SIGKILL from \u001bsh (pid 8), uid 0, below bash (pid 9) < bash (pid 10) < sshd (pid 11)"}"#,
+        )
+        .unwrap();
+        let text = death(&end, Style { width: Some(60), ..Style::default() });
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+        assert!(
+            text.contains("killed  d\\x1bd (pid 7)\n    killed by SIGKILL") && !text.contains('\x1b'),
+            "{text}"
+        );
+    }
 }
