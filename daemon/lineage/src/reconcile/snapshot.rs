@@ -35,8 +35,9 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
-    /// The snapshot shows this task, and nothing else is learnt from that.
+    /// Applies of a snapshot's record that it shows this task, and nothing else.
     pub fn show_unchanged(&mut self, key: TaskKey) {
+        self.stats.records += 1;
         if let Some(ix) = self.store.find(key) {
             self.store[ix].round = self.reconcile.snapshot_number;
         }
