@@ -35,6 +35,12 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
+    /// Whether any record told of this task, also if it is released since.
+    #[must_use]
+    pub fn knows(&self, key: TaskKey) -> bool {
+        self.store.find(key).is_some()
+    }
+
     /// Applies of a snapshot's record that it shows this task, and nothing else.
     pub fn show_unchanged(&mut self, key: TaskKey) {
         self.stats.records += 1;
