@@ -191,6 +191,11 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         return Err(ObjectError::Privilege { missing });
     }
+    let mut loader = EbpfLoader::new();
+    // It has read the kernel's types already. They are read once more below, because the programs are loaded by them too, and the
+    // loader gives nobody its own; held at the same time the two would double the memory that the start takes.
+    loader.btf(None);
+    give_back_memory();
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
@@ -216,7 +221,6 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     // Both buffers have the size of what is written.
     let _ = offsets.write(&mut offset_bytes);
     let _ = settings.write(&mut settings_bytes);
-    let mut loader = EbpfLoader::new();
     for (map, entries) in sched::sizes(options.sched, ring_bytes) {
         loader.map_max_entries(map, entries);
     }

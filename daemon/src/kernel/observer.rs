@@ -122,7 +122,7 @@ impl Observer {
         choice: Option<Choice>,
     ) -> Result<Self, ObserveError> {
         let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
-        let ring = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?)?;
+        let records = ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?;
         let counters = CountersMap::take(&mut ebpf)?;
         // An object whose programs never log has no log map; that is no reason not to observe.
         let logger = EbpfLogger::init(&mut ebpf).ok();
@@ -140,6 +140,8 @@ impl Observer {
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         object::give_back_memory();
+        // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
+        let ring = RingBuf::try_from(records)?;
         Ok(Self {
             links,
             ring,
