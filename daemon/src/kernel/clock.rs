@@ -5,6 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{lineage::id::Ktime, timens};
 
 /// The kernel's boot time now: the clock of every record. `CLOCK_BOOTTIME`, less the offset of a time namespace.
@@ -16,9 +18,7 @@ pub fn boottime() -> Ktime {
 /// CPU time of this thread so far, ns.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {
-    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `used` is a valid place for the result; the clock exists on every Linux since 2.6.12, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
+    let used = clock_gettime(ClockId::ThreadCPUTime);
     used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs()
 }
 

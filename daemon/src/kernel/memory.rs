@@ -4,7 +4,7 @@
 const PAGE: usize = 4096;
 
 /// Asks the kernel to use huge pages for a piece of memory. Only a wish: whether it comes true depends on its settings, and nothing
-/// else does.
+/// else does. `rustix::mm::madvise` is `unsafe` as well: no crate makes this call safe.
 pub fn prefer_huge_pages(address: usize, bytes: usize) {
     let begin = address - address % PAGE;
     let length = (address + bytes).next_multiple_of(PAGE) - begin;

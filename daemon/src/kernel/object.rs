@@ -5,12 +5,13 @@ use std::{io, path::Path};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel, maps::MapError};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, SIGNALS_DEFAULT, Settings, Wire as _};
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
 use super::{
     btf::{BtfError, Types, VMLINUX},
     fields::{self, Missing},
-    privilege,
+    memory, privilege,
     sched::{self, Sched},
 };
 use crate::cgroup_mounts;
@@ -153,10 +154,7 @@ fn who_refuses(seccomp: bool) -> &'static str {
 
 /// The limit on locked memory, where there is one.
 fn memlock() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit(2) writes to the structure that it is given, and to nothing else.
-    let read = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
-    (read && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    getrlimit(Resource::Memlock).current
 }
 
 /// What the daemon wants of the programs.
@@ -196,7 +194,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
     drop(types);
     // Aya reads the same types again, in its own form: each takes tens of megabytes, and one is enough at a time.
-    give_back_memory();
+    memory::give_back();
     if !fields::identity_known(&offsets) {
         let reasons = missing.iter().map(|m| m.reason.as_str()).collect::<Vec<_>>().join("; ");
         return Err(ObjectError::Identity(reasons));
@@ -229,15 +227,6 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .load(object)
         .map_err(|error| ObjectError::of_load(error, Obstacles::look))?;
     Ok(Loaded { ebpf, btf, offsets, missing })
-}
-
-/// The kernel's types took tens of megabytes, in pieces that the allocator would keep for this process.
-pub(super) fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: touches nothing but free memory of the allocator (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Size of the ring where nobody asks for another: each CPU can fill it, so it grows with their number.

@@ -23,6 +23,7 @@ use super::{
     hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
+    memory,
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     program_stats::{self, ProgramStats},
@@ -139,7 +140,7 @@ impl Observer {
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
-        object::give_back_memory();
+        memory::give_back();
         Ok(Self {
             links,
             ring,

@@ -12,6 +12,7 @@ use super::{
     hooks::SCHED_TRACE_HOOKS,
     ladder::{self, Choice, HookState},
     links::Links,
+    memory,
     object::{self, EMBEDDED, Options},
     observer::ObserveError,
     sched::{CHOSEN, Sched, SchedError, take},
@@ -42,7 +43,7 @@ impl SchedTrace {
         let mut links = Links::default();
         let hooks = ladder::climb(SCHED_TRACE_HOOKS, &mut ebpf, &btf, choice, true, &mut links)?;
         drop(btf);
-        object::give_back_memory();
+        memory::give_back();
         Ok(Self { links, ring, lost, _ebpf: ebpf, hooks })
     }
 

@@ -84,16 +84,14 @@ fn inode(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Resource, getrlimit};
+
     use super::*;
 
     #[test]
     fn the_limits_of_this_process_are_its_own() {
         let (procfs, me) = (Procfs::default(), Tgid(std::process::id()));
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: getrlimit(2) writes to the structure that it is given, and to nothing else.
-        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) }, 0);
-        let own = (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur);
-        assert_eq!(procfs.nproc_limit(me), own);
+        assert_eq!(procfs.nproc_limit(me), getrlimit(Resource::Nproc).current);
         assert!(!procfs.is_held_to_nproc(me, 0), "root is not");
         let own = fs::read_link("/proc/self/ns/pid").unwrap();
         assert_eq!(Some(procfs.next_namespace(me)), inode(&own.to_string_lossy()).map(NextNamespace::Inode));

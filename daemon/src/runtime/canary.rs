@@ -3,6 +3,8 @@
 
 use std::{io, time::Duration};
 
+use rustix::process::{Pid, WaitOptions, waitpid};
+
 use super::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
@@ -317,10 +319,8 @@ impl Flight {
         if self.waited_for {
             return;
         }
-        // SAFETY: a null status pointer is allowed.
-        let answer = unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) };
         // With SIGCHLD ignored, by inheritance, the kernel waits for it: ECHILD.
-        self.waited_for = answer != 0;
+        self.waited_for = !matches!(waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG), Ok(None));
     }
 }
 
@@ -328,8 +328,7 @@ impl Drop for Canary {
     /// The child runs on our stack: it must be gone before that is.
     fn drop(&mut self) {
         if let Some(flight) = self.flight.as_ref().filter(|flight| !flight.waited_for) {
-            // SAFETY: as above; the child ends by itself.
-            unsafe { libc::waitpid(flight.pid, std::ptr::null_mut(), 0) };
+            let _ = waitpid(Pid::from_raw(flight.pid), WaitOptions::empty());
         }
     }
 }
@@ -349,8 +348,7 @@ mod tests {
             canary.tick(boottime());
             std::thread::yield_now();
         }
-        // SAFETY: null status pointer; the child was waited for, so there is none.
-        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }, -1);
+        assert!(waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).is_err(), "the child was waited for");
         canary.tick(Ktime(begin.0 + PATIENCE_NS));
         assert_eq!((canary.whole, canary.broken, canary.age(boottime())), (0, 1, None));
     }

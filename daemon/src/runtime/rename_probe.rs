@@ -5,13 +5,12 @@
 
 use std::io;
 
+use rustix::thread;
+
 use crate::lineage::{
     effect::{Action, Effect, Provenance},
     id::{Ktime, Tgid},
 };
-
-/// `TASK_COMM_LEN`.
-const COMM_LEN: usize = 16;
 
 /// The probes of one daemon.
 #[derive(Debug)]
@@ -30,15 +29,7 @@ impl RenameProbe {
 
     /// Sets the calling thread's comm to the comm that it has.
     pub(super) fn send(&mut self) -> io::Result<()> {
-        let mut comm = [0_u8; COMM_LEN];
-        // SAFETY: PR_GET_NAME writes at most 16 bytes, NUL included, to `comm`; PR_SET_NAME reads up to the NUL (prctl(2)).
-        let renamed = unsafe {
-            libc::prctl(libc::PR_GET_NAME, comm.as_mut_ptr()) == 0
-                && libc::prctl(libc::PR_SET_NAME, comm.as_ptr()) == 0
-        };
-        if !renamed {
-            return Err(io::Error::last_os_error());
-        }
+        thread::set_name(&thread::name()?)?;
         self.pending += 1;
         Ok(())
     }

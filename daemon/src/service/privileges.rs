@@ -58,9 +58,8 @@ pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsErr
     caps::set(None, CapSet::Effective, &needed)?;
     caps::set(None, CapSet::Permitted, &needed)?;
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
-    // SAFETY: prctl with integers; there is nothing to be wrong.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        log::warn!("prctl(PR_SET_NO_NEW_PRIVS): {}", std::io::Error::last_os_error());
+    if let Err(error) = rustix::thread::set_no_new_privs(true) {
+        log::warn!("prctl(PR_SET_NO_NEW_PRIVS): {}", std::io::Error::from(error));
     }
     Ok(Dropped { before: names(&permitted), after: names(&needed) })
 }

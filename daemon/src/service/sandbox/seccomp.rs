@@ -58,10 +58,7 @@ pub fn install() -> Result<(), SeccompError> {
         // Last: it allows no other filter.
         compile(allowed()?, SeccompAction::Allow, errno(libc::EPERM))?,
     ];
-    // SAFETY: prctl with integers; there is nothing to be wrong.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(SeccompError::Install(io::Error::last_os_error()));
-    }
+    rustix::thread::set_no_new_privs(true).map_err(|error| SeccompError::Install(error.into()))?;
     filters.into_iter().try_for_each(|filter| load(&filter))
 }
 
