@@ -33,8 +33,8 @@ impl Stamp {
     #[must_use]
     pub fn in_local_zone(mut self) -> Self {
         self.zone = Zone::Local;
-        // The first conversion reads the zone's file.
-        let _ = self.zone.offset_s(self.wall_offset_ns);
+        // Reads the zone's file while files can be read.
+        let _ = self.zone.rules();
         self
     }
 
