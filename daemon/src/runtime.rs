@@ -11,6 +11,7 @@ mod older;
 mod oneshot_epoll;
 mod place;
 mod poll_schedule;
+mod put_off;
 mod records;
 mod refused;
 mod rename_probe;
@@ -31,6 +32,7 @@ use tokio::{select, sync::mpsc, time::sleep};
 use self::{
     blocked::LastLook,
     poll_schedule::PollSchedule,
+    put_off::PutOff,
     records::{count, hand_over, kind_of},
     resync::Kept,
     timer_fd::Ticks,
@@ -168,6 +170,8 @@ pub struct Pipeline {
     drained_to: Ktime,
     /// A loss is not yet followed by a comparison.
     owes_resync: bool,
+    /// Births and deaths that the last audit found, and left to the next.
+    put_off: PutOff,
     /// Records lost since the last whole comparison began.
     uncompared: u64,
     /// Time spent on handling records in [`Pipeline::handle_batch`].
@@ -245,6 +249,7 @@ impl Pipeline {
             rest_until: Ktime(0),
             drained_to: Ktime(0),
             owes_resync: false,
+            put_off: PutOff::default(),
             uncompared: 0,
             handling_ns: 0,
             told_blind: false,

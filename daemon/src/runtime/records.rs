@@ -26,8 +26,12 @@ pub(super) fn hand_over(
 }
 
 pub(super) fn count(counts: &mut [u64; Kind::COUNT], kind: Kind) {
+    count_many(counts, kind, 1);
+}
+
+pub(super) fn count_many(counts: &mut [u64; Kind::COUNT], kind: Kind, records: usize) {
     if let Some(count) = counts.get_mut(kind as usize) {
-        *count += 1;
+        *count += records as u64;
     }
 }
 

@@ -1,6 +1,8 @@
 //! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
 
-use super::{BATCH, EventSink, Pipeline, Place, Why, completion::Span, hand_over};
+use probe_common::Kind;
+
+use super::{BATCH, EventSink, Pipeline, Place, Why, completion::Span, hand_over, records::count_many};
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -40,7 +42,10 @@ impl Pipeline {
         let before = *self.lineage.stats();
         let (handling_ns, uncompared) = (self.handling_ns, self.uncompared);
         self.lineage.begin_snapshot(begun);
-        let outcome = self.read_all(begun, sink);
+        if matches!(why, Why::Start | Why::Loss) {
+            self.put_off.clear();
+        }
+        let outcome = self.read_all(why, begun, sink);
         let is_whole = outcome.is_ok();
         match outcome {
             Ok(()) => {
@@ -88,7 +93,7 @@ impl Pipeline {
     }
 
     /// All tasks, by the iterator and from /proc. An error says why nothing can be concluded from who was not shown.
-    fn read_all(&mut self, begun: Ktime, sink: &mut impl EventSink) -> Result<(), String> {
+    fn read_all(&mut self, why: Why, begun: Ktime, sink: &mut impl EventSink) -> Result<(), String> {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
         let by_iterator = self.iterate(&mut shown, sink);
@@ -101,7 +106,13 @@ impl Pipeline {
         // to it. At the start the hooks have been attached for longer than a tick by now.
         let span = Span { begun, horizon: boottime() };
         self.catch_up(sink);
-        let by_iterator = by_iterator.map(|differing| self.apply_all(&differing, sink));
+        let by_iterator = by_iterator.map(|mut differing| {
+            if matches!(why, Why::Doubt | Why::Audit) {
+                let put_off = self.put_off.take(&mut self.lineage, &mut differing);
+                count_many(&mut self.counts.applied, Kind::Snapshot, put_off);
+            }
+            self.apply_all(&differing, sink);
+        });
         let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), sink));
         match (by_iterator, sight) {
             // Who is hidden by both is told apart from who is gone by the next event only.

@@ -44,7 +44,8 @@ impl Pipeline {
         }
         if std::mem::take(&mut self.owes_resync) {
             self.resync(Why::Loss, sink);
-        } else if audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns {
+        } else if self.put_off.is_due() || (audit_ns > 0 && u128::from(now.since(self.resynced)) >= audit_ns)
+        {
             self.resync(Why::Audit, sink);
         } else if self.ticks.is_multiple_of(2) {
             self.doubt_zombies(sink);

@@ -35,6 +35,13 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
+    /// The snapshot shows this task, and nothing else is learnt from that.
+    pub fn show_unchanged(&mut self, key: TaskKey) {
+        if let Some(ix) = self.store.find(key) {
+            self.store[ix].round = self.reconcile.snapshot_number;
+        }
+    }
+
     /// All of it was applied. Whoever should have been in it and was not has gone unseen.
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
         let Some(sweep) = self.reconcile.snapshot.take() else { return };
