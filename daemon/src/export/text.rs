@@ -4,6 +4,7 @@ use probe_common::{SchedEvent, SchedValid};
 
 use super::encode::{hex, number, signed};
 use super::time::time_of_day;
+use super::width::columns;
 use super::{Stamp, sched};
 use crate::lineage::GroupUsage;
 use crate::lineage::blocked::wchan;
@@ -142,11 +143,11 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// Pads what is written to a width in characters, and leaves one blank after it.
+/// Pads what is written to a width in columns, and leaves one blank after it.
 fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let from = out.len();
     write(out);
-    let columns = out.iter().skip(from).filter(|&&byte| byte & 0xc0 != 0x80).count();
+    let columns = columns(&String::from_utf8_lossy(out.get(from..).unwrap_or_default()));
     out.extend(std::iter::repeat_n(b' ', width.saturating_sub(columns) + 1));
 }
 
