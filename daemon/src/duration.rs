@@ -1,4 +1,7 @@
 //! Lengths of time as people write them, on the command line and in the configuration.
+//!
+//! Not by `jiff`, whose format also takes what would be a mistake here (`1 year`, `-5s`, `5s ago`), refuses a bare number, and whose
+//! errors name neither the units that there are nor the longest time.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Numbers and JSON, written straight into a line.
+//!
+//! Not by `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is made without
+//! a value in between. Answers, which are few, are written by `serde_json` (`answer.rs`).
 
 use super::text::is_unsafe;
 

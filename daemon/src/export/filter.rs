@@ -151,6 +151,9 @@ fn is_called(effect: &Effect, glob: &str) -> bool {
 }
 
 /// Whether a text is as a glob says: `*` is any bytes, `?` is one byte.
+///
+/// Not by a crate: a comm is bytes and need not be UTF-8, which `wildmatch` asks for, and `globset` compiles each glob to a
+/// regular expression, which brings a regex engine.
 #[must_use]
 pub fn matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut g, mut t) = (0, 0);

@@ -1,4 +1,6 @@
 //! What the kernel itself counts of a program: its runs, their time, and the calls it skipped.
+//!
+//! aya's `ProgramInfo` has the time and the runs, but not the skipped calls, so the structure is asked for here.
 
 use std::{
     io,

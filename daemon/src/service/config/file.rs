@@ -1,4 +1,8 @@
 //! The configuration file: TOML, every mistake with its line.
+//!
+//! The table is read by hand and not by serde with `deny_unknown_fields`: serde's error for a wrong value does not say which key
+//! it belongs to and names Rust's types (`expected usize`), and its error for an unknown key lists all keys but does not say which
+//! one was meant.
 
 use std::{io, path::Path, time::Duration};
 

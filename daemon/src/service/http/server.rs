@@ -1,5 +1,7 @@
 //! Serves the connections of one address: a bounded number of them, each with bounded headers and a bounded time to send them
 //! and to read what it asked for.
+//!
+//! `axum::serve` accepts without a bound and knows no time for reading an answer, so the loop of a connection is hyper's, driven here.
 
 use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
