@@ -20,6 +20,7 @@ pub mod cgroup;
 pub mod cgroup_mounts;
 pub mod cli;
 pub mod duration;
+pub mod event_loop;
 pub mod export;
 mod failpoint;
 pub mod fd;

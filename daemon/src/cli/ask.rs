@@ -21,7 +21,7 @@ use crate::{
         tree::{Tree, TreeError, TreeOptions},
     },
     cgroup::Cgroups,
-    duration,
+    duration, event_loop,
     export::Stamp,
     kernel::{clock, figures::Want, object::Options, observer::ObserveError, privilege, sched::Sched},
     lineage::{
@@ -217,10 +217,7 @@ pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
         return Ok(merged_with_local_facts(source, answer));
     }
     let mut looker = Looker::look(source)?;
-    look(&mut looker).map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    look(&mut looker).map_err(Exit::failed)
 }
 
 /// Adds to a daemon's answer what may be seen here. It stands also where this look fails.
@@ -242,33 +239,21 @@ pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> R
 
 /// Asks the daemon on a socket; `None` if none is there.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     match runtime.block_on(Client::at(socket).json(path)) {
         Ok(answer) => Ok(Some(answer)),
         Err(ClientError::NotThere(_)) => Ok(None),
-        Err(error) => {
-            log::error!("{error}");
-            Err(if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure })
-        }
+        Err(error) => Err(error.exit()),
     }
 }
 
 fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     if observe >= Duration::from_secs(2) {
         log::info!("watching for {} s", observe.as_secs());
     }
     let outcome = runtime.block_on(async { pipeline.run(&mut Nobody, tokio::time::sleep(observe)).await });
-    outcome.map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    outcome.map_err(Exit::failed)
 }
 
 /// A sink that shows nothing.
@@ -291,18 +276,13 @@ pub(super) fn show<T: serde::Serialize>(
     let text = match format {
         Format::Text => text(answer),
         Format::Json => {
-            let mut text = crate::export::answer(answer).map_err(|error| {
-                log::error!("encoding the answer as JSON: {error}");
-                Exit::Failure
-            })?;
+            let mut text = crate::export::answer(answer)
+                .map_err(|error| Exit::failed_at("encoding the answer as JSON", error))?;
             text.push('\n');
             text
         }
     };
-    super::output::print(&text).map_err(|error| {
-        log::error!("writing to standard output: {error}");
-        Exit::Failure
-    })
+    super::output::answer(&text)
 }
 
 /// `--format` of everything that answers.

@@ -17,6 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::exit::Exit;
 use crate::{lineage::id::Tgid, procfs::Procfs, service::config::DEFAULT_SOCKET};
 
 /// A daemon that sends nothing for so long hangs: it answers within two seconds even on a host without pids or memory.
@@ -88,6 +89,14 @@ pub(super) enum ClientError {
         /// How.
         what: String,
     },
+}
+
+impl ClientError {
+    /// Says what went wrong, and gives the exit code of it.
+    pub(super) fn exit(&self) -> Exit {
+        let exit = Exit::failed(self);
+        if matches!(self, Self::Denied(_)) { Exit::Privilege } else { exit }
+    }
 }
 
 impl Client {
@@ -240,7 +249,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("taskscope-full-queue-{}", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = crate::event_loop::start().unwrap();
         let client = Client::at(&path);
         let mut waiting = Vec::new();
         let error = runtime.block_on(async {

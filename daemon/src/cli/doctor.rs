@@ -85,15 +85,11 @@ pub(super) fn run(args: &Args) -> Exit {
         Format::Text => text(&survey, &around),
         Format::Json => match json(&survey, &around) {
             Ok(text) => text,
-            Err(error) => {
-                log::error!("encoding the findings as JSON: {error}");
-                return Exit::Failure;
-            }
+            Err(error) => return Exit::failed_at("encoding the findings as JSON", error),
         },
     };
-    if let Err(error) = super::output::print(&text) {
-        log::error!("writing to standard output: {error}");
-        return Exit::Failure;
+    if let Err(exit) = super::output::answer(&text) {
+        return exit;
     }
     match around.verdict(&survey) {
         Verdict::Full => Exit::Success,

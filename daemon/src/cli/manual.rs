@@ -47,13 +47,7 @@ pub(super) fn man(args: &ManArgs) -> Exit {
 pub(super) fn completions(args: &CompletionArgs) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "taskscope", &mut text);
-    match output::print(&String::from_utf8_lossy(&text)) {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            log::error!("writing to standard output: {error}");
-            Exit::Failure
-        }
-    }
+    output::answer(&String::from_utf8_lossy(&text)).into()
 }
 
 /// The command line without what is not for everybody's eyes.

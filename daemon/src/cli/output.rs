@@ -22,6 +22,7 @@ use std::{
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use tokio::sync::watch;
 
+use super::exit::Exit;
 use crate::failpoint::{self, Point};
 
 /// Bytes that may wait for the reader.
@@ -37,6 +38,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Writes the text that a command answers with, and says if that fails.
+pub(super) fn answer(text: &str) -> Result<(), Exit> {
+    print(text).map_err(|error| Exit::failed_at("writing to standard output", error))
 }
 
 /// Some lines, and how many. Without spare capacity: what waits may take no more memory than is counted.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Attach, exit::Exit, output};
 use crate::{
+    event_loop,
     kernel::privilege,
     service::{
         self, ServiceError, Start,
@@ -150,13 +151,7 @@ pub(super) fn run(args: &Args) -> Exit {
         }
     };
     if args.check_config {
-        return match output::print(&settings.to_string()) {
-            Ok(()) => Exit::Success,
-            Err(error) => {
-                log::error!("writing to standard output: {error}");
-                Exit::Failure
-            }
-        };
+        return output::answer(&settings.to_string()).into();
     }
     // Before a socket is made: what cannot observe leaves nothing behind.
     let missing = privilege::missing();
@@ -179,12 +174,9 @@ pub(super) fn run(args: &Args) -> Exit {
         keep_capabilities: args.keep_capabilities,
     };
     // One thread: capabilities are given up by a thread for itself.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            log::error!("starting the event loop: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed(error),
     };
     match runtime.block_on(service::serve(start)) {
         Ok(()) => Exit::Success,

@@ -53,10 +53,7 @@ impl Selector {
                     None => None,
                 };
                 let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
-                choose(&all, name).map(TaskSelector::Pid).map_err(|error| {
-                    log::error!("{error}");
-                    Exit::Failure
-                })
+                choose(&all, name).map(TaskSelector::Pid).map_err(Exit::failed)
             }
         }
     }

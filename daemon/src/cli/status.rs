@@ -8,7 +8,10 @@ use super::{
     exit::Exit,
     output,
 };
-use crate::service::{Holding, Status};
+use crate::{
+    event_loop,
+    service::{Holding, Status},
+};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -26,34 +29,18 @@ pub(super) struct Args {
 
 /// Runs `status`.
 pub(super) fn run(args: &Args) -> Exit {
-    match ask(args) {
-        Ok(text) => match output::print(&text) {
-            Ok(()) => Exit::Success,
-            Err(error) => {
-                log::error!("writing to standard output: {error}");
-                Exit::Failure
-            }
-        },
-        Err(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
-    }
+    ask(args).and_then(|text| output::answer(&text)).into()
 }
 
-fn ask(args: &Args) -> Result<String, ClientError> {
+fn ask(args: &Args) -> Result<String, Exit> {
     let client = Client::at(&args.socket.socket);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ClientError::Broken {
-        socket: args.socket.socket.clone(),
-        what: format!("starting the event loop: {error}"),
-    })?;
-    runtime.block_on(async {
+    let answer = event_loop::start().map_err(Exit::failed)?.block_on(async {
         Ok(match args.format {
             Format::Json => format!("{:#}\n", client.json::<serde_json::Value>("/v1/status").await?),
             Format::Text => text(&client.json("/v1/status").await?),
         })
-    })
+    });
+    answer.map_err(|error: ClientError| error.exit())
 }
 
 /// The status for people. Writing to a String does not fail.

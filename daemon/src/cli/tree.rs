@@ -133,8 +133,5 @@ fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> 
     }
     let Args { threads, kernel, now, usage, .. } = *args;
     let wish = TreeOptions { root, threads, kernel, at, now, usage };
-    looker.tree(wish).map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    looker.tree(wish).map_err(Exit::failed)
 }

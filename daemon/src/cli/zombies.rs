@@ -22,7 +22,7 @@ use crate::{
         zombies::{Filter, Zombies, ZombiesDraft},
     },
     cgroup::Cgroups,
-    duration,
+    duration, event_loop,
     kernel::clock,
     runtime::Question,
 };
@@ -112,11 +112,6 @@ fn show(args: &Args, answer: &Zombies) -> Result<(), Exit> {
     ask::show(answer, args.format, |answer| text::zombies(answer, terminal::style()))
 }
 
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
-    log::error!("{what}: {error}");
-    Exit::Failure
-}
-
 /// Shows it again and again, until a signal; answers how many zombies there were at last.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
@@ -127,12 +122,9 @@ fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
 
 /// Asks a daemon again and again.
 fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed("starting the event loop", &error))?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     runtime.block_on(async {
-        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         tokio::pin!(signal);
         let client = Client::at(&args.source.socket.socket);
         let mut due = interval(every);
@@ -145,10 +137,7 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
                 () = &mut signal => return Ok(answer.overdue()),
                 _ = due.tick() => {}
             }
-            let next = client.json(&path(args)).await.map_err(|error| {
-                log::error!("{error}");
-                Exit::Failure
-            })?;
+            let next = client.json(&path(args)).await.map_err(Exit::failed)?;
             answer = ask::merged_with_local_facts(&args.source, next);
         }
     })
@@ -157,14 +146,11 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
 /// Watches by itself, and shows.
 fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
     let Looker { mut pipeline, mut around, observed_since } = Looker::attach(&args.source)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed("starting the event loop", &error))?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     let filter = filter(args);
     let mut last = Ok(0);
     let outcome = runtime.block_on(async {
-        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         let (ask, mut questions) = mpsc::channel::<Question<Nobody>>(1);
         let showing = async {
             let mut due = interval(every);
@@ -198,7 +184,7 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
         };
         let mut stopped = None;
         let outcome = pipeline.serve(&mut Nobody, &mut questions, async { stopped = stop.await }).await;
-        outcome.map_err(|error| failed("watching", &error))?;
+        outcome.map_err(|error| Exit::failed_at("watching", error))?;
         stopped.map_or(Ok(()), Err)
     });
     outcome.and(last)

@@ -49,10 +49,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args, &pipeline.lineage)?)));
     let (signal, mut lines) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => {
-            log::error!("preparing to write events: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed_at("preparing to write events", error),
     };
     let closed = lines.output.closed();
     let full = Arc::clone(&lines.full);
@@ -69,14 +66,8 @@ pub(super) async fn observe(args: &Args) -> Exit {
     let written = finish(&mut lines.output).await;
     log::info!("summary: {}", summary(&pipeline, &lines));
     match (outcome, written) {
-        (Err(error), _) => {
-            log::error!("{error}");
-            Exit::Failure
-        }
-        (_, Err(error)) => {
-            log::error!("writing to standard output: {error}");
-            Exit::Failure
-        }
+        (Err(error), _) => Exit::failed(error),
+        (_, Err(error)) => Exit::failed_at("writing to standard output", error),
         _ => Exit::Success,
     }
 }

@@ -26,6 +26,7 @@ use super::{
     selector::Selector,
 };
 use crate::{
+    event_loop,
     export::{EventSelection, SCHED_ACTIONS},
     fd::watch,
     lineage::ActionKind,
@@ -223,12 +224,9 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            log::error!("starting the event loop: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed(error),
     };
     let exit = runtime.block_on(daemon_or_alone(args));
     // A write to a reader that takes nothing would hold the end back.
@@ -266,10 +264,7 @@ async fn daemon_or_alone(args: &Args) -> Exit {
         Err(ClientError::NotThere(_)) if args.since.is_none() && args.follow_from.is_none() => {
             Box::pin(alone::observe(args)).await
         }
-        Err(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
+        Err(error) => error.exit(),
     }
 }
 

@@ -45,10 +45,7 @@ pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
     let mut body = connect(&client, args, &mut position, true).await?;
     let stop = match signals::stop() {
         Ok(stop) => stop,
-        Err(error) => {
-            log::error!("preparing for signals: {error}");
-            return Ok(Exit::Failure);
-        }
+        Err(error) => return Ok(Exit::failed_at("preparing for signals", error)),
     };
     tokio::pin!(stop);
     log::info!("reading from the daemon on {}", args.socket.socket.display());

@@ -142,10 +142,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     log::info!("ready: {}", in_words(&trace.hooks));
     let output = match Output::start() {
         Ok(output) => output,
-        Err(error) => {
-            log::error!("preparing to write events: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed_at("preparing to write events", error),
     };
     let mut lines = Lines {
         args,
@@ -165,10 +162,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     log::info!("summary: {} events; lost {}", lines.written, lines.told_lost);
     match outcome.and(written) {
         Ok(()) => Exit::Success,
-        Err(error) => {
-            log::error!("following the scheduler: {error}");
-            Exit::Failure
-        }
+        Err(error) => Exit::failed_at("following the scheduler", error),
     }
 }
 

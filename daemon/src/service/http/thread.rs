@@ -6,7 +6,6 @@ use std::{io, net, os::unix, sync::Arc, thread, time::Duration};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, UnixListener},
-    runtime::Builder,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -21,6 +20,7 @@ use super::{
     server::{Answers, serve},
 };
 use crate::{
+    event_loop,
     fd::spare::Lane,
     service::{descriptors, readers::Attendant, start::vital},
 };
@@ -58,7 +58,7 @@ impl HttpThread {
         counts: &Arc<ConnectionCounts>,
         ended: mpsc::Sender<&'static str>,
     ) -> Result<Self, ThreadError> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = event_loop::start().map_err(|error| error.0)?;
         let guard = runtime.enter();
         let Listeners { tcp, unix, names, api_on_tcp } = listeners;
         let descriptors = descriptors::for_connections();
