@@ -11,6 +11,7 @@ use super::{
 use crate::{
     event_loop,
     service::{Holding, Status},
+    verdict::duration,
 };
 
 /// Arguments of `status`.
@@ -51,7 +52,7 @@ fn text(status: &Status) -> String {
     };
     line(
         "daemon",
-        format!("taskscope {}, pid {}, up {}", status.version, status.pid, span(status.uptime_ns)),
+        format!("taskscope {}, pid {}, up {}", status.version, status.pid, duration(status.uptime_ns)),
     );
     let ready = match (&status.not_ready_because, &status.ready_but) {
         (Some(why), _) => format!("NOT READY: {why}"),
@@ -62,7 +63,7 @@ fn text(status: &Status) -> String {
         0 => String::new(),
         count => format!(", {count} without a pid"),
     };
-    let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", span(age)));
+    let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", duration(age)));
     line(
         "trust",
         format!(
@@ -83,7 +84,7 @@ fn text(status: &Status) -> String {
             status.records_dropped,
             status.records_shed,
             status.resyncs,
-            span(status.resync_last_ns),
+            duration(status.resync_last_ns),
         ),
     );
     line(
@@ -161,28 +162,12 @@ fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
-/// A length of time in its two largest units.
-fn span(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    match seconds {
-        0 => format!("{} ms", ns / 1_000_000),
-        1..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spans_and_sizes_read_well() {
-        assert_eq!(span(1_999_999), "1 ms");
-        assert_eq!(span(59_000_000_000), "59 s");
-        assert_eq!(span(61_000_000_000), "1 min 1 s");
-        assert_eq!(span(90_000_000_000_000), "1 d 1 h");
+    fn sizes_read_well() {
         assert_eq!(mebibytes(32 << 20), "32.0 MiB");
         assert_eq!(mebibytes((1 << 20) + (1 << 19)), "1.5 MiB");
     }

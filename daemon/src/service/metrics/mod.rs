@@ -11,6 +11,7 @@ mod memory;
 mod names;
 mod pids;
 mod sched;
+mod series_limiter;
 mod tasks;
 mod top;
 mod trust;
@@ -19,12 +20,12 @@ mod units;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub(super) use self::unit_labels::UnitLabels;
 use self::{
     effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
     memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
     units::Units,
 };
+pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,

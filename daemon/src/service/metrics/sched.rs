@@ -67,15 +67,15 @@ impl SchedMetrics {
             set(&self.lost.with_label_values(&[cause]), count);
         }
         let other = UnitLabels::other();
-        let rows = || shown.named.iter().map(|(home, sums)| (home, sums)).chain([(&other, &shown.other)]);
-        let whose = |home: &UnitLabels| home.labels().map(str::to_owned).to_vec();
-        self.run_queue.set(rows().map(|(home, sums)| (whose(home), sums.run_queue)).collect());
+        let rows = || shown.named.iter().map(|(labels, sums)| (labels, sums)).chain([(&other, &shown.other)]);
+        let values_of = |labels: &UnitLabels| labels.labels().map(str::to_owned).to_vec();
+        self.run_queue.set(rows().map(|(labels, sums)| (values_of(labels), sums.run_queue)).collect());
         let mut off_cpu = Vec::new();
-        for (home, sums) in rows() {
+        for (labels, sums) in rows() {
             for (state, histogram) in by_state(sums) {
                 // Hardly anybody is ever stopped: a name has the states that it was seen in, the others have all.
-                if histogram.counts.iter().any(|count| *count > 0) || *home == other {
-                    let mut values = whose(home);
+                if histogram.counts.iter().any(|count| *count > 0) || *labels == other {
+                    let mut values = values_of(labels);
                     values.push(state.to_owned());
                     off_cpu.push((values, *histogram));
                 }

@@ -130,7 +130,7 @@ impl TaskMetrics {
         self.parent_debt.reset();
         for culprit in named.iter().chain([&other]) {
             let Culprit { who, zombies, oldest, debt } = culprit;
-            let [unit, container, runtime, pod] = who.home.labels();
+            let [unit, container, runtime, pod] = who.unit.labels();
             let labels = [who.parent.as_str(), unit, container, runtime, pod];
             self.parent_zombies.with_label_values(&labels).set(int(*zombies));
             let age = oldest.map_or(0.0, |since| seconds(sources.now.since(since)));

@@ -1,9 +1,10 @@
-//! Who owes the waits: zombies by the name of their parent and where it lives, the worst first.
+//! Who owes the waits: zombies by the name of their parent and its unit, the parents with most of them first.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use super::{
     names::{OTHER, UNKNOWN, comm_label},
+    series_limiter::SeriesLimiter,
     unit_labels::UnitLabels,
 };
 use crate::{
@@ -14,16 +15,16 @@ use crate::{
     },
 };
 
-/// A name that processes go by, with where they live.
+/// A name of processes, with their unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Who {
     /// Comm of the parent.
     pub(super) parent: String,
-    /// Where it lives.
-    pub(super) home: UnitLabels,
+    /// The unit it runs in.
+    pub(super) unit: UnitLabels,
 }
 
-/// A culprit: all parents of that name and place together.
+/// All parents of one name and unit together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Culprit {
     /// Who.
@@ -73,17 +74,19 @@ pub(super) fn culprits(
         let who = who(parent, cgroups, now);
         by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() }).add(&debt);
     }
-    let mut all: Vec<Culprit> = by_who.into_values().collect();
-    all.sort_by_cached_key(|culprit| (Reverse(culprit.zombies), culprit.oldest, culprit.who.clone()));
+    // Gauges: what was shown before makes no difference.
+    let weights = by_who.iter().map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
+    let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;
+    let named = named.iter().filter_map(|who| by_who.remove(who)).collect();
     let mut other = Culprit { who: Who { parent: OTHER.into(), ..Who::default() }, ..Culprit::default() };
-    for rest in all.drain(top.min(all.len())..) {
-        other.add(&rest);
+    for rest in by_who.values() {
+        other.add(rest);
     }
-    (all, other)
+    (named, other)
 }
 
 fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who {
     let Some(parent) = parent else { return Who { parent: UNKNOWN.into(), ..Who::default() } };
     let name = parent.name().map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
-    Who { parent: name, home: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
+    Who { parent: name, unit: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
 }
