@@ -1,5 +1,17 @@
 //! Tells the programs the architecture of the kernel they are for, also where they are only type-checked on the host.
 
-fn main() -> aya_build::Result<()> {
-    aya_build::emit_bpf_target_arch_cfg()
+use std::env;
+
+/// The architectures whose registers aya knows.
+const ARCHITECTURES: [&str; 8] =
+    ["aarch64", "arm", "loongarch64", "mips", "powerpc64", "riscv64", "s390x", "x86_64"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(bpf_target_arch, values(\"{}\"))", ARCHITECTURES.join("\", \""));
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    // For the BPF target the flags of `daemon/build/compile.rs` say it.
+    if arch != "bpf" {
+        println!("cargo::rustc-cfg=bpf_target_arch=\"{arch}\"");
+    }
 }

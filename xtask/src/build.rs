@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::{setup, shell};
+use crate::{ebpf, shell};
 
-/// Makes the eBPF toolchain if need be, then the release binary; gives its path.
+/// Builds the release binary, after the eBPF toolchain if the committed object is of other sources; gives its path.
 pub(crate) fn release() -> Result<PathBuf> {
-    setup::ensure()?;
+    ebpf::ensure()?;
     shell::run(
         // With this set the binary would come without its programs.
         shell::cargo().env_remove("AYA_BUILD_SKIP").args(["build", "--release", "--package", "taskscope"]),

@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod ci;
 mod dist;
+mod ebpf;
 mod run;
 mod setup;
 mod shell;
@@ -46,6 +47,8 @@ enum Command {
     Setup,
     /// Build target/release/taskscope, the eBPF programs inside
     Build,
+    /// Compile the eBPF object that is committed in daemon/ebpf, after a change of its programs
+    Ebpf(ebpf::Args),
     /// Build, then run `taskscope events` as root: NDJSON on stdout, all else on stderr
     ///
     /// taskscope takes the place of this command, so its exit code and its answer to signals are taskscope's.
@@ -78,6 +81,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Setup => setup::main(),
         Command::Build => build::release().map(|binary| eprintln!("built {}", binary.display())),
+        Command::Ebpf(args) => ebpf::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Ci(args) => ci::main(&args),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::steps::Steps;
-use crate::{build, dist, setup, shell, vm};
+use crate::{build, dist, ebpf, shell, vm};
 
 /// The version of schemathesis that the tests are written for.
 const SCHEMATHESIS: &str = "4.32.5";
@@ -39,7 +39,7 @@ pub(crate) fn all(steps: &mut Steps, args: &Args) -> Result<()> {
     if !args.unit_only {
         shell::root_prefix("testing on the running kernel", &[])?;
     }
-    steps.step("setup", setup::ensure)?;
+    steps.step("setup", ebpf::ensure)?;
     steps.step("unit tests", unit)?;
     if args.unit_only {
         return Ok(());

@@ -38,7 +38,7 @@ impl PutOff {
         let before = std::mem::take(&mut self.tasks);
         let is_new = |seen: &Snapshot| {
             !before.contains(&seen.task.key)
-                && (is_unseen_birth(lineage, seen) || is_unseen_death(lineage, seen))
+                && (!lineage.knows(seen.task.key) || is_unseen_death(lineage, seen))
         };
         let put_off: HashSet<TaskKey> = differing
             .iter()
@@ -66,10 +66,6 @@ impl PutOff {
 
 fn shown(record: &Record) -> Option<&Snapshot> {
     if let Fact::Snapshot(seen) = &record.fact { Some(seen) } else { None }
-}
-
-fn is_unseen_birth(lineage: &Lineage, seen: &Snapshot) -> bool {
-    lineage.task(seen.task.key.tid).is_none_or(|known| known.task.key != seen.task.key)
 }
 
 fn is_unseen_death(lineage: &Lineage, seen: &Snapshot) -> bool {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{setup, shell};
+use crate::{ebpf, shell};
 
 const TARGET: &str = concat!("x86_64", "-unknown-linux-gnu");
 
@@ -21,7 +21,7 @@ pub(super) fn fixed() -> Result<PathBuf> {
 }
 
 fn build(flags: Option<&str>, place: &str) -> Result<PathBuf> {
-    setup::ensure()?;
+    ebpf::ensure()?;
     let mut cargo = shell::cargo();
     cargo.args(["build", "--profile", "dist", "--package", "taskscope"]);
     // With this set the binary would come without its programs.

@@ -12,7 +12,8 @@ mod apply;
 mod choose;
 mod debian;
 mod facts;
-mod record;
+#[path = "../../../daemon/build/record.rs"]
+pub(crate) mod record;
 
 use choose::Plan;
 use facts::Facts;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::cpio::Archive;
 use super::results::Id;
-use crate::{setup, shell};
+use crate::{ebpf, shell};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const INIT: &str = "guest-init";
@@ -71,7 +71,7 @@ impl Binaries {
     ///
     /// Commands by hand run in a guest even while a test does not compile.
     pub(super) fn build(with_tests: bool) -> anyhow::Result<Self> {
-        setup::ensure()?;
+        ebpf::ensure()?;
         let mut binaries = Self::default();
         // Apart, because the daemon has tests of its own, which need no kernel.
         binaries.add(&["--package", "taskscope", "--bins"])?;

@@ -35,8 +35,15 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
-    /// The snapshot shows this task, and nothing else is learnt from that.
+    /// Whether any record told of this task, also if it is released since.
+    #[must_use]
+    pub fn knows(&self, key: TaskKey) -> bool {
+        self.store.find(key).is_some()
+    }
+
+    /// Applies of a snapshot's record that it shows this task, and nothing else.
     pub fn show_unchanged(&mut self, key: TaskKey) {
+        self.stats.records += 1;
         if let Some(ix) = self.store.find(key) {
             self.store[ix].round = self.reconcile.snapshot_number;
         }

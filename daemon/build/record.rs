@@ -1,5 +1,5 @@
 //! What setup found: which compiler and which linker make the eBPF object. Kept in the user's cache directory, written by
-//! `cargo xtask setup` and read by `daemon/build.rs`, which includes this file: std only.
+//! `cargo xtask setup`, which includes this file, and read by the build script.
 
 use std::env;
 use std::fmt::Write as _;

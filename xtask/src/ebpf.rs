@@ -1,0 +1,212 @@
+//! `cargo xtask ebpf`: the eBPF object that is committed, compiled anew.
+//!
+//! The same sources give the same bytes on every machine with the same compiler and linker: they are compiled at a fixed path,
+//! because the order of types in .BTF follows hashes of paths, and all other paths are given other names. Debug information,
+//! which is 5/6 of the object and full of paths, is left out; the kernel is given .BTF.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use object::build::elf::{Builder, SectionData};
+
+use crate::setup::{self, Record};
+use crate::shell;
+
+#[path = "../../daemon/build/committed.rs"]
+pub(crate) mod committed;
+#[path = "../../daemon/build/compile.rs"]
+mod compile;
+
+// What `compile.rs` calls `super::record`.
+use crate::setup::record;
+
+use committed::BuiltFrom;
+use compile::OBJECT;
+
+/// Where the sources are compiled.
+const PLACE: &str = "/tmp/taskscope-ebpf-build";
+
+/// The architecture of the kernels that the committed object is for.
+const ARCH: &str = "x86_64";
+
+/// What `cargo xtask ebpf` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Fail if the committed object is not what its sources give
+    #[arg(long)]
+    check: bool,
+}
+
+/// `cargo xtask ebpf`.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    if args.check { check() } else { write() }
+}
+
+/// Makes the eBPF toolchain if the daemon cannot be built with the committed object.
+pub(crate) fn ensure() -> Result<()> {
+    let sources = committed::hash_sources(shell::workspace())?;
+    if committed::load(&dir()).is_none_or(|committed| committed.sources != sources) {
+        setup::ensure()?;
+    }
+    Ok(())
+}
+
+fn dir() -> PathBuf {
+    committed::dir(&shell::workspace().join("daemon"), ARCH)
+}
+
+fn write() -> Result<()> {
+    let (object, built_from) = build()?;
+    let dir = dir();
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    for (name, bytes) in [(OBJECT, object.as_slice()), ("built-from", built_from.to_text().as_bytes())] {
+        let file = dir.join(name);
+        fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
+    }
+    eprintln!("wrote {}, {} bytes", dir.join(OBJECT).display(), object.len());
+    Ok(())
+}
+
+/// Compares the committed object with its sources.
+pub(crate) fn check() -> Result<()> {
+    const REMEDY: &str = "run `cargo xtask ebpf` and commit daemon/ebpf";
+    let dir = dir();
+    let Some(committed) = committed::load(&dir) else {
+        bail!("there is no {}: {REMEDY}", dir.join("built-from").display());
+    };
+    let object = dir.join(OBJECT);
+    let bytes = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
+    if committed::hash(&bytes) != committed.object {
+        bail!("{} is not the object that built-from is about: {REMEDY}", object.display());
+    }
+    if committed::hash_sources(shell::workspace())? != committed.sources {
+        bail!("{} was made of other sources: {REMEDY}", object.display());
+    }
+    let record = setup::ensure()?;
+    let (compiler, linker) = (record.fingerprint.clone(), linker_version(&record)?);
+    if (&compiler, &linker) != (&committed.compiler, &committed.linker) {
+        eprintln!(
+            "not compared: the committed object was made by {}, {}; here are {compiler}, {linker}",
+            committed.compiler, committed.linker
+        );
+        return Ok(());
+    }
+    let (rebuilt, _) = build()?;
+    if rebuilt != bytes {
+        let kept = shell::target_dir().join(OBJECT);
+        fs::write(&kept, &rebuilt).with_context(|| format!("writing {}", kept.display()))?;
+        bail!("{} is not what its sources give, which is in {}: {REMEDY}", object.display(), kept.display());
+    }
+    eprintln!("{}: its sources give the same {} bytes", object.display(), bytes.len());
+    Ok(())
+}
+
+/// Compiles the programs; gives the object, and what it was made of.
+fn build() -> Result<(Vec<u8>, BuiltFrom)> {
+    let record = setup::ensure()?;
+    let workspace = shell::workspace();
+    let (place, _lock) = own_place()?;
+    let _removed = Removed(&place);
+    copy_sources(workspace, &place)?;
+    let remapped = remapped(&record, &place)?;
+    let object = compile::compile(&record, &place, ARCH, &place.join("target"), &remapped)?;
+    let object = fs::read(&object).with_context(|| format!("reading {}", object.display()))?;
+    let object = without_debug_information(&object)?;
+    let built_from = BuiltFrom {
+        sources: committed::hash_sources(workspace)?,
+        object: committed::hash(&object),
+        compiler: record.fingerprint.clone(),
+        linker: linker_version(&record)?,
+    };
+    Ok((object, built_from))
+}
+
+/// An empty directory at the fixed path, for this process alone.
+fn own_place() -> Result<(PathBuf, File)> {
+    let place = PathBuf::from(PLACE);
+    let lock = place.with_extension("lock");
+    let lock = File::create(&lock).with_context(|| format!("making {}", lock.display()))?;
+    lock.lock().context("waiting for another build of the eBPF object")?;
+    if let Ok(left) = fs::symlink_metadata(&place) {
+        let me = fs::metadata("/proc/self").context("reading /proc/self")?.uid();
+        if !left.is_dir() || left.uid() != me {
+            bail!("{PLACE} belongs to somebody else: remove it");
+        }
+        fs::remove_dir_all(&place).with_context(|| format!("removing {PLACE}"))?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(&place).with_context(|| format!("making {PLACE}"))?;
+    Ok((place, lock))
+}
+
+/// Removes the directory in the end.
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(self.0) {
+            eprintln!("removing {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// Copies what the programs are compiled from, as a workspace of its own.
+fn copy_sources(workspace: &Path, place: &Path) -> Result<()> {
+    for source in committed::SOURCES.into_iter().chain(["Cargo.lock"]) {
+        let to = place.join(source);
+        let parent = to.parent().unwrap_or(place);
+        fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+        shell::run(Command::new("cp").arg("-r").arg(workspace.join(source)).arg(parent))?;
+    }
+    let manifest = workspace.join("Cargo.toml");
+    let manifest =
+        fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
+    let manifest: Vec<&str> = manifest.lines().filter(|line| !line.starts_with("default-members")).collect();
+    let manifest = manifest.iter().map(|line| {
+        if line.starts_with("members") { "members = [\"probe-common\", \"probe-ebpf\"]" } else { line }
+    });
+    let manifest = manifest.collect::<Vec<_>>().join("\n");
+    fs::write(place.join("Cargo.toml"), manifest).context("writing the manifest of the copy")
+}
+
+/// Flags that give other names to directories that differ from machine to machine: of the registry's sources and of `core`.
+fn remapped(record: &Record, place: &Path) -> Result<Vec<String>> {
+    let mut cargo = shell::cargo();
+    let metadata = shell::answer(cargo.current_dir(place).args(["metadata", "--format-version", "1"]))
+        .context("cargo metadata of the eBPF programs failed")?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata")?;
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let manifest = packages.iter().find(|package| package["name"] == "aya-ebpf");
+    let manifest = manifest.and_then(|package| package["manifest_path"].as_str());
+    let registry = manifest.and_then(|manifest| Path::new(manifest).ancestors().nth(2));
+    let registry = registry.context("cargo metadata does not say where aya-ebpf is")?;
+    let rust = record.core.ancestors().nth(2).context("the source of core has no directory around it")?;
+    Ok([(registry, "/registry"), (rust, "/rust"), (place, "/taskscope")]
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .into())
+}
+
+fn without_debug_information(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = Builder::read(object).context("reading the eBPF object")?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug") || name.starts_with(b".rel.debug");
+    }
+    // LLVM keeps the names of sections among those of symbols.
+    let names = builder.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = object::elf::SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
+    let mut written = Vec::new();
+    builder.write(&mut written).context("writing the eBPF object")?;
+    Ok(written)
+}
+
+fn linker_version(record: &Record) -> Result<String> {
+    let version = shell::answer(Command::new(&record.linker).arg("--version"));
+    let version = version.with_context(|| format!("{} --version failed", record.linker.display()))?;
+    Ok(version.trim().to_owned())
+}
