@@ -21,7 +21,7 @@ use taskscope_tests::{
 };
 
 /// Longer than an audit, a walk over the cgroups, and a rest after a failed comparison.
-const PATIENCE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Any errno that none of these calls treats as an answer: `EIO`.
 const EIO: i32 = libc::EIO;
@@ -58,7 +58,7 @@ fn ask_for(file: &Path, text: &str) {
 /// Waits for a text in the daemon's log, after the first `from` bytes.
 #[track_caller]
 fn says(daemon: &Daemon, from: usize, text: &str) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + DEADLINE;
     while !daemon.log().get(from..).is_some_and(|log| log.contains(text)) {
         let status = daemon.has_ended();
         assert!(status.is_none(), "the daemon has ended with {status:?}:\n{}", daemon.log());
@@ -274,7 +274,7 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
     Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
     ask_for(&file, "");
     for stream in &mut waiting {
-        let patient = stream.set_read_timeout(Some(PATIENCE));
+        let patient = stream.set_read_timeout(Some(DEADLINE));
         patient.unwrap_or_else(|error| panic!("setting a timeout: {error}"));
         let answer = answer_of(stream).unwrap_or_default();
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());

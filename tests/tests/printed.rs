@@ -71,8 +71,8 @@ fn normal(text: &str) -> Vec<String> {
     }
     // Who inherits is known by name where init is.
     if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "go" && words[at] == "to") {
-        let heirs = words[at..].iter().position(|word| word == "which").unwrap_or_default();
-        words.drain(at..at + heirs);
+        let skipped = words[at..].iter().position(|word| word == "which").unwrap_or_default();
+        words.drain(at..at + skipped);
     }
     let sleeps =
         |at: usize, words: &[String]| words[at..].starts_with(&["it".into(), "sleeps".into(), "in".into()]);
@@ -201,16 +201,9 @@ fn the_examples_of_help_run() {
             };
             let command = command.replace("--observe 10s", "--observe 100ms");
             // What goes on is stopped, which is a success.
-            let patience = if command.contains("--watch") { "8" } else { "60" };
+            let seconds = if command.contains("--watch") { "8" } else { "60" };
             let output = Command::new("timeout")
-                .args([
-                    "--preserve-status",
-                    "--signal=TERM",
-                    patience,
-                    "sh",
-                    "-c",
-                    &format!("exec {command}"),
-                ])
+                .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])
                 .env("PATH", &path)
                 .output()
                 .unwrap_or_else(|error| panic!("{command}: {error}"));

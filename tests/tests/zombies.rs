@@ -141,7 +141,7 @@ fn looking_at_a_zombie_with_wnowait_leaves_it_one() {
 }
 
 /// The new parent that the kernel gave to an orphan, as /proc shows it: init, or a subreaper above the tests.
-fn heir(ppid: i64) -> (&'static str, &'static str) {
+fn new_parent(ppid: i64) -> (&'static str, &'static str) {
     if ppid == 1 { ("init", "init") } else { ("stranger", "subreaper") }
 }
 
@@ -151,7 +151,8 @@ fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
         // Who inherits is the kernel's choice: ask it with a living orphan.
         let (mut orphan, _) = watch("orphan", &[]);
         orphan.pause("orphaned");
-        let (heir, kind) = heir(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
+        let (new_parent, kind) =
+            new_parent(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
         orphan.go();
         orphan.finish();
         let (mut scenario, view) = watch("parent-killed", &[]);
@@ -168,8 +169,8 @@ fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
                     "child",
                     forked_by("parent")
                         .dies_unasked()
-                        .does(&format!("reparented old=parent new={heir} kind={kind}"))
-                        .reaped_by(heir, "parent"),
+                        .does(&format!("reparented old=parent new={new_parent} kind={kind}"))
+                        .reaped_by(new_parent, "parent"),
                 ),
             ],
         );
@@ -237,7 +238,7 @@ fn a_child_of_a_parent_with_sa_nocldwait_is_autoreaped_and_never_a_zombie() {
 #[test]
 fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
     attempts(|| {
-        let (mut scenario, view) = watch("heir-ignores", &[]);
+        let (mut scenario, view) = watch("new-parent-ignores", &[]);
         scenario.pause("zombie");
         view.expect(event("zombie_began").of(&scenario.facts().role("child"))).soon();
         scenario.go();

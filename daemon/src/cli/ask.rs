@@ -151,14 +151,14 @@ impl Looker {
     }
 
     /// Draws the tree.
-    pub(super) fn tree(&mut self, wish: TreeOptions) -> Result<Tree, TreeError> {
+    pub(super) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, around, observed_since } = self;
-        let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+        let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
         let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let LocalContext { stamp, cgroups, .. } = around;
         Tree::of(
-            wish,
+            options,
             &scene,
             stamp,
             &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()),

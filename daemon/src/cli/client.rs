@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// Connects. A queue without room is tried again and again, as connect(2) does not wait on a socket that is non-blocking.
-    async fn connect(&self, patience: Duration) -> Result<UnixStream, ClientError> {
+    async fn connect(&self, limit: Duration) -> Result<UnixStream, ClientError> {
         let mut is_full = false;
         let connecting = async {
             loop {
@@ -143,7 +143,7 @@ impl Client {
                 sleep(QUEUE_PAUSE).await;
             }
         };
-        match timeout(patience, connecting).await {
+        match timeout(limit, connecting).await {
             Ok(outcome) => outcome.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                     ClientError::NotThere(self.socket.clone())

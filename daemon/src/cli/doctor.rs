@@ -46,7 +46,7 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn look() -> Self {
+    fn read() -> Self {
         let finding = |lacks: Option<String>, good: &str| match lacks {
             None => Finding { ok: true, detail: good.into() },
             Some(why) => Finding { ok: false, detail: why },
@@ -80,10 +80,10 @@ pub(super) fn run(args: &Args) -> Exit {
     if survey.object.ok && survey.iterator.ok {
         survey.hidden = hidden();
     }
-    let around = Surroundings::look();
+    let host = Surroundings::read();
     let text = match args.format {
-        Format::Text => text(&survey, &around),
-        Format::Json => match json(&survey, &around) {
+        Format::Text => text(&survey, &host),
+        Format::Json => match json(&survey, &host) {
             Ok(text) => text,
             Err(error) => return Exit::failed_at("encoding the findings as JSON", error),
         },
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Exit {
     if let Err(exit) = super::output::answer(&text) {
         return exit;
     }
-    match around.verdict(&survey) {
+    match host.verdict(&survey) {
         Verdict::Full => Exit::Success,
         Verdict::Degraded => Exit::Degraded,
         Verdict::Nothing => Exit::Kernel,
@@ -110,13 +110,13 @@ fn hidden() -> Option<String> {
     }
 }
 
-fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
+fn json(survey: &Survey, host: &Surroundings) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(survey)?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("proc".into(), serde_json::to_value(&around.proc)?);
-        object.insert("time_namespace".into(), serde_json::to_value(&around.time_namespace)?);
-        object.insert("cgroups".into(), serde_json::to_value(&around.cgroups)?);
-        object.insert("verdict".into(), serde_json::to_value(around.verdict(survey))?);
+        object.insert("proc".into(), serde_json::to_value(&host.proc)?);
+        object.insert("time_namespace".into(), serde_json::to_value(&host.time_namespace)?);
+        object.insert("cgroups".into(), serde_json::to_value(&host.cgroups)?);
+        object.insert("verdict".into(), serde_json::to_value(host.verdict(survey))?);
         object.insert("sandbox".into(), sandbox::offered().into());
     }
     let mut text = serde_json::to_string_pretty(&value)?;
@@ -125,7 +125,7 @@ fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
 }
 
 /// The findings for people. `String` takes every write.
-fn text(survey: &Survey, around: &Surroundings) -> String {
+fn text(survey: &Survey, host: &Surroundings) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "kernel {}", survey.release);
     finding(&mut out, "type information (BTF)", &survey.btf);
@@ -136,9 +136,9 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
         let _ = writeln!(out, "  ~  {hidden}");
     }
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
-    finding(&mut out, "processes in /proc", &around.proc);
-    finding(&mut out, "time namespace", &around.time_namespace);
-    finding(&mut out, "units and containers, by cgroup", &around.cgroups);
+    finding(&mut out, "processes in /proc", &host.proc);
+    finding(&mut out, "time namespace", &host.time_namespace);
+    finding(&mut out, "units and containers, by cgroup", &host.cgroups);
     let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
@@ -171,7 +171,7 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     for unchecked in &survey.unchecked {
         let _ = writeln!(out, "\nnot checked: {unchecked}");
     }
-    let verdict = match around.verdict(survey) {
+    let verdict = match host.verdict(survey) {
         Verdict::Full => "full: everything can be told",
         Verdict::Degraded => "degraded: observing works, but not everything can be told (see above)",
         Verdict::Nothing => "nothing can be observed on this kernel (see above)",

@@ -132,6 +132,6 @@ fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> 
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;
-    let wish = TreeOptions { root, threads, kernel, at, now, usage };
-    looker.tree(wish).map_err(Exit::failed)
+    let options = TreeOptions { root, threads, kernel, at, now, usage };
+    looker.tree(options).map_err(Exit::failed)
 }

@@ -28,10 +28,10 @@ pub struct EventSelection {
     pub containers: Vec<String>,
 }
 
-/// A wish, and what it has to remember.
+/// A selection of events, and what it takes to apply it to one event after the other.
 #[derive(Debug)]
 pub struct Filter {
-    wish: EventSelection,
+    selection: EventSelection,
     /// A bit for each action that is wanted; 0 is all of them.
     actions: u32,
     members: Option<HashSet<GroupKey>>,
@@ -45,7 +45,7 @@ pub struct Filter {
 pub struct UnknownAction(String);
 
 impl EventSelection {
-    /// A filter for this wish, from now on.
+    /// Makes a filter of this selection, for events from now on.
     pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
         let mut actions = 0;
         for name in &self.actions {
@@ -53,7 +53,7 @@ impl EventSelection {
             actions |= bit(kind);
         }
         let members = self.subtree.map(|root| descendants(lineage, root));
-        Ok(Filter { wish: self, actions, members, has_missed: false })
+        Ok(Filter { selection: self, actions, members, has_missed: false })
     }
 
     /// Whether where a task lives makes a difference.
@@ -80,13 +80,13 @@ impl Filter {
     /// Whether every event is wanted.
     #[must_use]
     pub fn wants_all(&self) -> bool {
-        self.wish == EventSelection::default()
+        self.selection == EventSelection::default()
     }
 
     /// The root of the subtree that it follows.
     #[must_use]
     pub const fn subtree(&self) -> Option<u32> {
-        self.wish.subtree
+        self.selection.subtree
     }
 
     /// Adds members of the subtree, after events were not shown to it. From then on also a child of a member is one whose fork
@@ -100,18 +100,20 @@ impl Filter {
 
     /// Whether an event is wanted. Every event must be shown to it, in order: it follows the subtree by them.
     pub fn wants(&mut self, effect: &Effect, place: Option<&Place>) -> bool {
-        let (wish, has_missed) = (&self.wish, self.has_missed);
-        let is_member =
-            self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, has_missed, effect));
+        let (selection, has_missed) = (&self.selection, self.has_missed);
+        let is_member = self
+            .members
+            .as_mut()
+            .is_none_or(|members| follow(members, selection.subtree, has_missed, effect));
         is_member
             && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
-            && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
-            && any(&wish.comms, |glob| is_called(effect, glob))
-            && any(&wish.units, |glob| {
+            && any(&selection.pids, |pid| *pid == effect.process.key.tgid.0)
+            && any(&selection.comms, |glob| is_called(effect, glob))
+            && any(&selection.units, |glob| {
                 let unit = place.and_then(|place| place.unit.as_deref());
                 unit.is_some_and(|unit| matches(glob.as_bytes(), unit.as_bytes()))
             })
-            && any(&wish.containers, |id| {
+            && any(&selection.containers, |id| {
                 let container = place.and_then(|place| place.container.as_ref());
                 container.is_some_and(|container| container.id.starts_with(id.as_str()))
             })
@@ -205,8 +207,8 @@ mod tests {
     #[test]
     fn an_unknown_action_is_named_with_those_there_are() {
         let lineage = Lineage::new(crate::lineage::Config::default());
-        let wish = EventSelection { actions: vec!["died".into()], ..EventSelection::default() };
-        let error = wish.filter(&lineage).unwrap_err().to_string();
+        let selection = EventSelection { actions: vec!["died".into()], ..EventSelection::default() };
+        let error = selection.filter(&lineage).unwrap_err().to_string();
         assert!(error.starts_with("died: no such action; there are: forked, "), "{error}");
     }
 }

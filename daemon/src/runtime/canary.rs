@@ -21,7 +21,7 @@ const WHOLE: [ActionKind; 4] =
     [ActionKind::Forked, ActionKind::Exiting, ActionKind::Exited, ActionKind::Released];
 
 /// A life not whole after this is not going to be: the latest record comes an RCU grace period after the death.
-const PATIENCE_NS: u64 = 5_000_000_000;
+const DEADLINE_NS: u64 = 5_000_000_000;
 
 /// Lives in a row of which a release may be hidden: more are no accident.
 const HIDDEN_IN_A_ROW: u32 = 3;
@@ -151,7 +151,7 @@ impl Canary {
             flight.wait();
             if flight.over && flight.waited_for {
                 self.flight = None;
-            } else if flight.waited_for && now.since(flight.launched) >= PATIENCE_NS {
+            } else if flight.waited_for && now.since(flight.launched) >= DEADLINE_NS {
                 self.give_up();
             }
         }
@@ -349,7 +349,7 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).is_err(), "the child was waited for");
-        canary.tick(Ktime(begin.0 + PATIENCE_NS));
+        canary.tick(Ktime(begin.0 + DEADLINE_NS));
         assert_eq!((canary.whole, canary.broken, canary.age(boottime())), (0, 1, None));
     }
 

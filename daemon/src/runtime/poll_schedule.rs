@@ -53,10 +53,10 @@ impl PollSchedule {
     }
 
     /// A look found this many records; if there are more to come, they may wait for so long.
-    pub(super) fn after(&mut self, handled: usize, patience: Duration) {
+    pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => (Next::Notified, self.gate.open()),
-            1..BATCH => (Next::Rested, self.rest.after(patience)),
+            1..BATCH => (Next::Rested, self.rest.after(max_batch_delay)),
             _ => (Next::Now, Ok(())),
         };
         self.next = next;

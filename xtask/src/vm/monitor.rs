@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 /// QEMU answers at once, or it hangs itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 /// A kernel that has said nothing more for so long has answered, or does not answer.
 const QUIET: Duration = Duration::from_secs(3);
 /// Magic system request keys: all messages, blocked tasks, all tasks, what each CPU does.
@@ -107,7 +107,7 @@ impl Session {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let stream = UnixStream::connect(path)
             .with_context(|| format!("connecting to QEMU's monitor {}", path.display()))?;
-        stream.set_read_timeout(Some(PATIENCE)).context("limiting a wait for QEMU's monitor")?;
+        stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait for QEMU's monitor")?;
         let mut session = Self { reader: BufReader::new(stream) };
         // The greeting comes unasked.
         session.next()?;

@@ -59,7 +59,7 @@ impl Lines {
             by_action: [0; ActionKind::COUNT],
             wall: Wall::of_this_boot(),
             cgroups: Cgroups::of_host(),
-            filter: args.wish().filter(lineage).map_err(wrong)?,
+            filter: args.selection().filter(lineage).map_err(wrong)?,
             style: Style { format: args.format, colour: args.is_coloured() },
             limit: args.limit,
             buffer: Vec::with_capacity(256 << 10),

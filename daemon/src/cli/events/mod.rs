@@ -169,7 +169,7 @@ impl TypedValueParser for ActionName {
 }
 
 impl Args {
-    fn wish(&self) -> EventSelection {
+    fn selection(&self) -> EventSelection {
         EventSelection {
             actions: self.action.clone(),
             pids: self.pid.clone(),

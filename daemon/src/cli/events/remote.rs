@@ -88,7 +88,7 @@ async fn connect(
 
 /// The request that goes on where the stream stands. Writing to a String does not fail.
 fn path(args: &Args, position: &Position, is_first: bool) -> String {
-    let wish = args.wish();
+    let selection = args.selection();
     let mut path = String::from("/v1/events?");
     let mut add = |key: &str, value: &str| {
         let _ = write!(path, "{key}={}&", encoded(value));
@@ -97,19 +97,19 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
         add("format", if args.is_coloured() { "colour" } else { "text" });
     }
     for (key, values) in [
-        ("action", &wish.actions),
-        ("comm", &wish.comms),
-        ("unit", &wish.units),
-        ("container", &wish.containers),
+        ("action", &selection.actions),
+        ("comm", &selection.comms),
+        ("unit", &selection.units),
+        ("container", &selection.containers),
     ] {
         for value in values {
             add(key, value);
         }
     }
-    for pid in &wish.pids {
+    for pid in &selection.pids {
         add("pid", &pid.to_string());
     }
-    if let Some(pid) = wish.subtree {
+    if let Some(pid) = selection.subtree {
         add("subtree", &pid.to_string());
     }
     if let Some(limit) = args.limit {

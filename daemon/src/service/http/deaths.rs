@@ -23,14 +23,14 @@ pub(super) async fn deaths(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
     let filter = parse(query.as_deref().unwrap_or_default())?;
-    let (draft, around): (DeathsDraft, AnswerContext) = api
+    let (draft, context): (DeathsDraft, AnswerContext) = api
         .ask(move |pipeline, service| {
-            let draft = DeathsDraft::of(&service.scene(pipeline), filter);
-            let around = service.around(draft.cgroups());
-            (draft, around)
+            let draft = DeathsDraft::of(&service.lineage_at(pipeline), filter);
+            let context = service.answer_context(draft.cgroups());
+            (draft, context)
         })
         .await?;
-    complete(&api, around, |outside| draft.finish(outside)).await
+    complete(&api, context, |host| draft.finish(host)).await
 }
 
 /// A name that comes several times is one list.

@@ -29,7 +29,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    wish: EventSelection,
+    selection: EventSelection,
     after: Option<u64>,
     instance: Option<String>,
     since: Option<Duration>,
@@ -61,7 +61,7 @@ pub(super) async fn stream(
     // Their number is bounded by the places, and joining takes moments: they need no turn.
     let reader = api
         .ask_first(move |pipeline, service| {
-            let filter = query.wish.filter(&pipeline.lineage)?;
+            let filter = query.selection.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
@@ -97,23 +97,23 @@ impl Query {
                 value.parse().map_err(|_| ApiError::bad_request(format!("{what}={value}: not a number")))
             };
             match &*key {
-                "action" => query.wish.actions.extend(list()),
+                "action" => query.selection.actions.extend(list()),
                 "pid" => {
                     for pid in value.split(',') {
                         let pid = pid.parse();
-                        query.wish.pids.push(
+                        query.selection.pids.push(
                             pid.map_err(|_| ApiError::bad_request(format!("pid={value}: not a number")))?,
                         );
                     }
                 }
                 "subtree" => {
                     let pid = u32::try_from(number("subtree")?);
-                    query.wish.subtree =
+                    query.selection.subtree =
                         Some(pid.map_err(|_| ApiError::bad_request(format!("subtree={value}: not a pid")))?);
                 }
-                "comm" => query.wish.comms.push(value),
-                "unit" => query.wish.units.push(value),
-                "container" => query.wish.containers.push(value),
+                "comm" => query.selection.comms.push(value),
+                "unit" => query.selection.units.push(value),
+                "container" => query.selection.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
                 "since" => {
@@ -153,10 +153,10 @@ mod tests {
     fn a_query_is_read_and_decoded() {
         let query =
             Query::parse("action=exited,reaped&pid=1,2&comm=a%20b*&after=7&limit=3&subtree=9").unwrap();
-        assert_eq!(query.wish.actions, ["exited", "reaped"]);
-        assert_eq!(query.wish.pids, [1, 2]);
-        assert_eq!(query.wish.comms, ["a b*"]);
-        assert_eq!((query.after, query.limit, query.wish.subtree), (Some(7), Some(3), Some(9)));
+        assert_eq!(query.selection.actions, ["exited", "reaped"]);
+        assert_eq!(query.selection.pids, [1, 2]);
+        assert_eq!(query.selection.comms, ["a b*"]);
+        assert_eq!((query.after, query.limit, query.selection.subtree), (Some(7), Some(3), Some(9)));
         assert_eq!(Query::parse("").unwrap(), Query::default());
     }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_value_with_a_broken_escape_is_taken_as_it_is() {
-        let comms = |text: &str| Query::parse(text).unwrap().wish.comms;
+        let comms = |text: &str| Query::parse(text).unwrap().selection.comms;
         assert_eq!(comms("comm=%zz%4"), ["%zz%4"]);
         assert_eq!(comms("comm=a%2Cb+c%"), ["a,b c%"]);
         assert_eq!(comms("comm=%ff"), ["\u{fffd}"]);

@@ -29,7 +29,7 @@ pub(super) struct Guarded<S> {
     stream: S,
     connection: Arc<Connection>,
     /// Runs while the peer takes nothing.
-    patience: Option<Pin<Box<Sleep>>>,
+    write_deadline: Option<Pin<Box<Sleep>>>,
     /// The peer has shut down its side while an answer was under way.
     has_ended: bool,
     /// Written in place of what hyper wrote; how much of it is.
@@ -38,7 +38,7 @@ pub(super) struct Guarded<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, patience: None, has_ended: false, instead: None }
+        Self { stream, connection, write_deadline: None, has_ended: false, instead: None }
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -48,14 +48,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     /// Counts what the peer took, or ends the connection when it has taken nothing for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            if self.patience.take().is_some() {
+            if self.write_deadline.take().is_some() {
                 self.connection.wrote();
             }
             return outcome;
         }
         self.connection.blocked();
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
-        ready!(patience.as_mut().poll(context));
+        let write_deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        ready!(write_deadline.as_mut().poll(context));
         self.connection.stalled();
         let message = format!("the peer has read nothing for {} s", WRITE_TIME.as_secs());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::{
     error::ApiError,
     events::Query,
-    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, whom},
+    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
 };
 
 /// Reads what `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
@@ -18,7 +18,7 @@ pub fn read(path: &str, query: &str) -> Result<(), String> {
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),
-        _ => whom(query).map(drop),
+        _ => selector(query).map(drop),
     };
     outcome.map_err(ApiError::into_message)
 }

@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::families::seconds;
-use super::names::{ERRNOS, HEIRS, KINDS, REASONS, reason};
+use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
     TaskKind,
     death::Cause,
@@ -165,7 +165,7 @@ impl EffectCounters {
                 "taskscope_reparentings_total",
                 "Children whose parent exited, by what they were handed to.",
                 "to",
-                HEIRS.iter().map(|kind| kind.name()),
+                REPARENT_KINDS.iter().map(|kind| kind.name()),
             )?,
             leader_deaths: counter(
                 "taskscope_leader_deaths_total",
@@ -231,7 +231,7 @@ impl EffectCounters {
             Action::LeaderDied { .. } => self.leader_deaths.inc(),
             Action::ExitStuck { .. } => self.stuck.inc(),
             Action::ZombieFlagged { .. } => self.flagged.inc(),
-            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&HEIRS, kind)),
+            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&REPARENT_KINDS, kind)),
             Action::Reaped { reaper, zombie } => {
                 let by = reaper.map_or(ReaperKind::Other, |reaper| reaper.kind);
                 self.reaps.raise(index_of(&ReaperKind::ALL, &by));

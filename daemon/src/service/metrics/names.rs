@@ -11,8 +11,8 @@ use crate::{
 pub(super) const KINDS: [TaskKind; 5] =
     [TaskKind::Process, TaskKind::Thread, TaskKind::KernelThread, TaskKind::IoWorker, TaskKind::UserWorker];
 
-/// To what an orphan is handed.
-pub(super) const HEIRS: [ReparentKind; 4] =
+/// What an orphan's new parent is.
+pub(super) const REPARENT_KINDS: [ReparentKind; 4] =
     [ReparentKind::SiblingThread, ReparentKind::Subreaper, ReparentKind::NamespaceInit, ReparentKind::Init];
 
 /// How an exit ended.

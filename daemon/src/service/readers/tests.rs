@@ -93,8 +93,8 @@ impl World {
 
 /// Wants the events of one process, or all.
 fn filter(only: Option<u32>) -> Filter {
-    let wish = EventSelection { pids: only.into_iter().collect(), ..EventSelection::default() };
-    wish.filter(&Lineage::new(Config::default())).unwrap()
+    let selection = EventSelection { pids: only.into_iter().collect(), ..EventSelection::default() };
+    selection.filter(&Lineage::new(Config::default())).unwrap()
 }
 
 /// Whether a reader that had nothing wants to be asked again.

@@ -111,7 +111,7 @@ impl Reaper {
     }
 
     fn wait(&self, children: &[&mut Child]) -> anyhow::Result<()> {
-        let rest = children.iter().map(|child| child.patience()).min().unwrap_or(CLEARING_TURN);
+        let rest = children.iter().map(|child| child.time_left()).min().unwrap_or(CLEARING_TURN);
         let mut outputs: Vec<_> = children.iter().map(|child| watch(child.output.descriptor())).collect();
         self.sleep(&mut outputs, rest)
     }
@@ -179,7 +179,7 @@ impl Child {
     }
 
     /// How long nothing may happen before it must be looked at again.
-    fn patience(&self) -> Duration {
+    fn time_left(&self) -> Duration {
         if self.ended.is_some() {
             CLEARING_TURN
         } else {

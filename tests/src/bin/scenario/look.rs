@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// How long to look for a state that must come.
-const PATIENCE_NS: i64 = 30_000_000_000;
+const DEADLINE_NS: i64 = 30_000_000_000;
 
 /// The fields of /proc/PID/stat that the tests compare.
 pub(crate) struct Stat {
@@ -146,7 +146,7 @@ pub(crate) fn until_gone(pid: Pid, tid: Pid) {
 
 /// Looks until `done`, with a deadline.
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = sys::now_ns() + PATIENCE_NS;
+    let end = sys::now_ns() + DEADLINE_NS;
     while !done() {
         if sys::now_ns() > end {
             die_with(what, libc::ETIMEDOUT);

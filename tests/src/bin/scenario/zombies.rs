@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         parent_killed,
     ),
     (
-        "heir-ignores",
+        "new-parent-ignores",
         "a parent is killed while it has a zombie, and a subreaper above ignores SIGCHLD",
         heir_ignores,
     ),

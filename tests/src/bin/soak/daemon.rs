@@ -18,7 +18,7 @@ use taskscope_tests::{
 };
 
 /// How long the tree may take to become equal to /proc, after losses of any size.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Lines of its own log that are shown and kept; the others tell in detail what it is doing.
 const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope: summary:"];
@@ -115,7 +115,7 @@ impl Daemon {
             lines
         });
         let daemon = Self { child, seen, reader, log: Some(log), audits };
-        is_ready.recv_timeout(PATIENCE).context("taskscope did not get ready")?;
+        is_ready.recv_timeout(DEADLINE).context("taskscope did not get ready")?;
         Ok(daemon)
     }
 
@@ -134,7 +134,7 @@ impl Daemon {
             if differences.is_empty() {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > DEADLINE {
                 bail!("the tree below {root} differs from /proc:\n{}", differences.join("\n"));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -145,7 +145,7 @@ impl Daemon {
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {
-            ensure!(begun.elapsed() < PATIENCE, "{root} is gone and its release was not told");
+            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not told");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
