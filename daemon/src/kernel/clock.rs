@@ -24,8 +24,8 @@ pub fn thread_cpu_ns() -> u64 {
 
 /// Nanoseconds to add to a boottime to get the wall clock (ns since the epoch), as it is now.
 ///
-/// Measured again now and then by its user, because the wall clock can be set. The tightest of a few readings is taken: a
-/// reading between two of the other clock is off by at most their distance.
+/// The caller measures again from time to time, because the wall clock can be set. Of five readings the tightest is taken: a
+/// reading of one clock between two readings of the other is off by at most their distance.
 #[must_use]
 pub fn wall_offset_ns() -> i128 {
     let mut best = (u64::MAX, 0);
@@ -41,7 +41,7 @@ pub fn wall_offset_ns() -> i128 {
     best.1
 }
 
-/// The id of this boot, as random(4) has it.
+/// Returns the id of this boot (random(4)).
 pub fn boot_id() -> io::Result<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
 }

@@ -1,7 +1,7 @@
-//! Proof that records come through while no process can be made: the daemon's main thread sets its own comm to the comm that it has.
+//! Shows that records come through while no process can be made: the daemon's main thread sets its comm to the comm that it has.
 //!
-//! The kernel calls the tracepoint `task_rename` also for a comm that does not change (`__set_task_comm()` in fs/exec.c), so the record
-//! takes the way of every other. It shows that programs run and records arrive, not that every hook is attached.
+//! The kernel calls the tracepoint `task_rename` also if the comm does not change (`__set_task_comm()` in fs/exec.c), and the
+//! record goes the way of every other. It shows that programs run and records arrive, not that every hook is attached.
 
 use std::io;
 
@@ -16,9 +16,9 @@ use crate::lineage::{
 #[derive(Debug)]
 pub(super) struct RenameProbe {
     this: Tgid,
-    /// Probes sent and not seen yet.
+    /// Probes sent whose record was not seen yet.
     pending: u32,
-    /// When the last one that was seen took place.
+    /// The time of the last rename whose record was seen.
     pub(super) seen: Option<Ktime>,
 }
 
@@ -34,7 +34,7 @@ impl RenameProbe {
         Ok(())
     }
 
-    /// Takes the events of probes out of `effects`: they concern nobody else.
+    /// Removes the events of probes from `effects`: no sink sees them.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         if self.pending == 0 {
             return;
