@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::{KEYS, Partial};
 use crate::bounded;
 
-/// Longest configuration. The shipped one, which explains every key, has 3 KB.
+/// The longest configuration that is read, bytes. The shipped one, which explains every key, has 3 KB.
 const FILE_MAX: usize = 1 << 20;
 
 /// What is wrong with the settings.
@@ -146,7 +146,7 @@ impl Partial {
     }
 }
 
-/// What a key of the file can be wrong in.
+/// What is wrong with a key of the file.
 enum Wrong {
     Key,
     Value(String),

@@ -1,4 +1,4 @@
-//! /v1/events: what happens, as it happens. NDJSON, or server-sent events for those who accept them.
+//! /v1/events: events as they happen, as NDJSON, or as server-sent events for clients that accept `text/event-stream`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ pub(super) async fn stream(
     let place = api.readers.admit(connection.peer)?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
-    // Their number is bounded by the places, and joining takes moments: they need no turn.
+    // The number of readers is bounded by their places, and joining is quick: no turn is needed.
     let reader = api
         .ask_first(move |pipeline, service| {
             let filter = query.selection.filter(&pipeline.lineage)?;
@@ -79,8 +79,8 @@ pub(super) async fn stream(
     Ok(answer)
 }
 
-/// What a browser's `EventSource` sends when it connects again: INSTANCE-SEQUENCE. Anything else is of no daemon that there
-/// was: its reader is told that something is missing.
+/// Parses `Last-Event-ID`, which a browser's `EventSource` sends when it reconnects: INSTANCE-SEQUENCE. Any other value is
+/// treated as another daemon's, so that the reader gets a gap.
 fn last_event(id: &str) -> (String, u64) {
     let parts = id.rsplit_once('-').and_then(|(instance, after)| Some((instance, after.parse().ok()?)));
     let (instance, after) = parts.unwrap_or(("unknown", 0));

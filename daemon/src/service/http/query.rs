@@ -1,4 +1,4 @@
-//! Queries without a server, for the fuzz targets: each is read as its handler reads it.
+//! Parses queries without a server, for the fuzz targets, each as its handler parses it.
 
 use axum::{extract::Query as AxumQuery, http::Uri};
 use serde::de::DeserializeOwned;
@@ -9,8 +9,8 @@ use super::{
     tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
 };
 
-/// Reads what `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
-/// message of the 400 that the daemon answers.
+/// Parses the query of `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies` or `/v1/blocked`, or for any other path a pid or
+/// entity id. The error is the message of the 400 that the daemon would send.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
@@ -24,7 +24,7 @@ pub fn read(path: &str, query: &str) -> Result<(), String> {
 }
 
 fn parameters<T: DeserializeOwned>(query: &str) -> Result<(), ApiError> {
-    // What is no URI never comes to a handler.
+    // A handler never sees a text that is not a URI.
     let Ok(uri) = Uri::builder().path_and_query(format!("/?{query}")).build() else { return Ok(()) };
     let read = AxumQuery::<T>::try_from_uri(&uri);
     read.map(drop).map_err(|error| ApiError::bad_request(error.body_text()))

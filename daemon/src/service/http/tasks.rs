@@ -1,4 +1,4 @@
-//! Answers about tasks: taken from the lineage by its owner, completed from /proc by a thread that may take its time (`workers`).
+//! Answers about tasks. The owner of the lineage makes a draft, and a worker thread completes it from /proc (`workers`).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -37,7 +37,7 @@ impl Service {
         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
-    /// What completes an answer and is only the owner's to give.
+    /// Makes the part of an answer's context that only the owner has.
     pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
@@ -46,13 +46,13 @@ impl Service {
     }
 }
 
-/// The outside of the lineage, on its way to another thread.
+/// Facts besides the lineage, which a worker thread needs to complete an answer.
 pub(super) struct AnswerContext {
     stamp: Stamp,
     places: HashMap<u64, Place>,
 }
 
-/// Completes an answer on a thread that is there for that.
+/// Completes an answer on a worker thread.
 pub(super) async fn complete<T: Send + 'static>(
     api: &Api,
     mut context: AnswerContext,
@@ -101,7 +101,7 @@ pub(super) struct BlockedQuery {
     min_age: Option<String>,
 }
 
-/// Between the two looks at tasks in uninterruptible sleep.
+/// Time between the two polls of tasks in uninterruptible sleep.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 pub(super) async fn blocked(
@@ -130,7 +130,7 @@ pub(super) async fn blocked(
     tokio::time::sleep(BETWEEN).await;
     api.ask(move |pipeline, service| {
         let look = Look::new(pipeline.observer.doing(Want::Blocked));
-        // A task that the tree has yet to learn of is known after this.
+        // A task whose record is still in the ring is known after this.
         pipeline.catch_up(service);
         let view = service.lineage_at(pipeline);
         let stamp = service.wall.stamp().clone();
@@ -247,7 +247,7 @@ pub(super) async fn tree(
             let options = TreeOptions { root, threads, kernel, at: None, now, usage };
             let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
             if usage {
-                // Who died before the look is in the lineage then, and nobody's time is in neither.
+                // A task that ended before the poll is in the lineage by then, so no CPU time is counted twice or missed.
                 pipeline.catch_up(service);
             }
             let view = service.lineage_at(pipeline);

@@ -18,7 +18,7 @@ const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 60
 /// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
 const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
 
-/// A counter with one label, its children at hand by index.
+/// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
 
 impl Family {
@@ -35,7 +35,7 @@ impl Family {
         Ok(Self(children))
     }
 
-    /// Raises the counter at an index of the values.
+    /// Raises the counter at an index of the label's values.
     fn raise(&self, index: usize) {
         if let Some(counter) = self.0.get(index) {
             counter.inc();

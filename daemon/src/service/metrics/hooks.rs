@@ -1,4 +1,4 @@
-//! How the kernel is watched, and what that costs it.
+//! How each hook is attached, and what the programs cost.
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
 

@@ -1,4 +1,4 @@
-//! What the daemon's own memory is held for, how much there is, and what was given up for want of it.
+//! What the daemon's memory is used for, how much there is, and what was given up because there was too little.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 

@@ -1,6 +1,6 @@
-//! /metrics: what an operator is told in numbers. Every label set is closed, and no label is a pid.
+//! /metrics. Every label has a bounded set of values, and no label is a pid.
 //!
-//! Counters of what happens are raised with each effect; everything that is a state is read from its owner at the scrape.
+//! Counters of events are raised with each effect; a state is read from its owner at the scrape.
 
 mod effects;
 mod ended;
@@ -51,7 +51,7 @@ pub(super) struct Metrics {
     sched: Option<SchedMetrics>,
 }
 
-/// What a scrape looks at besides the pipeline.
+/// What a scrape reads besides the pipeline.
 pub(super) struct Sources<'a> {
     /// The kernel's clock.
     pub(super) now: Ktime,
@@ -90,7 +90,7 @@ impl Metrics {
         Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
     }
 
-    /// Failed calls of fork(2) are seen by the hooks in use.
+    /// The hooks in use report failing calls of fork(2).
     pub(super) fn count_failures(&mut self) -> prometheus::Result<()> {
         self.effects.register_failures(&self.registry)
     }
@@ -100,7 +100,7 @@ impl Metrics {
         self.effects.count(effect);
     }
 
-    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after them, so this cannot wait for a scrape.
+    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after its tasks, so this cannot wait for a scrape.
     pub(super) fn add_usage(
         &mut self,
         shares: &[(Option<u64>, Share)],

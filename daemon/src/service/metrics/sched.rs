@@ -1,4 +1,4 @@
-//! How tasks are scheduled, with `--sched`: histograms that the kernel's side keeps, as Prometheus has them.
+//! The histograms of `--sched`, which the eBPF programs keep, as Prometheus metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ impl SchedMetrics {
         let mut off_cpu = Vec::new();
         for (labels, sums) in rows() {
             for (state, histogram) in by_state(sums) {
-                // Hardly anybody is ever stopped: a name has the states that it was seen in, the others have all.
+                // Few tasks are ever stopped: a unit has series only for the states that were seen, `other` has all.
                 if histogram.counts.iter().any(|count| *count > 0) || *labels == other {
                     let mut values = values_of(labels);
                     values.push(state.to_owned());
@@ -85,14 +85,14 @@ impl SchedMetrics {
     }
 }
 
-/// Values of the labels, and what was counted.
+/// Values of the labels, and the histogram.
 type Rows = Vec<(Vec<String>, SchedHistogram)>;
 
 /// Histograms that somebody else keeps.
 #[derive(Clone)]
 struct Histograms {
     desc: Desc,
-    /// Which of the kernel's limits are shown.
+    /// Which of the programs' bucket limits are shown.
     has_limit: fn(usize) -> bool,
     rows: Arc<Mutex<Rows>>,
 }
@@ -140,7 +140,7 @@ fn pair(name: &str, value: &str) -> proto::LabelPair {
     pair
 }
 
-/// Cumulative, with the limits that are shown; the text's writer adds the one without a limit.
+/// Cumulative counts by the limits that are shown; the text encoder adds the bucket `+Inf`.
 fn histogram(counted: &SchedHistogram, has_limit: fn(usize) -> bool) -> proto::Histogram {
     let mut so_far = 0;
     let mut buckets = Vec::new();

@@ -1,4 +1,4 @@
-//! Who owes the waits: zombies by the name of their parent and its unit, the parents with most of them first.
+//! Parents that owe waits: zombies by the name and unit of their parent, the parents with most zombies first.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
@@ -48,14 +48,15 @@ impl Culprit {
     }
 }
 
-/// The worst `top` culprits and the rest as one, called `other`. Costs a step a zombie, not a task.
+/// Returns the `top` parents with most zombies, and the sum of all others, called `other`. It visits the zombies, not all tasks.
 pub(super) fn culprits(
     lineage: &Lineage,
     cgroups: &mut Cgroups,
     now: Ktime,
     top: usize,
 ) -> (Vec<Culprit>, Culprit) {
-    // By parent first: names and places are made once for each, and not for each of ten thousand zombies.
+    // Grouped by parent first, so that names and units are looked up once for each parent and not for each of ten thousand
+    // zombies.
     let mut by_parent: HashMap<Option<GroupKey>, (Option<GroupView<'_>>, Culprit)> = HashMap::new();
     for zombie in lineage.zombies() {
         let parent = zombie.parent();
@@ -74,7 +75,7 @@ pub(super) fn culprits(
         let who = who(parent, cgroups, now);
         by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() }).add(&debt);
     }
-    // Gauges: what was shown before makes no difference.
+    // These are gauges, so it does not matter which parents had a series before.
     let weights = by_who.iter().map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
     let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;
     let named = named.iter().filter_map(|who| by_who.remove(who)).collect();

@@ -1,4 +1,4 @@
-//! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
+//! Whether the figures can be trusted: losses, repairs, canaries.
 
 use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
