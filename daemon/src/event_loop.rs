@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
-/// There is no event loop: descriptors or memory are used up.
+/// The event loop could not be made: descriptors or memory are used up.
 #[derive(Debug, Error)]
 #[error("starting the event loop: {0}")]
 pub struct EventLoopError(#[from] pub io::Error);

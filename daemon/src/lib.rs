@@ -1,6 +1,6 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 //!
-//! Nothing outside of it makes it panic: what could is refused by lints outside of tests.
+//! Nothing outside the process makes it panic: lints refuse what could, except in tests.
 #![cfg_attr(
     not(test),
     warn(

@@ -1,4 +1,4 @@
-//! `taskscope doctor`: what this kernel offers, and what of it would be used.
+//! `taskscope doctor`: what this kernel supports, and which parts of it would be used.
 
 use std::fmt::Write as _;
 
@@ -35,13 +35,13 @@ pub(super) struct Args {
     attach: Attach,
 }
 
-/// What the process itself is in the way of, beside what the kernel offers.
+/// What this process's surroundings allow, besides the kernel.
 struct Surroundings {
     /// Whether /proc shows every process.
     proc: Finding,
-    /// Whether clocks are the kernel's.
+    /// Whether this process sees the kernel's clock.
     time_namespace: Finding,
-    /// Which hierarchies units and containers are taken from.
+    /// The hierarchies that units and containers are taken from.
     cgroups: Finding,
 }
 
@@ -59,7 +59,7 @@ impl Surroundings {
         }
     }
 
-    /// The verdict on the kernel and on this.
+    /// The result for the kernel and the surroundings.
     fn verdict(&self, survey: &Survey) -> Verdict {
         match survey.verdict() {
             Verdict::Full if !(self.proc.ok && self.time_namespace.ok && self.cgroups.ok) => {
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-/// What the kernel's iterator does not show and /proc does.
+/// Reads what /proc shows and the kernel's iterator does not.
 fn hidden() -> Option<String> {
     match Pipeline::look(None, Trust::default()) {
         Ok(pipeline) => pipeline.hidden.reason(),
@@ -124,7 +124,7 @@ fn json(survey: &Survey, host: &Surroundings) -> serde_json::Result<String> {
     Ok(text)
 }
 
-/// The findings for people. `String` takes every write.
+/// The findings as text. Writing to a `String` does not fail.
 fn text(survey: &Survey, host: &Surroundings) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "kernel {}", survey.release);
@@ -181,7 +181,7 @@ fn text(survey: &Survey, host: &Surroundings) -> String {
     out
 }
 
-/// Whether `run --sched` could be used, and what it would take.
+/// Whether `run --sched` can be used, and how much memory it takes.
 fn sched(out: &mut String, survey: &Survey) {
     if survey.sched_hooks.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! `taskscope status`: how the daemon itself does.
+//! `taskscope status`: the daemon's health.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ fn ask(args: &Args) -> Result<String, Exit> {
     answer.map_err(|error: ClientError| error.exit())
 }
 
-/// The status for people. Writing to a String does not fail.
+/// The status as text. Writing to a String does not fail.
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -147,7 +147,7 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// How much of the memory that there is for the daemon is in use.
+/// How much of the daemon's memory limit is in use.
 fn limit(status: &Status) -> String {
     match (status.memory_used_bytes, status.memory_limit_bytes) {
         (Some(used), Some(limit)) => {

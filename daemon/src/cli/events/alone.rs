@@ -1,4 +1,4 @@
-//! Events observed from here on, without a daemon.
+//! `events` without a daemon.
 
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     runtime::{Pipeline, Trust},
 };
 
-/// How long a stop waits for the reader of standard output to take something.
+/// How long the end waits for the reader of standard output to read something.
 const FINISH: Duration = Duration::from_secs(2);
 
 /// Observes until a signal, the limit, or a reader that is gone.
@@ -72,7 +72,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     }
 }
 
-/// Lets the writer write what waits, for as long as the reader takes something.
+/// Lets the writer write what is left, while the reader reads.
 pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
     output.close();
     let mut waiting = output.waiting();

@@ -1,4 +1,4 @@
-//! Events from the daemon. A daemon that restarts is waited for, and said to have.
+//! Events from the daemon. If the daemon restarts, waits for it and reports the gap.
 
 use std::{fmt::Write as _, io, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     service::INSTANCE,
 };
 
-/// Between two looks whether a daemon that went away is back.
+/// Pause between two attempts to connect to a daemon that went away.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// Bytes of a line at most: more than any event with all its arguments has.
+/// The most bytes of a line: more than any event with all its arguments has.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Where the stream stands.
+/// The position in the stream.
 #[derive(Default)]
 struct Position {
     instance: String,
@@ -37,7 +37,7 @@ enum End {
     Away,
 }
 
-/// Prints what the daemon sends until the limit, a signal, or a reader of ours that is gone.
+/// Prints what the daemon sends until the limit, a signal, or a reader of standard output that is gone.
 pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
     let client = Client::at(&args.socket.socket);
     let mut stdout = Stdout::new();
@@ -86,7 +86,7 @@ async fn connect(
     Ok(answer.into_body())
 }
 
-/// The request that goes on where the stream stands. Writing to a String does not fail.
+/// Returns the request that resumes at the stream's position. Writing to a String does not fail.
 fn path(args: &Args, position: &Position, is_first: bool) -> String {
     let selection = args.selection();
     let mut path = String::from("/v1/events?");
@@ -121,7 +121,7 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
             add("instance", &position.instance);
         }
     } else if !is_first {
-        // Nothing came before the daemon went: all that the next one has is new.
+        // Nothing came before the daemon went away: all events of the next one are new.
         add("after", "0");
         add("instance", &position.instance);
     } else if let Some(since) = args.since {
