@@ -11,7 +11,7 @@ use std::{
 use taskscope_tests::service::Service;
 
 const DOC: &str = include_str!("../../docs/metrics.md");
-const BEGIN: &str = "| metric | type | labels | what it tells |\n|---|---|---|---|\n";
+const BEGIN: &str = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
 
 /// As the exposition format has it.
 #[derive(Default)]

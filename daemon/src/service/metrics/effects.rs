@@ -119,7 +119,7 @@ impl EffectCounters {
         )?;
         let exit_seconds = histogram(
             "taskscope_exit_duration_seconds",
-            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are let go there.",
+            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are released there.",
             &EXIT_BUCKETS,
         )?;
         Ok(Self {
@@ -145,25 +145,25 @@ impl EffectCounters {
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",
-                "Dead processes that somebody took, by whom: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
+                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
                 "by",
                 ReaperKind::ALL.iter().map(|kind| kind.name()),
             )?,
             autoreaps: Family::register(
                 registry,
                 "taskscope_autoreaps_total",
-                "Tasks nobody has to wait for: threads, and processes whose parent ignores SIGCHLD.",
+                "Tasks that need no wait(2): threads, and processes whose parent ignores SIGCHLD.",
                 "kind",
                 kinds(),
             )?,
             releases: counter(
                 "taskscope_releases_total",
-                "Tasks that release_task() let go: their pid is free again.",
+                "Tasks that release_task() released: their pid is free again.",
             )?,
             reparentings: Family::register(
                 registry,
                 "taskscope_reparentings_total",
-                "Children whose parent exited, by what they were handed to.",
+                "Children that were reparented because their parent exited, by what their new parent is.",
                 "to",
                 REPARENT_KINDS.iter().map(|kind| kind.name()),
             )?,
@@ -195,7 +195,7 @@ impl EffectCounters {
             self.failed = Some(Family::register(
                 registry,
                 "taskscope_clone_failures_total",
-                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent where copy_process is watched by a tracepoint: taskscope_pids_refused_forks_total tells then.",
+                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent if copy_process is watched by a tracepoint: use taskscope_pids_refused_forks_total then.",
                 "errno",
                 ERRNOS,
             )?);

@@ -31,7 +31,7 @@ impl SchedMetrics {
         let [unit, container, runtime, pod] = UNIT_LABELS;
         let run_queue = Histograms::new(
             "taskscope_sched_run_queue_latency_seconds",
-            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named, a name is kept while its cgroups live, and the rest is unit=\"other\".",
+            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named; a series lasts while the cgroups of its unit exist; the rest is unit=\"other\".",
             &UNIT_LABELS,
             |bucket| bucket <= 20,
         )?;
@@ -48,7 +48,7 @@ impl SchedMetrics {
             off_cpu,
             lost: of.counters(
                 "taskscope_sched_lost_total",
-                "Waits that could not be counted where they belong, by cause: more tasks than are followed, more cgroups than have histograms (counted as other), ends of sleeps and switches that were not seen.",
+                "Waits that are missing or counted as other, by cause: more tasks than can be followed, more cgroups than have histograms (counted as other), wakeups and switches that were not seen.",
                 &["cause"],
             )?,
             cgroups: of.count(

@@ -62,12 +62,12 @@ impl Units {
         let units = Self {
             cpu: of.seconds(
                 "taskscope_unit_ended_cpu_seconds_total",
-                "CPU time that ended tasks had used, by the systemd unit, container and pod they lived in: also of those too short for any poller. The units that use most of late are named, the rest is unit=\"other\".",
+                "CPU time that ended tasks had used, by the systemd unit, container and pod they ran in: including processes too short-lived for a poller to see. The units that used most of late are named, the rest is unit=\"other\".",
                 &UNIT_LABELS,
             )?,
             delay: of.seconds(
                 "taskscope_unit_ended_run_delay_seconds_total",
-                "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they lived in.",
+                "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they ran in.",
                 &UNIT_LABELS,
             )?,
             weights: HashMap::new(),
