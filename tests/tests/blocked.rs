@@ -1,4 +1,4 @@
-//! Tasks that stay in uninterruptible sleep: a vfork(2) holds its caller there for as long as the child likes.
+//! Tasks that stay in uninterruptible sleep: a vfork(2) holds its caller there until the child execs or ends.
 
 mod common;
 
@@ -16,7 +16,7 @@ use taskscope_tests::{
 
 const FLAG_AFTER_NS: u64 = 300_000_000;
 
-/// Who called vfork(2), by the child that has said its pid.
+/// The caller of vfork(2), given the child that has printed its pid.
 #[track_caller]
 fn held(facts: &Facts) -> i64 {
     let parent = facts.all("vforked").next().and_then(|fact| fact["pid"].as_i64()).and_then(|child| {

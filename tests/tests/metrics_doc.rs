@@ -68,7 +68,7 @@ fn every_metric_is_described_as_it_is() {
         fs::write(&path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
         return;
     }
-    // What the hooks in use cannot tell is in no metric.
+    // What the hooks in use cannot report has no metric.
     let untold = ["taskscope_clone_failures_total"];
     let is_untold = |line: &&str| {
         untold.iter().any(|name| line.contains(name) && !real.contains(&format!("| `{name}` |")))

@@ -64,7 +64,7 @@ fn a_subtree_is_followed_through_its_births() {
 
 #[test]
 fn a_reader_goes_on_where_it_was() {
-    // The events of every other test are in it too: larger than all of them make meanwhile.
+    // The log holds the events of every other test, too: it is larger than what all of them make in the meantime.
     let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["10"]).finish();
     let mut lines = service.events("?after=0", "");
@@ -132,7 +132,7 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
     });
 }
 
-/// What a storm costs a daemon with so many readers that never read.
+/// The cost of a storm for a daemon with this many readers that never read.
 struct Storm {
     dropped: u64,
     /// Resident memory after it, KiB.

@@ -1,4 +1,4 @@
-//! Many at once: all seen, none missed, and the tree that the events tell equals /proc.
+//! Storms: all lives are seen, and the tree that the events describe equals /proc.
 
 mod common;
 

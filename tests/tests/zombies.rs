@@ -1,4 +1,4 @@
-//! Dead children: for how long, whose fault, and who ended it.
+//! Dead children: how long they are zombies, because of which parent, and which task reaps them.
 
 mod common;
 
@@ -104,7 +104,7 @@ fn a_dead_leader_with_live_threads_is_not_flagged_as_a_zombie() {
     attempts(|| {
         let (mut leader, view) = watch("leader-exits-first", &[]);
         leader.pause("dead-leader");
-        // A zombie that is younger is flagged meanwhile.
+        // A younger zombie is flagged in the meantime.
         let (mut zombie, of_zombie) = watch("zombie", &[]);
         zombie.pause("zombie");
         of_zombie.expect(event("zombie_flagged").of(&zombie.facts().role("child"))).soon();
@@ -148,7 +148,7 @@ fn new_parent(ppid: i64) -> (&'static str, &'static str) {
 #[test]
 fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
     attempts(|| {
-        // Who inherits is the kernel's choice: ask it with a living orphan.
+        // The kernel chooses the new parent: a living orphan shows which one.
         let (mut orphan, _) = watch("orphan", &[]);
         orphan.pause("orphaned");
         let (new_parent, kind) =

@@ -1,4 +1,4 @@
-//! The lineage against the model: the tree at the end, and what was told of each task.
+//! Compares the lineage with the model: the tree at the end, and the effects of each task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -108,7 +108,7 @@ fn act(effect: &Effect) -> Option<String> {
         },
         Action::Reparented { old_parent, new_parent, .. } => {
             if old_parent.is_some_and(|old| old.tgid == new_parent.tgid) {
-                // Which thread of a process inherits is not told by any hook.
+                // No hook reports which thread of a process inherits.
                 return None;
             }
             format!("reparented {}", new_parent.tgid)
@@ -122,7 +122,7 @@ fn act(effect: &Effect) -> Option<String> {
     })
 }
 
-/// What was told of each task.
+/// The effects of each task.
 pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     let mut told: BTreeMap<TaskKey, Vec<String>> = BTreeMap::new();
     for effect in effects {
@@ -133,7 +133,7 @@ pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     told
 }
 
-/// The same was told of each task in both runs.
+/// Checks that both runs had the same effects for each task.
 pub(crate) fn same_told(
     once: &BTreeMap<TaskKey, Vec<String>>,
     twice: &BTreeMap<TaskKey, Vec<String>>,

@@ -20,7 +20,7 @@ use taskscope::lineage::record::{ExitSource, Fact, Record, ReleaseSource};
 
 use crate::Dice;
 
-/// What a record is about, and who ran the hook.
+/// The task that a record is about, and the task that ran the hook.
 struct Origin {
     /// The task whose context the hook ran in; `None` for an RCU callback.
     by: Option<Tid>,
@@ -79,7 +79,7 @@ fn may_pass(earlier: &Record, later: &Record) -> bool {
         (Fact::Released(one_release), Fact::Released(_) | Fact::Exec(_) | Fact::Renamed(_)) => {
             one.group != other.group || one_release.source == ReleaseSource::Free
         }
-        // Who was handed on is reaped by the new parent.
+        // A reparented child is reaped by the new parent.
         (Fact::Released(_), Fact::New(_))
         | (Fact::Reparented(_), Fact::Released(_) | Fact::Reparented(_)) => !is_same,
         // The leader's comm and its exec.

@@ -176,7 +176,7 @@ impl Daemon {
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// Lets the peak of its memory begin anew (`clear_refs`, proc(5)).
+    /// Resets the peak of its memory (`clear_refs`, proc(5)).
     pub(super) fn forget_peak(&self) {
         // A peak that is too high is a figure only.
         let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");

@@ -1,4 +1,5 @@
-//! What the daemon runs in: a time namespace, a /proc that hides others. Both are told, and neither makes an answer wrong.
+//! The daemon's surroundings: a time namespace, a /proc that hides processes. Both are reported, and neither makes an answer
+//! wrong.
 
 use std::{ffi::CStr, io, os::unix::process::CommandExt as _, process::Command};
 
@@ -90,7 +91,7 @@ fn start(prepare: fn(&mut Command), degraded: &str) -> Daemon {
     daemon
 }
 
-/// The parent of a zombie as `/v1/zombies` tells of it.
+/// The parent of a zombie in `/v1/zombies`.
 #[track_caller]
 fn debtor(daemon: &Daemon, parent: i64) -> Value {
     let zombies = ask(daemon, "/v1/zombies");

@@ -103,7 +103,7 @@ pub(crate) struct Args {
     /// Show the console as it comes
     #[arg(long, short)]
     verbose: bool,
-    /// Look for newer kernels of the lines, though there are cached ones
+    /// Check for newer kernels of the lines, even if there are cached ones
     #[arg(long)]
     refresh: bool,
     /// Kernels that run at once [default: one for each CPU of this machine, two at most; one with --verbose]

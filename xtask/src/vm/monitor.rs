@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// QEMU answers at once, or it hangs itself.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// A kernel that has said nothing more for so long has answered, or does not answer.
+/// After this long without a message the kernel has answered, or does not answer.
 const QUIET: Duration = Duration::from_secs(3);
 /// Magic system request keys: all messages, blocked tasks, all tasks, what each CPU does.
 ///
@@ -74,7 +74,7 @@ impl Monitor {
         for key in KEYS {
             session.ask("chardev-send-break", &json!({ "id": CONSOLE }))?;
             console.write_all(&[key]).context("writing to the console")?;
-            // QEMU's own log has it; somebody must take it from the socket.
+            // QEMU's own log has it; here it only has to be read from the socket.
             let mut taken = [0; 4096];
             while console.read(&mut taken).is_ok_and(|count| count > 0) {
                 answered = true;

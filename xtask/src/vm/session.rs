@@ -212,7 +212,7 @@ fn collect(
     Ok(found)
 }
 
-/// Kernels are built under one name in many trees: several are told apart by their whole paths.
+/// Kernels are built under one name in many trees, so several are distinguished by their whole paths.
 fn given(image: &Path, several: bool) -> Found {
     let name = if several {
         image.display().to_string().trim_start_matches('/').replace('/', "-")
