@@ -361,7 +361,7 @@ impl Pipeline {
                         self.answer(question, sink);
                     }
                 }
-                // This branch is off once nobody can ask any more.
+                // This branch is off once all senders of questions are gone.
                 Some(question) = questions.recv() => {
                     // Records that wait in the ring for the next poll are part of the answer.
                     self.catch_up(sink);

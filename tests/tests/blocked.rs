@@ -61,7 +61,7 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
             .soon();
         let stack = flagged.get("task.kernel_stack").unwrap().to_string();
         assert!(stack.contains("clone") && stack.contains("do_syscall_64"), "{stack}");
-        // The kernel's own word on where it sleeps; "0" where it is not told.
+        // The kernel's own report of where it sleeps; "0" if that is hidden.
         let wchan = fs::read_to_string(format!("/proc/{parent}/wchan")).unwrap();
         if wchan != "0" {
             assert_eq!(flagged.text("task.wchan"), Some(wchan.as_str()), "{stack}");

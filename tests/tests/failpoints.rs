@@ -100,7 +100,7 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     let zombie = scenario("zombie", &[], "zombie");
     let threads = scenario("many-threads", &["30"], "all-alive");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
-    // A service manager that reads nothing: what it is told in the time of a test has room.
+    // A service manager that reads nothing: the notifications of one test fit into its socket.
     let manager_path = file.with_extension("notify");
     let manager = UnixDatagram::bind(&manager_path);
     let manager = manager.unwrap_or_else(|error| panic!("{}: {error}", manager_path.display()));
@@ -175,7 +175,7 @@ fn a_cgroup_that_cannot_be_listed_ends_nothing() {
         setting::skip(format_args!("no cgroup of the v2 hierarchy can be made here"));
         return;
     }
-    // The daemon looks for a cgroup that it has not heard of when a process is born there.
+    // The daemon searches for a new cgroup when a process is born there.
     survives_provoked("cgroup.list", Some("listing "), &|| {
         let Some(cgroup) = Cgroup::make(&[&name]) else { panic!("making {name} worked before") };
         let mut command = Command::new(env!("CARGO_BIN_EXE_scenario"));

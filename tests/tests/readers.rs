@@ -40,7 +40,7 @@ fn a_reader_that_the_past_satisfies_ends_at_once() {
     let service = service::shared();
     scenario("burst", &["3"]).finish();
     service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
-    // Nothing need happen any more for this to end. What is not kept any more is told.
+    // No further event is needed for this to end. A gap reports what is not kept any more.
     let lines = service.events("?since=1h&limit=2", "").rest();
     assert_eq!(lines.iter().filter(|line| !line.contains(r#""action":"gap""#)).count(), 2, "{lines:?}");
 }

@@ -31,7 +31,7 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                     .field("process.parent_pid", ppid),
             )
             .soon();
-        // The tracepoint rung tells it with the last switch of the one who dies: that can come after the wait for it.
+        // The tracepoint rung reports it with the last switch of the dying parent, which can come after the parent was reaped.
         if view.family() != Family::Tracepoint {
             let after_ns = scenario.facts().waited("middle").after_ns;
             assert!(reparented.at_ns <= after_ns, "the kernel did it before: {reparented}");

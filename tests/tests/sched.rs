@@ -94,7 +94,7 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         println!("{role}: {count} waits of {sum} s by the histogram; {runs} of {delay} s by schedstat");
         setting::report(&format!("sched_{role}"), format!("{count}/{runs},{sum:.6}/{delay:.6}s"));
         let least = acted[if role == "naps" { "naps" } else { "turns" }].as_f64().unwrap();
-        // A nap can be over before its task has gone to sleep: then it does not run anew.
+        // A nap can be over before its task has gone to sleep: then the task is not switched in again.
         assert!(runs >= least / 2.0, "{role} ran {runs} times");
         let unseen = unseen(&after) - unseen(&before);
         assert!(

@@ -40,7 +40,7 @@ fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
             }
             missing.is_empty()
         });
-        // Two hundred that end at once on a kernel that skips programs it has preempted: each is told to be missing.
+        // Two hundred that end at once on a kernel that skips programs it has preempted: each is reported as missing.
         let skipped = if whole { 0 } else { skipped().saturating_sub(skipped_before) };
         assert!(
             missing.len() as u64 <= skipped,

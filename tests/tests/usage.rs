@@ -391,7 +391,7 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
         let beyond = own(of_worker) - cpu_clock_ns(worker);
         assert!((0..THREAD_WORK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
         assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
-        // Of what ended the kernel's own sum is told.
+        // For what ended, the kernel's own sum is reported.
         let reaped = &of_worker["children_usage"]["reaped"];
         assert_eq!(Used::told(reaped), expected, "{of_worker:#}");
         assert!(expected.user_us + expected.system_us >= CHILDREN * 5000, "{expected:?}");

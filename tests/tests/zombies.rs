@@ -84,7 +84,7 @@ fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
             )
             .soon();
         assert!(flagged.at_ns - began.at_ns >= FLAG_AFTER_NS, "too early: {flagged}");
-        // How late a look at the time comes is the machine's matter; its age at that look is not.
+        // How late the time is checked depends on the machine; the age at that check does not.
         let age_ns = flagged.number("task.zombie_duration_ns").and_then(|ns| u64::try_from(ns).ok());
         let exiting = view.expect(event("exiting").of(&child)).soon();
         assert!(age_ns <= Some(flagged.at_ns - exiting.at_ns), "older than its death: {flagged}");
@@ -183,7 +183,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_the
         let (mut scenario, view) = watch("parent-killed", &["subreaper"]);
         scenario.pause("zombie");
         let child = scenario.facts().role("child");
-        // The hook that tells of its death comes after /proc shows it dead: it has to come before the parent's.
+        // The hook that reports its death comes after /proc shows it dead, and must come before the parent's.
         view.expect(event("zombie_began").of(&child)).soon();
         scenario.go();
         let facts = scenario.finish();
@@ -245,7 +245,7 @@ fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
         let facts = scenario.finish();
         view.is_normal(&facts, &[("parent", forked_by("scenario").dies_autoreaped())]);
         let child = facts.role("child");
-        // The tracepoint rung sees nobody take it, and holds the new parent for the one who did.
+        // The tracepoint rung does not see which task reaps it, and assumes the new parent.
         if view.family() == Family::Tracepoint {
             view.expect(
                 event("reparented").of(&child).field("task.new_parent_pid", facts.role("scenario").pid),

@@ -19,7 +19,7 @@ pub enum Exit {
     Kernel = 4,
     /// The eBPF object does not fit this binary, or is missing in it.
     Object = 5,
-    /// `doctor`: observing works, but not everything can be told.
+    /// `doctor`: observing works, but not everything can be reported.
     Degraded = 8,
     /// `zombies`: somebody is late with a wait.
     Zombies = 9,

@@ -17,7 +17,7 @@ pub(super) fn style() -> Style {
     }
 }
 
-/// Clears a terminal before it is written anew; does nothing to other files.
+/// Clears a terminal before it is redrawn; does nothing to other files.
 pub(super) fn clear() {
     if std::io::stdout().is_terminal() {
         // The next write to the same file reports the error.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::cgroup_mounts;
 
-/// The programs, as the build script (daemon/build) left them; empty where it was told to skip that.
+/// The programs, as the build script (daemon/build) left them; empty if AYA_BUILD_SKIP was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
 
 /// Why the programs cannot be loaded at all.

@@ -13,7 +13,7 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Between two looks at the limits.
+/// Time between two readings of the limits.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
 /// Growth is averaged over about this many seconds: a burst of a second is not a trend.

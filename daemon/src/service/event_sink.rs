@@ -27,7 +27,7 @@ use crate::{
 /// a record names in /proc or among the cgroups still exists after it.
 const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
 
-/// What a service tells the world.
+/// What the service publishes.
 pub struct Service {
     pub(super) metrics: Metrics,
     pub(super) readers: Readers,
@@ -134,7 +134,7 @@ impl Service {
         memory.look(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
-    /// Looks at the limits of pids.
+    /// Reads the limits on pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
         let tasks = pipeline.lineage.state_counts().present() as u64;
         self.budget.look(clock::boottime(), tasks, self.cgroups.mounts());

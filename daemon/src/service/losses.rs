@@ -4,7 +4,7 @@ use probe_common::{SchedLosses, SchedLost};
 
 use crate::kernel::sched::{CGROUPS, TASKS};
 
-/// Which causes were told of.
+/// The causes that were logged.
 #[derive(Default)]
 pub(super) struct Losses {
     told: [bool; SchedLost::COUNT],

@@ -24,5 +24,5 @@ pub use self::{
     status::Status,
 };
 
-/// The header of an answer that identifies this run of the daemon, because sequence numbers begin anew with each run.
+/// The header of an answer that identifies this run of the daemon, because each run counts sequence numbers from the start.
 pub const INSTANCE: &str = "taskscope-instance";

@@ -184,7 +184,7 @@ mod tests {
     fn nothing_shown_ever_shrinks_while_its_name_lasts() {
         let mut sums = SchedSums::default();
         assert_eq!(shown(&mut sums, 1, &[(1, 50), (2, 7)]), (names(&[("1", 50)]), 7));
-        // 1 ends: 2 gets its name and begins at zero, as what it had is told with the others.
+        // 1 ends: 2 gets its series and begins at zero, because what it had counted stays in `other`.
         sums.end(1, &waited(60));
         assert_eq!(shown(&mut sums, 1, &[(2, 9)]), (names(&[("2", 2)]), 7));
         assert_eq!(shown(&mut sums, 1, &[(2, 10)]), (names(&[("2", 3)]), 7));

@@ -42,7 +42,7 @@ pub enum SocketError {
     },
 }
 
-/// A socket's file, removed with this, unless another daemon has put its own there meanwhile.
+/// A socket's file. Dropping this removes it, unless another daemon has replaced it in the meantime.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,

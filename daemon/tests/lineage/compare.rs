@@ -148,7 +148,8 @@ pub(crate) fn same_told(
     if wrong.is_empty() { Ok(()) } else { Err(format!("what was told differs:\n{wrong}")) }
 }
 
-/// What was told of each task is what it did, in that order. How often it was not, and said to be inferred.
+/// Checks that the effects of each task are what it did, in that order. Returns how often they were not and were marked as
+/// inferred.
 pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
     let told = told(effects);
     let inferred = effects.iter().filter(|effect| effect.provenance == Provenance::Inferred);
@@ -158,7 +159,7 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     let nothing = Vec::new();
     for (key, expected) in kernel.truth.acts() {
         let found = told.get(key).unwrap_or(&nothing);
-        // Being handed on is what another task does; a hook of one's own exit can tell of it before or after.
+        // Another task does the reparenting; a hook of the child's own exit can come before or after.
         let is_same = [true, false].into_iter().all(|handed_on| {
             let of = |acts: &[String]| -> Vec<String> {
                 acts.iter().filter(|act| act.starts_with("reparented") == handed_on).cloned().collect()

@@ -129,7 +129,7 @@ fn what_a_group_and_its_children_used_hangs_on_no_order() {
             feed(&mut lineage, &records, &mut effects)?;
             tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
             let result = same_usage(&kernel, &lineage).and_then(|()| {
-                // Tracepoints tell of no wait, and nothing of what a tracer does; what is concluded can be wrong.
+                // Tracepoints report no wait, and nothing about tracers, so what is concluded can be wrong.
                 if history.with_ptrace || history.family == Family::Tracepoint {
                     return Ok(());
                 }
@@ -247,7 +247,7 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
         let mut dice = Dice(dice);
         let (kernel, shot) = play_with_shot(history, &mut dice);
         let records = &kernel.tape.records;
-        // Attached some time before the snapshot began; what came before that nobody recorded.
+        // Attached some time before the snapshot began; nothing recorded what happened before.
         let attached = shot.begun - dice.below(shot.begun.min(20) + 1);
         let mut lineage = Lineage::new(Config::default());
         let mut effects = Vec::new();
@@ -293,7 +293,7 @@ fn after_losses_a_snapshot_mends_the_tree() {
         feed(&mut lineage, &order[noticed..], &mut effects)?;
         lineage.doubt_zombies(order.last().map_or(Ktime(0), |record| record.at));
         prop_assert_eq!(lineage.zombie_count(), 0, "a zombie counts that may be gone");
-        // What is lost while a snapshot is read, the next one mends.
+        // What is lost while a snapshot is read is repaired by the next one.
         let during = &kernel.tape.records[shot.begun..shot.ended];
         feed(&mut lineage, during, &mut effects)?;
         order.extend_from_slice(during);

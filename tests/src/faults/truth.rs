@@ -69,7 +69,7 @@ pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     })
 }
 
-/// Every zombie that the daemon tells of is one, and every one is told.
+/// Checks that every zombie that the daemon reports is one, and that every zombie is reported.
 pub fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
     let zombies = |tree: Tree| -> BTreeSet<i64> {
         tree.into_iter().filter(|(_, group)| group.state == State::Zombie).map(|(pid, _)| pid).collect()

@@ -118,7 +118,7 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
         let debtor = debtor(&daemon, parent);
         let age = debtor["oldest_zombies"][0]["zombie_at_most_ns"].as_u64();
         assert!(age.is_some_and(|age| age < HOUR_NS), "{debtor:#}");
-        // The process of /proc is the one that the kernel told of.
+        // The process of /proc is the one of the kernel's record.
         let explained = ask(&daemon, &format!("/v1/explain/{child}"));
         assert!(!explained.to_string().contains("another's by now"), "{explained:#}");
     }

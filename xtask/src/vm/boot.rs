@@ -136,7 +136,7 @@ impl<'a> Guest<'a> {
         self.cpus > FEW_CPUS
     }
 
-    /// Boots and waits for the end, telling each line to `on_line`.
+    /// Boots and waits for the end; `on_line` gets each line.
     pub(super) fn run(&self, on_line: &mut dyn FnMut(&Line)) -> anyhow::Result<Boot> {
         let started = Instant::now();
         let monitor = Monitor::new();

@@ -242,7 +242,7 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
 
 /// What a reader wants to see of a failure without opening the log.
 ///
-/// In one piece: another guest may be telling its own story.
+/// In one piece, because another guest may be printing at the same time.
 pub(super) fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     let mut text = String::new();
     let mut say = |line: String| {

@@ -19,7 +19,7 @@ pub const DEFAULT_SOCKET: &str = "/run/taskscope/taskscope.sock";
 /// Settings, each as a flag or the file gives it; `None` is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
-    /// Address of /metrics; empty is none.
+    /// Address of /metrics; empty: no address.
     pub listen: Option<String>,
     /// Path of the API's Unix socket; empty: no socket.
     pub socket: Option<String>,
@@ -49,7 +49,7 @@ pub struct Partial {
     pub backlog: Option<usize>,
     /// Memory that the daemon may use, such as `256M`; empty: the limit of its cgroup; `0`: no limit.
     pub memory_max: Option<String>,
-    /// Culprits named in metrics.
+    /// Number of parents that metrics name.
     pub top: Option<usize>,
     /// Whether argument vectors of execs are read.
     pub args: Option<bool>,

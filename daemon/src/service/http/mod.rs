@@ -119,7 +119,7 @@ impl Api {
     ) -> Result<T, ApiError> {
         let (answer, answered) = oneshot::channel();
         let question: Question<Service> = Box::new(move |pipeline, service| {
-            // Who asked may have gone meanwhile.
+            // The receiver is gone if the request was dropped.
             let _ = answer.send(asked(pipeline, service, question));
         });
         self.questions.send(question).await.map_err(|_| ApiError::stopping())?;

@@ -135,7 +135,7 @@ async fn connection(
         if connection.has_part() {
             let mut stream = http.into_parts().io.into_inner().into_inner();
             let answer = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
-            // Whoever does not take it is gone.
+            // A peer that does not read it is gone.
             let _ = timeout(PAUSE, stream.write_all(&answer)).await;
         }
     }

@@ -59,7 +59,7 @@ impl Workers {
             let completed = completed(complete);
             // The permit is returned before the answer, so the thread is idle before the next request comes.
             drop(permit);
-            // Whoever asked may have gone.
+            // The receiver is gone if the request was dropped.
             let _ = answer.send(completed);
         });
         self.jobs.try_send(job).map_err(|_| ApiError::internal("no thread takes this answer"))?;

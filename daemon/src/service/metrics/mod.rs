@@ -65,7 +65,7 @@ pub(super) struct Sources<'a> {
     pub(super) connections: &'a ConnectionCounts,
     /// Memory left, and what was given up.
     pub(super) memory: &'a MemoryGuard,
-    /// Culprits named.
+    /// Number of parents that are named.
     pub(super) top: usize,
     /// What `--sched` counted.
     pub(super) sched: Option<(Reading, Shown)>,

@@ -12,7 +12,7 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 /// States of tasks.
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
-/// Labels of a culprit.
+/// Labels of a parent that owes waits.
 const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
 
 /// Metrics of the tasks there are.

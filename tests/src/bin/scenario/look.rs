@@ -109,7 +109,7 @@ pub(crate) fn at(when: &str, role: &str, pid: Pid) {
 }
 
 /// Waits until the group's leader is in `state` and has left its CPU so. The kernel has no notification for a dead leader: this
-/// looks again and again, with a deadline.
+/// polls repeatedly, with a deadline.
 pub(crate) fn until_state(pid: Pid, state: char) {
     until(&format!("waiting for state {state} of {pid}"), || is_in(pid, pid, state));
 }
