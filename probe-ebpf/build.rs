@@ -1,4 +1,4 @@
-//! Tells the programs the architecture of the kernel they are for, also where they are only type-checked on the host.
+//! Passes the architecture of the target kernel to the programs, also if they are only type-checked on the host.
 
 use std::env;
 

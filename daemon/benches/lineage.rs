@@ -1,4 +1,4 @@
-//! Records a second through the lineage, with few and with many tasks alive.
+//! Measures how many records a second the lineage applies, with few and with many live tasks.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use taskscope::lineage::{Config, Effect, Lineage};
 
 /// Records of one short life: fork, exec, exit began, exited, reaped, last switch.
 const RECORDS_A_LIFE: u64 = 6;
-/// Lives told in one go: as many records as the daemon takes from the ring before it hands on what they have done.
+/// Lives whose records are applied in one batch: as many records as the daemon takes from the ring at a time.
 const BATCH: usize = 512 / RECORDS_A_LIFE as usize;
 
 fn process(tid: u32, start: u64) -> TaskRef {
@@ -129,7 +129,7 @@ fn lineage(criterion: &mut Criterion) {
                     for _ in 0..BATCH {
                         at += 10_000;
                         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        // Any live task can be the parent; tids go round above those that live.
+                        // Any live task can be the parent; tids wrap around above those of live tasks.
                         let parent = dice % live + 1;
                         let tid = live + 1 + turn % 100_000;
                         turn += 1;
@@ -148,7 +148,7 @@ fn lineage(criterion: &mut Criterion) {
                     effects.clear();
                     records
                 },
-                // Each batch right before it is told, as the daemon decodes records and tells them.
+                // Each batch is made right before it is applied, as the daemon decodes records and applies them.
                 criterion::BatchSize::PerIteration,
             );
         });
@@ -156,12 +156,12 @@ fn lineage(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Cache lines that a life takes from memory nobody touched lately: its parent's entry in the index, task, group and account, and
-/// the sibling it is put before.
+/// Cache lines of cold memory that a life touches: its parent's entry in the index, task, group and account, and the sibling that
+/// it is linked before.
 const COLD_LINES_A_LIFE: usize = 5;
 
-/// What the memory alone costs: for each life so many accesses in the same number of slots of the same size, each of which
-/// depends on the one before. What the lineage needs with many tasks beyond what it needs with few is to be measured against this.
+/// Measures the cost of memory alone: as many dependent accesses for each life, in the same number of slots of the same size.
+/// What the lineage needs with many tasks beyond what it needs with few is to be compared with this.
 fn floor(criterion: &mut Criterion) {
     const LINES_A_SLOT: usize = 4;
     let mut group = criterion.benchmark_group("floor");

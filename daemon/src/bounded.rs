@@ -1,4 +1,4 @@
-//! Files of which nobody promises that they end: they are read up to a bound.
+//! Reads files that may be endless, up to a limit.
 
 use std::{
     fs::File,
@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// All of a file, if it has no more than `most` bytes; a longer one is an error.
+/// Returns the content of a file if it has no more than `most` bytes; a longer file is an error.
 pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let expected = file.metadata().map_or(0, |metadata| metadata.len());

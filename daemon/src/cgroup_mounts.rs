@@ -1,15 +1,15 @@
-//! Where the cgroup hierarchies of this host are mounted: the v2 one, and those of v1 controllers (`cgroups(7)`).
+//! The mount points of this host's cgroup hierarchies: v2, and those of v1 controllers (`cgroups(7)`).
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// v1 controllers that container runtimes make a cgroup with for each container, the first that is mounted counts. `pids` comes first:
-/// with it the cgroup that a task is charged to is known as well.
+/// v1 controllers in which container runtimes make a cgroup for each container; the first that is mounted is used. `pids` comes
+/// first because it also shows the cgroup that a task is charged to.
 const CONTROLLERS: [&str; 6] = ["pids", "memory", "cpu", "devices", "freezer", "blkio"];
 
-/// Which version a hierarchy is of.
+/// The version of a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// One hierarchy for each controller, or for some of them together.
@@ -38,14 +38,14 @@ pub struct CgroupMounts {
     pub controller: Option<(&'static str, PathBuf)>,
 }
 
-/// Those of this host, as `/proc/self/mounts` has them.
+/// The mount points of this host, from `/proc/self/mounts`.
 #[must_use]
 pub fn of_host() -> CgroupMounts {
     fs::read_to_string("/proc/self/mounts").map(|mounts| CgroupMounts::of(&mounts)).unwrap_or_default()
 }
 
 impl CgroupMounts {
-    /// Reads the text of `/proc/self/mounts`.
+    /// Parses the text of `/proc/self/mounts`.
     #[must_use]
     pub fn of(mounts: &str) -> Self {
         let lines = || mounts.lines().filter_map(Line::of);
@@ -57,19 +57,19 @@ impl CgroupMounts {
         Self { unified, controller }
     }
 
-    /// The v1 controller by whose hierarchy containers are known; `None` where only v2 is in use.
+    /// Returns the v1 controller whose hierarchy shows containers; `None` if only v2 is in use.
     #[must_use]
     pub fn controller(&self) -> Option<&'static str> {
         self.controller.as_ref().map(|(name, _)| *name)
     }
 
-    /// Where that hierarchy is mounted.
+    /// Returns the mount point of that hierarchy.
     #[must_use]
     pub fn controller_root(&self) -> Option<&Path> {
         self.controller.as_ref().map(|(_, root)| root.as_path())
     }
 
-    /// The hierarchy whose cgroups limit pids.
+    /// Returns the hierarchy that has the pids controller.
     #[must_use]
     pub fn pids(&self) -> Option<(Version, &Path)> {
         match &self.controller {
@@ -78,7 +78,7 @@ impl CgroupMounts {
         }
     }
 
-    /// What an operator should know of it; `None` where every container can be told.
+    /// Returns what an operator should know about it; `None` if every container can be identified.
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         if self.unified.is_none() && self.controller.is_none() {
@@ -89,7 +89,7 @@ impl CgroupMounts {
         None
     }
 
-    /// Which hierarchies units and containers are taken from, in words.
+    /// Returns in words which hierarchies units and containers are taken from.
     #[must_use]
     pub fn sources(&self) -> String {
         match (&self.unified, &self.controller) {

@@ -1,12 +1,17 @@
 //! Lengths of time as people write them, on the command line and in the configuration.
+//!
+//! Not by `jiff`, whose format also takes what would be a mistake here (`1 year`, `-5s`, `5s ago`), refuses a bare number, and whose
+//! errors name neither the units that there are nor the longest time.
+//!
+//! A length of time in a sentence or a table is written by `verdict::duration`. In a line of `taskscope events` it is a field without
+//! blanks (`export/text.rs`).
 
 use std::time::Duration;
 
-/// The longest that can be said: 100 years. A moment of the kernel's clock and three such lengths fit 64 bits of nanoseconds
-/// together.
+/// The longest duration: 100 years. The kernel's clock plus three such durations fits 64 bits of nanoseconds.
 pub const MAX: Duration = Duration::from_secs(876_000 * 3600);
 
-/// In nanoseconds; what does not fit is as long as can be.
+/// Returns the duration in nanoseconds; `u64::MAX` if it does not fit.
 #[must_use]
 pub fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -40,7 +45,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             ));
         }
         next_unit = unit + 1;
-        // Digits that do not fit are too many: as long as can be.
+        // A number that does not fit is too large in any unit.
         let number: u64 = number.parse().unwrap_or(u64::MAX);
         let millis = UNITS.get(unit).map_or(0, |&(_, millis)| number.saturating_mul(millis));
         sum = sum.saturating_add(Duration::from_millis(millis));
@@ -55,7 +60,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// Writes what [`parse`] reads, in the largest unit that leaves nothing over.
+/// Writes a duration in the largest unit that leaves no rest; [`parse`] reads it.
 #[must_use]
 pub fn text(duration: Duration) -> String {
     let millis = duration.as_millis();

@@ -28,9 +28,9 @@ pub(crate) enum Point {
     IteratorRead,
     /// Reading the programs' counters.
     MapCounters,
-    /// Telling an iterator's program what is wanted.
+    /// Setting which tasks an iterator's program returns.
     MapWanted,
-    /// Telling systemd something.
+    /// Sending a notification to systemd.
     Notify,
     /// Listing a directory of /proc.
     ProcList,

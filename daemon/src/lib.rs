@@ -1,6 +1,6 @@
 //! Watches every Linux task from `copy_process()` to `release_task()`.
 //!
-//! Nothing outside of it makes it panic: what could is refused by lints outside of tests.
+//! Nothing outside the process makes it panic: lints refuse what could, except in tests.
 #![cfg_attr(
     not(test),
     warn(
@@ -20,6 +20,7 @@ pub mod cgroup;
 pub mod cgroup_mounts;
 pub mod cli;
 pub mod duration;
+pub mod event_loop;
 pub mod export;
 mod failpoint;
 pub mod fd;

@@ -1,7 +1,7 @@
-//! Panics: one line in the log, a count, and for those that can be survived an error for who asked.
+//! Panics: one line in the log, a count, and an error for the client if the panic can be survived.
 //!
-//! A panic is a bug of taskscope. What can be survived is an answer: who asked gets an error, everybody else notices nothing.
-//! Everything else ends the process, and systemd starts a new one: see "Panics" in ARCHITECTURE.md.
+//! A panic is a bug of taskscope. A panic in an answer is survived: the client gets an error, and nobody else notices. Any other
+//! panic ends the process, and systemd starts a new one: see "Panics" in ARCHITECTURE.md.
 
 use std::{
     any::Any,
@@ -11,40 +11,39 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Panics of this process so far, on all threads.
+/// Number of panics of this process, on all threads.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// What the hook wrote of this thread's last panic.
+    /// What the hook wrote about this thread's last panic.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Writes each panic as one line to the log. Nothing else is written: the default hook's backtrace needs files that the sandbox
-/// closes.
+/// Logs each panic as one line. The default hook's backtrace is left out: it needs files that the sandbox closes.
 pub fn install_hook() {
     set_hook(Box::new(|info| {
         COUNT.fetch_add(1, Ordering::Relaxed);
         let text = describe(info);
         log::error!("{text}");
-        // A thread that is about to end has no storage any more, and nobody to ask for it.
+        // A thread that is about to end has no thread-local storage any more.
         let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| *last = Some(text)));
     }));
 }
 
-/// Panics of this process so far.
+/// Returns the number of panics of this process.
 #[must_use]
 pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// A panic that was caught. Its text names the version and the place, and asks to report them.
+/// A panic that was caught. Its text names the version and the place, and asks to report it.
 pub struct Panicked {
     text: String,
     payload: Box<dyn Any + Send>,
 }
 
 impl Panicked {
-    /// Survives the panic if that left everything whole; else goes on unwinding, up to the end of the process.
+    /// Survives the panic if nothing was left inconsistent; otherwise goes on unwinding to the end of the process.
     #[must_use]
     pub fn unless_broken(self, whole: Result<(), String>) -> Self {
         if let Err(why) = whole {
@@ -69,13 +68,13 @@ impl fmt::Debug for Panicked {
     }
 }
 
-/// Runs `what`; answers a panic in it as an error.
+/// Runs `what`; a panic in it becomes an error.
 ///
-/// What `what` had changed by then stays changed: the caller must know that it is still whole, or check it.
+/// Changes that `what` made before the panic stay: the caller must know that they are consistent, or check.
 pub fn catch<T>(what: impl FnOnce() -> T) -> Result<T, Panicked> {
     LAST.with_borrow_mut(|last| *last = None);
     catch_unwind(AssertUnwindSafe(what)).map_err(|payload| {
-        // Without the hook (tests of others), the payload is all there is.
+        // Without the hook (in tests of others), the payload is all there is.
         let text =
             LAST.with_borrow_mut(Option::take).unwrap_or_else(|| report("an unknown place", &*payload));
         Panicked { text, payload }
@@ -90,7 +89,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 fn report(place: &str, payload: &(dyn Any + Send)) -> String {
     let message = payload.downcast_ref::<&str>().copied();
     let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    // One line: the log and the JSON of an error are read by line.
+    // One line, because the log and the JSON of an error are read by line.
     let message = message.unwrap_or("no message").replace('\n', " ");
     format!(
         "taskscope {} panicked at {place}: {message}; this is a bug: please report this line to the project",

@@ -1,7 +1,7 @@
-//! Whether this process and its /proc are in the initial pid namespace (`pid_namespaces(7)`).
+//! Checks that this process and its /proc are in the initial pid namespace (`pid_namespaces(7)`).
 //!
-//! The kernel's records name tasks by their pids in the initial pid namespace. In another one, as in a container without `hostPID`,
-//! the same numbers in /proc are other processes: every answer that takes something from /proc would be about the wrong process.
+//! The kernel's records name tasks by their pids in the initial pid namespace. In another one, such as a container without
+//! `hostPID`, the same numbers in /proc are other processes: every answer that uses /proc would be about the wrong process.
 
 use std::{fs, io, os::linux::fs::MetadataExt as _, path::Path};
 
@@ -11,16 +11,16 @@ use thiserror::Error;
 /// (<https://elixir.bootlin.com/linux/v6.12/source/include/linux/proc_ns.h>).
 pub const INITIAL_INODE: u64 = 0xEFFF_FFFC;
 
-/// Why tasks cannot be told from here.
+/// Why tasks cannot be identified from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PidNamespaceError {
-    /// This process has a pid namespace of its own.
+    /// This process is in a pid namespace of its own.
     #[error(
         "taskscope runs in a pid namespace that is not the initial one, so /proc shows it other pids than the kernel: run it with \
          --pid=host (docker, podman) or hostPID: true (Kubernetes)"
     )]
     Own,
-    /// /proc was mounted in another one.
+    /// /proc was mounted in another pid namespace.
     #[error(
         "/proc is of a pid namespace that taskscope is not in: mount the host's /proc (-v /proc:/proc with --pid=host, or \
          hostPID: true in Kubernetes)"
@@ -28,8 +28,8 @@ pub enum PidNamespaceError {
     Proc,
 }
 
-/// Refuses everywhere but in the initial pid namespace with its own /proc. Without a /proc nothing is refused: what only it knows stays
-/// unknown then.
+/// Returns an error unless this process and /proc are in the initial pid namespace. Without a /proc nothing is refused: what only
+/// /proc shows stays unknown then.
 pub fn check() -> Result<(), PidNamespaceError> {
     check_at(Path::new("/proc"), std::process::id())
 }
@@ -41,10 +41,10 @@ fn check_at(proc: &Path, pid: u32) -> Result<(), PidNamespaceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && proc.join("stat").exists() => {
             return Err(PidNamespaceError::Proc);
         }
-        // Unreadable is the sandbox's or a security module's doing, which hides no namespace.
+        // A link that cannot be read is due to the sandbox or a security module, which hides no namespace.
         Ok(_) | Err(_) => {}
     }
-    // The numbers must be the same: in the namespace of the mount, and in that of the caller.
+    // The number in the mount's namespace and the caller's own must be the same.
     let shown = fs::read_link(proc.join("self")).ok().and_then(|link| link.to_str()?.parse::<u32>().ok());
     if shown.is_some_and(|shown| shown != pid) { Err(PidNamespaceError::Proc) } else { Ok(()) }
 }

@@ -1,6 +1,6 @@
-//! The one place where the parts meet: ring -> decode -> lineage -> effects -> sinks.
+//! Connects the parts: ring -> decode -> lineage -> effects -> sinks.
 //!
-//! One owner: whoever holds the [`Pipeline`] owns the lineage. Nothing here blocks on a sink; a slow one loses its own
+//! The owner of the [`Pipeline`] owns the lineage; there is only one. Nothing here blocks on a sink: a slow sink loses its own
 //! events.
 
 mod blocked;
@@ -66,38 +66,39 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records handled before others get a turn: timers, signals, sinks. What they have done is still in a core's own cache then.
+/// Records handled before timers, signals and sinks get a turn. After so many, the effects of the records are still in the CPU's
+/// cache.
 const BATCH: usize = 512;
 
-/// How long a sink that does not say otherwise lets an event wait: it still reaches its reader within two milliseconds.
+/// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
 pub const MAX_BATCH_DELAY: Duration = Duration::from_millis(1);
 
-/// How often flags that depend on time, and the programs' loss counters, are looked at.
+/// How often flags that depend on time, and the programs' loss counters, are checked.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Questions that are answered after a tick, if so many wait.
+/// The most questions that are answered after one tick.
 const QUESTIONS_A_TICK: usize = 16;
 
-/// Room for effects that is kept from one batch to the next.
+/// The capacity for effects that is kept from one batch to the next.
 const KEPT_EFFECTS: usize = 8 * BATCH;
 
-/// How often the ring is looked at again for records of programs that were running when they were detached.
+/// How often the ring is polled after detaching, for records of programs that were still running.
 const LAST_LOOKS: u32 = 100;
 
-/// The time between two of those looks.
+/// The time between two of these polls.
 const LAST_REST: Duration = Duration::from_millis(1);
 
-/// The ring of a pipeline that attaches nothing: it stays empty, and the kernel wants one.
+/// Size of the ring of a pipeline that attaches nothing: it stays empty, but the kernel needs one.
 const LOOK_RING_BYTES: u32 = 64 << 10;
 
-/// How the pipeline keeps itself honest.
+/// How the pipeline checks that the tree is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// The tree is compared with the kernel's tasks this often, also when nothing is known to be lost; zero is never.
+    /// How often the tree is compared with the kernel's tasks even if no loss is known; zero is never.
     pub audit_every: Duration,
-    /// A process of our own is made this often, whose whole life must come through; zero is never.
+    /// How often a canary is made, a short-lived process whose whole life must be seen; zero is never.
     pub canary_every: Duration,
-    /// Whether the kernel's task iterator may be used; /proc alone otherwise.
+    /// Whether to use the kernel's task iterator; otherwise /proc alone is read.
     pub iterator: bool,
 }
 
@@ -107,7 +108,7 @@ impl Default for Trust {
     }
 }
 
-/// Where effects go: the daemon's counters and readers, or the lines of a command.
+/// Takes effects: the daemon's counters and readers, or the lines of a command.
 pub trait EventSink {
     /// Takes a batch of effects, in order.
     fn take(&mut self, effects: &[Effect]);
@@ -118,18 +119,19 @@ pub trait EventSink {
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
-    /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. Called four times a
-    /// second, with nothing if nothing ended, and before each question, so that a scrape reads and changes nothing.
+    /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. The pipeline
+    /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
+    /// nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
 }
 
-/// A question to the owner of the lineage, and to the sink that goes with it; asked between two batches of records.
+/// A question to the owner of the lineage and its sink. It runs between two batches of records.
 pub type Question<F> = Box<dyn FnOnce(&mut Pipeline, &mut F) + Send>;
 
-/// Why observing ended.
+/// Why observing ended with an error.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The ring cannot be waited for.
+    /// The event loop cannot wait for the ring.
     #[error("waiting for the ring buffer: {0}")]
     Ring(#[from] io::Error),
     /// The programs' counters cannot be read.
@@ -137,38 +139,38 @@ pub enum RunError {
     Counters(#[from] CountersError),
 }
 
-/// From the kernel to the effects.
+/// Everything from the kernel to the effects.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pipeline {
-    /// Programs, ring, counters.
+    /// Programs, ring and counters.
     pub observer: Observer,
     /// What is known of all tasks.
     pub lineage: Lineage,
-    /// What became of the records.
+    /// Counts of records by what became of them.
     pub counts: Counts,
-    /// What comparisons with the kernel have mended.
+    /// What comparisons with the kernel have repaired.
     pub mending: RepairStats,
-    /// Processes of our own whose lives must come through.
+    /// Canaries: processes of our own whose lives must be seen.
     pub canary: Canary,
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
     last_look: LastLook,
-    /// How often all hooks were attached anew because canaries went unseen.
+    /// How often all hooks were attached again because canaries were not seen.
     pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
     /// Records that go to the lineage together. Empty between two turns.
     decoded: Vec<Record>,
     lost_told: [u64; Place::COUNT],
-    /// Of these, the records that say why tasks end.
+    /// Lost records that would say why tasks end, part of the lost ones.
     causes_lost_told: [u64; Place::COUNT],
     ticks: u64,
-    /// When the last comparison with the kernel ended, and before when there is no next one.
+    /// When the last comparison with the kernel ended, and the earliest time of the next one.
     resynced: Ktime,
     rest_until: Ktime,
-    /// The youngest record so far.
+    /// The time of the youngest record so far.
     drained_to: Ktime,
-    /// A loss is not yet followed by a comparison.
+    /// Whether records were lost and no comparison has followed yet.
     owes_resync: bool,
     /// Births and deaths that the last audit found, and left to the next.
     put_off: PutOff,
@@ -177,24 +179,24 @@ pub struct Pipeline {
     /// Time spent on handling records in [`Pipeline::handle_batch`].
     handling_ns: u64,
     told_blind: bool,
-    /// Comparisons that failed since the last one that did not.
+    /// Comparisons that failed since the last successful one.
     failed_in_a_row: u32,
     /// Why the programs' counters cannot be read now.
     pub no_counters: Option<String>,
-    /// Zombies that /proc has shown as such.
+    /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
-    /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
+    /// Whether /proc had groups besides init that the iterator did not show, at the last comparison. Unknown before the first.
     hides_others: bool,
     doubt_ns: u64,
-    /// Records or their effects are being handled: a panic now leaves some of them out.
+    /// Whether records or their effects are being handled: a panic now would leave some of them out.
     is_applying: bool,
 }
 
 impl Pipeline {
-    /// Attaches, then reads every task there is: from here on nothing is missed.
+    /// Attaches all hooks, then reads all tasks. From here on no event is missed.
     ///
     /// `object` is an eBPF object to use in place of the embedded one.
     pub fn start(
@@ -206,7 +208,7 @@ impl Pipeline {
         Self::start_with(object, options, choice, config, Trust::default())
     }
 
-    /// The same with other habits.
+    /// The same with other [`Trust`].
     pub fn start_with(
         object: Option<&Path>,
         options: Options,
@@ -221,7 +223,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Reads every task there is and attaches nothing: what comes after is not seen.
+    /// Reads all tasks and attaches nothing: later events are not seen.
     pub fn look(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
         let options = Options { ring_bytes: LOOK_RING_BYTES, args: false, sched: Sched::No };
         Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
@@ -269,7 +271,7 @@ impl Pipeline {
         pipeline
     }
 
-    /// Handles what is in the ring, up to a batch; answers how many records that was.
+    /// Handles the records in the ring, up to a batch. Returns how many there were.
     fn turn(&mut self) -> usize {
         let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
         let now = boottime();
@@ -302,12 +304,12 @@ impl Pipeline {
         if !self.effects.is_empty() {
             sink.take(&self.effects);
             self.effects.clear();
-            // A comparison of many tasks makes many at once.
+            // A comparison of many tasks makes many effects at once.
             self.effects.shrink_to(KEPT_EFFECTS);
         }
     }
 
-    /// Runs a question, after what it may show: losses, and what ended tasks used.
+    /// Runs a question, after accounting for losses and for what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.look_for_losses(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
@@ -317,7 +319,7 @@ impl Pipeline {
         question(self, sink);
     }
 
-    /// Runs until `stop` resolves; then detaches and handles what is left in the ring.
+    /// Runs until `stop` resolves; then detaches and handles the records that are left in the ring.
     pub async fn run<F: EventSink>(
         &mut self,
         sink: &mut F,
@@ -327,7 +329,8 @@ impl Pipeline {
         self.serve(sink, &mut nobody, stop).await
     }
 
-    /// The same, answering questions meanwhile. Records come first, but no batch of them lets a question wait.
+    /// Runs as [`Pipeline::run`] and answers questions in between. Records come first, but a question waits for no more than a
+    /// batch of them.
     pub async fn serve<F: EventSink>(
         &mut self,
         sink: &mut F,
@@ -344,7 +347,7 @@ impl Pipeline {
                 () = &mut stop => break,
                 () = ticks.due() => {
                     self.tick(sink);
-                    // Where ticks take longer than the time between them, as a comparison under load does, nothing else has its turn.
+                    // If ticks take longer than the time between them, as a comparison under load does, nothing else gets a turn.
                     for _ in 0..QUESTIONS_A_TICK {
                         let Ok(question) = questions.try_recv() else { break };
                         self.answer(question, sink);
@@ -358,9 +361,9 @@ impl Pipeline {
                         self.answer(question, sink);
                     }
                 }
-                // Where nobody can ask any more, this branch is off.
+                // This branch is off once all senders of questions are gone.
                 Some(question) = questions.recv() => {
-                    // What waits in the ring for the next look is part of the answer.
+                    // Records that wait in the ring for the next poll are part of the answer.
                     self.catch_up(sink);
                     self.answer(question, sink);
                 }
@@ -370,12 +373,12 @@ impl Pipeline {
         self.end(sink).await
     }
 
-    /// Detaches, handles what is left in the ring, mends what was lost last, and does the sums.
+    /// Detaches, handles the records left in the ring, repairs the last loss, and checks the sums.
     async fn end(&mut self, sink: &mut impl EventSink) -> Result<(), RunError> {
         self.canary.stop();
         self.observer.detach();
         self.look_for_misses();
-        // A program that was running on another CPU may be about to send its last record.
+        // A program that was running on another CPU may still send its last record.
         for _ in 0..LAST_LOOKS {
             while self.turn() > 0 {
                 self.hand_on(sink);
@@ -391,7 +394,7 @@ impl Pipeline {
         }
         self.lineage.tick(boottime(), &mut self.effects);
         self.hand_on(sink);
-        // Without the counters nobody knows what was lost last.
+        // Without the counters the last loss is unknown.
         self.observer.totals()?;
         for wrong in self.sums().check() {
             log::error!("records do not add up: {wrong}");
@@ -399,19 +402,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether the task tree is whole, after a question to its owner panicked. Slow: every link and count is checked.
+    /// Returns whether the tree is consistent after a question to its owner panicked. Slow: every link and count is checked.
     pub fn whole(&self) -> Result<(), String> {
         if self.is_applying { Err("records were being applied".into()) } else { self.lineage.check() }
     }
 
-    /// Records lost since the last whole comparison of the tree with the kernel's tasks began: until the next one the tree may differ from
-    /// them.
+    /// Returns how many records were lost since the last whole comparison with the kernel's tasks began. Until the next
+    /// comparison the tree may differ from the kernel.
     #[must_use]
     pub const fn uncompared(&self) -> u64 {
         self.uncompared
     }
 
-    /// Why the tree may differ from the kernel's tasks now; `None` while nothing says that it does.
+    /// Returns why the tree may differ from the kernel's tasks now; `None` if no reason is known.
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
         let lost = self.uncompared;
@@ -419,8 +422,8 @@ impl Pipeline {
             .then(|| format!("degraded: {lost} records lost, tree not yet compared with the kernel's tasks"))
     }
 
-    /// How long ago something was last seen to come through where no canary can be made: see [`Canary::refusal`]. `None` where
-    /// hooks are in doubt, or one is not attached any more.
+    /// Returns how long ago a record last came through while no canary can be made: see [`Canary::refusal`]. `None` if hooks are
+    /// in doubt, or one is not attached any more.
     #[must_use]
     pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
         let observer = &self.observer;
@@ -428,7 +431,7 @@ impl Pipeline {
         proof.filter(|_| observer.is_attached()).map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// The way of the records as sums. They balance when nothing is under way, such as after [`Pipeline::run`].
+    /// Returns the records' way as sums. They balance when no record is in flight, such as after [`Pipeline::run`].
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.counts.sums(self.lineage.stats())

@@ -1,4 +1,5 @@
-//! Sizes as people write them, on the command line and in the configuration.
+//! Sizes as people write them, on the command line and in the configuration. The units are systemd's and no others, which is
+//! less than the crates for sizes take, in as many lines as a call of one with its checks.
 
 /// Parses `1048576`, `64K`, `256M` or `2G`, as systemd does: to the base 1024.
 pub fn parse(text: &str) -> Result<u64, String> {

@@ -1,10 +1,12 @@
 //! The time namespace of this process (`time_namespaces(7)`).
 //!
-//! In a time namespace `CLOCK_BOOTTIME` is shifted by an offset, and from 5.11 on the start times of /proc/PID/stat are. What eBPF programs read
-//! in the kernel is not: without the offset every age would be wrong by it, and no process of /proc would be the one that a
-//! record tells of.
+//! In a time namespace `CLOCK_BOOTTIME` is shifted by an offset, and from 5.11 on also the start times of /proc/PID/stat. What
+//! eBPF programs read in the kernel is not shifted. Without the offset every age would be wrong by it, and no start time of /proc
+//! would match a record's.
 
 use std::{fs, io, os::linux::fs::MetadataExt as _, path::Path, sync::OnceLock};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// `PROC_TIME_INIT_INO`: the inode of the initial time namespace
 /// (<https://elixir.bootlin.com/linux/v6.12/source/include/linux/proc_ns.h>).
@@ -14,7 +16,7 @@ const INITIAL: u64 = 0xEFFF_FFFA;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shift {
     Known(i64),
-    /// The process is in a time namespace whose offset cannot be read; why.
+    /// The process is in a time namespace whose offset cannot be read; the reason.
     Unknown(String),
 }
 
@@ -24,17 +26,15 @@ fn shift() -> &'static Shift {
     SHIFT.get_or_init(|| read(Path::new("/proc/self")))
 }
 
-/// `CLOCK_BOOTTIME` as this time namespace shows it.
+/// Returns `CLOCK_BOOTTIME` of this time namespace, ns.
 #[must_use]
 pub fn shown_boottime_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid place for the result; the clock exists on every Linux since 2.6.39, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    let now = clock_gettime(ClockId::Boottime);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
-/// How far `CLOCK_BOOTTIME` is ahead of the kernel's own boot time, ns; 0 outside of time namespaces,
-/// and where it cannot be told ([`lacks`] says so).
+/// Returns how far `CLOCK_BOOTTIME` is ahead of the kernel's own boot time, ns; 0 outside time namespaces, and if it cannot be
+/// read ([`lacks`] says so).
 #[must_use]
 pub fn offset_ns() -> i64 {
     match shift() {
@@ -43,7 +43,7 @@ pub fn offset_ns() -> i64 {
     }
 }
 
-/// What an operator should know of it; `None` in the initial time namespace.
+/// Returns what an operator should know about it; `None` in the initial time namespace.
 #[must_use]
 pub fn lacks() -> Option<String> {
     describe(shift())
@@ -72,7 +72,7 @@ fn read(process: &Path) -> Shift {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Shift::Known(0),
         Err(error) => return Shift::Unknown(format!("reading /proc/self/ns/time: {error}")),
     };
-    // The file tells of the namespace that children are born in.
+    // The file is about the namespace that children are born in.
     if !inode("time_for_children").is_ok_and(|children| children == own) {
         return Shift::Unknown("its children are born in another one".into());
     }

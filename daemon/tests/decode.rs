@@ -20,7 +20,7 @@ fn bytes(record: &impl Wire, size: usize) -> Vec<u8> {
     out
 }
 
-/// A record of `kind` with the rest all ones where a value matters, else zero.
+/// A record of `kind` with all ones in the fields whose value matters, else zero.
 fn sample(kind: Kind) -> Vec<u8> {
     let mut out = vec![0_u8; kind.size()];
     header(kind).write(&mut out).unwrap();

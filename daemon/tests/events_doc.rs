@@ -21,7 +21,7 @@ fn rows(page: &str, title: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// String literals of the encoder that look like a field's name.
+/// String literals of the encoder that have the form of a field name.
 fn literals(source: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]").next().unwrap();
     let is_name =

@@ -1,10 +1,10 @@
-//! Two cgroups in one number: where a task is in the v2 hierarchy, and where it is in that of a v1 controller.
+//! Two cgroups in one number: a task's cgroup in the v2 hierarchy, and its cgroup in the hierarchy of a v1 controller.
 //!
-//! Runtimes that use the v1 controllers (`docker/ID`) leave their tasks in the root of the v2 hierarchy or in the cgroup of their own
-//! service. A cgroup's id is its inode number (`kernfs_node.id`), counted in each hierarchy by itself from 1, the root's. The upper
+//! Runtimes that use v1 controllers (`docker/ID`) leave their tasks in the root of the v2 hierarchy or in the cgroup of their own
+//! service. A cgroup's id is its inode number (`kernfs_node.id`); each hierarchy counts from 1, the id of its root. The upper
 //! half of the 64 bits is a generation, which is 0 until a hierarchy has had 2^32 nodes.
 
-/// Set in the number of a pair.
+/// The bit that marks a number as a pair.
 const PAIR: u64 = 1 << 63;
 
 /// Id of the root of every hierarchy.
@@ -20,7 +20,7 @@ pub struct CgroupPair {
 }
 
 impl CgroupPair {
-    /// One number for both. Ids too large for it leave the v2 one.
+    /// Returns one number for both ids. If an id is too large, returns the v2 id alone.
     #[inline]
     #[must_use]
     pub const fn pack(unified: u64, controller: u64) -> u64 {
@@ -30,7 +30,7 @@ impl CgroupPair {
         PAIR | controller << 32 | unified
     }
 
-    /// What the number stands for.
+    /// Returns the ids that a number stands for.
     #[must_use]
     pub const fn of(number: u64) -> Self {
         if number & PAIR == 0 {

@@ -11,11 +11,12 @@ use crate::kind::Kind;
 pub struct Counters {
     /// Records that a program wanted to send.
     pub produced: [u64; Kind::COUNT],
-    /// Of these, the ones for which the ring had no room.
+    /// Records that the ring had no room for, part of `produced`.
     pub dropped: [u64; Kind::COUNT],
-    /// And the ones left out because the daemon was behind, so that others found room ([`crate::Settings`]).
+    /// Records left out because the ring was filling up, so that more important ones found room ([`crate::Settings`]); part of
+    /// `produced`.
     pub shed: [u64; Kind::COUNT],
-    /// Things other than a full ring that made a program give up, by [`Lost`].
+    /// Losses for other reasons than a full ring, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
 }
 

@@ -5,7 +5,7 @@ use crate::{
     wire::wire_struct,
 };
 
-/// What the reader wants of the iterators: a tgid, or one of these.
+/// Which tasks the iterators return: those of a tgid, or one of these.
 pub const WANT_ALL: u64 = 0;
 /// Only tasks in uninterruptible sleep, `TASK_KILLABLE` included.
 pub const WANT_BLOCKED: u64 = 1 << 32;

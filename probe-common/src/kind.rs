@@ -1,4 +1,4 @@
-//! What a record tells, and which rung of a hook told it.
+//! The kinds of records, and the hook points that some of them come from.
 
 /// The kinds of record. The number is the `kind` of a [`crate::Header`].
 #[repr(u16)]
@@ -16,15 +16,15 @@ pub enum Kind {
     Renamed = 5,
     /// `do_exit()` began: [`crate::Exiting`].
     Exiting = 6,
-    /// `exit_notify()` has decided, or a later point with the same facts in place: [`crate::Exited`].
+    /// `exit_notify()` has decided, or `do_exit()` has reached a later point: [`crate::Exited`].
     Exited = 7,
-    /// A child was handed on because its parent exited: [`crate::Reparented`].
+    /// A child was reparented because its parent exited: [`crate::Reparented`].
     Reparented = 8,
     /// `release_task()`, or on the tracepoint rung the RCU callback after it: [`crate::Released`].
     Released = 9,
     /// One task as the iterator saw it: [`crate::Snapshot`]. Never in the ring.
     Snapshot = 10,
-    /// A task is in another cgroup: [`crate::CgroupAttached`].
+    /// A task was moved to another cgroup: [`crate::CgroupAttached`].
     CgroupAttached = 11,
     /// A signal that can end, stop or continue a task was generated: [`crate::SignalSent`].
     SignalSent = 12,
@@ -100,7 +100,7 @@ impl Kind {
     }
 }
 
-/// Which function an [`crate::Exited`] record comes from.
+/// The function that an [`crate::Exited`] record comes from.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExitSource {
@@ -115,7 +115,7 @@ pub enum ExitSource {
 }
 
 impl ExitSource {
-    /// The source with this number.
+    /// Returns the source with this number.
     #[must_use]
     pub const fn from_wire(number: u32) -> Option<Self> {
         match number {
@@ -128,7 +128,7 @@ impl ExitSource {
     }
 }
 
-/// Which point of a task's release a [`crate::Released`] record comes from.
+/// The point of a task's release that a [`crate::Released`] record comes from.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseSource {
@@ -141,7 +141,7 @@ pub enum ReleaseSource {
 }
 
 impl ReleaseSource {
-    /// The source with this number.
+    /// Returns the source with this number.
     #[must_use]
     pub const fn from_wire(number: u32) -> Option<Self> {
         match number {

@@ -1,12 +1,12 @@
-//! Where the fields of kernel structures are, found by the daemon in the running kernel's BTF and handed to the programs as
-//! a read-only global. The verifier knows the values, so a field that is absent costs nothing: its branch is dead code.
+//! Offsets of the fields of kernel structures. The daemon finds them in the running kernel's BTF and passes them to the programs
+//! as a read-only global. The verifier knows the values, so that the code for an absent field is dead code and costs nothing.
 
 use crate::wire::wire_struct;
 
-/// The offset of a field that this kernel does not have or whose place could not be resolved.
+/// The offset of a field that this kernel does not have, or that could not be resolved.
 pub const ABSENT: u32 = u32::MAX;
 
-/// The mark that no ring reaches.
+/// A threshold that the ring never reaches.
 pub const NEVER_SHED: u32 = u32::MAX;
 
 macro_rules! offsets {
@@ -14,8 +14,8 @@ macro_rules! offsets {
         wire_struct! {
             /// Byte offsets from the start of the named structure; [`ABSENT`] where unknown.
             ///
-            /// A field is named after the structure and the member it stands for. The daemon's table says by which names
-            /// to look for it.
+            /// A field is named after the structure and the member that it stands for. The daemon's table has the names by which
+            /// it is searched for.
             pub struct Offsets = $size {
                 $(
                     #[doc = concat!("`", stringify!($field), "`.")]
@@ -57,12 +57,12 @@ wire_struct! {
     pub struct Settings = 24 {
         /// 1: send argument vectors ([`crate::ExecArgs`]).
         pub args: u32,
-        /// With more bytes than this in the ring, renames, argument vectors and failed clones are shed;
-        /// [`NEVER_SHED`] for never.
+        /// With more bytes than this in the ring, renames, argument vectors and failed clones are left out; [`NEVER_SHED`] for
+        /// never.
         pub shed_details_above: u32,
-        /// With more bytes than this in the ring, creations of threads are shed as well; [`NEVER_SHED`] for never.
+        /// With more bytes than this in the ring, creations of threads are left out as well; [`NEVER_SHED`] for never.
         pub shed_threads_above: u32,
-        /// With more bytes than this in the ring, signals are shed; [`NEVER_SHED`] for never.
+        /// With more bytes than this in the ring, signals are left out; [`NEVER_SHED`] for never.
         pub shed_signals_above: u32,
         /// Signals that are reported: [`crate::signal_bit`]s.
         pub signals: u32,

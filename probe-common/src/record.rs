@@ -24,7 +24,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// A task that no reuse of its tid can be mistaken for.
+    /// Identifies a task: a task that reuses the tid has another start.
     pub struct TaskId = 16 {
         /// `task_struct.pid`, in the initial pid namespace.
         pub tid: u32,
@@ -36,7 +36,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// Where a task lives and as whom.
+    /// The cgroup, pid namespace and users of a task.
     pub struct Where = 32 {
         /// Id of its cgroup in the v2 hierarchy, `cgroups->dfl_cgrp->kn->id`; on a host with v1 controllers the pair of that and
         /// its cgroup there: [`crate::CgroupPair`].
@@ -57,7 +57,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// What the kernel's own accounting says of one task.
+    /// The kernel's accounting of one task.
     pub struct Usage = 72 {
         /// `se.sum_exec_runtime`: time on a CPU, ns.
         pub exec_runtime_ns: u64,
@@ -131,7 +131,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// A task was moved to another cgroup, of any hierarchy: the move is done.
+    /// A task was moved to another cgroup, of any hierarchy; the move is complete.
     pub struct CgroupAttached = 48 {
         /// Header.
         pub header: Header,
@@ -239,7 +239,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// `exit_notify()` has decided what becomes of a dead task.
+    /// `exit_notify()` has decided the `exit_state` of a dead task.
     pub struct Exited = 192 {
         /// Header.
         pub header: Header,
@@ -277,7 +277,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// One child handed on to a new parent.
+    /// A child was reparented.
     pub struct Reparented = 72 {
         /// Header.
         pub header: Header,

@@ -1,4 +1,4 @@
-//! Scheduling as the programs of `--sched` keep it: histograms in maps, one instance a CPU and cgroup.
+//! Scheduling statistics of the programs of `--sched`: histograms in maps, one instance for each CPU and cgroup.
 
 use crate::{
     record::{COMM_LEN, TaskId},
@@ -6,11 +6,11 @@ use crate::{
     wire::wire_struct,
 };
 
-/// Buckets of a histogram: the one with index `i` counts what took at most 2^i microseconds and more than the one before it
-/// allows; the last has no limit.
+/// Number of buckets of a histogram. Bucket `i` counts durations of at most 2^i microseconds that are too long for bucket `i -
+/// 1`; the last bucket has no limit.
 pub const SCHED_BUCKETS: usize = 32;
 
-/// The bucket of a length of time.
+/// Returns the bucket of a duration in nanoseconds.
 #[expect(clippy::inline_always, reason = "the programs have one function each")]
 #[inline(always)]
 #[must_use]
@@ -21,7 +21,7 @@ pub const fn sched_bucket(ns: u64) -> usize {
     if bits < SCHED_BUCKETS { bits } else { SCHED_BUCKETS - 1 }
 }
 
-/// Lengths of time, counted.
+/// A histogram of durations.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistogram {
@@ -31,7 +31,7 @@ pub struct SchedHistogram {
     pub sum_ns: u64,
 }
 
-/// What a task waited for while it was off its CPU and could not run.
+/// The state in which a task was off its CPU.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffCpu {
@@ -70,7 +70,7 @@ impl OffCpu {
         }
     }
 
-    /// Of `task_struct.__state`: see [`task_state`].
+    /// Returns the state for `task_struct.__state`: see [`task_state`].
     #[inline(always)]
     #[must_use]
     pub const fn of_state(state: u32) -> Self {
@@ -91,17 +91,17 @@ impl OffCpu {
     }
 }
 
-/// What is counted of one cgroup's tasks on one CPU. Written with interrupts off, so nothing on that CPU comes between.
+/// Histograms of one cgroup's tasks on one CPU. Updated with interrupts off, so that nothing on that CPU interferes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedHistograms {
-    /// From the moment it could run to the moment it did.
+    /// From the moment a task could run to the moment it ran.
     pub run_queue: SchedHistogram,
     /// From leaving its CPU until it was woken, by [`OffCpu`].
     pub off_cpu: [SchedHistogram; OffCpu::COUNT],
 }
 
-/// Why something of scheduling could not be counted where it belongs.
+/// Why a duration could not be counted, or not in its own cgroup.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchedLost {
@@ -109,9 +109,9 @@ pub enum SchedLost {
     TasksFull = 0,
     /// More cgroups than there are histograms: counted with all others.
     CgroupsFull = 1,
-    /// A task that slept runs again, and nobody was seen to wake it: not counted.
+    /// A task that slept runs again and its wakeup was not seen: not counted.
     NoWakeup = 2,
-    /// A task leaves a CPU that it was not seen to get: its wait is not counted.
+    /// A task leaves a CPU and was not seen to get it: its wait is not counted.
     NoSwitch = 3,
 }
 
@@ -203,5 +203,5 @@ wire_struct! {
     }
 }
 
-/// What could not be sent: no room in the ring, then more tasks than are followed.
+/// Steps that could not be sent: first those that the ring had no room for, then those of tasks beyond the limit.
 pub type SchedTraceLosses = [u64; 2];

@@ -1,4 +1,4 @@
-//! Which fields of a record the kernel side really read.
+//! Which fields of a record the eBPF program could read.
 
 /// Bits of a record's `valid` field. A field whose bit is not set holds zero and means "unknown", never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Valid {
     pub const EXIT_STATE: u32 = 1 << 10;
     /// `tracer`: the task is ptraced by it.
     pub const TRACER: u32 = 1 << 11;
-    /// `new_reaper`: the parent that the children of the exiting task have now, as one of them tells.
+    /// `new_reaper`: the parent that the exiting task's children have now, as read from one of them.
     pub const NEW_REAPER: u32 = 1 << 12;
     /// `usage`.
     pub const USAGE: u32 = 1 << 13;

@@ -1,7 +1,8 @@
-//! The one place that writes the ring. What does not fit is counted by kind and CPU.
+//! The only place that writes the ring. Records that do not fit are counted by kind and CPU.
 //!
-//! A daemon that falls behind is spared first what its tree can do without, then creations of threads, so that the room left
-//! is for processes, exits and releases: a thread's exit tells of the thread, nothing tells of an exit but itself.
+//! While the daemon falls behind, records that the tree can do without are left out first, then creations of threads. The room
+//! that is left is for processes, exits and releases: the exit of a thread reveals the thread, but nothing reveals a missing
+//! exit.
 
 use aya_ebpf::{
     bindings::BPF_RB_AVAIL_DATA,
@@ -21,7 +22,7 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// A structure that travels as a record of one kind.
+/// A structure that is sent as a record of one kind.
 ///
 /// # Safety
 /// The type is `repr(C)`, begins with a [`Header`], consists of integers only and has the size that [`Kind::size`] says.
@@ -68,7 +69,8 @@ pub fn header<T: Record>() -> Header {
     }
 }
 
-/// Sends one record. `fill` gets it zeroed up to what it must write itself and sets every field but the header.
+/// Sends one record. `fill` sets every field but the header; the record is zeroed before, except for large arrays that `fill`
+/// writes itself.
 ///
 /// Inlined so that the verifier sees one reserve and one submit on every path.
 #[inline(always)]
@@ -76,20 +78,20 @@ pub fn send<T: Record>(fill: impl FnOnce(&mut T)) {
     send_below(NEVER_SHED, fill);
 }
 
-/// The same while the ring holds no more bytes than `mark`, which the caller has from [`crate::globals`]; above it the record
-/// is shed.
+/// Sends one record if the ring holds no more bytes than `mark`, which comes from [`crate::globals`]; otherwise the record is
+/// counted as left out.
 #[inline(always)]
 pub fn send_below<T: Record>(mark: u32, fill: impl FnOnce(&mut T)) {
     send_if(|| has_room_below(mark), fill);
 }
 
-/// Whether a record that can be done without may be sent while the ring holds no more bytes than `mark`.
+/// Returns whether a record that the tree can do without may be sent: whether the ring holds no more bytes than `mark`.
 #[inline(always)]
 pub fn has_room_below(mark: u32) -> bool {
     mark == NEVER_SHED || RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)) <= u64::from(mark)
 }
 
-/// Sends one record if `may` allows it; else the record is shed.
+/// Sends one record if `may` is true; otherwise counts it as left out.
 #[inline(always)]
 pub fn send_if<T: Record>(may: impl FnOnce() -> bool, fill: impl FnOnce(&mut T)) {
     let kind = T::KIND as usize;
@@ -123,8 +125,8 @@ pub fn send_if<T: Record>(may: impl FnOnce() -> bool, fill: impl FnOnce(&mut T))
     entry.submit(0);
 }
 
-/// Steps of the scheduler with chosen tasks have a ring of their own: there can be a million of them in a second, and no life may
-/// be lost for one.
+/// The ring for steps of the scheduler. It is separate because there can be a million steps a second, and none may cost a
+/// lifecycle record.
 #[map]
 static SCHED_TRACE: RingBuf = RingBuf::with_byte_size(4096, 0);
 
@@ -141,7 +143,7 @@ pub fn send_sched(fill: impl FnOnce(&mut SchedEvent)) {
     entry.submit(0);
 }
 
-/// Counts a step that could not be told, by index into [`SchedTraceLosses`].
+/// Counts a step that could not be sent, by index into [`SchedTraceLosses`].
 #[inline(always)]
 pub fn lose_sched(why: usize) {
     if let Some(lost) = SCHED_TRACE_LOST.get_ptr_mut(0)

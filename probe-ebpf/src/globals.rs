@@ -1,4 +1,4 @@
-//! What the daemon tells the programs before load. Frozen then, so that the verifier folds the values.
+//! The globals that the daemon sets before load. They are frozen then, so that the verifier folds the values.
 
 use core::ptr::read_volatile;
 
@@ -36,25 +36,25 @@ pub fn wants_args() -> bool {
     read(&raw const SETTINGS.args) != 0
 }
 
-/// Above how many bytes in the ring records are shed that a tree can do without.
+/// Above this many bytes in the ring, records that the tree can do without are left out.
 #[inline(always)]
 pub fn shed_details_above() -> u32 {
     read(&raw const SETTINGS.shed_details_above)
 }
 
-/// The same for creations of threads.
+/// The same threshold for creations of threads.
 #[inline(always)]
 pub fn shed_threads_above() -> u32 {
     read(&raw const SETTINGS.shed_threads_above)
 }
 
-/// The same for signals.
+/// The same threshold for signals.
 #[inline(always)]
 pub fn shed_signals_above() -> u32 {
     read(&raw const SETTINGS.shed_signals_above)
 }
 
-/// Whether a signal is asked for. Real-time signals never are.
+/// Whether a signal is reported. Real-time signals never are.
 #[inline(always)]
 pub fn wants_signal(signal: u32) -> bool {
     signal.wrapping_sub(1) < 31 && read(&raw const SETTINGS.signals) >> (signal - 1) & 1 != 0

@@ -13,7 +13,7 @@ use std::{
 pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    /// `None` where there is no v2 hierarchy that we may write to.
+    /// Returns `None` if there is no v2 hierarchy, or it is not writable.
     #[must_use]
     pub fn make(names: &[&str]) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
@@ -36,7 +36,7 @@ impl Cgroup {
         Some(Self(made))
     }
 
-    /// One in which memory is limited to so many bytes, of whichever hierarchy has the controller; `None` where that cannot be.
+    /// Makes a cgroup with a memory limit, in the hierarchy that has the controller; `None` if that is not possible.
     #[must_use]
     pub fn with_memory_limit(name: &str, bytes: u64) -> Option<Self> {
         let v1 = Path::new("/sys/fs/cgroup/memory");
@@ -59,7 +59,7 @@ impl Cgroup {
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
     }
 
-    /// One with so many pids at most, of whichever hierarchy has the controller; `None` where that cannot be.
+    /// Makes a cgroup with a limit on pids, in the hierarchy that has the controller; `None` if that is not possible.
     #[must_use]
     pub fn with_pids_limit(name: &str, pids: u64) -> Option<Self> {
         let made = Self::v1("pids", &[name]).or_else(|| {

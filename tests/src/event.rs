@@ -5,9 +5,9 @@ use std::{fmt, sync::OnceLock};
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// An event as taskscope printed it, with what every look-up needs at hand.
+/// An event as taskscope printed it, with the fields that every search needs.
 ///
-/// A storm leaves tens of thousands: each is kept as its line, and taken apart when somebody looks closer.
+/// A storm leaves tens of thousands of events: each is kept as its line, and parsed when its other fields are needed.
 #[derive(Clone, Debug)]
 pub struct Event {
     line: Box<str>,

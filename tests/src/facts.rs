@@ -109,7 +109,7 @@ impl Facts {
         }
     }
 
-    /// Who plays a role.
+    /// Returns the process that has a role.
     #[must_use]
     pub fn role(&self, name: &str) -> Role {
         Role::from_fact(self.find("role", "role", name))

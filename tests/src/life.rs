@@ -1,4 +1,4 @@
-//! Expected lives in normal form, said the way one would tell them.
+//! Expected lives in normal form, written in a readable way.
 
 /// What one role must be seen to do, in order.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ impl Life {
             .does("released")
     }
 
-    /// Taken by somebody, and with that released.
+    /// Reaped by another task, and released by that.
     pub fn reaped_by(self, who: &str, kind: &str) -> Self {
         self.does(&format!("reaped by={who} kind={kind}")).does(&format!("released by={who}"))
     }
@@ -73,7 +73,7 @@ impl Life {
         self.dies().reaped_by(parent, "parent")
     }
 
-    /// A thread ends: nobody waits for it.
+    /// A thread ends; no wait is needed.
     pub fn ends(self) -> Self {
         self.does("exiting").does("exited state=EXIT_DEAD").does("autoreaped").does("released")
     }

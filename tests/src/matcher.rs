@@ -1,4 +1,4 @@
-//! What an event must look like, and which event comes nearest when none does.
+//! Conditions on an event, and which event comes nearest if none meets them.
 
 use std::fmt;
 
@@ -99,7 +99,7 @@ impl Matcher {
         quick && self.conditions.iter().all(|(path, check)| check.holds(event.get(path)))
     }
 
-    /// How near the event comes: conditions that hold, those that say who and what counting more.
+    /// How near the event comes: the number of conditions that hold, with a higher weight for process and action.
     fn nearness(&self, event: &Event) -> usize {
         let parsed = event.clone();
         let weight = |path: &str| match path {

@@ -46,7 +46,7 @@ impl Family {
         self == Self::Tracepoint && line.starts_with("clone_failed")
     }
 
-    /// Whether an expected line may look like the found one. Who took a task may be missing here; wrong it may not be.
+    /// Whether an expected line matches the found one. The reaper may be missing here, but not wrong.
     fn accepts(self, expected: &str, found: &str) -> bool {
         expected == found
             || (self == Self::Tracepoint
@@ -118,7 +118,7 @@ pub fn assert_equal(events: &[Arc<Event>], facts: &Facts, expected: &[(&str, Lif
     assert!(wrong.is_empty(), "the normal form differs ({family:?}):{}\nfacts:\n{facts}", wrong.concat());
 }
 
-/// Actions that tell that time has passed, and not that a task did something.
+/// Actions that only say that time has passed.
 const TIMED: [&str; 4] = ["zombie_flagged", "exit_stuck", "blocked_flagged", "blocked_cleared"];
 
 /// One role's events, in order, in normal form.

@@ -34,7 +34,7 @@ pub struct Observer {
     log: Arc<Log>,
     /// Its programs, from the first signal to it on.
     kept: OnceLock<Kept>,
-    /// Where a daemon answers, which tells there and not on stdout what it lost.
+    /// The socket of the daemon, which reports losses there and not on stdout.
     socket: OnceLock<PathBuf>,
 }
 
@@ -76,7 +76,7 @@ impl Observer {
         observer
     }
 
-    /// Starts it with a stdout that nobody here reads and waits until it is ready.
+    /// Starts it with a stdout that is not read here, and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn start_silent(command: Command, stdout: Stdio) -> Self {
@@ -93,7 +93,7 @@ impl Observer {
         Self::launch_to(command, Stdio::piped())
     }
 
-    /// The same with a stdout that nobody here reads.
+    /// The same with a stdout that is not read here.
     #[must_use]
     #[track_caller]
     pub fn launch_with(command: Command, stdout: Stdio) -> Self {
@@ -173,11 +173,11 @@ impl Observer {
         spawner::signal(&self.child, signal);
     }
 
-    /// Waits until it has told of all calls of its programs that the kernel skipped; `None` if that is not all it lost.
+    /// Waits until it has reported all calls of its programs that the kernel skipped; `None` if it lost anything else.
     pub fn skips(&self) -> Option<Skips> {
         let end = Instant::now() + setting::deadline();
         loop {
-            // The kernel's count first: what is skipped meanwhile is told later.
+            // The kernel's count is read first: calls skipped after that are reported later.
             let kernel = if self.log.ended_within(Duration::ZERO) {
                 None
             } else {
@@ -388,8 +388,7 @@ pub fn shared_so_far() -> Option<&'static Observer> {
     SHARED.get()
 }
 
-/// One taskscope for all tests of a test binary: it sees the whole system, and each test looks for its own pids.
-/// It is stopped, and must end well, when the test process exits.
+/// One taskscope for all tests of a test binary: it sees the whole system, and each test checks its own pids.
 #[must_use]
 #[track_caller]
 pub fn shared() -> &'static Observer {

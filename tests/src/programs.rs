@@ -26,7 +26,7 @@ pub fn skipped(pid: u32) -> u64 {
     values(pid, "recursion_misses:").into_iter().sum()
 }
 
-/// Waits until a process has attached so many programs.
+/// Waits until a process has attached this many programs.
 #[track_caller]
 pub fn wait_attached(pid: u32, links: usize) {
     let end = Instant::now() + setting::deadline();
@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-/// A number of what stands behind a process's descriptors, of each that has it.
+/// Returns a number from the fdinfo of each of a process's descriptors that has it.
 fn values(pid: u32, key: &str) -> Vec<u64> {
     let directory = format!("/proc/{pid}/fdinfo");
     let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));

@@ -30,7 +30,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     let is_leader = event.tid == event.pid;
     if event.action == "forked" && is_leader {
         let parent = event.number("process.parent_pid").unwrap_or(0);
-        // A birth that was lost is told late: of one who is dead already, that was told before, and its threads as well.
+        // A birth whose record was lost is reported late: perhaps after the death, and for threads as well.
         let is_dead = event.text("task.exit_state") == Some("EXIT_ZOMBIE");
         let state = if is_dead { State::Zombie } else { State::Alive };
         let group = tree.entry(event.pid).or_insert(Group { parent, state, threads: BTreeSet::new() });
@@ -42,7 +42,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
         return;
     }
     if event.action == "forked" && !is_leader {
-        // Perhaps a thread of a group whose own birth is not told yet.
+        // Perhaps a thread of a group whose own birth is not reported yet.
         let parent = event.number("process.parent_pid").unwrap_or(0);
         let group = Group { parent, state: State::Alive, threads: BTreeSet::from([event.pid]) };
         tree.entry(event.pid).or_insert(group).threads.insert(event.tid);
@@ -52,7 +52,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
         "exited" if is_leader && event.text("task.exit_state") == Some("EXIT_ZOMBIE") => {
             group.state = State::Zombie;
         }
-        // A thread that is not the leader waits for nobody.
+        // A thread that is not the leader is not waited for.
         "exited" | "released" => drop(group.threads.remove(&event.tid)),
         "reparented" => group.parent = event.number("task.new_parent_pid").unwrap_or(group.parent),
         "exec_takeover" => {
@@ -89,7 +89,7 @@ pub fn assert_mended(stream: &Stream) {
     }
 }
 
-/// The processes below `root` as the events tell them are those that /proc shows, once both are quiet.
+/// Checks that the processes below `root` are those of /proc according to the events, once both are quiet.
 #[track_caller]
 pub fn assert_equals_proc(view: &View<'_>, root: i64) {
     let end = Instant::now() + setting::deadline();
@@ -107,7 +107,7 @@ pub fn assert_equals_proc(view: &View<'_>, root: i64) {
             "the events do not add up to what /proc shows:\n{}",
             differences.join("\n")
         );
-        // A release can come an RCU grace period late: look again.
+        // A release can come an RCU grace period late: try again.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

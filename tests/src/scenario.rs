@@ -75,7 +75,7 @@ impl Scenario {
         assert_eq!(fact["at"], at, "the scenario {} pauses elsewhere:\n{}", self.name, self.facts);
     }
 
-    /// Lets a scenario that stands still go on.
+    /// Continues a scenario that has paused.
     #[track_caller]
     pub fn go(&mut self) {
         let Some(stdin) = &mut self.stdin else { panic!("the scenario {} has ended", self.name) };

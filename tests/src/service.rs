@@ -80,7 +80,7 @@ impl Service {
         Self::start_with(directory, args, |_| {})
     }
 
-    /// The same with a command that is changed before it begins: to begin in a cgroup, or under a limit.
+    /// The same with a command that is changed before it starts: to start in a cgroup, or under a limit.
     #[must_use]
     #[track_caller]
     pub fn start_with(directory: PathBuf, args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
@@ -131,7 +131,7 @@ impl Service {
     pub fn ask(&self, request: &str) -> Answer {
         let mut stream =
             TcpStream::connect(&self.address).unwrap_or_else(|error| panic!("connecting: {error}"));
-        // Over long headers are answered, and the rest of them is not read any more.
+        // Headers that are too long are answered, and their rest is not read any more.
         let _ = stream.write_all(request.as_bytes());
         read(stream, setting::deadline())
     }
@@ -340,7 +340,7 @@ pub fn answer(stream: impl Read) -> Answer {
 pub fn get(address: &str, path: &str) -> Answer {
     let mut stream =
         TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-    // Over long headers are answered, and the rest of them is not read any more.
+    // Headers that are too long are answered, and their rest is not read any more.
     let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
     read(stream, setting::deadline())
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// Under emulation, where a program takes long, one attempt in some dozens fails by this.
 const ATTEMPTS: u32 = 5;
-/// A loss is mended within this time.
+/// A loss is repaired within this time.
 const LATELY: Duration = Duration::from_secs(15);
 /// Key of the report that says how many calls were skipped.
 pub const REPORT: &str = "kernel_skipped_programs";
@@ -66,14 +66,14 @@ fn known_lately(now: u64) -> u64 {
     begun.iter().map(|(_, count)| *count).min().unwrap_or(now)
 }
 
-/// Skipped calls of what tests share so far; `None` if that lost something else.
+/// Returns the skipped calls of the taskscope that tests share; `None` if it lost anything else.
 fn of_the_shared() -> Option<u64> {
     let daemon = service::shared_so_far().map(Service::process);
     let shared = shared_so_far().into_iter().chain(daemon);
     shared.map(|observer| Some(observer.skips()?.kernel)).sum()
 }
 
-/// Runs a test, again if the kernel skipped programs meanwhile, or missed a return.
+/// Runs a test, and once more if the kernel skipped programs during it, or missed a return.
 #[track_caller]
 pub fn attempts(test: impl Fn()) {
     for attempt in 1.. {

@@ -22,7 +22,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
         let (orders, inbox) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
             for (mut command, reply) in inbox {
-                // The test that ordered may have panicked meanwhile.
+                // The test that sent this may have panicked.
                 let _ = reply.send(bound(&mut command).spawn());
             }
         });

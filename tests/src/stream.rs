@@ -23,7 +23,7 @@ struct State {
     events: Vec<Arc<Event>>,
     /// Lines that are no events, with what is wrong with them.
     broken: Vec<String>,
-    /// Calls of programs that the kernel skipped, as taskscope tells them: no fault of the stream's.
+    /// Calls of programs that the kernel skipped, as taskscope reports them: the stream is not at fault.
     skipped: u64,
     skipped_at: Option<Instant>,
     /// No more will come.
@@ -142,7 +142,7 @@ impl Stream {
         self.lock().skipped
     }
 
-    /// The first match at or after index `from`, or where to go on looking.
+    /// Returns the first match at or after index `from`, or where to continue.
     fn find(state: &State, matcher: &Matcher, since_ns: u64, from: usize) -> Result<Arc<Event>, usize> {
         state
             .events
@@ -179,7 +179,7 @@ impl Expectation<'_> {
                 Ok(event) => return event,
                 Err(next) => from = next,
             }
-            // What was lost is mended by then, if it can be told at all.
+            // What was lost is repaired by then, if that is possible at all.
             if let Some(skipped_at) = state.skipped_at.filter(|at| *at >= begin) {
                 end = end.min(skipped_at + MENDED_WITHIN);
             }

@@ -115,7 +115,7 @@ pub fn differences(proc: &Tree, ours: &Tree) -> Vec<String> {
 #[must_use]
 pub fn below(tree: &Tree, root: i64) -> Tree {
     let mut kept: BTreeSet<i64> = BTreeSet::from([root]);
-    // Pids wrap, so a parent can come after its child: go on until nothing is added.
+    // Pids wrap, so a parent can come after its child: repeat until nothing is added.
     loop {
         let before = kept.len();
         kept.extend(

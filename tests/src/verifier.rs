@@ -19,7 +19,7 @@ const BELOW: u64 = 16 << 10;
 /// One program that the kernel took.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Its name, of which the kernel keeps 15 bytes.
+    /// Its name; the kernel keeps 15 bytes of it.
     pub name: String,
     /// Instructions that the verifier walked through, on all paths.
     pub processed: u64,

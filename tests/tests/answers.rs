@@ -1,4 +1,5 @@
-//! What the commands say agrees with what the events said and with the kernel, whoever asks and however a process is named.
+//! The answers of the commands agree with the events and with the kernel, whatever command is used and however a process is
+//! named.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Argument vectors hold secrets: they are told when asked for, and never otherwise.
+//! Argument vectors can hold secrets: they are reported if asked for, and never otherwise.
 
 mod common;
 

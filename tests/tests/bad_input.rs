@@ -133,7 +133,7 @@ fn a_further_ctrl_c_ends_it_also_where_nobody_reads_its_output() {
     // More than a pipe holds: it waits for a reader now.
     scenario("burst", &["2000"]).finish();
     let end = Instant::now() + setting::deadline();
-    // Two signals at once can merge into one, so go on as a user would.
+    // Two signals at once can merge into one, so signal again as a user would.
     while !observer.ends_within(Duration::from_millis(200)) {
         assert!(Instant::now() < end, "it does not end:\n{}", observer.log().text());
         observer.signal(libc::SIGINT);

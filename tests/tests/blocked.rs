@@ -1,4 +1,4 @@
-//! Tasks that stay in uninterruptible sleep: a vfork(2) holds its caller there for as long as the child likes.
+//! Tasks that stay in uninterruptible sleep: a vfork(2) holds its caller there until the child execs or ends.
 
 mod common;
 
@@ -16,7 +16,7 @@ use taskscope_tests::{
 
 const FLAG_AFTER_NS: u64 = 300_000_000;
 
-/// Who called vfork(2), by the child that has said its pid.
+/// The caller of vfork(2), given the child that has printed its pid.
 #[track_caller]
 fn held(facts: &Facts) -> i64 {
     let parent = facts.all("vforked").next().and_then(|fact| fact["pid"].as_i64()).and_then(|child| {
@@ -61,7 +61,7 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
             .soon();
         let stack = flagged.get("task.kernel_stack").unwrap().to_string();
         assert!(stack.contains("clone") && stack.contains("do_syscall_64"), "{stack}");
-        // The kernel's own word on where it sleeps; "0" where it is not told.
+        // The kernel's own report of where it sleeps; "0" if that is hidden.
         let wchan = fs::read_to_string(format!("/proc/{parent}/wchan")).unwrap();
         if wchan != "0" {
             assert_eq!(flagged.text("task.wchan"), Some(wchan.as_str()), "{stack}");

@@ -1,4 +1,4 @@
-//! Connections: who gives way, who is refused, and that a scrape waits for nobody.
+//! Connections: which one is closed, which one is refused, and that a scrape waits for none.
 
 mod common;
 
@@ -19,7 +19,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// A scrape may wait so long, whatever others do. In a guest everything takes some times longer.
+/// How long a scrape may take, whatever others do. In a guest everything takes longer.
 fn scrape_time() -> Duration {
     if setting::in_vm() { setting::deadline() } else { Duration::from_secs(1) }
 }
@@ -78,7 +78,7 @@ fn connections_that_never_ask_do_not_delay_a_scrape() {
     }
     for _ in 0..3 {
         all_probes_answer(&service, "with 1,500 connections");
-        // Slowly they go on, and so keep their places for as long as they may.
+        // They send slowly, and so keep their places until the time limit.
         for stream in &mut open {
             let _ = stream.write_all(b"X");
         }
@@ -104,7 +104,7 @@ fn peers_that_ask_and_never_read_do_not_turn_off_the_scrape_and_lose_their_conne
     for _ in 0..5 {
         all_probes_answer(&service, "with 200 peers that do not read");
     }
-    // One over the socket, too, where nobody needs its place.
+    // One over the socket, too, whose place is not needed.
     let silent = service.silent_reader("");
     service.until("the reader", |now| now["taskscope_event_readers"] > 0.0);
     scenario("burst", &["4000"]).finish();
@@ -140,7 +140,7 @@ fn only_names_of_this_host_are_answered_over_tcp() {
         assert!(answer.head.contains("cross-origin-resource-policy: same-origin"), "{answer:?}");
         assert!(answer.head.contains("x-content-type-options: nosniff"), "{answer:?}");
     }
-    // Whoever may open the socket may call it anything.
+    // Any `Host` is allowed on the socket.
     let mut stream = UnixStream::connect(service.socket()).unwrap();
     stream
         .write_all(b"GET /v1/status HTTP/1.1\r\nHost: anything.example\r\nConnection: close\r\n\r\n")
@@ -220,7 +220,7 @@ fn a_client_that_has_shut_down_its_side_gets_its_answer() {
 #[test]
 fn an_old_daemon_that_ends_leaves_the_socket_of_a_newer_one_alone() {
     let old = Service::start(&[]);
-    // As when somebody has cleared the directory, and systemd has made it anew.
+    // As if the directory had been cleared, and systemd had made it again.
     fs::remove_file(old.socket()).unwrap();
     let new = Service::start_in(old.directory().to_owned(), &[]);
     let (end, _) = old.stop();

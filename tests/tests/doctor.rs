@@ -24,7 +24,7 @@ fn doctor_names_for_every_hook_the_rung_that_events_takes() {
             hooks.iter().find(|hook| hook["hook"] == name).unwrap_or_else(|| panic!("no {name}: {report}"));
         let rung = hook["rung"].as_str().unwrap_or_else(|| panic!("{name} has no rung: {hook}"));
         assert!(ready.contains(&format!("{name} by {rung}")), "{rung} is not what events took: {ready}");
-        // Why a rung was not taken is said with the kernel's errno, or in words where there is none.
+        // The reason for not using a rung is the kernel's errno, or a text if there is none.
         for refused in hook["refused"].as_array().unwrap() {
             assert!(refused["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{refused}");
         }

@@ -1,4 +1,4 @@
-//! Ends that wait(2) tells apart must be told apart in the same way.
+//! Ends that wait(2) distinguishes must be reported as different.
 
 mod common;
 

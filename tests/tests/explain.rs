@@ -46,14 +46,14 @@ fn explain(scenario: &Scenario, role: &str) -> Value {
     }
 }
 
-/// Starts a scenario and holds it where somebody owes a wait.
+/// Starts a scenario and pauses it while a parent owes a wait.
 fn owing(name: &str, args: &[&str], at: &str) -> Scenario {
     let mut scenario = scenario(name, args);
     scenario.pause(at);
     scenario
 }
 
-/// The verdict on the zombie, by a command that was never told who the parent is.
+/// The verdict on the zombie, by a command that was not given the parent.
 #[track_caller]
 fn verdict(name: &str, zombie: &str, culprit: &str, code: &str, remedy: &str) -> Value {
     verdict_at(name, &[], "owed", zombie, culprit, code, remedy)

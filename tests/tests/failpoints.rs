@@ -21,7 +21,7 @@ use taskscope_tests::{
 };
 
 /// Longer than an audit, a walk over the cgroups, and a rest after a failed comparison.
-const PATIENCE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Any errno that none of these calls treats as an answer: `EIO`.
 const EIO: i32 = libc::EIO;
@@ -58,7 +58,7 @@ fn ask_for(file: &Path, text: &str) {
 /// Waits for a text in the daemon's log, after the first `from` bytes.
 #[track_caller]
 fn says(daemon: &Daemon, from: usize, text: &str) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + DEADLINE;
     while !daemon.log().get(from..).is_some_and(|log| log.contains(text)) {
         let status = daemon.has_ended();
         assert!(status.is_none(), "the daemon has ended with {status:?}:\n{}", daemon.log());
@@ -100,7 +100,7 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     let zombie = scenario("zombie", &[], "zombie");
     let threads = scenario("many-threads", &["30"], "all-alive");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
-    // A service manager that reads nothing: what it is told in the time of a test has room.
+    // A service manager that reads nothing: the notifications of one test fit into its socket.
     let manager_path = file.with_extension("notify");
     let manager = UnixDatagram::bind(&manager_path);
     let manager = manager.unwrap_or_else(|error| panic!("{}: {error}", manager_path.display()));
@@ -175,7 +175,7 @@ fn a_cgroup_that_cannot_be_listed_ends_nothing() {
         setting::skip(format_args!("no cgroup of the v2 hierarchy can be made here"));
         return;
     }
-    // The daemon looks for a cgroup that it has not heard of when a process is born there.
+    // The daemon searches for a new cgroup when a process is born there.
     survives_provoked("cgroup.list", Some("listing "), &|| {
         let Some(cgroup) = Cgroup::make(&[&name]) else { panic!("making {name} worked before") };
         let mut command = Command::new(env!("CARGO_BIN_EXE_scenario"));
@@ -274,7 +274,7 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
     Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
     ask_for(&file, "");
     for stream in &mut waiting {
-        let patient = stream.set_read_timeout(Some(PATIENCE));
+        let patient = stream.set_read_timeout(Some(DEADLINE));
         patient.unwrap_or_else(|error| panic!("setting a timeout: {error}"));
         let answer = answer_of(stream).unwrap_or_default();
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());

@@ -1,4 +1,4 @@
-//! The plainest lives, compared field by field with what wait(2) and /proc say about them.
+//! The simplest lives, compared field by field with what wait(2) and /proc say about them.
 
 #[path = "common/cgroup.rs"]
 mod cgroup;

@@ -1,4 +1,4 @@
-//! Which limit on pids is full, and who fills it, beside what the kernel answered to a fork.
+//! Full limits on pids and the processes that fill them, compared with the error of a fork.
 
 mod common;
 

@@ -22,7 +22,7 @@ fn text(of: &Service) -> String {
 
 #[test]
 fn without_memory_backlog_and_lives_go_first_then_readers_are_refused_and_all_else_is_answered() {
-    // More is in use from the start: everything that can be given up is.
+    // More is in use from the start: everything that may be given up is.
     let service = Service::start(&["--memory-max", "1M"]);
     scenario("burst", &["300"]).finish();
     service.says("warning: memory: ");

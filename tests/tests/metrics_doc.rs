@@ -11,7 +11,7 @@ use std::{
 use taskscope_tests::service::Service;
 
 const DOC: &str = include_str!("../../docs/metrics.md");
-const BEGIN: &str = "| metric | type | labels | what it tells |\n|---|---|---|---|\n";
+const BEGIN: &str = "| metric | type | labels | meaning |\n|---|---|---|---|\n";
 
 /// As the exposition format has it.
 #[derive(Default)]
@@ -68,7 +68,7 @@ fn every_metric_is_described_as_it_is() {
         fs::write(&path, text).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
         return;
     }
-    // What the hooks in use cannot tell is in no metric.
+    // What the hooks in use cannot report has no metric.
     let untold = ["taskscope_clone_failures_total"];
     let is_untold = |line: &&str| {
         untold.iter().any(|name| line.contains(name) && !real.contains(&format!("| `{name}` |")))

@@ -1,4 +1,4 @@
-//! Names that a task chose to confuse who reads them.
+//! Names that a task chooses to confuse readers of output.
 
 mod common;
 

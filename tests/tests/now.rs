@@ -1,4 +1,4 @@
-//! What tasks are doing now, against /proc's own word on the same tasks.
+//! What tasks are doing now, compared with /proc.
 
 use std::{collections::BTreeMap, fs, process::Command, thread::yield_now, time::Instant};
 
@@ -204,7 +204,7 @@ fn every_process_that_stays_as_it_is_is_in_proc_s_state() {
         let Some(pid) = node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) else { continue };
         let (Some(before), Some(after)) = (before.get(&pid), after.get(&pid)) else { continue };
         let leader = &node["now"]["tasks"][0];
-        // Who runs or wakes up now and then is not the same from one look to the next.
+        // Which tasks run or wake up is not the same from one poll to the next.
         if before == after && before.0 != "R" && leader["tid"].as_u64() == Some(pid.into()) {
             let ours = letter(leader["doing"].as_str().unwrap_or_default());
             compared += 1;

@@ -55,7 +55,7 @@ fn complaints(document: &Value, schema: &Value, value: &Value, at: &str, found: 
 #[test]
 fn every_path_answers_as_described() {
     let service = Service::start(&[]);
-    // So that there is something to tell of.
+    // So that there is something to report.
     scenario("burst", &["5"]).finish();
     let document = service.json("/openapi.json");
     let me = std::process::id();

@@ -104,7 +104,7 @@ fn a_container_of_a_v1_controller_is_known_by_its_path_there() {
     let parents = zombies["parents"].as_array().into_iter().flatten();
     let owing = parents.into_iter().find(|it| it["process"]["pid"] == parent);
     assert!(owing.is_some_and(of_container), "{zombies:#}");
-    // Whoever begins there is known from the beginning, also to who looks alone.
+    // The place of a process that begins there is known from the start, also to a command without the daemon.
     let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
     command.args(["burst", "1"]).stdout(Stdio::null());
     cgroup.begin(&mut command);

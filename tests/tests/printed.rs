@@ -71,8 +71,8 @@ fn normal(text: &str) -> Vec<String> {
     }
     // Who inherits is known by name where init is.
     if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "go" && words[at] == "to") {
-        let heirs = words[at..].iter().position(|word| word == "which").unwrap_or_default();
-        words.drain(at..at + heirs);
+        let skipped = words[at..].iter().position(|word| word == "which").unwrap_or_default();
+        words.drain(at..at + skipped);
     }
     let sleeps =
         |at: usize, words: &[String]| words[at..].starts_with(&["it".into(), "sleeps".into(), "in".into()]);
@@ -82,7 +82,7 @@ fn normal(text: &str) -> Vec<String> {
     words.iter().map(|word| word.trim_end_matches([',', ';']).to_owned()).collect()
 }
 
-/// Words that may be printed besides: on a host with systemd or containers, where a process lives.
+/// Words that may be printed in addition, on a host with systemd or containers.
 const PLACES: usize = 2;
 
 #[track_caller]
@@ -102,7 +102,7 @@ fn assert_same(shown: &str, printed: &str, what: &str) {
 fn owing(name: &str, at: &str) -> Scenario {
     let mut scenario = scenario(name, &[]);
     scenario.pause(at);
-    // A death is nobody's fault at once.
+    // A recent death is not a fault.
     let began = std::time::Instant::now();
     while began.elapsed() < std::time::Duration::from_millis(1100) {
         std::thread::yield_now();
@@ -161,7 +161,7 @@ fn readme_shows_what_a_tree_has_used_as_printed() {
     let socket = service.socket();
     let end = std::time::Instant::now() + setting::deadline();
     loop {
-        // On the tracepoint rung the last wait is told when the RCU callback comes.
+        // On the tracepoint rung the last reaping is reported when the RCU callback comes.
         let printed = run(&["tree", "--usage", "--socket", &socket.to_string_lossy(), &worker]);
         if printed.contains(" 10  ") {
             assert_printed("taskscope tree --usage 1507", &printed);
@@ -201,16 +201,9 @@ fn the_examples_of_help_run() {
             };
             let command = command.replace("--observe 10s", "--observe 100ms");
             // What goes on is stopped, which is a success.
-            let patience = if command.contains("--watch") { "8" } else { "60" };
+            let seconds = if command.contains("--watch") { "8" } else { "60" };
             let output = Command::new("timeout")
-                .args([
-                    "--preserve-status",
-                    "--signal=TERM",
-                    patience,
-                    "sh",
-                    "-c",
-                    &format!("exec {command}"),
-                ])
+                .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])
                 .env("PATH", &path)
                 .output()
                 .unwrap_or_else(|error| panic!("{command}: {error}"));

@@ -46,7 +46,7 @@ impl Prometheus {
         Self { child, address, directory }
     }
 
-    /// The first value of a query's answer, once there is one that is as it must become.
+    /// The first value of a query's answer that is as expected.
     fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
         let deadline = std::time::Instant::now() + setting::deadline() * 4;
         let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));

@@ -1,4 +1,4 @@
-//! Tracers: who holds a zombie, and who gets it in the end.
+//! Tracers: which one holds a zombie, and which process reaps it in the end.
 #![expect(clippy::similar_names, reason = "tracer and tracee are the words of ptrace(2)")]
 
 mod common;
@@ -11,7 +11,7 @@ use taskscope_tests::{
     skipped::attempts,
 };
 
-/// Dies while somebody traces it, and is waited for by its parent in the end.
+/// Ends while it is traced, and is reaped by its parent in the end.
 fn traced_life(tracer: &str) -> Life {
     forked_by("scenario")
         .does("exiting")

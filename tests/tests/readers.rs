@@ -40,7 +40,7 @@ fn a_reader_that_the_past_satisfies_ends_at_once() {
     let service = service::shared();
     scenario("burst", &["3"]).finish();
     service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
-    // Nothing need happen any more for this to end. What is not kept any more is told.
+    // No further event is needed for this to end. A gap reports what is not kept any more.
     let lines = service.events("?since=1h&limit=2", "").rest();
     assert_eq!(lines.iter().filter(|line| !line.contains(r#""action":"gap""#)).count(), 2, "{lines:?}");
 }
@@ -64,7 +64,7 @@ fn a_subtree_is_followed_through_its_births() {
 
 #[test]
 fn a_reader_goes_on_where_it_was() {
-    // The events of every other test are in it too: larger than all of them make meanwhile.
+    // The log holds the events of every other test, too: it is larger than what all of them make in the meantime.
     let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["10"]).finish();
     let mut lines = service.events("?after=0", "");
@@ -132,7 +132,7 @@ fn a_reader_that_never_reads_loses_its_own_events_only() {
     });
 }
 
-/// What a storm costs a daemon with so many readers that never read.
+/// The cost of a storm for a daemon with this many readers that never read.
 struct Storm {
     dropped: u64,
     /// Resident memory after it, KiB.

@@ -19,7 +19,7 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
         scenario.pause("orphaned");
         let view = observer.view(&scenario);
         let ppid = scenario.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap();
-        let (heir, kind) = if ppid == 1 { ("init", "init") } else { ("stranger", "subreaper") };
+        let (new_parent, kind) = if ppid == 1 { ("init", "init") } else { ("stranger", "subreaper") };
         let (orphan, middle) = (scenario.facts().role("orphan"), scenario.facts().role("middle"));
         let reparented = view
             .expect(
@@ -31,7 +31,7 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                     .field("process.parent_pid", ppid),
             )
             .soon();
-        // The tracepoint rung tells it with the last switch of the one who dies: that can come after the wait for it.
+        // The tracepoint rung reports it with the last switch of the dying parent, which can come after the parent was reaped.
         if view.family() != Family::Tracepoint {
             let after_ns = scenario.facts().waited("middle").after_ns;
             assert!(reparented.at_ns <= after_ns, "the kernel did it before: {reparented}");
@@ -45,9 +45,9 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                 (
                     "orphan",
                     forked_by("middle")
-                        .does(&format!("reparented old=middle new={heir} kind={kind}"))
+                        .does(&format!("reparented old=middle new={new_parent} kind={kind}"))
                         .dies_unasked()
-                        .reaped_by(heir, "parent"),
+                        .reaped_by(new_parent, "parent"),
                 ),
             ],
         );

@@ -94,14 +94,14 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         println!("{role}: {count} waits of {sum} s by the histogram; {runs} of {delay} s by schedstat");
         setting::report(&format!("sched_{role}"), format!("{count}/{runs},{sum:.6}/{delay:.6}s"));
         let least = acted[if role == "naps" { "naps" } else { "turns" }].as_f64().unwrap();
-        // A nap can be over before its task has gone to sleep: then it does not run anew.
+        // A nap can be over before its task has gone to sleep: then the task is not switched in again.
         assert!(runs >= least / 2.0, "{role} ran {runs} times");
         let unseen = unseen(&after) - unseen(&before);
         assert!(
             count <= runs && count >= runs - unseen,
             "{role}: {count} waits, {runs} runs, {unseen} not seen"
         );
-        // What was not seen has a length that nobody knows.
+        // A sleep whose beginning was not seen has an unknown length.
         if count < runs {
             continue;
         }
@@ -251,7 +251,7 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
     let service = Service::start(&["--sched"]);
     let mut scenario = scenario("ping-pong", &["20000"]);
     scenario.pause("before");
-    // Longer than any storm: it is told when that is over.
+    // Longer than any storm: it is reported when the storm is over.
     let mut command = Command::new(runqlat);
     command.args(["600", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let before = service.metrics();
@@ -298,7 +298,7 @@ fn the_shape_of_the_histogram_is_that_of_runqlat() {
         );
     }
     setting::report("sched_runqlat", format!("{total}/{ours}"));
-    // It starts later and ends earlier than the daemon's two looks.
+    // It starts later and ends earlier than the daemon's two readings.
     assert!(
         total > 30_000.0 && (0.5..1.02).contains(&(total / ours)),
         "{total} by runqlat, {ours} by taskscope"
@@ -364,7 +364,7 @@ fn counted(scenario: &Scenario, when: &str) -> Vec<Value> {
     scenario.facts().all("switches").filter(|fact| fact["when"] == when).cloned().collect()
 }
 
-/// The steps of one task between two looks at what the kernel had counted of it.
+/// The steps of one task between two readings of the kernel's own counts.
 fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
     let number = |fact: &Value, key: &str| fact[key].as_i64().unwrap_or_else(|| panic!("no {key}: {fact}"));
     let grown = |key: &str| number(after, key) - number(before, key);
@@ -390,7 +390,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
     near(preemptions, involuntary);
     near(runs, voluntary + involuntary);
     near(wakeups, voluntary);
-    // Off the CPU it slept first and waited then: the three lengths that are told add up.
+    // Off the CPU it slept first and waited then: the three durations add up.
     let mut slept = None;
     for step in steps {
         let sched = &step["sched"];
@@ -405,7 +405,7 @@ fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
             _ => slept = None,
         }
     }
-    // They wake each other, and nobody else does.
+    // They wake each other, and no other task does.
     let wakers = count("woken", &|sched| {
         sched["waker"]["name"].as_str().is_some_and(|name| name.starts_with("scenario"))
     });

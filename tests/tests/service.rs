@@ -55,7 +55,7 @@ fn what_happens_is_counted() {
     scenario("burst", &["50"]).finish();
     let risen = |samples: &std::collections::BTreeMap<String, f64>, name: &str| samples[name] - before[name];
     service.until("50 lives", |now| {
-        // What the kernel did not call a program for is mended, and not all of it is known then.
+        // What the kernel skipped is repaired, and not all of it is known then.
         let skipped = u32::try_from(programs::skipped(service.process().pid())).unwrap_or(u32::MAX);
         let seen = 50.0 - f64::from(skipped);
         risen(now, "taskscope_tasks_created_total{kind=\"process\"}") >= seen
@@ -246,7 +246,7 @@ fn headers_without_end_are_refused_and_one_that_sends_none_is_cut_off() {
     let service = service::shared();
     let long = service.ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64 << 10)));
     assert_eq!(long.status, 431, "{long:?}");
-    // Half a request: it ends without an answer, and nobody else waits for it.
+    // Half a request: the connection ends without an answer, and does not delay others.
     let mut half = TcpStream::connect(service.address()).unwrap();
     half.write_all(b"GET /met").unwrap();
     assert_eq!(service.get("/healthz").status, 200);

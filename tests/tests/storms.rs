@@ -1,4 +1,4 @@
-//! Many at once: all seen, none missed, and the tree that the events tell equals /proc.
+//! Storms: all lives are seen, and the tree that the events describe equals /proc.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn two_hundred_threads_are_all_seen_to_begin_and_to_end() {
             }
             missing.is_empty()
         });
-        // Two hundred that end at once on a kernel that skips programs it has preempted: each is told to be missing.
+        // Two hundred that end at once on a kernel that skips programs it has preempted: each is reported as missing.
         let skipped = if whole { 0 } else { skipped().saturating_sub(skipped_before) };
         assert!(
             missing.len() as u64 <= skipped,
@@ -61,10 +61,10 @@ fn five_thousand_children_of_a_parent_that_dies_are_all_reparented() {
         scenario.pause("handed-on");
         scenario.go();
         let facts = scenario.finish();
-        let (heir, parent) = (facts.role("scenario").pid, facts.role("parent").pid);
+        let (new_parent, parent) = (facts.role("scenario").pid, facts.role("parent").pid);
         let orphans = pairs(&facts.all("handed-on").next().unwrap()["parents"]);
         assert_eq!(orphans.len(), 5000, "the scenario did not do what this test is about");
-        assert!(orphans.iter().all(|(_, ppid)| *ppid == heir), "the kernel chose another parent");
+        assert!(orphans.iter().all(|(_, ppid)| *ppid == new_parent), "the kernel chose another parent");
         let orphans: BTreeSet<i64> = orphans.into_iter().map(|(pid, _)| pid).collect();
         let mut seen: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
         let view = observer.view(&scenario);
@@ -72,7 +72,7 @@ fn five_thousand_children_of_a_parent_that_dies_are_all_reparented() {
             let action = match event.action.as_str() {
                 "reparented" => {
                     if event.number("task.old_parent_pid") != Some(parent)
-                        || event.number("task.new_parent_pid") != Some(heir)
+                        || event.number("task.new_parent_pid") != Some(new_parent)
                     {
                         return false;
                     }

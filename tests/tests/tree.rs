@@ -124,7 +124,7 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         let mut scenario = paused("zombie", "zombie");
         let child = scenario.facts().role("child").pid.to_string();
         let parent = scenario.facts().role("scenario").pid;
-        // The daemon may be told of it later than the parent, by the last switch on the tracepoint rung.
+        // The daemon may learn of it later than the parent, by the last switch on the tracepoint rung.
         let alive = until_state("zombie", &["explain", "--socket", &socket, "--format", "json", &child]);
         // A moment at which it was a zombie, by the clock of the daemon's answers.
         let then = service.json("/v1/zombies")["@timestamp"].as_str().unwrap_or_default().to_owned();

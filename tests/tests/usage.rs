@@ -1,4 +1,4 @@
-//! What ended processes used, against what wait4(2) and getrusage(2) tell their parent.
+//! What ended processes used, compared with what wait4(2) and getrusage(2) report to their parent.
 //!
 //! The kernel adds a child to its parent's account when that waits, and a thread to its group's when the thread is released: both
 //! can be before the last switch. The scenarios see to it that a leader's comes first, so its figures must be the same; a
@@ -46,7 +46,7 @@ fn number(usage: &Value, key: &str) -> i64 {
 }
 
 impl Used {
-    /// As taskscope tells it.
+    /// As taskscope reports it.
     fn told(usage: &Value) -> Self {
         Self::told_together(&[usage])
     }
@@ -92,7 +92,7 @@ fn used(numbers: &Value) -> Used {
     }
 }
 
-/// What wait4(2) told of each child.
+/// What wait4(2) returned for each child.
 fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
     let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario tells no rusages"));
     let list = |key: &str| numbers(&fact[key]);
@@ -203,7 +203,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         let (me, count) = (facts.role("scenario").pid, count(facts));
         let expected = used(facts.all("children").next().unwrap());
         let grandchildren = count / 8;
-        // On the tracepoint rung the last wait is told when the RCU callback comes.
+        // On the tracepoint rung the last reaping is reported when the RCU callback comes.
         let answer = until(&service, me, |task| {
             let children = &task["children_usage"];
             children["reaped"]["processes"] == count + grandchildren
@@ -212,7 +212,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         let children = &answer["task"]["children_usage"];
         assert!(children["reaped"].get("processes_unknown").is_none(), "{children}");
         assert_eq!(Used::told(&children["reaped"]), expected, "{children}");
-        // Their figures the kernel tells to nobody.
+        // The kernel reports their figures to no process.
         let forgotten = &children["autoreaped"];
         assert!(
             Used::told(forgotten).user_us + Used::told(forgotten).system_us >= 50 * grandchildren,
@@ -391,7 +391,7 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
         let beyond = own(of_worker) - cpu_clock_ns(worker);
         assert!((0..THREAD_WORK_NS).contains(&beyond), "{beyond} ns more than its clock: {of_worker:#}");
         assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
-        // Of what ended the kernel's own sum is told.
+        // For what ended, the kernel's own sum is reported.
         let reaped = &of_worker["children_usage"]["reaped"];
         assert_eq!(Used::told(reaped), expected, "{of_worker:#}");
         assert!(expected.user_us + expected.system_us >= CHILDREN * 5000, "{expected:?}");

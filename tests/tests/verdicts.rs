@@ -13,7 +13,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{cgroup::Cgroup, scenario::Scenario, service::Service, setting};
 
-/// What `explain` says of a pid; of a daemon if there is one, else by itself.
+/// The answer of `explain` for a pid; from the daemon if there is one.
 #[track_caller]
 fn explain(pid: i64, daemon: Option<&Service>) -> Value {
     let end = Instant::now() + setting::deadline();

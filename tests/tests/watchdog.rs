@@ -23,7 +23,7 @@ use taskscope_tests::{
 /// Where `WatchdogSec=` would kill.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// What a daemon tells systemd.
+/// The daemon's notifications to systemd.
 struct Manager {
     socket: UnixDatagram,
     directory: PathBuf,

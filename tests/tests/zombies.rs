@@ -1,4 +1,4 @@
-//! Dead children: for how long, whose fault, and who ended it.
+//! Dead children: how long they are zombies, because of which parent, and which task reaps them.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn a_child_that_nobody_waits_for_is_flagged_with_its_parent_and_its_age() {
             )
             .soon();
         assert!(flagged.at_ns - began.at_ns >= FLAG_AFTER_NS, "too early: {flagged}");
-        // How late a look at the time comes is the machine's matter; its age at that look is not.
+        // How late the time is checked depends on the machine; the age at that check does not.
         let age_ns = flagged.number("task.zombie_duration_ns").and_then(|ns| u64::try_from(ns).ok());
         let exiting = view.expect(event("exiting").of(&child)).soon();
         assert!(age_ns <= Some(flagged.at_ns - exiting.at_ns), "older than its death: {flagged}");
@@ -104,7 +104,7 @@ fn a_dead_leader_with_live_threads_is_not_flagged_as_a_zombie() {
     attempts(|| {
         let (mut leader, view) = watch("leader-exits-first", &[]);
         leader.pause("dead-leader");
-        // A zombie that is younger is flagged meanwhile.
+        // A younger zombie is flagged in the meantime.
         let (mut zombie, of_zombie) = watch("zombie", &[]);
         zombie.pause("zombie");
         of_zombie.expect(event("zombie_flagged").of(&zombie.facts().role("child"))).soon();
@@ -141,17 +141,18 @@ fn looking_at_a_zombie_with_wnowait_leaves_it_one() {
 }
 
 /// The new parent that the kernel gave to an orphan, as /proc shows it: init, or a subreaper above the tests.
-fn heir(ppid: i64) -> (&'static str, &'static str) {
+fn new_parent(ppid: i64) -> (&'static str, &'static str) {
     if ppid == 1 { ("init", "init") } else { ("stranger", "subreaper") }
 }
 
 #[test]
 fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
     attempts(|| {
-        // Who inherits is the kernel's choice: ask it with a living orphan.
+        // The kernel chooses the new parent: a living orphan shows which one.
         let (mut orphan, _) = watch("orphan", &[]);
         orphan.pause("orphaned");
-        let (heir, kind) = heir(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
+        let (new_parent, kind) =
+            new_parent(orphan.facts().proc("orphan", "orphaned")["ppid"].as_i64().unwrap());
         orphan.go();
         orphan.finish();
         let (mut scenario, view) = watch("parent-killed", &[]);
@@ -168,8 +169,8 @@ fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
                     "child",
                     forked_by("parent")
                         .dies_unasked()
-                        .does(&format!("reparented old=parent new={heir} kind={kind}"))
-                        .reaped_by(heir, "parent"),
+                        .does(&format!("reparented old=parent new={new_parent} kind={kind}"))
+                        .reaped_by(new_parent, "parent"),
                 ),
             ],
         );
@@ -182,7 +183,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_the
         let (mut scenario, view) = watch("parent-killed", &["subreaper"]);
         scenario.pause("zombie");
         let child = scenario.facts().role("child");
-        // The hook that tells of its death comes after /proc shows it dead: it has to come before the parent's.
+        // The hook that reports its death comes after /proc shows it dead, and must come before the parent's.
         view.expect(event("zombie_began").of(&child)).soon();
         scenario.go();
         let facts = scenario.finish();
@@ -237,14 +238,14 @@ fn a_child_of_a_parent_with_sa_nocldwait_is_autoreaped_and_never_a_zombie() {
 #[test]
 fn a_zombie_whose_new_parent_ignores_sigchld_is_let_go_by_the_dying_one() {
     attempts(|| {
-        let (mut scenario, view) = watch("heir-ignores", &[]);
+        let (mut scenario, view) = watch("new-parent-ignores", &[]);
         scenario.pause("zombie");
         view.expect(event("zombie_began").of(&scenario.facts().role("child"))).soon();
         scenario.go();
         let facts = scenario.finish();
         view.is_normal(&facts, &[("parent", forked_by("scenario").dies_autoreaped())]);
         let child = facts.role("child");
-        // The tracepoint rung sees nobody take it, and holds the new parent for the one who did.
+        // The tracepoint rung does not see which task reaps it, and assumes the new parent.
         if view.family() == Family::Tracepoint {
             view.expect(
                 event("reparented").of(&child).field("task.new_parent_pid", facts.role("scenario").pid),

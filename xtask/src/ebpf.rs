@@ -1,4 +1,4 @@
-//! `cargo xtask ebpf`: the eBPF object that is committed, compiled anew.
+//! `cargo xtask ebpf`: compiles the committed eBPF object again.
 //!
 //! The same sources give the same bytes on every machine with the same compiler and linker: they are compiled at a fixed path,
 //! because the order of types in .BTF follows hashes of paths, and all other paths are given other names. Debug information,

@@ -16,10 +16,10 @@ pub(crate) struct Args {
     args: Vec<OsString>,
 }
 
-/// Becomes taskscope. There is nobody between it and the shell then: signals and closed pipes reach it directly.
+/// Replaces this process by taskscope, so that signals and closed pipes reach it directly.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let why = "observing the kernel";
-    // Before the build, so that whoever cannot run it hears it at once.
+    // Before the build, so that a user who cannot run it learns that at once.
     shell::root_prefix(why, &[])?;
     let binary = build::release()?;
     let mut cmd = shell::as_root(why, &[], binary.as_os_str())?;

@@ -48,7 +48,7 @@ pub(crate) fn run_with_stdout(cmd: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What `cmd` says on stdout, or `None` if it cannot be run or fails: for looking around.
+/// Returns what `cmd` writes to stdout, or `None` if it cannot be run or fails.
 pub(crate) fn answer(cmd: &mut Command) -> Option<String> {
     let output = cmd.env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

@@ -1,6 +1,6 @@
-//! `cargo xtask soak`: a mixed storm for as long as asked, with provoked losses, stops and kills of the daemon.
+//! `cargo xtask soak`: a mixed storm for as long as asked, with provoked losses, and the daemon stopped and killed.
 //!
-//! With `--faults` it is one fault of the host after the other, and a table of what they did to the daemon.
+//! With `--faults` it inflicts one fault of the host after the other, and prints a table of what they did to the daemon.
 //!
 //! It fails unless every tree compared equals /proc, every sum comes out and the daemon's memory is flat. The storm itself is the
 //! program `soak` of the tests package, so that the same runs natively and in a guest.

@@ -1,7 +1,8 @@
-//! Which frozen cgroup holds a process: of the v1 freezer controller or of the v2 hierarchy.
+//! Finds the frozen cgroup that holds a process, in the v1 freezer controller or in the v2 hierarchy.
 //!
 //! A frozen process cannot reap, and looks as if it slept (v2, in `do_freezer_trap()`) or were in state D (v1, in
-//! `__refrigerator()`). Freezing a cgroup freezes all below it, so the cgroup that was told to is searched for upwards.
+//! `__refrigerator()`). Freezing a cgroup freezes all cgroups below it, so the search goes upwards to the cgroup whose own
+//! setting is frozen.
 
 use std::{
     fs, io,
@@ -11,18 +12,18 @@ use std::{
 use super::Place;
 use crate::{fd::spare, verdict::facts::Frozen};
 
-/// Bytes of a cgroup's file that are read at most: they hold a word or a few lines.
+/// The most bytes that are read of a cgroup's file: these files hold a word or a few lines.
 const FILE_MAX: usize = 4096;
 
-/// Where a hierarchy that can freeze is mounted.
+/// The mount points of the hierarchies that can freeze.
 #[derive(Debug, PartialEq, Eq)]
 enum Hierarchy {
     V1(PathBuf),
     V2(PathBuf),
 }
 
-/// The frozen cgroup that holds a process, by the text of its /proc/PID/cgroup; `None` where there is none, or it cannot be
-/// read.
+/// Returns the frozen cgroup that holds a process, given the text of its /proc/PID/cgroup; `None` if there is none, or if it
+/// cannot be read.
 #[must_use]
 pub fn frozen(cgroups: &[u8]) -> Option<Frozen> {
     let mounts = spare::retry(|| fs::read_to_string("/proc/self/mounts")).ok()?;
@@ -33,7 +34,7 @@ pub fn frozen(cgroups: &[u8]) -> Option<Frozen> {
     })
 }
 
-/// A process's path in one hierarchy. A line is `ID:CONTROLLERS:PATH`, without controllers for v2.
+/// Returns a process's path in one hierarchy. A line is `ID:CONTROLLERS:PATH`, without controllers for v2.
 fn path_in(text: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
     text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -58,7 +59,7 @@ fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
     each.collect()
 }
 
-/// The cgroup and those above it, below the root, the innermost first.
+/// Returns the cgroup and those above it, below the root, the innermost first.
 fn upwards(path: &str) -> impl Iterator<Item = &str> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let ends: Vec<usize> = ends.filter(|&end| end > 0).collect();
@@ -111,7 +112,7 @@ fn directory(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// What a file of a cgroup says, without the newline at its end.
+/// Returns the content of a cgroup's file, without the newline at its end.
 fn word(root: &Path, path: &str, file: &str) -> Option<String> {
     let text = read(&directory(root, path).join(file)).ok()?;
     Some(String::from_utf8(text).ok()?.trim_end().to_owned())

@@ -1,4 +1,4 @@
-//! SHELL: where a task lives. A cgroup's id becomes its path, and the path a systemd unit, a container, a pod.
+//! SHELL: turns a cgroup's id into its path, and the path into a systemd unit, a container and a pod.
 
 pub mod freezer;
 

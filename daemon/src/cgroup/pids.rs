@@ -11,7 +11,7 @@ use crate::{
     fd::spare,
 };
 
-/// Directories read at most in one walk.
+/// The most directories that one walk reads.
 const WALK_LIMIT: usize = 4096;
 
 /// A cgroup that limits pids.
@@ -38,7 +38,7 @@ pub struct PidsHierarchy {
 }
 
 impl PidsHierarchy {
-    /// The one among these; `None` without any.
+    /// Returns the hierarchy with the pids controller among these; `None` if no hierarchy has it.
     #[must_use]
     pub fn of(mounts: &CgroupMounts) -> Option<Self> {
         let (version, root) = mounts.pids()?;
@@ -51,7 +51,7 @@ impl PidsHierarchy {
         self.version
     }
 
-    /// The limits of a cgroup and of all above it.
+    /// Returns the limits of a cgroup and of all above it.
     #[must_use]
     pub fn above(&self, path: &str) -> Vec<PidsLimit> {
         let mut found = Vec::new();
@@ -63,13 +63,14 @@ impl PidsHierarchy {
         found
     }
 
-    /// The limits of all cgroups, as far as a walk of bounded length finds them.
+    /// Returns the limits of all cgroups that a walk of bounded length finds.
     #[must_use]
     pub fn all(&self) -> Vec<PidsLimit> {
         self.walk().0
     }
 
-    /// The same, and how many forks were refused in all of them, limited or not: `pids.events` where the tasks are.
+    /// Returns the limits as [`Self::all`] does, and how many forks all cgroups refused, with a limit or without: `pids.events`
+    /// counts where the tasks are.
     #[must_use]
     pub fn walk(&self) -> (Vec<PidsLimit>, u64) {
         let (mut limits, mut hits) = (Vec::new(), 0);
@@ -98,7 +99,7 @@ impl PidsHierarchy {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// `None` without a limit: `pids.max` then says `max`, or is not there.
+    /// Returns `None` if there is no limit: `pids.max` says `max`, or does not exist.
     fn at(&self, path: &str) -> Option<PidsLimit> {
         let directory = self.directory(path);
         Some(PidsLimit {
@@ -110,7 +111,8 @@ impl PidsHierarchy {
         })
     }
 
-    /// Forks refused in a cgroup: those of its own tasks where the kernel tells them apart (6.11), so that a sum counts none twice.
+    /// Returns how many forks a cgroup refused. From 6.11 on only those of its own tasks are counted, so that a sum counts none
+    /// twice.
     fn hits(&self, directory: &Path) -> Option<u64> {
         let local = match self.version {
             Version::V2 => text(&directory.join("pids.events.local")),

@@ -1,7 +1,7 @@
-//! What a cgroup's path says: which systemd unit, which container of which runtime, which pod.
+//! Finds the systemd unit, the container with its runtime, and the pod in a cgroup's path.
 //!
-//! Runtimes name a container's cgroup in their own ways (the last component that matches wins, so that a container inside a
-//! container is the inner one):
+//! Each runtime names the cgroup of a container in its own way. The last component that matches wins, so that a container inside
+//! a container is reported as the inner one:
 //!
 //! | runtime | systemd driver | cgroupfs driver |
 //! |---|---|---|
@@ -22,25 +22,25 @@ const PREFIXES: &[(&str, &str)] = &[
     ("libpod-", "podman"),
 ];
 
-/// Suffixes of the units that systemd makes cgroups for. Slices hold units and are none here.
+/// Suffixes of the units for which systemd makes cgroups. Slices hold units and are not units here.
 const UNITS: &[&str] = &[".service", ".scope", ".socket", ".mount", ".swap"];
 
-/// A container, by its cgroup.
+/// A container, as its cgroup's name shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Container {
     /// Full id: 64 hex digits.
     pub id: String,
-    /// `docker`, `containerd`, `cri-o`, `podman`; `unknown` where only the shape tells that it is one.
+    /// `docker`, `containerd`, `cri-o`, `podman`; `unknown` if only the form of the name shows that it is a container.
     pub runtime: &'static str,
 }
 
-/// Where a task lives.
+/// Where a task runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Path of the cgroup below the root of the v2 hierarchy, with a leading slash; below the root of the v1 controller for a task that
     /// is in a cgroup of that one and in the root of v2.
     pub path: String,
-    /// Path of its cgroup below the root of the v1 controller that is looked at, where it is not that root.
+    /// Path of its cgroup below the root of the v1 controller in use; `None` if that is the root.
     pub controller_path: Option<String>,
     /// The innermost systemd unit.
     pub unit: Option<String>,
@@ -51,7 +51,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Reads a path such as `/system.slice/ssh.service`.
+    /// Parses a path such as `/system.slice/ssh.service`.
     #[must_use]
     pub fn of(path: &str) -> Self {
         let mut place = Self { path: path.to_owned(), ..Self::default() };
@@ -71,7 +71,7 @@ impl Place {
         place
     }
 
-    /// This place in the v2 hierarchy, and another in that of a v1 controller: whatever the first does not say is the other's.
+    /// Combines a place in the v2 hierarchy with one of a v1 controller: what the first does not say is taken from the second.
     #[must_use]
     pub fn joined(&self, of_controller: &Self) -> Self {
         let is_root = self.path == "/";
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// The shortest name that an operator knows it by: the container's short id, else the unit, else the path.
+    /// Returns the shortest name that an operator would use: the container's short id, else the unit, else the path.
     #[must_use]
     pub fn short(&self) -> &str {
         match (&self.container, &self.unit) {
@@ -97,14 +97,14 @@ impl Place {
 }
 
 impl Container {
-    /// The first 12 digits, as every container tool prints them.
+    /// Returns the first 12 digits of the id, as container tools print it.
     #[must_use]
     pub fn short_id(&self) -> &str {
         self.id.get(..12).unwrap_or(&self.id)
     }
 }
 
-/// systemd puts `_` before names that the kernel would misunderstand, such as `_cgroup.service`.
+/// systemd puts `_` before names that the kernel would interpret, such as `_cgroup.service`.
 fn unescape(name: &str) -> String {
     name.strip_prefix('_').unwrap_or(name).to_owned()
 }

@@ -1,5 +1,5 @@
-//! From a cgroup's id to its path. The kernel has no call for that without `CAP_DAC_READ_SEARCH`; but the id is the inode
-//! number of the cgroup's directory (`kernfs_node.id`), so the mounted hierarchy is read, seldom, and remembered.
+//! Finds the path of a cgroup's id. The kernel has no call for that without `CAP_DAC_READ_SEARCH`, but the id is the inode number
+//! of the cgroup's directory (`kernfs_node.id`). So the mounted hierarchy is read, rarely, and the result is kept.
 
 use std::{
     collections::HashMap,
@@ -16,16 +16,16 @@ use crate::cgroup_mounts::{self, CgroupMounts};
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
 
-/// Directories read at most in one walk: a host with more has some tasks whose place is not known.
+/// The most directories that one walk reads. On a host with more, the place of some tasks stays unknown.
 const WALK_LIMIT: usize = 65_536;
 
-/// Cgroups remembered, dead ones too: their tasks' last events come after they are gone.
+/// The most cgroups that are kept, also ones that are gone: the last events of their tasks come later.
 const REMEMBERED: usize = 16_384;
 
-/// Between two walks for ids that were not found, ns.
+/// Time between two walks for ids that were not found, ns.
 const WALK_EVERY_NS: u64 = 200_000_000;
 
-/// The v2 hierarchy's root has this id: every task of a host that uses only v1 seems to be there.
+/// Id of the v2 hierarchy's root: on a host that uses only v1 every task seems to be there.
 const ROOT_ID: u64 = 1;
 
 /// The cgroups of the v2 hierarchy by id, those of a v1 controller, and pairs of both ([`CgroupPair`]).
@@ -33,29 +33,29 @@ const ROOT_ID: u64 = 1;
 pub struct Cgroups {
     mounts: CgroupMounts,
     places: HashMap<u64, Arc<Place>>,
-    /// Cgroups of the v1 controller by their ids, which are counted in each hierarchy by itself.
+    /// Cgroups of the v1 controller by id; each hierarchy counts its own ids.
     of_controller: HashMap<u64, Arc<Place>>,
     next_walk_ns: u64,
     next_roll_call_ns: u64,
     told_unreadable: bool,
-    /// Ids that were asked for and not found.
+    /// Ids that were looked up and not found.
     pub unresolved: u64,
 }
 
 impl Cgroups {
-    /// Of this host, wherever its hierarchies are mounted.
+    /// The cgroups of this host, wherever its hierarchies are mounted.
     #[must_use]
     pub fn of_host() -> Self {
         Self::of(cgroup_mounts::of_host())
     }
 
-    /// Below a directory, with v2 alone; none of them is known without one.
+    /// The cgroups below a directory, with v2 alone; without a directory no cgroup is known.
     #[must_use]
     pub fn at(root: Option<PathBuf>) -> Self {
         Self::of(CgroupMounts { unified: root, ..CgroupMounts::default() })
     }
 
-    /// Of these hierarchies.
+    /// The cgroups of these hierarchies.
     #[must_use]
     pub fn of(mounts: CgroupMounts) -> Self {
         Self {
@@ -81,18 +81,18 @@ impl Cgroups {
         &self.mounts
     }
 
-    /// Every cgroup that is remembered.
+    /// Returns all cgroups that are kept.
     pub fn places(&self) -> impl Iterator<Item = &Arc<Place>> {
         self.places.values()
     }
 
-    /// The place with this id, as far as it is remembered.
+    /// Returns the place with this id if it is kept.
     #[must_use]
     pub fn known(&self, id: u64) -> Option<&Arc<Place>> {
         self.places.get(&id)
     }
 
-    /// The place with this id; an unknown one is looked for, but not more often than a few times a second.
+    /// Returns the place with this id. An unknown id makes the hierarchy be read, but only a few times a second.
     pub fn place(&mut self, id: u64, now_ns: u64) -> Option<&Arc<Place>> {
         if !self.join(id) && now_ns >= self.next_walk_ns {
             self.next_walk_ns = now_ns + WALK_EVERY_NS;
@@ -104,7 +104,7 @@ impl Cgroups {
         self.places.get(&id)
     }
 
-    /// Whether the place with this id is known, which that of a pair is once both of its halves are.
+    /// Returns whether the place with this id is known; for a pair, whether both of its halves are.
     fn join(&mut self, id: u64) -> bool {
         if self.places.contains_key(&id) {
             return true;
@@ -119,8 +119,8 @@ impl Cgroups {
         true
     }
 
-    /// Of these cgroups the ones that are gone, so that no task can be in them any more. None where that cannot be told now:
-    /// it takes a walk, and those are seldom.
+    /// Returns which of these cgroups are gone, so that no task can be in them. None if that cannot be found out now: it takes a
+    /// walk, and walks are rare.
     pub fn gone(&mut self, ids: impl Iterator<Item = u64>, now_ns: u64) -> Vec<u64> {
         if now_ns < self.next_roll_call_ns {
             return Vec::new();
@@ -137,8 +137,7 @@ impl Cgroups {
         ids.filter(|id| !is_there(*id)).collect()
     }
 
-    /// Reads the hierarchy. What is gone from it stays remembered as long as there is room. Answers whether it was read to its
-    /// end.
+    /// Reads the hierarchy. Cgroups that are gone are kept while there is room. Returns whether the walk reached its end.
     fn walk(&mut self) -> bool {
         if self.places.len() > REMEMBERED || self.of_controller.len() > REMEMBERED {
             self.places.clear();
@@ -149,7 +148,7 @@ impl Cgroups {
             let mut places = std::mem::take(&mut self.of_controller);
             whole &= self.walk_below(root, &mut places);
             self.of_controller = places;
-            // A task is in the root of the v2 hierarchy also where that is not mounted.
+            // A task is in the root of the v2 hierarchy even if that hierarchy is not mounted.
             self.places.entry(ROOT_ID).or_insert_with(|| Arc::new(Place::of("/")));
         }
         if let Some(root) = self.root().map(Path::to_owned) {
@@ -178,7 +177,7 @@ impl Cgroups {
             }
             let entries = match list(&directory) {
                 Ok(entries) => entries,
-                // One that vanished meanwhile has nothing to tell.
+                // A cgroup that disappeared in the meantime is skipped.
                 Err(error) if is_gone(&error) => continue,
                 Err(error) => {
                     if std::mem::take(&mut whole) {
@@ -198,7 +197,7 @@ impl Cgroups {
                 let name = entry.file_name();
                 let below = format!("{path}/{}", name.to_string_lossy());
                 let id = entry.ino();
-                // Ids are not reused while the host runs: what is known stays true.
+                // Ids are not reused while the host runs, so what is known stays true.
                 places.entry(id).or_insert_with(|| Arc::new(Place::of(&below)));
                 open.push((entry.path(), below));
             }
@@ -206,7 +205,7 @@ impl Cgroups {
         whole
     }
 
-    /// Says it once, until a walk comes to its end again.
+    /// Logs this once, until a walk reaches its end again.
     fn unreadable(&mut self, directory: &Path, error: &io::Error) {
         if !std::mem::replace(&mut self.told_unreadable, true) {
             log::warn!(
@@ -222,12 +221,12 @@ fn list(directory: &Path) -> io::Result<fs::ReadDir> {
     spare::retry(|| fs::read_dir(directory))
 }
 
-/// A cgroup's directory was removed: ENOENT, or ENODEV for one that is open or listed meanwhile.
+/// Whether the error means that a cgroup's directory was removed: ENOENT, or ENODEV if it was open or being listed.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
-/// Whether a cgroup is still in its hierarchy.
+/// Returns whether a cgroup is still in its hierarchy.
 fn is_in(root: Option<&Path>, places: &HashMap<u64, Arc<Place>>, id: u64) -> bool {
     if id == ROOT_ID {
         return true;
@@ -279,7 +278,7 @@ mod tests {
         let mut cgroups = Cgroups::at(Some(root.clone()));
         assert_eq!(cgroups.place(id, 1).unwrap().unit.as_deref(), Some("ssh.service"));
         assert_eq!(cgroups.known(ROOT_ID).unwrap().path, "/");
-        // Not found, and not looked for again at once.
+        // Not found, and not searched for again at once.
         assert!(cgroups.place(u64::MAX, 2).is_none());
         assert!(cgroups.place(u64::MAX, WALK_EVERY_NS * 2).is_none());
         assert_eq!(cgroups.unresolved, 1);

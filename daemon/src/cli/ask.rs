@@ -1,4 +1,4 @@
-//! Gets an answer: from the daemon, or by looking for oneself.
+//! Gets an answer from the daemon, or makes it here.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use crate::{
         tree::{Tree, TreeError, TreeOptions},
     },
     cgroup::Cgroups,
-    duration,
+    duration, event_loop,
     export::Stamp,
     kernel::{clock, figures::Want, object::Options, observer::ObserveError, privilege, sched::Sched},
     lineage::{
@@ -33,7 +33,7 @@ use crate::{
     runtime::{EventSink, Pipeline, Place, Trust},
 };
 
-/// The ring of a short observation.
+/// Ring size of a short observation, bytes.
 const RING_BYTES: u32 = 8 << 20;
 
 /// Where answers come from.
@@ -41,16 +41,16 @@ const RING_BYTES: u32 = 8 << 20;
 pub(super) struct Source {
     #[command(flatten)]
     pub(super) socket: Socket,
-    /// Look for oneself, also where a daemon could be asked
+    /// Read the kernel here, even if a daemon could be asked
     #[arg(long)]
     pub(super) alone: bool,
     /// Watch for this long before answering, such as 10s, and do not ask the daemon
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     pub(super) observe: Option<Duration>,
-    /// Use only the rungs of one family when watching
+    /// When watching, use only the rungs of one family
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     attach: Attach,
-    /// Do without the kernel's task iterator, as where it has none: /proc alone
+    /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true)]
     no_iterator: bool,
     /// Use this eBPF object and not the embedded one, for work on the programs
@@ -59,31 +59,31 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Whether the daemon is not to be asked.
+    /// Returns whether the daemon must not be asked.
     pub(super) fn is_for_alone(&self) -> bool {
         self.alone || self.observe.is_some() || self.no_iterator || self.object.is_some()
     }
 
-    /// The socket of the daemon that is to be asked.
+    /// Returns the socket of the daemon to ask.
     pub(super) fn daemon(&self) -> Option<&Path> {
         (!self.is_for_alone()).then_some(&*self.socket.socket)
     }
 
-    /// A look is over before an audit or a canary would be of use.
+    /// The observation ends before an audit or a canary would be useful.
     fn trust(&self) -> Trust {
         let never = Duration::ZERO;
         Trust { iterator: !self.no_iterator, audit_every: never, canary_every: never }
     }
 }
 
-/// Whoever looks for himself: all tasks, and what is around them.
+/// The tasks as this process sees them, and facts besides the lineage.
 pub(super) struct Looker {
     pub(super) pipeline: Pipeline,
     pub(super) around: LocalContext,
     pub(super) observed_since: Option<Ktime>,
 }
 
-/// What only the outside of the lineage knows.
+/// Facts besides the lineage: clock, cgroups, /proc.
 pub(super) struct LocalContext {
     stamp: Stamp,
     procfs: Procfs,
@@ -100,7 +100,7 @@ impl LocalContext {
         Self { stamp, procfs: Procfs::default(), cgroups: Cgroups::of_host() }
     }
 
-    /// Hands it to whoever completes an answer.
+    /// Passes the facts to `complete`, which finishes an answer.
     pub(super) fn with<T>(&mut self, complete: impl FnOnce(&mut HostFacts<'_>) -> T) -> T {
         let Self { stamp, procfs, cgroups } = self;
         let now_ns = clock::boottime().0;
@@ -110,7 +110,7 @@ impl LocalContext {
 }
 
 impl Looker {
-    /// Looks once, or for as long as asked.
+    /// Takes a snapshot, or observes for as long as `--observe` says.
     pub(super) fn look(source: &Source) -> Result<Self, Exit> {
         let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
             let pipeline = Pipeline::look(source.object.as_deref(), source.trust());
@@ -125,18 +125,18 @@ impl Looker {
         Ok(looker)
     }
 
-    /// Begins to watch.
+    /// Starts to observe.
     pub(super) fn attach(source: &Source) -> Result<Self, Exit> {
         let options = Options { ring_bytes: RING_BYTES, args: false, sched: Sched::No };
         let object = source.object.as_deref();
         let pipeline =
             Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());
-        // What the first snapshot found is not what was seen to begin.
+        // What the first snapshot found was not seen from its beginning.
         let pipeline = started(pipeline)?;
         Ok(Self { pipeline, around: LocalContext::new(), observed_since: Some(clock::boottime()) })
     }
 
-    /// What is seen now.
+    /// Returns the tasks as they are now.
     pub(super) fn scene(&self) -> LineageAt<'_> {
         LineageAt {
             lineage: &self.pipeline.lineage,
@@ -145,20 +145,20 @@ impl Looker {
         }
     }
 
-    /// Wall clock and boot.
+    /// Returns the wall clock and the boot id.
     pub(super) const fn stamp(&self) -> &Stamp {
         &self.around.stamp
     }
 
-    /// Draws the tree.
-    pub(super) fn tree(&mut self, wish: TreeOptions) -> Result<Tree, TreeError> {
+    /// Makes the tree.
+    pub(super) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
         let Self { pipeline, around, observed_since } = self;
-        let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+        let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
         let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let LocalContext { stamp, cgroups, .. } = around;
         Tree::of(
-            wish,
+            options,
             &scene,
             stamp,
             &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()),
@@ -166,7 +166,7 @@ impl Looker {
         )
     }
 
-    /// Tasks that two looks found in the same uninterruptible sleep.
+    /// Returns the tasks that two polls found in the same uninterruptible sleep.
     pub(super) fn blocked(&mut self, first: &FirstLook, look: &Look, filter: BlockedFilter) -> BlockedTasks {
         let Self { pipeline, around: LocalContext { stamp, cgroups, .. }, observed_since } = self;
         let now = clock::boottime();
@@ -175,12 +175,12 @@ impl Looker {
         BlockedTasks::of(first, look, filter, &|_| None, &scene, stamp, &mut places)
     }
 
-    /// What a process is doing at this moment.
+    /// Reads what a process is doing at this moment.
     pub(super) fn doing(&mut self, of: GroupKey) -> Look {
         Look::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
-    /// Takes something from the lineage, and completes it.
+    /// Makes an answer from the lineage, and completes it.
     pub(super) fn answer<D, T>(
         &mut self,
         draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,
@@ -191,7 +191,7 @@ impl Looker {
     }
 }
 
-/// Says what to do about a refusal.
+/// Logs an error with its remedy.
 fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
     pipeline.map_err(|error| {
         log::error!("{error}");
@@ -205,9 +205,9 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
     })
 }
 
-/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer by itself.
+/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer here.
 ///
-/// What a daemon cannot be sure of, because it has given up the right to look into processes, is looked at here, if that may.
+/// The daemon has given up the right to look into processes. If this process has it, facts that the daemon lacks are added here.
 pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
@@ -217,13 +217,10 @@ pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
         return Ok(merged_with_local_facts(source, answer));
     }
     let mut looker = Looker::look(source)?;
-    look(&mut looker).map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    look(&mut looker).map_err(Exit::failed)
 }
 
-/// Adds to a daemon's answer what may be seen here. It stands also where this look fails.
+/// Adds local facts to a daemon's answer. The answer is used even if that fails.
 pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut answer: T) -> T {
     if answer.needs_local_facts()
         && privilege::missing().is_empty()
@@ -235,43 +232,31 @@ pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut a
     answer
 }
 
-/// `None` if no daemon is there, or none is to be asked.
+/// Returns `None` if no daemon answers, or if none is to be asked.
 pub(super) fn from_daemon<T: DeserializeOwned>(source: &Source, path: &str) -> Result<Option<T>, Exit> {
     source.daemon().map_or(Ok(None), |socket| get(socket, path))
 }
 
-/// Asks the daemon on a socket; `None` if none is there.
+/// Asks the daemon on a socket; `None` if none answers.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Option<T>, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     match runtime.block_on(Client::at(socket).json(path)) {
         Ok(answer) => Ok(Some(answer)),
         Err(ClientError::NotThere(_)) => Ok(None),
-        Err(error) => {
-            log::error!("{error}");
-            Err(if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure })
-        }
+        Err(error) => Err(error.exit()),
     }
 }
 
 fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     if observe >= Duration::from_secs(2) {
         log::info!("watching for {} s", observe.as_secs());
     }
     let outcome = runtime.block_on(async { pipeline.run(&mut Nobody, tokio::time::sleep(observe)).await });
-    outcome.map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    outcome.map_err(Exit::failed)
 }
 
-/// A sink that shows nothing.
+/// An event sink that discards events.
 pub(super) struct Nobody;
 
 impl EventSink for Nobody {
@@ -282,7 +267,7 @@ impl EventSink for Nobody {
     }
 }
 
-/// Prints an answer as JSON, or as the text made of it.
+/// Prints an answer as JSON, or as text.
 pub(super) fn show<T: serde::Serialize>(
     answer: &T,
     format: Format,
@@ -291,18 +276,13 @@ pub(super) fn show<T: serde::Serialize>(
     let text = match format {
         Format::Text => text(answer),
         Format::Json => {
-            let mut text = crate::export::answer(answer).map_err(|error| {
-                log::error!("encoding the answer as JSON: {error}");
-                Exit::Failure
-            })?;
+            let mut text = crate::export::answer(answer)
+                .map_err(|error| Exit::failed_at("encoding the answer as JSON", error))?;
             text.push('\n');
             text
         }
     };
-    super::output::print(&text).map_err(|error| {
-        log::error!("writing to standard output: {error}");
-        Exit::Failure
-    })
+    super::output::answer(&text)
 }
 
 /// `--format` of everything that answers.
@@ -315,7 +295,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// An answer that is always there.
+/// Wraps an answer that always exists.
 pub(super) fn always<T>(answer: T) -> Result<T, NotFound> {
     Ok::<T, Infallible>(answer).map_err(|never| match never {})
 }

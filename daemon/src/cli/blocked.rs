@@ -1,4 +1,4 @@
-//! `taskscope blocked`: who is in uninterruptible sleep, where, and for whom.
+//! `taskscope blocked`: tasks in uninterruptible sleep, where they sleep and what they wait for.
 
 use std::time::Duration;
 
@@ -31,14 +31,14 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Only sleeps that have been seen for this long
+    /// Only sleeps that have lasted for at least this long
     #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
     #[command(flatten)]
     source: Source,
 }
 
-/// Between the two looks.
+/// Time between the two polls.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Runs `blocked`.
@@ -59,7 +59,7 @@ fn look(looker: &mut Looker, args: &Args) -> BlockedTasks {
             return BlockedTasks::unknown(&looker.scene(), looker.stamp(), why.to_string());
         }
     };
-    // Whoever looks for himself has to look that long.
+    // Without a daemon, polling has to go on for that long.
     std::thread::sleep(args.min_age + BETWEEN);
     let look = Look::new(looker.pipeline.observer.doing(Want::Blocked));
     let filter = BlockedFilter { min_age_ns: duration::ns(args.min_age) };

@@ -17,15 +17,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::exit::Exit;
 use crate::{lineage::id::Tgid, procfs::Procfs, service::config::DEFAULT_SOCKET};
 
-/// A daemon that sends nothing for so long hangs: it answers within two seconds even on a host without pids or memory.
+/// A daemon that sends nothing for this long hangs: it answers within two seconds even on a host without pids or memory.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Before a connection is tried again for which the daemon's queue had no room.
+/// Pause before connecting again if the daemon's accept queue is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Bytes of an answer at most: more than the tree of a host with 4,194,304 processes has. A longer one is no answer of a daemon.
+/// The most bytes of an answer: more than the tree of a host with 4,194,304 processes has.
 const MOST_BYTES: usize = 4 << 30;
 
 /// Where the daemon is asked.
@@ -36,41 +37,41 @@ pub(super) struct Socket {
     pub(super) socket: PathBuf,
 }
 
-/// A daemon that can be asked.
+/// A client of one daemon.
 pub(super) struct Client {
     socket: PathBuf,
     /// Pid of the daemon, once connected.
     daemon: std::cell::Cell<Option<u32>>,
 }
 
-/// Why there is no answer.
+/// Why the request failed.
 #[derive(Debug, Error)]
 pub(super) enum ClientError {
-    /// Nobody listens.
+    /// Nobody listens on the socket.
     #[error("no taskscope daemon answers on {0}: systemctl start taskscope, or taskscope run")]
     NotThere(PathBuf),
-    /// Somebody does, for others.
+    /// This user may not connect.
     #[error("{0}: permission denied: only root and members of its group (taskscope) may ask the daemon")]
     Denied(PathBuf),
-    /// The daemon says no.
+    /// The daemon refuses the request.
     #[error("{message}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// The daemon's words.
+        /// The daemon's message.
         message: String,
     },
-    /// Nothing comes.
+    /// The daemon sends nothing.
     #[error("the daemon on {socket}{who} has not answered for {} s{hint}", ANSWER_WITHIN.as_secs())]
     Silent {
         /// The socket.
         socket: PathBuf,
-        /// ` (pid N)`, where the kernel tells it.
+        /// ` (pid N)`, if the kernel reports the peer's pid.
         who: String,
-        /// What it is doing, and what helps.
+        /// What the daemon is doing, and what helps.
         hint: String,
     },
-    /// Its queue is full.
+    /// The daemon's accept queue is full.
     #[error(
         "the daemon on {socket} has no room for another connection (EAGAIN): {} clients or more wait for it to accept them; \
          ask again later, or look who they are: ss -xp | grep {socket}",
@@ -80,14 +81,22 @@ pub(super) enum ClientError {
         /// The socket.
         socket: PathBuf,
     },
-    /// The connection broke off.
+    /// The connection failed.
     #[error("talking to the daemon on {socket}: {what}")]
     Broken {
         /// The socket.
         socket: PathBuf,
-        /// How.
+        /// The error.
         what: String,
     },
+}
+
+impl ClientError {
+    /// Logs the error and returns its exit code.
+    pub(super) fn exit(&self) -> Exit {
+        let exit = Exit::failed(self);
+        if matches!(self, Self::Denied(_)) { Exit::Privilege } else { exit }
+    }
 }
 
 impl Client {
@@ -95,7 +104,7 @@ impl Client {
         Self { socket: socket.to_owned(), daemon: std::cell::Cell::new(None) }
     }
 
-    /// GET; a good answer, its body still to be read.
+    /// Sends a GET request; returns a successful answer whose body is still to be read.
     pub(super) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, ClientError> {
         let stream = self.connect(ANSWER_WITHIN).await?;
         let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
@@ -122,8 +131,8 @@ impl Client {
         Err(ClientError::Refused { status, message })
     }
 
-    /// Connects. A queue without room is tried again and again, as connect(2) does not wait on a socket that is non-blocking.
-    async fn connect(&self, patience: Duration) -> Result<UnixStream, ClientError> {
+    /// Connects. If the accept queue is full, tries again, because connect(2) does not wait on a non-blocking socket.
+    async fn connect(&self, limit: Duration) -> Result<UnixStream, ClientError> {
         let mut is_full = false;
         let connecting = async {
             loop {
@@ -134,7 +143,7 @@ impl Client {
                 sleep(QUEUE_PAUSE).await;
             }
         };
-        match timeout(patience, connecting).await {
+        match timeout(limit, connecting).await {
             Ok(outcome) => outcome.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                     ClientError::NotThere(self.socket.clone())
@@ -147,7 +156,7 @@ impl Client {
         }
     }
 
-    /// GET; the answer's JSON.
+    /// Sends a GET request; returns the answer's JSON.
     pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let mut answer = self.get(path, "application/json").await?;
         let text = self.body(answer.body_mut()).await?;
@@ -156,7 +165,7 @@ impl Client {
         })
     }
 
-    /// The next piece of a body; `None` at its end.
+    /// Returns the next piece of a body; `None` at its end.
     pub(super) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
         loop {
             let frame = std::future::poll_fn(|context| {
@@ -220,25 +229,15 @@ impl Client {
     }
 }
 
-/// Connections that wait in a socket's queue at most.
+/// The most connections that wait in a socket's accept queue.
 fn queue_length() -> String {
     let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
     limit.map_or_else(|_| "many".to_owned(), |limit| limit.trim().to_owned())
 }
 
-/// Makes a value fit for a query.
+/// Encodes a value for a query.
 pub(super) fn encoded(value: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~,".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -247,13 +246,10 @@ mod tests {
 
     #[test]
     fn a_queue_without_room_is_named_with_what_to_do() {
-        use std::os::fd::AsRawFd as _;
-
         let path = std::env::temp_dir().join(format!("taskscope-full-queue-{}", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        // SAFETY: a socket that is open: its queue is as short as there is.
-        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let runtime = crate::event_loop::start().unwrap();
         let client = Client::at(&path);
         let mut waiting = Vec::new();
         let error = runtime.block_on(async {
@@ -272,6 +268,6 @@ mod tests {
 
     #[test]
     fn a_value_is_encoded() {
-        assert_eq!(encoded("a b&c=*/ü,1"), "a%20b%26c%3D%2A%2F%C3%BC,1");
+        assert_eq!(encoded("a b&c=*/ü,1"), "a+b%26c%3D*%2F%C3%BC%2C1");
     }
 }

@@ -1,4 +1,4 @@
-//! `taskscope doctor`: what this kernel offers, and what of it would be used.
+//! `taskscope doctor`: what this kernel supports, and which parts of it would be used.
 
 use std::fmt::Write as _;
 
@@ -35,18 +35,18 @@ pub(super) struct Args {
     attach: Attach,
 }
 
-/// What the process itself is in the way of, beside what the kernel offers.
+/// What this process's surroundings allow, besides the kernel.
 struct Surroundings {
     /// Whether /proc shows every process.
     proc: Finding,
-    /// Whether clocks are the kernel's.
+    /// Whether this process sees the kernel's clock.
     time_namespace: Finding,
-    /// Which hierarchies units and containers are taken from.
+    /// The hierarchies that units and containers are taken from.
     cgroups: Finding,
 }
 
 impl Surroundings {
-    fn look() -> Self {
+    fn read() -> Self {
         let finding = |lacks: Option<String>, good: &str| match lacks {
             None => Finding { ok: true, detail: good.into() },
             Some(why) => Finding { ok: false, detail: why },
@@ -59,7 +59,7 @@ impl Surroundings {
         }
     }
 
-    /// The verdict on the kernel and on this.
+    /// The result for the kernel and the surroundings.
     fn verdict(&self, survey: &Survey) -> Verdict {
         match survey.verdict() {
             Verdict::Full if !(self.proc.ok && self.time_namespace.ok && self.cgroups.ok) => {
@@ -80,22 +80,18 @@ pub(super) fn run(args: &Args) -> Exit {
     if survey.object.ok && survey.iterator.ok {
         survey.hidden = hidden();
     }
-    let around = Surroundings::look();
+    let host = Surroundings::read();
     let text = match args.format {
-        Format::Text => text(&survey, &around),
-        Format::Json => match json(&survey, &around) {
+        Format::Text => text(&survey, &host),
+        Format::Json => match json(&survey, &host) {
             Ok(text) => text,
-            Err(error) => {
-                log::error!("encoding the findings as JSON: {error}");
-                return Exit::Failure;
-            }
+            Err(error) => return Exit::failed_at("encoding the findings as JSON", error),
         },
     };
-    if let Err(error) = super::output::print(&text) {
-        log::error!("writing to standard output: {error}");
-        return Exit::Failure;
+    if let Err(exit) = super::output::answer(&text) {
+        return exit;
     }
-    match around.verdict(&survey) {
+    match host.verdict(&survey) {
         Verdict::Full => Exit::Success,
         Verdict::Degraded => Exit::Degraded,
         Verdict::Nothing => Exit::Kernel,
@@ -103,7 +99,7 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-/// What the kernel's iterator does not show and /proc does.
+/// Reads what /proc shows and the kernel's iterator does not.
 fn hidden() -> Option<String> {
     match Pipeline::look(None, Trust::default()) {
         Ok(pipeline) => pipeline.hidden.reason(),
@@ -114,13 +110,13 @@ fn hidden() -> Option<String> {
     }
 }
 
-fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
+fn json(survey: &Survey, host: &Surroundings) -> serde_json::Result<String> {
     let mut value = serde_json::to_value(survey)?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("proc".into(), serde_json::to_value(&around.proc)?);
-        object.insert("time_namespace".into(), serde_json::to_value(&around.time_namespace)?);
-        object.insert("cgroups".into(), serde_json::to_value(&around.cgroups)?);
-        object.insert("verdict".into(), serde_json::to_value(around.verdict(survey))?);
+        object.insert("proc".into(), serde_json::to_value(&host.proc)?);
+        object.insert("time_namespace".into(), serde_json::to_value(&host.time_namespace)?);
+        object.insert("cgroups".into(), serde_json::to_value(&host.cgroups)?);
+        object.insert("verdict".into(), serde_json::to_value(host.verdict(survey))?);
         object.insert("sandbox".into(), sandbox::offered().into());
     }
     let mut text = serde_json::to_string_pretty(&value)?;
@@ -128,8 +124,8 @@ fn json(survey: &Survey, around: &Surroundings) -> serde_json::Result<String> {
     Ok(text)
 }
 
-/// The findings for people. `String` takes every write.
-fn text(survey: &Survey, around: &Surroundings) -> String {
+/// The findings as text. Writing to a `String` does not fail.
+fn text(survey: &Survey, host: &Surroundings) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "kernel {}", survey.release);
     finding(&mut out, "type information (BTF)", &survey.btf);
@@ -140,9 +136,9 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
         let _ = writeln!(out, "  ~  {hidden}");
     }
     finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
-    finding(&mut out, "processes in /proc", &around.proc);
-    finding(&mut out, "time namespace", &around.time_namespace);
-    finding(&mut out, "units and containers, by cgroup", &around.cgroups);
+    finding(&mut out, "processes in /proc", &host.proc);
+    finding(&mut out, "time namespace", &host.time_namespace);
+    finding(&mut out, "units and containers, by cgroup", &host.cgroups);
     let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
@@ -175,7 +171,7 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     for unchecked in &survey.unchecked {
         let _ = writeln!(out, "\nnot checked: {unchecked}");
     }
-    let verdict = match around.verdict(survey) {
+    let verdict = match host.verdict(survey) {
         Verdict::Full => "full: everything can be told",
         Verdict::Degraded => "degraded: observing works, but not everything can be told (see above)",
         Verdict::Nothing => "nothing can be observed on this kernel (see above)",
@@ -185,7 +181,7 @@ fn text(survey: &Survey, around: &Surroundings) -> String {
     out
 }
 
-/// Whether `run --sched` could be used, and what it would take.
+/// Whether `run --sched` can be used, and how much memory it takes.
 fn sched(out: &mut String, survey: &Survey) {
     if survey.sched_hooks.is_empty() {
         return;

@@ -1,6 +1,6 @@
 //! The exit codes: one table for the code, `--help` and the manual.
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode};
 
 use crate::kernel::{object::ObjectError, observer::ObserveError};
 
@@ -19,7 +19,7 @@ pub enum Exit {
     Kernel = 4,
     /// The eBPF object does not fit this binary, or is missing in it.
     Object = 5,
-    /// `doctor`: observing works, but not everything can be told.
+    /// `doctor`: observing works, but not everything can be reported.
     Degraded = 8,
     /// `zombies`: somebody is late with a wait.
     Zombies = 9,
@@ -36,6 +36,25 @@ Exit codes:
   5  the eBPF object does not fit this binary, or is missing in it
   8  doctor: observing works, but not everything can be told
   9  zombies: somebody is late with a wait";
+
+impl Exit {
+    /// Says why the command failed.
+    pub(super) fn failed(error: impl Display) -> Self {
+        log::error!("{error}");
+        Self::Failure
+    }
+
+    /// Says what failed and why.
+    pub(super) fn failed_at(doing: &str, error: impl Display) -> Self {
+        Self::failed(format_args!("{doing}: {error}"))
+    }
+}
+
+impl From<Result<(), Exit>> for Exit {
+    fn from(outcome: Result<(), Self>) -> Self {
+        outcome.err().unwrap_or(Self::Success)
+    }
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

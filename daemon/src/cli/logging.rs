@@ -1,8 +1,8 @@
-//! The log: one line a message on standard error, never on standard output.
+//! The log: one line for each message on standard error, never on standard output.
 //!
-//! Standard error may be a pipe that nobody empties. The log waits for its reader once, for a bounded time; from then on lines that
-//! it does not take are dropped and counted, and the next line that it does take comes after one that says how many. No flag of
-//! the file is changed: it belongs to others as well.
+//! Standard error may be a pipe that nobody reads. The log waits for its reader once, for a bounded time. From then on, lines
+//! that the reader does not take are dropped and counted, and the next line that it takes is preceded by the number of dropped
+//! ones. The file's flags are not changed, because other processes share them.
 
 use std::{
     io::{IsTerminal as _, stderr},
@@ -14,24 +14,24 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::fd::{wait_writable, write_now};
 
-/// How long a daemon waits for the reader of its standard error: records come in meanwhile.
+/// How long a daemon waits for the reader of its standard error. Records arrive in the meantime.
 pub(super) const DAEMON_WAITS: Duration = Duration::from_millis(50);
 
-/// How long a command does.
+/// How long a command waits.
 pub(super) const COMMAND_WAITS: Duration = Duration::from_secs(5);
 
 struct Stderr {
-    /// Under systemd the journal reads a level from a prefix such as `<4>` (sd-daemon(3)).
+    /// Under systemd, the journal reads the level from a prefix such as `<4>` (sd-daemon(3)).
     journal: bool,
     state: Mutex<Pending>,
 }
 
-/// What the reader of standard error has not taken.
+/// What the reader of standard error has not taken yet.
 struct Pending {
     waits: Duration,
     /// The rest of a line whose beginning is written.
     rest: Vec<u8>,
-    /// Whole lines dropped since the last that was written.
+    /// Whole lines dropped since the last line that was written.
     dropped: u64,
 }
 
@@ -89,7 +89,7 @@ impl Log for Stderr {
 }
 
 impl Pending {
-    /// Writes one line, after what is left of earlier ones, or drops it. Nobody is left to tell if standard error is gone.
+    /// Writes one line after the rest of earlier ones, or drops it. If standard error is gone, nothing can be reported.
     fn write(&mut self, to: impl std::os::fd::AsFd, line: &[u8], gap: impl FnOnce(u64) -> Vec<u8>) {
         let mut text = std::mem::take(&mut self.rest);
         let begun = text.len();
@@ -98,7 +98,7 @@ impl Pending {
         }
         let told = text.len();
         text.extend_from_slice(line);
-        // One that has taken nothing since is not waited for again.
+        // A reader that has taken nothing since is not waited for again.
         let mut waits = if begun > 0 || self.dropped > 0 { Duration::ZERO } else { self.waits };
         let mut written = 0;
         while let Some(left) = text.get(written..).filter(|left| !left.is_empty()) {
@@ -112,7 +112,7 @@ impl Pending {
                 Err(_) => return,
             }
         }
-        // What is begun is ended later, so that no two lines become one. What is not begun is dropped.
+        // A line that was begun is finished later, so that no two lines become one. A line that was not begun is dropped.
         let (end, dropped) = if written > told {
             (text.len(), 0)
         } else if written > begun {

@@ -15,7 +15,7 @@ use super::{Cli, exit::Exit, output};
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
-    /// Write a page for each subcommand there, and not the one of taskscope to standard output
+    /// Write a page for each subcommand into this directory, instead of the page of taskscope to standard output
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
@@ -47,16 +47,10 @@ pub(super) fn man(args: &ManArgs) -> Exit {
 pub(super) fn completions(args: &CompletionArgs) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "taskscope", &mut text);
-    match output::print(&String::from_utf8_lossy(&text)) {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            log::error!("writing to standard output: {error}");
-            Exit::Failure
-        }
-    }
+    output::answer(&String::from_utf8_lossy(&text)).into()
 }
 
-/// The command line without what is not for everybody's eyes.
+/// Returns the command line without hidden options.
 fn command() -> Command {
     Cli::command().disable_help_subcommand(true)
 }
@@ -73,7 +67,7 @@ fn pages(directory: &Path) -> io::Result<()> {
     fs::write(directory.join("taskscope.1"), page(whole)?)
 }
 
-/// A page; examples and exit codes keep their lines.
+/// Returns a page; examples and exit codes keep their lines.
 fn page(command: Command) -> io::Result<String> {
     let examples = command.get_after_help().map(ToString::to_string);
     let mut text = Vec::new();
@@ -97,7 +91,7 @@ fn page(command: Command) -> io::Result<String> {
     Ok(page)
 }
 
-/// A line that roff takes for text.
+/// Returns a line that roff takes as text.
 fn roff(line: &str) -> String {
     let escaped = line.replace('\\', "\\e").replace('-', "\\-");
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }

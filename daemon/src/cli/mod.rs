@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line: one file for each subcommand.
 
 mod ask;
 mod blocked;
@@ -35,7 +35,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "taskscope", version, about, after_help = exit::HELP, arg_required_else_help = true)]
 struct Cli {
-    /// Say more on standard error; twice for still more
+    /// Log more on standard error; twice for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -48,21 +48,21 @@ enum Command {
     Run(run::Args),
     /// Print what the kernel's tasks do, as it happens: one JSON object a line
     Events(events::Args),
-    /// Show whose child every process is: zombies, dead leaders, stuck exits, namespaces, containers
+    /// Show the process tree: zombies, dead leaders, stuck exits, namespaces, containers
     Tree(tree::Args),
-    /// Show who owes zombies a wait, why, and what to do about it
+    /// Show which parents owe zombies a wait, why, and what to do about it
     Zombies(zombies::Args),
-    /// Show who is in uninterruptible sleep (state D), for how long, where, and what for
+    /// Show tasks in uninterruptible sleep (state D): for how long, where, and what they wait for
     Blocked(blocked::Args),
     /// Show which processes ended, and why: who sent the signal, out of memory, a fault, a limit
     Deaths(deaths::Args),
-    /// Tell the life of one process, what is the matter with it, and what to do about it
+    /// Show the history of one process, what is wrong with it, and what to do about it
     Explain(explain::Args),
-    /// Show which limit on pids is how full, and who fills it
+    /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
-    /// Say how the daemon does: hooks, losses, repairs, memory, readers
+    /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
-    /// Say what this kernel offers, which hook would use which rung, and what cannot be told
+    /// Show what this kernel supports, which rung each hook would use, and what cannot be reported
     Doctor(doctor::Args),
     /// Write man pages
     #[command(hide = true)]
@@ -97,13 +97,13 @@ impl From<Attach> for Choice {
     }
 }
 
-/// Runs the command line and answers with one of [`exit::Exit`].
+/// Runs the command line and returns one of [`exit::Exit`].
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // `--help` and `--version` come here too, with success. Nobody is left to tell if printing fails.
+            // `--help` and `--version` come here too, with success. If printing fails, nothing can be reported.
             let _ = error.print();
             return if error.use_stderr() { exit::Exit::Usage.into() } else { exit::Exit::Success.into() };
         }
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     logging::init(cli.verbose, waits);
     crate::failpoint::follow();
     panics::install_hook();
-    // The hook has told the panic; whoever started this is told by the exit code.
+    // The hook has logged the panic; the caller learns it from the exit code.
     panics::catch(|| run(cli.command)).unwrap_or(exit::Exit::Failure).into()
 }
 

@@ -1,12 +1,12 @@
-//! Standard output for a stream of lines: a slow reader stops nobody but itself.
+//! Standard output for a stream of lines: a slow reader delays nothing but itself.
 //!
-//! What the kernel takes without waiting (`RWF_NOWAIT`, `pwritev2(2)`: pipes and sockets) is written at once. What it does not,
-//! and everything to a file or a terminal, is written by a thread of its own.
+//! What the kernel takes without blocking (`RWF_NOWAIT`, `pwritev2(2)`: pipes and sockets) is written at once. The rest, and
+//! everything to a file or a terminal, is written by a thread.
 //!
-//! Where no thread can be made (pids are exhausted), lines are written in line: a slow reader then delays whoever makes them.
+//! If no thread can be made because pids are exhausted, lines are written directly: a slow reader then delays the caller.
 //!
-//! What waits for the reader is bounded in bytes. Lines that do not fit are dropped whole and counted; the next line that
-//! does fit is preceded by one that says how many were lost.
+//! The bytes that wait for the reader are bounded. Lines that do not fit are dropped whole and counted; the next line that fits
+//! is preceded by one that says how many were lost.
 
 use std::{
     io::{self, IoSlice, Write as _},
@@ -22,15 +22,16 @@ use std::{
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use tokio::sync::watch;
 
+use super::exit::Exit;
 use crate::failpoint::{self, Point};
 
-/// Bytes that may wait for the reader.
+/// The most bytes that wait for the reader.
 const LIMIT_BYTES: usize = 64 << 20;
 
-/// The buffer in which lines are made keeps no more than this from one batch to the next.
+/// Capacity of the line buffer that is kept from one batch to the next, bytes.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Writes one text to standard output. A reader that has gone away is no error.
+/// Writes a text to standard output. A reader that has gone away is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -39,13 +40,18 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Some lines, and how many. Without spare capacity: what waits may take no more memory than is counted.
+/// Writes a command's answer, and logs an error.
+pub(super) fn answer(text: &str) -> Result<(), Exit> {
+    print(text).map_err(|error| Exit::failed_at("writing to standard output", error))
+}
+
+/// Lines, and how many. Without spare capacity: what waits may take no more memory than is counted.
 type Lines = (Box<[u8]>, u64);
 
-/// What a batch takes besides its bytes: its place in the channel and the allocator's header, rounded up.
+/// What a batch takes besides its bytes: its slot in the channel and the allocator's header, rounded up.
 const PER_BATCH: usize = 64;
 
-/// The writing end. Lines handed over are lines written and lines not written, once it has ended.
+/// The writing end. After the end, each line that was passed in is either written or not written.
 pub(super) struct Output {
     sender: Option<Sender<Lines>>,
     written: Arc<AtomicU64>,
@@ -54,17 +60,17 @@ pub(super) struct Output {
     closed: watch::Receiver<bool>,
     writer: Option<Writer>,
     lost_now: u64,
-    /// Whether it is worth trying to write at once.
+    /// Whether writing at once is worth a try.
     takes_at_once: bool,
-    /// Lines handed over, those about gaps included.
+    /// Lines that were passed in, including those about gaps.
     pub(super) handed: u64,
 }
 
-/// Who writes what is not taken at once.
+/// What writes the lines that are not written at once.
 enum Writer {
     /// A thread.
     Thread(JoinHandle<io::Result<()>>),
-    /// Whoever hands lines over. Holds how writing went, and tells of its end.
+    /// The caller. Holds the result of writing, and notifies of its end.
     Inline(io::Result<()>, watch::Sender<bool>),
 }
 
@@ -109,8 +115,8 @@ impl Output {
         })
     }
 
-    /// Resolves once the writer has ended: all is written, the reader has gone away, or writing failed.
-    /// [`Output::finish`] says which.
+    /// Resolves when the writer has ended: all is written, the reader has gone away, or writing failed. [`Output::finish`] says
+    /// which.
     pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closed = self.closed.clone();
         async move {
@@ -119,7 +125,7 @@ impl Output {
         }
     }
 
-    /// Hands over `count` lines, leaving `lines` empty. `gap` makes the line that tells of earlier losses.
+    /// Passes in `count` lines and leaves `lines` empty. `gap` makes the line that reports earlier losses.
     pub(super) fn push(&mut self, lines: &mut Vec<u8>, count: u64, gap: impl FnOnce(u64) -> Vec<u8>) {
         if lines.is_empty() {
             return;
@@ -159,9 +165,9 @@ impl Output {
         }
     }
 
-    /// Writes as much as can be written without waiting, and answers how much that was. Nothing may overtake what waits.
+    /// Writes as much as can be written without blocking. Returns how much that was. Nothing may overtake the lines that wait.
     fn write_at_once(&mut self, bytes: &[u8]) -> usize {
-        /// Not at an offset but where the file stands, as `write(2)`.
+        /// At the file's position, as `write(2)` does.
         const HERE: u64 = u64::MAX;
         if !self.takes_at_once || self.batches.load(Ordering::Acquire) > 0 {
             return 0;
@@ -172,7 +178,7 @@ impl Output {
         match pwritev2(io::stdout().as_fd(), &[IoSlice::new(bytes)], HERE, ReadWriteFlags::NOWAIT) {
             Ok(count) => count,
             Err(Errno::AGAIN | Errno::INTR) => 0,
-            // Kinds of files that cannot, kernels without it, and everything that the thread will be told as well.
+            // Kinds of files and kernels that do not support this, and errors that the thread will see as well.
             Err(_) => {
                 self.takes_at_once = false;
                 0
@@ -180,27 +186,27 @@ impl Output {
         }
     }
 
-    /// Leaves the last part of so many lines to the thread.
+    /// Leaves the last part of `count` lines to the thread.
     fn leave(&self, bytes: &[u8], count: u64) {
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         if let Some(sender) = &self.sender {
-            // Fails only when the writer has ended, which `closed` tells.
+            // Fails only if the writer has ended, which `closed` reports.
             let _ = sender.send((bytes.into(), count));
         }
     }
 
-    /// Bytes that wait for the reader.
+    /// Returns how many bytes wait for the reader.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Lines that the kernel took, all of their batch with them.
+    /// Returns how many lines the kernel took, in whole batches.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// No more lines: the writer ends when it has written what waits.
+    /// Takes no more lines: the writer ends after it has written what waits.
     pub(super) fn close(&mut self) {
         self.sender = None;
         if let Some(Writer::Inline(_, ended)) = &self.writer {
@@ -208,7 +214,7 @@ impl Output {
         }
     }
 
-    /// Waits for the writer and answers how it ended. A reader that has gone away is no error.
+    /// Waits for the writer and returns its result. A reader that has gone away is not an error.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.close();
         let Some(writer) = self.writer.take() else { return Ok(()) };
@@ -240,7 +246,7 @@ fn write_all(
 ) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for (bytes, count) in receiver {
-        // In pieces, so that a slow reader's progress shows.
+        // In pieces, so that the progress of a slow reader is visible.
         for piece in bytes.chunks(64 << 10) {
             failpoint::check(Point::StdoutWrite)?;
             stdout.write_all(piece)?;

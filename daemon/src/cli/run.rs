@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Attach, exit::Exit, output};
 use crate::{
+    event_loop,
     kernel::privilege,
     service::{
         self, ServiceError, Start,
@@ -22,10 +23,10 @@ Examples:
 
 Signals: SIGTERM and Ctrl-C drain and detach, SIGHUP reads the configuration again and says what needs a restart.")]
 pub(super) struct Args {
-    /// Configuration in TOML; the flags below win over it [default: /etc/taskscope/taskscope.toml, if it is there]
+    /// Configuration in TOML; flags take precedence over it [default: /etc/taskscope/taskscope.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the configuration, print the settings in force as such a file, and do nothing else
+    /// Check the configuration, print the settings in force, and exit
     #[arg(long)]
     check_config: bool,
     /// Address of /metrics, '' for none [default: 127.0.0.1:9753]
@@ -37,10 +38,10 @@ pub(super) struct Args {
     /// Group that may use the socket [default: taskscope]
     #[arg(long, value_name = "GROUP")]
     socket_group: Option<String>,
-    /// Serve the whole API, and not only metrics and health, on --listen, too
+    /// Serve the whole API on --listen, and not only metrics and health
     #[arg(long)]
     api_on_tcp: bool,
-    /// Answer on --listen also when asked by this name, and not only by IP address or as localhost; can be repeated
+    /// Also answer requests on --listen for this host name; IP addresses and localhost are always allowed; can be repeated
     #[arg(long, value_name = "NAME")]
     allowed_host: Vec<String>,
     /// Use only the rungs of one family
@@ -52,29 +53,29 @@ pub(super) struct Args {
     /// Age at which a zombie is flagged [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     zombie_after: Option<Duration>,
-    /// Length at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
+    /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     blocked_after: Option<Duration>,
-    /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never [default: 5m]
+    /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
-    /// How often a short-lived process of taskscope's own must come through; 0s is never [default: 15s]
+    /// How often a short-lived process of taskscope's own must be seen whole; 0s is never [default: 15s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     canary_every: Option<Duration>,
-    /// Processes that are gone and remembered, at most [default: 16384]
+    /// The most ended processes that are remembered [default: 16384]
     #[arg(long, value_name = "N")]
     dead_lives: Option<usize>,
-    /// For how long they are remembered [default: 15m]
+    /// How long ended processes are remembered [default: 15m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     dead_lives_age: Option<Duration>,
     /// Events kept for readers that connect again [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,
-    /// Memory that taskscope may use, such as 256M; 0 is any. Above 80 % of it the backlog is given up, then processes that are
-    /// gone, then new readers are refused [default: 90 % of the limit of its memory cgroup]
+    /// Memory that taskscope may use, such as 256M; 0 is no limit. Above 80 % of it the backlog is given up, then ended
+    /// processes, then new readers are refused [default: 90 % of the limit of its memory cgroup]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<String>,
-    /// Parents named in metrics, the worst first [default: 20]
+    /// Parents named in metrics, those with most zombies first [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Read argument vectors of execs; they can hold secrets
@@ -82,11 +83,11 @@ pub(super) struct Args {
     argument_vectors: bool,
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
     /// Count in the kernel how long tasks wait for a CPU and are off it, by unit and container: taskscope_sched_* in /metrics.
-    /// Runs at each switch and wakeup; without it there is nothing of that in the kernel
+    /// Loads eBPF programs that run at each context switch and wakeup
     #[arg(long)]
     sched: bool,
-    /// Go on with every system call and file that the user may use. Without this flag the daemon denies itself what it does not
-    /// need (seccomp, and Landlock where the kernel has it) as soon as it observes
+    /// Do not restrict the daemon's own system calls and files. Without this flag it denies itself what it does not need
+    /// (seccomp, and Landlock if the kernel has it) as soon as it observes
     #[arg(long)]
     no_sandbox: bool,
     /// Keep all capabilities, for work on taskscope itself
@@ -125,7 +126,7 @@ impl Args {
         }
     }
 
-    /// The settings in force: read anew each time.
+    /// Reads the settings in force.
     fn settings(&self) -> Result<Settings, ConfigError> {
         let file = match &self.config {
             Some(file) => Partial::read(file)?,
@@ -150,15 +151,9 @@ pub(super) fn run(args: &Args) -> Exit {
         }
     };
     if args.check_config {
-        return match output::print(&settings.to_string()) {
-            Ok(()) => Exit::Success,
-            Err(error) => {
-                log::error!("writing to standard output: {error}");
-                Exit::Failure
-            }
-        };
+        return output::answer(&settings.to_string()).into();
     }
-    // Before a socket is made: what cannot observe leaves nothing behind.
+    // Before the socket is made: a daemon that cannot observe leaves nothing behind.
     let missing = privilege::missing();
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|capability| capability.name).collect();
@@ -178,13 +173,10 @@ pub(super) fn run(args: &Args) -> Exit {
         object: args.object.clone(),
         keep_capabilities: args.keep_capabilities,
     };
-    // One thread: capabilities are given up by a thread for itself.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // One thread, because each thread gives up capabilities only for itself.
+    let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            log::error!("starting the event loop: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed(error),
     };
     match runtime.block_on(service::serve(start)) {
         Ok(()) => Exit::Success,

@@ -1,4 +1,4 @@
-//! A process as it is named on the command line: by pid, entity id, name, or systemd unit.
+//! How a process is named on the command line: by pid, entity id, name, or systemd unit.
 
 use std::{convert::Infallible, fmt::Write as _, path::Path, str::FromStr};
 
@@ -9,13 +9,13 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Candidates that are listed where a name is ambiguous.
+/// The most candidates that are listed if a name is ambiguous.
 const MOST: usize = 20;
 
-/// The kernel cuts names after so many bytes (`TASK_COMM_LEN` less the NUL).
+/// The kernel cuts comms after this many bytes (`TASK_COMM_LEN` without the NUL).
 const NAME_LEN: usize = 15;
 
-/// What a `PID` argument says.
+/// A `PID` argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selector {
     /// A pid, tid or entity id.
@@ -42,7 +42,7 @@ struct Candidate {
 }
 
 impl Selector {
-    /// Whom it means now, by the daemon on `socket` if one answers there, else by /proc. A name means the topmost process that has
+    /// Finds the process, by the daemon on `socket` if one answers, otherwise by /proc. A name means the topmost process that has
     /// it, a unit the topmost process in it, if there is only one.
     pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<TaskSelector, Exit> {
         match self {
@@ -53,15 +53,12 @@ impl Selector {
                     None => None,
                 };
                 let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
-                choose(&all, name).map(TaskSelector::Pid).map_err(|error| {
-                    log::error!("{error}");
-                    Exit::Failure
-                })
+                choose(&all, name).map(TaskSelector::Pid).map_err(Exit::failed)
             }
         }
     }
 
-    /// The same as a pid.
+    /// Finds the process's pid.
     pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
         match self.resolve(socket)? {
             TaskSelector::Pid(0) => {
@@ -77,7 +74,7 @@ impl Selector {
     }
 }
 
-/// The topmost of those that have the name, or are in the unit.
+/// Returns the topmost of the processes that have the name, or are in the unit.
 fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
     let short = name.get(..NAME_LEN).unwrap_or(name);
     let service = format!("{name}.service");
@@ -109,7 +106,7 @@ fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
     }
 }
 
-/// A process without a place lives where its parent does.
+/// A process without a place is in its parent's.
 fn of_tree(tree: &Tree) -> Vec<Candidate> {
     let mut units: Vec<Option<String>> = Vec::new();
     let of_node = |node: &crate::answer::tree::Node| {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second stops at once.
+//! Ctrl-C and SIGTERM: the first one asks to stop, the second one stops at once.
 
 use std::{future::Future, io, time::Duration};
 
@@ -9,11 +9,12 @@ use tokio::{
 
 use super::exit::Exit;
 
-/// Signals this soon after the first are the same request: GNU timeout(1) signals the process and then its process group.
+/// Signals this soon after the first one count as the same request: GNU timeout(1) signals the process and then its process
+/// group.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
-/// Resolves at the first SIGINT, SIGTERM or SIGHUP. From then on a second one ends the process at once: the kernel takes
-/// the programs out when their file descriptors are gone.
+/// Resolves at the first SIGINT, SIGTERM or SIGHUP. After that a second one ends the process at once; the kernel unloads the
+/// programs when their file descriptors are closed.
 pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! `taskscope status`: how the daemon itself does.
+//! `taskscope status`: the daemon's health.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,11 @@ use super::{
     exit::Exit,
     output,
 };
-use crate::service::{Holding, Status};
+use crate::{
+    event_loop,
+    service::{Holding, Status},
+    verdict::duration,
+};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -26,37 +30,21 @@ pub(super) struct Args {
 
 /// Runs `status`.
 pub(super) fn run(args: &Args) -> Exit {
-    match ask(args) {
-        Ok(text) => match output::print(&text) {
-            Ok(()) => Exit::Success,
-            Err(error) => {
-                log::error!("writing to standard output: {error}");
-                Exit::Failure
-            }
-        },
-        Err(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
-    }
+    ask(args).and_then(|text| output::answer(&text)).into()
 }
 
-fn ask(args: &Args) -> Result<String, ClientError> {
+fn ask(args: &Args) -> Result<String, Exit> {
     let client = Client::at(&args.socket.socket);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ClientError::Broken {
-        socket: args.socket.socket.clone(),
-        what: format!("starting the event loop: {error}"),
-    })?;
-    runtime.block_on(async {
+    let answer = event_loop::start().map_err(Exit::failed)?.block_on(async {
         Ok(match args.format {
             Format::Json => format!("{:#}\n", client.json::<serde_json::Value>("/v1/status").await?),
             Format::Text => text(&client.json("/v1/status").await?),
         })
-    })
+    });
+    answer.map_err(|error: ClientError| error.exit())
 }
 
-/// The status for people. Writing to a String does not fail.
+/// The status as text. Writing to a String does not fail.
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -64,7 +52,7 @@ fn text(status: &Status) -> String {
     };
     line(
         "daemon",
-        format!("taskscope {}, pid {}, up {}", status.version, status.pid, span(status.uptime_ns)),
+        format!("taskscope {}, pid {}, up {}", status.version, status.pid, duration(status.uptime_ns)),
     );
     let ready = match (&status.not_ready_because, &status.ready_but) {
         (Some(why), _) => format!("NOT READY: {why}"),
@@ -75,7 +63,7 @@ fn text(status: &Status) -> String {
         0 => String::new(),
         count => format!(", {count} without a pid"),
     };
-    let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", span(age)));
+    let canary = status.canary_age_ns.map_or("none yet".to_owned(), |age| format!("{} ago", duration(age)));
     line(
         "trust",
         format!(
@@ -96,7 +84,7 @@ fn text(status: &Status) -> String {
             status.records_dropped,
             status.records_shed,
             status.resyncs,
-            span(status.resync_last_ns),
+            duration(status.resync_last_ns),
         ),
     );
     line(
@@ -159,7 +147,7 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// How much of the memory that there is for the daemon is in use.
+/// How much of the daemon's memory limit is in use.
 fn limit(status: &Status) -> String {
     match (status.memory_used_bytes, status.memory_limit_bytes) {
         (Some(used), Some(limit)) => {
@@ -174,28 +162,12 @@ fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
-/// A length of time in its two largest units.
-fn span(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    match seconds {
-        0 => format!("{} ms", ns / 1_000_000),
-        1..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spans_and_sizes_read_well() {
-        assert_eq!(span(1_999_999), "1 ms");
-        assert_eq!(span(59_000_000_000), "59 s");
-        assert_eq!(span(61_000_000_000), "1 min 1 s");
-        assert_eq!(span(90_000_000_000_000), "1 d 1 h");
+    fn sizes_read_well() {
         assert_eq!(mebibytes(32 << 20), "32.0 MiB");
         assert_eq!(mebibytes((1 << 20) + (1 << 19)), "1.5 MiB");
     }

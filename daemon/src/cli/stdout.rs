@@ -1,4 +1,5 @@
-//! Standard output for who waits for its reader on the event loop. No thread is needed, so it works also where none can be made.
+//! Standard output for commands that wait for its reader on the event loop. It needs no thread, so it works when none can be
+//! made.
 
 use std::{
     io,
@@ -12,7 +13,7 @@ use crate::fd::{wait_writable, watch, write_now};
 
 /// Standard output of this process.
 pub(super) struct Stdout {
-    /// `None` for what cannot be waited for: regular files, which take everything.
+    /// `None` for files that cannot be waited for: regular files, which are always writable.
     ready: Option<AsyncFd<OwnedFd>>,
 }
 

@@ -1,4 +1,4 @@
-//! What standard output is: how wide, whether it takes colours, whether it draws lines in Unicode.
+//! What standard output can show: its width, colours, lines drawn in Unicode.
 
 use std::{env, io::IsTerminal as _};
 
@@ -17,15 +17,15 @@ pub(super) fn style() -> Style {
     }
 }
 
-/// Empties a terminal before the next picture; does nothing to anything else.
+/// Clears a terminal before it is redrawn; does nothing to other files.
 pub(super) fn clear() {
     if std::io::stdout().is_terminal() {
-        // Nothing is lost if it fails: the next write to the same place tells.
+        // The next write to the same file reports the error.
         let _ = super::output::print("\x1b[H\x1b[2J\x1b[3J");
     }
 }
 
-/// `COLUMNS` counts also where there is no terminal, such as under watch(1).
+/// `COLUMNS` is used even if there is no terminal, such as under watch(1).
 fn width(is_terminal: bool) -> Option<usize> {
     let columns =
         env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|&width| width > 0);

@@ -1,4 +1,4 @@
-//! `taskscope tree`: whose child every process is.
+//! `taskscope tree`: the process tree.
 
 use super::{
     ask::{self, Format, Source},
@@ -39,25 +39,25 @@ daemon (taskscope run) sees children end; without one there are only those that 
 user and system time, waiting for a CPU, switches and page faults, too.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
-    /// Only this process and all below it: a pid, a tid, an entity id, or the name of a process or systemd unit
+    /// Show only this process and its descendants: a pid, a tid, an entity id, or the name of a process or systemd unit
     #[arg(value_name = "PID|NAME|UNIT")]
     pid: Option<Selector>,
-    /// Each thread
+    /// Show threads
     #[arg(long)]
     threads: bool,
-    /// Kernel threads too
+    /// Show kernel threads
     #[arg(long)]
     kernel: bool,
-    /// Each zombie, however many
+    /// Show every zombie, however many there are
     #[arg(long)]
     all: bool,
-    /// What each process is doing now, and the CPU time that it has used
+    /// Show what each process is doing now, and the CPU time that it has used
     #[arg(long, conflicts_with = "at")]
     now: bool,
-    /// What each process has used so far, with its children that ended; the heaviest first
+    /// Show what each process has used so far, with its ended children; the heaviest first
     #[arg(long, conflicts_with = "at")]
     usage: bool,
-    /// As it was then: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
+    /// Show the tree of an earlier time: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Output format
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Exit {
 fn ask(args: &Args) -> Result<Tree, Exit> {
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
-    // What is no moment the parser of the answer refuses by name.
+    // A text that is not a moment is refused by the API with its name.
     let utc = |text: &String| moment::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
     let at = args.at.as_ref().map(utc);
     match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {
@@ -90,7 +90,7 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
     }
 }
 
-/// The question to a daemon.
+/// The request to a daemon.
 fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
     let mut path = format!("/v1/tree?threads={}&kernel={}", args.threads, args.kernel);
     if let Some(pid) = root {
@@ -132,9 +132,6 @@ fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> 
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;
-    let wish = TreeOptions { root, threads, kernel, at, now, usage };
-    looker.tree(wish).map_err(|error| {
-        log::error!("{error}");
-        Exit::Failure
-    })
+    let options = TreeOptions { root, threads, kernel, at, now, usage };
+    looker.tree(options).map_err(Exit::failed)
 }

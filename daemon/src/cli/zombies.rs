@@ -1,4 +1,4 @@
-//! `taskscope zombies`: who owes whom a wait, and why.
+//! `taskscope zombies`: which parents owe zombies a wait, and why.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
         zombies::{Filter, Zombies, ZombiesDraft},
     },
     cgroup::Cgroups,
-    duration,
+    duration, event_loop,
     kernel::clock,
     runtime::Question,
 };
@@ -42,10 +42,10 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Show it again this often until Ctrl-C; without a length of time every 2 s
+    /// Repeat the list this often until Ctrl-C; every 2 s without a value
     #[arg(long, value_name = "AGE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
     watch: Option<Duration>,
-    /// Only zombies that have been seen for this long
+    /// Only zombies that have been zombies for at least this long
     #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
     /// Only zombies of parents in such a systemd unit; * and ? as in a shell
@@ -55,7 +55,7 @@ pub(super) struct Args {
     source: Source,
 }
 
-/// Shorter than this nothing is to be seen.
+/// The shortest interval at which anything can be read.
 const WATCH_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Runs `zombies`.
@@ -75,7 +75,7 @@ fn filter(args: &Args) -> Filter {
     Filter { min_age_ns: crate::duration::ns(args.min_age), unit: args.unit.clone() }
 }
 
-/// The same question to a daemon.
+/// The request to a daemon.
 fn path(args: &Args) -> String {
     let mut path = format!("/v1/zombies?min_age={}ms", args.min_age.as_millis());
     if let Some(unit) = &args.unit {
@@ -87,7 +87,7 @@ fn path(args: &Args) -> String {
 
 fn once(args: &Args) -> Result<u64, Exit> {
     let mut source = args.source.clone();
-    // Whoever looks for himself has to look that long.
+    // Without a daemon, observing has to go on for that long.
     if !args.min_age.is_zero() {
         source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
     }
@@ -112,12 +112,7 @@ fn show(args: &Args, answer: &Zombies) -> Result<(), Exit> {
     ask::show(answer, args.format, |answer| text::zombies(answer, terminal::style()))
 }
 
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
-    log::error!("{what}: {error}");
-    Exit::Failure
-}
-
-/// Shows it again and again, until a signal; answers how many zombies there were at last.
+/// Repeats the list until a signal. Returns the number of zombies in the last one.
 fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     match ask::from_daemon::<Zombies>(&args.source, &path(args))? {
         Some(first) => ask_again(args, every, ask::merged_with_local_facts(&args.source, first)),
@@ -125,18 +120,15 @@ fn watch(args: &Args, every: Duration) -> Result<u64, Exit> {
     }
 }
 
-/// Asks a daemon again and again.
+/// Asks a daemon repeatedly.
 fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed("starting the event loop", &error))?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     runtime.block_on(async {
-        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         tokio::pin!(signal);
         let client = Client::at(&args.source.socket.socket);
         let mut due = interval(every);
-        // The first is due at once, and there is an answer already.
+        // The first tick is due at once, and there is an answer already.
         due.tick().await;
         loop {
             terminal::clear();
@@ -145,26 +137,20 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
                 () = &mut signal => return Ok(answer.overdue()),
                 _ = due.tick() => {}
             }
-            let next = client.json(&path(args)).await.map_err(|error| {
-                log::error!("{error}");
-                Exit::Failure
-            })?;
+            let next = client.json(&path(args)).await.map_err(Exit::failed)?;
             answer = ask::merged_with_local_facts(&args.source, next);
         }
     })
 }
 
-/// Watches by itself, and shows.
+/// Observes here, and shows the list.
 fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
     let Looker { mut pipeline, mut around, observed_since } = Looker::attach(&args.source)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed("starting the event loop", &error))?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     let filter = filter(args);
     let mut last = Ok(0);
     let outcome = runtime.block_on(async {
-        let signal = signals::stop().map_err(|error| failed("preparing for signals", &error))?;
+        let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         let (ask, mut questions) = mpsc::channel::<Question<Nobody>>(1);
         let showing = async {
             let mut due = interval(every);
@@ -176,7 +162,7 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
                     let mut cgroups = Cgroups::of_host();
                     let scene =
                         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
-                    // Whoever asked may have been stopped meanwhile.
+                    // The receiver is gone if it was stopped in the meantime.
                     let _ = answer.send(ZombiesDraft::of(&scene, &filter, &mut places(&mut cgroups, &scene)));
                 });
                 if ask.send(question).await.is_err() {
@@ -198,7 +184,7 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
         };
         let mut stopped = None;
         let outcome = pipeline.serve(&mut Nobody, &mut questions, async { stopped = stop.await }).await;
-        outcome.map_err(|error| failed("watching", &error))?;
+        outcome.map_err(|error| Exit::failed_at("watching", error))?;
         stopped.map_or(Ok(()), Err)
     });
     outcome.and(last)

@@ -1,4 +1,4 @@
-//! Answers as JSON, by serde: names in them are escaped as those in events are.
+//! Answers as JSON, by serde. Names are escaped as in events.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use serde_json::ser::{Formatter, Serializer};
 
 use super::text::is_unsafe;
 
-/// Writes compact JSON, and no character that turns, hides or ends the text around it.
+/// Writes compact JSON without characters that change the direction of text, hide it or end it.
 struct Escaping;
 
 impl Formatter for Escaping {
-    /// What JSON itself wants escaped is not in a fragment.
+    /// JSON's own special characters are not in a fragment.
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut from = 0;
         for (at, c) in fragment.char_indices().filter(|(_, c)| is_unsafe(*c)) {
@@ -23,7 +23,7 @@ impl Formatter for Escaping {
     }
 }
 
-/// An answer as one line of JSON.
+/// Returns an answer as one line of JSON.
 pub fn answer(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut text, Escaping))?;

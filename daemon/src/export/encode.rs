@@ -1,4 +1,7 @@
 //! Numbers and JSON, written straight into a line.
+//!
+//! Not by `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is made without
+//! a value in between. Answers, which are few, are written by `serde_json` (`answer.rs`).
 
 use super::text::is_unsafe;
 
@@ -34,11 +37,11 @@ pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
     number(out, value.unsigned_abs());
 }
 
-/// Writes a JSON string of bytes; what is not UTF-8 becomes U+FFFD, one for each byte. False if there was such.
+/// Writes a JSON string; a byte that is not UTF-8 becomes U+FFFD. Returns false if there was such a byte.
 pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     out.push(b'"');
     let mut clean = true;
-    // Nearly all names are plain ASCII without anything to escape.
+    // Nearly all names are ASCII without anything to escape.
     if bytes.iter().all(|&b| is_plain(b)) {
         out.extend_from_slice(bytes);
     } else {
@@ -58,7 +61,7 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// Whoever shows a line as it is must not be led astray by it either.
+/// A reader that shows the line as it is must not be misled either.
 fn escape(out: &mut Vec<u8>, c: char) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),
@@ -84,14 +87,14 @@ pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// A JSON object being written; a field that is not known is simply not asked for.
+/// A JSON object that is being written. A field that is not known is not written.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
 }
 
 impl<'a> Object<'a> {
-    /// Opens one.
+    /// Opens an object.
     pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
@@ -113,22 +116,22 @@ impl<'a> Object<'a> {
         self.out
     }
 
-    /// A field of number.
+    /// Writes a number.
     pub(super) fn number(&mut self, key: &str, value: impl Into<u64>) {
         number(self.key(key), value.into());
     }
 
-    /// A number that can be negative.
+    /// Writes a number that can be negative.
     pub(super) fn signed(&mut self, key: &str, value: i32) {
         signed(self.key(key), i64::from(value));
     }
 
-    /// A mark; only ever set, else absent.
+    /// Writes `true`; an absent field means false.
     pub(super) fn yes(&mut self, key: &str) {
         self.key(key).extend_from_slice(b"true");
     }
 
-    /// A name of ours: nothing in it needs an escape.
+    /// Writes a name of taskscope's own, which needs no escape.
     pub(super) fn name(&mut self, key: &str, value: &str) {
         let out = self.key(key);
         out.push(b'"');
@@ -136,7 +139,7 @@ impl<'a> Object<'a> {
         out.push(b'"');
     }
 
-    /// Bytes someone else chose. If they are not UTF-8, the exact ones follow as hex under `key` + `_bytes`.
+    /// Writes bytes that somebody else chose. If they are not UTF-8, the exact bytes follow as hex under `key` + `_bytes`.
     pub(super) fn bytes(&mut self, key: &str, value: &[u8]) {
         if string(self.key(key), value) {
             return;
@@ -150,8 +153,8 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
     }
 
-    /// A list of byte strings someone else chose. If some are not UTF-8, the exact ones follow as hex under `key` + `_bytes`, in the
-    /// same places; `null` stands for the others.
+    /// Writes a list of byte strings that somebody else chose. If some are not UTF-8, the exact bytes follow as hex under `key` +
+    /// `_bytes`, in the same places; `null` stands for the others.
     pub(super) fn list(&mut self, key: &str, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');
@@ -186,7 +189,7 @@ impl<'a> Object<'a> {
         out.push(b']');
     }
 
-    /// The names of the bits that are set.
+    /// Writes the names of the bits that are set.
     pub(super) fn bits<T: Copy>(&mut self, key: &str, names: &[(T, &str)], is_set: impl Fn(T) -> bool) {
         let out = self.key(key);
         out.push(b'[');
@@ -203,7 +206,7 @@ impl<'a> Object<'a> {
         out.push(b']');
     }
 
-    /// An object inside.
+    /// Writes a nested object.
     pub(super) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let out = self.key(key);
         let mut inner = Object::open(out);
@@ -211,7 +214,7 @@ impl<'a> Object<'a> {
         inner.close();
     }
 
-    /// The text so far, for a value that writes itself between quotes.
+    /// Returns the buffer, for a value that writes itself between quotes.
     pub(super) fn text(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(key);
         out.push(b'"');

@@ -1,4 +1,4 @@
-//! Which events a reader wants. Conditions of one sort are alternatives, those of different sorts must all hold.
+//! Selects the events that a reader wants. Conditions of one kind are alternatives; conditions of different kinds must all hold.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What a reader asks for; empty lists ask for everything.
+/// What a reader wants; empty lists select everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSelection {
     /// Names of actions.
@@ -22,20 +22,20 @@ pub struct EventSelection {
     pub subtree: Option<u32>,
     /// Names of processes or threads, `*` and `?` as in a shell.
     pub comms: Vec<String>,
-    /// systemd units, the same.
+    /// Names of systemd units, `*` and `?` as in a shell.
     pub units: Vec<String>,
     /// Ids of containers, or their beginnings.
     pub containers: Vec<String>,
 }
 
-/// A wish, and what it has to remember.
+/// A selection of events, and what it takes to apply it to one event after the other.
 #[derive(Debug)]
 pub struct Filter {
-    wish: EventSelection,
-    /// A bit for each action that is wanted; 0 is all of them.
+    selection: EventSelection,
+    /// A bit for each action that is wanted; 0 means all.
     actions: u32,
     members: Option<HashSet<GroupKey>>,
-    /// Events were not shown to it: a fork may be among them.
+    /// Whether events were not passed to the filter: a fork may be among them.
     has_missed: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Filter {
 pub struct UnknownAction(String);
 
 impl EventSelection {
-    /// A filter for this wish, from now on.
+    /// Makes a filter of this selection, for events from now on.
     pub fn filter(self, lineage: &Lineage) -> Result<Filter, UnknownAction> {
         let mut actions = 0;
         for name in &self.actions {
@@ -53,17 +53,17 @@ impl EventSelection {
             actions |= bit(kind);
         }
         let members = self.subtree.map(|root| descendants(lineage, root));
-        Ok(Filter { wish: self, actions, members, has_missed: false })
+        Ok(Filter { selection: self, actions, members, has_missed: false })
     }
 
-    /// Whether where a task lives makes a difference.
+    /// Returns whether the place of a task matters.
     #[must_use]
     pub const fn needs_place(&self) -> bool {
         !self.units.is_empty() || !self.containers.is_empty()
     }
 }
 
-/// A thread group and all below it.
+/// Returns a thread group and its descendants.
 #[must_use]
 pub fn descendants(lineage: &Lineage, root: u32) -> HashSet<GroupKey> {
     let mut found = HashSet::new();
@@ -77,20 +77,20 @@ pub fn descendants(lineage: &Lineage, root: u32) -> HashSet<GroupKey> {
 }
 
 impl Filter {
-    /// Whether every event is wanted.
+    /// Returns whether every event is wanted.
     #[must_use]
     pub fn wants_all(&self) -> bool {
-        self.wish == EventSelection::default()
+        self.selection == EventSelection::default()
     }
 
-    /// The root of the subtree that it follows.
+    /// Returns the root of the subtree that the filter follows.
     #[must_use]
     pub const fn subtree(&self) -> Option<u32> {
-        self.wish.subtree
+        self.selection.subtree
     }
 
-    /// Adds members of the subtree, after events were not shown to it. From then on also a child of a member is one whose fork
-    /// it has not seen.
+    /// Adds members of the subtree, after events were not passed to the filter. From then on a child of a member is a member even
+    /// if its fork was not seen.
     pub fn add_members(&mut self, more: HashSet<GroupKey>) {
         self.has_missed = true;
         if let Some(members) = &mut self.members {
@@ -98,20 +98,23 @@ impl Filter {
         }
     }
 
-    /// Whether an event is wanted. Every event must be shown to it, in order: it follows the subtree by them.
+    /// Returns whether an event is wanted. Every event must be passed in, in order, because the filter follows the subtree by
+    /// them.
     pub fn wants(&mut self, effect: &Effect, place: Option<&Place>) -> bool {
-        let (wish, has_missed) = (&self.wish, self.has_missed);
-        let is_member =
-            self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, has_missed, effect));
+        let (selection, has_missed) = (&self.selection, self.has_missed);
+        let is_member = self
+            .members
+            .as_mut()
+            .is_none_or(|members| follow(members, selection.subtree, has_missed, effect));
         is_member
             && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
-            && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
-            && any(&wish.comms, |glob| is_called(effect, glob))
-            && any(&wish.units, |glob| {
+            && any(&selection.pids, |pid| *pid == effect.process.key.tgid.0)
+            && any(&selection.comms, |glob| is_called(effect, glob))
+            && any(&selection.units, |glob| {
                 let unit = place.and_then(|place| place.unit.as_deref());
                 unit.is_some_and(|unit| matches(glob.as_bytes(), unit.as_bytes()))
             })
-            && any(&wish.containers, |id| {
+            && any(&selection.containers, |id| {
                 let container = place.and_then(|place| place.container.as_ref());
                 container.is_some_and(|container| container.id.starts_with(id.as_str()))
             })
@@ -128,7 +131,7 @@ fn any<T>(conditions: &[T], holds: impl FnMut(&T) -> bool) -> bool {
     conditions.is_empty() || conditions.iter().any(holds)
 }
 
-/// Descendants stay members when they are handed to another parent: they are still below in the order of births.
+/// Descendants stay members after they are reparented.
 fn follow(members: &mut HashSet<GroupKey>, root: Option<u32>, has_missed: bool, effect: &Effect) -> bool {
     let process = &effect.process;
     if (has_missed || matches!(effect.action, Action::Forked { .. }))
@@ -150,11 +153,14 @@ fn is_called(effect: &Effect, glob: &str) -> bool {
     names.iter().flatten().any(|name| matches(glob.as_bytes(), name.bytes()))
 }
 
-/// Whether a text is as a glob says: `*` is any bytes, `?` is one byte.
+/// Returns whether a text matches a glob: `*` is any bytes, `?` is one byte.
+///
+/// Not by a crate: a comm is bytes and need not be UTF-8, which `wildmatch` asks for, and `globset` compiles each glob to a
+/// regular expression, which brings a regex engine.
 #[must_use]
 pub fn matches(glob: &[u8], text: &[u8]) -> bool {
     let (mut g, mut t) = (0, 0);
-    // Where to go on when what follows the last `*` did not match.
+    // Where to continue if the text after the last `*` does not match.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match glob.get(g) {
@@ -202,8 +208,8 @@ mod tests {
     #[test]
     fn an_unknown_action_is_named_with_those_there_are() {
         let lineage = Lineage::new(crate::lineage::Config::default());
-        let wish = EventSelection { actions: vec!["died".into()], ..EventSelection::default() };
-        let error = wish.filter(&lineage).unwrap_err().to_string();
+        let selection = EventSelection { actions: vec!["died".into()], ..EventSelection::default() };
+        let error = selection.filter(&lineage).unwrap_err().to_string();
         assert!(error.starts_with("died: no such action; there are: forked, "), "{error}");
     }
 }

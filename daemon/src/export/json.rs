@@ -1,4 +1,4 @@
-//! One event, one line of JSON. Field names are an interface: docs/events.md documents them, and a test holds it to this file.
+//! Writes one event as a line of JSON. Field names are an interface: docs/events.md documents them, and a test compares.
 
 use super::Stamp;
 use super::death;
@@ -13,7 +13,7 @@ use crate::lineage::id::{GroupKey, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
-/// Adds one event as a line to `line`. `place` is where its task lives, as far as that is known.
+/// Appends an event to `line`. `place` is the task's place, as far as it is known.
 pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(effect.at)));
@@ -53,7 +53,7 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
     line.push(b'\n');
 }
 
-/// Adds a line that says that events are missing here: how many, where that is known, and where they were lost.
+/// Appends a line that says that events are missing here: how many, if that is known, and where they were lost.
 pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.object("event", |event| event.name("action", "gap"));

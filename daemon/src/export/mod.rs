@@ -11,6 +11,7 @@ mod sched;
 mod stamp;
 mod time;
 mod usage;
+mod width;
 mod zone;
 
 pub use self::{
@@ -19,6 +20,7 @@ pub use self::{
     sched::{SCHED_ACTIONS, action as sched_action, write_sched},
     stamp::Stamp,
     time::local,
+    width::{columns, fitting},
     zone::Zone,
 };
 

@@ -1,4 +1,4 @@
-//! Steps of the scheduler as lines of JSON. Field names are an interface, as in `json.rs`.
+//! Writes steps of the scheduler as lines of JSON. Field names are an interface, as in `json.rs`.
 
 use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid, task_state};
 
@@ -8,13 +8,13 @@ use crate::lineage::id::{GroupKey, Ktime, Tgid};
 /// Names of the steps. docs/events.md describes them.
 pub const SCHED_ACTIONS: [&str; 3] = ["switched_out", "woken", "switched_in"];
 
-/// The step's name; `None` for a kind that this version does not know.
+/// Returns the step's name; `None` for an unknown kind.
 #[must_use]
 pub fn action(event: &SchedEvent) -> Option<&'static str> {
     SCHED_ACTIONS.get(event.kind as usize).copied()
 }
 
-/// What a task that left its CPU waits for; one that could go on is runnable.
+/// Returns the state of a task that left its CPU; `runnable` if it was preempted.
 pub(super) fn state(event: &SchedEvent) -> &'static str {
     if event.state == 0 {
         "runnable"
@@ -25,17 +25,17 @@ pub(super) fn state(event: &SchedEvent) -> &'static str {
     }
 }
 
-/// A value of the event, if it is known.
+/// Returns a value of the event if it is known.
 pub(super) fn known(event: &SchedEvent, bit: u32, value: u64) -> Option<u64> {
     (event.valid & bit != 0).then_some(value)
 }
 
-/// A comm without what follows its NUL.
+/// Returns a comm up to its NUL.
 pub(super) fn name(comm: &[u8; COMM_LEN]) -> &[u8] {
     comm.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Adds one step as a line to `line`; false for a kind that this version does not know.
+/// Appends a step to `line`; returns false for an unknown kind.
 pub fn write_sched(event: &SchedEvent, sequence: u64, stamp: &Stamp, line: &mut Vec<u8>) -> bool {
     let Some(action) = action(event) else { return false };
     let at = Ktime(event.boottime_ns);

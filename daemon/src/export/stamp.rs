@@ -1,4 +1,4 @@
-//! What turns the kernel's clock and pids into a wall-clock time and an id that no reboot repeats.
+//! Converts the kernel's boot time to wall-clock time, and pids to ids that no reboot repeats.
 
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
@@ -7,13 +7,13 @@ use super::{
     zone::Zone,
 };
 
-/// Characters of the boot id in an entity id: enough to tell the boots of one host apart.
+/// Characters of the boot id in an entity id: enough to distinguish the boots of one host.
 const BOOT_CHARS: usize = 8;
 
 /// The first process of a boot.
 const INIT: Tgid = Tgid(1);
 
-/// The boot, and where its clock stands against the wall clock.
+/// The boot id, and the offset of the wall clock from the boot time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     boot: String,
@@ -29,12 +29,12 @@ impl Stamp {
         Self { boot, wall_offset_ns, zone: Zone::Utc }
     }
 
-    /// The same, with the local zone for lines that people read.
+    /// Returns the stamp with the local zone, for lines that people read.
     #[must_use]
     pub fn in_local_zone(mut self) -> Self {
         self.zone = Zone::Local;
-        // The first conversion reads the zone's file.
-        let _ = self.zone.offset_s(self.wall_offset_ns);
+        // Reads the zone's file before the sandbox forbids it.
+        let _ = self.zone.rules();
         self
     }
 
@@ -44,21 +44,21 @@ impl Stamp {
         self.zone
     }
 
-    /// Moves to another offset: the wall clock was set.
+    /// Sets another offset, after the wall clock was set.
     pub const fn set_wall_offset(&mut self, wall_offset_ns: i128) {
         self.wall_offset_ns = wall_offset_ns;
     }
 
-    /// The wall-clock time of a moment, ns since the epoch.
+    /// Returns the wall-clock time of a moment, ns since the epoch.
     #[must_use]
     pub fn wall_ns(&self, at: Ktime) -> i128 {
         i128::from(at.0) + self.wall_offset_ns
     }
 
-    /// The id of a group across reboots and restarts of the daemon, `None` while its start is unknown.
+    /// Returns the id of a group, which is unique across reboots and restarts of the daemon; `None` while its start is unknown.
     ///
-    /// A boot has one process with the pid 1: its id has no start, so that it is the same whether the start was read from the kernel
-    /// (in ns) or from /proc (in ticks), or is not known yet.
+    /// Pid 1 has an id without a start, so that the id is the same whether the start was read from the kernel (in ns) or from
+    /// /proc (in ticks), or is not known yet.
     #[must_use]
     pub fn entity_id(&self, group: GroupKey) -> Option<String> {
         if group.tgid == INIT {
@@ -67,13 +67,13 @@ impl Stamp {
         group.start.map(|start| format!("{}-{}-{}", self.boot, group.tgid, start.0))
     }
 
-    /// The moment of a wall-clock time; `None` if that is before the boot.
+    /// Returns the boot time of a wall-clock time; `None` if that is before the boot.
     #[must_use]
     pub fn at_wall(&self, wall_ns: i128) -> Option<Ktime> {
         u64::try_from(wall_ns - self.wall_offset_ns).ok().map(Ktime)
     }
 
-    /// The wall-clock time of a moment, as RFC 3339.
+    /// Returns the wall-clock time of a moment as RFC 3339.
     #[must_use]
     pub fn timestamp(&self, at: Ktime) -> String {
         let mut text = Vec::with_capacity(30);

@@ -1,9 +1,11 @@
-//! One event, one aligned line for eyes. Bytes that someone else chose are escaped: a terminal obeys what it is sent.
+//! Writes one event as an aligned line for people. Bytes that somebody else chose are escaped, because a terminal acts on control
+//! characters.
 
 use probe_common::{SchedEvent, SchedValid};
 
 use super::encode::{hex, number, signed};
 use super::time::time_of_day;
+use super::width::columns;
 use super::{Stamp, sched};
 use crate::lineage::GroupUsage;
 use crate::lineage::blocked::wchan;
@@ -13,7 +15,7 @@ use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
-/// An event this far out of order is marked: CPUs overtake each other by less all the time.
+/// An event that is out of order by this much is marked, ns. Smaller differences between CPUs are common.
 const LATE_NS: u64 = 1_000_000;
 
 /// Columns, each as wide as what is usually in it.
@@ -21,8 +23,8 @@ const ACTION: usize = 14;
 const PID: usize = 8;
 const NAME: usize = 16;
 
-/// Adds one event as a line to `line`: time of day with its zone, action, pid, tid, name, facts. With `colour`, what needs attention
-/// stands out on a terminal.
+/// Appends an event to `line`: time of day with its zone, action, pid, tid, name, facts. `colour` highlights what needs
+/// attention.
 pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
     time_of_day(line, stamp.wall_ns(effect.at), stamp.zone());
     line.push(b' ');
@@ -51,7 +53,7 @@ pub fn write(effect: &Effect, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// Adds one step of the scheduler as a line; false for a kind that this version does not know.
+/// Appends a step of the scheduler to `line`; returns false for an unknown kind.
 pub fn write_sched(event: &SchedEvent, stamp: &Stamp, colour: bool, line: &mut Vec<u8>) -> bool {
     let Some(action) = sched::action(event) else { return false };
     time_of_day(line, stamp.wall_ns(Ktime(event.boottime_ns)), stamp.zone());
@@ -110,7 +112,7 @@ pub fn write_sched(event: &SchedEvent, stamp: &Stamp, colour: bool, line: &mut V
     true
 }
 
-/// The escape sequence for an action (ECMA-48, 8.3.117).
+/// Returns the escape sequence for an action's colour (ECMA-48, 8.3.117).
 const fn colour_of(action: &Action) -> &'static str {
     match action {
         Action::Forked { .. } => "\x1b[32m",
@@ -130,7 +132,7 @@ const fn colour_of(action: &Action) -> &'static str {
     }
 }
 
-/// Adds a line that says that events are missing here: how many, where that is known, and where.
+/// Appends a line that says that events are missing here: how many, if that is known, and where.
 pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.extend_from_slice(b"--------------- gap: ");
     match lost {
@@ -142,15 +144,16 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// Pads what is written to a width in characters, and leaves one blank after it.
+/// Pads what `write` appends to a width in columns, and adds one blank.
 fn column(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let from = out.len();
     write(out);
-    let columns = out.iter().skip(from).filter(|&&byte| byte & 0xc0 != 0x80).count();
+    let columns = columns(&String::from_utf8_lossy(out.get(from..).unwrap_or_default()));
     out.extend(std::iter::repeat_n(b' ', width.saturating_sub(columns) + 1));
 }
 
-/// Writes bytes so that no terminal acts on them: control characters, also those above ASCII, and what is not UTF-8 as `\xNN`.
+/// Appends bytes so that no terminal acts on them: control characters, also those above ASCII, and bytes that are not UTF-8
+/// become `\xNN`.
 pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

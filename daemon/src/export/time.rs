@@ -1,4 +1,10 @@
-//! Wall-clock time as RFC 3339, in UTC with nanoseconds.
+//! Wall-clock time as text: RFC 3339 in UTC for programs, a time of day or a date in a zone for people.
+//!
+//! Each event carries up to three timestamps. They are written here digit by digit and not by `jiff`, which formats through
+//! `fmt::Write` with a check of every field: the encoder is the hottest code of the daemon after the lineage. Everything else
+//! about dates and zones is left to `jiff`.
+
+use jiff::Timestamp;
 
 use super::{encode::digits, zone::Zone};
 
@@ -79,18 +85,10 @@ pub(super) fn time_of_day(out: &mut Vec<u8>, since_epoch_ns: i128, zone: Zone) {
 /// A moment in a zone as people read it: `2026-11-20 22:30:00.123 CET`.
 #[must_use]
 pub fn local(since_epoch_ns: i128, zone: Zone) -> String {
-    let utc = utc(since_epoch_ns + i128::from(zone.offset_s(since_epoch_ns)) * SECOND_NS);
-    let mut text = Vec::with_capacity(32);
-    digits(&mut text, utc.year.unsigned_abs(), 4);
-    text.push(b'-');
-    digits(&mut text, utc.month, 2);
-    text.push(b'-');
-    digits(&mut text, utc.day, 2);
-    text.push(b' ');
-    clock(&mut text, utc.second_of_day);
-    text.push(b'.');
-    digits(&mut text, utc.ns / 1_000_000, 3);
-    format!("{} {}", String::from_utf8_lossy(&text), zone.name(since_epoch_ns))
+    Timestamp::from_nanosecond(since_epoch_ns).map_or_else(
+        |_| format!("{since_epoch_ns} ns since 1970"),
+        |at| at.to_zoned(zone.rules().clone()).strftime("%Y-%m-%d %H:%M:%S.%3f %Z").to_string(),
+    )
 }
 
 fn clock(out: &mut Vec<u8>, second_of_day: u64) {
@@ -122,13 +120,18 @@ mod tests {
     }
 
     #[test]
-    fn each_day_follows_the_one_before() {
-        let mut before = civil(-1);
-        for days in 0..200 * 365 {
-            let now = civil(days);
-            assert!(now > before, "{before:?} then {now:?}");
-            assert!((1..=12).contains(&now.1) && (1..=31).contains(&now.2), "{now:?}");
-            before = now;
+    fn a_moment_is_shown_in_its_zone_with_the_zones_name() {
+        assert_eq!(local(1_709_210_096_987_654_321, Zone::Utc), "2024-02-29 12:34:56.987 UTC");
+        assert_eq!(local(i128::MAX, Zone::Utc), format!("{} ns since 1970", i128::MAX));
+    }
+
+    #[test]
+    fn the_calendar_is_jiffs() {
+        // 0001-01-01 to 9999-12-31.
+        for days in (-719_162..=2_932_896).step_by(97) {
+            let ns = i128::from(days) * i128::from(DAY_S) * SECOND_NS + 12_345_678_901;
+            let expected = Timestamp::from_nanosecond(ns).unwrap();
+            assert_eq!(text(ns), format!("{expected:.9}"));
         }
     }
 }

@@ -26,7 +26,7 @@ const FOR_CONNECTIONS: usize = 2;
 struct Reserve {
     /// How many are to be held for answers: none before [`hold`].
     wanted: usize,
-    /// How many callers of [`lend`] use what was held for answers: nobody takes it back meanwhile.
+    /// How many callers of [`lend`] use descriptors that were held for answers: the reserve is not filled up in the meantime.
     lent: u32,
     answers: Vec<OwnedFd>,
     /// By [`Lane`], with how many are to be held.

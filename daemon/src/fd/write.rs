@@ -1,9 +1,8 @@
 //! Writing without waiting, to files that others share.
 //!
-//! `O_NONBLOCK` belongs to the open file description (`open(2)`), so setting it on standard output or standard error would change
-//! them for every process that inherited them. Here nothing is set: `RWF_NOWAIT` asks for a single write that does not wait
-//! (`pwritev2(2)`); where the file does not know that flag (pipes before 6.4, terminals), `poll(2)` says first whether a small write
-//! would wait.
+//! `O_NONBLOCK` is a property of the open file description (`open(2)`): setting it on standard output or standard error would
+//! change it for every process that inherited them. So `RWF_NOWAIT` asks for a single non-blocking write (`pwritev2(2)`); if the
+//! file does not support that flag (pipes before 6.4, terminals), `poll(2)` says first whether a small write would block.
 
 use std::{
     io::{self, IoSlice},
@@ -16,20 +15,21 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2, write},
 };
 
-/// Bytes that a pipe which polls as writable takes without waiting: `PIPE_BUF`.
+/// Bytes that a pipe takes without blocking if it polls as writable: `PIPE_BUF`.
 const SMALL: usize = 4096;
 
-/// Writes as much of `bytes` as `fd` takes without waiting, and returns how much that was.
+/// Writes as much of `bytes` as `fd` takes without blocking. Returns how much that was.
 ///
-/// Errors: `WouldBlock` where nothing can be written without waiting; all others are those of `write(2)`. A regular file is
-/// written as always: it does not wait for a reader.
+/// Errors: `WouldBlock` if nothing can be written without blocking; otherwise those of `write(2)`. Writes to a regular file may
+/// block, since it has no reader to wait for.
 pub fn write_now(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    /// Not at an offset but where the file stands, as `write(2)`.
+    /// At the file's position, as `write(2)` does.
     const HERE: u64 = u64::MAX;
     loop {
         match pwritev2(&fd, &[IoSlice::new(bytes)], HERE, ReadWriteFlags::NOWAIT) {
             Err(Errno::INTR) => {}
-            // The file, or the kernel, does not know the flag. Of a regular file EAGAIN says only that the page cache would wait.
+            // The file or the kernel does not support the flag. For a regular file EAGAIN only says that the page cache would
+            // block.
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::SPIPE | Errno::AGAIN) => break,
             other => return Ok(other?),
         }
@@ -45,7 +45,7 @@ pub fn write_now(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Waits until `fd` takes something, or has an error to tell, but no longer than `at_most`; returns whether it does.
+/// Waits until `fd` is writable or has an error, but no longer than `at_most`. Returns whether it is.
 pub fn wait_writable(fd: impl AsFd, at_most: Duration) -> io::Result<bool> {
     let limit = Timespec {
         tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
@@ -54,7 +54,7 @@ pub fn wait_writable(fd: impl AsFd, at_most: Duration) -> io::Result<bool> {
     let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
     match poll(&mut fds, Some(&limit)) {
         Ok(ready) => Ok(ready > 0),
-        // A signal: the caller looks again when it next has something to write.
+        // A signal: the caller tries again when it next has something to write.
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -3,13 +3,14 @@
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
-/// What is taken after the check besides the ring: tables of tasks, the kernel's types while they are read, stacks of threads, events and
-/// lives that are kept. Measured with `ulimit -v`: in a guest of 6.12 66 MiB after 9,000 lives with a reader of events that reads
-/// nothing; natively on 6.18 threads could be made with 85 MiB and not with 79. With less an allocation fails somewhere, and Rust ends
-/// the process without a word of the cause.
+/// Address space that the daemon takes after the check, besides the ring: tables of tasks, the kernel's types while they are
+/// read, thread stacks, events and ended processes that are kept. Measured with `ulimit -v`: 66 MiB in a guest of 6.12 after
+/// 9,000 processes with a stalled reader of events; natively on 6.18 threads could be created with 85 MiB but not with 79. With
+/// less, an allocation fails and Rust aborts the process without naming the cause.
 const HEADROOM: u64 = 92 << 20;
 
-/// What more can be kept with the default settings: texts of events for readers, events and lives of a larger storm.
+/// Address space for what the default settings can keep in addition: texts of events for readers, and the events and ended
+/// processes of a larger storm.
 const FOR_THE_PAST: u64 = 48 << 20;
 
 /// The address space is limited too tightly.
@@ -24,8 +25,8 @@ pub struct AddressSpaceError {
     needed: u64,
 }
 
-/// Fails if `RLIMIT_AS` leaves no room for a ring of this size, which is mapped twice (`bpf_ringbuf_alloc()` in kernel/bpf/ringbuf.c),
-/// and for what comes after it.
+/// Returns an error if `RLIMIT_AS` leaves no room for a ring of this size, which is mapped twice (`bpf_ringbuf_alloc()` in
+/// kernel/bpf/ringbuf.c), and for [`HEADROOM`].
 pub(super) fn check(ring_bytes: u32) -> Result<(), AddressSpaceError> {
     let (limit, used) = (getrlimit(Resource::As).current, used().unwrap_or(0));
     fits(limit, used, ring_bytes)?;
@@ -43,7 +44,7 @@ pub(super) fn check(ring_bytes: u32) -> Result<(), AddressSpaceError> {
     Ok(())
 }
 
-/// The address space of this process now; `None` where /proc does not tell.
+/// Returns the size of this process's address space now, bytes; `None` where /proc does not show it.
 fn used() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let size = text.lines().find_map(|line| line.strip_prefix("VmSize:"))?;

@@ -2,6 +2,9 @@
 //!
 //! A path such as `se.sum_exec_runtime` is followed through named and anonymous structures and unions. Bit fields are
 //! refused: their offset is not a byte offset.
+//!
+//! The crate `btf-rs` is what the tests compare this with. It indexes every type and name at once, which took longer than the rest of
+//! the daemon's start; aya's own BTF does not give the offsets of members.
 
 mod raw;
 
@@ -29,11 +32,11 @@ const FILE_MAX: usize = 256 << 20;
 /// Typedefs, qualifiers and nested anonymous structures are followed this far; kernels need less than ten.
 const MAX_DEPTH: usize = 32;
 
-/// So many members are looked at for one name; `task_struct` has some three hundred. Types that contain themselves would have
-/// no end.
+/// The most members that a search for one name visits; `task_struct` has about three hundred. The limit ends the search in types
+/// that contain themselves.
 const MAX_MEMBERS: usize = 10_000;
 
-/// Why a member's place is unknown.
+/// Why the offset of a member is unknown.
 #[derive(Debug, Error)]
 pub enum BtfError {
     /// The kernel has no BTF, or it cannot be read.
@@ -44,7 +47,7 @@ pub enum BtfError {
         /// Why.
         source: io::Error,
     },
-    /// It is not what BTF is.
+    /// The data is not valid BTF.
     #[error("the kernel's type information in {path} is not understood: {what}")]
     Garbage {
         /// The file.
@@ -97,7 +100,7 @@ pub struct Place {
 /// The kernel's types.
 pub struct Types {
     raw: Raw,
-    /// Ids of structures that were asked for, by name: for each, all types had to be looked at.
+    /// Ids of structures that were searched for, by name: a search visits all types.
     structures: RefCell<HashMap<&'static str, Vec<u32>>>,
 }
 
@@ -151,7 +154,7 @@ impl Types {
         })
     }
 
-    /// Whether the kernel has a function of that name in its type information: what fentry needs.
+    /// Returns whether the kernel's BTF has a function of that name: fentry needs it.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
         self.raw.named(Kind::Func, name).next().is_some()
@@ -244,7 +247,7 @@ mod tests {
     use super::*;
     use crate::kernel::fields;
 
-    /// The running kernel is the only BTF whose answers can be checked; without it there is nothing to test on.
+    /// The running kernel's BTF is the only one whose answers can be checked; without it the tests have nothing to compare.
     fn running() -> Option<Types> {
         Types::from_file(Path::new(VMLINUX)).ok()
     }
@@ -260,7 +263,7 @@ mod tests {
         assert_eq!(types.member("task_struct", &["comm"]).unwrap().size, 16);
     }
 
-    /// Every member of the structures that are read from, by another reader of BTF.
+    /// Compares every member of the structures that the programs read with what another BTF reader says.
     #[test]
     fn another_reader_finds_every_member_in_the_same_place() {
         let (Some(types), Ok(bytes)) = (running(), std::fs::read(VMLINUX)) else { return };

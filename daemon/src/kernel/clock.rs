@@ -5,6 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{lineage::id::Ktime, timens};
 
 /// The kernel's boot time now: the clock of every record. `CLOCK_BOOTTIME`, less the offset of a time namespace.
@@ -16,16 +18,14 @@ pub fn boottime() -> Ktime {
 /// CPU time of this thread so far, ns.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {
-    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `used` is a valid place for the result; the clock exists on every Linux since 2.6.12, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
+    let used = clock_gettime(ClockId::ThreadCPUTime);
     used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs()
 }
 
 /// Nanoseconds to add to a boottime to get the wall clock (ns since the epoch), as it is now.
 ///
-/// Measured again now and then by its user, because the wall clock can be set. The tightest of a few readings is taken: a
-/// reading between two of the other clock is off by at most their distance.
+/// The caller measures again from time to time, because the wall clock can be set. Of five readings the tightest is taken: a
+/// reading of one clock between two readings of the other is off by at most their distance.
 #[must_use]
 pub fn wall_offset_ns() -> i128 {
     let mut best = (u64::MAX, 0);
@@ -41,7 +41,7 @@ pub fn wall_offset_ns() -> i128 {
     best.1
 }
 
-/// The id of this boot, as random(4) has it.
+/// Returns the id of this boot (random(4)).
 pub fn boot_id() -> io::Result<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
 }

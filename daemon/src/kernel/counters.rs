@@ -1,4 +1,4 @@
-//! The programs' own counters, summed over CPUs.
+//! The counters that the eBPF programs keep, summed over CPUs.
 
 use aya::{
     Ebpf,
@@ -40,7 +40,7 @@ pub struct Totals {
     pub produced: [u64; Kind::COUNT],
     /// Records for which the ring had no room, by kind.
     pub dropped: [u64; Kind::COUNT],
-    /// Records left out because the daemon was behind, by kind.
+    /// Records that programs left out because the ring was filling up, by kind.
     pub shed: [u64; Kind::COUNT],
     /// Other losses, by [`Lost`].
     pub lost: [u64; Lost::COUNT],
@@ -74,13 +74,14 @@ fn add<const N: usize>(sum: &mut [u64; N], part: &[u64; N]) {
 }
 
 impl Totals {
-    /// Everything that was left out by rule.
+    /// Returns how many records were left out because the ring was filling up.
     #[must_use]
     pub fn all_shed(&self) -> u64 {
         self.shed.iter().sum()
     }
 
-    /// Everything that was lost, in the ring or before it; not what was shed.
+    /// Returns how many records were lost, in the ring or before it. Records that were left out on purpose ([`Self::shed`]) are
+    /// not among them.
     #[must_use]
     pub fn all_lost(&self) -> u64 {
         self.dropped.iter().sum::<u64>() + self.lost.iter().sum::<u64>()

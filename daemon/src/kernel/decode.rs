@@ -1,4 +1,4 @@
-//! From wire bytes to the lineage's records. Never panics: whatever the bytes, the answer is a record or an error.
+//! Decodes wire bytes into the lineage's records. It never panics: any bytes give a record or an error.
 
 mod signals;
 
@@ -27,7 +27,7 @@ pub enum DecodeError {
     /// A kind that this version does not know.
     #[error("a record has the unknown kind {0}")]
     UnknownKind(u16),
-    /// Not as long as its kind is.
+    /// The record's length is not the length of its kind.
     #[error("a record of kind {kind} is {found} bytes long, not {wanted}")]
     Length {
         /// Its kind.
@@ -37,7 +37,7 @@ pub enum DecodeError {
         /// Bytes there should be.
         wanted: usize,
     },
-    /// A field holds a value that it cannot have.
+    /// A field holds a value that is out of its range.
     #[error("a record of kind {kind} has {value} in {field}")]
     Value {
         /// Its kind.
@@ -53,7 +53,7 @@ pub enum DecodeError {
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let header = Header::read(bytes).ok_or(DecodeError::NoHeader(bytes.len()))?;
     let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
-    // The ring hands out multiples of eight bytes; the header has the true length.
+    // The ring returns multiples of eight bytes; the header has the true length.
     if header.len as usize != kind.size() || bytes.len() < kind.size() {
         let found = bytes.len().min(header.len as usize);
         return Err(DecodeError::Length { kind: kind.name(), found, wanted: kind.size() });
@@ -80,7 +80,7 @@ fn read<T: Wire>(kind: Kind, bytes: &[u8]) -> Result<T, DecodeError> {
     T::read(bytes).ok_or(DecodeError::Length { kind: kind.name(), found: bytes.len(), wanted: T::SIZE })
 }
 
-/// `value` where `bit` says it is known.
+/// Returns `value` if the validity bit `bit` is set.
 fn known<T>(valid: u32, bit: u32, value: T) -> Option<T> {
     (valid & bit != 0).then_some(value)
 }
@@ -136,7 +136,8 @@ pub(super) fn usage(from: &wire::Usage) -> Usage {
     }
 }
 
-/// A start of zero is the idle task's or one that could not be read; neither leads a group that lives.
+/// A start time of zero means the idle task, or a start time that could not be read. Neither identifies the leader of a live
+/// group.
 fn leader_start(start_ns: u64) -> Option<Ktime> {
     (start_ns != 0).then_some(Ktime(start_ns))
 }
@@ -188,7 +189,7 @@ fn exec(from: &wire::Exec) -> Exec {
     }
 }
 
-/// At most `len` bytes of a buffer, whatever `len` claims.
+/// Returns at most `len` bytes of a buffer; a `len` beyond the buffer is cut.
 fn prefix(buffer: &[u8], len: usize) -> &[u8] {
     buffer.get(..len).unwrap_or(buffer)
 }

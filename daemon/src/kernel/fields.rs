@@ -1,6 +1,7 @@
 //! The kernel members that the programs read: the one table of their names, widths and uses.
 //!
-//! Offsets are data of the running kernel, never guessed. What cannot be resolved is switched off, with a reason.
+//! Offsets come from the running kernel's BTF and are never guessed. What depends on a member that the kernel does not have is
+//! switched off, and the reason is kept.
 
 use probe_common::{ABSENT, Offsets};
 use serde::Serialize;
@@ -13,13 +14,13 @@ struct Field {
     of: &'static str,
     /// Names in the order of preference, the newest kernel's first.
     paths: &'static [&'static str],
-    /// Widths in bytes that the programs' read fits; empty: any.
+    /// The widths in bytes that the programs can read; empty: any width.
     widths: &'static [usize],
     /// What is unknown without it.
     gives: &'static str,
 }
 
-/// A member that this kernel does not have, and what that switches off.
+/// A member that this kernel does not have, and what is switched off without it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// `struct.member`.
@@ -30,7 +31,7 @@ pub struct Missing {
     pub reason: String,
 }
 
-/// Without this nothing can be said of any task.
+/// Members without which no task can be identified.
 const IDENTITY: &str = "the identity of tasks: nothing can be observed";
 const STATUS: &str = "exit status";
 const USAGE: &str = "CPU time and fault counts";
@@ -123,7 +124,7 @@ const FIELDS: &[Field] = fields! {
     clone_args_exit_signal: "kernel_clone_args" ["exit_signal"] (4) "exit signals of failed clones";
 };
 
-/// Resolves every field; what this kernel lacks is [`ABSENT`] and listed.
+/// Resolves every field. A field that this kernel does not have becomes [`ABSENT`] and is listed.
 #[must_use]
 pub fn resolve(types: &Types) -> (Offsets, Vec<Missing>) {
     let mut offsets = Offsets::ABSENT;
@@ -153,8 +154,8 @@ pub fn resolve(types: &Types) -> (Offsets, Vec<Missing>) {
     (offsets, missing)
 }
 
-/// Where a `css_set` has its pointer to the state of a v1 controller; [`ABSENT`] without one. An array of pointers, by the number that
-/// this kernel gives the controller.
+/// Returns the offset in `css_set` of the pointer to the state of a v1 controller; [`ABSENT`] if there is no such controller.
+/// `css_set.subsys` is an array of pointers, indexed by the number that this kernel gives the controller.
 #[must_use]
 pub fn controller(types: &Types, name: Option<&str>) -> u32 {
     const POINTER: u32 = 8;
@@ -167,7 +168,7 @@ pub fn controller(types: &Types, name: Option<&str>) -> u32 {
     offset.unwrap_or(ABSENT)
 }
 
-/// Whether tasks can be told apart at all.
+/// Returns whether tasks can be identified at all.
 #[must_use]
 pub const fn identity_known(offsets: &Offsets) -> bool {
     offsets.task_pid != ABSENT && offsets.task_tgid != ABSENT && offsets.task_start_boottime != ABSENT

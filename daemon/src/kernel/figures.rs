@@ -1,4 +1,4 @@
-//! What tasks are doing now, by the kernel's task iterator: numbers, and where they sleep.
+//! What tasks are doing now, read by the kernel's task iterator: their figures, and the kernel functions in which they sleep.
 
 use std::{collections::HashMap, io::Read as _};
 
@@ -26,7 +26,7 @@ const NUMBERS: &str = "task_figures";
 const STACKS: &str = "task_stacks";
 const WANTED: &str = "WANTED";
 
-/// Which tasks are asked for.
+/// The tasks to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// Every one.
@@ -37,7 +37,7 @@ pub enum Want {
     Blocked,
 }
 
-/// Why nothing can be said of what tasks are doing.
+/// Why the state of tasks cannot be read.
 #[derive(Debug, Error)]
 pub enum FiguresError {
     /// The iterator fails.
@@ -51,7 +51,7 @@ pub enum FiguresError {
     Map(#[from] MapError),
 }
 
-/// Loads both programs. What needs the second only can do without it.
+/// Loads both programs. The stacks need the second one; everything else works without it.
 pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     for name in [NUMBERS, STACKS] {
         let program: &mut Iter = ebpf.program_mut(name).ok_or(SnapshotError::NoProgram(name))?.try_into()?;
@@ -71,7 +71,7 @@ pub fn read(ebpf: &mut Ebpf, want: Want) -> Result<Vec<Figures>, FiguresError> {
     Ok(records.filter_map(probe_common::Figures::read).map(|figures| decode(&figures)).collect())
 }
 
-/// Reads where the wanted tasks sleep: functions of the kernel, the innermost first.
+/// Reads the kernel stacks of the wanted tasks, the innermost function first.
 pub fn stacks(ebpf: &mut Ebpf, want: Want) -> Result<HashMap<TaskKey, Vec<String>>, FiguresError> {
     let bytes = walk(ebpf, STACKS, want)?;
     Ok(parse(&String::from_utf8_lossy(&bytes)))
@@ -89,12 +89,12 @@ fn walk(ebpf: &mut Ebpf, program: &'static str, want: Want) -> Result<Vec<u8>, F
     let mut bytes = Vec::new();
     let mut file = snapshot::file(ebpf, program)?;
     failpoint::check(Point::IteratorRead).map_err(SnapshotError::Read)?;
-    // It grows by what the kernel has to say; that there is no memory for it is an error of reading.
+    // The buffer grows with what the kernel writes; a failed allocation is an error of reading.
     file.read_to_end(&mut bytes).map_err(SnapshotError::Read)?;
     Ok(bytes)
 }
 
-/// A line `# tid start` a task, then one for each frame.
+/// Parses a line `# tid start` for each task, followed by a line for each stack frame.
 fn parse(text: &str) -> HashMap<TaskKey, Vec<String>> {
     let mut stacks: HashMap<TaskKey, Vec<String>> = HashMap::new();
     let mut current = None;

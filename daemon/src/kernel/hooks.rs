@@ -29,20 +29,20 @@ pub enum Attach {
     BtfTracepoint,
     /// Raw tracepoint.
     RawTracepoint,
-    /// By another hook, whose program reports this one's facts too.
+    /// Not attached by itself: another hook's program reports this hook's facts.
     By(&'static str),
 }
 
 /// The hook of new tasks.
 pub const COPY_PROCESS: &str = "copy_process";
 
-/// The program on the return of `copy_process()`, whose skipped calls another program notices later.
+/// The program on the return of `copy_process()`. When the kernel skips it, another program notices later.
 pub const COPY_PROCESS_RETURN: &str = "copy_process_kretprobe";
 
 /// The hook of signals.
 pub const SIGNAL_GENERATE: &str = "signal_generate";
 
-/// The hook of the out-of-memory killer's choice.
+/// The hook of the process that the out-of-memory killer chooses.
 pub const MARK_VICTIM: &str = "mark_victim";
 
 /// One way to watch a hook.
@@ -52,10 +52,10 @@ pub struct Rung {
     pub family: Family,
     /// Kernel function or tracepoint.
     pub point: &'static str,
-    /// Programs in the object, with how each is attached; all or none. Returns come before entries: an entry seen without
-    /// its return would look like a return that the kernel missed.
+    /// The programs of the object and how each is attached; a rung is used with all of them or not at all. Return programs come
+    /// before entry programs: an entry that is seen without its return would look like a return that the kernel missed.
     pub programs: &'static [(&'static str, Attach)],
-    /// What this rung cannot tell that a better one of the hook can.
+    /// What this rung cannot report and a better rung of the hook can.
     pub lacks: Option<&'static str>,
 }
 
@@ -64,9 +64,9 @@ pub struct Rung {
 pub struct Hook {
     /// The kernel function whose effect is watched.
     pub name: &'static str,
-    /// Whether observing makes no sense without it.
+    /// Whether taskscope cannot run without it.
     pub required: bool,
-    /// What cannot be told without it.
+    /// What is unknown without it.
     pub gives: &'static str,
     /// The rungs.
     pub rungs: &'static [Rung],
@@ -88,9 +88,9 @@ const NO_FAILURES: &str = "failed clones";
 const SAMPLED: &str =
     "each child by itself: the new parent is read from one child and holds for its siblings";
 
-/// Every hook, in the order in which they are attached: ends before beginnings, so that a task of which anything was seen is
-/// seen to its end. The release is the last step of a life, so its hook is the first: a task whose final switch is reported while
-/// releases are not yet would stay in the tree as a zombie.
+/// Every hook, in the order in which they are attached: ends before beginnings, so that the whole rest of a life is seen once any
+/// part of it was. `release_task()` comes first because it ends a life: if final switches were reported before releases are,
+/// their tasks would stay in the tree as zombies.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "release_task",
@@ -224,8 +224,7 @@ pub const HOOKS: &[Hook] = &[
     },
 ];
 
-/// The hooks of `--sched`, attached after the others: ends of waits before their
-/// beginnings, so that none is missed.
+/// The hooks of `--sched`, attached after the others. The ends of waits come before their beginnings, so that no end is missed.
 pub const SCHED_HOOKS: &[Hook] = &[
     Hook {
         name: "sched_wakeup",
@@ -257,7 +256,7 @@ pub const SCHED_HOOKS: &[Hook] = &[
     },
 ];
 
-/// The hooks of `events --sched`, which has no others.
+/// The hooks of `events --sched`, which attaches no others.
 pub const SCHED_TRACE_HOOKS: &[Hook] = &[
     Hook {
         name: "sched_waking",
@@ -299,7 +298,7 @@ pub const SCHED_TRACE_HOOKS: &[Hook] = &[
 ];
 
 impl Rung {
-    /// How the rung is shown: what is attached, and to what.
+    /// Returns how the rung is shown: the program type and what it is attached to.
     #[must_use]
     pub fn label(&self) -> String {
         let ways: Vec<_> = self.programs.iter().map(|(_, attach)| attach.label()).collect();
@@ -308,7 +307,7 @@ impl Rung {
 }
 
 impl Attach {
-    /// The field's word for it.
+    /// Returns the family's usual name.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -324,7 +323,7 @@ impl Attach {
 }
 
 impl Hook {
-    /// Whether the hook has more than tracepoint rungs, so that a forced family means something for it.
+    /// Returns whether the hook has rungs other than tracepoints, so that `--attach` makes a difference for it.
     #[must_use]
     pub fn has_family(&self, family: Family) -> bool {
         self.rungs.iter().any(|rung| rung.family == family)

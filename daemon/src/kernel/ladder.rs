@@ -1,5 +1,5 @@
-//! Climbs the hook table: for each hook the first rung that really loads **and** attaches is used, and why the ones before
-//! it did not is remembered. Nothing is decided by comparing kernel versions.
+//! Walks the hook table: each hook uses the first rung that loads **and** attaches. Why earlier rungs did not is kept. Nothing is
+//! decided by comparing kernel versions.
 
 use std::{fmt, io};
 
@@ -25,11 +25,11 @@ pub enum Choice {
     Only(Family),
 }
 
-/// A step of getting a program to work.
+/// A step of bringing a program into use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// `BPF_PROG_LOAD`: the verifier and the attach target's type.
+    /// `BPF_PROG_LOAD`: fails if the verifier rejects the program or its attach target does not exist.
     Load,
     /// Attaching.
     Attach,
@@ -44,11 +44,11 @@ pub struct Refusal {
     pub program: &'static str,
     /// At which step.
     pub step: Step,
-    /// The kernel's errno, where it gave one.
+    /// The kernel's errno, if it returned one.
     pub errno: Option<i32>,
-    /// What the kernel, or the library before it, said.
+    /// The message of the kernel or of aya.
     pub reason: String,
-    /// The verifier's last line, where it spoke.
+    /// The last line of the verifier's log, if there is one.
     pub verifier: Option<String>,
 }
 
@@ -59,11 +59,11 @@ pub struct LoadedProgram {
     pub name: &'static str,
     /// The kernel's id of it.
     pub id: Option<u32>,
-    /// Instructions the verifier went through, where the kernel tells (5.16 on).
+    /// Instructions that the verifier processed, where the kernel reports them (5.16 and newer).
     pub verified_instructions: Option<u32>,
 }
 
-/// What became of one hook.
+/// The outcome for one hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HookState {
     /// Name in the hook table.
@@ -74,30 +74,30 @@ pub struct HookState {
     pub family: Option<Family>,
     /// Its programs.
     pub programs: Vec<LoadedProgram>,
-    /// Why better rungs are not in use.
+    /// Why better rungs are not used.
     pub refused: Vec<Refusal>,
-    /// What the rung in use cannot tell that a better one could.
+    /// What the rung in use cannot report and a better one could.
     pub lacks: Option<&'static str>,
     /// What is unknown if no rung is in use.
     pub gives: &'static str,
-    /// Whether observing makes no sense without it.
+    /// Whether taskscope cannot run without the hook.
     pub required: bool,
 }
 
-/// A hook without which observing makes no sense could not be attached.
+/// A required hook could not be attached.
 #[derive(Debug, Error)]
 #[error("{}", describe(.0))]
 pub struct LadderError(pub Box<HookState>);
 
 impl HookState {
-    /// Whether everything the hook can tell is told.
+    /// Returns whether the hook reports everything it can.
     #[must_use]
     pub const fn complete(&self) -> bool {
         self.rung.is_some() && self.lacks.is_none()
     }
 }
 
-/// How each hook is attached, in one line: `do_exit by kprobe do_exit, ...`.
+/// Returns how each hook is attached, in one line: `do_exit by kprobe do_exit, ...`.
 pub fn in_words<'a>(hooks: impl IntoIterator<Item = &'a HookState>) -> String {
     let words = hooks
         .into_iter()
@@ -133,7 +133,8 @@ impl fmt::Display for Refusal {
 
 /// Attaches every hook of a table by the best rung that works.
 ///
-/// With `strict`, stops at the first required hook without one; else goes on and leaves the hook out (what `doctor` needs).
+/// With `strict`, stops at the first required hook that no rung attaches; otherwise leaves that hook out and goes on, as `doctor`
+/// needs it.
 pub fn climb(
     hooks: &[Hook],
     ebpf: &mut Ebpf,
@@ -193,7 +194,7 @@ fn allowed(hook: &Hook, rung: &Rung, choice: Choice) -> bool {
     }
 }
 
-/// All programs of a rung, or none.
+/// Attaches all programs of a rung, or none.
 fn attach_rung(
     ebpf: &mut Ebpf,
     btf: &Btf,
@@ -269,7 +270,7 @@ fn load_program(program: &mut Program, btf: &Btf, point: &str, attach: Attach) -
     }
 }
 
-/// Takes a program out of the kernel. Its links must have been cut.
+/// Unloads a program, whose links must be cut already.
 pub fn unload(ebpf: &mut Ebpf, name: &str) {
     let Some(program) = ebpf.program_mut(name) else { return };
     // It fails only for a program that never got loaded.
@@ -283,7 +284,7 @@ pub fn unload(ebpf: &mut Ebpf, name: &str) {
     };
 }
 
-/// What the kernel said, in parts.
+/// The kernel's answer, in parts.
 struct Failure {
     errno: Option<i32>,
     reason: String,
@@ -310,7 +311,7 @@ impl From<ProgramError> for Failure {
     }
 }
 
-/// The errno at the bottom of an error's causes, and its text.
+/// Returns the errno at the bottom of an error's causes, and the text of the error.
 fn root_io_error(error: &(dyn std::error::Error + 'static)) -> Option<(Option<i32>, String)> {
     let mut current = Some(error);
     while let Some(cause) = current {
@@ -325,7 +326,7 @@ fn root_io_error(error: &(dyn std::error::Error + 'static)) -> Option<(Option<i3
     None
 }
 
-/// The verifier's verdict: its last line that is not its statistics.
+/// Returns the verifier's verdict: the last line of its log that is not a statistic.
 fn last_line(log: &str) -> Option<String> {
     log.lines()
         .map(str::trim)

@@ -1,4 +1,4 @@
-//! The links that hold programs to their hooks, and making them anew where somebody has cut them.
+//! The links that keep programs attached to their hooks. A link that somebody cut can be made again.
 
 use std::any::Any;
 
@@ -7,7 +7,7 @@ use aya::{
     programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
 };
 
-/// A link, which ends when this is dropped. What kind it is nobody needs to know.
+/// A link of any kind; dropping it detaches the program.
 type Held = Box<dyn Any>;
 
 struct Link {
@@ -41,18 +41,18 @@ impl Links {
 
     /// Detaches all programs.
     pub fn cut_all(&mut self) {
-        // An entry that is seen without its return looks like a loss: last made, first cut.
+        // The link made last is cut first: an entry that is seen without its return would look like a loss.
         while self.0.pop().is_some() {}
     }
 
-    /// Whether each program is attached, as far as this process can tell: no attempt to attach one anew has failed.
+    /// Returns whether each program is attached, as far as this process knows: no attempt to attach one again has failed.
     #[must_use]
     pub fn are_whole(&self) -> bool {
         self.0.iter().all(|link| link.held.is_some())
     }
 
-    /// Detaches all programs and attaches them again, in the same order. What happens between is not seen. Answers which could
-    /// not be attached, and why; another attempt can be made.
+    /// Detaches all programs and attaches them again, in the same order. Events in between are not seen. Returns which programs
+    /// could not be attached and why; the caller may try again.
     pub fn renew(&mut self, ebpf: &mut Ebpf) -> Vec<(&'static str, ProgramError)> {
         for link in self.0.iter_mut().rev() {
             link.held = None;

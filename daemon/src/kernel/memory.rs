@@ -1,10 +1,11 @@
-//! Memory in huge pages, where there is much of it; and given back, where there is too little.
+//! Huge pages for large tables, and memory that is returned to the kernel.
 
-/// Size of the smallest page; on an architecture with larger ones the kernel refuses the range, and nothing is lost.
+/// Size of the smallest page, bytes. On an architecture with larger pages the kernel refuses the unaligned range, which does no
+/// harm.
 const PAGE: usize = 4096;
 
-/// Asks the kernel to use huge pages for a piece of memory. Only a wish: whether it comes true depends on its settings, and nothing
-/// else does.
+/// Asks the kernel to use huge pages for a range of memory. This is a hint: whether the kernel follows it depends on its
+/// settings. `rustix::mm::madvise` is `unsafe` as well: no crate makes this call safe.
 pub fn prefer_huge_pages(address: usize, bytes: usize) {
     let begin = address - address % PAGE;
     let length = (address + bytes).next_multiple_of(PAGE) - begin;
@@ -16,7 +17,7 @@ pub fn prefer_huge_pages(address: usize, bytes: usize) {
     }
 }
 
-/// Gives memory that came free back to the kernel: the allocator keeps what lies between pieces in use, for later.
+/// Returns free memory to the kernel; without this the allocator keeps free pieces between pieces in use.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) gives back only pages that no piece of memory in use lies on, and may be called at any time.

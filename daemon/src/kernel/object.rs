@@ -1,33 +1,34 @@
-//! The eBPF object: embedded, checked against this binary, loaded with what this kernel's BTF says.
+//! The eBPF object: embedded, checked against this binary, and loaded with the offsets from this kernel's BTF.
 
 use std::{io, path::Path};
 
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel, maps::MapError};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use probe_common::{ABI_SYMBOL, ABI_VERSION, Offsets, SIGNALS_DEFAULT, Settings, Wire as _};
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
 use super::{
     btf::{BtfError, Types, VMLINUX},
     fields::{self, Missing},
-    privilege,
+    memory, privilege,
     sched::{self, Sched},
 };
 use crate::cgroup_mounts;
 
-/// The programs, as the build script (daemon/build) left them; empty where it was told to skip that.
+/// The programs, as the build script (daemon/build) left them; empty if AYA_BUILD_SKIP was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
 
-/// Why the programs cannot be brought into the kernel at all.
+/// Why the programs cannot be loaded at all.
 #[derive(Debug, Error)]
 pub enum ObjectError {
-    /// Built for checks only.
+    /// This binary was built with AYA_BUILD_SKIP, for checks only.
     #[error(
         "this taskscope was built without its eBPF programs (AYA_BUILD_SKIP was set), so it cannot observe: \
          build it with `cargo xtask build`"
     )]
     NotBuilt,
-    /// Not an eBPF object of ours.
+    /// The file is not an eBPF object of taskscope.
     #[error("the eBPF object {name} is unusable: {reason}: rebuild it with `cargo xtask build`")]
     Unusable {
         /// File name, or "embedded".
@@ -35,7 +36,7 @@ pub enum ObjectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An object for another taskscope.
+    /// The object was built for another version of taskscope.
     #[error(
         "the eBPF object {name} speaks ABI version {found}, this taskscope {ABI_VERSION}: \
          build both from the same source with `cargo xtask build`"
@@ -43,27 +44,27 @@ pub enum ObjectError {
     Abi {
         /// File name, or "embedded".
         name: String,
-        /// Version it has.
+        /// The object's version.
         found: u32,
     },
-    /// Not allowed to.
+    /// Capabilities are missing.
     #[error("not permitted to observe the kernel: {missing} missing: run as root, for example with sudo")]
     Privilege {
-        /// Names and reasons.
+        /// The capabilities, each with what it is needed for.
         missing: String,
     },
-    /// The kernel does not say where its fields are.
+    /// The kernel has no BTF.
     #[error(
         "{0}: taskscope needs a kernel with CONFIG_DEBUG_INFO_BTF (every distribution kernel from 5.10 on has it)"
     )]
     Btf(#[from] BtfError),
-    /// It says so, but not for what identifies a task.
+    /// The kernel's BTF lacks a field that identifies a task.
     #[error("this kernel's type information lacks what identifies a task: {0}")]
     Identity(String),
     /// The kernel refused the maps.
     #[error("loading the eBPF object: {}", with_causes(.0))]
     Load(#[from] aya::EbpfError),
-    /// There is no room for the maps below a limit that this process may not raise.
+    /// RLIMIT_MEMLOCK leaves no room for the maps, and this process may not raise it.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
          raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
@@ -71,30 +72,30 @@ pub enum ObjectError {
     Memlock {
         /// The map.
         map: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
         /// The limit.
         limit_kib: u64,
     },
-    /// Something forbids bpf(2) altogether.
+    /// bpf(2) is forbidden altogether.
     #[error("making the map {map}: {source}: bpf(2) is refused in spite of CAP_BPF, {}", who_refuses(*.seccomp))]
     Refused {
         /// The map.
         map: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
-        /// System calls are filtered.
+        /// Whether a seccomp filter is in force.
         seccomp: bool,
     },
 }
 
-/// What can be in the way of making maps for a process that has the capability.
+/// What can keep a process that has the capability from making maps.
 struct Obstacles {
     /// The limit on locked memory, bytes, where there is one.
     memlock: Option<u64>,
     /// Not even the smallest map can be made.
     refused: bool,
-    /// System calls are filtered.
+    /// Whether a seccomp filter is in force.
     seccomp: bool,
 }
 
@@ -110,7 +111,7 @@ impl Obstacles {
 }
 
 impl ObjectError {
-    /// The same with its remedy, where one is known.
+    /// Returns the error with its remedy, where one is known.
     fn of_load(error: aya::EbpfError, look: impl FnOnce() -> Obstacles) -> Self {
         let (map, source) = match error {
             aya::EbpfError::MapError(MapError::CreateError { name, io_error })
@@ -128,7 +129,7 @@ impl ObjectError {
     }
 }
 
-/// An error with what is behind it: libraries keep the kernel's own word for last.
+/// Returns the error's text with its causes: libraries keep the kernel's error at the end of the chain.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -151,26 +152,23 @@ fn who_refuses(seccomp: bool) -> &'static str {
     }
 }
 
-/// The limit on locked memory, where there is one.
+/// Returns `RLIMIT_MEMLOCK`, bytes; `None` if it is unlimited.
 fn memlock() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: getrlimit(2) writes to the structure that it is given, and to nothing else.
-    let read = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
-    (read && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    getrlimit(Resource::Memlock).current
 }
 
-/// What the daemon wants of the programs.
+/// What the programs are loaded with.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Size of the ring, bytes; rounded up to a power of two of at least a page.
     pub ring_bytes: u32,
     /// Send argument vectors.
     pub args: bool,
-    /// Look at how tasks are scheduled.
+    /// Which scheduler programs to load.
     pub sched: Sched,
 }
 
-/// The object with its maps in the kernel; no program loaded yet.
+/// The object with its maps created; no program is loaded yet.
 pub struct Loaded {
     /// Programs and maps.
     pub ebpf: Ebpf,
@@ -195,13 +193,13 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     // It has read the kernel's types already. They are read once more below, because the programs are loaded by them too, and the
     // loader gives nobody its own; held at the same time the two would double the memory that the start takes.
     loader.btf(None);
-    give_back_memory();
+    memory::give_back();
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
     drop(types);
-    // Aya reads the same types again, in its own form: each takes tens of megabytes, and one is enough at a time.
-    give_back_memory();
+    // aya reads the same BTF again, in its own form. Each copy takes tens of megabytes, so this one is freed first.
+    memory::give_back();
     if !fields::identity_known(&offsets) {
         let reasons = missing.iter().map(|m| m.reason.as_str()).collect::<Vec<_>>().join("; ");
         return Err(ObjectError::Identity(reasons));
@@ -218,7 +216,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     };
     let mut offset_bytes = [0_u8; Offsets::SIZE];
     let mut settings_bytes = [0_u8; Settings::SIZE];
-    // Both buffers have the size of what is written.
+    // Both buffers have exactly the size that `write` needs.
     let _ = offsets.write(&mut offset_bytes);
     let _ = settings.write(&mut settings_bytes);
     for (map, entries) in sched::sizes(options.sched, ring_bytes) {
@@ -235,16 +233,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     Ok(Loaded { ebpf, btf, offsets, missing })
 }
 
-/// The kernel's types took tens of megabytes, in pieces that the allocator would keep for this process.
-pub(super) fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: touches nothing but free memory of the allocator (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
-/// Size of the ring where nobody asks for another: each CPU can fill it, so it grows with their number.
+/// Returns the ring's default size, KiB: it grows with the number of CPUs, because each can fill it.
 #[must_use]
 pub fn default_ring_kib() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
@@ -257,7 +246,7 @@ fn ring_size(wanted: u32) -> u32 {
     wanted.clamp(PAGE, 1 << 30).next_power_of_two()
 }
 
-/// Compares the object's ABI version with ours, before the kernel sees anything of it.
+/// Compares the object's ABI version with this binary's before anything of it is loaded.
 pub fn check_abi(name: &str, object: &[u8]) -> Result<(), ObjectError> {
     if object.is_empty() {
         return Err(ObjectError::NotBuilt);

@@ -1,4 +1,4 @@
-//! The programs at work: attached hooks, the ring they write to, their counters and their own log.
+//! The attached programs, the ring that they write to, their counters and their log.
 
 use std::{
     collections::HashMap,
@@ -23,6 +23,7 @@ use super::{
     hooks::{COPY_PROCESS, HOOKS, SCHED_HOOKS},
     ladder::{self, Choice, HookState, LadderError},
     links::Links,
+    memory,
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     program_stats::{self, ProgramStats},
@@ -41,7 +42,7 @@ const OBJECT_MAX: usize = 64 << 20;
 /// Why the kernel cannot be observed.
 #[derive(Debug, Error)]
 pub enum ObserveError {
-    /// The pids of records would be other processes' in /proc.
+    /// taskscope runs in a pid namespace other than the initial one: the pids of records would not match those of /proc.
     #[error(transparent)]
     PidNamespace(#[from] PidNamespaceError),
     /// The object cannot be used.
@@ -77,26 +78,25 @@ pub struct Observer {
     ebpf: Ebpf,
     /// The hooks and how each is attached.
     pub hooks: Vec<HookState>,
-    /// The same of `--sched`; none without it.
+    /// The state of the hooks of `--sched`; empty without it.
     pub sched_hooks: Vec<HookState>,
-    /// What they count, with `--sched`.
+    /// The histograms of `--sched`.
     pub sched: Option<SchedMaps>,
     /// Kernel fields that could not be found.
     pub missing: Vec<Missing>,
-    /// Why the task iterator cannot be used, where it cannot.
+    /// Why the task iterator cannot be used; `None` if it can.
     pub no_iterator: Option<String>,
-    /// Why it cannot be told what tasks are doing, where that is so.
+    /// Why the state of tasks cannot be read; `None` if it can.
     pub no_figures: Option<String>,
 }
 
 impl Observer {
-    /// Loads an object, the embedded one if `file` names none, and attaches every hook. Records flow into the ring from
-    /// here on.
+    /// Loads an object (the embedded one if `file` is `None`) and attaches every hook. From here on records flow into the ring.
     pub fn start(file: Option<&Path>, options: Options, choice: Choice) -> Result<Self, ObserveError> {
         Self::start_file(file, options, Some(choice))
     }
 
-    /// The same without any hook: all that can be had of it is a snapshot.
+    /// Loads an object without attaching any hook: it can only take snapshots.
     pub fn look(file: Option<&Path>, options: Options) -> Result<Self, ObserveError> {
         Self::start_file(file, options, None)
     }
@@ -124,7 +124,7 @@ impl Observer {
         let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
         let records = ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?;
         let counters = CountersMap::take(&mut ebpf)?;
-        // An object whose programs never log has no log map; that is no reason not to observe.
+        // An object whose programs never log has no log map; that is not an error.
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let mut links = Links::default();
         let hooks = match choice {
@@ -139,7 +139,7 @@ impl Observer {
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
-        object::give_back_memory();
+        memory::give_back();
         // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
         let ring = RingBuf::try_from(records)?;
         Ok(Self {
@@ -157,7 +157,7 @@ impl Observer {
         })
     }
 
-    /// Hands up to `limit` records to `take` and answers how many there were.
+    /// Passes up to `limit` records to `take`. Returns how many there were.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Result<Record, DecodeError>)) -> usize {
         for taken in 0..limit {
             let Some(item) = self.ring.next() else { return taken };
@@ -166,7 +166,7 @@ impl Observer {
         limit
     }
 
-    /// Begins a reading of every task by the kernel's iterator.
+    /// Starts to read all tasks through the kernel's iterator.
     pub fn snapshot(&mut self) -> Result<Reading, SnapshotError> {
         snapshot::open(&mut self.ebpf)
     }
@@ -181,7 +181,7 @@ impl Observer {
         figures::stacks(&mut self.ebpf, want)
     }
 
-    /// Both for an answer, of one group with where its tasks sleep; or why one of them cannot be had.
+    /// Reads the state and the kernel stacks of one group; the error says which of them cannot be read and why.
     #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
     pub fn doing(
         &mut self,
@@ -200,12 +200,13 @@ impl Observer {
         self.counters.read()
     }
 
-    /// The kernel's own figures of each program in use that sends records; without those it does not tell.
+    /// Reads the kernel's statistics of each program that sends records. Programs that the kernel has no statistics for are left
+    /// out.
     pub fn program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
         self.stats_of(&self.hooks)
     }
 
-    /// The same of the programs of `--sched`.
+    /// The same for the programs of `--sched`.
     pub fn sched_program_stats(&self) -> impl Iterator<Item = (&'static str, ProgramStats)> {
         self.stats_of(&self.sched_hooks)
     }
@@ -224,10 +225,10 @@ impl Observer {
         }
     }
 
-    /// Attaches all programs anew, because records fail to come though nothing says why: somebody may have cut a link. An error
-    /// says what could not be attached, and why.
+    /// Attaches all programs again, because records stop coming without a known reason: somebody may have cut a link. The error
+    /// says what could not be attached.
     pub fn attach_again(&mut self) -> Result<(), String> {
-        // Links that are cut without the right to make others would be missed more than those that may be broken.
+        // Without the capability to make new links, cutting the old ones would lose more than it could repair.
         let lacking: Vec<_> = privilege::missing().iter().map(|capability| capability.name).collect();
         if !lacking.is_empty() {
             return Err(format!(
@@ -243,19 +244,19 @@ impl Observer {
         Err(failed.join("; "))
     }
 
-    /// Whether every program in use is held to its hook, as far as this process knows.
+    /// Returns whether every program in use is attached, as far as this process knows.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.links.are_whole()
     }
 
-    /// Whether clones that fail are told: not by a tracepoint.
+    /// Returns whether failing clones are reported: a tracepoint does not see them.
     #[must_use]
     pub fn tells_failed_clones(&self) -> bool {
         self.hooks.iter().any(|hook| hook.hook == COPY_PROCESS && hook.rung.is_some() && hook.lacks.is_none())
     }
 
-    /// Takes all programs off their hooks. What is in the ring and what the kernel counted of the programs stays readable.
+    /// Detaches all programs. Records in the ring and the programs' counters stay readable.
     pub fn detach(&mut self) {
         self.links.cut_all();
     }

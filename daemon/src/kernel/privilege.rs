@@ -1,4 +1,4 @@
-//! What this process may do, read before the kernel refuses it, so that the error can name what is missing.
+//! The capabilities of this process, read before the kernel refuses something, so that the error can name what is missing.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ pub struct Capability {
     pub reason: &'static str,
 }
 
-/// What loading and attaching the programs takes, since Linux 5.8. `CAP_SYS_ADMIN` includes both.
+/// The capabilities that loading and attaching needs since Linux 5.8. `CAP_SYS_ADMIN` includes both.
 pub const NEEDED: [Capability; 2] = [
     Capability { name: "CAP_BPF", bit: 39, reason: "to load eBPF programs and make their maps" },
     Capability {
@@ -24,7 +24,7 @@ pub const NEEDED: [Capability; 2] = [
 
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// The needed capabilities that this process does not have.
+/// Returns the needed capabilities that this process does not have.
 ///
 /// An unreadable /proc counts as "has everything": the kernel then says what it refuses.
 #[must_use]

@@ -1,4 +1,6 @@
-//! What the kernel itself counts of a program: its runs, their time, and the calls it skipped.
+//! The kernel's statistics of an eBPF program: its runs, their time, and the calls that the kernel skipped.
+//!
+//! aya's `ProgramInfo` has the time and the runs, but not the skipped calls, so the structure is asked for here.
 
 use std::{
     io,
@@ -8,8 +10,8 @@ use std::{
 /// `BPF_OBJ_GET_INFO_BY_FD`: <https://elixir.bootlin.com/linux/v6.18/source/include/uapi/linux/bpf.h>.
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 
-/// `struct bpf_prog_info` up to `recursion_misses`, as u32 words: the kernel fills as much of it as it knows and says how
-/// much that is.
+/// Length of `struct bpf_prog_info` up to `recursion_misses`, in u32 words. The kernel fills the part that it knows and returns
+/// its length.
 const WORDS: usize = 54;
 /// Offset of `run_time_ns`, bytes.
 const RUN_TIME_NS: usize = 192;
@@ -23,9 +25,10 @@ const RECURSION_MISSES: usize = 208;
 pub struct ProgramStats {
     /// Time in the program, ns; counted only while `kernel.bpf_stats_enabled` is 1.
     pub run_time_ns: u64,
-    /// Runs; counted under the same condition.
+    /// Number of runs; counted only while `kernel.bpf_stats_enabled` is 1.
     pub run_count: u64,
-    /// Calls skipped because a program already ran on that CPU: records never made. Unknown before Linux 5.12.
+    /// Calls that the kernel skipped because a program was already running on that CPU: their records were never made. Unknown
+    /// before Linux 5.12.
     pub missed: Option<u64>,
 }
 
@@ -61,7 +64,7 @@ pub fn read(program: impl AsFd) -> io::Result<ProgramStats> {
     })
 }
 
-/// The u64 at a byte offset that is a multiple of four.
+/// Returns the u64 at a byte offset, which must be a multiple of four.
 fn word(info: &[u32; WORDS], at: usize) -> u64 {
     let half = |index: usize| info.get(index).copied().unwrap_or(0).to_ne_bytes();
     let (low, high) = (half(at / 4), half(at / 4 + 1));

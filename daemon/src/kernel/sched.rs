@@ -9,21 +9,21 @@ use aya::{
 use probe_common::{OffCpu, SchedHistogram, SchedHistograms, SchedLosses, SchedLost};
 use thiserror::Error;
 
-/// Cgroups with histograms of their own, and the one that is for all others.
+/// The number of cgroups that have histograms of their own, plus one entry for all others.
 pub const CGROUPS: u32 = 256;
 
-/// Tasks at most that are followed; a host with fewer pids gets by with less.
+/// The most tasks that are followed; a host with fewer pids needs fewer entries.
 pub const TASKS: u32 = 128 << 10;
-/// What the kernel needs for one of them: key, value, its place in the table.
+/// Kernel memory for one followed task, bytes: key, value and hash table slot.
 const TASK_BYTES: u64 = 104;
 
-/// Processes that `events --sched` follows at most.
+/// The most processes that `events --sched` follows.
 pub const CHOSEN: u32 = 64;
 
-/// Their tasks at most.
+/// The most tasks of these processes.
 const TRACED_TASKS: u32 = 16 << 10;
 
-/// Index of the histograms of all others.
+/// Index of the entry for all other cgroups.
 const OTHER: u32 = 0;
 
 /// Why the histograms cannot be read.
@@ -61,21 +61,21 @@ pub struct SchedMaps {
     lost: PerCpuArray<MapData, SchedLosses>,
 }
 
-/// What was counted since the programs were attached.
+/// What the programs counted since they were attached.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// By id of the cgroup.
     pub cgroups: Vec<(u64, SchedHistograms)>,
-    /// Of all cgroups that had no room.
+    /// Histograms of all cgroups without an entry of their own.
     pub other: SchedHistograms,
     /// By [`SchedLost`].
     pub lost: SchedLosses,
 }
 
-/// What is wanted of the programs that look at the scheduler.
+/// Which scheduler programs to load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sched {
-    /// Nothing: their maps take no room.
+    /// None: their maps take no memory.
     #[default]
     No,
     /// `run --sched`.
@@ -84,7 +84,7 @@ pub enum Sched {
     Trace,
 }
 
-/// How many entries each map gets.
+/// Returns the number of entries of each map.
 pub(super) fn sizes(wanted: Sched, ring_bytes: u32) -> [(&'static str, u32); 7] {
     const SMALLEST_RING: u32 = 4096;
     let histograms = |entries: u32| if wanted == Sched::Histograms { entries } else { 1 };
@@ -106,7 +106,7 @@ fn tasks() -> u32 {
     pid_max.and_then(|text| text.trim().parse().ok()).unwrap_or(TASKS).min(TASKS)
 }
 
-/// Kernel memory that the maps take, bytes, about.
+/// Returns about how much kernel memory the maps take, bytes.
 #[must_use]
 pub fn memory() -> u64 {
     let cpus = aya::util::nr_cpus().unwrap_or(1) as u64;
@@ -126,7 +126,7 @@ fn of(map: &'static str) -> impl Fn(MapError) -> SchedError {
 }
 
 impl SchedMaps {
-    /// Takes the maps out of the loaded object, and makes every histogram but that of the others free.
+    /// Takes the maps out of the loaded object and marks all histograms as free, except that of the other cgroups.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, SchedError> {
         let mut maps = Self {
             cgroups: take(ebpf, "SCHED_CGROUPS")?,
@@ -140,7 +140,7 @@ impl SchedMaps {
         Ok(maps)
     }
 
-    /// Everything.
+    /// Reads all histograms.
     pub fn read(&self) -> Result<Reading, SchedError> {
         let mut reading = Reading { other: self.at(OTHER)?, ..Reading::default() };
         for entry in &self.cgroups {
@@ -163,7 +163,7 @@ impl SchedMaps {
         Ok(sum)
     }
 
-    /// Gives the histograms of a cgroup that is gone to whichever comes next, and answers what was counted last.
+    /// Frees the histograms of a cgroup that is gone. Returns what they counted last.
     pub fn retire(&mut self, id: u64) -> Result<SchedHistograms, SchedError> {
         let slot = self.cgroups.get(&id, 0).map_err(of("SCHED_CGROUPS"))?;
         self.cgroups.remove(&id).map_err(of("SCHED_CGROUPS"))?;
@@ -176,11 +176,11 @@ impl SchedMaps {
     }
 }
 
-/// Sums of histograms.
+/// Sums and differences of histograms.
 pub trait Sum {
     /// Adds what another counted.
     fn add(&mut self, other: &Self);
-    /// Takes away what had been counted before.
+    /// Subtracts what had been counted before.
     fn subtract(&mut self, before: &Self);
 }
 

@@ -1,4 +1,4 @@
-//! Every step of the scheduler with chosen processes, from programs of its own.
+//! Every context switch and wakeup of chosen processes, from programs that are loaded for this only.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -12,6 +12,7 @@ use super::{
     hooks::SCHED_TRACE_HOOKS,
     ladder::{self, Choice, HookState},
     links::Links,
+    memory,
     object::{self, EMBEDDED, Options},
     observer::ObserveError,
     sched::{CHOSEN, Sched, SchedError, take},
@@ -42,11 +43,11 @@ impl SchedTrace {
         let mut links = Links::default();
         let hooks = ladder::climb(SCHED_TRACE_HOOKS, &mut ebpf, &btf, choice, true, &mut links)?;
         drop(btf);
-        object::give_back_memory();
+        memory::give_back();
         Ok(Self { links, ring, lost, _ebpf: ebpf, hooks })
     }
 
-    /// Hands up to `limit` events to `each` and answers how many there were. One that is too short is none: `None`.
+    /// Passes up to `limit` events to `each`. Returns how many there were. An event that is too short is passed as `None`.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Option<SchedEvent>)) -> usize {
         for taken in 0..limit {
             let Some(item) = self.ring.next() else { return taken };
@@ -55,7 +56,7 @@ impl SchedTrace {
         limit
     }
 
-    /// Steps for which the ring had no room, and steps of tasks that could not be followed.
+    /// Returns how many steps were lost: the ring was full, or the task could not be followed.
     pub fn lost(&self) -> Result<SchedTraceLosses, SchedError> {
         let mut sums = SchedTraceLosses::default();
         let wrong = |source| SchedError::Map { map: "SCHED_TRACE_LOST", source };
@@ -67,7 +68,7 @@ impl SchedTrace {
         Ok(sums)
     }
 
-    /// Takes all programs off their hooks. What is in the ring stays readable.
+    /// Detaches all programs. Steps that are in the ring stay readable.
     pub fn detach(&mut self) {
         self.links.cut_all();
     }

@@ -1,4 +1,4 @@
-//! Every task of the system, by the kernel's own iterator: about thirty times quicker than reading /proc.
+//! Reads all tasks through the kernel's task iterator, about thirty times faster than /proc.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::lineage::record::Record;
 /// The iterator's program in the object.
 const PROGRAM: &str = "task_iterator";
 
-/// Why there is no snapshot.
+/// Why a snapshot failed.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
     /// The object has no such program.
@@ -32,7 +32,7 @@ pub enum SnapshotError {
     /// The kernel refused to open it.
     #[error("opening the task iterator: {0}")]
     Open(#[from] LinkError),
-    /// Reading broke off.
+    /// Reading failed halfway.
     #[error("reading the task iterator: {0}")]
     Read(#[from] io::Error),
     /// There is no memory for its records.
@@ -44,7 +44,7 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    /// Whether no descriptor is left.
+    /// Returns whether the process has no file descriptor left.
     fn is_exhausted(&self) -> bool {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
@@ -57,7 +57,7 @@ impl SnapshotError {
     }
 }
 
-/// Loads the iterator's program. Opening it later needs no more than this.
+/// Loads the iterator's program. Opening it later needs no other privilege.
 pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     let program: &mut Iter =
         ebpf.program_mut(PROGRAM).ok_or(SnapshotError::NoProgram(PROGRAM))?.try_into()?;
@@ -65,13 +65,12 @@ pub fn prepare(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Begins a reading of all tasks, in the order of their tids.
+/// Starts to read all tasks, in the order of their tids.
 pub fn open(ebpf: &mut Ebpf) -> Result<Reading, SnapshotError> {
     Ok(Reading { file: file(ebpf, PROGRAM)?, buffer: buffer(BUFFER_BYTES)?, filled: 0 })
 }
 
-/// What an iterator writes, as a file. Reading it walks over all tasks.
-/// The kernel hands out at most eight pages a read.
+/// The iterator as a file: reading it walks over all tasks. The kernel returns at most eight pages for each read.
 const BUFFER_BYTES: usize = 32 << 10;
 
 fn buffer(bytes: usize) -> Result<Vec<u8>, SnapshotError> {
@@ -88,7 +87,7 @@ pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, Snaps
     let program: &mut Iter =
         ebpf.program_mut(program).ok_or(SnapshotError::NoProgram(program))?.try_into()?;
     failpoint::check(Point::IteratorOpen).map_err(SnapshotError::Read)?;
-    // A link and the file made of it: two descriptors, of which the second stays.
+    // Opening takes two descriptors, a link and the file made of it; only the file stays open.
     let open = || {
         let link_id = program.attach()?;
         Ok(program.take_link(link_id)?.into_file()?)
@@ -96,7 +95,7 @@ pub(super) fn file(ebpf: &mut Ebpf, program: &'static str) -> Result<File, Snaps
     spare::retry_if(open, SnapshotError::is_exhausted)
 }
 
-/// A reading under way. It stands still between two pieces, so that the ring can be emptied meanwhile.
+/// A snapshot in progress. It pauses between two reads, so that the ring can be drained.
 pub struct Reading {
     file: File,
     buffer: Vec<u8>,
@@ -104,7 +103,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads the next tasks, some hundred at most, and answers how many there were; none at the end.
+    /// Reads the next tasks, some hundreds at most. Returns how many there were; 0 at the end.
     pub fn next(
         &mut self,
         mut take: impl FnMut(Result<Record, DecodeError>),

@@ -1,4 +1,4 @@
-//! What this kernel offers, found by trying: the facts that `taskscope doctor` shows.
+//! What this kernel supports, found by trying: the facts that `taskscope doctor` shows.
 
 use std::{fs, path::Path};
 
@@ -24,23 +24,24 @@ pub struct Survey {
     pub release: String,
     /// Whether the kernel shows its types.
     pub btf: Finding,
-    /// Whether the privileges to observe are there.
+    /// Whether this process has the capabilities to observe.
     pub privilege: Finding,
-    /// Whether the programs and maps can be brought into the kernel.
+    /// Whether the programs and maps can be loaded.
     pub object: Finding,
-    /// Whether every task can be read by the kernel's iterator.
+    /// Whether the task iterator can read all tasks.
     pub iterator: Finding,
-    /// Tasks that the kernel hides from programs and from its iterator: filled in by who can compare that with /proc.
+    /// Tasks that the kernel hides from programs and from its iterator. The caller fills this in: it takes a comparison with
+    /// /proc.
     pub hidden: Option<String>,
-    /// Whether it can be told what tasks are doing now, and which stay in uninterruptible sleep.
+    /// Whether the state of tasks can be read, which finds those that stay in uninterruptible sleep.
     pub figures: Finding,
-    /// Kernel functions of the hooks, and whether the kernel has them as symbols.
+    /// The kernel functions of the hooks, and whether the kernel has symbols for them.
     pub symbols: Vec<Symbol>,
     /// Whether the symbols could be read at all.
     pub symbols_readable: Finding,
-    /// The hooks, each with the rung it would use; empty where that could not be tried.
+    /// The hooks, each with the rung that it would use; empty if that could not be tried.
     pub hooks: Vec<HookState>,
-    /// The same of `run --sched`, which nothing else needs.
+    /// The hooks of `run --sched`.
     pub sched_hooks: Vec<HookState>,
     /// Kernel memory that `--sched` takes, bytes.
     pub sched_bytes: u64,
@@ -50,10 +51,10 @@ pub struct Survey {
     pub unchecked: Vec<String>,
 }
 
-/// A yes or a no with its reason.
+/// An answer with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The answer.
+    /// Yes or no.
     pub ok: bool,
     /// Why not, or what was found.
     pub detail: String,
@@ -70,17 +71,17 @@ pub struct Symbol {
     pub in_btf: bool,
 }
 
-/// What can be said in one word.
+/// The overall result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every hook is on, every field known.
+    /// Every hook is attached and every field is known.
     Full,
-    /// Observing works, with gaps.
+    /// taskscope can observe, with gaps.
     Degraded,
-    /// Observing does not work.
+    /// taskscope cannot observe.
     Nothing,
-    /// It could not be tried.
+    /// This could not be tried.
     Unknown,
 }
 
@@ -94,7 +95,7 @@ impl Finding {
     }
 }
 
-/// Looks at the kernel and tries every hook; everything is detached again on return.
+/// Tries every hook of this kernel, and detaches everything again.
 #[must_use]
 pub fn survey(choice: Choice) -> Survey {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")
@@ -134,7 +135,7 @@ pub fn survey(choice: Choice) -> Survey {
     }
 }
 
-/// What loading and attaching came to.
+/// The outcome of loading and attaching.
 struct Tried {
     object: Finding,
     iterator: Finding,
@@ -167,7 +168,7 @@ fn try_hooks(choice: Choice, unchecked: &mut Vec<String>) -> Tried {
             return Tried::nothing(error.to_string());
         }
     };
-    // Not strict: a hook without a rung is what the reader wants to see.
+    // Not strict: a hook without a rung is what the user wants to see.
     let mut links = Links::default();
     let mut climb = |hooks| ladder::climb(hooks, &mut loaded.ebpf, &loaded.btf, choice, false, &mut links);
     match climb(HOOKS).and_then(|hooks| Ok((hooks, climb(SCHED_HOOKS)?))) {

@@ -1,4 +1,4 @@
-//! What a verdict wants to know of a process: signals, states and system calls of its threads.
+//! Facts about a process that a verdict needs: signals, states and system calls of its threads.
 
 use std::{
     fs, io,
@@ -17,13 +17,13 @@ use crate::{
     verdict::facts::{Call, ProcessFacts, Signals, ThreadFacts, WaitCall, WaitTarget},
 };
 
-/// Threads of one process that are looked at.
+/// The most threads of one process that are read.
 const MOST_THREADS: usize = 256;
 
-/// Descriptors of one process that are looked at for a signalfd.
+/// The most descriptors of one process that are searched for a signalfd.
 const MOST_DESCRIPTORS: usize = 4096;
 
-/// A thread that is in state D, or that blocks SIGCHLD, is looked at again after this: for a moment that is nothing.
+/// A thread that is in state D, or that blocks SIGCHLD, is read again after this time: a moment of it means nothing.
 const SECOND_LOOK: Duration = Duration::from_millis(30);
 
 /// `WEXITED` of waitid(2).
@@ -32,10 +32,10 @@ const WEXITED: u32 = 4;
 /// `P_ALL`, `P_PID`, `P_PGID`, `P_PIDFD` of waitid(2).
 const WAITID_KINDS: [u64; 4] = [0, 1, 2, 3];
 
-/// Calls that set another signal mask until they return, and which argument is that mask: null leaves the mask as it is.
+/// Calls that set another signal mask until they return, and which argument holds the mask; null leaves the mask unchanged.
 const TEMPORARY_MASKS: [(i64, usize); 5] = [
     (libc::SYS_ppoll, 3),
-    // A structure that holds the pointer, which is not looked into.
+    // The argument is a structure with the pointer, which is not read.
     (libc::SYS_pselect6, 5),
     (libc::SYS_epoll_pwait, 4),
     (libc::SYS_epoll_pwait2, 4),
@@ -43,14 +43,14 @@ const TEMPORARY_MASKS: [(i64, usize); 5] = [
 ];
 
 impl Procfs {
-    /// `/proc/PID/exe`; `None` for kernel threads and zombies, and where that may not be seen.
+    /// Reads `/proc/PID/exe`; `None` for kernel threads and zombies, and if permission is denied.
     #[must_use]
     pub fn executable(&self, tgid: Tgid) -> Option<Vec<u8>> {
         let path = fs::read_link(self.root.join(format!("{tgid}/exe"))).ok()?;
         Some(path.into_os_string().into_vec())
     }
 
-    /// What there is of a process; an error says why there is nothing, in words for the reader of a verdict.
+    /// Reads the facts of a process; the error says in words for a verdict why there are none.
     pub fn facts(&self, key: GroupKey) -> Result<ProcessFacts, String> {
         let sight = self.sight();
         if sight == Sight::None {
@@ -98,7 +98,7 @@ impl Procfs {
     }
 }
 
-/// `None` if the thread is gone. One that cannot be read is an error: a thread that is left out would be taken for gone.
+/// Returns `None` if the thread is gone. A thread that cannot be read is an error: leaving it out would make it look gone.
 fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     let directory = process.join("task").join(tid.to_string());
     let status = match read(&directory.join("status")) {
@@ -114,7 +114,7 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         state,
         blocked: mask(&status, "SigBlk"),
         has_run: None,
-        // Other threads show by SigPnd that they are to end.
+        // Other threads have the signal that ends them in SigPnd.
         flags: matches!(state, Some(b'D' | b't')).then(|| flags(&directory)).flatten(),
         pending: mask(&status, "SigPnd"),
         switches: switches(&status),
@@ -129,12 +129,12 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     }))
 }
 
-/// `PF_` bits of a task.
+/// Returns a task's `PF_` bits.
 fn flags(task: &Path) -> Option<u32> {
     Some(Stat::parse(&read(&task.join("stat")).ok()?).ok()?.flags)
 }
 
-/// The set that `rt_sigtimedwait(2)` was given, in the memory of its caller.
+/// Returns the set that `rt_sigtimedwait(2)` was given, from the caller's memory.
 fn awaited_signals(thread: &Path, call: &str) -> Option<Signals> {
     let address = argument(call.split_whitespace().nth(1)?)?;
     let mut set = [0; 8];
@@ -142,14 +142,14 @@ fn awaited_signals(thread: &Path, call: &str) -> Option<Signals> {
     Some(Signals(u64::from_ne_bytes(set)))
 }
 
-/// Times that it was switched out, of its own will or not.
+/// Returns how often the thread was switched out, voluntarily or not.
 fn switches(status: &[u8]) -> Option<u64> {
     let count = |key| value(status, key)?.parse::<u64>().ok();
     Some(count("voluntary_ctxt_switches")?.wrapping_add(count("nonvoluntary_ctxt_switches")?))
 }
 
-/// Looks again at threads in state D, and keeps that state only for those which are in it still; and, where every thread blocks
-/// SIGCHLD, at all, and keeps what they block still.
+/// Reads threads in state D again, and keeps that state only for those that are still in it. If every thread blocks SIGCHLD,
+/// reads all again and keeps what they still block.
 fn look_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
     let blocks = |thread: &ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
     let all_block = threads.iter().filter(|thread| thread.is_live()).all(blocks);
@@ -167,7 +167,7 @@ fn look_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
     Ok(())
 }
 
-/// What two looks at a thread agree on.
+/// Returns what two readings of a thread agree on.
 fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
     let slept_on = first.wchan == again.wchan;
     let state = match (first.state, again.state) {
@@ -187,7 +187,7 @@ fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
 }
 
 pub(super) fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
-    // The name, the only part that anyone chooses, is escaped by the kernel: no newline in it.
+    // The name is the only part that a task chooses, and the kernel escapes newlines in it.
     status.split(|&byte| byte == b'\n').find_map(|line| {
         let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
         Some(std::str::from_utf8(rest).ok()?.trim())
@@ -202,7 +202,7 @@ fn state_of(status: &[u8]) -> Option<u8> {
     value(status, "State")?.bytes().next()
 }
 
-/// Understands /proc/PID/syscall: number and arguments of the call that a thread sits in.
+/// Parses /proc/PID/syscall: number and arguments of the call that a thread is in.
 fn call(text: &str) -> Option<Call> {
     let mut words = text.split_whitespace();
     let first = words.next()?;
@@ -244,7 +244,7 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_vfork {
         return Some(Call::Vfork);
     }
-    // The flags of clone3(2) are in memory that is not ours.
+    // The flags of clone3(2) are in the caller's memory.
     let may_vfork = number == libc::SYS_clone3
         || (number == libc::SYS_clone && arg(0)? & u64::from(libc::CLONE_VFORK.unsigned_abs()) != 0);
     Some(if may_vfork { Call::Vfork } else { Call::Other })
@@ -254,10 +254,11 @@ fn argument(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
-/// A signalfd's has three lines. Another descriptor's has as many as its process wants, and may have come in its place.
+/// The fdinfo of a signalfd has three lines. Another descriptor may have replaced it, whose fdinfo can be as long as its process
+/// wants.
 const FDINFO_MAX: usize = 4096;
 
-/// Whether it has a signalfd that reads SIGCHLD.
+/// Returns whether it has a signalfd that reads SIGCHLD.
 fn signalfd(process: &Path) -> io::Result<bool> {
     for entry in list(&process.join("fd"))?.take(MOST_DESCRIPTORS) {
         let entry = entry?;
@@ -267,9 +268,9 @@ fn signalfd(process: &Path) -> io::Result<bool> {
         }
         let info = match read_up_to(&process.join("fdinfo").join(entry.file_name()), FDINFO_MAX) {
             Ok(info) => info,
-            // Closed meanwhile.
+            // The descriptor was closed in the meantime.
             Err(error) if is_gone(&error) => continue,
-            // Another's, in its place, has more lines than a signalfd's.
+            // A descriptor that replaced it has more lines than a signalfd.
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => continue,
             Err(error) => return Err(error),
         };

@@ -1,28 +1,28 @@
-//! What limits the forks of one process, as far as /proc shows it.
+//! The limits on the forks of one process, as /proc shows them.
 
 use std::{fs, io};
 
 use super::{Procfs, read, value};
 use crate::lineage::id::Tgid;
 
-/// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`: whoever has one in the initial user namespace is not held to `RLIMIT_NPROC`.
+/// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`: a process that has one in the initial user namespace is exempt from `RLIMIT_NPROC`.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 
 /// The pid namespace that a process's next child is born into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextNamespace {
-    /// The one with this inode.
+    /// The namespace with this inode.
     Inode(u32),
     /// A new one: the next child is its init.
     Unborn,
-    /// Not permitted to see (`PTRACE_MODE_READ`).
+    /// Reading is not permitted (`PTRACE_MODE_READ`).
     Hidden,
-    /// No such process, or not shown.
+    /// The process does not exist, or is hidden.
     Unknown,
 }
 
 impl Procfs {
-    /// The soft `RLIMIT_NPROC` of a process; `None` for `unlimited`, and where it cannot be read.
+    /// Returns the soft `RLIMIT_NPROC` of a process; `None` for `unlimited`, and if it cannot be read.
     #[must_use]
     pub fn nproc_limit(&self, tgid: Tgid) -> Option<u64> {
         let text = read(&self.root.join(format!("{tgid}/limits"))).ok()?;
@@ -31,14 +31,14 @@ impl Procfs {
             .find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().next()?.parse().ok())
     }
 
-    /// A number below `/proc/sys/kernel`.
+    /// Reads a number below `/proc/sys/kernel`.
     #[must_use]
     pub fn kernel_number(&self, name: &str) -> Option<u64> {
         String::from_utf8(read(&self.root.join("sys/kernel").join(name)).ok()?).ok()?.trim().parse().ok()
     }
 
-    /// Whether the kernel holds a process to that limit: not root, and not who has `CAP_SYS_RESOURCE` or `CAP_SYS_ADMIN`, both in the
-    /// initial user namespace (`copy_process()`).
+    /// Returns whether the kernel applies that limit to a process: not to root, and not to a process with `CAP_SYS_RESOURCE` or
+    /// `CAP_SYS_ADMIN`, both in the initial user namespace (`copy_process()`).
     #[must_use]
     pub fn is_held_to_nproc(&self, tgid: Tgid, uid: u32) -> bool {
         let capable = || {
@@ -50,7 +50,7 @@ impl Procfs {
                 || capable().is_none_or(|capabilities| capabilities & EXEMPTING == 0))
     }
 
-    /// Whether a process is in a user namespace of its own, where the kernel counts its tasks apart (since 5.14).
+    /// Returns whether a process is in another user namespace, where the kernel counts its tasks separately (since 5.14).
     #[must_use]
     pub fn has_own_users(&self, tgid: Tgid) -> bool {
         let map = read(&self.root.join(format!("{tgid}/uid_map"))).unwrap_or_default();
@@ -59,14 +59,14 @@ impl Procfs {
         !numbers.is_empty() && numbers != ["0", "0", "4294967295"]
     }
 
-    /// The pid namespace of its next child.
+    /// Returns the pid namespace of its next child.
     #[must_use]
     pub fn next_namespace(&self, tgid: Tgid) -> NextNamespace {
         let link = self.root.join(format!("{tgid}/ns/pid_for_children"));
         match fs::read_link(link) {
             Ok(name) => inode(&name.to_string_lossy()).map_or(NextNamespace::Unknown, NextNamespace::Inode),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => NextNamespace::Hidden,
-            // `pidns_for_children_get()` has none before there is an init.
+            // `pidns_for_children_get()` returns none before the namespace has an init.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && matches!(self.stat(tgid), Ok(Some(_))) =>
             {
@@ -84,16 +84,14 @@ fn inode(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Resource, getrlimit};
+
     use super::*;
 
     #[test]
     fn the_limits_of_this_process_are_its_own() {
         let (procfs, me) = (Procfs::default(), Tgid(std::process::id()));
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: getrlimit(2) writes to the structure that it is given, and to nothing else.
-        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) }, 0);
-        let own = (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur);
-        assert_eq!(procfs.nproc_limit(me), own);
+        assert_eq!(procfs.nproc_limit(me), getrlimit(Resource::Nproc).current);
         assert!(!procfs.is_held_to_nproc(me, 0), "root is not");
         let own = fs::read_link("/proc/self/ns/pid").unwrap();
         assert_eq!(Some(procfs.next_namespace(me)), inode(&own.to_string_lossy()).map(NextNamespace::Inode));

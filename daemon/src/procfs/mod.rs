@@ -1,4 +1,4 @@
-//! SHELL: what only /proc knows, read below a root that tests can put elsewhere.
+//! SHELL: facts that only /proc has. The root is a parameter, so that tests can make their own.
 
 mod facts;
 mod limits;
@@ -35,11 +35,11 @@ const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 #[derive(Clone, Debug)]
 pub struct Procfs {
     root: PathBuf,
-    /// How far its start times are ahead of the kernel's ([`shift`]).
+    /// The offset of its start times from the kernel's ([`shift`]).
     shift_ns: i64,
 }
 
-/// Why something could not be read.
+/// Why reading failed.
 #[derive(Debug, Error)]
 pub enum ProcfsError {
     /// The file cannot be read, for another reason than that the process is gone.
@@ -50,7 +50,7 @@ pub enum ProcfsError {
         /// Why.
         source: io::Error,
     },
-    /// The file does not hold what proc(5) says.
+    /// The file does not have the format of proc(5).
     #[error("{path}: {source}")]
     Malformed {
         /// The file.
@@ -60,7 +60,8 @@ pub enum ProcfsError {
     },
 }
 
-/// Bytes of /proc/PID/cgroup that are read at most: a line for each of some 15 hierarchies, a path of `PATH_MAX` each.
+/// The most bytes of /proc/PID/cgroup that are read: a line for each of some 15 hierarchies, each with a path of up to
+/// `PATH_MAX`.
 const CGROUPS_MAX: usize = 16 * 4096;
 
 impl Default for Procfs {
@@ -76,17 +77,18 @@ impl Procfs {
         Self { root: root.to_owned(), shift_ns: 0 }
     }
 
-    /// `/proc/PID/stat`; `None` if there is no such process.
+    /// Reads `/proc/PID/stat`; `None` if there is no such process.
     pub fn stat(&self, tgid: Tgid) -> Result<Option<Stat>, ProcfsError> {
         self.read_stat(&format!("{tgid}/stat"))
     }
 
-    /// The text of `/proc/PID/cgroup`: a process's cgroup in each hierarchy.
+    /// Reads the text of `/proc/PID/cgroup`: a process's cgroup in each hierarchy.
     pub fn cgroups(&self, tgid: Tgid) -> io::Result<Vec<u8>> {
         read_up_to(&self.root.join(format!("{tgid}/cgroup")), CGROUPS_MAX)
     }
 
-    /// Path of its cgroup in the v2 hierarchy, else in systemd's own of v1; `None` where it is gone or that is not readable.
+    /// Returns the path of its cgroup in the v2 hierarchy, otherwise in systemd's own of v1; `None` if the process is gone or the
+    /// file cannot be read.
     #[must_use]
     pub fn cgroup(&self, tgid: Tgid) -> Option<String> {
         let text = String::from_utf8(self.cgroups(tgid).ok()?).ok()?;
@@ -104,13 +106,13 @@ impl Procfs {
         Stat::parse(&text).map(Some).map_err(|source| ProcfsError::Malformed { path, source })
     }
 
-    /// Whether a process of /proc is the one that began at `start`. /proc rounds a start down to ticks.
+    /// Returns whether a process of /proc is the one that began at `start`. /proc rounds a start down to ticks.
     #[must_use]
     pub const fn began(&self, found: &Stat, start: Ktime) -> bool {
         start.0.saturating_add_signed(self.shift_ns) / NS_PER_TICK == found.start_ticks
     }
 
-    /// The earliest and the latest moment at which a process of /proc can have begun.
+    /// Returns the earliest and the latest time at which a process of /proc can have begun.
     #[must_use]
     pub const fn start_of(&self, found: &Stat) -> (Ktime, Ktime) {
         let shown = found.start_ticks.saturating_mul(NS_PER_TICK);
@@ -118,13 +120,13 @@ impl Procfs {
         (Ktime(first), Ktime(first.saturating_add(NS_PER_TICK)))
     }
 
-    /// Whether `tgid` is still the zombie that began at `start`, as far as this /proc shows: one that is hidden is none.
+    /// Returns whether `tgid` is still the zombie that began at `start`, as far as this /proc shows; false for a hidden process.
     pub fn is_still_zombie(&self, tgid: Tgid, start: Ktime) -> Result<bool, ProcfsError> {
         let found = self.stat(tgid)?;
         Ok(found.is_some_and(|found| found.state == b'Z' && self.began(&found, start)))
     }
 
-    /// Whether the zombie that began at `start` is known to be gone: a process that /proc may hide (`hidepid`) is not.
+    /// Returns whether the zombie that began at `start` is known to be gone; false for a process that /proc may hide (`hidepid`).
     #[must_use]
     pub fn is_zombie_gone(&self, tgid: Tgid, start: Ktime) -> bool {
         match self.stat(tgid) {
@@ -135,25 +137,25 @@ impl Procfs {
     }
 }
 
-/// Every file of /proc is read here.
+/// All files of /proc are read through this.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
     spare::retry(|| fs::read(path))
 }
 
-/// The same of a file whose length another process chooses.
+/// Reads a file whose length another process chooses.
 fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     failpoint::check(Point::ProcRead)?;
     spare::retry(|| bounded::read(path, most))
 }
 
-/// Every directory of /proc is listed here.
+/// All directories of /proc are listed through this.
 fn list(path: &Path) -> io::Result<fs::ReadDir> {
     failpoint::check(Point::ProcList)?;
     spare::retry(|| fs::read_dir(path))
 }
 
-/// The process ended before or while it was read: ENOENT, ESRCH.
+/// Returns whether the error means that the process ended: ENOENT, ESRCH.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }

@@ -1,4 +1,4 @@
-//! How far the start times of /proc are ahead of the kernel's own, in a time namespace.
+//! The offset of /proc's start times from the kernel's own, in a time namespace.
 
 use std::{sync::OnceLock, thread};
 
@@ -15,7 +15,7 @@ pub(super) fn shift_ns() -> i64 {
     })
 }
 
-/// Measured: a new thread began now. Where none can be made, starts are as a newer kernel has them.
+/// Measured with a new thread, which begins now. If none can be made, start times are assumed to be shifted, as on newer kernels.
 fn are_starts_shifted(offset_ns: i64) -> bool {
     let begun = || Procfs::at("/proc".as_ref()).read_stat("thread-self/stat").ok().flatten();
     let Ok(thread) = thread::Builder::new().spawn(begun) else { return true };
@@ -23,7 +23,7 @@ fn are_starts_shifted(offset_ns: i64) -> bool {
     is_nearer(stat.start_ticks.saturating_mul(NS_PER_TICK), timens::shown_boottime_ns(), offset_ns)
 }
 
-/// Whether a start is nearer to the shifted time, `now`, than to the kernel's.
+/// Returns whether a start is nearer to the shifted time, `now`, than to the kernel's.
 const fn is_nearer(start: u64, now: u64, offset_ns: i64) -> bool {
     start.abs_diff(now) < start.abs_diff(now.saturating_add_signed(offset_ns.saturating_neg()))
 }

@@ -1,8 +1,8 @@
-//! /proc/PID/stat, as `proc_pid_stat(5)` has it.
+//! Parses /proc/PID/stat, see `proc_pid_stat(5)`.
 
 use thiserror::Error;
 
-/// What is used of /proc/PID/stat.
+/// The fields of /proc/PID/stat that are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Field 1.
@@ -15,8 +15,8 @@ pub struct Stat {
     pub ppid: u32,
     /// Field 9: PF_ bits.
     pub flags: u32,
-    /// Fields 11, 13, 16 and 17: whether children that were waited for had used anything. Every child that ever ran has: its
-    /// first instruction is a page fault.
+    /// Fields 11, 13, 16 and 17: whether waited-for children had used anything. Every child that ever ran has: its first
+    /// instruction causes a page fault.
     pub children_used: Option<bool>,
     /// Field 20: threads of the group.
     pub num_threads: u32,
@@ -26,19 +26,19 @@ pub struct Stat {
     pub exit_signal: Option<i32>,
 }
 
-/// What is wrong with the text.
+/// What is malformed in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum StatError {
     /// No parentheses around the comm.
     #[error("no comm in parentheses")]
     NoComm,
-    /// A field is missing or no number.
+    /// A field is missing or not a number.
     #[error("field {0} is missing or malformed")]
     Field(usize),
 }
 
 impl Stat {
-    /// Parses the text. The comm may hold parentheses and blanks: it ends at the last closing one.
+    /// Parses the text. The comm may contain parentheses and blanks: it ends at the last closing parenthesis.
     pub fn parse(text: &[u8]) -> Result<Self, StatError> {
         let open = text.iter().position(|&byte| byte == b'(').ok_or(StatError::NoComm)?;
         let close = text.iter().rposition(|&byte| byte == b')').ok_or(StatError::NoComm)?;
@@ -66,7 +66,7 @@ impl Stat {
     }
 }
 
-/// What waited-for children used; `None` where a field is missing.
+/// Returns what waited-for children used; `None` if a field is missing.
 fn children_used<'a>(field: impl Fn(usize) -> Result<&'a [u8], StatError>) -> Option<bool> {
     let mut any = false;
     for n in [11, 13, 16, 17] {

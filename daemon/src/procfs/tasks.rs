@@ -1,4 +1,4 @@
-//! Every task that /proc shows, for what the kernel's iterator hides or where there is none.
+//! All tasks that /proc shows, for those that the kernel's iterator hides, or if there is no iterator.
 
 use std::{fs, io, os::linux::fs::MetadataExt as _};
 
@@ -11,30 +11,30 @@ use crate::{
 /// How much of the system a /proc shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Every task, by the pids that the kernel's records have.
+    /// All tasks, with the same pids as the kernel's records.
     All,
-    /// Some are hidden (`hidepid`): who is missing is not gone.
+    /// Some are hidden (`hidepid`): a missing process may still exist.
     Partial,
-    /// Nothing that could be used: other pids, or no /proc at all.
+    /// Nothing usable: pids of another namespace, or no /proc.
     None,
 }
 
 impl Procfs {
-    /// How much this one shows.
+    /// Returns how much this /proc shows.
     #[must_use]
     pub fn sight(&self) -> Sight {
         match fs::metadata(self.root.join("self/ns/pid")) {
             Ok(namespace) if namespace.st_ino() == pidns::INITIAL_INODE => {}
             _ => return Sight::None,
         }
-        // Whoever may not look at init may not look at others either.
+        // A process that may not read init may not read others either.
         match self.stat(Tgid(1)) {
             Ok(Some(_)) => Sight::All,
             _ => Sight::Partial,
         }
     }
 
-    /// What an operator should know of it; `None` where everything is shown.
+    /// Returns what an operator should know about it; `None` if everything is shown.
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         match self.sight() {
@@ -49,12 +49,12 @@ impl Procfs {
         }
     }
 
-    /// Every thread group shown, in no order.
+    /// Returns all thread groups shown, in no order.
     pub fn groups(&self) -> Result<Vec<Tgid>, ProcfsError> {
         Ok(self.numbers("")?.unwrap_or_default().into_iter().map(Tgid).collect())
     }
 
-    /// How many tasks the kernel has, by its own count; `None` where that is not shown.
+    /// Returns the kernel's own count of tasks; `None` if that is not shown.
     #[must_use]
     pub fn count(&self) -> Option<usize> {
         let text = String::from_utf8(super::read(&self.root.join("loadavg")).ok()?).ok()?;
@@ -62,19 +62,19 @@ impl Procfs {
         text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
     }
 
-    /// Every task of a group, its leader first; empty if the group is gone.
+    /// Returns all tasks of a group, its leader first; empty if the group is gone.
     pub fn tasks(&self, tgid: Tgid) -> Result<Vec<Tid>, ProcfsError> {
         let mut tids = self.numbers(&format!("{tgid}/task"))?.unwrap_or_default();
         tids.sort_unstable_by_key(|&tid| (tid != tgid.0, tid));
         Ok(tids.into_iter().map(Tid).collect())
     }
 
-    /// `/proc/PID/task/TID/stat`; `None` if there is no such task.
+    /// Reads `/proc/PID/task/TID/stat`; `None` if there is no such task.
     pub fn task_stat(&self, group: Tgid, task: Tid) -> Result<Option<Stat>, ProcfsError> {
         self.read_stat(&format!("{group}/task/{task}/stat"))
     }
 
-    /// Names of entries that are numbers; `None` if the directory is gone.
+    /// Returns the entries whose names are numbers; `None` if the directory is gone.
     fn numbers(&self, directory: &str) -> Result<Option<Vec<u32>>, ProcfsError> {
         let path = self.root.join(directory);
         let failed = |source: io::Error| ProcfsError::Io { path: path.clone(), source };

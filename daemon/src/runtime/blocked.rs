@@ -1,4 +1,4 @@
-//! Looks for tasks that stay in uninterruptible sleep. No hook tells of a sleep that does not end: somebody has to look.
+//! Finds tasks that stay in uninterruptible sleep. No hook reports a sleep that does not end, so all tasks are polled.
 
 use std::collections::HashMap;
 
@@ -12,28 +12,28 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Looks that a sleep of the threshold's length falls into: the second that finds it asleep for long enough flags it, so it is
-/// flagged up to two looks late.
+/// Polls that fall into a sleep of the threshold's length. The second poll that finds the task asleep for long enough flags it,
+/// so the flag comes up to two polls late.
 const LOOKS: u32 = 4;
 
-/// A look walks over all tasks. The next one comes this many times its CPU time later at the earliest, so that all of them
-/// together take a hundredth of one CPU at most.
+/// A poll walks over all tasks. The next one comes at the earliest after this many times its CPU time, so that all polls together
+/// take at most a hundredth of one CPU.
 const REST: u64 = 100;
 
-/// Looks are taken at ticks: one that is due before the next tick but half is not put off by a whole one.
+/// Polls are made at ticks: a poll that is due within half a tick is not put off by a whole one.
 const SLACK_NS: u64 = 125_000_000;
 
-/// The last look.
+/// The last poll.
 #[derive(Debug, Default)]
 pub(super) struct LastLook {
     at: Ktime,
     cpu_ns: u64,
-    /// That none can be had has been told.
+    /// Whether the log already says that polling is not possible.
     told: bool,
 }
 
 impl Pipeline {
-    /// Looks for tasks that have slept for too long, where that is due.
+    /// Polls for tasks that have slept for too long, if a poll is due.
     pub(super) fn look_for_blocked(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let after = self.lineage.blocked_after();
@@ -58,7 +58,7 @@ impl Pipeline {
                 return self.forget_blocked(now, sink);
             }
         };
-        // A task that the tree has yet to learn of is known after this.
+        // A task whose record is still in the ring is known after this.
         self.catch_up(sink);
         let overdue = self.blocked.look(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {
@@ -74,7 +74,7 @@ impl Pipeline {
         self.hand_on(sink);
     }
 
-    /// Nobody looks any more: what was flagged is cleared, so that no reader waits for the end of it.
+    /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
         self.blocked.look(&self.lineage, now, &[], &mut self.effects);
         self.hand_on(sink);

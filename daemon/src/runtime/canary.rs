@@ -1,7 +1,9 @@
-//! A short-lived child of our own, now and then: its whole life must come through. That shows what no counter can, such
-//! as probes that somebody disarmed.
+//! A canary is a short-lived child of the daemon, made from time to time, whose whole life must be seen. It finds what no counter
+//! shows, such as probes that somebody detached.
 
 use std::{io, time::Duration};
+
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
@@ -14,34 +16,34 @@ use crate::{
     },
 };
 
-/// What of a life must be told for it to be whole.
+/// The events that a whole life consists of.
 const WHOLE: [ActionKind; 4] =
     [ActionKind::Forked, ActionKind::Exiting, ActionKind::Exited, ActionKind::Released];
 
-/// A life not whole after this is not going to be: the latest record comes an RCU grace period after the death.
-const PATIENCE_NS: u64 = 5_000_000_000;
+/// A life that is not whole after this time is broken: its last record comes an RCU grace period after the death.
+const DEADLINE_NS: u64 = 5_000_000_000;
 
-/// Lives in a row of which a release may be hidden: more are no accident.
+/// How many releases in a row may be hidden; more are not by chance.
 const HIDDEN_IN_A_ROW: u32 = 3;
 
-/// Bytes of stack for a child that does nothing.
+/// Stack of the child, bytes.
 const STACK: usize = 16 << 10;
 
-/// A child on its way.
+/// A canary whose life is not over yet.
 #[derive(Debug)]
 struct Flight {
     pid: libc::pid_t,
     launched: Ktime,
     waited_for: bool,
-    /// Which of [`WHOLE`] were seen, and whether the end was told in any way.
+    /// Which events of [`WHOLE`] were seen, and whether the end was seen in any way.
     seen: [bool; WHOLE.len()],
     over: bool,
 }
 
-/// Releases that no program sees because they are in interrupts on top of a hidden task.
+/// Releases that no program sees, because an interrupt on top of a hidden task runs them.
 #[derive(Debug, Default)]
 pub(super) struct HiddenReleases {
-    /// This kernel can hide them.
+    /// Whether this kernel can hide a release.
     pub(super) are_possible: bool,
     in_a_row: u32,
 }
@@ -55,35 +57,36 @@ pub struct Canary {
     last_whole: Option<Ktime>,
     complained: bool,
     stopped: bool,
-    /// Lives in a row that did not come through though nothing is known to be lost.
+    /// Lives in a row that were not seen whole, without a known loss.
     unexplained: u32,
-    /// How many of them there were at the last alarm.
+    /// The value of `unexplained` at the last alarm.
     alarmed: u32,
-    /// Records were lost since the last launch.
+    /// Whether records were lost since the last launch.
     lossy: bool,
-    /// Lives that came through whole.
+    /// Lives that were seen whole.
     pub whole: u64,
-    /// Lives that did not.
+    /// Lives that were not.
     pub broken: u64,
-    /// Canaries that could not be made because no pid or memory was left (`EAGAIN`, `ENOMEM`).
+    /// Canaries that could not be made, because no pid or memory was left (`EAGAIN`, `ENOMEM`).
     pub no_pid: u64,
-    /// Why canaries cannot be made; until one has been made again and its life is over.
+    /// Why canaries cannot be made; kept until the life of the next one is over.
     refused: Option<Refused>,
     /// Shows that records come through while no canary can be made.
     rename: RenameProbe,
-    /// Lives of which all came through but a release that this kernel may hide.
+    /// Lives that were seen except for a release that this kernel may hide.
     pub hidden: u64,
     pub(super) hidden_releases: HiddenReleases,
     stack: Box<[u128]>,
 }
 
-/// The child: ends at once. It shares our memory and thread-local storage, so it must not touch either.
+/// The child's function: it returns at once. The child shares the daemon's memory and thread-local storage and must not touch
+/// either.
 extern "C" fn die(_: *mut libc::c_void) -> libc::c_int {
     0
 }
 
 impl Canary {
-    /// One every so often; never if that is zero.
+    /// Makes a canary each `every`; none if that is zero.
     #[must_use]
     pub fn new(every: Duration) -> Self {
         Self {
@@ -107,26 +110,25 @@ impl Canary {
         }
     }
 
-    /// How long ago the last life ended that came through whole; `None` before the first, or without canaries.
+    /// Returns how long ago the last whole life ended; `None` before the first, or without canaries.
     #[must_use]
     pub fn age(&self, now: Ktime) -> Option<Duration> {
         self.last_whole.map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Why canaries cannot be made at present, in words; `None` where they can.
+    /// Returns why canaries cannot be made at present; `None` if they can.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         self.refused
             .map(|refused| format!("the canary cannot fork ({}): {}", refused.name(), refused.cause()))
     }
 
-    /// When something was last seen to come through while no canary can be made: at first, when that began. `None` where canaries can be
-    /// made, and where the last that could be made went unseen for no known reason: the hooks are in doubt then, whatever else comes
-    /// through.
+    /// Returns when a record was last seen while no canary can be made; at first, when that began. `None` if canaries can be
+    /// made, or if the last one was not seen for an unknown reason: then the hooks are in doubt, whatever else comes through.
     ///
-    /// A rename shows that programs run and records arrive. Where `failures_are_seen`, a `copy_process()` that fails is a record
-    /// too, so the refused clone itself must come through as well. Both can be left out in a known loss; `youngest`, the time
-    /// of the youngest record of all, stands for them then.
+    /// A rename shows that programs run and records arrive. If `failures_are_seen`, the refused clone must be seen as well,
+    /// because a `copy_process()` that fails makes a record. In a known loss both may be missing; the time of the youngest
+    /// record, `youngest`, is used then.
     pub(super) fn proof(&self, failures_are_seen: bool, youngest: Ktime) -> Option<Ktime> {
         let refused = self.refused?;
         if self.goes_unseen() {
@@ -139,8 +141,8 @@ impl Canary {
         seen.max(Some(refused.since))
     }
 
-    /// What time alone brings: launches one that is due, waits for one that is dead, gives up one that went unseen.
-    /// Called often; costs nothing most times.
+    /// Launches a canary that is due, waits for a dead one, and gives up one that was not seen. Called at each tick; usually does
+    /// nothing.
     pub(super) fn tick(&mut self, now: Ktime) {
         if self.stopped {
             return;
@@ -149,7 +151,7 @@ impl Canary {
             flight.wait();
             if flight.over && flight.waited_for {
                 self.flight = None;
-            } else if flight.waited_for && now.since(flight.launched) >= PATIENCE_NS {
+            } else if flight.waited_for && now.since(flight.launched) >= DEADLINE_NS {
                 self.give_up();
             }
         }
@@ -169,7 +171,7 @@ impl Canary {
         }
     }
 
-    /// Takes what was told of the canary out of `effects`: it is nobody's business but ours.
+    /// Removes the canary's events from `effects`: no sink sees them.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         self.rename.filter(effects);
         if let Some(refused) = &mut self.refused {
@@ -191,7 +193,7 @@ impl Canary {
         self.judge(launched, &missing);
     }
 
-    /// A life is over, or given up: without what is missing of it.
+    /// A life is over or given up; `missing` are the events that were not seen.
     fn judge(&mut self, launched: Ktime, missing: &[&str]) {
         if self.refused.take().is_some() {
             log::warn!("canary: processes can be made again");
@@ -214,20 +216,20 @@ impl Canary {
             return;
         }
         self.unexplained = 0;
-        // Its launch and not its end: an age may be a little too large, never too small.
+        // The time of launch, not of the end: the age may be a little too large, never too small.
         self.last_whole = Some(launched);
         if std::mem::take(&mut self.complained) {
             log::warn!("canary: whole lives come through again");
         }
     }
 
-    /// Records are known to be lost: the present canary's may be among them.
+    /// Records are known to be lost; the present canary's may be among them.
     pub(super) const fn loss_is_known(&mut self) {
         self.lossy = true;
     }
 
-    /// Whether it is time to attach all hooks anew: once for the second life in a row that went unseen without a known loss, and
-    /// ever more rarely while that goes on.
+    /// Returns whether to attach all hooks again: after the second life in a row that was not seen without a known loss, and ever
+    /// more rarely after that.
     pub(super) const fn take_alarm(&mut self) -> bool {
         let is_due = self.unexplained >= 2 && self.unexplained.is_power_of_two();
         let is_new = self.unexplained != self.alarmed;
@@ -235,14 +237,14 @@ impl Canary {
         is_due && is_new
     }
 
-    /// Whether lives go unseen though nothing is known to be lost. Those lost together with others say nothing: the daemon works,
-    /// and has too much to do.
+    /// Returns whether lives are not seen although no loss is known. A canary lost together with other records says nothing about
+    /// the hooks: the daemon is overloaded.
     #[must_use]
     pub const fn goes_unseen(&self) -> bool {
         self.unexplained > 0
     }
 
-    /// No more of them; one on its way need not arrive.
+    /// Makes no more canaries; one in flight need not be seen.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
     }
@@ -253,7 +255,7 @@ impl Canary {
         }
     }
 
-    /// Says it once, until a life comes through again. A canary lost in a known loss tells nothing new.
+    /// Logs this once, until a life is seen whole again. A canary lost in a known loss is not logged.
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
@@ -270,7 +272,7 @@ impl Canary {
         }
     }
 
-    /// No canary can be made. A host without pids says nothing about the programs: a rename shows that records come through.
+    /// No canary can be made. That says nothing about the programs, so a rename shows whether records come through.
     fn refuse(&mut self, errno: i32, now: Ktime) {
         self.no_pid += 1;
         let (since, seen) = self.refused.map_or((now, None), |refused| (refused.since, refused.seen));
@@ -312,24 +314,21 @@ impl Flight {
         WHOLE.iter().zip(self.seen).filter(|(_, seen)| !seen).map(|(kind, _)| kind.name()).collect()
     }
 
-    /// Waits for the child if it is dead.
+    /// Reaps the child if it is dead.
     fn wait(&mut self) {
         if self.waited_for {
             return;
         }
-        // SAFETY: a null status pointer is allowed.
-        let answer = unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) };
-        // With SIGCHLD ignored, by inheritance, the kernel waits for it: ECHILD.
-        self.waited_for = answer != 0;
+        // If SIGCHLD is ignored, by inheritance, the kernel reaps the child: ECHILD.
+        self.waited_for = !matches!(waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG), Ok(None));
     }
 }
 
 impl Drop for Canary {
-    /// The child runs on our stack: it must be gone before that is.
+    /// The child runs on a stack of this struct, so it must end first.
     fn drop(&mut self) {
         if let Some(flight) = self.flight.as_ref().filter(|flight| !flight.waited_for) {
-            // SAFETY: as above; the child ends by itself.
-            unsafe { libc::waitpid(flight.pid, std::ptr::null_mut(), 0) };
+            let _ = waitpid(Pid::from_raw(flight.pid), WaitOptions::empty());
         }
     }
 }
@@ -349,9 +348,8 @@ mod tests {
             canary.tick(boottime());
             std::thread::yield_now();
         }
-        // SAFETY: null status pointer; the child was waited for, so there is none.
-        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }, -1);
-        canary.tick(Ktime(begin.0 + PATIENCE_NS));
+        assert!(waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).is_err(), "the child was waited for");
+        canary.tick(Ktime(begin.0 + DEADLINE_NS));
         assert_eq!((canary.whole, canary.broken, canary.age(boottime())), (0, 1, None));
     }
 

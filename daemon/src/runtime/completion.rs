@@ -1,4 +1,4 @@
-//! Tasks that the kernel's iterator does not show, taken from /proc.
+//! Reads from /proc the tasks that the kernel's iterator does not show.
 
 use super::{EventSink, Pipeline, hand_over, hidden::Seen};
 use crate::{
@@ -15,18 +15,18 @@ use crate::{
 /// The only group that kernels are known to hide from their own iterators.
 const INIT: Tgid = Tgid(1);
 
-/// Tasks of /proc that are read before the ring is looked at again.
+/// Tasks that are read from /proc before the ring is polled again.
 const TASKS_A_TURN: usize = 512;
 
-/// Thread groups of /proc that are read, and then applied together.
+/// Thread groups that are read from /proc and then applied together.
 const GROUPS_A_PIECE: usize = 256;
 
-/// Which tasks a reading of /proc is to tell of.
+/// Which tasks a reading of /proc may report.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    /// Of those known by their own records, the ones born before this.
+    /// Tasks known by their own records: those born before this.
     pub(super) begun: Ktime,
-    /// Of the others, the ones born before this.
+    /// Other tasks: those born before this.
     pub(super) horizon: Ktime,
 }
 
@@ -34,14 +34,14 @@ pub(super) struct Span {
 struct Shown {
     tgid: Tgid,
     tids: Vec<Tid>,
-    /// Each task's, with the moment before it was read.
+    /// Each task with the time just before it was read.
     stats: Vec<(Tid, Ktime, Stat)>,
 }
 
 impl Pipeline {
-    /// Takes from /proc who is in none of the iterator's records: `groups`, which it did not show. Every record older than the end of
-    /// `span` was handled. Start times are those of /proc, 10 ms coarse, until a record brings the exact one. `is_whole` says that the
-    /// iterator showed all that it shows.
+    /// Reads the groups of /proc that are in no record of the iterator: `groups`. Every record older than the end of `span` has
+    /// been handled. Start times are those of /proc, 10 ms coarse, until a record brings the exact one. `is_whole` says that the
+    /// iterator reached its end.
     pub(super) fn complete(
         &mut self,
         mut groups: Vec<Tgid>,
@@ -60,14 +60,14 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether a record told of its birth, since that moment. In a storm of forks these are most of those that /proc has and the
-    /// iterator had not.
+    /// Returns whether a record reported the birth since that time. In a storm of forks most groups that only /proc shows are of
+    /// this kind.
     fn is_born_since(&self, tgid: Tgid, begun: Ktime) -> bool {
         let start = self.lineage.group(tgid).and_then(|group| group.key().start);
         start.is_some_and(|start| start >= begun)
     }
 
-    /// Of these groups, the ones that are older than the reading: the iterator must have shown them.
+    /// Returns the groups that are older than the reading: the iterator must have shown them.
     fn older_than(&self, groups: &[Tgid], begun: Ktime) -> Result<Vec<Seen>, ProcfsError> {
         let mut older = Vec::new();
         for &tgid in groups {
@@ -77,8 +77,8 @@ impl Pipeline {
         Ok(older)
     }
 
-    /// Reads some groups, and applies what was read once every record older than that is handled: what is under way is not taken
-    /// for missed.
+    /// Reads some groups. Applies what was read after every record older than the reading is handled, so that records in flight
+    /// are not counted as missed.
     fn complete_groups(
         &mut self,
         groups: &[Tgid],
@@ -93,7 +93,7 @@ impl Pipeline {
             for &tid in &tids {
                 turn += 1;
                 if turn % TASKS_A_TURN == 0 {
-                    // So that the ring does not fill up meanwhile.
+                    // So that the ring does not fill up while /proc is read.
                     self.handle_batch(sink);
                 }
                 let at = boottime();
@@ -119,8 +119,9 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Groups that the iterator did not show. To list all of /proc the kernel walks over every task again, a tenth of what the
-    /// iterator took; where its count is that of the tasks shown, with those of init if it hides them, there are no others.
+    /// Returns groups that the iterator did not show. Listing all of /proc walks over every task again, which takes a tenth of
+    /// the iterator's time. If the kernel's task count equals the number of tasks shown (plus those of init, if it is hidden),
+    /// there are no others.
     pub(super) fn hidden_groups(&mut self, shown: &[Tid]) -> Result<Vec<Tgid>, ProcfsError> {
         let is_hidden = |tgid: &Tgid| shown.binary_search(&tgid.leader()).is_err();
         if !self.hides_others {
@@ -131,14 +132,14 @@ impl Pipeline {
             }
         }
         let mut groups: Vec<Tgid> = self.procfs.groups()?.into_iter().filter(is_hidden).collect();
-        // A kernel that hides others may hide more: as long as any were seen, counts are not relied upon.
+        // A kernel that hides some tasks may hide more: once any were found, counts are not relied upon.
         self.hides_others = groups.iter().any(|&group| group != INIT);
-        // Parents before their children, nearly always.
+        // Parents come before their children, in nearly all cases.
         groups.sort_unstable();
         Ok(groups)
     }
 
-    /// The identity of a task in /proc; `None` if it is too young to need telling.
+    /// Returns the identity of a task in /proc; `None` if the task is too young to be reported.
     fn whom(
         &self,
         group: Tgid,
@@ -180,14 +181,14 @@ impl Pipeline {
             exit_signal: stat.exit_signal,
             task_flags: Some(stat.flags),
             nr_threads: i32::try_from(tasks).ok(),
-            // /proc shows a kernel worker under the name of its work, which may be longer.
+            // /proc shows a kernel worker under the name of its work, which may be longer than a comm.
             comm: (stat.comm.len() <= 15).then_some(comm),
             ..nothing_known(task)
         };
         self.complete_with(at, Box::new(snapshot));
     }
 
-    /// The kernel hides these from its iterator, so that a missing one says nothing there: /proc alone tells.
+    /// The kernel hides these groups from its iterator, so only /proc can show that one is gone.
     fn end_threads_of_init(&mut self, present: &[Tid]) {
         let Some(init) = self.lineage.group(INIT) else { return };
         let gone: Vec<TaskRef> = init

@@ -1,8 +1,8 @@
 //! Tasks that this kernel hides from eBPF programs and from its task iterator, while /proc shows them.
 //!
-//! Found by comparing both, never by the kernel's version. No program runs on top of such a task, so the processes it forks, its own
-//! exits and names, and releases in interrupts on top of it are in no record. A comparison finds them later. They are no drift: this
-//! kernel cannot show them. They are counted apart from it.
+//! They are found by comparing both, never by the kernel's version. No program runs on top of such a task, so no record shows the
+//! processes that it forks, its own exits and names, or releases that an interrupt on top of it runs. A later comparison finds
+//! them. They are counted apart from drift, because this kernel cannot show them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
 /// A thread group in /proc: its tgid, and its start in ticks of `USER_HZ`.
 pub(super) type Seen = (Tgid, u64);
 
-/// Processes named in a message; the rest are counted.
+/// The most processes that a message names; the others are counted.
 const NAMED: usize = 3;
 
 /// Thread groups that /proc shows and the task iterator does not.
@@ -30,19 +30,19 @@ pub struct HiddenTasks {
 }
 
 impl HiddenTasks {
-    /// Whether nothing is hidden, as far as is known.
+    /// Returns whether nothing is hidden, as far as is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// How many thread groups are hidden.
+    /// Returns how many thread groups are hidden.
     #[must_use]
     pub fn len(&self) -> usize {
         self.groups.len()
     }
 
-    /// What this kernel hides and what follows from it, for `status`, the log and `doctor`; `None` if it hides nothing.
+    /// Describes what this kernel hides and what follows from it, for `status`, the log and `doctor`; `None` if it hides nothing.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let named: Vec<String> = self.groups.keys().take(NAMED).map(|tgid| format!("pid {tgid}")).collect();
@@ -58,7 +58,7 @@ impl HiddenTasks {
         })
     }
 
-    /// Takes over what one reading found, where another one has confirmed those that are new. Whether that is other than before.
+    /// Takes over what one reading found, if another one confirms the new groups. Returns whether that changed anything.
     fn update(&mut self, found: &[Seen], confirmed: impl FnOnce(&[Seen]) -> Vec<Seen>) -> bool {
         let is_known = |seen: &&Seen| self.groups.get(&seen.0) == Some(&seen.1);
         let (known, new): (Vec<&Seen>, Vec<&Seen>) = found.iter().partition(is_known);
@@ -76,20 +76,20 @@ impl HiddenTasks {
 /// What hidden tasks did, by kind, as comparisons found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HiddenCounts {
-    /// Births by a hidden parent, or of a hidden thread.
+    /// Births by a hidden parent, or births of a hidden thread.
     pub forks: u64,
     /// Exits of hidden tasks.
     pub exits: u64,
-    /// Releases that a hidden task may have run, or an interrupt on top of one.
+    /// Releases that a hidden task, or an interrupt on top of one, may have run.
     pub releases: u64,
-    /// Names that hidden tasks gave themselves.
+    /// Changes of a hidden task's name.
     pub names: u64,
-    /// Canaries of which all came through but such a release.
+    /// Canaries that were seen except for such a release.
     pub canaries: u64,
 }
 
 impl HiddenCounts {
-    /// What a comparison found. A release after a known loss was lost, most likely.
+    /// Counts what a comparison found. After a known loss a missing release was probably lost, and is not counted.
     pub(super) const fn add(&mut self, before: &Stats, after: &Stats, is_loss_known: bool) {
         self.forks += after.hidden_forks - before.hidden_forks;
         self.exits += after.hidden_exits - before.hidden_exits;
@@ -119,11 +119,11 @@ impl Pipeline {
         HiddenCounts { canaries: self.canary.hidden, ..self.mending.hidden }
     }
 
-    /// Groups older than the reading that /proc shows and the iterator did not.
+    /// Returns the groups older than the reading that /proc shows and the iterator did not.
     pub(super) fn learn_hidden(&mut self, found: &[Seen]) {
         let Self { hidden, observer, .. } = self;
         let differs = hidden.update(found, |new| {
-            // One that exec'ed during the first reading may have been passed over.
+            // A group that exec'ed during the first reading may have been passed over.
             let again = observer.snapshot().and_then(|mut reading| {
                 let mut shown: Vec<Tid> = Vec::new();
                 while reading.next(|record| {
@@ -149,7 +149,7 @@ impl Pipeline {
         };
         self.canary.hidden_releases.are_possible =
             !self.hidden.is_empty() && self.observer.hooks.iter().any(by_free);
-        // Whoever only reads all tasks once has them from /proc, and misses nothing.
+        // A command that reads all tasks once has these tasks from /proc and misses nothing.
         if let Some(reason) = self.hidden.reason().filter(|_| !self.observer.hooks.is_empty())
             && !std::mem::replace(&mut self.hidden.was_told, true)
         {

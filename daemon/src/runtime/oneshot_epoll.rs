@@ -1,8 +1,8 @@
-//! The ring as something to wait for that can be left alone meanwhile.
+//! Waits for the ring, one notification at a time.
 //!
-//! The kernel notifies of each record that finds the ring read to its end, also while its reader rests and is about to look
-//! anyhow: a wake-up for nothing. So the ring is not registered with the event loop itself but with an epoll instance
-//! (`epoll_create1(2)`) of its own, for one notification at a time (`EPOLLONESHOT`), and that one with the event loop.
+//! The kernel notifies for each record that finds the ring empty, also while its reader waits for the batch delay and polls the
+//! ring next anyway: such a wake-up is useless. So the ring is registered with an epoll instance (`epoll_create1(2)`) of its own,
+//! for one notification at a time (`EPOLLONESHOT`), and that instance with the event loop.
 
 use std::{
     io,
@@ -23,29 +23,29 @@ use crate::{
     fd::watch,
 };
 
-/// One notification, then none until the gate is opened again.
+/// An epoll instance that gives one notification, then none until it is armed again.
 const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
-/// One descriptor that is waited for.
+/// The one descriptor that is waited for.
 pub(super) struct OneshotEpoll {
     epoll: AsyncFd<OwnedFd>,
     behind: OwnedFd,
 }
 
 impl OneshotEpoll {
-    /// Open: what is there already is told of.
+    /// Armed; what is there already is notified.
     pub(super) fn new(behind: OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &behind, EventData::new_u64(0), ONCE)?;
         Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind })
     }
 
-    /// Waits until there is something behind it; then it is shut. Waiting for it while it is shut takes until it is opened.
+    /// Waits for the notification, which disarms it. Waiting while it is disarmed takes until it is armed.
     pub(super) async fn passed(&self) -> io::Result<()> {
         failpoint::check(Point::RingWait)?;
         loop {
             let mut ready = self.epoll.readable().await?;
-            // Taking the notification is what shuts it.
+            // Taking the notification disarms it.
             let mut taken = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
             let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
             let count = match epoll::wait(self.epoll.get_ref(), &mut taken[..], Some(&at_once)) {
@@ -60,7 +60,7 @@ impl OneshotEpoll {
         }
     }
 
-    /// Opens it: the next notification is of what is there now or comes later.
+    /// Arms it: the next notification is for what is there now or comes later.
     pub(super) fn open(&self) -> io::Result<()> {
         Ok(epoll::modify(self.epoll.get_ref(), self.behind.as_fd(), EventData::new_u64(0), ONCE)?)
     }
@@ -77,9 +77,9 @@ mod tests {
 
     use super::*;
 
-    /// Long enough for a notification that is there.
+    /// Long enough for a notification that is due.
     const SOON: Duration = Duration::from_secs(10);
-    /// For one that must not be there.
+    /// For a notification that must not come.
     const MOMENT: Duration = Duration::from_millis(20);
 
     #[tokio::test]

@@ -1,20 +1,20 @@
-//! Where on their way records are lost.
+//! The places where records are lost on their way from the kernel to the lineage.
 
 use super::Counts;
 
-/// A place where records are lost, each for its own reason and with its own remedy.
+/// A place where records are lost. Each has its own reason and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The ring was full: taskscope did not keep up.
     Ring,
-    /// The ring was filling up, and these were left out by rule so that exits and releases found room: argument vectors,
+    /// The ring was filling up, and records were left out by rule so that exits and releases found room: argument vectors,
     /// renames and failed clones first, then creations of threads.
     Shed,
-    /// The kernel skipped calls of a program because it ran already on that CPU.
+    /// The kernel skipped calls of a program because a program was already running on that CPU.
     Skipped,
-    /// A program could not tell what it saw: a map was full, a return or a field was missing.
+    /// A program could not report what it saw: a map was full, or a return or a field was missing.
     Program,
-    /// What came through the ring was not understood.
+    /// A record came through the ring and was not understood.
     Decode,
 }
 
@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    /// What happened there and what helps, for a message about some records.
+    /// Says what happened there and what helps, for a message about `count` records.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Place {
 }
 
 impl Counts {
-    /// What was lost so far, by place, in the order of [`Place::ALL`].
+    /// How many records were lost so far, by place, in the order of [`Place::ALL`].
     #[must_use]
     pub fn by_place(&self) -> [(Place, u64); Place::COUNT] {
         Place::ALL.map(|place| {

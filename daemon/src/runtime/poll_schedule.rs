@@ -1,4 +1,4 @@
-//! When the ring is looked at next.
+//! Decides when the ring is polled next.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
@@ -6,42 +6,42 @@ use tokio::{task::yield_now, time::sleep};
 
 use super::{BATCH, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
 
-/// Where neither the kernel's word nor a timer can be waited for, the ring is looked at this often.
+/// Interval of polls where neither the kernel's notification nor a timer can be waited for.
 const FALL_BACK: Duration = Duration::from_millis(20);
 
-/// What the next look at the ring waits for.
+/// What the next poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The kernel's word that there is something.
+    /// The kernel's notification that the ring has a record.
     Notified,
-    /// The end of a rest. Whatever comes meanwhile wakes nobody up.
+    /// The end of the batch delay. Records that arrive in the meantime wake nobody.
     Rested,
-    /// Nothing: a whole batch was found.
+    /// Nothing: the last poll found a whole batch.
     Now,
 }
 
-/// Looks at the ring: one when something comes, then one after each rest until one finds nothing.
+/// When the ring is polled: after a notification, then after each batch delay until a poll finds nothing.
 pub(super) struct PollSchedule {
     gate: OneshotEpoll,
     rest: TimerFd,
     next: Next,
-    /// That the ring cannot be waited for has been told.
+    /// Whether the log already says that the ring cannot be waited for.
     told: bool,
 }
 
 impl PollSchedule {
-    /// The first look is due when there is something in the ring.
+    /// The first poll waits for a notification.
     pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
         Ok(Self { gate: OneshotEpoll::new(ring)?, rest: TimerFd::new()?, next: Next::Notified, told: false })
     }
 
-    /// Waits until the next look is due. Nothing is lost when it is not waited for to the end.
+    /// Waits until the next poll is due. Cancelling the wait loses nothing.
     pub(super) async fn due(&mut self) {
         let waited = match self.next {
             Next::Notified => self.gate.passed().await,
             Next::Rested => self.rest.rung().await,
             Next::Now => {
-                // Others have their turn.
+                // Timers, signals and sinks get a turn.
                 yield_now().await;
                 Ok(())
             }
@@ -52,22 +52,23 @@ impl PollSchedule {
         }
     }
 
-    /// A look found this many records; if there are more to come, they may wait for so long.
-    pub(super) fn after(&mut self, handled: usize, patience: Duration) {
+    /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
+    /// not wake it.
+    pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => (Next::Notified, self.gate.open()),
-            1..BATCH => (Next::Rested, self.rest.after(patience)),
+            1..BATCH => (Next::Rested, self.rest.after(max_batch_delay)),
             _ => (Next::Now, Ok(())),
         };
         self.next = next;
         if let Err(error) = set {
             self.complain(&error);
-            // The next look finds out what there is, and what can be waited for then.
+            // The next poll finds out what there is, and what can be waited for then.
             self.next = Next::Now;
         }
     }
 
-    /// Says it once. The ring is looked at all the same.
+    /// Logs this once. The ring is polled all the same.
     fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
             log::error!(
@@ -100,7 +101,7 @@ mod tests {
         writer.write_all(b"b")?;
         looks.due().await;
         assert!(start.elapsed() >= MAX_BATCH_DELAY);
-        // Nothing is left: the kernel's word is waited for, and there is none.
+        // Nothing is left: the notification is waited for, and there is none.
         reader.read_exact(&mut [0; 2])?;
         looks.after(0, MAX_BATCH_DELAY);
         assert!(tokio::time::timeout(MAX_BATCH_DELAY, looks.due()).await.is_err());

@@ -1,20 +1,21 @@
-//! A canary that the kernel refuses to make. Where a failing `copy_process()` can be seen, the refusal is an event like any other.
+//! A canary that the kernel refuses to make. If failing calls of `copy_process()` are seen, the refusal makes a record like any
+//! other.
 
 use crate::lineage::{
     effect::{Action, Effect, Provenance},
     id::{Ktime, Tgid},
 };
 
-/// The latest one.
+/// The latest refusal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refused {
     /// `EAGAIN` or `ENOMEM`.
     pub(super) errno: i32,
-    /// When the first of them in a row was tried.
+    /// When the first refusal in a row happened.
     pub(super) since: Ktime,
-    /// When this one was tried.
+    /// When the latest canary was tried.
     pub(super) launched: Ktime,
-    /// When the last refusal took place that came through as an event.
+    /// The time of the last refusal whose record was seen.
     pub(super) seen: Option<Ktime>,
 }
 
@@ -23,12 +24,12 @@ impl Refused {
         if self.errno == libc::ENOMEM { "ENOMEM" } else { "EAGAIN" }
     }
 
-    /// What clone(2) means by that.
+    /// What `EAGAIN` and `ENOMEM` of clone(2) mean.
     pub(super) const fn cause(&self) -> &'static str {
         if self.errno == libc::ENOMEM { "no memory is left" } else { "no pid is left" }
     }
 
-    /// Takes the refusal out of `effects`: it is no failure of anybody else's fork.
+    /// Removes the refusal from `effects`: it is not the failed fork of another process.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         let this = Tgid(std::process::id());
         effects.retain(|effect| {

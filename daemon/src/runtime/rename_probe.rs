@@ -1,25 +1,24 @@
-//! Proof that records come through while no process can be made: the daemon's main thread sets its own comm to the comm that it has.
+//! Shows that records come through while no process can be made: the daemon's main thread sets its comm to the comm that it has.
 //!
-//! The kernel calls the tracepoint `task_rename` also for a comm that does not change (`__set_task_comm()` in fs/exec.c), so the record
-//! takes the way of every other. It shows that programs run and records arrive, not that every hook is attached.
+//! The kernel calls the tracepoint `task_rename` also if the comm does not change (`__set_task_comm()` in fs/exec.c), and the
+//! record goes the way of every other. It shows that programs run and records arrive, not that every hook is attached.
 
 use std::io;
+
+use rustix::thread;
 
 use crate::lineage::{
     effect::{Action, Effect, Provenance},
     id::{Ktime, Tgid},
 };
 
-/// `TASK_COMM_LEN`.
-const COMM_LEN: usize = 16;
-
 /// The probes of one daemon.
 #[derive(Debug)]
 pub(super) struct RenameProbe {
     this: Tgid,
-    /// Probes sent and not seen yet.
+    /// Probes sent whose record was not seen yet.
     pending: u32,
-    /// When the last one that was seen took place.
+    /// The time of the last rename whose record was seen.
     pub(super) seen: Option<Ktime>,
 }
 
@@ -30,20 +29,12 @@ impl RenameProbe {
 
     /// Sets the calling thread's comm to the comm that it has.
     pub(super) fn send(&mut self) -> io::Result<()> {
-        let mut comm = [0_u8; COMM_LEN];
-        // SAFETY: PR_GET_NAME writes at most 16 bytes, NUL included, to `comm`; PR_SET_NAME reads up to the NUL (prctl(2)).
-        let renamed = unsafe {
-            libc::prctl(libc::PR_GET_NAME, comm.as_mut_ptr()) == 0
-                && libc::prctl(libc::PR_SET_NAME, comm.as_ptr()) == 0
-        };
-        if !renamed {
-            return Err(io::Error::last_os_error());
-        }
+        thread::set_name(&thread::name()?)?;
         self.pending += 1;
         Ok(())
     }
 
-    /// Takes the events of probes out of `effects`: they concern nobody else.
+    /// Removes the events of probes from `effects`: no sink sees them.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         if self.pending == 0 {
             return;

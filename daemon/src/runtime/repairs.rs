@@ -1,4 +1,4 @@
-//! What comparing the tree with the kernel has mended, by kind; and what that cost.
+//! What comparisons with the kernel have repaired, by kind, and what they cost.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use crate::lineage::Stats;
 /// Why the tree is compared with the kernel's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Observing begins.
+    /// taskscope has just started.
     Start,
     /// Records are known to be lost.
     Loss,
-    /// /proc does not have a zombie that the tree has.
+    /// The tree has a zombie that /proc does not have.
     Doubt,
-    /// It was time to.
+    /// `--audit-every` has passed.
     Audit,
 }
 
@@ -37,14 +37,14 @@ impl Why {
     }
 }
 
-/// Mended facts by kind.
+/// Repaired facts by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Births that went unseen.
+    /// Births that were not seen.
     pub missed_forks: u64,
-    /// Exits that went unseen.
+    /// Exits that were not seen.
     pub missed_exits: u64,
-    /// Releases that went unseen.
+    /// Releases that were not seen.
     pub missed_releases: u64,
     /// Wrong parents.
     pub wrong_parents: u64,
@@ -53,7 +53,7 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    /// What a lineage has mended in all.
+    /// Returns what a lineage has repaired in total.
     #[must_use]
     pub const fn of(stats: &Stats) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Repairs {
         }
     }
 
-    /// Each kind by its stable name.
+    /// Returns each kind by its stable name.
     #[must_use]
     pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
         [
@@ -77,7 +77,7 @@ impl Repairs {
         ]
     }
 
-    /// All kinds together.
+    /// Returns the sum over all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_kind().iter().map(|(_, count)| count).sum()
@@ -110,19 +110,19 @@ pub struct RepairStats {
     /// Comparisons, the one at the start included.
     pub resyncs: u64,
     by_cause: [u64; Why::COUNT],
-    /// Comparisons that broke off.
+    /// Comparisons that failed.
     pub failed: u64,
-    /// Mended after a known loss.
+    /// Repairs after a known loss.
     pub repaired: Repairs,
-    /// Mended though nothing was known to be lost: should be 0.
+    /// Repairs without a known loss: should be 0.
     pub drift: Repairs,
-    /// Found though nothing was known to be lost, because this kernel hides it: canaries are counted elsewhere.
+    /// Differences without a known loss that this kernel hides. Canaries are counted in [`super::canary`].
     pub(super) hidden: HiddenCounts,
     /// Duration of the last comparison, ns.
     pub last_ns: u64,
-    /// Duration of the longest, ns.
+    /// Duration of the longest comparison, ns.
     pub longest_ns: u64,
-    /// Duration of all together, ns.
+    /// Duration of all comparisons together, ns.
     pub total_ns: u64,
 }
 
@@ -133,7 +133,7 @@ impl RepairStats {
         Why::ALL.map(|why| (why, self.by_cause.get(why as usize).copied().unwrap_or(0)))
     }
 
-    /// Facts were mended after a known loss, without a comparison of all tasks.
+    /// Counts facts that were repaired after a known loss without a comparison of all tasks.
     pub(super) fn repair(&mut self, before: &Stats, after: &Stats) {
         self.repaired.add(&Repairs::of(after), &Repairs::of(before));
         self.repaired.missed_releases += after.hidden_releases - before.hidden_releases;

@@ -1,4 +1,4 @@
-//! The tree compared with the kernel's tasks: at the start, after a loss, now and then. What differs is mended.
+//! Compares the tree with the kernel's tasks, at the start, after a loss and at audits, and repairs differences.
 
 use probe_common::Kind;
 
@@ -14,29 +14,29 @@ use crate::{
     procfs::Sight,
 };
 
-/// After a comparison the next one comes this many times its own cost later at the earliest: under lasting loss it then takes
-/// a tenth of one CPU at most. Records that are handled meanwhile are no cost of it.
+/// After a comparison the next one waits for this many times the comparison's own duration, so that under lasting loss
+/// comparisons take at most a tenth of one CPU. Time spent on records in between does not count.
 const REST: u64 = 10;
 
-/// At least this long, ns.
+/// The shortest wait, ns.
 const REST_AT_LEAST_NS: u64 = 1_000_000_000;
 
-/// At most this long, ns.
+/// The longest wait, ns.
 const REST_AT_MOST_NS: u64 = 60_000_000_000;
 
-/// After failures in a row the rest doubles, this many times at most: a kernel that never lets it is asked once a minute.
+/// After failures in a row the wait doubles, this many times at most: where comparisons never succeed, one is tried each minute.
 const LONGEST_REST: u32 = 6;
 
-/// While all tasks are read, a batch of records is handled each time this long was spent on reading, ns: a slow reader of events
-/// then delays a comparison by a batch for some thousand tasks, and not for each hundred and fifty.
+/// While all tasks are read, a batch of records is handled after each this many ns of reading: a slow reader of events then
+/// delays a comparison once for some thousand tasks, and not once for 150.
 const READ_NS: u64 = 2_000_000;
 
-/// No more is handled meanwhile after this long, ns: where records come faster than they are handled there is always more. What is in the
-/// ring then is handled after the reading.
+/// The longest time for which records are handled in between, ns: if records come faster than they are handled, the ring is never
+/// empty. What is left is handled after the reading.
 const HANDLE_AT_MOST_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
-    /// Reads every task there is and mends the tree with it.
+    /// Reads all tasks and repairs the tree with them.
     pub(super) fn resync(&mut self, why: Why, sink: &mut impl EventSink) {
         let begun = boottime();
         let before = *self.lineage.stats();
@@ -60,7 +60,7 @@ impl Pipeline {
                 self.lineage.abandon_snapshot();
                 self.mending.failed += 1;
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
-                // What it was to mend is not: it is tried again, ever more rarely.
+                // What the comparison was to repair still differs: it is tried again, ever more rarely.
                 self.owes_resync |= matches!(why, Why::Start | Why::Loss);
                 if !std::mem::replace(&mut self.told_blind, true) {
                     log::warn!("tasks cannot be compared with the kernel's: {reason}");
@@ -70,10 +70,10 @@ impl Pipeline {
         self.hand_on(sink);
         let ended = boottime();
         let duration = ended.since(begun);
-        // What was lost meanwhile is known to be lost, too.
+        // What was lost in the meantime is known to be lost, too.
         let all = |totals: &Totals| totals.all_lost() + totals.all_shed();
         let lost = self.observer.totals().map_or(0, |totals| all(&totals));
-        // What the kernel skips is asked for once a second only.
+        // The calls that the kernel skipped are read once a second only.
         let skipped = self.counts.missed;
         self.look_for_misses();
         let is_drift = matches!(why, Why::Doubt | Why::Audit)
@@ -92,7 +92,7 @@ impl Pipeline {
         );
     }
 
-    /// All tasks, by the iterator and from /proc. An error says why nothing can be concluded from who was not shown.
+    /// Reads all tasks, by the iterator and from /proc. The error says why a task that was not shown may still exist.
     fn read_all(&mut self, why: Why, begun: Ktime, sink: &mut impl EventSink) -> Result<(), String> {
         // In the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
@@ -102,8 +102,8 @@ impl Pipeline {
             Sight::None => Ok(Vec::new()),
             Sight::All | Sight::Partial => self.hidden_groups(&shown),
         };
-        // Whoever was born before is known by its own record, if that was not lost; whoever is younger than this is left
-        // to it. At the start the hooks have been attached for longer than a tick by now.
+        // A task born before this is known by its own record, if that was not lost; a task born later is left to its record. At
+        // the start the hooks have been attached for longer than a tick by now.
         let span = Span { begun, horizon: boottime() };
         self.catch_up(sink);
         let by_iterator = by_iterator.map(|mut differing| {
@@ -115,7 +115,7 @@ impl Pipeline {
         });
         let completed = others.and_then(|others| self.complete(others, span, by_iterator.is_ok(), sink));
         match (by_iterator, sight) {
-            // Who is hidden by both is told apart from who is gone by the next event only.
+            // A task hidden from both sources looks dead until its next event.
             (Ok(()), _) => completed.map_err(|error| error.to_string()),
             (Err(reason), Sight::None) => Err(format!("{reason}, and /proc is of another pid namespace")),
             (Err(reason), Sight::Partial) => Err(format!("{reason}, and /proc hides tasks (hidepid)")),
@@ -123,7 +123,8 @@ impl Pipeline {
         }
     }
 
-    /// What differs from the tree is given back, to be applied once the ring is empty: most of it only was under way.
+    /// Returns what differs from the tree. The caller applies it after the ring is drained, because most differences are only
+    /// records in flight.
     fn iterate(&mut self, shown: &mut Vec<Tid>, sink: &mut impl EventSink) -> Result<Vec<Record>, String> {
         if !self.trust.iterator {
             return Err("the task iterator is not used".into());
@@ -170,7 +171,7 @@ impl Pipeline {
             if read == 0 {
                 return Ok(());
             }
-            // What happens meanwhile must not fill the ring. At the start the tree is to be known first.
+            // So that the ring does not fill up. At the start the tree comes first.
             if !is_first
                 && boottime().since(handled_at) >= READ_NS
                 && self.handling_ns - handling_ns < HANDLE_AT_MOST_NS
@@ -191,7 +192,7 @@ impl Pipeline {
         }
     }
 
-    /// Handles a batch of records and answers how many there were. The time that takes is kept apart.
+    /// Handles a batch of records and returns how many there were. The time it takes is not counted as the comparison's.
     pub(super) fn handle_batch(&mut self, sink: &mut impl EventSink) -> usize {
         let begun = boottime();
         let handled = self.turn();
@@ -200,7 +201,7 @@ impl Pipeline {
         handled
     }
 
-    /// Handles every record made before this moment. Bounded, whatever the kernel goes on to produce.
+    /// Handles every record made before now. Bounded, however many records the kernel adds.
     pub fn catch_up(&mut self, sink: &mut impl EventSink) {
         let until = boottime();
         self.is_applying = true;
@@ -214,7 +215,7 @@ impl Pipeline {
     }
 }
 
-/// Whether a snapshot of a task tells nothing that a record on its way could have told.
+/// Returns whether a record in flight could not have reported what the snapshot shows of a task.
 fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
     let Some(known) = lineage.task(seen.task.key.tid) else { return false };
     let is_dead = seen.exit_state.is_some_and(|state| state != 0);
@@ -228,7 +229,7 @@ fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
         && (!seen.task.is_leader() || same_parent())
 }
 
-/// A sink before there is one: keeps all effects for the first.
+/// A sink for the time before there is one: it keeps all effects for the first sink.
 #[derive(Default)]
 pub(super) struct Kept(pub(super) Vec<Effect>);
 

@@ -24,7 +24,7 @@ pub(super) fn watch(hooks: &[HookState]) -> Watch {
 }
 
 impl Counts {
-    /// Of what was lost at a place, the records that say why tasks end: without them the tree is what it is.
+    /// Of the records lost at a place, those that say why tasks end: the tree is the same without them.
     pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
         let of = |counts: &[u64; Kind::COUNT]| {
             [Kind::SignalSent, Kind::OomVictim].iter().filter_map(|&kind| counts.get(kind as usize)).sum()

@@ -1,4 +1,5 @@
-//! Loss is arithmetic: what the programs made is what came through plus what did not, at every station of the way.
+//! Checks that no record is lost without being counted: at each station, what went in must equal what came out plus what was
+//! lost.
 
 use std::fmt;
 
@@ -9,38 +10,38 @@ use crate::{kernel::counters::Totals, lineage::Stats};
 /// Records by kind, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Taken from the ring and understood, by kind.
+    /// Records taken from the ring and decoded, by kind.
     pub received: [u64; Kind::COUNT],
-    /// Of these and of the snapshots' records, the ones that took effect, by kind.
+    /// Records of the ring and of snapshots that changed the lineage, by kind.
     pub applied: [u64; Kind::COUNT],
-    /// And the ones the lineage could make nothing of.
+    /// Records that the lineage refused.
     pub refused: [u64; Kind::COUNT],
-    /// Taken from the ring and not understood.
+    /// Records taken from the ring that could not be decoded.
     pub undecoded: u64,
-    /// Read from the task iterator.
+    /// Records read from the task iterator.
     pub snapshot: u64,
-    /// Read from the task iterator and not understood.
+    /// Records read from the task iterator that could not be decoded.
     pub snapshot_undecoded: u64,
-    /// Read from /proc, for what the iterator does not show.
+    /// Tasks read from /proc, because the iterator does not show them.
     pub completed: u64,
     /// Counters of the programs, as last read.
     pub kernel: Totals,
     /// Calls of programs that the kernel skipped, as last read.
     pub missed: u64,
-    /// Of these, calls of the program on the return of `copy_process()`.
+    /// Skipped calls of the program on the return of `copy_process()`, part of `skipped`.
     pub missed_returns: u64,
-    /// Of these in turn, the ones that a program has noticed since as a return that it missed: each is one loss, not two.
+    /// Skipped calls among these that a program has noticed since, as a return that it missed. Each is one loss, not two.
     pub noticed_returns: u64,
 }
 
 impl Counts {
-    /// Everything that was lost on the way here; what was shed by rule is counted apart from it.
+    /// Returns everything that was lost on the way here. Records left out by rule are counted apart.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.kernel.all_lost().saturating_sub(self.noticed_returns) + self.missed + self.undecoded
     }
 
-    /// What programs could not tell, by [`Lost`], without what is among the skipped calls.
+    /// Returns what programs could not report, by [`Lost`], without what the skipped calls already count.
     #[must_use]
     pub fn untold(&self) -> [u64; Lost::COUNT] {
         let mut lost = self.kernel.lost;
@@ -50,8 +51,8 @@ impl Counts {
         lost
     }
 
-    /// Takes in what the programs count. `skipped` is asked only where they have noticed a missed return since: the kernel counts a
-    /// skipped one before they can.
+    /// Takes in the programs' counters. `skipped` is called only if programs noticed a missed return since: the kernel counts a
+    /// skipped call before a program can notice it.
     pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
         let noticed = |totals: &Totals| totals.lost.get(Lost::MissedReturn as usize).copied().unwrap_or(0);
         let news = noticed(kernel).saturating_sub(noticed(&self.kernel));
@@ -67,13 +68,13 @@ impl Counts {
         self.missed_returns = self.missed_returns.max(skipped.returns);
     }
 
-    /// Records taken from the ring, understood or not.
+    /// Returns how many records were taken from the ring, decoded or not.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.received.iter().sum::<u64>() + self.undecoded
     }
 
-    /// The sums, with what the lineage says of the records it was handed.
+    /// Returns the sums, together with the lineage's own counts.
     #[must_use]
     pub fn sums(&self, lineage: &Stats) -> Sums {
         Sums {
@@ -95,39 +96,39 @@ impl Counts {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Skipped {
     pub(super) all: u64,
-    /// The program on the return of `copy_process()`.
+    /// Skipped calls of the program on the return of `copy_process()`.
     pub(super) returns: u64,
 }
 
-/// The records' way as sums. Quiet, that is with nothing left in the ring, they balance.
+/// The records' way as sums. They balance while the ring is empty and no program sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sums {
     /// Records that programs wanted to send, by kind.
     pub produced: [u64; Kind::COUNT],
-    /// Of these, the ones for which the ring had no room.
+    /// Records that the ring had no room for, part of `made`.
     pub dropped: [u64; Kind::COUNT],
-    /// And the ones that were left out because the daemon was behind.
+    /// Records that were left out because the ring was filling up, part of `made`.
     pub shed: [u64; Kind::COUNT],
-    /// Taken from the ring and understood.
+    /// Records taken from the ring and decoded.
     pub received: [u64; Kind::COUNT],
-    /// Taken from the ring and not understood: of an unknown kind.
+    /// Records taken from the ring that could not be decoded; their kind is unknown.
     pub undecoded: u64,
     /// Records of snapshots, all of one kind.
     pub by_snapshot: u64,
-    /// Handed to the lineage and took effect.
+    /// Records that changed the lineage.
     pub applied: [u64; Kind::COUNT],
-    /// Handed to the lineage, which could make nothing of them.
+    /// Records that the lineage refused.
     pub refused: [u64; Kind::COUNT],
-    /// What the lineage itself says it was handed.
+    /// The lineage's own count of records that it was given.
     pub handed: u64,
-    /// And how many of these it says it refused.
+    /// The lineage's own count of records that it refused.
     pub refused_in_all: u64,
 }
 
-/// A sum that does not come out.
+/// A sum that does not balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imbalance {
-    /// Which.
+    /// The sum's name.
     pub sum: &'static str,
     /// What went in.
     pub whole: u64,
@@ -142,13 +143,13 @@ impl fmt::Display for Imbalance {
 }
 
 impl Sums {
-    /// Records that took effect.
+    /// Returns how many records changed the lineage.
     #[must_use]
     pub const fn applied(&self) -> u64 {
         self.handed.saturating_sub(self.refused_in_all)
     }
 
-    /// Every sum that does not come out; none if all do. Meaningful while the ring is empty and nothing is produced.
+    /// Returns every sum that does not balance. Meaningful while the ring is empty and no program sends.
     #[must_use]
     pub fn check(&self) -> Vec<Imbalance> {
         let mut wrong = Vec::new();
@@ -164,7 +165,7 @@ impl Sums {
             all(&self.produced),
             all(&self.received) + all(&self.dropped) + all(&self.shed) + self.undecoded,
         );
-        // One that was not understood is of an unknown kind: then only the whole can be compared.
+        // A record that could not be decoded is of an unknown kind: then only the totals can be compared.
         if self.undecoded == 0 {
             for kind in Kind::ALL {
                 expect(
@@ -239,15 +240,15 @@ mod tests {
     fn a_return_that_the_kernel_skipped_and_a_program_misses_is_lost_once() {
         let with = |returns| Totals { lost: [0, 0, 0, returns], ..Totals::default() };
         let mut counts = Counts::default();
-        // No instance was left: nothing but the next clone of that task shows it.
+        // No kretprobe instance was left: only the next clone of that task shows it.
         counts.learn(&with(1), Skipped::default);
         assert_eq!((counts.lost(), counts.untold()[3]), (1, 1));
-        // Two programs are skipped, one of them that of a return, which the task's next clone shows.
+        // Two programs are skipped, one of them a return program, which the task's next clone shows.
         counts.learn_skipped(Skipped { all: 2, returns: 1 });
         assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
         counts.learn(&with(2), || Skipped { all: 2, returns: 1 });
         assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
-        // Another, of which the program is the first to tell.
+        // Another missed return, which the program notices first.
         counts.learn(&with(3), || Skipped { all: 3, returns: 2 });
         assert_eq!((counts.lost(), counts.untold()[3]), (4, 1));
         counts.learn(&with(4), || Skipped { all: 3, returns: 2 });

@@ -1,4 +1,4 @@
-//! What is done four times a second: canaries, counters of the programs, and comparisons where there is a reason to.
+//! What is done four times a second: canaries, counters of the programs, and comparisons that are due.
 
 use super::{EventSink, Pipeline, Place, Why, sums::Skipped};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
 };
 
-/// Every how many ticks the kernel is asked for the calls it skipped: a system call for each program.
+/// The kernel is asked for skipped calls at every this many ticks: it takes a system call for each program.
 const TICKS_PER_LOOK: u64 = 4;
 
 impl Pipeline {
@@ -25,17 +25,17 @@ impl Pipeline {
         self.end_gone_zombies(sink);
         self.compare(sink);
         self.look_for_blocked(sink);
-        // What has not come in time may stand in the ring, where the machine let nobody read it.
+        // A canary that was not seen in time may still be in the ring, if the daemon did not run.
         let now = boottime();
         self.catch_up(sink);
-        // A zombie whose release was lost since is not flagged.
+        // A zombie whose release was lost since then is not flagged.
         self.look_for_losses(sink);
         self.lineage.tick(now, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         sink.take_usage(&shares);
     }
 
-    /// Compares the tree with the kernel's tasks, if there is a reason to.
+    /// Compares the tree with the kernel's tasks if there is a reason to.
     fn compare(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let audit_ns = self.trust.audit_every.as_nanos();
@@ -52,8 +52,8 @@ impl Pipeline {
         }
     }
 
-    /// Learns what was lost, tells it, and takes note of what is uncertain since: whether the tree is the kernel's, and whether its
-    /// zombies are still there. What is lost while the counters cannot be read is counted afterwards: they only grow.
+    /// Finds out what was lost, emits it, and notes what is uncertain since: whether the tree matches the kernel, and whether its
+    /// zombies still exist. What is lost while the counters cannot be read is found later, because counters only grow.
     pub(super) fn look_for_losses(&mut self, sink: &mut impl EventSink) {
         let totals = match self.observer.totals() {
             Ok(totals) => {
@@ -90,7 +90,7 @@ impl Pipeline {
                 self.uncompared += of_tree;
                 self.canary.loss_is_known();
                 self.owes_resync = true;
-                // What is shed by rule is no release.
+                // Records left out by rule are never releases.
                 may_miss_releases |= place != Place::Shed;
             }
         }
@@ -103,7 +103,7 @@ impl Pipeline {
         }
     }
 
-    /// Somebody may have cut a link. What was missed since is mended by a comparison.
+    /// Somebody may have cut a link. A comparison repairs what was missed since.
     fn attach_again(&mut self) {
         self.owes_resync = true;
         match self.observer.attach_again() {
@@ -122,7 +122,7 @@ impl Pipeline {
     }
 }
 
-/// What the kernel says of the programs that send records: a system call for each.
+/// Reads the kernel's statistics of the programs that send records: a system call for each.
 fn skipped(observer: &Observer) -> Skipped {
     let mut skipped = Skipped::default();
     for (program, stats) in observer.program_stats() {

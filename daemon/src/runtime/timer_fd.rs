@@ -1,5 +1,5 @@
-//! Timers of the kernel's (`timerfd_create(2)`), in place of the event loop's: those count in whole milliseconds, round up twice,
-//! and wake up once more on the way to a time that is far.
+//! Timers by `timerfd_create(2)`. The event loop's own timers have a resolution of a millisecond, round up twice, and wake up
+//! once more on the way to a time that is far.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
@@ -22,33 +22,33 @@ pub(super) struct TimerFd {
 }
 
 impl TimerFd {
-    /// Not set: it never rings.
+    /// Not set: it never fires.
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Self { timer: watch(timer, Interest::READABLE)? })
     }
 
-    /// Rings at once, and again and again after `time`. Rings that nobody waited for are one.
+    /// Fires at once, and again each `time`. Firings that nobody waited for count as one.
     pub(super) fn every(time: Duration) -> io::Result<Self> {
         let alarm = Self::new()?;
         alarm.set(Duration::from_nanos(1), time)?;
         Ok(alarm)
     }
 
-    /// Rings once, after `time`.
+    /// Fires once, after `time`.
     pub(super) fn after(&self, time: Duration) -> io::Result<()> {
         self.set(time, Duration::ZERO)
     }
 
-    /// Waits until it rings.
+    /// Waits until it fires.
     pub(super) async fn rung(&self) -> io::Result<()> {
         failpoint::check(Point::TimerWait)?;
         loop {
             let mut ready = self.timer.readable().await?;
-            // One that rings again and again is set anew by being read.
+            // Reading rearms a timer that fires repeatedly.
             let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
-            // It is not ready again before it rings again: asked at once, it would be read for nothing.
+            // It is not ready before it fires again, so reading it now would be useless.
             ready.clear_ready();
             if let Ok(read) = read {
                 return read.map(|_| ());
@@ -63,11 +63,11 @@ impl TimerFd {
     }
 }
 
-/// A timer that goes on whatever happens to the kernel's: where that cannot be waited for, by the event loop's own.
+/// A timer that works even if the kernel's cannot be waited for: then the event loop's own timer is used.
 pub(super) struct Ticks {
     alarm: TimerFd,
     every: Duration,
-    /// When the next one is due at the latest: others may be waited for first, again and again.
+    /// When the next one is due at the latest: other branches may be ready first, again and again.
     next: Instant,
     told: bool,
 }
@@ -77,7 +77,7 @@ impl Ticks {
         Ok(Self { alarm: TimerFd::every(time)?, every: time, next: Instant::now() + time, told: false })
     }
 
-    /// Waits for the next one. Nothing is lost when it is not waited for to the end.
+    /// Waits for the next firing. Cancelling the wait loses nothing.
     pub(super) async fn due(&mut self) {
         if let Err(error) = self.alarm.rung().await {
             if !std::mem::replace(&mut self.told, true) {
@@ -116,7 +116,7 @@ mod tests {
         for _ in 0..20 {
             alarm.rung().await?;
         }
-        // Unless this test was kept from running: then some rings are one, and it takes longer.
+        // If this test was kept from running, several firings count as one, and it takes longer.
         assert!(start.elapsed() >= Duration::from_millis(38));
         Ok(())
     }

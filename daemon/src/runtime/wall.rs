@@ -1,8 +1,8 @@
-//! The wall clock beside the kernel's: events carry both, and the wall clock can be set.
+//! The wall clock beside the kernel's boot time: events carry both, and the wall clock can be set.
 
 use crate::{export::Stamp, kernel::clock};
 
-/// Two measurements of where the wall clock stands differ by less than this unless it was set.
+/// Two measurements of the offset differ by less than this unless the wall clock was set.
 const NOISE_NS: i128 = 100_000;
 
 /// A stamp that follows the wall clock.
@@ -13,7 +13,7 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Of this boot. Without a readable boot id entity ids begin with zeros.
+    /// Makes the stamp of this boot. Without a readable boot id, entity ids begin with zeros.
     #[must_use]
     pub fn of_this_boot() -> Self {
         let offset_ns = clock::wall_offset_ns();
@@ -24,7 +24,7 @@ impl Wall {
         Self { stamp: Stamp::new(&boot_id, offset_ns).in_local_zone(), offset_ns }
     }
 
-    /// Looks where the wall clock stands. What is less than the noise of measuring is none.
+    /// Measures the offset of the wall clock. A difference below the measuring noise is ignored.
     pub fn follow(&mut self) {
         let offset_ns = clock::wall_offset_ns();
         if (offset_ns - self.offset_ns).abs() > NOISE_NS {
@@ -33,7 +33,7 @@ impl Wall {
         }
     }
 
-    /// The stamp as of the last look.
+    /// The stamp as of the last measurement.
     #[must_use]
     pub const fn stamp(&self) -> &Stamp {
         &self.stamp

@@ -1,4 +1,4 @@
-//! Zombies of the tree, looked up in /proc: those that a loss has made uncertain, and those that have been zombies for a while.
+//! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::{
     procfs::Sight,
 };
 
-/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
-/// unseen.
+/// A zombie older than this is looked up in /proc once before it is flagged: on the tracepoint rung a release may not be seen.
 pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
-/// How long unconfirmed zombies are looked up at a time: about two thousand of them. The next tick goes on.
+/// The longest time for looking up unconfirmed zombies, which is enough for about two thousand. The next tick goes on.
 const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 
-/// So many are looked up between two looks at the clock.
+/// So many zombies are looked up between two readings of the clock.
 const LOOK_UPS: usize = 64;
 
 impl Pipeline {
-    /// After a loss: zombies that /proc shows are confirmed. Answers the others. It does not wait for the comparison of all tasks, because
-    /// it takes 11 us a zombie. No record is handled meanwhile: a zombie that it would bring is not confirmed.
+    /// After a loss, confirms the zombies that /proc shows and returns the others. It does not wait for the comparison of all
+    /// tasks, because it takes 11 us a zombie. No record is handled in between: a zombie whose record is in flight is not
+    /// confirmed.
     pub(super) fn confirm_zombies(&mut self) -> Vec<GroupKey> {
         if self.lineage.unconfirmed_count() == 0 || self.procfs.sight() != Sight::All {
             return Vec::new();
@@ -34,7 +34,8 @@ impl Pipeline {
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => there.push(key),
                 Ok(false) => gone.push(key),
-                // Nothing was learned, of this one or of any other: they are looked up when /proc can be read again.
+                // Reading failed for a reason that says nothing about any zombie: they are looked up when /proc can be read
+                // again.
                 Err(error) => {
                     log::debug!("looking up a zombie: {error}");
                     break;
@@ -56,7 +57,7 @@ impl Pipeline {
         if gone.is_empty() {
             return;
         }
-        // A release whose record is under way is not lost.
+        // A release whose record is in flight is not lost.
         self.catch_up(sink);
         let before = *self.lineage.stats();
         for key in gone {
@@ -66,8 +67,8 @@ impl Pipeline {
         self.hand_on(sink);
     }
 
-    /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
-    /// told of a zombie that is none. Each zombie is looked up once.
+    /// Repairs zombies that the kernel does not have any more: their release was not seen. This happens before anybody is told of
+    /// them. Each zombie is looked up once.
     pub(super) fn doubt_zombies(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
@@ -91,7 +92,7 @@ impl Pipeline {
             log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
             let failed = self.mending.failed;
             self.resync(Why::Doubt, sink);
-            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
+            // The kernel's iterator still shows this zombie and /proc does not: asking again would not help.
             if self.mending.failed == failed {
                 self.confirmed.extend(gone);
             }
@@ -99,7 +100,7 @@ impl Pipeline {
     }
 }
 
-/// Whether so much time is gone.
+/// Returns whether the time is used up.
 fn is_over(begun: Ktime, allowed: Duration) -> bool {
     u128::from(boottime().since(begun)) >= allowed.as_nanos()
 }

@@ -13,10 +13,10 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Between two looks at the limits.
+/// Time between two readings of the limits.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
-/// Growth is averaged over about this long, seconds: a burst of a second is no trend.
+/// Growth is averaged over about this many seconds: a burst of a second is not a trend.
 const SMOOTH_SECONDS: f64 = 60.0;
 
 /// Something that limits pids.
@@ -63,9 +63,9 @@ impl Scope {
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     scopes: Vec<Scope>,
-    /// Forks that `pids.max` has refused since the first look.
+    /// Forks that `pids.max` has refused since the first reading.
     refused: u64,
-    /// The sum of the kernel's counts at the last look; `None` before the first, and where there is no pids controller.
+    /// The sum of the kernel's counts at the last reading; `None` before the first, and if there is no pids controller.
     counted: Option<u64>,
 }
 
@@ -75,18 +75,19 @@ impl Budget {
         &self.scopes
     }
 
-    /// Forks that `pids.max` of any cgroup has refused since the first look; `None` where no cgroup can limit pids.
+    /// Returns how many forks the `pids.max` of any cgroup has refused since the first reading; `None` if no cgroup can limit
+    /// pids.
     pub(super) fn refused_forks(&self) -> Option<u64> {
         self.counted.map(|_| self.refused)
     }
 
-    /// A cgroup that is gone takes its count with it: a smaller sum says nothing.
+    /// The count of a cgroup that is gone disappears from the sum: a smaller sum means nothing.
     fn count_refused(&mut self, counted: u64) {
         self.refused += self.counted.map_or(0, |before| counted.saturating_sub(before));
         self.counted = Some(counted);
     }
 
-    /// Looks at the limits; `tasks` is how many there are.
+    /// Reads the limits; `tasks` is the number of tasks.
     pub(super) fn look(&mut self, now: Ktime, tasks: u64, mounts: &CgroupMounts) {
         for (what, file) in
             [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")]
@@ -123,7 +124,7 @@ impl Budget {
     }
 }
 
-/// The cgroup that has used most of its pids.max: path, used, limit.
+/// Returns the cgroup that has used the largest part of its pids.max: path, used, limit.
 fn nearest_cgroup(limits: Vec<PidsLimit>) -> Option<(String, u64, u64)> {
     limits
         .into_iter()

@@ -1,16 +1,16 @@
-//! File descriptors: connections never take the last ones, which answers need to read /proc and the kernel's iterators.
+//! File descriptors: connections never take the last ones, because answers need them to read /proc and the kernel's iterators.
 
 use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for answers, readings of all tasks and the log.
+/// Descriptors kept for answers, for reading all tasks and for the log.
 const KEPT: u64 = 32;
 
 /// More are never needed.
 const ENOUGH: u64 = 4096;
 
-/// Raises the soft limit as far as the hard one allows, and answers how many descriptors connections may take.
+/// Raises the soft limit to the hard limit. Returns how many descriptors connections may take.
 pub(super) fn for_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(ENOUGH, |hard| hard.min(ENOUGH));

@@ -1,4 +1,4 @@
-//! What the daemon keeps besides the pipeline: everything that happens goes to the counters and to the readers of events.
+//! The daemon's event sink: passes all events to the counters and to the readers of events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,11 +23,11 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// How long an event may wait where nobody reads events: a look at the ring then serves more of them. Questions do not wait for
-/// it, and what a record names in /proc or among the cgroups is still there.
+/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, and what
+/// a record names in /proc or among the cgroups still exists after it.
 const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
 
-/// What a service tells the world.
+/// What the service publishes.
 pub struct Service {
     pub(super) metrics: Metrics,
     pub(super) readers: Readers,
@@ -40,7 +40,7 @@ pub struct Service {
     sched: SchedSums,
     sched_losses: Losses,
     pub(super) wall: Wall,
-    /// Tells this daemon from the one before it.
+    /// Identifies this run of the daemon.
     pub(super) instance: String,
     pub(super) started: Ktime,
     pub(super) settings: Settings,
@@ -71,7 +71,7 @@ impl Service {
         })
     }
 
-    /// Some hooks tell more than others: what they cannot tell is in no metric.
+    /// What the hooks in use cannot report has no metric.
     pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
         if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
     }
@@ -92,7 +92,7 @@ impl Service {
         self.metrics.scrape(pipeline, sources)
     }
 
-    /// Reads what `--sched` counted, and gives back the histograms of cgroups that are gone before there are too few.
+    /// Reads the histograms of `--sched`, and frees those of cgroups that are gone before none is left.
     pub(super) fn look_at_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
         let maps = pipeline.observer.sched.as_mut()?;
         let now = clock::boottime();
@@ -128,19 +128,20 @@ impl Service {
         self.memory.admits_reader().then(|| self.readers.join(wanted))
     }
 
-    /// Looks at the memory, and gives up what the rule says.
+    /// Measures the memory in use, and gives up what [`super::memory`] says.
     pub(super) fn look_at_memory(&mut self, pipeline: &mut Pipeline) {
         let Self { memory, readers, settings, .. } = self;
         memory.look(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
-    /// Looks at the limits of pids.
+    /// Reads the limits on pids.
     pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
         let tasks = pipeline.lineage.state_counts().present() as u64;
         self.budget.look(clock::boottime(), tasks, self.cgroups.mounts());
     }
 
-    /// Whether lives come through, and if not why. `Ok` with words says on what that is judged where no canary can be made.
+    /// Returns whether canaries are seen, and if not why. `Ok` with a text names what this is judged by while no canary can be
+    /// made.
     pub(super) fn is_ready(&self, pipeline: &Pipeline) -> Result<Option<String>, String> {
         let every = self.settings.canary_every;
         if every.is_zero() {
@@ -162,7 +163,7 @@ impl Service {
                 None => Err(format!("{refusal}, and nothing else shows that the hooks work")),
             };
         }
-        // Canaries that were lost with others say nothing: the daemon works, and has too much to do.
+        // Canaries that were lost together with other records say nothing about the hooks: the daemon is overloaded.
         if !canary.goes_unseen() {
             return Ok(None);
         }
@@ -215,8 +216,8 @@ impl EventSink for Service {
         self.wall.follow();
         for effect in effects {
             self.metrics.count(effect);
-            // A cgroup can be gone before its tasks' last events: its path is looked for when it is first heard of, which a task that
-            // was moved brings with any event. Events in a row are of one cgroup, most of them.
+            // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
+            // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.
             if let Some(id) = effect.thread.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
                 && self.cgroups.place(id, effect.at.0).is_some()
             {

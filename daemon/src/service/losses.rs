@@ -1,17 +1,17 @@
-//! What `--sched` has no room for: said in the log once for each cause, with what helps. How much it is, /metrics says.
+//! What `--sched` has no room for: logged once for each cause, with the remedy. /metrics has the counts.
 
 use probe_common::{SchedLosses, SchedLost};
 
 use crate::kernel::sched::{CGROUPS, TASKS};
 
-/// Which causes were told of.
+/// The causes that were logged.
 #[derive(Default)]
 pub(super) struct Losses {
     told: [bool; SchedLost::COUNT],
 }
 
 impl Losses {
-    /// What is to be said now that these are the counts.
+    /// Returns the causes that are to be logged now, given these counts.
     pub(super) fn news(&mut self, counts: &SchedLosses) -> Vec<String> {
         let mut news = Vec::new();
         for ((why, count), told) in SchedLost::ALL.into_iter().zip(counts).zip(&mut self.told) {
@@ -30,7 +30,7 @@ impl Losses {
     }
 }
 
-/// The cause and the remedy; `None` for what an operator can do nothing about.
+/// Returns the cause and the remedy; `None` if an operator can do nothing about it.
 fn text(why: SchedLost) -> Option<String> {
     match why {
         SchedLost::TasksFull => Some(format!(

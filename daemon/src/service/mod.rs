@@ -1,4 +1,4 @@
-//! `taskscope run`: the daemon as a service. Metrics, the API, systemd, and no more privilege than is needed.
+//! `taskscope run`: the daemon as a service, with metrics, the API, systemd, and as few privileges as possible.
 
 mod budget;
 pub mod config;
@@ -24,5 +24,5 @@ pub use self::{
     status::Status,
 };
 
-/// Header of an answer that names the daemon: sequence numbers are only its own.
+/// The header of an answer that identifies this run of the daemon, because each run counts sequence numbers from the start.
 pub const INSTANCE: &str = "taskscope-instance";

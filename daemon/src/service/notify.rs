@@ -1,6 +1,6 @@
-//! Words to systemd: ready, how it goes, that it lives (`sd_notify(3)`). Without systemd they go nowhere.
+//! Notifications to systemd (`sd_notify(3)`): ready, status, watchdog. Without systemd they are dropped.
 //!
-//! The socket is opened once, at the start: later neither the sandbox nor a full table of descriptors can be in the way.
+//! The socket is opened once, at the start, because the sandbox or a lack of descriptors could prevent it later.
 
 use std::{
     env,
@@ -29,7 +29,7 @@ static MANAGER: OnceLock<Option<Manager>> = OnceLock::new();
 /// The service manager.
 struct Manager {
     socket: UnixDatagram,
-    /// Resolved with each word: a manager that was started anew has made its socket anew.
+    /// The path is resolved for each message: a manager that was restarted has made a new socket.
     address: SocketAddr,
 }
 
@@ -43,13 +43,13 @@ impl Manager {
             None => SocketAddr::from_pathname(&name)?,
         };
         let socket = UnixDatagram::unbound()?;
-        // A manager that does not read must not stop the daemon.
+        // A manager that does not read must not block the daemon.
         socket.set_nonblocking(true)?;
         Ok(Some(Self { socket, address }))
     }
 }
 
-/// Opens the way to systemd, if there is one.
+/// Opens the notification socket, if there is one.
 pub(super) fn prepare() {
     MANAGER.get_or_init(|| {
         Manager::find().unwrap_or_else(|error| {
@@ -59,7 +59,7 @@ pub(super) fn prepare() {
     });
 }
 
-/// Tells systemd. A failure is logged once until it works again, and ends nothing.
+/// Sends a notification. A failure is logged once until sending works again, and is no reason to end.
 pub(super) fn say(states: &[NotifyState<'_>]) {
     static FAILED: AtomicBool = AtomicBool::new(false);
     let Some(Some(manager)) = MANAGER.get() else { return };
@@ -81,7 +81,7 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
     }
 }
 
-/// How often the watchdog wants to hear, if it does: twice within its limit.
+/// Returns how often to notify the watchdog, if there is one: twice within its limit.
 pub(super) fn watchdog_every() -> Option<std::time::Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }

@@ -1,11 +1,11 @@
-//! No more privilege than is needed. What loading and attaching took is given up for good once that is done.
+//! Gives up all capabilities that the daemon does not need any more after loading and attaching.
 //!
 //! | capability | needed for |
 //! |---|---|
 //! | `CAP_BPF` | loading programs, making maps; on kernels that gate every `bpf(2)` call (before 5.19 with `kernel.unprivileged_bpf_disabled`), reading counters and tasks as well |
 //! | `CAP_PERFMON` | programs that read kernel memory, attaching them to functions and tracepoints |
 //!
-//! Nothing else, not even root, is asked for. Whether `CAP_BPF` must stay is found out by trying without it.
+//! Nothing else is needed, not even root. Whether `CAP_BPF` must stay is found out by trying without it.
 
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -20,9 +20,9 @@ pub struct Dropped {
     pub after: Vec<String>,
 }
 
-/// Gives up every capability that observing does not need any more, and any way to new ones.
+/// Gives up every capability that observing does not need, and every way to regain one.
 ///
-/// Capabilities belong to threads: this must run before there is a second one.
+/// Capabilities are a property of threads: call this while there is only one.
 pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     let mut needed = None;
@@ -43,8 +43,8 @@ pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsErr
         log::warn!("observing does not go on without {}: they stay", names(&permitted).join(", "));
         permitted.clone()
     };
-    // The bounding set shrinks only with CAP_SETPCAP, which a service started with few capabilities does not have: its unit
-    // bounds them.
+    // The bounding set can be reduced only with CAP_SETPCAP, which a service started with few capabilities does not have: its
+    // unit bounds them.
     if permitted.contains(&Capability::CAP_SETPCAP) {
         caps::set(None, CapSet::Effective, &permitted)?;
         for capability in caps::all() {
@@ -58,14 +58,13 @@ pub fn give_up(pipeline: &mut Pipeline) -> Result<Dropped, caps::errors::CapsErr
     caps::set(None, CapSet::Effective, &needed)?;
     caps::set(None, CapSet::Permitted, &needed)?;
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
-    // SAFETY: prctl with integers; there is nothing to be wrong.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        log::warn!("prctl(PR_SET_NO_NEW_PRIVS): {}", std::io::Error::last_os_error());
+    if let Err(error) = rustix::thread::set_no_new_privs(true) {
+        log::warn!("prctl(PR_SET_NO_NEW_PRIVS): {}", std::io::Error::from(error));
     }
     Ok(Dropped { before: names(&permitted), after: names(&needed) })
 }
 
-/// Everything that is done to the kernel while observing.
+/// Tries everything that the daemon does with the kernel while it observes.
 fn still_works(pipeline: &mut Pipeline) -> bool {
     if pipeline.observer.totals().is_err() {
         return false;
@@ -73,7 +72,7 @@ fn still_works(pipeline: &mut Pipeline) -> bool {
     if pipeline.observer.sched.as_mut().is_some_and(|maps| maps.read().is_err()) {
         return false;
     }
-    // A kernel without the iterator does not get one by a capability.
+    // A capability does not help if the kernel has no iterator.
     pipeline.observer.no_iterator.is_some() || pipeline.observer.snapshot().is_ok()
 }
 

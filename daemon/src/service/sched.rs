@@ -1,39 +1,37 @@
 //! Who waited for a CPU: the histograms of cgroups as those of units and containers, a bounded number of them.
 //!
-//! Counters may only grow, so a name once given is kept: the ones that waited longest get names while there is room, and all
-//! else is `other`. Room comes free when all cgroups of a name are gone. One that is named later begins at zero then: what it
-//! had counted before stays with the others.
+//! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units that waited longest get the free
+//! series, all others are summed as `other`. A unit that gets its series later begins at zero: what it had counted before stays in
+//! `other`.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use probe_common::SchedHistograms;
 
-use super::metrics::UnitLabels;
+use super::metrics::{SeriesLimiter, UnitLabels};
 use crate::kernel::sched::{Reading, Sum as _};
 
-/// A name in use.
+/// A unit that has a series of its own.
 #[derive(Default)]
 struct Named {
-    /// Counted under the name of the others, before it had its own.
+    /// Counted in `other` before it had its own series.
     before: SchedHistograms,
     /// Of its cgroups that are gone.
     gone: SchedHistograms,
 }
 
-/// Histograms by name since the daemon's start.
+/// Histograms by unit since the daemon's start.
 #[derive(Default)]
 pub(super) struct SchedSums {
+    limiter: SeriesLimiter<UnitLabels>,
     named: BTreeMap<UnitLabels, Named>,
-    /// What the others keep: of cgroups that are gone, and of some that got a name since.
+    /// What stays in `other`: of cgroups that are gone, and of units that got a series since.
     kept: SchedHistograms,
-    /// The home of each living cgroup as it was first found.
-    homes: HashMap<u64, UnitLabels>,
-    /// What was shown last of those without a name, as part of the others.
+    /// The unit of each living cgroup as it was first found.
+    units: HashMap<u64, UnitLabels>,
+    /// What was shown last of each unit without a series, as part of `other`.
     unnamed: HashMap<UnitLabels, SchedHistograms>,
-    /// What was shown last of each cgroup whose home was not found yet, as part of the others.
+    /// What was shown last of each cgroup whose unit was not found yet, as part of `other`.
     unresolved: HashMap<u64, SchedHistograms>,
 }
 
@@ -45,8 +43,7 @@ pub(super) struct Shown {
 }
 
 impl SchedSums {
-    /// Takes what the kernel has counted so far; `find` gives the home of a cgroup, and is asked again at each
-    /// reading until it knows: an unknown one is looked for a few times a second only.
+    /// Takes what the kernel has counted so far. `find` gives the unit of a cgroup; it is asked again at each reading until it knows.
     pub(super) fn take(
         &mut self,
         reading: &Reading,
@@ -63,7 +60,7 @@ impl SchedSums {
                 self.unresolved.insert(*id, *histograms);
             }
         }
-        self.give_names(&alive, top);
+        self.choose_named(&alive, top);
         other.add(&self.kept);
         self.unnamed.clear();
         for (labels, histograms) in &alive {
@@ -83,13 +80,13 @@ impl SchedSums {
         Shown { named: named.collect(), other }
     }
 
-    /// What was shown of a cgroup before its home was found stays with the others.
+    /// What was shown of a cgroup before its unit was found stays in `other`.
     fn labels(&mut self, id: u64, find: impl FnOnce(u64) -> Option<UnitLabels>) -> Option<UnitLabels> {
-        if let Some(labels) = self.homes.get(&id) {
+        if let Some(labels) = self.units.get(&id) {
             return Some(labels.clone());
         }
         let labels = find(id)?;
-        self.homes.insert(id, labels.clone());
+        self.units.insert(id, labels.clone());
         if let Some(before) = self.unresolved.remove(&id) {
             match self.named.get_mut(&labels) {
                 Some(named) => {
@@ -102,28 +99,23 @@ impl SchedSums {
         Some(labels)
     }
 
-    fn give_names(&mut self, alive: &HashMap<UnitLabels, SchedHistograms>, top: usize) {
-        let mut unlabelled: Vec<_> =
-            alive.iter().filter(|(labels, _)| !self.named.contains_key(labels)).collect();
-        let wanted = (self.named.len() + unlabelled.len()).saturating_sub(top);
-        let ended: BTreeSet<_> =
-            self.named.keys().filter(|labels| !alive.contains_key(labels)).cloned().collect();
-        for labels in ended.iter().take(wanted) {
+    fn choose_named(&mut self, alive: &HashMap<UnitLabels, SchedHistograms>, top: usize) {
+        let weights = alive.iter().map(|(labels, sums)| (labels.clone(), sums.run_queue.sum_ns));
+        let change = self.limiter.choose(top, weights, |_, _| false);
+        for labels in &change.ended {
             self.named.remove(labels);
         }
-        let room = top.saturating_sub(self.named.len());
-        unlabelled.sort_by_key(|(labels, sums)| (Reverse(sums.run_queue.sum_ns), *labels));
-        for (labels, _) in unlabelled.into_iter().take(room) {
-            let before = self.unnamed.remove(labels).unwrap_or_default();
+        for labels in change.begun {
+            let before = self.unnamed.remove(&labels).unwrap_or_default();
             self.kept.add(&before);
-            self.named.insert(labels.clone(), Named { before, ..Named::default() });
+            self.named.insert(labels, Named { before, ..Named::default() });
         }
     }
 
     /// A cgroup is gone, and what it counted last is known.
     pub(super) fn end(&mut self, id: u64, last: &SchedHistograms) {
         self.unresolved.remove(&id);
-        let labels = self.homes.remove(&id);
+        let labels = self.units.remove(&id);
         match labels.as_ref().and_then(|labels| self.named.get_mut(labels)) {
             Some(named) => named.gone.add(last),
             None => self.kept.add(last),
@@ -149,14 +141,14 @@ mod tests {
     }
 
     /// Names and sums of a reading in which cgroup 1 belongs to unit `1` and so on; 9 to none.
-    fn shown(ledger: &mut SchedSums, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
+    fn shown(sums: &mut SchedSums, top: usize, cgroups: &[(u64, u64)]) -> (Vec<(String, u64)>, u64) {
         let found: Vec<_> = cgroups.iter().map(|(id, _)| *id).filter(|id| *id != 9).collect();
-        shown_where_found(ledger, top, cgroups, &found)
+        shown_where_found(sums, top, cgroups, &found)
     }
 
     /// As [`shown`], but only these cgroups are found.
     fn shown_where_found(
-        ledger: &mut SchedSums,
+        sums: &mut SchedSums,
         top: usize,
         cgroups: &[(u64, u64)],
         found: &[u64],
@@ -164,7 +156,7 @@ mod tests {
         let cgroups = cgroups.iter().map(|(id, ns)| (*id, waited(*ns))).collect();
         let reading = Reading { cgroups, ..Reading::default() };
         let shown =
-            ledger.take(&reading, top, |id| found.contains(&id).then(|| labels(&(id % 10).to_string())));
+            sums.take(&reading, top, |id| found.contains(&id).then(|| labels(&(id % 10).to_string())));
         let named = shown.named.into_iter().map(|(labels, sums)| (labels.unit, sums.run_queue.sum_ns));
         (named.collect(), shown.other.run_queue.sum_ns)
     }
@@ -174,65 +166,65 @@ mod tests {
     }
 
     #[test]
-    fn the_ones_that_waited_longest_get_names_and_keep_them() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown(&mut ledger, 1, &[(1, 5), (2, 7), (9, 1)]), (names(&[("2", 7)]), 6));
-        assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7), (9, 1)]), (names(&[("2", 7)]), 51));
+    fn the_units_that_waited_longest_get_series_and_keep_them() {
+        let mut sums = SchedSums::default();
+        assert_eq!(shown(&mut sums, 1, &[(1, 5), (2, 7), (9, 1)]), (names(&[("2", 7)]), 6));
+        assert_eq!(shown(&mut sums, 1, &[(1, 50), (2, 7), (9, 1)]), (names(&[("2", 7)]), 51));
     }
 
     #[test]
     fn cgroups_of_one_unit_are_one_and_outlive_a_restart() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown(&mut ledger, 3, &[(1, 5), (11, 7)]), (names(&[("1", 12)]), 0));
-        ledger.end(1, &waited(6));
-        assert_eq!(shown(&mut ledger, 3, &[(11, 7), (21, 1)]), (names(&[("1", 14)]), 0));
+        let mut sums = SchedSums::default();
+        assert_eq!(shown(&mut sums, 3, &[(1, 5), (11, 7)]), (names(&[("1", 12)]), 0));
+        sums.end(1, &waited(6));
+        assert_eq!(shown(&mut sums, 3, &[(11, 7), (21, 1)]), (names(&[("1", 14)]), 0));
     }
 
     #[test]
     fn nothing_shown_ever_shrinks_while_its_name_lasts() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7)]), (names(&[("1", 50)]), 7));
-        // 1 ends: 2 gets its name and begins at zero, as what it had is told with the others.
-        ledger.end(1, &waited(60));
-        assert_eq!(shown(&mut ledger, 1, &[(2, 9)]), (names(&[("2", 2)]), 7));
-        assert_eq!(shown(&mut ledger, 1, &[(2, 10)]), (names(&[("2", 3)]), 7));
-        ledger.end(2, &waited(11));
-        assert_eq!(shown(&mut ledger, 1, &[]), (names(&[("2", 4)]), 7));
+        let mut sums = SchedSums::default();
+        assert_eq!(shown(&mut sums, 1, &[(1, 50), (2, 7)]), (names(&[("1", 50)]), 7));
+        // 1 ends: 2 gets its series and begins at zero, because what it had counted stays in `other`.
+        sums.end(1, &waited(60));
+        assert_eq!(shown(&mut sums, 1, &[(2, 9)]), (names(&[("2", 2)]), 7));
+        assert_eq!(shown(&mut sums, 1, &[(2, 10)]), (names(&[("2", 3)]), 7));
+        sums.end(2, &waited(11));
+        assert_eq!(shown(&mut sums, 1, &[]), (names(&[("2", 4)]), 7));
     }
 
     #[test]
     fn what_ended_without_a_name_stays_with_the_others() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown(&mut ledger, 1, &[(1, 50), (2, 7), (12, 3)]), (names(&[("1", 50)]), 10));
-        ledger.end(2, &waited(8));
-        assert_eq!(shown(&mut ledger, 1, &[(1, 50), (12, 3)]), (names(&[("1", 50)]), 11));
-        ledger.end(1, &waited(50));
-        assert_eq!(shown(&mut ledger, 1, &[(12, 5)]), (names(&[("2", 2)]), 11));
+        let mut sums = SchedSums::default();
+        assert_eq!(shown(&mut sums, 1, &[(1, 50), (2, 7), (12, 3)]), (names(&[("1", 50)]), 10));
+        sums.end(2, &waited(8));
+        assert_eq!(shown(&mut sums, 1, &[(1, 50), (12, 3)]), (names(&[("1", 50)]), 11));
+        sums.end(1, &waited(50));
+        assert_eq!(shown(&mut sums, 1, &[(12, 5)]), (names(&[("2", 2)]), 11));
     }
 
     #[test]
     fn one_that_is_found_later_is_named_later_and_counted_once() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 5)], &[]), (names(&[]), 5));
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 7)], &[]), (names(&[]), 7));
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
+        let mut sums = SchedSums::default();
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 5)], &[]), (names(&[]), 5));
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 7)], &[]), (names(&[]), 7));
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9)], &[1]), (names(&[("1", 2)]), 7));
         // A second cgroup of a name that is given already.
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9), (11, 4)], &[]), (names(&[("1", 2)]), 11));
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 9), (11, 5)], &[11]), (names(&[("1", 3)]), 11));
-        ledger.end(11, &waited(6));
-        assert_eq!(shown_where_found(&mut ledger, 2, &[(1, 10)], &[]), (names(&[("1", 5)]), 11));
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 4)], &[]), (names(&[("1", 2)]), 11));
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 9), (11, 5)], &[11]), (names(&[("1", 3)]), 11));
+        sums.end(11, &waited(6));
+        assert_eq!(shown_where_found(&mut sums, 2, &[(1, 10)], &[]), (names(&[("1", 5)]), 11));
     }
 
     #[test]
     fn one_that_is_found_later_and_gets_no_name_stays_with_the_others() {
-        let mut ledger = SchedSums::default();
-        assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 5)], &[1]), (names(&[("1", 50)]), 5));
-        assert_eq!(shown_where_found(&mut ledger, 1, &[(1, 50), (2, 6)], &[2]), (names(&[("1", 50)]), 6));
-        ledger.end(1, &waited(50));
-        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 6));
+        let mut sums = SchedSums::default();
+        assert_eq!(shown_where_found(&mut sums, 1, &[(1, 50), (2, 5)], &[1]), (names(&[("1", 50)]), 5));
+        assert_eq!(shown_where_found(&mut sums, 1, &[(1, 50), (2, 6)], &[2]), (names(&[("1", 50)]), 6));
+        sums.end(1, &waited(50));
+        assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 6));
         // Gone before it was ever found.
-        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9), (3, 1)], &[]), (names(&[("2", 3)]), 7));
-        ledger.end(3, &waited(2));
-        assert_eq!(shown_where_found(&mut ledger, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 8));
+        assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9), (3, 1)], &[]), (names(&[("2", 3)]), 7));
+        sums.end(3, &waited(2));
+        assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 8));
     }
 }

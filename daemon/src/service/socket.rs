@@ -42,7 +42,7 @@ pub enum SocketError {
     },
 }
 
-/// A socket's file, removed with this, unless another daemon has put its own there meanwhile.
+/// A socket's file. Dropping this removes it, unless another daemon has replaced it in the meantime.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -134,6 +134,7 @@ const fn elsewhere(_name: &str) -> Option<u32> {
     None
 }
 
+/// By getgrnam(3), which no crate makes safe: its answer lies in memory of the C library.
 #[cfg(not(target_feature = "crt-static"))]
 fn elsewhere(name: &str) -> Option<u32> {
     let name = std::ffi::CString::new(name).ok()?;

@@ -44,10 +44,10 @@ const QUESTIONS: usize = 64;
 /// Connections that the kernel keeps until they are accepted.
 const LISTEN_BACKLOG: u32 = 4096;
 
-/// How often systemd is told how it goes.
+/// Interval of status notifications to systemd.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// How often memory is looked at, where it has a limit: a storm takes some ten megabytes in that time.
+/// Interval at which memory is measured if it has a limit: in that time a storm takes some ten megabytes.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the service ended, or did not start.
@@ -56,7 +56,7 @@ pub enum ServiceError {
     /// The kernel cannot be observed.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// The address is taken, or is none of this host's.
+    /// The address is in use, or not one of this host's.
     #[error("listening on {address}: {source}; use another --listen, or --listen '' for none")]
     Listen {
         /// The address.
@@ -76,7 +76,7 @@ pub enum ServiceError {
     /// Signals cannot be had.
     #[error("preparing for signals: {0}")]
     Signals(io::Error),
-    /// Nobody could be answered.
+    /// The threads that answer could not be started.
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// Answers could not be completed.
@@ -205,7 +205,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
 }
 
-/// Runs a part of the daemon that it cannot do without, and tells if a panic ended it: the daemon ends then, in order.
+/// Runs a part of the daemon that it cannot do without. If a panic ends that part, the daemon ends in order.
 pub(super) async fn vital(
     part: &'static str,
     task: impl Future<Output = ()> + Send + 'static,
@@ -283,7 +283,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
     }
 }
 
-/// The same question: a panic in it is told by the log, and nobody else is affected.
+/// The same question. The log has a panic in it, and nothing else is affected.
 fn caught(question: Question<Service>) -> Question<Service> {
     Box::new(move |pipeline, service| {
         let _ = http::asked(pipeline, service, question);

@@ -309,7 +309,7 @@ fn run(bytes: &[u8], mut write_down: impl FnMut(&dyn Fn() -> String)) -> Result<
         let what = source.byte();
         let step = u64::from(source.byte());
         now += if what == 250 { step << 40 } else { step * 16 };
-        // A record can be older than what was told before it, or bear a time of its own.
+        // A record can be older than the one before it, or bear a time of its own.
         let at = match source.below(8) {
             0 => now.saturating_sub(u64::from(source.byte()) * 64),
             1 if what == 251 => u64::MAX,
@@ -346,7 +346,7 @@ fn run(bytes: &[u8], mut write_down: impl FnMut(&dyn Fn() -> String)) -> Result<
     stays_bounded(&mut lineage, now)
 }
 
-/// Long after the last record nothing is kept but what lives.
+/// Long after the last record only what lives is kept.
 fn stays_bounded(lineage: &mut Lineage, now: u64) -> Result<(), String> {
     let later = Ktime(now + 2 * DAY_NS);
     let mut effects = Vec::new();

@@ -1,4 +1,4 @@
-//! The lineage against the model: the tree at the end, and what was told of each task.
+//! Compares the lineage with the model: the tree at the end, and the effects of each task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -108,7 +108,7 @@ fn act(effect: &Effect) -> Option<String> {
         },
         Action::Reparented { old_parent, new_parent, .. } => {
             if old_parent.is_some_and(|old| old.tgid == new_parent.tgid) {
-                // Which thread of a process inherits is not told by any hook.
+                // No hook reports which thread of a process inherits.
                 return None;
             }
             format!("reparented {}", new_parent.tgid)
@@ -122,7 +122,7 @@ fn act(effect: &Effect) -> Option<String> {
     })
 }
 
-/// What was told of each task.
+/// The effects of each task.
 pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     let mut told: BTreeMap<TaskKey, Vec<String>> = BTreeMap::new();
     for effect in effects {
@@ -133,7 +133,7 @@ pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
     told
 }
 
-/// The same was told of each task in both runs.
+/// Checks that both runs had the same effects for each task.
 pub(crate) fn same_told(
     once: &BTreeMap<TaskKey, Vec<String>>,
     twice: &BTreeMap<TaskKey, Vec<String>>,
@@ -148,7 +148,8 @@ pub(crate) fn same_told(
     if wrong.is_empty() { Ok(()) } else { Err(format!("what was told differs:\n{wrong}")) }
 }
 
-/// What was told of each task is what it did, in that order. How often it was not, and said to be inferred.
+/// Checks that the effects of each task are what it did, in that order. Returns how often they were not and were marked as
+/// inferred.
 pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
     let told = told(effects);
     let inferred = effects.iter().filter(|effect| effect.provenance == Provenance::Inferred);
@@ -158,7 +159,7 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     let nothing = Vec::new();
     for (key, expected) in kernel.truth.acts() {
         let found = told.get(key).unwrap_or(&nothing);
-        // Being handed on is what another task does; a hook of one's own exit can tell of it before or after.
+        // Another task does the reparenting; a hook of the child's own exit can come before or after.
         let is_same = [true, false].into_iter().all(|handed_on| {
             let of = |acts: &[String]| -> Vec<String> {
                 acts.iter().filter(|act| act.starts_with("reparented") == handed_on).cloned().collect()

@@ -91,7 +91,7 @@ pub(crate) fn history(most: usize) -> impl Strategy<Value = History> {
     )
 }
 
-/// Something under way that the kernel can go on with.
+/// An operation in flight that the kernel can continue.
 #[derive(Clone, Copy, Debug)]
 enum Due {
     DoExit(TaskNo),
@@ -184,7 +184,7 @@ impl History {
         }
     }
 
-    /// Whether a hook at its return tells a death, at once.
+    /// Whether a hook at a return reports the death at once.
     fn sees_exit_notify(&self) -> bool {
         self.family == Family::Function(ExitSource::ExitNotify)
     }

@@ -27,7 +27,7 @@ use crate::kernel::Kernel;
 use crate::tape::Family;
 use crate::usage::{same_children, same_usage};
 
-/// With `TASKSCOPE_HISTORIES` so many histories, other ones each time; else a few seconds' worth, always the same.
+/// With `TASKSCOPE_HISTORIES`: this many random histories; else those of a few seconds, always the same ones.
 fn runner() -> TestRunner {
     let long: Option<u32> = std::env::var("TASKSCOPE_HISTORIES").ok().and_then(|text| text.parse().ok());
     let config = Runner {
@@ -102,7 +102,7 @@ fn in_kernel_order_the_tree_and_all_that_is_told_are_the_kernels() {
         feed(&mut lineage, &kernel.tape.records, &mut effects)?;
         tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
         let result = same_tree(&kernel, &lineage).and_then(|()| {
-            // No tracepoint tells what a tracer does.
+            // No tracepoint reports what a tracer does.
             if history.with_ptrace && history.family == Family::Tracepoint {
                 return Ok(());
             }
@@ -129,7 +129,7 @@ fn what_a_group_and_its_children_used_hangs_on_no_order() {
             feed(&mut lineage, &records, &mut effects)?;
             tick(&mut lineage, Ktime(kernel.now + LATER_NS), &mut effects)?;
             let result = same_usage(&kernel, &lineage).and_then(|()| {
-                // Tracepoints tell of no wait, and nothing of what a tracer does; what is concluded can be wrong.
+                // Tracepoints report no wait, and nothing about tracers, so what is concluded can be wrong.
                 if history.with_ptrace || history.family == Family::Tracepoint {
                     return Ok(());
                 }
@@ -247,7 +247,7 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
         let mut dice = Dice(dice);
         let (kernel, shot) = play_with_shot(history, &mut dice);
         let records = &kernel.tape.records;
-        // Attached some time before the snapshot began; what came before that nobody recorded.
+        // Attached some time before the snapshot began; nothing recorded what happened before.
         let attached = shot.begun - dice.below(shot.begun.min(20) + 1);
         let mut lineage = Lineage::new(Config::default());
         let mut effects = Vec::new();
@@ -275,7 +275,7 @@ fn after_losses_a_snapshot_mends_the_tree() {
         let (kernel, shot) = play_with_shot(history, &mut dice);
         let mut lineage = Lineage::new(Config::default());
         let mut effects = Vec::new();
-        // The first snapshot found an empty house; nothing is told of it.
+        // The first snapshot finds no tasks, so it has no effects.
         lineage.begin_snapshot(Ktime(0));
         lineage.end_snapshot(Ktime(1), &mut effects);
         let one_in = 1 + dice.below(8);
@@ -293,7 +293,7 @@ fn after_losses_a_snapshot_mends_the_tree() {
         feed(&mut lineage, &order[noticed..], &mut effects)?;
         lineage.doubt_zombies(order.last().map_or(Ktime(0), |record| record.at));
         prop_assert_eq!(lineage.zombie_count(), 0, "a zombie counts that may be gone");
-        // What is lost while a snapshot is read, the next one mends.
+        // What is lost while a snapshot is read is repaired by the next one.
         let during = &kernel.tape.records[shot.begun..shot.ended];
         feed(&mut lineage, during, &mut effects)?;
         order.extend_from_slice(during);

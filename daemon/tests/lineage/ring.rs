@@ -20,7 +20,7 @@ use taskscope::lineage::record::{ExitSource, Fact, Record, ReleaseSource};
 
 use crate::Dice;
 
-/// What a record is about, and who ran the hook.
+/// The task that a record is about, and the task that ran the hook.
 struct Origin {
     /// The task whose context the hook ran in; `None` for an RCU callback.
     by: Option<Tid>,
@@ -59,7 +59,8 @@ fn may_pass(earlier: &Record, later: &Record) -> bool {
     }
     let is_same = one.of == other.of;
     match (&earlier.fact, &later.fact) {
-        // Whoever else finds the new task in the tree may be quicker than its creator. Nobody runs before `wake_up_new_task()`.
+        // Another task that finds the new task in the tree may be quicker than its creator. Nothing runs before
+        // `wake_up_new_task()`.
         (Fact::New(_), later) => {
             matches!(later, Fact::Reparented(_)) || (!is_same && other.by != Some(one.of))
         }
@@ -73,13 +74,13 @@ fn may_pass(earlier: &Record, later: &Record) -> bool {
         // A tid is free after the release; that of a thread which exec'ed before its exec is told, but tids go round before it
         // is handed out again.
         (Fact::Renamed(_) | Fact::Exec(_), Fact::New(_)) => false,
-        // The hook comes before what it tells of: what follows from it cannot pass.
+        // The hook comes before what it reports, so its consequences cannot overtake it.
         (Fact::Exiting(_) | Fact::Released(_), Fact::Exiting(_)) => true,
         (Fact::Exiting(_), _) => one.group != other.group,
         (Fact::Released(one_release), Fact::Released(_) | Fact::Exec(_) | Fact::Renamed(_)) => {
             one.group != other.group || one_release.source == ReleaseSource::Free
         }
-        // Who was handed on is reaped by the new parent.
+        // A reparented child is reaped by the new parent.
         (Fact::Released(_), Fact::New(_))
         | (Fact::Reparented(_), Fact::Released(_) | Fact::Reparented(_)) => !is_same,
         // The leader's comm and its exec.

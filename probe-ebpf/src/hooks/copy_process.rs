@@ -1,4 +1,4 @@
-//! `copy_process()`: a task is made, or is not.
+//! `copy_process()`: a task is created, or creation fails.
 //!
 //! The kprobe rung links entry (the clone arguments) to return (the child or an error); fexit has both at once; the
 //! `task_newtask` tracepoint, which `copy_process()` fires when the child is linked in, sees no failures.
@@ -97,8 +97,9 @@ pub fn task_newtask_raw(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// The current task ends. An entry that is still there is of a clone whose return the kernel missed, because many were under
-/// way: this task makes no other that would show it. Where only tracepoints attach there is no kprobe that makes entries.
+/// The current task exits. An entry that is still there belongs to a clone whose return the kernel missed, because too many were
+/// in flight: this task makes no further clone that would reveal it. If only tracepoints attach, there is no kprobe that makes
+/// entries.
 #[inline(always)]
 pub fn settle() {
     if CLONES.remove(&bpf_get_current_pid_tgid()).is_ok() {

@@ -1,7 +1,7 @@
-//! `do_exit()`: a task begins to die.
+//! `do_exit()`: a task begins to exit.
 //!
-//! On the tracepoint rung the first and the last child are remembered here, while they still are this task's, so that the
-//! final switch can see where they went (see `exit_notify`).
+//! On the tracepoint rung the first and the last child are stored here, while they still are this task's, so that the final
+//! switch can read their new parent (see `exit_notify`).
 
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry, kprobe, map, raw_tracepoint},
@@ -29,7 +29,7 @@ const SLOTS: u32 = 16_384;
 #[map]
 static SAMPLED: Array<u32> = Array::with_max_entries(SLOTS, 0);
 
-/// The children that an exiting task had, as far as remembered.
+/// The children that an exiting task had, as far as they are stored.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Sample {
@@ -118,9 +118,9 @@ fn remember_children<M: Mem>(task: Task<M>) {
     }
 }
 
-/// The parent that the children of the dead task `id` have now, where one of those remembered is still there.
+/// Returns the parent that the children of the dead task `id` have now, if one of the stored children still exists.
 ///
-/// All children of one task go to the same new parent (`forget_original_parent()`), so one is as good as all.
+/// All children of one task get the same new parent (`forget_original_parent()`), so one is enough.
 #[inline(always)]
 pub fn new_reaper(id: &TaskId) -> Identity {
     let Some(slot) = SAMPLED.get_ptr_mut(id.tid % SLOTS) else { return Identity::UNKNOWN };
@@ -140,7 +140,7 @@ pub fn new_reaper(id: &TaskId) -> Identity {
 }
 
 impl Child {
-    /// The child's parent, if the child is still the task that was remembered and has another parent than `former`.
+    /// Returns the child's parent, if the child is still the stored task and has another parent than `former`.
     #[inline(always)]
     fn parent_other_than(&self, former: &TaskId) -> Identity {
         let child = Task::<Probed>::new(self.address as *const u8);

@@ -1,8 +1,8 @@
-//! `exit_notify()`: the kernel decides what becomes of a dead task, and hands on its children.
+//! `exit_notify()`: the kernel decides the `exit_state` of a dead task, and reparents its children.
 //!
-//! The function is static with one caller and inlined almost everywhere, so the rungs go on with what runs right after it
-//! in `do_exit()`, with the same facts in place: `proc_exit_connector()`, `do_task_dead()`, and the final switch
-//! (see `sched_switch`).
+//! The function is static with one caller and inlined almost everywhere. So further rungs attach to what runs right after it in
+//! `do_exit()`, where the same facts can be read: `proc_exit_connector()`, `do_task_dead()`, and the final switch (see
+//! `sched_switch`).
 
 use aya_ebpf::{
     macros::{fentry, fexit, kprobe, kretprobe, map},
@@ -89,7 +89,7 @@ fn left() {
     report(task, ExitSource::ExitNotify, Identity::UNKNOWN, valid);
 }
 
-/// Sends what is known of a task after the decision. `valid` has the bits of what the caller knows besides.
+/// Sends the state of a task after the decision. `valid` has the bits of facts that the caller adds.
 #[inline(always)]
 pub fn report<M: Mem>(task: Task<M>, source: ExitSource, new_reaper: Identity, valid: u32) {
     let Some(id) = task.id().known() else { return lose(Lost::Unreadable) };

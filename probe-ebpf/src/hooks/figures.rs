@@ -1,7 +1,7 @@
-//! What tasks are doing now: read when somebody asks, by the same iterator of the kernel as the snapshot.
+//! What tasks are doing now, read on request through the same kernel iterator as the snapshot.
 //!
-//! Two programs: numbers, and where tasks sleep. The kernel turns addresses into names itself (`%pB`), so no reader has to be
-//! allowed to see them.
+//! There are two programs: one for figures, one for kernel stacks. The kernel turns addresses into names itself (`%pB`), so that
+//! the reader needs no right to see addresses.
 
 use aya_ebpf::{
     helpers::generated::{bpf_get_task_stack, bpf_ktime_get_boot_ns, bpf_seq_printf, bpf_seq_write},
@@ -17,11 +17,11 @@ use crate::{
     task::Task,
 };
 
-/// What the reader wants: a tgid, [`WANT_ALL`] or [`WANT_BLOCKED`]. Set before each reading; there is one reader.
+/// Which tasks to return: a tgid, [`WANT_ALL`] or [`WANT_BLOCKED`]. Set before each reading; there is one reader.
 #[map]
 static WANTED: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Frames of a stack at most. Who waits is told by the first few.
+/// The most frames of a stack. The first few show what a task waits for.
 const FRAMES: usize = 24;
 
 #[map]
@@ -51,7 +51,7 @@ pub extern "C" fn task_stacks(ctx: *const IterTask) -> i32 {
     let (meta, base) = unsafe { ((*ctx).meta, (*ctx).task) };
     if !base.is_null() {
         let task = Task::<Direct>::new(base);
-        // What runs has a stack that changes while it is read.
+        // The stack of a running task changes while it is read.
         if is_wanted(task) && task.state().unwrap_or(0) != 0 {
             stack(meta, base, task);
         }
@@ -103,7 +103,7 @@ fn stack(meta: *const IterMeta, base: *const u8, task: Task<Direct>) {
     unsafe {
         bpf_seq_printf(seq, HEAD.as_ptr().cast(), HEAD.len() as u32, head.as_ptr().cast_mut().cast(), 16);
     }
-    // Negative where there is none to be had.
+    // Negative if no stack can be read.
     let count = usize::try_from(bytes).unwrap_or(0) / 8;
     for at in 0..FRAMES {
         if at >= count {
@@ -116,6 +116,6 @@ fn stack(meta: *const IterMeta, base: *const u8, task: Task<Direct>) {
     }
 }
 
-/// One line a task, one a frame.
+/// One line for each task, one for each frame.
 static HEAD: [u8; 11] = *b"# %u %llu\n\0";
 static FRAME: [u8; 5] = *b"%pB\n\0";

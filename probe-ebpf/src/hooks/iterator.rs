@@ -38,7 +38,7 @@ pub extern "C" fn task_iterator(ctx: *const IterTask) -> i32 {
     0
 }
 
-/// Where a record is put together: too large for the stack, and memory in which the verifier follows no constants.
+/// The buffer for a record, which is too large for the stack; in map memory the verifier tracks no constants.
 #[map]
 static SCRATCH: PerCpuArray<Snapshot> = PerCpuArray::with_max_entries(1, 0);
 
@@ -64,8 +64,8 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     task.thread_count(&mut record.nr_threads, &mut record.valid);
     let is_dead = record.exit_state != 0;
     if is_dead {
-        // Of the dead nothing else may tell it. Of the living it is asked for by `task_figures`: here it would take half a dozen
-        // cold lines of memory a task.
+        // A dead task's usage may be in no other record. A living task's usage is read by `task_figures` on request: here it
+        // would touch half a dozen cold cache lines for each task.
         task.usage(&mut record.usage, &mut record.valid);
     }
     task.comm(&mut record.comm, &mut record.valid);
@@ -75,7 +75,7 @@ fn seen(meta: *const IterMeta, task: Task<Direct>) {
     // A full seq buffer makes the kernel enlarge it and call again for the same task: nothing is lost, nothing to count.
     // SAFETY: `meta` is valid for the call; the record is initialised and without padding.
     unsafe { bpf_seq_write((*meta).seq.cast(), (&raw const *record).cast(), size_of::<Snapshot>() as u32) };
-    // The dead are few: clearing after them spares it before each of the living.
+    // Few tasks are dead: clearing after them saves clearing before each living one.
     if is_dead {
         record.usage = NOTHING_USED;
     }

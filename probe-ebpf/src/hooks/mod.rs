@@ -1,4 +1,4 @@
-//! One file a hook. A program's name is its hook's function and its rung.
+//! One file for each hook. A program's name is its hook's function and its rung.
 
 mod cgroup_attach;
 mod copy_process;

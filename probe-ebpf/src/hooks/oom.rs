@@ -1,8 +1,7 @@
 //! The out-of-memory killer has chosen a process: the `mark_victim` tracepoint. The current task asked for the memory.
 //!
-//! Its argument was a pid up to 6.9 and is a `task_struct` since. The verifier knows which: it refuses the program that follows
-//! the argument where that is a number. A raw tracepoint has no types, but no pid is as large as an address of the kernel.
-//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/oom.h>
+//! The tracepoint's argument was a pid up to 6.9 and is a `task_struct` since. The verifier knows which: it refuses the program
+//! that dereferences the argument if it is a number. A raw tracepoint has no types, but no pid is as large as a kernel address.
 
 use aya_ebpf::{
     helpers::bpf_get_current_comm,

@@ -20,7 +20,7 @@ use crate::{service, spawner};
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a start or an end may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running `taskscope run` with a directory of its own.
 pub struct Daemon {
@@ -66,7 +66,7 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = spawner::spawn(command).map_err(|error| format!("starting taskscope: {error}"))?;
         let daemon = Self { pid: child.id(), child: Mutex::new(child), directory };
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + DEADLINE;
         while daemon.get("/v1/status").map_or(true, |(status, _)| status != 200) {
             if Instant::now() > end || daemon.has_ended().is_some() {
                 return Err(format!("taskscope does not start:\n{}", daemon.log()));
@@ -176,7 +176,7 @@ impl Daemon {
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// Lets the peak of its memory begin anew (`clear_refs`, proc(5)).
+    /// Resets the peak of its memory (`clear_refs`, proc(5)).
     pub(super) fn forget_peak(&self) {
         // A peak that is too high is a figure only.
         let _ = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
@@ -193,7 +193,7 @@ impl Daemon {
             return Err(format!("the daemon has ended with {status}:\n{}", self.log()));
         }
         self.signal(libc::SIGTERM);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + DEADLINE;
         let status = loop {
             if let Some(status) = self.has_ended() {
                 break status;

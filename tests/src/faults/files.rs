@@ -51,7 +51,7 @@ pub(super) const EXT4_FULL: Fault = Fault {
 /// The disk that `cargo xtask vm` gives its guests.
 const DISK: &str = "/dev/nvme0n1";
 
-/// Where there is none, the daemon's directory stays as it is, and the fault is not tried.
+/// If there is none, the daemon's directory stays as it is, and the fault is not tried.
 fn on_a_disk(_: &mut Command, place: &Place) {
     let path = CString::new(place.directory.as_os_str().as_bytes());
     let (Ok(path), Ok(disk)) = (path, CString::new(DISK)) else { return };
@@ -83,7 +83,7 @@ const FILLER: &str = "filler";
 
 impl Drop for Filler {
     fn drop(&mut self) {
-        // Whoever else is there finds room again.
+        // Other processes have room again.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -23,7 +23,7 @@ impl Setting {
         let path = path.into();
         let failed = |error: io::Error| super::skipped(format_args!("{}: {error}", path.display()));
         let text = fs::read_to_string(&path).map_err(failed)?;
-        // Where there is a choice, the one in force is in brackets.
+        // If a file lists several values, the one in force is in brackets.
         let chosen = text.split_once('[').and_then(|(_, rest)| Some(rest.split_once(']')?.0));
         let was = chosen.unwrap_or(&text).trim().to_owned();
         fs::write(&path, value).map_err(failed)?;
@@ -91,7 +91,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// In the hierarchy that has the controller. A v2 hierarchy is mounted where there is none and the machine is ours.
+    /// In the hierarchy that has the controller. A v2 hierarchy is mounted if there is none and the machine belongs to the test.
     pub fn new(controller: &str) -> Result<Self, String> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v2 = !v1.join("cgroup.procs").exists();

@@ -7,7 +7,7 @@ use super::{Fault, Place, limits::Cgroup};
 /// Limit of the daemon's cgroup: what it starts with, its ring, and hardly more.
 const LIMIT: &str = "64M";
 
-/// What the daemon is told to keep to where it cannot read that limit by itself: in a v1 hierarchy. 90 % of it, as otherwise.
+/// The limit that the daemon is given if it cannot read one by itself: in a v1 hierarchy. 90 % of it, as otherwise.
 const LIMIT_TOLD: &str = "57M";
 
 /// More lives than that has room for, with what is kept of them, in bursts that a slow machine finishes within a deadline.
@@ -37,7 +37,7 @@ pub(super) const CGROUP: Fault = Fault {
     },
 };
 
-/// Lets a command begin in a cgroup with a limit. Where there is none, the fault cannot be inflicted later either.
+/// Starts a command in a cgroup with a limit. If that is not possible, the fault cannot be tried later either.
 fn limited(command: &mut Command, _: &Place) {
     let Ok(cgroup) = Cgroup::new("memory") else { return };
     let file = if cgroup.is_v2 { "memory.max" } else { "memory.limit_in_bytes" };

@@ -28,7 +28,7 @@ use crate::{scenario::Scenario, setting};
 /// Ends a fault when it is dropped.
 pub type Held = Box<dyn Any>;
 
-/// Something that a machine, or whoever runs the daemon, lets happen to it.
+/// A fault of the machine, or of how the daemon is run.
 pub struct Fault {
     /// Its name in the table.
     pub name: &'static str,
@@ -38,7 +38,7 @@ pub struct Fault {
     pub guest_only: bool,
     /// It takes long, or a machine of its own: `soak faults` only.
     pub long: bool,
-    /// The canary can run meanwhile, so that the daemon must say that it is ready.
+    /// Whether canaries work during the fault, so that the daemon must report that it is ready.
     pub stays_ready: bool,
     /// Arguments of the daemon more than usual.
     args: &'static [&'static str],

@@ -46,7 +46,7 @@ pub(super) const NPROC: Fault = Fault {
     },
 };
 
-/// Nobody can make a process: `kernel.threads-max`.
+/// No process can be made: `kernel.threads-max`.
 pub(super) const THREADS_MAX: Fault = Fault {
     name: "threads-max",
     what: "kernel.threads-max is reached: nobody can make a process or thread",
@@ -62,7 +62,7 @@ pub(super) const THREADS_MAX: Fault = Fault {
     },
 };
 
-/// Nobody can make a process: every pid below `kernel.pid_max` is in use.
+/// No process can be made: every pid below `kernel.pid_max` is in use.
 pub(super) const PID_MAX: Fault = Fault {
     name: "pid_max",
     what: "every pid below kernel.pid_max is in use",

@@ -13,7 +13,7 @@ const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 
 /// Seconds from now on after which the clock wakes the machine up. An emulated one takes some of them to fall asleep.
 const ALARM_IN_S: &str = "+8";
-/// It must have slept for so long at least.
+/// The least time that it must have slept.
 const SLEPT_NS: u64 = 1_000_000_000;
 /// What reading two clocks, and an answer, may differ by on a machine that has just woken up.
 const NOISE_NS: u64 = 1_000_000_000;

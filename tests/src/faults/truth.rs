@@ -12,7 +12,7 @@ use super::Daemon;
 use crate::tree::{self, Group, State, Tree};
 
 /// How long the tree may take to become equal to /proc, after losses of any size.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Reads the tree of `/v1/tree?threads=true`.
 fn told(answer: &Value) -> Result<Tree, String> {
@@ -37,7 +37,7 @@ fn told(answer: &Value) -> Result<Tree, String> {
 
 /// Compares until there is no difference.
 fn until_equal(mut differences: impl FnMut() -> Result<Vec<String>, String>) -> Result<(), String> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + DEADLINE;
     loop {
         let differences = differences()?;
         if differences.is_empty() {
@@ -69,7 +69,7 @@ pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     })
 }
 
-/// Every zombie that the daemon tells of is one, and every one is told.
+/// Checks that every zombie that the daemon reports is one, and that every zombie is reported.
 pub fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
     let zombies = |tree: Tree| -> BTreeSet<i64> {
         tree.into_iter().filter(|(_, group)| group.state == State::Zombie).map(|(pid, _)| pid).collect()

@@ -16,7 +16,7 @@ use taskscope_tests::{
 
 use crate::common::scenario;
 
-/// As long as a comparison after a loss may take to come, with room for a busy machine.
+/// How long a comparison after a loss may take, with room for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn events(args: &[&str]) -> Command {
@@ -118,7 +118,7 @@ pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
     observer.signal(libc::SIGCONT);
 }
 
-/// Waits until each of these actions was told of each of these tasks.
+/// Waits until each of these actions was reported for each of these tasks.
 #[track_caller]
 pub(crate) fn until_all_told(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
     let mut missing: BTreeSet<(&str, i64)> =

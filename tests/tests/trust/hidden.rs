@@ -1,4 +1,4 @@
-//! Tasks that this kernel hides from eBPF programs are told once as a gap, and what they do is no drift.
+//! Tasks that this kernel hides from eBPF programs are reported once as a gap, and what they do does not count as drift.
 
 use taskscope_tests::{service::Service, setting};
 

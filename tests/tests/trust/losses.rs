@@ -1,4 +1,4 @@
-//! Records that are lost are counted, told and mended.
+//! Lost records are counted, reported and repaired.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Longer than any scheduler, and than a debugger is patient.
+/// Longer than any scheduling delay, and than a debugger holds a process.
 const STOPPED: Duration = Duration::from_secs(20);
 
 #[test]
@@ -32,7 +32,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "4"]);
     let view = observer.from_now();
-    // Lives that stand still over the storm: their births come through or are repaired.
+    // Lives that are paused during the storm: their births are seen or repaired.
     let mut crowd = scenario("many-threads", &["200"]);
     crowd.pause("all-alive");
     let mut zombie = scenario("zombie", &[]);

@@ -1,4 +1,5 @@
-//! Trust: nothing is lost in silence, what was lost is mended, and no ill treatment makes it lie or stay behind.
+//! Trust: nothing is lost silently, losses are repaired, and no mistreatment makes taskscope report something false or leave
+//! something behind.
 
 #[path = "../common/mod.rs"]
 mod common;

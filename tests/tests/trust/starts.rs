@@ -19,7 +19,7 @@ use crate::{
     help::{alone, assert_sums, events, stop, times_said, until},
 };
 
-/// Starts that are tried: each attaches at another moment of the lives around it.
+/// Number of starts: each attaches at another moment of the lives around it.
 const STARTS: usize = 3;
 
 /// Ids of the BPF programs that a process holds.
@@ -141,7 +141,7 @@ fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -
     command
 }
 
-/// A zombie that /proc does not show is not taken for gone.
+/// A zombie that /proc hides does not count as gone.
 #[track_caller]
 fn believes_in_a_hidden_zombie(command: Command, before: bool) {
     let mut zombie = scenario("zombie", &[]);

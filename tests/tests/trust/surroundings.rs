@@ -1,4 +1,5 @@
-//! What the daemon runs in: a time namespace, a /proc that hides others. Both are told, and neither makes an answer wrong.
+//! The daemon's surroundings: a time namespace, a /proc that hides processes. Both are reported, and neither makes an answer
+//! wrong.
 
 use std::{ffi::CStr, io, os::unix::process::CommandExt as _, process::Command};
 
@@ -90,7 +91,7 @@ fn start(prepare: fn(&mut Command), degraded: &str) -> Daemon {
     daemon
 }
 
-/// The parent of a zombie as `/v1/zombies` tells of it.
+/// The parent of a zombie in `/v1/zombies`.
 #[track_caller]
 fn debtor(daemon: &Daemon, parent: i64) -> Value {
     let zombies = ask(daemon, "/v1/zombies");
@@ -117,7 +118,7 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
         let debtor = debtor(&daemon, parent);
         let age = debtor["oldest_zombies"][0]["zombie_at_most_ns"].as_u64();
         assert!(age.is_some_and(|age| age < HOUR_NS), "{debtor:#}");
-        // The process of /proc is the one that the kernel told of.
+        // The process of /proc is the one of the kernel's record.
         let explained = ask(&daemon, &format!("/v1/explain/{child}"));
         assert!(!explained.to_string().contains("another's by now"), "{explained:#}");
     }

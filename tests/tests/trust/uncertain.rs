@@ -1,4 +1,5 @@
-//! What is told after a loss is true at once, though the tree is not yet compared: zombies whose release may be lost are not told.
+//! Answers after a loss are true at once, although the tree is not compared yet: zombies whose release may be lost are not
+//! reported.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +21,7 @@ use crate::{
 const REAPED: &str = "300";
 const KEPT: &str = "20";
 
-/// A parent with so many zombies.
+/// A parent with this many zombies.
 fn zombies(count: &str) -> Scenario {
     let mut holder = scenario("zombies", &[count]);
     holder.pause("zombies");
@@ -64,7 +65,7 @@ fn told_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
     format!("{scraped} zombies of both in a scrape, {charged} charged, {shown} in the tree")
 }
 
-/// Waits until the loss is followed by a whole comparison; zombies that are still there are then told again.
+/// Waits until a whole comparison has followed the loss; zombies that still exist are reported again then.
 #[track_caller]
 fn until_compared(service: &Service, kept: &Scenario) {
     until("no whole comparison follows the loss", || {

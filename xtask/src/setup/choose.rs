@@ -11,7 +11,7 @@ use super::{BPF_LINKER_VERSION, LINKED, LLVM_SUPPORTED, llvm_package};
 /// The first Rust release with the oldest LLVM of [`LLVM_SUPPORTED`].
 const DEBIAN_MINIMUM: (u32, u32) = (1, 91);
 
-/// The next thing to do. Facts are gathered anew after each, so none needs to foresee what another brings.
+/// The next step. Facts are read again after each step, so no step has to foresee the results of another.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Nothing: this is the toolchain.

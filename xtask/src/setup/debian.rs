@@ -54,13 +54,13 @@ pub(crate) struct Package {
 
 impl Debian {
     /// Asks apt; `None` where it is not the package manager.
-    pub(crate) fn look() -> Option<Self> {
+    pub(crate) fn read(refreshed: bool) -> Option<Self> {
         which("apt-get")?;
         let mut names: Vec<String> = FAMILIES.iter().flat_map(Family::packages).map(str::to_owned).collect();
         names.push(RUSTUP.to_owned());
         names.extend(super::LLVM_SUPPORTED.map(llvm_package));
         let text = answer(Command::new("apt-cache").arg("policy").args(&names))?;
-        Some(Self { packages: policy(&text), refreshed: false })
+        Some(Self { packages: policy(&text), refreshed })
     }
 
     /// Major and minor version of the candidate of package `name`.

@@ -1,4 +1,4 @@
-//! What this machine has towards an eBPF toolchain. Only looks; nothing is decided or changed here.
+//! What this machine has of an eBPF toolchain. Nothing is decided or changed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -57,8 +57,9 @@ pub(crate) struct Linker {
 }
 
 impl Facts {
-    /// Looks around. Takes about a second: only for when no record holds.
-    pub(crate) fn gather() -> Self {
+    /// Reads what the machine has, in about a second: only for when no record holds. `refreshed`: this setup has fetched the
+    /// package index.
+    pub(crate) fn gather(refreshed: bool) -> Self {
         let rustup = which("rustup").is_some();
         let system = system();
         let linked = rustup
@@ -73,7 +74,7 @@ impl Facts {
             linked,
             linkers: linkers(),
             llvm: llvm_libraries(),
-            debian: Debian::look(),
+            debian: Debian::read(refreshed),
             may_install: root() != Root::No,
         }
     }

@@ -1,6 +1,7 @@
 //! Finds or makes a toolchain that compiles for `bpfel-unknown-none`.
 //!
-//! [`facts`] look, [`choose`] decides, [`apply`] acts, [`record`] remembers; in a circle until nothing is left to do.
+//! [`facts`] reads what the machine has, [`choose`] decides on the next step, [`apply`] takes it, until the toolchain is complete;
+//! [`record`] keeps the result. There are two ways: a rustup nightly with rust-src, or Debian's compiler with its source.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -30,9 +31,6 @@ const LLVM_SUPPORTED: RangeInclusive<u32> = 21..=23;
 /// The name under which rustup knows the distribution's compiler.
 const LINKED: &str = "taskscope-ebpf";
 
-/// More turns than any machine needs: index, packages, LLVM, link, linker, record.
-const TURNS: usize = 10;
-
 /// Debian's package with LLVM's shared library.
 fn llvm_package(major: u32) -> String {
     format!("libllvm{major}")
@@ -40,31 +38,32 @@ fn llvm_package(major: u32) -> String {
 
 /// The eBPF toolchain, made if need be. Silent and quick when it is there.
 pub(crate) fn ensure() -> Result<Record> {
-    let start = Instant::now();
-    match Record::load() {
+    let reason = match Record::load() {
         Ok(record) => return Ok(record),
-        Err(reason) => apply::say(&format!("looking for an eBPF toolchain ({reason})")),
-    }
-    let mut refreshed = false;
-    let mut last = None;
-    for _ in 0..TURNS {
-        let mut facts = Facts::gather();
-        if let Some(debian) = &mut facts.debian {
-            debian.refreshed = refreshed;
-        }
-        let plan = choose::choose(&facts)?;
-        if last.as_ref() == Some(&plan) {
+        Err(reason) => reason,
+    };
+    apply::say(&format!("looking for an eBPF toolchain ({reason})"));
+    let start = Instant::now();
+    let record = make()?;
+    apply::say(&format!("done in {:.1} s", start.elapsed().as_secs_f64()));
+    Ok(record)
+}
+
+/// Takes one step after the other until the toolchain is complete: package index, packages, link, linker. Each step is chosen by
+/// what the machine has then; a step that comes up twice has not helped.
+fn make() -> Result<Record> {
+    let mut done = Vec::new();
+    loop {
+        let plan = choose::choose(&Facts::gather(done.contains(&Plan::Refresh)))?;
+        if done.contains(&plan) {
             bail!("setup did {plan:?} and still finds it missing");
         }
         apply::apply(&plan)?;
-        refreshed |= plan == Plan::Refresh;
-        if let Plan::Ready(record) = plan {
-            apply::say(&format!("done in {:.1} s", start.elapsed().as_secs_f64()));
-            return Ok(record);
+        match plan {
+            Plan::Ready(record) => return Ok(record),
+            step => done.push(step),
         }
-        last = Some(plan);
     }
-    bail!("setup went in circles; the last step was {last:?}")
 }
 
 /// `cargo xtask setup`.

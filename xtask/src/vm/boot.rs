@@ -77,9 +77,9 @@ pub(super) enum Ending {
     Exited(Option<i32>),
     /// Init did not come up within the limit.
     NeverBooted(Duration),
-    /// No line for so long, and a kernel that lives.
+    /// Time limit without a line while the kernel responds.
     Silent(Duration),
-    /// No line for so long, and a kernel that answers nothing: it, or QEMU, hangs.
+    /// Time limit without a line if the kernel does not respond: it, or QEMU, hangs.
     Hung(Duration),
     /// Not done within the limit of the whole run.
     TooLong(Duration),
@@ -124,7 +124,7 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Gives it so many CPUs.
+    /// Sets the number of CPUs.
     pub(super) fn set_cpus(&mut self, cpus: u16) {
         self.cpus = cpus;
         if self.has_many_cpus() {
@@ -136,7 +136,7 @@ impl<'a> Guest<'a> {
         self.cpus > FEW_CPUS
     }
 
-    /// Boots and waits for the end, telling each line to `on_line`.
+    /// Boots and waits for the end; `on_line` gets each line.
     pub(super) fn run(&self, on_line: &mut dyn FnMut(&Line)) -> anyhow::Result<Boot> {
         let started = Instant::now();
         let monitor = Monitor::new();
@@ -212,7 +212,7 @@ impl<'a> Guest<'a> {
 
     /// Gets out of a guest that has stopped what it can still tell; all of that is on the console and beside it.
     ///
-    /// Answers whether its kernel lives.
+    /// Returns whether its kernel responds.
     fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) -> bool {
         let into = self.console.with_extension("cpus");
         match monitor.interrogate(&into) {

@@ -1,6 +1,6 @@
 //! What a guest's console says of the kernel's health.
 
-/// A kernel message that no passing run may have, each the start of what the kernel prints.
+/// Kernel messages that no passing run may have, each as the beginning of what the kernel prints.
 const TROUBLE: [&str; 14] = [
     "Kernel panic",
     "BUG:",
@@ -56,7 +56,7 @@ fn is_trouble(message: &str) -> bool {
     TROUBLE.iter().any(|start| message.starts_with(start)) && !is_asked_for(message)
 }
 
-/// A scenario takes all memory until it is killed; nobody else may be.
+/// A scenario takes all memory until it is killed; no other process may be killed.
 fn is_asked_for(message: &str) -> bool {
     message.starts_with("Out of memory: Killed process ") && message.contains(" (scenario) ")
 }

@@ -11,8 +11,8 @@ const BYTES: u64 = 16 << 20;
 /// Where distributions have it, also for users whose PATH does not.
 const PROGRAMS: [&str; 3] = ["mkfs.ext4", "/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
 
-/// Makes the disk's image; `None`, with a word on standard error, where this machine has no mkfs.ext4: the tests that need the disk
-/// then say that there is none.
+/// Makes the disk's image. Returns `None` after a message on standard error if this machine has no mkfs.ext4: tests that need the
+/// disk are skipped then.
 pub(super) fn make(path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let file = fs::File::create(path).with_context(|| format!("making {}", path.display()))?;
     file.set_len(BYTES).with_context(|| format!("making room in {}", path.display()))?;

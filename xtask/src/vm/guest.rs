@@ -78,7 +78,7 @@ impl Binaries {
         let tests: &[&str] = if with_tests { &["--test", "*"] } else { &[] };
         binaries.add(&[&["--package", "taskscope-tests", "--bins"], tests].concat())?;
         binaries.program(INIT)?;
-        // Cargo tells of them as they are done; runs are compared more easily in one order.
+        // Cargo reports them as they are finished; a fixed order makes runs easier to compare.
         binaries.tests.sort();
         Ok(binaries)
     }
@@ -89,7 +89,7 @@ impl Binaries {
         cargo
             .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
             .args(selection)
-            // Link-time optimization and line tables cost minutes and megabytes and tell a test nothing.
+            // Link-time optimization and line tables cost minutes and megabytes and are useless to a test.
             .args(["--config", "profile.release.lto=\"off\"", "--config", "profile.release.debug=false"])
             // Flags for this target alone: build scripts and the eBPF object are built without them.
             .env(

@@ -5,7 +5,7 @@ use super::report::aligned;
 use super::table::{Line, NEWEST, NOINLINE, SHORT};
 use super::{kernels, noinline};
 
-/// Every line, what is cached of it, and where it comes from. Looks at the cache alone.
+/// Returns every line, what is cached of it, and where it comes from. Reads only the cache.
 pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {
     let mut table = vec![["line", "cached", "set", "flavour", "suites", "note"].map(str::to_owned).to_vec()];
     let newest = lines.last().map(|line| line.name.as_str());

@@ -32,7 +32,7 @@ pub(crate) use self::tools::program;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::ValueEnum;
+use clap::{Args as _, FromArgMatches as _, ValueEnum};
 
 use self::cache::Cache;
 use self::session::Session;
@@ -103,7 +103,7 @@ pub(crate) struct Args {
     /// Show the console as it comes
     #[arg(long, short)]
     verbose: bool,
-    /// Look for newer kernels of the lines, though there are cached ones
+    /// Check for newer kernels of the lines, even if there are cached ones
     #[arg(long)]
     refresh: bool,
     /// Kernels that run at once [default: one for each CPU of this machine, two at most; one with --verbose]
@@ -173,10 +173,12 @@ pub(crate) fn run_short() -> anyhow::Result<()> {
     // One waits for a threshold of ten seconds, the other stops at each of thousands of system calls.
     const SLOW: [&str; 2] = ["an_exit_that_hangs_is_told_as_stuck_with_its_time", "verifier"];
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let args = |kernels: [&str; 2]| Args { kernels: owned(&kernels), ..Args::default() };
+    let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
+        Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
+    };
     let once = [SLOW[0], SLOW[1], guest::DAEMON];
-    main(Args { once: owned(&once), ..args(["5.10", table::NEWEST]) })?;
-    main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"]) })
+    main(Args { once: owned(&once), ..args(["5.10", table::NEWEST])? })?;
+    main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"])? })
 }
 
 /// The storm of `cargo xtask soak` on one kernel.
@@ -186,10 +188,10 @@ pub(crate) fn run_soak(kernel: String, attach: String, minutes: u32) -> anyhow::
         kernels: vec![kernel],
         exec: vec![format!("soak {minutes} {attach}")],
         attach: vec![attach],
-        // A round that has begun is finished, and patience with a tree is a minute.
+        // A round that has begun is finished, and a tree is compared for a minute.
         test_timeout: (minutes + SOAK_MARGIN_MIN) * 60,
         timeout: minutes + 2 * SOAK_MARGIN_MIN,
-        ..Args::default()
+        ..Args::standard()?
     })
 }
 
@@ -201,43 +203,27 @@ const MANY_CPUS_MIN: u64 = 15;
 
 /// `cargo xtask soak --faults` on one kernel: every fault, and then a guest with many CPUs.
 pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
-    let args = |minutes: u64, exec: String| Args {
-        kernels: vec![kernel.to_owned()],
-        exec: vec![exec],
-        attach: vec![family.to_owned()],
-        test_timeout: minutes * 60,
-        timeout: minutes + SOAK_MARGIN_MIN,
-        ..Args::default()
+    let args = |minutes: u64, exec: String| -> anyhow::Result<Args> {
+        Ok(Args {
+            kernels: vec![kernel.to_owned()],
+            exec: vec![exec],
+            attach: vec![family.to_owned()],
+            test_timeout: minutes * 60,
+            timeout: minutes + SOAK_MARGIN_MIN,
+            ..Args::standard()?
+        })
     };
-    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", crate::soak::FAULT_SECONDS)));
+    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", crate::soak::FAULT_SECONDS))?);
     eprintln!("vm: the row `none` with {MANY_CPUS} CPUs");
-    let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"));
+    let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"))?;
     let many = main(Args { cpus: MANY_CPUS, ..many });
     all.and(many)
 }
 
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            kernels: Vec::new(),
-            all: false,
-            images: Vec::new(),
-            list: false,
-            systemd: false,
-            build: None,
-            attach: Vec::new(),
-            test: None,
-            once: Vec::new(),
-            skip: Vec::new(),
-            exec: Vec::new(),
-            verbose: false,
-            refresh: false,
-            guests: None,
-            alone: false,
-            jobs: JOBS,
-            test_timeout: TEST_TIMEOUT_S,
-            timeout: TIMEOUT_MIN,
-            cpus: CPUS,
-        }
+impl Args {
+    /// What the command line without an argument gives.
+    fn standard() -> anyhow::Result<Self> {
+        let command = Self::augment_args(clap::Command::new("vm"));
+        Ok(Self::from_arg_matches(&command.try_get_matches_from(["vm"])?)?)
     }
 }

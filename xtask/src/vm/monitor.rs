@@ -13,8 +13,8 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 /// QEMU answers at once, or it hangs itself.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A kernel that has said nothing more for so long has answered, or does not answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// After this long without a message the kernel has answered, or does not answer.
 const QUIET: Duration = Duration::from_secs(3);
 /// Magic system request keys: all messages, blocked tasks, all tasks, what each CPU does.
 ///
@@ -74,7 +74,7 @@ impl Monitor {
         for key in KEYS {
             session.ask("chardev-send-break", &json!({ "id": CONSOLE }))?;
             console.write_all(&[key]).context("writing to the console")?;
-            // QEMU's own log has it; somebody must take it from the socket.
+            // QEMU's own log has it; here it only has to be read from the socket.
             let mut taken = [0; 4096];
             while console.read(&mut taken).is_ok_and(|count| count > 0) {
                 answered = true;
@@ -107,7 +107,7 @@ impl Session {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let stream = UnixStream::connect(path)
             .with_context(|| format!("connecting to QEMU's monitor {}", path.display()))?;
-        stream.set_read_timeout(Some(PATIENCE)).context("limiting a wait for QEMU's monitor")?;
+        stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait for QEMU's monitor")?;
         let mut session = Self { reader: BufReader::new(stream) };
         // The greeting comes unasked.
         session.next()?;

@@ -36,7 +36,7 @@ pub(super) fn current(cache: &Cache) -> Option<Kernel> {
     cached(cache, NOINLINE).filter(|kernel| kernel.version.ends_with(&mark()))
 }
 
-/// Tells kernels of different fragments apart.
+/// Distinguishes kernels of different fragments.
 fn mark() -> String {
     // FNV-1a: the standard library's hasher may differ from one toolchain to the next.
     let hash = FRAGMENT

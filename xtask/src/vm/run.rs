@@ -48,7 +48,7 @@ pub(super) struct Run {
     pub(super) silent: bool,
     /// The kernel or QEMU hung, which is no fault of a program's.
     pub(super) hung: bool,
-    /// Why the guest was booted anew.
+    /// Why the guest was rebooted.
     pub(super) reboots: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ impl Run {
         run
     }
 
-    /// A family under which nothing ran has not passed: a filter that matches nothing must not look green.
+    /// A family under which no test ran has not passed: a filter that matches nothing must not look green.
     pub(super) fn demand(&mut self, families: &[String]) {
         for attach in families {
             let ran = |family: &Family| family.attach == *attach && family.passed + family.failed > 0;

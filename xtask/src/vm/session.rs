@@ -212,7 +212,7 @@ fn collect(
     Ok(found)
 }
 
-/// Kernels are built under one name in many trees: several are told apart by their whole paths.
+/// Kernels are built under one name in many trees, so several are distinguished by their whole paths.
 fn given(image: &Path, several: bool) -> Found {
     let name = if several {
         image.display().to_string().trim_start_matches('/').replace('/', "-")
@@ -242,7 +242,7 @@ pub(super) fn show(kernel: &str, line: &Line, verbose: bool) {
 
 /// What a reader wants to see of a failure without opening the log.
 ///
-/// In one piece: another guest may be telling its own story.
+/// In one piece, because another guest may be printing at the same time.
 pub(super) fn explain(name: &str, run: &Run, console: &str, verbose: bool) {
     let mut text = String::new();
     let mut say = |line: String| {

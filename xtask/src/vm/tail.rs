@@ -41,7 +41,7 @@ fn copy(path: &PathBuf, over: &AtomicBool) -> io::Result<()> {
     let mut file = None;
     let mut buffer = Vec::new();
     loop {
-        // Looked at before the read, so that nothing written before the end is missed.
+        // Checked before the read, so that nothing written before the end is missed.
         let last = over.load(Ordering::Acquire);
         if file.is_none() {
             file = File::open(path).ok();

@@ -48,7 +48,7 @@ fn fetch(cache: &Cache, package: &str) -> anyhow::Result<()> {
     fs::create_dir_all(scratch.path()).context("closing the scratch directory")
 }
 
-/// What nobody runs. Staying is no harm.
+/// Unused; it may stay.
 fn trim(root: &Path) {
     for dir in ["usr/share/doc", "usr/share/man"] {
         let _ = fs::remove_dir_all(root.join(dir));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, columns, escape};
+use super::{Ink, Style, columns, escape, fitting};
 use crate::{
     answer::blocked::{BlockedTask, BlockedTasks},
     verdict::duration,
@@ -69,10 +69,11 @@ fn table(tasks: &[BlockedTask], style: Style, out: &mut String) {
     for (r, row) in rows.iter().enumerate() {
         let mut line = String::new();
         for ((cell, &width), _) in row.iter().zip(&widths).zip(&is_shown).filter(|&(_, &shown)| shown) {
-            let _ = write!(line, "{cell:<width$}  ");
+            let pad = width.saturating_sub(columns(cell));
+            let _ = write!(line, "{cell}{:pad$}  ", "");
         }
-        let cut: String = line.trim_end().chars().take(style.width.unwrap_or(usize::MAX)).collect();
-        out.push_str(&if r == 0 { style.paint(Ink::Strong, &cut) } else { cut });
+        let cut = fitting(line.trim_end(), style.width.unwrap_or(usize::MAX));
+        out.push_str(&if r == 0 { style.paint(Ink::Strong, cut) } else { cut.to_owned() });
         out.push('\n');
     }
 }
@@ -126,7 +127,7 @@ mod tests {
         let answer =
             BlockedTasks { made, blocked: 1, tasks: vec![task], tasks_left_off: 0, unknown_because: None };
         let text = blocked(&answer, Style { width: Some(60), ..Style::default() });
-        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+        assert!(text.lines().all(|line| columns(line) <= 60), "{text}");
         assert!(text.contains("percpu_rwsem_wait < mnt_want_write"), "{text}");
         assert!(text.contains("thread 8") && !text.contains('\x1b'), "{text}");
         assert!(text.contains("SIGKILL is taken only when the sleep ends"), "{text}");

@@ -21,7 +21,7 @@ pub use self::{
 
 use super::{moment::wall_ns, task::ZombieAge, verdict::Verdict};
 use crate::{
-    export::{Zone, local, text::is_unsafe},
+    export::{Zone, columns, fitting, local, text::is_unsafe},
     verdict::duration,
 };
 
@@ -69,14 +69,15 @@ impl Style {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Escaped text in lines, all but the first indented; the first begins at column `at`.
+    /// Escaped text in lines, all but the first indented; the first begins at column `at`. Not by the crate `textwrap`: its
+    /// first line begins at column 0, or with an indent that would have to be cut off again.
     fn wrap(self, text: &str, at: usize) -> String {
         let text = escape(text);
         let Some(width) = self.width.map(|width| width.max(at + MIN_WRAP)) else { return text };
         let mut out = String::with_capacity(text.len() + 16);
         let mut column = at;
         for (n, word) in text.split(' ').enumerate() {
-            let length = word.chars().count();
+            let length = columns(word);
             if n > 0 && column + 1 + length > width {
                 out.push('\n');
                 out.extend(std::iter::repeat_n(' ', at));
@@ -110,11 +111,6 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
-}
-
-/// Columns of a text.
-fn columns(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// An age in a column: `<` and `>` where only a bound of it is known.
@@ -169,7 +165,7 @@ mod tests {
         let style = Style { width: Some(30), ..Style::default() };
         let text = "one two three four five six seven";
         let folded = style.wrap(text, 6);
-        assert!(folded.lines().all(|line| line.chars().count() <= 30), "{folded}");
+        assert!(folded.lines().all(|line| columns(line) <= 30), "{folded}");
         assert_eq!(folded.split_whitespace().collect::<Vec<_>>().join(" "), text);
         assert_eq!(Style::default().wrap(text, 6), text);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, columns, columns::Columns, escape, moment};
+use super::{Ink, Style, age, columns, columns::Columns, escape, fitting, moment};
 use crate::{
     answer::{
         now,
@@ -219,7 +219,7 @@ fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut cut = fitting(text, width.saturating_sub(1)).to_owned();
     if width > 0 {
         cut.push('>');
     }
@@ -317,7 +317,7 @@ mod tests {
             let style = Style { width: Some(width), ..Style::default() };
             let text = tree(&of(nodes.clone()), style, false);
             assert_eq!(text.lines().count(), 60);
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().all(|line| columns(line) <= width), "{text}");
             assert!(!text.contains('\x1b'), "{text}");
         }
     }
@@ -406,6 +406,6 @@ mod tests {
         );
         assert_eq!(lines.last(), Some(&"       3 ms                           `-3 more zombies"));
         let narrow = Style { width: Some(12), ..Style::default() };
-        assert!(tree(&of(nodes), narrow, false).lines().all(|line| line.chars().count() <= 12));
+        assert!(tree(&of(nodes), narrow, false).lines().all(|line| columns(line) <= 12));
     }
 }

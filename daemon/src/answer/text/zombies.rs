@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, age, columns, escape, verdict};
+use super::{Ink, Style, age, columns, escape, fitting, verdict};
 use crate::{
     answer::zombies::{Debtor, Other, Zombies},
     verdict::{Code, duration},
@@ -95,12 +95,11 @@ fn table(answer: &Zombies, style: Style, out: &mut String) {
             let (before, after) = if is_number { (pad.as_str(), "") } else { ("", pad.as_str()) };
             let _ = write!(text, "{separator}{before}{cell}{after}");
         }
-        let text = text.trim_end();
-        let cut: String = text.chars().take(style.width.unwrap_or(usize::MAX)).collect();
+        let cut = fitting(text.trim_end(), style.width.unwrap_or(usize::MAX));
         // Cells are escaped already.
         match ink {
-            Some(ink) => out.push_str(&style.paint(ink, &cut)),
-            None => out.push_str(&cut),
+            Some(ink) => out.push_str(&style.paint(ink, cut)),
+            None => out.push_str(cut),
         }
         out.push('\n');
     };
@@ -291,7 +290,7 @@ mod tests {
             let text = zombies(&answer, Style { width: Some(width), ..Style::default() });
             assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
             // The table is cut, sentences are folded at blanks.
-            assert!(text.lines().take(2).all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().take(2).all(|line| columns(line) <= width), "{text}");
         }
         let colours = zombies(&answer, Style { colour: true, ..Style::default() });
         assert!(colours.contains("\x1b[31m") && !colours.contains("\x1b[2J"), "{colours}");

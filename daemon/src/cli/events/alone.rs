@@ -1,4 +1,4 @@
-//! Events observed from here on, without a daemon.
+//! `events` without a daemon.
 
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     runtime::{Pipeline, Trust},
 };
 
-/// How long a stop waits for the reader of standard output to take something.
+/// How long the end waits for the reader of standard output to read something.
 const FINISH: Duration = Duration::from_secs(2);
 
 /// Observes until a signal, the limit, or a reader that is gone.
@@ -49,10 +49,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     let prepared = signals::stop().and_then(|signal| Ok((signal, Lines::start(args, &pipeline.lineage)?)));
     let (signal, mut lines) = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => {
-            log::error!("preparing to write events: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed_at("preparing to write events", error),
     };
     let closed = lines.output.closed();
     let full = Arc::clone(&lines.full);
@@ -69,19 +66,13 @@ pub(super) async fn observe(args: &Args) -> Exit {
     let written = finish(&mut lines.output).await;
     log::info!("summary: {}", summary(&pipeline, &lines));
     match (outcome, written) {
-        (Err(error), _) => {
-            log::error!("{error}");
-            Exit::Failure
-        }
-        (_, Err(error)) => {
-            log::error!("writing to standard output: {error}");
-            Exit::Failure
-        }
+        (Err(error), _) => Exit::failed(error),
+        (_, Err(error)) => Exit::failed_at("writing to standard output", error),
         _ => Exit::Success,
     }
 }
 
-/// Lets the writer write what waits, for as long as the reader takes something.
+/// Lets the writer write what is left, while the reader reads.
 pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
     output.close();
     let mut waiting = output.waiting();

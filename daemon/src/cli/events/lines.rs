@@ -19,7 +19,7 @@ pub(super) struct Lines {
     /// Notified when the limit is reached.
     pub(super) full: Arc<Notify>,
     pub(super) written: u64,
-    /// In the order of [`ActionKind::ALL`].
+    /// Events by action, in the order of [`ActionKind::ALL`].
     pub(super) by_action: [u64; ActionKind::COUNT],
     wall: Wall,
     cgroups: Cgroups,
@@ -30,7 +30,7 @@ pub(super) struct Lines {
     sequence: u64,
 }
 
-/// How lines are written.
+/// How lines are formatted.
 #[derive(Clone, Copy)]
 struct Style {
     format: Format,
@@ -59,7 +59,7 @@ impl Lines {
             by_action: [0; ActionKind::COUNT],
             wall: Wall::of_this_boot(),
             cgroups: Cgroups::of_host(),
-            filter: args.wish().filter(lineage).map_err(wrong)?,
+            filter: args.selection().filter(lineage).map_err(wrong)?,
             style: Style { format: args.format, colour: args.is_coloured() },
             limit: args.limit,
             buffer: Vec::with_capacity(256 << 10),
@@ -91,7 +91,7 @@ impl EventSink for Lines {
                 Format::Json => export::json::write(effect, self.sequence, stamp, place, &mut self.buffer),
                 Format::Text => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }
-            // There is one for each kind.
+            // There is one counter for each kind.
             if let Some(count) = self.by_action.get_mut(effect.action.kind() as usize) {
                 *count += 1;
             }

@@ -1,4 +1,5 @@
-//! `taskscope events`: what the kernel's tasks do, as it happens; from the daemon if there is one, else observed here.
+//! `taskscope events`: prints what the kernel's tasks do, as it happens; from the daemon if there is one, otherwise observed
+//! here.
 
 mod alone;
 mod lines;
@@ -26,6 +27,7 @@ use super::{
     selector::Selector,
 };
 use crate::{
+    event_loop,
     export::{EventSelection, SCHED_ACTIONS},
     fd::watch,
     lineage::ActionKind,
@@ -55,13 +57,13 @@ pub(super) struct Args {
     /// Only events of these processes: pids, or names of processes or systemd units that are there now
     #[arg(long = "pid", value_delimiter = ',', value_name = "PID|NAME|UNIT")]
     pid_selectors: Vec<Selector>,
-    /// The same as pids.
+    /// `--pid` as pids.
     #[arg(skip)]
     pid: Vec<u32>,
-    /// Only events of this process and of all that descend from it
+    /// Only events of this process and of all its descendants
     #[arg(long = "subtree", value_name = "PID|NAME|UNIT")]
     subtree_selector: Option<Selector>,
-    /// The same as a pid.
+    /// `--subtree` as a pid.
     #[arg(skip)]
     subtree: Option<u32>,
     /// Only events of processes or threads with such a name; * and ? as in a shell
@@ -73,18 +75,18 @@ pub(super) struct Args {
     /// Only events in this container, by the beginning of its id
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
-    /// Begin with events this old, as far as the daemon still has them
+    /// Start with events this old, as far as the daemon still has them
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     since: Option<Duration>,
-    /// Begin after the event with this sequence number, as far as the daemon still has it
+    /// Start after the event with this sequence number, as far as the daemon still has it
     #[arg(long, value_name = "SEQ", conflicts_with = "since")]
     follow_from: Option<u64>,
     /// Stop after this many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
-    /// Every step of the scheduler with the processes of --pid, and nothing else: switched_out, woken, switched_in. Observed from
-    /// here, with programs of its own in the kernel, whether a daemon runs or not; ends when all these processes have
+    /// Print every context switch and wakeup of the processes of --pid, and nothing else: switched_out, woken, switched_in.
+    /// Observed here, with eBPF programs for this only, whether a daemon runs or not; ends when all these processes have ended
     #[arg(long, conflicts_with_all = ["subtree_selector", "comm", "unit", "container", "since", "follow_from",
         "argument_vectors", "zombie_after", "blocked_after", "audit_every", "canary_every", "no_iterator", "object"])]
     sched: bool,
@@ -93,7 +95,7 @@ pub(super) struct Args {
     color: Color,
     #[command(flatten)]
     socket: Socket,
-    /// Observe from here, and do not ask a daemon
+    /// Observe here, and do not ask a daemon
     #[arg(long, help_heading = ALONE, conflicts_with_all = ["since", "follow_from"])]
     alone: bool,
     /// Use only the rungs of one family
@@ -105,19 +107,19 @@ pub(super) struct Args {
     /// Age at which a zombie is flagged, such as 500ms, 10s or 2m [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     zombie_after: Option<Duration>,
-    /// Length at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
+    /// Duration at which an uninterruptible sleep (state D) is flagged; 0s is never [default: 10s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     blocked_after: Option<Duration>,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
     #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(4..=1_048_576), help_heading = ALONE)]
     ring_kib: Option<u32>,
-    /// How often the tree is compared with the kernel's tasks though nothing is known to be lost; 0s is never [default: 5m]
+    /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     audit_every: Option<Duration>,
-    /// How often a short-lived process of taskscope's own, which is not shown, must come through; 0s is never [default: 15s]
+    /// How often a short-lived process of taskscope's own, which is not shown, must be seen whole; 0s is never [default: 15s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     canary_every: Option<Duration>,
-    /// Do without the kernel's task iterator, as where it has none: /proc alone
+    /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true, help_heading = ALONE)]
     no_iterator: bool,
     /// Use this eBPF object and not the embedded one, for work on the programs
@@ -150,7 +152,8 @@ enum Color {
     Never,
 }
 
-/// Takes any text as the name of an action, and offers the known ones to completions. Which are allowed depends on `--sched`.
+/// Accepts any text as the name of an action, and offers the known ones to completions. Which names are allowed depends on
+/// `--sched`.
 #[derive(Clone)]
 struct ActionName;
 
@@ -168,7 +171,7 @@ impl TypedValueParser for ActionName {
 }
 
 impl Args {
-    fn wish(&self) -> EventSelection {
+    fn selection(&self) -> EventSelection {
         EventSelection {
             actions: self.action.clone(),
             pids: self.pid.clone(),
@@ -179,7 +182,7 @@ impl Args {
         }
     }
 
-    /// Whether something is asked for that a running daemon has decided already.
+    /// Whether an option is given that a running daemon has decided already.
     const fn is_for_alone(&self) -> bool {
         self.alone
             || self.attach.is_some()
@@ -223,20 +226,17 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            log::error!("starting the event loop: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed(error),
     };
     let exit = runtime.block_on(daemon_or_alone(args));
-    // A write to a reader that takes nothing would hold the end back.
+    // A write to a reader that reads nothing would delay the end.
     runtime.shutdown_background();
     exit
 }
 
-/// With pids in place of names.
+/// Returns the arguments with pids in place of names.
 fn resolved(args: &Args) -> Result<Args, Exit> {
     let socket = (!args.is_for_alone() && !args.sched).then_some(&*args.socket.socket);
     let pid = args.pid_selectors.iter().map(|selector| selector.pid(socket)).collect::<Result<_, _>>()?;
@@ -248,7 +248,7 @@ async fn daemon_or_alone(args: &Args) -> Exit {
     if args.sched {
         return sched::observe(args).await;
     }
-    // Of one that has ended the daemon can have events still.
+    // The daemon can still have events of a process that has ended.
     if args.since.is_none() && args.follow_from.is_none() {
         for (option, pid) in
             args.pid.iter().map(|pid| ("--pid", pid)).chain(args.subtree.iter().map(|pid| ("--subtree", pid)))
@@ -266,14 +266,11 @@ async fn daemon_or_alone(args: &Args) -> Exit {
         Err(ClientError::NotThere(_)) if args.since.is_none() && args.follow_from.is_none() => {
             Box::pin(alone::observe(args)).await
         }
-        Err(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
+        Err(error) => error.exit(),
     }
 }
 
-/// Why nothing may ever come of a process that was asked for, by what /proc shows now.
+/// Returns why a process that was asked for may have no events, by what /proc shows now.
 fn doubt(option: &str, pid: u32) -> Option<String> {
     match sched::group_of(pid) {
         Some(tgid) if tgid == pid => None,
@@ -286,7 +283,7 @@ fn doubt(option: &str, pid: u32) -> Option<String> {
     }
 }
 
-/// Resolves when standard output is a pipe or socket whose reader is gone; never for anything else.
+/// Resolves when standard output is a pipe or socket whose reader is gone; never for other files.
 async fn reader_gone() {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     match stdout.and_then(|fd| watch(fd, Interest::ERROR)) {

@@ -1,4 +1,4 @@
-//! Events from the daemon. A daemon that restarts is waited for, and said to have.
+//! Events from the daemon. If the daemon restarts, waits for it and reports the gap.
 
 use std::{fmt::Write as _, io, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     service::INSTANCE,
 };
 
-/// Between two looks whether a daemon that went away is back.
+/// Pause between two attempts to connect to a daemon that went away.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// Bytes of a line at most: more than any event with all its arguments has.
+/// The most bytes of a line: more than any event with all its arguments has.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Where the stream stands.
+/// The position in the stream.
 #[derive(Default)]
 struct Position {
     instance: String,
@@ -37,7 +37,7 @@ enum End {
     Away,
 }
 
-/// Prints what the daemon sends until the limit, a signal, or a reader of ours that is gone.
+/// Prints what the daemon sends until the limit, a signal, or a reader of standard output that is gone.
 pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
     let client = Client::at(&args.socket.socket);
     let mut stdout = Stdout::new();
@@ -45,10 +45,7 @@ pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
     let mut body = connect(&client, args, &mut position, true).await?;
     let stop = match signals::stop() {
         Ok(stop) => stop,
-        Err(error) => {
-            log::error!("preparing for signals: {error}");
-            return Ok(Exit::Failure);
-        }
+        Err(error) => return Ok(Exit::failed_at("preparing for signals", error)),
     };
     tokio::pin!(stop);
     log::info!("reading from the daemon on {}", args.socket.socket.display());
@@ -89,9 +86,9 @@ async fn connect(
     Ok(answer.into_body())
 }
 
-/// The request that goes on where the stream stands. Writing to a String does not fail.
+/// Returns the request that resumes at the stream's position. Writing to a String does not fail.
 fn path(args: &Args, position: &Position, is_first: bool) -> String {
-    let wish = args.wish();
+    let selection = args.selection();
     let mut path = String::from("/v1/events?");
     let mut add = |key: &str, value: &str| {
         let _ = write!(path, "{key}={}&", encoded(value));
@@ -100,19 +97,19 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
         add("format", if args.is_coloured() { "colour" } else { "text" });
     }
     for (key, values) in [
-        ("action", &wish.actions),
-        ("comm", &wish.comms),
-        ("unit", &wish.units),
-        ("container", &wish.containers),
+        ("action", &selection.actions),
+        ("comm", &selection.comms),
+        ("unit", &selection.units),
+        ("container", &selection.containers),
     ] {
         for value in values {
             add(key, value);
         }
     }
-    for pid in &wish.pids {
+    for pid in &selection.pids {
         add("pid", &pid.to_string());
     }
-    if let Some(pid) = wish.subtree {
+    if let Some(pid) = selection.subtree {
         add("subtree", &pid.to_string());
     }
     if let Some(limit) = args.limit {
@@ -124,7 +121,7 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
             add("instance", &position.instance);
         }
     } else if !is_first {
-        // Nothing came before the daemon went: all that the next one has is new.
+        // Nothing came before the daemon went away: all events of the next one are new.
         add("after", "0");
         add("instance", &position.instance);
     } else if let Some(since) = args.since {

@@ -1,4 +1,4 @@
-//! `events --sched`: every step of the scheduler with some processes, observed from here on.
+//! `events --sched`: every context switch and wakeup of some processes, observed here.
 
 use std::{fs, io, os::fd::AsFd as _, time::Duration};
 
@@ -23,13 +23,14 @@ use crate::{
 /// Events handled before others get a turn.
 const BATCH: usize = 4096;
 
-/// After events were found, the next look at the ring comes this much later: a wake-up of ours for each would make steps, too.
+/// Delay between a poll of the ring that found events and the next one: a wake-up of taskscope for each event would cause steps,
+/// too.
 const COALESCE: Duration = Duration::from_millis(2);
 
-/// Between two looks whether anything was lost, and whether there is anybody left to follow.
+/// Time between two checks for losses and for processes that are still alive.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What is wrong with the options, if anything is.
+/// Returns what is wrong with the options, if anything is.
 pub(super) fn mistake(args: &Args) -> Option<String> {
     if args.pid_selectors.is_empty() {
         return Some("--sched needs --pid: it follows chosen processes only".into());
@@ -41,7 +42,7 @@ pub(super) fn mistake(args: &Args) -> Option<String> {
     unknown.map(|name| format!("--action {name}: with --sched there are {}", SCHED_ACTIONS.join(", ")))
 }
 
-/// Where lines go.
+/// Where lines are written.
 struct Lines<'a> {
     args: &'a Args,
     output: Output,
@@ -88,7 +89,7 @@ impl Lines<'_> {
         self.output.push(&mut self.buffer, count, |lost| Self::gap(format, "output", lost));
     }
 
-    /// Takes what is in the ring, up to a batch.
+    /// Handles the events in the ring, up to a batch.
     fn take(&mut self, trace: &mut SchedTrace) -> usize {
         let before = self.written;
         let taken = trace.drain(BATCH, |event| self.add(event));
@@ -96,7 +97,7 @@ impl Lines<'_> {
         taken
     }
 
-    /// Tells of what was lost since the last look.
+    /// Reports what was lost since the last check.
     fn look_for_losses(&mut self, trace: &SchedTrace) {
         match trace.lost() {
             Ok(lost) => {
@@ -116,7 +117,7 @@ impl Lines<'_> {
     }
 }
 
-/// Observes until a signal, the limit, a reader that is gone, or nobody left to follow.
+/// Observes until a signal, the limit, a reader that is gone, or the end of all processes.
 pub(super) async fn observe(args: &Args) -> Exit {
     for pid in &args.pid {
         match group_of(*pid) {
@@ -142,10 +143,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     log::info!("ready: {}", in_words(&trace.hooks));
     let output = match Output::start() {
         Ok(output) => output,
-        Err(error) => {
-            log::error!("preparing to write events: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed_at("preparing to write events", error),
     };
     let mut lines = Lines {
         args,
@@ -165,10 +163,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     log::info!("summary: {} events; lost {}", lines.written, lines.told_lost);
     match outcome.and(written) {
         Ok(()) => Exit::Success,
-        Err(error) => {
-            log::error!("following the scheduler: {error}");
-            Exit::Failure
-        }
+        Err(error) => Exit::failed_at("following the scheduler", error),
     }
 }
 
@@ -212,16 +207,16 @@ async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()>
     Ok(())
 }
 
-/// The thread group that a tid belongs to.
+/// Returns the thread group of a tid.
 pub(super) fn group_of(tid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
-/// Whether there is a process with this pid that can still run.
+/// Returns whether a process with this pid exists and can still run.
 fn is_alive(pid: u32) -> bool {
     let (procfs, pid) = (Procfs::default(), Tgid(pid));
     let Ok(Some(stat)) = procfs.stat(pid) else { return false };
-    // One whose main thread has ended while others live on looks like a zombie, and is none.
+    // A process whose main thread has ended while others live looks like a zombie and is not one.
     !matches!(stat.state, b'Z' | b'X') || procfs.tasks(pid).is_ok_and(|tasks| tasks.len() > 1)
 }

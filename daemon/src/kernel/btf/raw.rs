@@ -1,21 +1,21 @@
 //! BTF as the kernel writes it: records of types one after the other, and a table of names.
 //!
-//! Only where each record begins is remembered, and a record is decoded when somebody asks for it: of 150,000 types a dozen
-//! are of interest, and indexing them all took longer than everything else at the daemon's start.
+//! Only the position of each record is kept; a record is decoded when it is needed. A kernel has 150,000 types and the daemon
+//! needs a dozen: indexing them all took longer than the rest of the daemon's start.
 //!
 //! Format: <https://docs.kernel.org/bpf/btf.html>
 
 use std::ops::Range;
 
 const MAGIC: u16 = 0xeb9f;
-/// `struct btf_header` up to and with `str_len`.
+/// Length of `struct btf_header` up to and including `str_len`, bytes.
 const HEADER_LEN: usize = 24;
 /// `struct btf_type`.
 const TYPE_LEN: usize = 12;
 /// `struct btf_member`.
 const MEMBER_LEN: usize = 12;
 
-/// What a record is of, as far as anybody asks.
+/// The kinds of types that the daemon distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Has its own size.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Union,
     /// Either of the two widths of enums: has its own size.
     Enum,
-    /// Typedef, qualifier or tag: stands for another type.
+    /// A typedef, qualifier or tag: an alias of another type.
     Alias,
     Func,
     Other,
@@ -37,9 +37,9 @@ pub(super) enum Kind {
 pub(super) struct Record<'a> {
     pub(super) kind: Kind,
     name: u32,
-    /// Bytes of the type, or the id of the one it stands for.
+    /// Size of the type in bytes, or the id of the aliased type.
     size_or_type: u32,
-    /// Members have their size in bits beside their offset.
+    /// Members carry their size in bits beside their offset.
     with_bits: bool,
     /// What follows the common part.
     rest: &'a [u8],
@@ -62,7 +62,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Finds where the records begin; the error says what is wrong.
+    /// Finds where each record begins; the error names what is malformed.
     pub(super) fn new(bytes: Vec<u8>) -> Result<Self, String> {
         let magic = bytes.first_chunk().map(|magic| u16::from_ne_bytes(*magic));
         if magic != Some(MAGIC) {
@@ -121,7 +121,7 @@ impl Raw {
         })
     }
 
-    /// A name by its place; `None` where there is none.
+    /// Returns the name at an offset of the string table; `None` for offset 0 or an invalid one.
     pub(super) fn name(&self, at: u32) -> Option<&[u8]> {
         let names = self.bytes.get(self.strings.clone())?.get(at as usize..)?;
         let end = names.iter().position(|byte| *byte == 0)?;
@@ -135,7 +135,7 @@ impl Raw {
         })
     }
 
-    /// Whether the name at a place is this one; compares no more than it must.
+    /// Returns whether the name at an offset is `name`; compares only as many bytes as needed.
     pub(super) fn is_named(&self, at: u32, name: &str) -> bool {
         let rest = self.bytes.get(self.strings.clone()).and_then(|names| names.get(at as usize..));
         rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
@@ -189,7 +189,7 @@ const fn kind_of(info: u32) -> u32 {
     info >> 24 & 0x1f
 }
 
-/// Bytes after the common part of a record; `None` of a kind that is not known.
+/// Returns how many bytes follow the common part of a record; `None` for an unknown kind.
 const fn len_of_rest(info: u32) -> Option<usize> {
     let count = (info & 0xffff) as usize;
     Some(match kind_of(info) {

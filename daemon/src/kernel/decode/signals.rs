@@ -8,7 +8,7 @@ use crate::lineage::{
     record::{Comm, OomVictim, SignalInfo, SignalSent},
 };
 
-/// Real-time signals end at this number: `_NSIG`.
+/// The highest signal number, that of the last real-time signal: `_NSIG`.
 const SIGNAL_LIMIT: u32 = 64;
 
 pub(super) fn sent(from: &wire::SignalSent) -> Result<SignalSent, DecodeError> {

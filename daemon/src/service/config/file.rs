@@ -1,4 +1,8 @@
 //! The configuration file: TOML, every mistake with its line.
+//!
+//! The table is read by hand and not by serde with `deny_unknown_fields`: serde's error for a wrong value does not say which key
+//! it belongs to and names Rust's types (`expected usize`), and its error for an unknown key lists all keys but does not say which
+//! one was meant.
 
 use std::{io, path::Path, time::Duration};
 
@@ -8,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::{KEYS, Partial};
 use crate::bounded;
 
-/// Longest configuration. The shipped one, which explains every key, has 3 KB.
+/// The longest configuration that is read, bytes. The shipped one, which explains every key, has 3 KB.
 const FILE_MAX: usize = 1 << 20;
 
 /// What is wrong with the settings.
@@ -142,7 +146,7 @@ impl Partial {
     }
 }
 
-/// What a key of the file can be wrong in.
+/// What is wrong with a key of the file.
 enum Wrong {
     Key,
     Value(String),

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use self::file::ConfigError;
 use crate::{kernel::object::default_ring_kib, size};
 
-/// Where the file is looked for when no flag names one; that it is not there is no error.
+/// The configuration file if no flag names one. It is no error if this file does not exist.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
 
 /// Where the API's socket is made.
@@ -19,15 +19,15 @@ pub const DEFAULT_SOCKET: &str = "/run/taskscope/taskscope.sock";
 /// Settings, each as a flag or the file gives it; `None` is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
-    /// Address of /metrics; empty is none.
+    /// Address of /metrics; empty: no address.
     pub listen: Option<String>,
-    /// Path of the API's Unix socket; empty is none.
+    /// Path of the API's Unix socket; empty: no socket.
     pub socket: Option<String>,
     /// Group that may use the socket.
     pub socket_group: Option<String>,
     /// Whether the whole API is served on `listen`, too.
     pub api_on_tcp: Option<bool>,
-    /// Names by which `listen` is asked, besides addresses and localhost.
+    /// Host names that requests on `listen` may use, besides addresses and localhost.
     pub allowed_hosts: Option<Vec<String>>,
     /// Family of rungs.
     pub attach: Option<String>,
@@ -37,7 +37,7 @@ pub struct Partial {
     pub zombie_after: Option<Duration>,
     /// Age at which an uninterruptible sleep is flagged.
     pub blocked_after: Option<Duration>,
-    /// Between two comparisons with the kernel without a known loss.
+    /// Time between two comparisons with the kernel while no loss is known.
     pub audit_every: Option<Duration>,
     /// Between two canaries.
     pub canary_every: Option<Duration>,
@@ -47,15 +47,15 @@ pub struct Partial {
     pub dead_lives_age: Option<Duration>,
     /// Events kept for readers that resume.
     pub backlog: Option<usize>,
-    /// Memory the daemon may use, a size such as `256M`; empty is by the limit of its cgroup, `0` is any.
+    /// Memory that the daemon may use, such as `256M`; empty: the limit of its cgroup; `0`: no limit.
     pub memory_max: Option<String>,
-    /// Culprits named in metrics.
+    /// Number of parents that metrics name.
     pub top: Option<usize>,
     /// Whether argument vectors of execs are read.
     pub args: Option<bool>,
-    /// Whether it is counted how tasks are scheduled.
+    /// Whether to count how tasks are scheduled.
     pub sched: Option<bool>,
-    /// Whether the daemon denies itself what it does not need.
+    /// Whether the daemon restricts its own system calls and files.
     pub sandbox: Option<bool>,
 }
 
@@ -84,7 +84,7 @@ pub struct Settings {
     pub sandbox: bool,
 }
 
-/// Lives that can be remembered: 3 GB of memory, and more than any question has asked for.
+/// The most ended processes that can be remembered: they take 3 GB of memory.
 const MOST_LIVES: usize = 1 << 24;
 
 /// The keys of the file.
@@ -114,7 +114,7 @@ pub const KEYS: [&str; 19] = [
 pub const RELOADABLE: [&str; 3] = ["zombie_after", "blocked_after", "top"];
 
 impl Partial {
-    /// These where they are given, else the others.
+    /// Returns these settings where they are given, else `other`'s.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl Partial {
     }
 }
 
-/// Letters, digits, and what separates them; a full stop at the end makes no difference and is not wanted.
+/// Letters, digits, and what separates them; a full stop at the end makes no difference and is removed.
 fn is_host_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -1,4 +1,4 @@
-//! Settings in force, as a configuration file would say them.
+//! The settings in force, written as a configuration file.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Whom the daemon answers. A web page may make a browser ask any address, also under a name that leads to this host for a
-//! moment (DNS rebinding): then `Host` is that name, and `Origin` is the page's.
+//! Which requests the daemon answers. A web page can make a browser send requests to any address, also under a name that resolves
+//! to this host for a moment (DNS rebinding): then `Host` is that name, and `Origin` is the page's.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,14 @@ use super::error::ApiError;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// The Unix socket: whoever may open it, by any name.
+    /// The Unix socket: anyone who may open it, under any name.
     Socket,
     /// TCP: by an IP address, as localhost, or by one of these names.
     Names(Vec<String>),
 }
 
 impl Access {
-    /// Refuses a request that comes by another name, or from a page of another site.
+    /// Refuses a request for another host name, or from a page of another site.
     pub(super) fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = host(version, uri, headers)?;
         if let Self::Names(names) = self
@@ -45,7 +45,7 @@ impl Access {
     }
 }
 
-/// By which name the daemon is asked. HTTP/1.0 need not say.
+/// Returns the host name of the request. HTTP/1.0 does not require one.
 fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, ApiError> {
     if let Some(authority) = uri.authority() {
         return Ok(Some(authority.clone()));

@@ -1,4 +1,4 @@
-//! Answers as JSON: how the daemon itself does, and what can be asked.
+//! Answers about the daemon itself: its health, and the API's description.
 
 use axum::{extract::State, http::header, response::IntoResponse};
 

@@ -1,4 +1,4 @@
-//! Panics in answers, as answers: status 500 and JSON that asks for a report. The daemon goes on.
+//! Turns a panic in an answer into an answer with status 500 and JSON that asks for a report. The daemon goes on.
 //!
 //! Three places make an answer, and each catches here: a handler ([`handled`]), a question to the owner of the lineage
 //! ([`asked`]), and whatever completes an answer on another thread ([`completed`]).
@@ -29,9 +29,9 @@ impl From<Panicked> for ApiError {
 
 /// Asks the owner.
 ///
-/// Questions read; what they change besides are caches, counters and readers of events, each whole at every moment. The
-/// exception is a question that first catches up with the ring: if it panics while records are applied, or left the tree
-/// contradicting itself, nothing that the daemon would say from then on could be trusted, and it ends.
+/// Questions only read. Besides that they change caches, counters and readers of events, which are consistent at every moment.
+/// The exception is a question that first catches up with the ring: if it panics while records are applied, or leaves the tree
+/// inconsistent, no later answer could be trusted, so the daemon ends.
 pub(in crate::service) fn asked<T>(
     pipeline: &mut Pipeline,
     service: &mut Service,
@@ -40,7 +40,7 @@ pub(in crate::service) fn asked<T>(
     panics::catch(|| question(pipeline, service)).map_err(|panicked| panicked.unless_broken(pipeline.whole()))
 }
 
-/// Completes an answer of which the caller holds every part: with a panic they are gone, and nothing else was touched.
+/// Completes an answer. The caller owns all parts of it: after a panic they are gone, and nothing else was touched.
 pub(super) fn completed<T>(complete: impl FnOnce() -> T) -> Result<T, ApiError> {
     panics::catch(complete).map_err(ApiError::from)
 }
@@ -53,7 +53,7 @@ pub(super) async fn handled(request: Request, next: Next) -> Response {
     }
 }
 
-/// A future whose panic is its answer. It is not polled again after that, as after any answer.
+/// A future that returns an answer if it panics. It is not polled again after that.
 struct Caught<F>(Pin<Box<F>>);
 
 impl<F: Future> Future for Caught<F> {

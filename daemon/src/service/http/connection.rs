@@ -1,4 +1,4 @@
-//! What one connection is doing, as its task sees it and as others need it to decide whose place is taken.
+//! The state of one connection, as its own task sees it and as others need it to decide which connection is closed.
 
 use super::places::Peer;
 use std::{
@@ -8,18 +8,19 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// A peer that has read nothing for so long gives way to others.
+/// A peer that has read nothing for this long may be closed in favour of others.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// So does one that takes an answer for so long, however slowly it reads; and a reader of events that reads nothing.
+/// So may a peer that takes an answer for this long, however slowly it reads, and a reader of events that reads nothing for this
+/// long.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// What a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Has sent no whole request; whether any of it.
+    /// It has sent no whole request; `true` if it has sent a part of one.
     Asking { has_input: bool },
-    /// Was answered and has asked nothing since.
+    /// It was answered and has sent no request since.
     Idle,
     /// Is being answered.
     Answering,
@@ -32,13 +33,13 @@ struct State {
     stage: Stage,
     /// When the stage began.
     since: Instant,
-    /// Since when the peer has not taken a byte that is to be written.
+    /// Since when the peer has not read a byte although some are to be written.
     blocked: Option<Instant>,
-    /// Since when it has been taking this answer; from the first byte that it did not take at once.
+    /// Since when the peer has been reading this answer: from the first byte that it did not read at once.
     slow: Option<Instant>,
     /// It has shut down its side.
     has_ended: bool,
-    /// It is closed though it has not taken everything.
+    /// The connection is closed although the peer has not read everything.
     is_given_up: bool,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Connection {
     close: Notify,
     /// Who is at the other end.
     pub(super) peer: Peer,
-    /// It has one of the places that are kept for a scrape.
+    /// It has one of the places that are kept for scrapes.
     pub(super) is_reserve: bool,
 }
 
@@ -82,7 +83,7 @@ impl Connection {
             Stage::Idle => {
                 (state.stage, state.since) = (Stage::Asking { has_input: true }, Instant::now());
             }
-            // The time for a whole request began with the connection.
+            // The time limit for a whole request began when the connection was accepted.
             Stage::Asking { .. } => state.stage = Stage::Asking { has_input: true },
             Stage::Answering | Stage::Reading => {}
         }
@@ -98,7 +99,7 @@ impl Connection {
         self.enter(Stage::Reading);
     }
 
-    /// The answer is complete, if not yet written out.
+    /// The answer is complete, though perhaps not written out yet.
     pub(super) fn answered(&self) {
         self.enter(Stage::Idle);
     }
@@ -135,7 +136,8 @@ impl Connection {
         self.state().blocked = None;
     }
 
-    /// How fit this is to give way, and since when: the least goes first. `None` while it has a right to its place.
+    /// Returns the rank of this connection for being closed, and since when it has that rank: the lowest rank is closed first.
+    /// `None` if it must not be closed.
     pub(super) fn gives_way(&self, now: Instant) -> Option<(u8, Instant)> {
         let state = self.state();
         let longer = |since: Option<Instant>, than| since.filter(|since| now.duration_since(*since) >= than);
@@ -156,7 +158,7 @@ impl Connection {
         matches!(state.stage, Stage::Asking { .. } | Stage::Idle).then_some(state.since)
     }
 
-    /// Gives it up, whatever was still to be written.
+    /// Closes the connection, whatever was still to be written.
     pub(super) fn give_up(&self) {
         self.state().is_given_up = true;
         self.close.notify_one();
@@ -212,7 +214,7 @@ mod tests {
         connection.blocked();
         assert_eq!(rank(&connection, Instant::now()), None);
         assert_eq!(rank(&connection, later()), Some(2));
-        // The answer is complete, and waits in the buffers: no idle connection.
+        // The answer is complete but still in the buffers: the connection is not idle.
         connection.answered();
         assert_eq!(rank(&connection, Instant::now()), None);
         assert_eq!(rank(&connection, later()), Some(2));

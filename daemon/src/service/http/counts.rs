@@ -1,17 +1,17 @@
-//! How connections come and go, in numbers. The thread of the connections counts, /metrics shows.
+//! Counts connections and the reasons for closing them. The connections' thread counts, /metrics shows the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Why a connection was closed that its peer had not closed.
+/// Why the daemon closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) enum Closed {
     /// No whole request in time.
     HeaderTimeout,
-    /// The peer did not read what was written to it.
+    /// The peer did not read what was written.
     Stalled,
     /// Another one needed its place.
     Evicted,
-    /// There was no place for it, and none could be made.
+    /// There was no place for it, and no other connection could be closed.
     Refused,
 }
 

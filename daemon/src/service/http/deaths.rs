@@ -5,7 +5,6 @@ use axum::extract::{RawQuery, State};
 use super::{
     Api,
     error::ApiError,
-    events::decode,
     json::Json,
     tasks::{AnswerContext, complete},
 };
@@ -24,27 +23,28 @@ pub(super) async fn deaths(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
     let filter = parse(query.as_deref().unwrap_or_default())?;
-    let (draft, around): (DeathsDraft, AnswerContext) = api
+    let (draft, context): (DeathsDraft, AnswerContext) = api
         .ask(move |pipeline, service| {
-            let draft = DeathsDraft::of(&service.scene(pipeline), filter);
-            let around = service.around(draft.cgroups());
-            (draft, around)
+            let draft = DeathsDraft::of(&service.lineage_at(pipeline), filter);
+            let context = service.answer_context(draft.cgroups());
+            (draft, context)
         })
         .await?;
-    complete(&api, around, |outside| draft.finish(outside)).await
+    complete(&api, context, |host| draft.finish(host)).await
 }
 
 /// A name that comes several times is one list.
 pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
-    for (key, value) in pairs(query) {
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let value = value.into_owned();
         // As openapi.json says: what is above is no moment, and no number of ends.
         let number = || match value.parse::<u64>() {
             Ok(number) if i64::try_from(number).is_ok() => Ok(number),
             Ok(_) => Err(ApiError::bad_request(format!("{key}: more than {}", i64::MAX))),
             Err(error) => Err(ApiError::bad_request(format!("{key}: {error}"))),
         };
-        match key {
+        match &*key {
             "cause" => filter.causes.push(value),
             "pid" => {
                 let pid = value.parse().map_err(|error| ApiError::bad_request(format!("pid: {error}")))?;
@@ -63,14 +63,6 @@ pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
     }
     filter.check().map_err(|error| ApiError::bad_request(error.to_string()))?;
     Ok(filter)
-}
-
-/// Keys with their values, decoded.
-fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key, decode(value))
-    })
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use serde_json::json;
 /// The content type of errors.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Headers of every answer: a page of another site may not use it, and a browser may not take it for something else.
+/// Headers of every answer: they forbid a page of another site to use it, and a browser to guess another content type.
 pub(super) const HEADERS: [(HeaderName, HeaderValue); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
 ];
 
-/// Why a request is not answered as asked.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(in crate::service) struct ApiError {
     status: StatusCode,
@@ -47,7 +47,7 @@ impl ApiError {
         Self { status, message: message.into() }
     }
 
-    /// The name by which the daemon is asked is none of its own.
+    /// The request's host name is not one of the daemon's.
     pub(super) fn misdirected(message: impl Into<String>) -> Self {
         Self { status: StatusCode::MISDIRECTED_REQUEST, message: message.into() }
     }
@@ -56,7 +56,7 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, message: message.into() }
     }
 
-    /// An answer that somebody else made, without a message.
+    /// An answer with this status that has no message of its own.
     pub(super) fn of_status(status: StatusCode) -> Self {
         Self { status, message: status.canonical_reason().unwrap_or("refused").to_lowercase() }
     }
@@ -72,7 +72,7 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
-    /// The answer as it goes over the wire, after which the connection is closed.
+    /// Returns the answer's bytes; the connection is closed after them.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         let (status, body) = (self.status, self.body());
         let headers =
@@ -98,7 +98,7 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
     }
 
-    /// Those who only ask need connections, too.
+    /// Half of the connections are kept for requests that end.
     pub(super) fn too_many_readers() -> Self {
         let message =
             "there are as many readers of events as this address serves; try again when one has left";
@@ -114,7 +114,7 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message }
     }
 
-    /// Those who wait need connections, and a scrape does as well.
+    /// Waiting questions need connections, and a scrape needs one as well.
     pub(super) fn too_many_questions() -> Self {
         let message = "as many questions as this address takes wait for their turn; try again in a moment";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
@@ -124,7 +124,7 @@ impl ApiError {
         self.message
     }
 
-    /// What a reader is kept for is to be given up first.
+    /// The memory that a reader would take has to be freed first.
     pub(super) fn no_memory() -> Self {
         let message = "taskscope is near its memory limit and takes no new readers of events; \
             try again later, or raise memory_max";

@@ -1,4 +1,4 @@
-//! /v1/events: what happens, as it happens. NDJSON, or server-sent events for those who accept them.
+//! /v1/events: events as they happen, as NDJSON, or as server-sent events for clients that accept `text/event-stream`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    wish: EventSelection,
+    selection: EventSelection,
     after: Option<u64>,
     instance: Option<String>,
     since: Option<Duration>,
@@ -58,10 +58,10 @@ pub(super) async fn stream(
     let place = api.readers.admit(connection.peer)?;
     let instance = api.instance.clone();
     let is_ours = query.instance.as_deref().is_none_or(|asked| asked == &*instance);
-    // Their number is bounded by the places, and joining takes moments: they need no turn.
+    // The number of readers is bounded by their places, and joining is quick: no turn is needed.
     let reader = api
         .ask_first(move |pipeline, service| {
-            let filter = query.wish.filter(&pipeline.lineage)?;
+            let filter = query.selection.filter(&pipeline.lineage)?;
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
@@ -79,8 +79,8 @@ pub(super) async fn stream(
     Ok(answer)
 }
 
-/// What a browser's `EventSource` sends when it connects again: INSTANCE-SEQUENCE. Anything else is of no daemon that there
-/// was: its reader is told that something is missing.
+/// Parses `Last-Event-ID`, which a browser's `EventSource` sends when it reconnects: INSTANCE-SEQUENCE. Any other value is
+/// treated as another daemon's, so that the reader gets a gap.
 fn last_event(id: &str) -> (String, u64) {
     let parts = id.rsplit_once('-').and_then(|(instance, after)| Some((instance, after.parse().ok()?)));
     let (instance, after) = parts.unwrap_or(("unknown", 0));
@@ -90,31 +90,30 @@ fn last_event(id: &str) -> (String, u64) {
 impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value);
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            let value = value.into_owned();
             let list = || value.split(',').map(str::to_owned);
             let number = |what: &str| -> Result<u64, ApiError> {
                 value.parse().map_err(|_| ApiError::bad_request(format!("{what}={value}: not a number")))
             };
-            match key {
-                "action" => query.wish.actions.extend(list()),
+            match &*key {
+                "action" => query.selection.actions.extend(list()),
                 "pid" => {
                     for pid in value.split(',') {
                         let pid = pid.parse();
-                        query.wish.pids.push(
+                        query.selection.pids.push(
                             pid.map_err(|_| ApiError::bad_request(format!("pid={value}: not a number")))?,
                         );
                     }
                 }
                 "subtree" => {
                     let pid = u32::try_from(number("subtree")?);
-                    query.wish.subtree =
+                    query.selection.subtree =
                         Some(pid.map_err(|_| ApiError::bad_request(format!("subtree={value}: not a pid")))?);
                 }
-                "comm" => query.wish.comms.push(value),
-                "unit" => query.wish.units.push(value),
-                "container" => query.wish.containers.push(value),
+                "comm" => query.selection.comms.push(value),
+                "unit" => query.selection.units.push(value),
+                "container" => query.selection.containers.push(value),
                 "after" => query.after = Some(number("after")?),
                 "instance" => query.instance = Some(value),
                 "since" => {
@@ -146,25 +145,6 @@ impl Query {
     }
 }
 
-/// `%XX` and `+` of a query.
-pub(super) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match (first, hex) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,10 +153,10 @@ mod tests {
     fn a_query_is_read_and_decoded() {
         let query =
             Query::parse("action=exited,reaped&pid=1,2&comm=a%20b*&after=7&limit=3&subtree=9").unwrap();
-        assert_eq!(query.wish.actions, ["exited", "reaped"]);
-        assert_eq!(query.wish.pids, [1, 2]);
-        assert_eq!(query.wish.comms, ["a b*"]);
-        assert_eq!((query.after, query.limit, query.wish.subtree), (Some(7), Some(3), Some(9)));
+        assert_eq!(query.selection.actions, ["exited", "reaped"]);
+        assert_eq!(query.selection.pids, [1, 2]);
+        assert_eq!(query.selection.comms, ["a b*"]);
+        assert_eq!((query.after, query.limit, query.selection.subtree), (Some(7), Some(3), Some(9)));
         assert_eq!(Query::parse("").unwrap(), Query::default());
     }
 
@@ -196,9 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_decoded_without_a_panic() {
-        assert_eq!(decode("%zz%4"), "%zz%4");
-        assert_eq!(decode("a%2Cb+c%"), "a,b c%");
-        assert_eq!(decode("%ff"), "\u{fffd}");
+    fn a_value_with_a_broken_escape_is_taken_as_it_is() {
+        let comms = |text: &str| Query::parse(text).unwrap().selection.comms;
+        assert_eq!(comms("comm=%zz%4"), ["%zz%4"]);
+        assert_eq!(comms("comm=a%2Cb+c%"), ["a,b c%"]);
+        assert_eq!(comms("comm=%ff"), ["\u{fffd}"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a request asks, with errors that have the shape of every other error.
+//! Extracts the parameters of a request; a rejection is JSON like every other error.
 
 use axum::{
     extract::{FromRequestParts, rejection::PathRejection},

@@ -1,5 +1,5 @@
-//! A connection's bytes: a peer that does not read loses it, one that has shut down its side still gets its answer, and what
-//! hyper answers by itself has the shape of every other error.
+//! The byte stream of a connection. It ends the connection of a peer that does not read, lets a peer that has shut down its side
+//! have its answer, and replaces errors that hyper writes by itself with JSON errors.
 
 use std::{
     io,
@@ -18,10 +18,10 @@ use tokio::{
 use super::{connection::Connection, error::ApiError};
 use crate::failpoint::{self, Point};
 
-/// A peer that takes no byte for so long loses its connection.
+/// A peer that reads no byte for this long loses its connection.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
-/// A header that every answer of this daemon has, and none that hyper makes by itself.
+/// A header that every answer of the daemon has, and no answer that hyper makes by itself.
 const OURS: &[u8] = b"x-content-type-options";
 
 /// See the module.
@@ -29,39 +29,39 @@ pub(super) struct Guarded<S> {
     stream: S,
     connection: Arc<Connection>,
     /// Runs while the peer takes nothing.
-    patience: Option<Pin<Box<Sleep>>>,
-    /// The peer has shut down its side while an answer was under way.
+    write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether the peer has shut down its side while an answer was being written.
     has_ended: bool,
-    /// Written in place of what hyper wrote; how much of it is.
+    /// Written in place of what hyper wrote, with the number of bytes that are written already.
     instead: Option<(Vec<u8>, usize)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, patience: None, has_ended: false, instead: None }
+        Self { stream, connection, write_deadline: None, has_ended: false, instead: None }
     }
 
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
 
-    /// Counts what the peer took, or ends the connection when it has taken nothing for too long.
+    /// Counts the bytes that the peer took, or ends the connection if it took none for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            if self.patience.take().is_some() {
+            if self.write_deadline.take().is_some() {
                 self.connection.wrote();
             }
             return outcome;
         }
         self.connection.blocked();
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
-        ready!(patience.as_mut().poll(context));
+        let write_deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        ready!(write_deadline.as_mut().poll(context));
         self.connection.stalled();
         let message = format!("the peer has read nothing for {} s", WRITE_TIME.as_secs());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 
-    /// What to write in place of an answer that hyper made by itself, to a request that it does not understand.
+    /// Returns what to write in place of hyper's own answer to a request that hyper does not understand.
     fn replaced(&self, piece: &[u8]) -> Option<Vec<u8>> {
         if self.connection.is_answered_now() || !piece.starts_with(b"HTTP/1.") {
             return None;
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
             self.has_ended = true;
             self.connection.ended();
         }
-        // The end is told when the answer is complete: hyper would break that off.
+        // The end of input is passed on after the answer is complete: hyper would stop writing the answer.
         if self.connection.is_answered_now() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }

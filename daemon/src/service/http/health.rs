@@ -1,6 +1,7 @@
-//! /healthz: the owner of everything answers. /readyz: whole lives come through, as the canary shows.
+//! /healthz: 200 if the owner of the lineage answers. /readyz: 200 while canaries are seen whole.
 //!
-//! Lost records alone do not make it unready: whoever is taken out of service then, or restarted, loses more. Its body says so.
+//! Lost records alone do not make the daemon unready: taking it out of service or restarting it would lose more. The body says
+//! so.
 
 use axum::{
     extract::State,

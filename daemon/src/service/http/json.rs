@@ -17,7 +17,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match answer(&self.0) {
             Ok(text) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
-            // Only a map whose keys are no strings cannot be written, and no answer has one.
+            // Serialization fails only for maps whose keys are not strings, and no answer has one.
             Err(error) => ApiError::internal(format!("writing the answer: {error}")).into_response(),
         }
     }

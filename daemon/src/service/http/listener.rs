@@ -10,7 +10,7 @@ use tokio::{
 
 use super::places::Peer;
 
-/// A peer that has been silent for so long is asked by its kernel whether it is there,
+/// After this long without a byte the kernel probes the peer (TCP keep-alive).
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
 /// this often,
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl Listener for UnixListener {
     }
 }
 
-/// A host that is gone without a word is noticed within a minute. Events go out as they come.
+/// A host that disappeared is noticed within a minute. Events are sent without delay.
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;

@@ -50,17 +50,18 @@ use crate::runtime::{Pipeline, Question};
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// Questions about tasks and readers that are put to the owner at once. A scrape does not wait behind more of them.
+/// Questions about tasks and readers that the owner of the lineage is asked at once. A scrape waits for no more than these.
 const ASKING: usize = 8;
 
-/// Requests that ask or wait for their turn to ask. More are refused: each waits in a connection's place.
+/// Requests that ask or wait for their turn. Further ones are refused, because each holds a connection.
 const ASKING_OR_WAITING: usize = 32;
 
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
     const UNIX: Self = Self { connections: 256, waiting_per_peer: 128, reserve: 32 };
 
-    /// These limits where only so many descriptors are left for connections: the socket and TCP share them. Scrapes always have a few.
+    /// Returns these limits reduced to the descriptors that are left for connections; the socket and TCP share them. Scrapes
+    /// always have a few.
     const fn within(self, descriptors: usize) -> Self {
         let share = descriptors / 2;
         if self.connections + self.reserve <= share {
@@ -72,7 +73,7 @@ impl Limits {
     }
 }
 
-/// What every handler has: the way to the owner of everything.
+/// What every handler has: a channel to the owner of the lineage, and the limits of its address.
 #[derive(Clone)]
 pub(super) struct Api {
     questions: mpsc::Sender<Question<Service>>,
@@ -84,7 +85,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// For an address that serves so many connections at once.
+    /// For an address that serves this many connections at once.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
         workers: Workers,
@@ -111,14 +112,14 @@ impl Api {
         self.ask_first(question).await
     }
 
-    /// Asks the owner before those who are waiting for their turn: what must be answered whatever others ask.
+    /// Asks the owner ahead of the questions that wait for their turn: for what must always be answered.
     pub(super) async fn ask_first<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let (answer, answered) = oneshot::channel();
         let question: Question<Service> = Box::new(move |pipeline, service| {
-            // Who asked may have gone meanwhile.
+            // The receiver is gone if the request was dropped.
             let _ = answer.send(asked(pipeline, service, question));
         });
         self.questions.send(question).await.map_err(|_| ApiError::stopping())?;

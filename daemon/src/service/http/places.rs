@@ -1,4 +1,4 @@
-//! The places for connections of one address: how many there are, and who gives way when one is needed.
+//! The places for connections of one address: how many there are, and which connection is closed when one is needed.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use super::{
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Peer {
-    /// A host; of an IPv6 address the first 64 bits, as a host has all addresses below them.
+    /// Identifies a host: an IPv4 address, or the first 64 bits of an IPv6 address, because a host has all addresses below them.
     Host(IpAddr),
     /// A user, over the Unix socket.
     User(u32),
@@ -39,7 +39,7 @@ pub(in crate::service) struct Limits {
     pub(in crate::service) connections: usize,
     /// Of one peer without a whole request.
     pub(in crate::service) waiting_per_peer: usize,
-    /// More than `connections`, for short answers when nobody gives way.
+    /// Additional places for short answers, when no connection can be closed.
     pub(in crate::service) reserve: usize,
 }
 
@@ -57,7 +57,7 @@ struct Taken {
     last: u64,
 }
 
-/// A place of a connection, given back when this is dropped.
+/// A connection's place; dropping this gives it back.
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
@@ -73,7 +73,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection. Where there is none, whoever has the least right to one goes.
+    /// Returns a place for a new connection. If there is none, the connection with the lowest rank is closed.
     pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut taken = self.taken();
         if let Some(oldest) = taken.oldest_above(peer, self.limits.waiting_per_peer) {
@@ -94,12 +94,12 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, connection })
     }
 
-    /// A new connection is closed, as there has been no place for it for some time.
+    /// Counts a new connection that is closed because there was no place for it for too long.
     pub(super) fn refused(&self) {
         self.counts.closed(Closed::Refused);
     }
 
-    /// Makes room because descriptors have run out. Answers whether somebody went.
+    /// Closes a connection because descriptors have run out. Returns whether there was one to close.
     pub(super) fn make_room(&self) -> bool {
         let mut taken = self.taken();
         let first = taken.first_to_go(Instant::now());
@@ -115,7 +115,7 @@ impl Places {
 }
 
 impl Taken {
-    /// The connection of a peer that has been without a whole request for the longest time, if there are so many.
+    /// Returns the connection of this peer that has been without a whole request for the longest time, if the peer has too many.
     fn oldest_above(&self, peer: Peer, limit: usize) -> Option<u64> {
         let of_peer = self.by.iter().filter(|(_, (of, _))| *of == peer);
         let waiting = of_peer

@@ -1,4 +1,4 @@
-//! Queries without a server, for the fuzz targets: each is read as its handler reads it.
+//! Parses queries without a server, for the fuzz targets, each as its handler parses it.
 
 use axum::{extract::Query as AxumQuery, http::Uri};
 use serde::de::DeserializeOwned;
@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 use super::{
     error::ApiError,
     events::Query,
-    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, whom},
+    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
 };
 
-/// Reads what `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies`, `/v1/blocked` or, for any other path, a pid's answer would be asked with. The error is the
-/// message of the 400 that the daemon answers.
+/// Parses the query of `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies` or `/v1/blocked`, or for any other path a pid or
+/// entity id. The error is the message of the 400 that the daemon would send.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
@@ -18,13 +18,13 @@ pub fn read(path: &str, query: &str) -> Result<(), String> {
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),
-        _ => whom(query).map(drop),
+        _ => selector(query).map(drop),
     };
     outcome.map_err(ApiError::into_message)
 }
 
 fn parameters<T: DeserializeOwned>(query: &str) -> Result<(), ApiError> {
-    // What is no URI never comes to a handler.
+    // A handler never sees a text that is not a URI.
     let Ok(uri) = Uri::builder().path_and_query(format!("/?{query}")).build() else { return Ok(()) };
     let read = AxumQuery::<T>::try_from_uri(&uri);
     read.map(drop).map_err(|error| ApiError::bad_request(error.body_text()))

@@ -1,4 +1,5 @@
-//! The places for readers of events of one address. A reader stays: with a place for each connection nobody else could ask any more.
+//! The places for readers of events of one address. A reader stays connected: if each connection could be a reader, nothing else
+//! could be asked.
 
 use std::{
     collections::HashMap,
@@ -7,21 +8,21 @@ use std::{
 
 use super::{error::ApiError, places::Peer};
 
-/// Root, which a place is always left for: whoever may end the daemon may also read from it.
+/// Root's uid. A place is always left for root, because root may end the daemon anyway.
 const ROOT: Peer = Peer::User(0);
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct ReaderPlaces {
     most: usize,
-    /// Of one host, or of one user other than root.
+    /// The most readers of one host, or of one user other than root.
     most_of_peer: usize,
-    /// Left to root, of an address that root comes to: over TCP nobody is known as root.
+    /// Places kept for root, on the Unix socket: over TCP no peer is known as root.
     for_root: usize,
     taken: Mutex<HashMap<Peer, usize>>,
 }
 
-/// A place of one reader, given back when this is dropped.
+/// A reader's place; dropping this gives it back.
 #[derive(Debug)]
 pub(super) struct ReaderPlace {
     places: Arc<ReaderPlaces>,
@@ -29,7 +30,7 @@ pub(super) struct ReaderPlace {
 }
 
 impl ReaderPlaces {
-    /// For an address that serves so many connections at once: half of them may read events, a quarter of one peer.
+    /// For an address that serves this many connections at once: half of them may read events, and a quarter may be one peer's.
     pub(super) fn new(connections: usize) -> Arc<Self> {
         let most = connections.div_ceil(2);
         Arc::new(Self {
@@ -44,7 +45,7 @@ impl ReaderPlaces {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more reader of this peer, or why there is none.
+    /// Returns a place for one more reader of this peer, or why there is none.
     pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Result<ReaderPlace, ApiError> {
         let mut taken = self.taken();
         let (all, of_peer) = (taken.values().sum::<usize>(), taken.get(&peer).copied().unwrap_or(0));

@@ -1,4 +1,5 @@
-//! A listener that keeps descriptors in reserve: it takes none that an answer needs, and can accept when all others are in use.
+//! A listener that keeps descriptors in reserve: it does not accept a connection with a descriptor that an answer needs, and it
+//! can accept when all other descriptors are in use.
 
 use std::{io, os::fd::AsFd, time::Duration};
 
@@ -11,7 +12,7 @@ use crate::{
     fd::spare::{self, Lane},
 };
 
-/// Between two looks whether a descriptor is free again.
+/// Time between two checks whether a descriptor is free again.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A listener with a reserve of its own.
@@ -41,11 +42,11 @@ impl<L: Listener + AsFd> Reserving<L> {
 impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
     type Stream = L::Stream;
 
-    /// Errors: also `EMFILE` where somebody waits and the descriptors that are left are others'. The caller then makes room: not
-    /// before, because whoever was accepted last may have had no time yet to ask.
+    /// Errors: `EMFILE` if somebody waits and all descriptors that are left are reserved. The caller then closes a connection,
+    /// but not before: the connection that was accepted last may have had no time yet to send a request.
     async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
         loop {
-            // Once one is given up it must be taken: filling the reserve would take it back.
+            // Once a descriptor was freed it must be used at once: filling the reserve would take it back.
             let mut has_given = !self.lane.may_accept();
             if has_given && !self.is_awaited() {
                 sleep(PAUSE).await;
@@ -65,13 +66,13 @@ impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
                         return Ok(accepted);
                     }
                     Err(error) if !spare::is_exhausted(&error) => return Err(error),
-                    // accept4(2) takes the descriptor before it looks for a connection: without one it fails also where nobody
-                    // waits.
+                    // accept4(2) allocates the descriptor before it checks for a connection, so it fails without a descriptor
+                    // even if nobody waits.
                     Err(_) if !self.is_awaited() => {
                         sleep(PAUSE).await;
                         break;
                     }
-                    // Another has taken the one that was given up.
+                    // Another thread has taken the descriptor that was freed.
                     Err(_) if has_given => break,
                     Err(error) if !self.lane.give_up_one() => return Err(error),
                     Err(_) => has_given = true,

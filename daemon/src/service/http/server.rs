@@ -1,5 +1,7 @@
 //! Serves the connections of one address: a bounded number of them, each with bounded headers and a bounded time to send them
 //! and to read what it asked for.
+//!
+//! `axum::serve` accepts without a bound and knows no time for reading an answer, so the loop of a connection is hyper's, driven here.
 
 use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
@@ -37,19 +39,19 @@ use super::{
 };
 use crate::fd::spare;
 
-/// A request's headers must be there by then; between two requests a connection may rest as long.
+/// Time limit for a request's headers; a connection may also be idle for this long between two requests.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of a request line and its headers at most.
+/// The most bytes of a request line with its headers.
 const HEADER_BYTES: usize = 16 << 10;
 
 /// Headers at most.
 const MAX_HEADERS: usize = 64;
 
-/// After an error of accept(2), such as too few descriptors.
+/// Pause after an error of accept(2), such as too few descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A new connection waits so long for somebody to give way.
+/// How long a new connection waits for a place.
 const PLACE_TIME: Duration = Duration::from_secs(1);
 
 /// What an address answers.
@@ -57,7 +59,7 @@ const PLACE_TIME: Duration = Duration::from_secs(1);
 pub(super) struct Answers {
     pub(super) router: Router,
     pub(super) access: Arc<Access>,
-    /// Whether a path is answered on a place of the reserve.
+    /// Returns whether a path may be answered on a reserved place.
     pub(super) is_short: fn(&str) -> bool,
 }
 
@@ -75,7 +77,7 @@ pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc
                 let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
                 has_failed = true;
                 log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
-                // Without a descriptor left somebody else's connection gives one. Of other errors no connection is the cause.
+                // If descriptors have run out, another connection is closed. Other errors have nothing to do with connections.
                 if spare::is_exhausted(&error) {
                     places.make_room();
                 }
@@ -87,12 +89,12 @@ pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc
             Ok(place) => drop(tokio::spawn(connection(stream, place, answers.clone()))),
             Err(_) => places.refused(),
         }
-        // It is read from before the next one can take its place.
+        // The connection is read from before the next one can take its place.
         yield_now().await;
     }
 }
 
-/// A place, once there is one. Those behind it have to wait as well: there is none for them either.
+/// Waits for a place. Connections behind this one wait as well: there is no place for them either.
 async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
     loop {
         if let Some(place) = places.admit(peer) {
@@ -133,7 +135,7 @@ async fn connection(
         if connection.has_part() {
             let mut stream = http.into_parts().io.into_inner().into_inner();
             let answer = ApiError::not_understood(StatusCode::REQUEST_TIMEOUT).into_bytes();
-            // Whoever does not take it is gone.
+            // A peer that does not read it is gone.
             let _ = timeout(PAUSE, stream.write_all(&answer)).await;
         }
     }
@@ -191,7 +193,7 @@ impl Answering {
     }
 }
 
-/// The body of an answer. When it is dropped the connection has nothing more to write but what is in buffers.
+/// The body of an answer. After it is dropped, the connection has only its buffers left to write.
 pub(super) struct Answer {
     body: Body,
     connection: Arc<Connection>,

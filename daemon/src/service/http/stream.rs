@@ -16,16 +16,16 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::{Api, connection::Connection, reader_places::ReaderPlace};
 use crate::{export::descendants, lineage::id::GroupKey, service::readers::Reader};
 
-/// After so long without an event a reader is told that there was none. Whoever is gone without a word is found by that.
+/// After this long without an event a reader gets a heartbeat. Writing it finds peers that disappeared.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A peer that has shut down its side may be gone: the first byte makes its kernel say so, and the next one shows it.
+/// After a peer has shut down its side it may be gone: the first heartbeat makes its kernel say so, and the second one fails.
 const SECOND_BEAT: Duration = Duration::from_secs(1);
 
-/// The members of a subtree, on their way from the owner of the lineage.
+/// The future that returns the members of a subtree.
 type Members = Pin<Box<dyn Future<Output = HashSet<GroupKey>> + Send>>;
 
-/// What a reader reads, and its place among the readers.
+/// A reader and its place among the readers.
 pub(super) struct EventStream {
     reader: Reader,
     api: Api,
@@ -44,7 +44,7 @@ impl EventStream {
         Self { reader, api, connection, members: None, last, beat, has_ended: false, place }
     }
 
-    /// Asks for the members of the subtree that the reader follows, if it has to know them anew, and waits for them.
+    /// If the reader lost events of its subtree, asks for the members again and waits for them.
     fn poll_members(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(root) = self.reader.lacks_members_of()
             && self.members.is_none()

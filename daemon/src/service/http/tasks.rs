@@ -1,4 +1,4 @@
-//! Answers about tasks: taken from the lineage by its owner, completed from /proc by a thread that may take its time (`workers`).
+//! Answers about tasks. The owner of the lineage makes a draft, and a worker thread completes it from /proc (`workers`).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -33,12 +33,12 @@ use crate::{
 };
 
 impl Service {
-    pub(super) fn scene<'a>(&self, pipeline: &'a Pipeline) -> LineageAt<'a> {
+    pub(super) fn lineage_at<'a>(&self, pipeline: &'a Pipeline) -> LineageAt<'a> {
         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
-    /// What completes an answer and is only the owner's to give.
-    pub(super) fn around(&mut self, cgroups: Vec<u64>) -> AnswerContext {
+    /// Makes the part of an answer's context that only the owner has.
+    pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
         let places = cgroups.into_iter().filter_map(place).collect();
@@ -46,20 +46,20 @@ impl Service {
     }
 }
 
-/// The outside of the lineage, on its way to another thread.
+/// Facts besides the lineage, which a worker thread needs to complete an answer.
 pub(super) struct AnswerContext {
     stamp: Stamp,
     places: HashMap<u64, Place>,
 }
 
-/// Completes an answer on a thread that is there for that.
+/// Completes an answer on a worker thread.
 pub(super) async fn complete<T: Send + 'static>(
     api: &Api,
-    mut around: AnswerContext,
+    mut context: AnswerContext,
     complete: impl FnOnce(&mut HostFacts<'_>) -> T + Send + 'static,
 ) -> Result<Json<T>, ApiError> {
     let answer = api.workers.run(move || {
-        let AnswerContext { stamp, places } = &mut around;
+        let AnswerContext { stamp, places } = &mut context;
         let mut places = |id| places.get(&id).cloned();
         complete(&mut HostFacts { stamp, procfs: &Procfs::default(), places: &mut places })
     });
@@ -83,16 +83,16 @@ pub(super) async fn zombies(
         Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
     };
     let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
-    let (draft, around) = api
+    let (draft, context) = api
         .ask(move |pipeline, service| {
-            let scene = service.scene(pipeline);
-            let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
-            let draft = ZombiesDraft::of(&scene, &filter, &mut places);
-            let around = service.around(draft.cgroups());
-            (draft, around)
+            let view = service.lineage_at(pipeline);
+            let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+            let draft = ZombiesDraft::of(&view, &filter, &mut places);
+            let context = service.answer_context(draft.cgroups());
+            (draft, context)
         })
         .await?;
-    complete(&api, around, |outside| draft.finish(outside)).await
+    complete(&api, context, |host| draft.finish(host)).await
 }
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ pub(super) struct BlockedQuery {
     min_age: Option<String>,
 }
 
-/// Between the two looks at tasks in uninterruptible sleep.
+/// Time between the two polls of tasks in uninterruptible sleep.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 pub(super) async fn blocked(
@@ -119,7 +119,7 @@ pub(super) async fn blocked(
             Ok(figures) => Ok(FirstLook::of(&figures)),
             Err(why) => {
                 let stamp = service.wall.stamp();
-                Err(BlockedTasks::unknown(&service.scene(pipeline), stamp, why.to_string()))
+                Err(BlockedTasks::unknown(&service.lineage_at(pipeline), stamp, why.to_string()))
             }
         })
         .await?;
@@ -130,13 +130,13 @@ pub(super) async fn blocked(
     tokio::time::sleep(BETWEEN).await;
     api.ask(move |pipeline, service| {
         let look = Look::new(pipeline.observer.doing(Want::Blocked));
-        // A task that the tree has yet to learn of is known after this.
+        // A task whose record is still in the ring is known after this.
         pipeline.catch_up(service);
-        let scene = service.scene(pipeline);
+        let view = service.lineage_at(pipeline);
         let stamp = service.wall.stamp().clone();
-        let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+        let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
         let age = |task| pipeline.blocked.age_ns(task);
-        Json(BlockedTasks::of(&first, &look, filter, &age, &scene, &stamp, &mut places))
+        Json(BlockedTasks::of(&first, &look, filter, &age, &view, &stamp, &mut places))
     })
     .await
 }
@@ -151,24 +151,24 @@ pub(super) async fn limits(
     State(api): State<Api>,
     Query(query): Query<LimitsQuery>,
 ) -> Result<Json<Limits>, ApiError> {
-    let whom = query.pid.as_deref().map(whom).transpose()?;
+    let selector = query.pid.as_deref().map(selector).transpose()?;
     let asked = api
         .ask(move |pipeline, service| {
-            let scene = service.scene(pipeline);
-            let draft = match &whom {
-                Some(whom) => LimitsDraft::asked(whom, &scene, service.wall.stamp())?,
-                None => LimitsDraft::of(&scene),
+            let view = service.lineage_at(pipeline);
+            let draft = match &selector {
+                Some(selector) => LimitsDraft::asked(selector, &view, service.wall.stamp())?,
+                None => LimitsDraft::of(&view),
             };
-            let around = service.around(draft.cgroups());
-            Ok((draft, around))
+            let context = service.answer_context(draft.cgroups());
+            Ok((draft, context))
         })
         .await?;
-    let (draft, around) =
+    let (draft, context) =
         asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
-    complete(&api, around, |outside| draft.finish(outside)).await
+    complete(&api, context, |host| draft.finish(host)).await
 }
 
-pub(super) fn whom(text: &str) -> Result<TaskSelector, ApiError> {
+pub(super) fn selector(text: &str) -> Result<TaskSelector, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 
@@ -176,37 +176,37 @@ pub(super) async fn explain(
     State(api): State<Api>,
     Path(pid): Path<String>,
 ) -> Result<Json<Explanation>, ApiError> {
-    let whom = whom(&pid)?;
+    let selector = selector(&pid)?;
     let asked = api
         .ask(move |pipeline, service| {
-            let draft = ExplainDraft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
+            let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
             let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
             let draft = draft.doing(&look);
-            let around = service.around(draft.cgroups());
-            Ok((draft, around))
+            let context = service.answer_context(draft.cgroups());
+            Ok((draft, context))
         })
         .await?;
-    let (draft, around) =
+    let (draft, context) =
         asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
-    complete(&api, around, |outside| draft.explain(outside)).await
+    complete(&api, context, |host| draft.explain(host)).await
 }
 
 pub(super) async fn task(
     State(api): State<Api>,
     Path(pid): Path<String>,
 ) -> Result<Json<TaskAnswer>, ApiError> {
-    let whom = whom(&pid)?;
+    let selector = selector(&pid)?;
     let answer = api
         .ask(move |pipeline, service| {
-            let key = whom.find(&service.scene(pipeline), service.wall.stamp())?;
+            let key = selector.find(&service.lineage_at(pipeline), service.wall.stamp())?;
             let look = Look::new(pipeline.observer.doing(Want::Group(key.tgid)));
-            let scene = service.scene(pipeline);
-            let life = scene.lineage.life_by_key(key, scene.now);
+            let view = service.lineage_at(pipeline);
+            let life = view.lineage.life_by_key(key, view.now);
             let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
-            let AnswerContext { stamp, mut places } = service.around(cgroup.into_iter().collect());
+            let AnswerContext { stamp, mut places } = service.answer_context(cgroup.into_iter().collect());
             let mut places = |id| places.remove(&id);
-            let outside = &mut HostFacts { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
-            Ok(life.map(|life| TaskAnswer::of(&life, &scene, outside, &look)))
+            let host = &mut HostFacts { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
+            Ok(life.map(|life| TaskAnswer::of(&life, &view, host, &look)))
         })
         .await?;
     match answer {
@@ -244,19 +244,19 @@ pub(super) async fn tree(
                 }
             }
             let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
-            let wish = TreeOptions { root, threads, kernel, at: None, now, usage };
-            let look = wish.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+            let options = TreeOptions { root, threads, kernel, at: None, now, usage };
+            let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
             if usage {
-                // Who died before the look is in the lineage then, and nobody's time is in neither.
+                // A task that ended before the poll is in the lineage by then, so no CPU time is counted twice or missed.
                 pipeline.catch_up(service);
             }
-            let scene = service.scene(pipeline);
+            let view = service.lineage_at(pipeline);
             let stamp = service.wall.stamp().clone();
-            let at = query.at.map(|text| moment::parse(&text, scene.now, &stamp));
+            let at = query.at.map(|text| moment::parse(&text, view.now, &stamp));
             let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
-            let wish = TreeOptions { at, ..wish };
-            let mut places = |id| service.cgroups.place(id, scene.now.0).map(|place| (&**place).into());
-            Tree::of(wish, &scene, &stamp, &mut places, look.as_ref())
+            let options = TreeOptions { at, ..options };
+            let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+            Tree::of(options, &view, &stamp, &mut places, look.as_ref())
                 .map_err(|error| ApiError::not_found(error.to_string()))
         })
         .await?;

@@ -1,12 +1,11 @@
-//! The thread of the connections. It is made at the start, and apart from the owner of the lineage: whatever readers and
-//! scrapers do, the kernel's ring is drained.
+//! The thread that serves connections. It starts with the daemon and is separate from the owner of the lineage, so that readers
+//! and scrapers cannot delay draining the ring.
 
 use std::{io, net, os::unix, sync::Arc, thread, time::Duration};
 
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, UnixListener},
-    runtime::Builder,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -21,11 +20,12 @@ use super::{
     server::{Answers, serve},
 };
 use crate::{
+    event_loop,
     fd::spare::Lane,
     service::{descriptors, readers::Attendant, start::vital},
 };
 
-/// At the end readers have so long to take what is there.
+/// How long readers may read what is left when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The thread cannot be had.
@@ -50,7 +50,7 @@ pub(in crate::service) struct HttpThread {
 }
 
 impl HttpThread {
-    /// `api` makes the way to the owner for an address with so many connections.
+    /// `api` makes the handlers' state for an address with this many connections.
     pub(in crate::service) fn start(
         listeners: Listeners,
         api: impl Fn(usize) -> Api,
@@ -58,7 +58,7 @@ impl HttpThread {
         counts: &Arc<ConnectionCounts>,
         ended: mpsc::Sender<&'static str>,
     ) -> Result<Self, ThreadError> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = event_loop::start().map_err(|error| error.0)?;
         let guard = runtime.enter();
         let Listeners { tcp, unix, names, api_on_tcp } = listeners;
         let descriptors = descriptors::for_connections();
@@ -101,7 +101,7 @@ impl HttpThread {
         let thread = thread::Builder::new().name("taskscope-http".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::spawn(vital("serving readers of events", attendant.attend(), ended));
-                // An owner that is gone without a word ends this, too.
+                // If the owner of the lineage is gone, this thread ends as well.
                 let _ = stopped.await;
                 let _ = timeout(LAST_WORDS, left.all_left()).await;
             });
@@ -109,7 +109,7 @@ impl HttpThread {
         Ok(Self { stop, thread })
     }
 
-    /// Ends it, once readers have read what is there or some time has gone by.
+    /// Ends the thread after readers have read what is there, or after a time limit.
     pub(in crate::service) fn stop(self) {
         // It is gone already if this fails.
         let _ = self.stop.send(());

@@ -1,4 +1,4 @@
-//! Threads that complete answers from /proc. They are made when the daemon starts: no answer needs a new thread, also where no pid
+//! Threads that complete answers from /proc. They start with the daemon, so that an answer needs no new thread, even when no pid
 //! is left.
 
 use std::{
@@ -28,16 +28,16 @@ type Job = Box<dyn FnOnce() + Send>;
 )]
 pub struct WorkersError(#[from] io::Error);
 
-/// The threads. They end when the last clone of this is dropped.
+/// The worker threads. They end when the last clone of this is dropped.
 #[derive(Clone)]
 pub(in crate::service) struct Workers {
     jobs: SyncSender<Job>,
-    /// One permit for each thread: who has one finds a thread that waits.
+    /// One permit for each thread: the holder of a permit finds an idle thread.
     idle: Arc<Semaphore>,
 }
 
 impl Workers {
-    /// Starts the threads. They have the capabilities of the thread that calls this.
+    /// Starts the threads. They inherit the capabilities of the calling thread.
     pub(in crate::service) fn start() -> Result<Self, WorkersError> {
         let (jobs, queue) = sync_channel(WORKERS);
         let queue = Arc::new(Mutex::new(queue));
@@ -57,9 +57,9 @@ impl Workers {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move || {
             let completed = completed(complete);
-            // The thread is idle again before the next answer can ask for it.
+            // The permit is returned before the answer, so the thread is idle before the next request comes.
             drop(permit);
-            // Whoever asked may have gone.
+            // The receiver is gone if the request was dropped.
             let _ = answer.send(completed);
         });
         self.jobs.try_send(job).map_err(|_| ApiError::internal("no thread takes this answer"))?;
@@ -67,7 +67,7 @@ impl Workers {
     }
 }
 
-/// Takes one job after the other until nobody can send any more.
+/// Runs jobs until all senders are gone.
 fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();

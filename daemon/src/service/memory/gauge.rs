@@ -1,6 +1,6 @@
-//! How much memory there is for the daemon, and how much is in use.
+//! The memory limit of the daemon, and the memory in use.
 //!
-//! Files are opened once, at the start: when memory runs out, descriptors may have as well.
+//! Files are opened once, at the start, because descriptors may have run out when memory runs out.
 
 use std::{
     fs::{self, File},
@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the v1 hierarchy of the memory controller is mounted on every distribution that has one.
+/// The mount point of the v1 memory controller, the same on every distribution that has one.
 const V1_ROOT: &str = "/sys/fs/cgroup/memory";
 /// v1 writes "no limit" as the largest multiple of the page size that fits a signed number.
 const V1_NO_LIMIT: u64 = 1 << 62;
-/// Longest file that is read. `memory.stat` has about 60 lines.
+/// The longest file that is read, bytes. `memory.stat` has about 60 lines.
 const FILE_MAX: usize = 8 << 10;
 
 /// Memory in use, and how much may be.
@@ -35,14 +35,15 @@ enum Source {
     /// There is no limit.
     #[default]
     Unlimited,
-    /// The daemon's resident memory with a limit of its own.
+    /// The daemon's resident memory, against the limit of `memory_max`.
     Resident { status: File, max: u64 },
-    /// A memory cgroup's usage with nine tenths of its limit.
+    /// A memory cgroup's usage, against nine tenths of its limit.
     Cgroup { limit: File, usage: File, stat: File, inactive: &'static str },
 }
 
 impl Gauge {
-    /// By `memory_max`; 0 is no limit, and without it the limit is that of the cgroup. `v2_root` is where the v2 hierarchy is mounted.
+    /// `memory_max` of 0 means no limit; without it the limit is that of the cgroup. `v2_root` is the mount point of the v2
+    /// hierarchy.
     pub(super) fn new(memory_max: Option<u64>, v2_root: Option<&Path>) -> Self {
         let source = match memory_max {
             Some(0) => Source::Unlimited,
@@ -66,7 +67,7 @@ impl Gauge {
         !matches!(self.source, Source::Unlimited)
     }
 
-    /// Memory now. `None` without a limit, or where it cannot be read.
+    /// Returns the memory in use and the limit; `None` without a limit, or if it cannot be read.
     pub(super) fn read(&self) -> Option<Level> {
         match &self.source {
             Source::Unlimited => None,
@@ -80,7 +81,7 @@ impl Gauge {
             Source::Cgroup { limit, usage, stat, inactive } => {
                 let limit = read(limit, bytes)?;
                 let usage = read(usage, bytes)?;
-                // Pages of files that nobody used lately are the first that the kernel takes back by itself.
+                // The kernel reclaims inactive pages of files first and by itself, so they do not count.
                 let cache = read(stat, |text| {
                     let line = text.lines().find_map(|line| line.strip_prefix(*inactive)?.strip_prefix(' '));
                     line?.parse().ok()
@@ -91,7 +92,7 @@ impl Gauge {
     }
 }
 
-/// A number of bytes; `max`, and what v1 has for it, is none.
+/// Parses a number of bytes; `None` for `max` and for v1's number that means no limit.
 fn bytes(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|bytes| *bytes < V1_NO_LIMIT)
 }
@@ -102,7 +103,7 @@ fn read<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     parse(std::str::from_utf8(buffer.get(..length)?).ok()?)
 }
 
-/// The memory cgroup with the lowest limit, of the daemon's own and those above it. `own` is `/proc/self/cgroup`.
+/// Returns the memory cgroup with the lowest limit, among the daemon's own and those above it. `own` is `/proc/self/cgroup`.
 fn cgroup(own: &str, v2_root: Option<&Path>, v1_root: &Path) -> Source {
     let path = |of: &dyn Fn(&str, &str) -> bool| {
         own.lines().find_map(|line| {
@@ -134,7 +135,7 @@ const V2: Names = Names { limit: "memory.max", usage: "memory.current", inactive
 
 fn lowest(root: &Path, path: &str, names: &Names) -> Source {
     let own = root.join(path.trim_start_matches('/'));
-    // In a container the path can be the host's, where only the container's part is mounted: then that part's top counts.
+    // In a container the path can be the host's while only the container's part is mounted: then the top of that part counts.
     let own = if own.is_dir() { own } else { root.to_owned() };
     let candidates = own.ancestors().take_while(|directory| directory.starts_with(root));
     let limited = candidates.filter_map(|directory| {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{lineage::Lineage, service::readers::Readers};
 
-/// Things of one kind, and the bytes they take.
+/// A number of objects of one kind, and the bytes that they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
     /// How many.
@@ -26,13 +26,13 @@ pub struct Holdings {
     pub tasks: Holding,
     /// Tasks that are exiting, zombies, or released and kept for late records.
     pub dying: Holding,
-    /// Places of tasks that are gone, kept for the next; no count.
+    /// Slots of tasks that are gone, kept for reuse; not counted as objects.
     pub spare: Holding,
-    /// Processes that are gone and remembered.
+    /// Ended processes that are remembered.
     pub lives: Holding,
     /// Events kept for readers that resume.
     pub backlog: Holding,
-    /// Readers of events, and what waits for them.
+    /// Readers of events, and the events that wait for them.
     pub readers: Holding,
 }
 
@@ -52,7 +52,7 @@ impl Holdings {
         }
     }
 
-    /// With the names that metrics and the API have for them.
+    /// Returns all holdings with their names in metrics and the API.
     pub(in crate::service) const fn named(&self) -> [(&'static str, Holding); 6] {
         [
             ("tasks", self.tasks),

@@ -1,5 +1,5 @@
-//! What is given up when memory runs out, in this order: the backlog for readers that resume, lives that are over, new readers.
-//! Records and what is known of living tasks never are.
+//! What is given up when memory runs out, in this order: the backlog for readers that resume, ended processes, new readers.
+//! Records and facts about living tasks are never given up.
 
 mod gauge;
 mod holdings;
@@ -11,22 +11,22 @@ pub use self::holdings::{Holding, Holdings};
 
 use self::gauge::Gauge;
 
-/// Bytes from which on giving them back to the kernel is worth the walk through the allocator's lists.
+/// Freed bytes from which on a call of `malloc_trim(3)` is worth its time.
 const WORTH_TRIMMING: usize = 256 << 10;
 
 /// What can be given up.
 pub(super) trait Shedding {
-    /// Bytes of the backlog, and events in it.
+    /// Returns the bytes of the backlog, and the number of its events.
     fn backlog(&self) -> Holding;
-    /// Keeps so many of the newest events, until told otherwise; answers the bytes that came free.
+    /// Keeps this many of the newest events, until called again. Returns the bytes that were freed.
     fn shed_backlog(&mut self, keep: usize) -> usize;
-    /// Bytes of lives that are over, and how many they are.
+    /// Returns the bytes of remembered processes, and their number.
     fn lives(&self) -> Holding;
-    /// Keeps so many of the youngest lives, until told otherwise; answers the bytes that came free.
+    /// Keeps this many of the youngest ended processes, until called again. Returns the bytes that were freed.
     fn shed_lives(&mut self, keep: usize) -> usize;
-    /// Keeps as many of both as the settings say.
+    /// Keeps as many of both as the settings allow.
     fn restore(&mut self);
-    /// Gives memory that came free back to the kernel.
+    /// Returns freed memory to the kernel.
     fn give_back(&mut self);
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Shed {
     pub(super) readers: u64,
 }
 
-/// How far it has come. Each step is taken when those before it are not enough.
+/// How much is given up. Each stage begins when the stages before it are not enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     #[default]
@@ -51,7 +51,7 @@ enum Step {
     Readers,
 }
 
-/// Watches the memory and gives up what the rule says.
+/// Compares the memory in use with the limit and gives things up.
 #[derive(Debug, Default)]
 pub(super) struct MemoryGuard {
     gauge: Gauge,
@@ -66,19 +66,19 @@ const fn high(max: u64) -> u64 {
     max / 10 * 8
 }
 
-/// Below this as much is kept again as the settings say.
+/// Below this as much is kept again as the settings allow.
 const fn low(max: u64) -> u64 {
     max / 10 * 7
 }
 
 impl MemoryGuard {
-    /// By the setting `memory_max`; `v2_root` is where cgroups are mounted.
+    /// By the setting `memory_max`; `v2_root` is the mount point of the v2 cgroups.
     pub(super) fn new(memory_max: Option<u64>, v2_root: Option<&Path>) -> Self {
         let guard = Self { gauge: Gauge::new(memory_max, v2_root), ..Self::default() };
         Self { level: guard.gauge.read(), ..guard }
     }
 
-    /// Whether there is a limit, so that looking is worth it.
+    /// Returns whether there is a limit, so that measuring makes sense.
     pub(super) const fn is_limited(&self) -> bool {
         self.gauge.is_limited()
     }
@@ -93,14 +93,14 @@ impl MemoryGuard {
         }
     }
 
-    /// Whether a new reader has a place. One that has none is counted.
+    /// Returns whether a new reader is admitted, and counts one that is not.
     pub(super) const fn admits_reader(&mut self) -> bool {
         let is_refused = matches!(self.step, Step::Readers);
         self.shed.readers += is_refused as u64;
         !is_refused
     }
 
-    /// Looks at the memory, and gives some up if there is too little.
+    /// Measures the memory in use, and gives some up if there is too little.
     pub(super) fn look(&mut self, from: &mut impl Shedding) {
         let level = self.gauge.read();
         self.level = level;
@@ -150,7 +150,7 @@ impl MemoryGuard {
     }
 }
 
-/// How many of these are left when so many bytes of them are given up; `None` if there is nothing to give up.
+/// Returns how many objects are left after this many bytes of them are given up; `None` if there is nothing to give up.
 fn left(of: Holding, excess: usize) -> Option<usize> {
     if of.count == 0 || excess == 0 {
         return None;

@@ -3,7 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::families::seconds;
-use super::names::{ERRNOS, HEIRS, KINDS, REASONS, reason};
+use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
     TaskKind,
     death::Cause,
@@ -18,7 +18,7 @@ const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 60
 /// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
 const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
 
-/// A counter with one label, its children at hand by index.
+/// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
 
 impl Family {
@@ -35,7 +35,7 @@ impl Family {
         Ok(Self(children))
     }
 
-    /// Raises the counter at an index of the values.
+    /// Raises the counter at an index of the label's values.
     fn raise(&self, index: usize) {
         if let Some(counter) = self.0.get(index) {
             counter.inc();
@@ -119,7 +119,7 @@ impl EffectCounters {
         )?;
         let exit_seconds = histogram(
             "taskscope_exit_duration_seconds",
-            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are let go there.",
+            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are released there.",
             &EXIT_BUCKETS,
         )?;
         Ok(Self {
@@ -145,27 +145,27 @@ impl EffectCounters {
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",
-                "Dead processes that somebody took, by whom: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
+                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
                 "by",
                 ReaperKind::ALL.iter().map(|kind| kind.name()),
             )?,
             autoreaps: Family::register(
                 registry,
                 "taskscope_autoreaps_total",
-                "Tasks nobody has to wait for: threads, and processes whose parent ignores SIGCHLD.",
+                "Tasks that need no wait(2): threads, and processes whose parent ignores SIGCHLD.",
                 "kind",
                 kinds(),
             )?,
             releases: counter(
                 "taskscope_releases_total",
-                "Tasks that release_task() let go: their pid is free again.",
+                "Tasks that release_task() released: their pid is free again.",
             )?,
             reparentings: Family::register(
                 registry,
                 "taskscope_reparentings_total",
-                "Children whose parent exited, by what they were handed to.",
+                "Children that were reparented because their parent exited, by what their new parent is.",
                 "to",
-                HEIRS.iter().map(|kind| kind.name()),
+                REPARENT_KINDS.iter().map(|kind| kind.name()),
             )?,
             leader_deaths: counter(
                 "taskscope_leader_deaths_total",
@@ -195,7 +195,7 @@ impl EffectCounters {
             self.failed = Some(Family::register(
                 registry,
                 "taskscope_clone_failures_total",
-                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent where copy_process is watched by a tracepoint: taskscope_pids_refused_forks_total tells then.",
+                "Calls of fork(2), vfork(2) and clone(2) that failed, by errno: EAGAIN is a limit on pids reached. Absent if copy_process is watched by a tracepoint: use taskscope_pids_refused_forks_total then.",
                 "errno",
                 ERRNOS,
             )?);
@@ -231,7 +231,7 @@ impl EffectCounters {
             Action::LeaderDied { .. } => self.leader_deaths.inc(),
             Action::ExitStuck { .. } => self.stuck.inc(),
             Action::ZombieFlagged { .. } => self.flagged.inc(),
-            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&HEIRS, kind)),
+            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&REPARENT_KINDS, kind)),
             Action::Reaped { reaper, zombie } => {
                 let by = reaper.map_or(ReaperKind::Other, |reaper| reaper.kind);
                 self.reaps.raise(index_of(&ReaperKind::ALL, &by));

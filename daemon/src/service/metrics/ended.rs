@@ -47,7 +47,7 @@ impl EndedMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let cpu = of.seconds(
             "taskscope_ended_cpu_seconds_total",
-            "CPU time that ended tasks had used, by kind (process: main threads) and mode. Counts what lived too short for any poller. User and system are split as the kernel does it for wait4(2), by timer ticks; their sum is exact.",
+            "CPU time that ended tasks had used, by kind (process: main threads) and mode. Includes processes too short-lived for a poller to see. User and system are split as the kernel does it for wait4(2), by timer ticks; their sum is exact.",
             &["kind", "mode"],
         )?;
         let delay = of.seconds(
@@ -57,7 +57,7 @@ impl EndedMetrics {
         )?;
         let switches = of.counters(
             "taskscope_ended_context_switches_total",
-            "Context switches of ended tasks, by kind and type: voluntary is a task that waited, involuntary one that had to make room.",
+            "Context switches of ended tasks, by kind and type: voluntary: the task waited; involuntary: it was preempted.",
             &["kind", "type"],
         )?;
         let faults = of.counters(
@@ -67,7 +67,7 @@ impl EndedMetrics {
         )?;
         let unknown = of.counter(
             "taskscope_ended_unaccounted_total",
-            "Tasks that ended and of which nobody saw what they used, because their records were lost: what the counters of ended tasks lack.",
+            "Tasks that ended and whose usage is unknown because their records were lost: it is missing from the counters of ended tasks.",
         )?;
         Ok(Self { kinds: kinds(&cpu, &delay, &switches, &faults), unknown })
     }

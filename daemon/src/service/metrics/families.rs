@@ -1,4 +1,4 @@
-//! Makes and registers metrics; sets counters that somebody else keeps.
+//! Makes and registers metrics, and sets counters whose value is kept elsewhere.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Families<'_> {
     }
 }
 
-/// Sets a counter that somebody else keeps.
+/// Sets a counter whose value is kept elsewhere.
 pub(super) fn set(counter: &IntCounter, value: u64) {
     counter.reset();
     counter.inc_by(value);

@@ -1,4 +1,4 @@
-//! How the kernel is watched, and what that costs it.
+//! How each hook is attached, and what the programs cost.
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
 
@@ -18,7 +18,7 @@ impl HookMetrics {
         Ok(Self {
             hooks: of.counts(
                 "taskscope_hook_info",
-                "How each hook is watched: its rung, or none; always 1.",
+                "How each hook is attached: its rung, or none; always 1.",
                 &["hook", "rung"],
             )?,
             run_seconds: of.seconds(

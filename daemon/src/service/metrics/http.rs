@@ -7,7 +7,7 @@ use super::{
     families::{Families, int, set},
 };
 
-/// Metrics of whoever asks the daemon.
+/// Metrics of the daemon's connections.
 pub(super) struct HttpMetrics {
     readers: IntGauge,
     reader_bytes: IntGauge,

@@ -1,4 +1,4 @@
-//! What the daemon's own memory is held for, how much there is, and what was given up for want of it.
+//! What the daemon's memory is used for, how much there is, and what was given up because there was too little.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -23,12 +23,12 @@ impl MemoryMetrics {
         Ok(Self {
             bytes: of.counts(
                 "taskscope_memory_held_bytes",
-                "Memory of the daemon by what it is held for: tasks that live, tasks that are exiting, zombies or just released (dying), places of tasks that are gone and kept for the next (spare), lives that are over and remembered, the backlog for readers that resume, readers of events and what waits for them.",
+                "Memory of the daemon by what it is used for: living tasks, tasks that are exiting, zombies or just released (dying), slots of tasks that are gone and kept for reuse (spare), remembered ended processes (lives), the backlog for readers that resume, readers of events and what waits for them.",
                 &["of"],
             )?,
             objects: of.counts(
                 "taskscope_memory_held_objects",
-                "How many tasks, lives, events and readers the memory of taskscope_memory_held_bytes is held for.",
+                "Number of tasks, ended processes, events and readers behind taskscope_memory_held_bytes.",
                 &["of"],
             )?,
             used: of.count(
@@ -41,12 +41,12 @@ impl MemoryMetrics {
             )?,
             shed: of.counters(
                 "taskscope_memory_shed_total",
-                "What was given up for want of memory: events of the backlog, remembered lives, readers that were refused.",
+                "What was given up because memory ran out: events of the backlog, remembered ended processes, readers that were refused.",
                 &["what"],
             )?,
             forgotten: of.counter(
                 "taskscope_lives_forgotten_early_total",
-                "Processes that are gone and were forgotten before --dead-lives-age, because there were more than --dead-lives or for want of memory.",
+                "Ended processes that were forgotten before --dead-lives-age, because there were more than --dead-lives or too little memory.",
             )?,
         })
     }

@@ -1,6 +1,6 @@
-//! /metrics: what an operator is told in numbers. Every label set is closed, and no label is a pid.
+//! /metrics. Every label has a bounded set of values, and no label is a pid.
 //!
-//! Counters of what happens are raised with each effect; everything that is a state is read from its owner at the scrape.
+//! Counters of events are raised with each effect; a state is read from its owner at the scrape.
 
 mod effects;
 mod ended;
@@ -11,6 +11,7 @@ mod memory;
 mod names;
 mod pids;
 mod sched;
+mod series_limiter;
 mod tasks;
 mod top;
 mod trust;
@@ -19,12 +20,12 @@ mod units;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub(super) use self::unit_labels::UnitLabels;
 use self::{
     effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
     memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
     units::Units,
 };
+pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
@@ -50,7 +51,7 @@ pub(super) struct Metrics {
     sched: Option<SchedMetrics>,
 }
 
-/// What a scrape looks at besides the pipeline.
+/// What a scrape reads besides the pipeline.
 pub(super) struct Sources<'a> {
     /// The kernel's clock.
     pub(super) now: Ktime,
@@ -64,7 +65,7 @@ pub(super) struct Sources<'a> {
     pub(super) connections: &'a ConnectionCounts,
     /// Memory left, and what was given up.
     pub(super) memory: &'a MemoryGuard,
-    /// Culprits named.
+    /// Number of parents that are named.
     pub(super) top: usize,
     /// What `--sched` counted.
     pub(super) sched: Option<(Reading, Shown)>,
@@ -89,7 +90,7 @@ impl Metrics {
         Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
     }
 
-    /// Failed calls of fork(2) are seen by the hooks in use.
+    /// The hooks in use report failing calls of fork(2).
     pub(super) fn count_failures(&mut self) -> prometheus::Result<()> {
         self.effects.register_failures(&self.registry)
     }
@@ -99,7 +100,7 @@ impl Metrics {
         self.effects.count(effect);
     }
 
-    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after them, so this cannot wait for a scrape.
+    /// Counts what tasks of some cgroups used. A cgroup can be gone soon after its tasks, so this cannot wait for a scrape.
     pub(super) fn add_usage(
         &mut self,
         shares: &[(Option<u64>, Share)],

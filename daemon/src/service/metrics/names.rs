@@ -1,4 +1,4 @@
-//! Values of labels: closed sets, all of them there from the first scrape.
+//! Values of labels: closed sets, whose series all exist from the first scrape on.
 
 use std::fmt::Write as _;
 
@@ -11,8 +11,8 @@ use crate::{
 pub(super) const KINDS: [TaskKind; 5] =
     [TaskKind::Process, TaskKind::Thread, TaskKind::KernelThread, TaskKind::IoWorker, TaskKind::UserWorker];
 
-/// To what an orphan is handed.
-pub(super) const HEIRS: [ReparentKind; 4] =
+/// What an orphan's new parent is.
+pub(super) const REPARENT_KINDS: [ReparentKind; 4] =
     [ReparentKind::SiblingThread, ReparentKind::Subreaper, ReparentKind::NamespaceInit, ReparentKind::Init];
 
 /// How an exit ended.
@@ -29,22 +29,22 @@ pub(super) fn reason(status: Option<WaitStatus>) -> usize {
     }
 }
 
-/// Errors that `copy_process()` is known to give; the rest is `other`.
+/// Errors that `copy_process()` is known to return; all others are `other`.
 pub(super) const ERRNOS: [&str; 8] =
     ["EAGAIN", "ENOMEM", "EINVAL", "EPERM", "ENOSPC", "EEXIST", "ERESTARTNOINTR", "other"];
 
-/// Longest value of a label that somebody else chose, in characters: any name of a systemd unit (`UNIT_NAME_MAX`) is whole, so
-/// that it can be joined with what others export.
+/// The longest value of a label that somebody else chose, in characters. Any systemd unit name (`UNIT_NAME_MAX`) fits, so that it
+/// can be joined with the series of other exporters.
 const LABEL_MAX: usize = 256;
 
-/// What a label says of all that have no name of their own.
+/// The label value of all that have no series of their own.
 pub(super) const OTHER: &str = "other";
-/// What a label says where a comm is not known.
+/// The label value of an unknown comm.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// Makes a label of a comm. Different ones have different labels: control characters, those that turn or hide text, the backslash,
-/// and what is not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a comm that reads as [`OTHER`] or
-/// [`UNKNOWN`].
+/// Makes a label of a comm. Different comms give different labels: control characters, characters that change the direction of
+/// text or hide it, the backslash, and bytes that are not UTF-8 are written as `\xNN`, a byte each; and so is the first byte of a
+/// comm that equals [`OTHER`] or [`UNKNOWN`].
 pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
     if [OTHER, UNKNOWN].iter().any(|reserved| reserved.as_bytes() == comm) {
         let (first, rest) = comm.split_at(1);
@@ -53,8 +53,9 @@ pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
     escaped(comm, "\\x", |c| c == '\\' || is_unsafe(c))
 }
 
-/// Makes a label of the name of a systemd unit or the path of a cgroup. systemd itself writes `\xNN` into these, and what it allows
-/// in them stays as it is, to be joined with what others export: all else that cannot stand, and `%`, is written as `%NN`.
+/// Makes a label of a systemd unit's name or a cgroup's path. systemd itself writes `\xNN` into names; what it allows in them
+/// stays as it is, so that the label can be joined with the series of other exporters. All other bytes, and `%`, are written as
+/// `%NN`.
 pub(in crate::service) fn unit_label(unit: &str) -> String {
     escaped(unit.as_bytes(), "%", |c| c == '%' || is_unsafe(c))
 }
@@ -112,7 +113,7 @@ mod tests {
         assert_eq!(unit_label("a%\n.service"), "a%25%0a.service");
     }
 
-    /// The comm that has this label, by what docs/metrics.md says.
+    /// Decodes a label to its comm, as docs/metrics.md describes.
     fn comm_of(label: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rest = label.as_bytes();

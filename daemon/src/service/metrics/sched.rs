@@ -1,4 +1,4 @@
-//! How tasks are scheduled, with `--sched`: histograms that the kernel's side keeps, as Prometheus has them.
+//! The histograms of `--sched`, which the eBPF programs keep, as Prometheus metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +31,7 @@ impl SchedMetrics {
         let [unit, container, runtime, pod] = UNIT_LABELS;
         let run_queue = Histograms::new(
             "taskscope_sched_run_queue_latency_seconds",
-            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named, a name is kept while its cgroups live, and the rest is unit=\"other\".",
+            "How long tasks that could run waited for a CPU: from wakeup or from being preempted until they ran. By systemd unit, container and pod; while there is room those that waited longest are named; a series lasts while the cgroups of its unit exist; the rest is unit=\"other\".",
             &UNIT_LABELS,
             |bucket| bucket <= 20,
         )?;
@@ -48,7 +48,7 @@ impl SchedMetrics {
             off_cpu,
             lost: of.counters(
                 "taskscope_sched_lost_total",
-                "Waits that could not be counted where they belong, by cause: more tasks than are followed, more cgroups than have histograms (counted as other), ends of sleeps and switches that were not seen.",
+                "Waits that are missing or counted as other, by cause: more tasks than can be followed, more cgroups than have histograms (counted as other), wakeups and switches that were not seen.",
                 &["cause"],
             )?,
             cgroups: of.count(
@@ -67,15 +67,15 @@ impl SchedMetrics {
             set(&self.lost.with_label_values(&[cause]), count);
         }
         let other = UnitLabels::other();
-        let rows = || shown.named.iter().map(|(home, sums)| (home, sums)).chain([(&other, &shown.other)]);
-        let whose = |home: &UnitLabels| home.labels().map(str::to_owned).to_vec();
-        self.run_queue.set(rows().map(|(home, sums)| (whose(home), sums.run_queue)).collect());
+        let rows = || shown.named.iter().map(|(labels, sums)| (labels, sums)).chain([(&other, &shown.other)]);
+        let values_of = |labels: &UnitLabels| labels.labels().map(str::to_owned).to_vec();
+        self.run_queue.set(rows().map(|(labels, sums)| (values_of(labels), sums.run_queue)).collect());
         let mut off_cpu = Vec::new();
-        for (home, sums) in rows() {
+        for (labels, sums) in rows() {
             for (state, histogram) in by_state(sums) {
-                // Hardly anybody is ever stopped: a name has the states that it was seen in, the others have all.
-                if histogram.counts.iter().any(|count| *count > 0) || *home == other {
-                    let mut values = whose(home);
+                // Few tasks are ever stopped: a unit has series only for the states that were seen, `other` has all.
+                if histogram.counts.iter().any(|count| *count > 0) || *labels == other {
+                    let mut values = values_of(labels);
                     values.push(state.to_owned());
                     off_cpu.push((values, *histogram));
                 }
@@ -85,14 +85,14 @@ impl SchedMetrics {
     }
 }
 
-/// Values of the labels, and what was counted.
+/// Values of the labels, and the histogram.
 type Rows = Vec<(Vec<String>, SchedHistogram)>;
 
 /// Histograms that somebody else keeps.
 #[derive(Clone)]
 struct Histograms {
     desc: Desc,
-    /// Which of the kernel's limits are shown.
+    /// Which of the programs' bucket limits are shown.
     has_limit: fn(usize) -> bool,
     rows: Arc<Mutex<Rows>>,
 }
@@ -140,7 +140,7 @@ fn pair(name: &str, value: &str) -> proto::LabelPair {
     pair
 }
 
-/// Cumulative, with the limits that are shown; the text's writer adds the one without a limit.
+/// Cumulative counts by the limits that are shown; the text encoder adds the bucket `+Inf`.
 fn histogram(counted: &SchedHistogram, has_limit: fn(usize) -> bool) -> proto::Histogram {
     let mut so_far = 0;
     let mut buckets = Vec::new();

@@ -12,7 +12,7 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 /// States of tasks.
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
-/// Labels of a culprit.
+/// Labels of a parent that owes waits.
 const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
 
 /// Metrics of the tasks there are.
@@ -49,7 +49,7 @@ impl TaskMetrics {
             zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
             unconfirmed: of.count(
                 "taskscope_zombies_unconfirmed",
-                "Zombies that nothing has shown since records were lost, so that they may be gone: in no other figure until a record, the kernel's iterator or /proc shows them.",
+                "Zombies that may be gone, because nothing has shown them since records were lost. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
             )?,
             stuck_exits: of.count(
                 "taskscope_stuck_exits",
@@ -62,7 +62,7 @@ impl TaskMetrics {
             )?,
             longest_blocked: of.gauge(
                 "taskscope_longest_blocked_seconds",
-                "How long the longest of these sleeps was seen to last; 0 without one.",
+                "Duration of the longest of these sleeps, as far as it was seen; 0 without one.",
             )?,
             oldest_zombie: of.gauge(
                 "taskscope_oldest_zombie_age_seconds",
@@ -70,7 +70,7 @@ impl TaskMetrics {
             )?,
             parent_zombies: of.counts(
                 "taskscope_parent_zombies",
-                "Zombies now by the parent that owes the wait(2): its name, and the systemd unit, container and pod that it lives in. The worst are named, the rest is parent=\"other\".",
+                "Zombies now by the parent that owes the wait(2): its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named, the rest is parent=\"other\".",
                 &WHO,
             )?,
             parent_oldest: of.gauges(
@@ -85,10 +85,10 @@ impl TaskMetrics {
             )?,
             memory: of.counts(
                 "taskscope_lineage_bytes",
-                "Memory held for tasks that live and for lives that are over.",
+                "Memory held for living tasks and for remembered ended processes.",
                 &["of"],
             )?,
-            lives: of.count("taskscope_lives_remembered", "Processes that are gone and still remembered.")?,
+            lives: of.count("taskscope_lives_remembered", "Ended processes that are still remembered.")?,
         })
     }
 
@@ -130,7 +130,7 @@ impl TaskMetrics {
         self.parent_debt.reset();
         for culprit in named.iter().chain([&other]) {
             let Culprit { who, zombies, oldest, debt } = culprit;
-            let [unit, container, runtime, pod] = who.home.labels();
+            let [unit, container, runtime, pod] = who.unit.labels();
             let labels = [who.parent.as_str(), unit, container, runtime, pod];
             self.parent_zombies.with_label_values(&labels).set(int(*zombies));
             let age = oldest.map_or(0.0, |since| seconds(sources.now.since(since)));

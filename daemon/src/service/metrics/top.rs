@@ -1,9 +1,10 @@
-//! Who owes the waits: zombies by the name of their parent and where it lives, the worst first.
+//! Parents that owe waits: zombies by the name and unit of their parent, the parents with most zombies first.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use super::{
     names::{OTHER, UNKNOWN, comm_label},
+    series_limiter::SeriesLimiter,
     unit_labels::UnitLabels,
 };
 use crate::{
@@ -14,16 +15,16 @@ use crate::{
     },
 };
 
-/// A name that processes go by, with where they live.
+/// A name of processes, with their unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Who {
     /// Comm of the parent.
     pub(super) parent: String,
-    /// Where it lives.
-    pub(super) home: UnitLabels,
+    /// The unit it runs in.
+    pub(super) unit: UnitLabels,
 }
 
-/// A culprit: all parents of that name and place together.
+/// All parents of one name and unit together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Culprit {
     /// Who.
@@ -47,14 +48,15 @@ impl Culprit {
     }
 }
 
-/// The worst `top` culprits and the rest as one, called `other`. Costs a step a zombie, not a task.
+/// Returns the `top` parents with most zombies, and the sum of all others, called `other`. It visits the zombies, not all tasks.
 pub(super) fn culprits(
     lineage: &Lineage,
     cgroups: &mut Cgroups,
     now: Ktime,
     top: usize,
 ) -> (Vec<Culprit>, Culprit) {
-    // By parent first: names and places are made once for each, and not for each of ten thousand zombies.
+    // Grouped by parent first, so that names and units are looked up once for each parent and not for each of ten thousand
+    // zombies.
     let mut by_parent: HashMap<Option<GroupKey>, (Option<GroupView<'_>>, Culprit)> = HashMap::new();
     for zombie in lineage.zombies() {
         let parent = zombie.parent();
@@ -73,17 +75,19 @@ pub(super) fn culprits(
         let who = who(parent, cgroups, now);
         by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() }).add(&debt);
     }
-    let mut all: Vec<Culprit> = by_who.into_values().collect();
-    all.sort_by_cached_key(|culprit| (Reverse(culprit.zombies), culprit.oldest, culprit.who.clone()));
+    // These are gauges, so it does not matter which parents had a series before.
+    let weights = by_who.iter().map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
+    let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;
+    let named = named.iter().filter_map(|who| by_who.remove(who)).collect();
     let mut other = Culprit { who: Who { parent: OTHER.into(), ..Who::default() }, ..Culprit::default() };
-    for rest in all.drain(top.min(all.len())..) {
-        other.add(&rest);
+    for rest in by_who.values() {
+        other.add(rest);
     }
-    (all, other)
+    (named, other)
 }
 
 fn who(parent: Option<GroupView<'_>>, cgroups: &mut Cgroups, now: Ktime) -> Who {
     let Some(parent) = parent else { return Who { parent: UNKNOWN.into(), ..Who::default() } };
     let name = parent.name().map_or_else(|| UNKNOWN.into(), |name| comm_label(name.bytes()));
-    Who { parent: name, home: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
+    Who { parent: name, unit: UnitLabels::of(parent.cgroup_id(), cgroups, now) }
 }

@@ -1,4 +1,4 @@
-//! Whether the figures can be trusted: what was lost, what was mended, whether lives come through.
+//! Whether the figures can be trusted: losses, repairs, canaries.
 
 use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
@@ -57,42 +57,42 @@ impl TrustMetrics {
             )?,
             repaired: of.counters(
                 "taskscope_repaired_total",
-                "Facts mended by reading all tasks after a known loss, by kind.",
+                "Facts repaired by reading all tasks after a known loss, by kind.",
                 &["kind"],
             )?,
             drift: of.counters(
                 "taskscope_drift_total",
-                "Facts mended though nothing was known to be lost, by kind: should be 0.",
+                "Facts repaired although no loss was known, by kind: should be 0.",
                 &["kind"],
             )?,
             hidden: of.counters(
                 "taskscope_hidden_total",
-                "What only comparisons found because this kernel hides it from eBPF programs, by kind: forks by hidden tasks, their exits and names, releases that interrupts on top of them may have run, canaries with such a release. Not in drift; 0 on most kernels.",
+                "Facts that only comparisons found, because this kernel hides them from eBPF programs, by kind: forks by hidden tasks, their exits and names, releases that interrupts on top of them may have run, canaries with such a release. Not in drift; 0 on most kernels.",
                 &["kind"],
             )?,
             concluded: of.counter(
                 "taskscope_ends_concluded_total",
-                "Tasks whose end no record told: it follows from the kernel's rules or, 5 s after their death, from time. A kernel that hides some tasks from programs hides what interrupts on them do as well, such as letting go of others.",
+                "Tasks whose release no record showed: it follows from the kernel's rules or, 5 s after their death, from time. A kernel that hides some tasks from programs also hides what interrupts on them do, such as releasing other tasks.",
             )?,
             resyncs: of.counters(
                 "taskscope_resyncs_total",
                 "Comparisons of the tree with the kernel's tasks, by cause: the start, a loss, a zombie that /proc does not have, an audit because it was time.",
                 &["cause"],
             )?,
-            resyncs_failed: of.counter("taskscope_resyncs_failed_total", "Comparisons that broke off.")?,
+            resyncs_failed: of.counter("taskscope_resyncs_failed_total", "Comparisons that failed.")?,
             resync_seconds: of.gauge("taskscope_resync_duration_seconds", "How long the last comparison took.")?,
             canaries: of.counters(
                 "taskscope_canaries_total",
-                "Short-lived processes of taskscope's own, by whether their whole life came through; no_pid could not be made because no pid or memory was left. Those of which this kernel may hide the release are in taskscope_hidden_total.",
+                "Short-lived processes of taskscope's own, by whether their whole life was seen; no_pid: it could not be made because no pid or memory was left. Those whose release this kernel may have hidden are in taskscope_hidden_total.",
                 &["result"],
             )?,
             canary_age: of.gauge(
                 "taskscope_canary_age_seconds",
-                "Time since the last canary came through whole; -1 before the first. Grows when observing is broken.",
+                "Time since the last canary was seen whole; -1 before the first. Grows when observing is broken.",
             )?,
             panics: of.counter(
                 "taskscope_panics_total",
-                "Panics that cost somebody an answer and the daemon nothing else. Each is a bug of taskscope: the log has a line to report.",
+                "Panics that cost a client its answer and nothing else. Each is a bug of taskscope: the log has a line to report.",
             )?,
         })
     }

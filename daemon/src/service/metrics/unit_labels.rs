@@ -1,10 +1,10 @@
-//! Where processes live, as labels.
+//! The systemd unit or container that processes run in, as labels.
 
 use super::names::{OTHER, unit_label};
 use crate::cgroup::{Cgroups, Place};
 use crate::lineage::id::Ktime;
 
-/// Labels of a home.
+/// Names of the labels.
 pub(super) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
 
 /// A systemd unit or container; all empty where neither is known.
@@ -21,17 +21,17 @@ pub(in crate::service) struct UnitLabels {
 }
 
 impl UnitLabels {
-    /// All that have no name of their own. No unit is named so: each ends as `.service`, `.scope` and the like.
+    /// All units without a series of their own. No unit is named `other`: each ends as `.service`, `.scope` and the like.
     pub(super) fn other() -> Self {
         Self { unit: OTHER.into(), ..Self::default() }
     }
 
-    /// Of a cgroup.
+    /// Labels of a cgroup.
     pub(super) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
         cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()
     }
 
-    /// Of a place.
+    /// Labels of a place.
     pub(in crate::service) fn at(place: &Place) -> Self {
         Self {
             unit: place.unit.as_deref().map(unit_label).unwrap_or_default(),

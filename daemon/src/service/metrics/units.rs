@@ -1,42 +1,59 @@
-//! What ended tasks used, by where they lived: counters for the homes that use most of late, and one for all others.
+//! What ended tasks used, by the unit they ran in: counters for the units that used most of late, and one for all others.
 //!
-//! A counter must not go back. So what a home used is counted once, where it is named or as `other` at that moment, and never moved
-//! between them: a home that gets a name begins at zero, one that loses it ends its series, and `other` only grows.
+//! A counter must not go back. So what a unit used is counted once, under its own labels or as `other`, and never moved from one to
+//! the other: a unit that gets a series begins at zero, one that loses it ends its series, and `other` only grows.
 
-use std::collections::HashMap;
+use std::{cmp::Ordering, collections::HashMap};
 
 use prometheus::CounterVec;
 
 use super::{
     families::{Families, seconds},
+    series_limiter::SeriesLimiter,
     unit_labels::{UNIT_LABELS, UnitLabels},
 };
 use crate::lineage::{Share, id::Ktime};
 
-/// Homes remembered besides those that have a name, so that one can win one.
+/// Units remembered besides those that have a series, so that one of them can get one.
 const MOST_UNNAMED: usize = 1024;
 
-/// After this long what a home used weighs half.
+/// After this long what a unit used weighs half, seconds.
 const HALF_LIFE_S: f64 = 300.0;
 
-/// How much more than the least of the named ones another must have used of late to take its name: names should not come and go.
+/// How many times more than the least of the named units another one must have used of late to take its place.
 const LEAD: f64 = 2.0;
 
-/// How much a home uses.
-#[derive(Debug, Default)]
-struct Use {
-    /// CPU time of late, ns.
-    weight: f64,
-    is_named: bool,
+/// CPU time of late, seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight(f64);
+
+impl Ord for Weight {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
-/// The homes, and their counters.
+impl PartialOrd for Weight {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Weight {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Weight {}
+
+/// The units, and their counters.
 pub(super) struct Units {
     cpu: CounterVec,
     delay: CounterVec,
-    homes: HashMap<UnitLabels, Use>,
-    named: usize,
-    /// When weights were last halved in part.
+    weights: HashMap<UnitLabels, Weight>,
+    limiter: SeriesLimiter<UnitLabels>,
+    /// When the weights were lowered last.
     aged: Option<Ktime>,
 }
 
@@ -45,101 +62,64 @@ impl Units {
         let units = Self {
             cpu: of.seconds(
                 "taskscope_unit_ended_cpu_seconds_total",
-                "CPU time that ended tasks had used, by the systemd unit, container and pod they lived in: also of those too short for any poller. The units that use most of late are named, the rest is unit=\"other\".",
+                "CPU time that ended tasks had used, by the systemd unit, container and pod they ran in: including processes too short-lived for a poller to see. The units that used most of late are named, the rest is unit=\"other\".",
                 &UNIT_LABELS,
             )?,
             delay: of.seconds(
                 "taskscope_unit_ended_run_delay_seconds_total",
-                "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they lived in.",
+                "Time that ended tasks had been ready to run and waited for a CPU, by the systemd unit, container and pod they ran in.",
                 &UNIT_LABELS,
             )?,
-            homes: HashMap::new(),
-            named: 0,
+            weights: HashMap::new(),
+            limiter: SeriesLimiter::default(),
             aged: None,
         };
         units.count(&UnitLabels::other(), &Share::default());
         Ok(units)
     }
 
-    /// Counts what tasks of a home used; `top` homes have a name.
-    pub(super) fn add(&mut self, home: UnitLabels, share: &Share, top: usize) {
-        let used = self.homes.entry(home.clone()).or_default();
-        used.weight += seconds(share.exec_runtime_ns);
-        if !used.is_named && self.named < top {
-            used.is_named = true;
-            self.named += 1;
-        }
-        let home = if used.is_named { home } else { UnitLabels::other() };
-        self.count(&home, share);
+    /// Counts what tasks of a unit used; `top` units have a series.
+    pub(super) fn add(&mut self, unit: UnitLabels, share: &Share, top: usize) {
+        let counted = if self.limiter.admit(&unit, top) { &unit } else { &UnitLabels::other() };
+        self.count(counted, share);
+        self.weights.entry(unit).or_default().0 += seconds(share.exec_runtime_ns);
     }
 
-    /// Time goes on: old use weighs less, and who uses more of late gets the name of one that uses little.
+    /// Lowers the weight of what was used before, and chooses again which units have a series.
     pub(super) fn age(&mut self, now: Ktime, top: usize) {
         let since = seconds(now.since(self.aged.unwrap_or(now)));
         self.aged = Some(now);
         let left = (-since / HALF_LIFE_S).exp2();
-        for used in self.homes.values_mut() {
-            used.weight *= left;
+        for weight in self.weights.values_mut() {
+            weight.0 *= left;
         }
-        while self.named > top && self.unname_least() {}
-        while self.named == top && self.is_outdone() && self.unname_least() {
-            self.name_most();
-        }
-        while self.homes.len() - self.named > MOST_UNNAMED {
-            let Some(least) = self.extreme(false, |one, other| one < other) else { break };
-            self.homes.remove(&least);
-        }
-    }
-
-    /// Whether some home without a name uses much more than one with a name.
-    fn is_outdone(&self) -> bool {
-        let weight = |home: &UnitLabels| self.homes.get(home).map_or(0.0, |used| used.weight);
-        let least = self.extreme(true, |one, other| one < other);
-        let most = self.extreme(false, |one, other| one > other);
-        match (least, most) {
-            (Some(least), Some(most)) => weight(&most) > LEAD * weight(&least),
-            _ => false,
-        }
-    }
-
-    fn unname_least(&mut self) -> bool {
-        let Some(least) = self.extreme(true, |one, other| one < other) else { return false };
-        if let Some(used) = self.homes.get_mut(&least) {
-            used.is_named = false;
-            self.named -= 1;
-        }
-        for counter in [&self.cpu, &self.delay] {
-            // It has a series if anything was ever counted under its name.
-            let _ = counter.remove_label_values(&least.labels());
-        }
-        true
-    }
-
-    fn name_most(&mut self) {
-        let Some(most) = self.extreme(false, |one, other| one > other) else { return };
-        if let Some(used) = self.homes.get_mut(&most) {
-            used.is_named = true;
-            self.named += 1;
-        }
-        self.count(&most, &Share::default());
-    }
-
-    /// The home with or without a name whose weight comes first; of equal ones always the same.
-    fn extreme(&self, is_named: bool, is_before: impl Fn(f64, f64) -> bool) -> Option<UnitLabels> {
-        let mut found: Option<(&UnitLabels, f64)> = None;
-        for (home, used) in self.homes.iter().filter(|(_, used)| used.is_named == is_named) {
-            let is_first = found.is_none_or(|(other, weight)| {
-                is_before(used.weight, weight) || (!is_before(weight, used.weight) && home < other)
-            });
-            if is_first {
-                found = Some((home, used.weight));
+        let weights = self.weights.iter().map(|(unit, weight)| (unit.clone(), *weight));
+        let change = self.limiter.choose(top, weights, |one, other| one.0 > LEAD * other.0);
+        for unit in &change.ended {
+            for counter in [&self.cpu, &self.delay] {
+                // It has a series if anything was ever counted under its labels.
+                let _ = counter.remove_label_values(&unit.labels());
             }
         }
-        found.map(|(home, _)| home.clone())
+        for unit in &change.begun {
+            self.count(unit, &Share::default());
+        }
+        self.forget_lightest();
     }
 
-    fn count(&self, home: &UnitLabels, share: &Share) {
-        let labels = home.labels();
+    /// Forgets units without a series, the lightest first, until [`MOST_UNNAMED`] of them are left.
+    fn forget_lightest(&mut self) {
+        let unnamed = self.weights.iter().filter(|(unit, _)| !self.limiter.is_named(unit));
+        let mut unnamed: Vec<(Weight, UnitLabels)> =
+            unnamed.map(|(unit, weight)| (*weight, unit.clone())).collect();
+        unnamed.sort_unstable();
+        for (_, unit) in unnamed.iter().take(unnamed.len().saturating_sub(MOST_UNNAMED)) {
+            self.weights.remove(unit);
+        }
+    }
+
+    fn count(&self, unit: &UnitLabels, share: &Share) {
+        let labels = unit.labels();
         self.cpu.with_label_values(&labels).inc_by(seconds(share.exec_runtime_ns));
         self.delay.with_label_values(&labels).inc_by(seconds(share.run_delay_ns));
     }
@@ -150,8 +130,8 @@ mod tests {
     use super::*;
     use prometheus::Registry;
 
-    fn home(unit: &str) -> UnitLabels {
-        UnitLabels { unit: unit.into(), ..UnitLabels::default() }
+    fn unit(name: &str) -> UnitLabels {
+        UnitLabels { unit: name.into(), ..UnitLabels::default() }
     }
 
     fn share(s: u64) -> Share {
@@ -183,18 +163,18 @@ mod tests {
     fn who_uses_most_gets_a_name_and_no_counter_goes_back() {
         let registry = Registry::new();
         let mut units = Units::register(&Families(&registry)).unwrap();
-        units.add(home("a"), &share(10), 2);
-        units.add(home("b"), &share(1), 2);
-        units.add(home("c"), &share(1), 2);
+        units.add(unit("a"), &share(10), 2);
+        units.add(unit("b"), &share(1), 2);
+        units.add(unit("c"), &share(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
         // Not twice as much as the least: nothing changes.
         units.age(Ktime(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
-        units.add(home("c"), &share(4), 2);
+        units.add(unit("c"), &share(4), 2);
         units.age(Ktime(2), 2);
         is(&units, &[("a", 10), ("c", 0), ("other", 5)]);
-        units.add(home("b"), &share(1), 2);
-        units.add(home("c"), &share(3), 2);
+        units.add(unit("b"), &share(1), 2);
+        units.add(unit("c"), &share(3), 2);
         is(&units, &[("a", 10), ("c", 3), ("other", 6)]);
     }
 
@@ -203,12 +183,12 @@ mod tests {
         let registry = Registry::new();
         let mut units = Units::register(&Families(&registry)).unwrap();
         units.age(Ktime(0), 1);
-        units.add(home("a"), &share(1000), 1);
-        units.add(home("b"), &share(1), 1);
+        units.add(unit("a"), &share(1000), 1);
+        units.add(unit("b"), &share(1), 1);
         units.age(Ktime(300_000_000_000), 1);
         is(&units, &[("a", 1000), ("other", 1)]);
         units.age(Ktime(7_200_000_000_000), 1);
-        units.add(home("b"), &share(1), 1);
+        units.add(unit("b"), &share(1), 1);
         units.age(Ktime(7_200_000_000_001), 1);
         is(&units, &[("b", 0), ("other", 2)]);
     }
@@ -217,15 +197,15 @@ mod tests {
     fn fewer_names_end_the_least_series_and_memory_has_a_bound() {
         let registry = Registry::new();
         let mut units = Units::register(&Families(&registry)).unwrap();
-        units.add(home("a"), &share(2), 2);
-        units.add(home("b"), &share(1), 2);
+        units.add(unit("a"), &share(2), 2);
+        units.add(unit("b"), &share(1), 2);
         units.age(Ktime(1), 1);
         is(&units, &[("a", 2), ("other", 0)]);
         for n in 0..3 * MOST_UNNAMED {
-            units.add(home(&format!("u{n}")), &share(0), 1);
+            units.add(unit(&format!("u{n}")), &share(0), 1);
         }
         units.age(Ktime(2), 1);
-        assert_eq!(units.homes.len(), MOST_UNNAMED + 1);
+        assert_eq!(units.weights.len(), MOST_UNNAMED + 1);
         is(&units, &[("a", 2), ("other", 0)]);
     }
 }

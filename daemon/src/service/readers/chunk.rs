@@ -1,4 +1,5 @@
-//! Some consecutive events, and their texts: each is made once for all readers of one layout, when the first of them wants it.
+//! Some consecutive events, and their texts. Each text is made once for all readers of one layout, when the first of them needs
+//! it.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ pub(super) struct Chunk {
     /// Sequence number of the first.
     pub(super) first: u64,
     pub(super) events: Vec<Effect>,
-    /// Where the tasks of these events lived, by cgroup id.
+    /// The places of these events' tasks, by cgroup id.
     places: Vec<(u64, Option<Arc<Place>>)>,
     stamp: Arc<Stamp>,
     texts: Mutex<HashMap<Layout, Texts>>,
@@ -30,7 +31,7 @@ pub(super) struct Chunk {
 
 /// The texts of a chunk's events in one layout.
 enum Texts {
-    /// Of those that somebody wanted: where each is in the buffer.
+    /// Where each event's text is in the buffer, for those that a reader wanted.
     Some { buffer: Vec<u8>, spans: Vec<Option<(usize, usize)>> },
     /// Of all, in order: where each ends.
     All { bytes: Bytes, ends: Vec<usize> },
@@ -56,7 +57,7 @@ impl Chunk {
         chunk
     }
 
-    /// Its memory, for another chunk: freed and allocated anew between longer lived memory, it would leave holes.
+    /// Its memory, for reuse by another chunk: freed between longer lived memory it would leave holes.
     pub(super) fn into_room(mut self) -> Option<Vec<Effect>> {
         self.events.clear();
         Some(self.events).filter(|events| events.capacity() == EVENTS)
@@ -95,7 +96,7 @@ impl Chunk {
         size_of::<Self>() + self.events.capacity() * size_of::<Effect>() + heap
     }
 
-    /// The texts of the events from `offset` on. Answers how many were made for it.
+    /// Returns the texts of the events from `offset` on, and how many were made for that.
     pub(super) fn all(&self, offset: usize, layout: Layout, instance: &str) -> (Bytes, usize) {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut made = 0;
@@ -114,7 +115,7 @@ impl Chunk {
         (bytes.slice(start..), made)
     }
 
-    /// Adds the text of one event to `out`. Answers how many were made for it.
+    /// Appends the text of one event to `out`. Returns how many were made for that.
     pub(super) fn one(&self, index: usize, layout: Layout, instance: &str, out: &mut Vec<u8>) -> usize {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let start = out.len();
@@ -132,8 +133,8 @@ impl Chunk {
         usize::from(made)
     }
 
-    /// Copies a text that there is, or makes it from the one with or without a server-sent event around it, or encodes the
-    /// event. Answers whether it did the last.
+    /// Copies a text that exists, or makes it from the one with or without a server-sent event around it, or encodes the event.
+    /// Returns whether it encoded.
     fn add(
         &self,
         texts: &HashMap<Layout, Texts>,
@@ -157,7 +158,7 @@ impl Chunk {
         other.is_none()
     }
 
-    /// Forgets the texts. A reader that writes one out keeps it until that is done.
+    /// Drops the texts. A reader that is writing one keeps it until that is done.
     pub(super) fn forget_texts(&self) {
         *self.texts.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
     }
@@ -178,7 +179,7 @@ impl Texts {
     }
 }
 
-/// What an event holds outside itself and shares with nobody.
+/// Memory that an event holds outside itself and does not share.
 fn heap_bytes(effect: &Effect) -> usize {
     match &effect.action {
         Action::Execed { args: Some((args, _)), .. } => {

@@ -1,4 +1,7 @@
 //! How an event is written for a reader.
+//!
+//! Server-sent events are written here and not by axum's `Sse`: that makes each event anew for each reader, while here the text of
+//! an event is made once for all readers of one layout.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The log of events that all readers share. It grows by what the owner of the lineage appends, whatever readers there are;
-//! each reader has a place in it and nothing else.
+//! The log of events that all readers share. It grows by what the owner of the lineage appends, at a cost that does not depend on
+//! the readers; each reader has a position in it.
 //!
 //! The newest events are kept for readers that resume. Beyond those, events are kept for readers that have not read them
 //! yet, as far as the budget goes: then the oldest are dropped, and a reader that has not read them is told how many.
@@ -42,7 +42,7 @@ pub(super) struct Cursor {
 
 /// What comes next for a reader.
 pub(super) enum Step {
-    /// So many events were dropped before it read them.
+    /// How many events were dropped before it read them.
     Lost(u64),
     /// Records were lost here, for everybody.
     Gap(&'static str, Option<u64>),
@@ -71,11 +71,11 @@ pub(super) struct Log {
     budget: Budget,
     /// The youngest event that was dropped.
     dropped_at: Option<Ktime>,
-    /// No reader needs the entries before this one. Can be too small: it is brought up to date by [`Log::sweep`].
+    /// No reader needs the entries before this one. It can be too small until [`Log::sweep`] updates it.
     slowest: u64,
     cursors: HashMap<u64, Cursor>,
     wakers: HashMap<u64, Waker>,
-    /// Entries with texts, by the time these were made, and how much memory that took.
+    /// Entries with texts, in the order in which these were made, and the memory of all texts.
     texts: VecDeque<(u64, usize)>,
     text_bytes: usize,
     last_reader: u64,
@@ -83,7 +83,8 @@ pub(super) struct Log {
 }
 
 impl Entry {
-    /// Whether a reader that goes on with the event `sequence` is past this. A gap right before it is told again.
+    /// Returns whether a reader that resumes after the event `sequence` is past this gap. A gap right before the event is
+    /// reported again.
     fn is_before(&self, sequence: u64) -> bool {
         match self {
             Self::Events(chunk) => chunk.end() <= sequence,
@@ -115,7 +116,7 @@ impl Log {
         }
     }
 
-    /// Adds as many events as the last chunk takes. Answers how many.
+    /// Adds as many events as the last chunk takes. Returns how many.
     pub(super) fn extend(&mut self, effects: &[Effect], stamp: &Arc<Stamp>, cgroups: &Cgroups) -> usize {
         let Some(Entry::Events(last)) = self.entries.back_mut() else { return 0 };
         let Some(chunk) = Arc::get_mut(last) else { return 0 };
@@ -126,13 +127,13 @@ impl Log {
         self.events += more.len() as u64;
         self.next += more.len() as u64;
         if !self.cursors.is_empty() {
-            // Whoever had read the chunk to its end has not any more.
+            // A reader that had read the chunk to its end has not any more.
             self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
         }
         more.len()
     }
 
-    /// Adds events, and answers those that had to go. They are the caller's to drop, without the lock on this.
+    /// Adds events. Returns those that had to be dropped, so that the caller can drop them without holding the lock.
     pub(super) fn push(&mut self, chunks: Vec<Arc<Chunk>>) -> Vec<Arc<Chunk>> {
         for chunk in chunks {
             self.bytes += chunk.bytes();
@@ -145,14 +146,14 @@ impl Log {
 
     /// Adds that records were lost here.
     pub(super) fn push_gap(&mut self, place: &'static str, lost: Option<u64>) {
-        // Gaps without an event between them are few, unless nobody and nothing else is there.
+        // Gaps without an event between them are few, except on a host where nothing else happens.
         if self.cursors.is_empty() && !matches!(self.entries.back(), Some(Entry::Events(_))) {
             return;
         }
         self.entries.push_back(Entry::Gap { before: self.next, place, lost });
     }
 
-    /// Drops what is neither kept for readers that resume nor waited for by one within the budget.
+    /// Drops what is neither kept for readers that resume nor needed by a reader within the budget.
     fn shrink(&mut self) -> Vec<Arc<Chunk>> {
         let mut gone = Vec::new();
         while let Some(entry) = self.entries.front() {
@@ -167,7 +168,7 @@ impl Log {
                 self.dropped_at = chunk.events.iter().map(|effect| effect.at).max().max(self.dropped_at);
                 gone.push(Arc::clone(chunk));
             } else if self.entries.len() == 1 || !self.is_front_dropped_next() {
-                // A gap goes with the events after it: whoever was not told of it is told of those.
+                // A gap is dropped with the events after it: a reader that did not see the gap gets one for those events.
                 break;
             }
             self.entries.pop_front();
@@ -176,7 +177,8 @@ impl Log {
         gone
     }
 
-    /// Keeps so many of the newest events from now on, whoever has not read the others. Answers those that went.
+    /// Keeps this many of the newest events from now on, even if readers have not read the others. Returns those that were
+    /// dropped.
     pub(super) fn shed(&mut self, keep: usize) -> Vec<Arc<Chunk>> {
         self.keep = self.keep_most.min(keep as u64);
         // Of `n` events a share of their memory.
@@ -185,13 +187,13 @@ impl Log {
         self.shrink()
     }
 
-    /// Keeps as much as the settings say again.
+    /// Keeps as much as the settings allow again.
     pub(super) const fn restore(&mut self) {
         self.keep = self.keep_most;
         self.budget = self.budget_most;
     }
 
-    /// Whether the events after a gap at the front would go, too.
+    /// Returns whether the events after a gap at the front would be dropped, too.
     fn is_front_dropped_next(&self) -> bool {
         let next = self.entries.iter().find_map(|entry| match entry {
             Entry::Events(chunk) => Some(chunk.events.len() as u64),
@@ -203,12 +205,12 @@ impl Log {
         })
     }
 
-    /// Sequence number of the oldest event here, or of the next one.
+    /// Returns the sequence number of the oldest event here, or of the next one.
     fn first(&self) -> u64 {
         self.next - self.events
     }
 
-    /// Behind the last event, in the last chunk: that one can grow.
+    /// The position behind the last event, in the last chunk: that one can grow.
     fn at_end(&self) -> Cursor {
         let end = self.base + self.entries.len() as u64;
         let (entry, offset) = match self.entries.back() {
@@ -227,7 +229,8 @@ impl Log {
         }
     }
 
-    /// Adds a reader that goes on with the event `sequence`; with the oldest, if that is gone; with the next one if `None`.
+    /// Adds a reader that resumes after the event `sequence`; at the oldest event, if that one is gone; at the next one if
+    /// `None`.
     pub(super) fn join(&mut self, sequence: Option<u64>) -> (u64, Cursor) {
         let cursor = match sequence {
             None => self.at_end(),
@@ -252,7 +255,8 @@ impl Log {
         (self.last_reader, cursor)
     }
 
-    /// What comes next for a reader; it is past that then. Without anything it is woken up when there is.
+    /// Returns what comes next for a reader, and moves the reader past it. Without anything the reader is woken up when something
+    /// comes.
     pub(super) fn step(&mut self, reader: u64, cursor: &mut Cursor, waker: &Waker) -> Step {
         let step = self.advance(cursor);
         self.cursors.insert(reader, *cursor);
@@ -291,7 +295,7 @@ impl Log {
         }
     }
 
-    /// Takes a reader off. Answers how many events were dropped before it read them, and how many are there that it has not read.
+    /// Removes a reader. Returns how many events were dropped before it read them, and how many it has not read yet.
     pub(super) fn leave(&mut self, reader: u64) -> (u64, u64) {
         self.wakers.remove(&reader);
         let Some(cursor) = self.cursors.remove(&reader) else { return (0, 0) };
@@ -299,14 +303,15 @@ impl Log {
         (dropped, self.next.saturating_sub(cursor.sequence) - dropped)
     }
 
-    /// Texts of an event were made for a reader. Where they are too many, the oldest go: whoever needs one makes it again.
+    /// Accounts for texts that were made for a reader. If there are too many, the oldest are dropped; they are made again if
+    /// needed.
     pub(super) fn made_texts(&mut self, cursor: &Cursor, bytes: usize) {
         self.texts.push_back((cursor.entry, bytes));
         self.text_bytes += bytes;
         while self.text_bytes > self.budget.text_bytes && self.forget_oldest_texts(u64::MAX) {}
     }
 
-    /// Forgets the texts that were made first, if they are of an entry before `entry`.
+    /// Drops the texts that were made first, if they belong to an entry before `entry`.
     fn forget_oldest_texts(&mut self, entry: u64) -> bool {
         let Some((of, bytes)) = self.texts.front().copied().filter(|(of, _)| *of < entry) else {
             return false;
@@ -321,14 +326,14 @@ impl Log {
         true
     }
 
-    /// Lets go of what all readers have read. The events are the caller's to drop.
+    /// Removes what all readers have read, so that the caller can drop it without holding the lock.
     pub(super) fn sweep(&mut self) -> Vec<Arc<Chunk>> {
         self.slowest = self.cursors.values().map(|cursor| self.needed(cursor)).min().unwrap_or(u64::MAX);
         while self.forget_oldest_texts(self.slowest) {}
         self.shrink()
     }
 
-    /// Whoever waits for something to come.
+    /// Readers that wait for something to come.
     pub(super) fn take_wakers(&mut self) -> HashMap<u64, Waker> {
         std::mem::take(&mut self.wakers)
     }
@@ -338,7 +343,7 @@ impl Log {
         !self.wakers.is_empty()
     }
 
-    /// Whether there is more than what is kept for readers that resume.
+    /// Returns whether there is more than what is kept for readers that resume.
     pub(super) fn has_excess(&self) -> bool {
         self.text_bytes > 0 || self.events > self.keep + super::chunk::EVENTS as u64
     }
@@ -363,17 +368,17 @@ impl Log {
         self.bytes + self.text_bytes
     }
 
-    /// Events that were dropped before readers that are here now read them, and that these are not told of yet.
+    /// Events that were dropped before present readers read them, and that these have not been told about.
     pub(super) fn lost_untold(&self) -> u64 {
         self.cursors.values().map(|cursor| self.first().saturating_sub(cursor.sequence)).sum()
     }
 
-    /// Where a reader that was there until the event `after` finds a gap: what it can go on with, and how many are missing.
+    /// Returns where a reader that had read up to the event `after` resumes, and how many events it missed.
     pub(super) fn missing_after(&self, after: u64) -> u64 {
         self.first().saturating_sub(after + 1)
     }
 
-    /// Whether events since then were dropped.
+    /// Returns whether events since then were dropped.
     pub(super) fn has_dropped_since(&self, since: Ktime) -> bool {
         self.dropped_at.is_some_and(|at| at >= since)
     }

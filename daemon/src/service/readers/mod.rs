@@ -30,28 +30,28 @@ use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
 /// Memory for all readers together.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
-    /// Of events that wait for readers; those that are kept anyway count.
+    /// The most bytes of events that wait for readers, including those that are kept anyway.
     log_bytes: usize,
-    /// Of the texts of events, all layouts together.
+    /// The most bytes of the texts of events, all layouts together.
     text_bytes: usize,
 }
 
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
 
-/// Chunks whose memory is kept for new ones.
+/// The number of chunks whose memory is kept for reuse.
 const ROOMS: usize = 16;
 
-/// A chunk of fewer events gets memory of its own: it may stay as small.
+/// A chunk of fewer events gets memory of its own, because it may stay small.
 const FEW: usize = 8;
 
-/// Between two looks at what all readers have read.
+/// Time between two checks of what all readers have read.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// Memory is given back to the kernel when this much was let go of, and not more often than this.
+/// After this many bytes were freed, memory is returned to the kernel.
 const GIVE_BACK_BYTES: usize = 4 << 20;
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
 
-/// Between two looks whether the last reader has left.
+/// Time between two checks whether the last reader has left.
 const LEAVING: Duration = Duration::from_millis(5);
 
 /// What the owner of the lineage and the readers share. The lock is held for moments: nothing is encoded, filtered or freed
@@ -91,7 +91,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Keeps so many events for readers that resume.
+    /// Keeps this many events for readers that resume.
     pub(super) fn new(keep: usize, instance: &str, stamp: &Stamp) -> Self {
         Self::with_budget(keep, BUDGET, instance, stamp)
     }
@@ -136,7 +136,7 @@ impl Readers {
         }
     }
 
-    /// Says in the log that something is missing from here on.
+    /// Records in the log that something is missing from here on.
     pub(super) fn publish_gap(&mut self, place: &'static str, lost: Option<u64>) {
         self.shared.log().push_gap(place, lost);
         self.shared.changed.notify_one();
@@ -157,7 +157,7 @@ impl Readers {
         self.sequence
     }
 
-    /// Events that readers were too slow for, all readers together.
+    /// Returns how many events readers lost because they were too slow.
     pub(super) fn lost(&self) -> u64 {
         let log = self.shared.log();
         self.shared.lost.load(Ordering::Relaxed) + log.lost_untold()
@@ -168,7 +168,7 @@ impl Readers {
         self.shared.sent.load(Ordering::Relaxed)
     }
 
-    /// Memory of events that are kept and of their texts.
+    /// Returns the memory of events that are kept, and of their texts.
     pub(super) fn bytes(&self) -> usize {
         self.shared.log().bytes()
     }
@@ -184,7 +184,7 @@ impl Readers {
         log.bytes() - log.text_bytes()
     }
 
-    /// Memory of texts that were made of events for readers.
+    /// Returns the memory of texts that were made of events for readers.
     pub(super) fn text_bytes(&self) -> usize {
         self.shared.log().text_bytes()
     }
@@ -200,12 +200,12 @@ impl Readers {
         before.saturating_sub(self.backlog_bytes())
     }
 
-    /// Keeps as many events as the settings say again.
+    /// Keeps as many events as the settings allow again.
     pub(super) fn restore(&mut self) {
         self.shared.log().restore();
     }
 
-    /// What wakes readers up; to be run where they are served.
+    /// The task that wakes readers up; it runs where they are served.
     pub(super) fn attendant(&self) -> Attendant {
         Attendant(Arc::clone(&self.shared))
     }
@@ -219,7 +219,7 @@ impl Drop for Readers {
     }
 }
 
-/// Wakes readers up when something came, and lets go of what they have read. The owner of the lineage wakes nobody but this.
+/// Wakes readers up when something came, and drops what they have read. The owner of the lineage wakes only this task.
 #[derive(Clone)]
 pub(super) struct Attendant(Arc<Shared>);
 

@@ -1,4 +1,4 @@
-//! One reader of events: its place in the log, and what it wants of what comes there.
+//! One reader of events: its position in the log, and which of the log's events it wants.
 
 use std::{
     collections::HashSet,
@@ -19,17 +19,17 @@ use crate::{
     lineage::id::{GroupKey, Ktime},
 };
 
-/// Chunks that are looked through before others get a turn.
+/// Chunks that are searched before others get a turn.
 const CHUNKS: usize = 16;
 
-/// A piece of a stream that is put together for one reader goes out when it is as long.
+/// A piece of a stream that is put together for one reader is sent when it is this long.
 const PIECE_BYTES: usize = 32 << 10;
 
 /// What a reader asks for.
 pub(in crate::service) struct Wanted {
     pub(in crate::service) filter: Filter,
     pub(in crate::service) layout: Layout,
-    /// Go on after this event; false if it was another daemon's.
+    /// Resume after this event; false if it was another daemon's.
     pub(in crate::service) after: Option<(u64, bool)>,
     /// Begin with those since then.
     pub(in crate::service) since: Option<Ktime>,
@@ -45,11 +45,11 @@ pub(in crate::service) struct Reader {
     filter: Filter,
     layout: Layout,
     left: Option<u64>,
-    /// Of the events that were there when it came, leave out those before this.
+    /// Leave out events before this time that were in the log when the reader came.
     since: Option<(Ktime, u64)>,
     /// What is put together for it alone.
     buffer: Vec<u8>,
-    /// It follows a subtree, and events were lost by which it does.
+    /// It follows a subtree, and lost events that it needs for that.
     needs_members: bool,
 }
 
@@ -85,7 +85,7 @@ impl Reader {
         Self { shared, id, cursor, filter, layout, left: limit, since, buffer, needs_members: false }
     }
 
-    /// The next piece; `None` when there is no more.
+    /// Returns the next piece; `None` at the end.
     pub(in crate::service) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         for _ in 0..CHUNKS {
             if self.left == Some(0) || self.buffer.len() >= PIECE_BYTES {
@@ -136,7 +136,7 @@ impl Reader {
     fn choose(&mut self, chunk: &Chunk, offset: usize) {
         let (start, mut chosen, mut made) = (self.buffer.len(), 0, 0);
         for (index, effect) in chunk.events.iter().enumerate().skip(offset) {
-            // Every event is shown to the filter: it follows a subtree by them.
+            // Every event is passed to the filter, which follows the subtree by them.
             let is_wanted = self.filter.wants(effect, chunk.place(effect));
             let is_old = self
                 .since
@@ -159,14 +159,14 @@ impl Reader {
         }
     }
 
-    /// What tells a reader that there is nothing to tell.
+    /// Returns a heartbeat: it says that there was no event.
     pub(in crate::service) fn heartbeat(&self) -> Bytes {
         let mut text = Vec::new();
         self.layout.write_heartbeat(&self.shared.instance, self.cursor.sequence - 1, &mut text);
         text.into()
     }
 
-    /// The root of the subtree whose members it has to be given, as events were lost by which it follows them.
+    /// Returns the root of the subtree whose members the reader needs, because it lost events of the subtree.
     pub(in crate::service) fn lacks_members_of(&self) -> Option<u32> {
         if self.needs_members { self.filter.subtree() } else { None }
     }
@@ -177,7 +177,7 @@ impl Reader {
         self.filter.add_members(members);
     }
 
-    /// It is closed though it has not read everything: that is lost to it.
+    /// The connection is closed although the reader has not read everything: the rest is lost to it.
     pub(in crate::service) fn give_up(&mut self) {
         let (dropped, unread) = self.shared.log().leave(self.id);
         self.shared.lost(dropped + unread);
@@ -188,7 +188,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let (dropped, _) = self.shared.log().leave(self.id);
         self.shared.lost(dropped);
-        // What only this reader needed is let go of.
+        // What only this reader needed is dropped.
         self.shared.changed.notify_one();
     }
 }

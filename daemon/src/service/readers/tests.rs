@@ -1,4 +1,5 @@
-//! The log and its readers: whatever comes in whatever order, a reader gets every event but those that it is told of.
+//! The log and its readers: in whatever order things happen, a reader gets every event, except those of which a gap says that
+//! they are missing.
 
 use std::{
     collections::HashMap,
@@ -93,8 +94,8 @@ impl World {
 
 /// Wants the events of one process, or all.
 fn filter(only: Option<u32>) -> Filter {
-    let wish = EventSelection { pids: only.into_iter().collect(), ..EventSelection::default() };
-    wish.filter(&Lineage::new(Config::default())).unwrap()
+    let selection = EventSelection { pids: only.into_iter().collect(), ..EventSelection::default() };
+    selection.filter(&Lineage::new(Config::default())).unwrap()
 }
 
 /// Whether a reader that had nothing wants to be asked again.
@@ -112,14 +113,14 @@ struct Listener {
     reader: Reader,
     /// It wants the events of this process only.
     only: Option<u32>,
-    /// The next event that it has to be told of, wanted or not.
+    /// The next event that it must get or be told about, wanted or not.
     next: u64,
     lost: u64,
     got: u64,
 }
 
 impl Listener {
-    /// Takes one piece; false where there is none now.
+    /// Takes one piece; false if none is available now.
     fn take(&mut self) -> bool {
         let piece = loop {
             let again = Arc::new(Again::default());

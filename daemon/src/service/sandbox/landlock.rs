@@ -131,7 +131,7 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The version that this kernel offers; nothing is restricted.
+/// The version that this kernel offers; nothing is restricted. The crate `landlock` keeps this question to itself.
 pub fn offered() -> Result<Abi, io::Error> {
     /// `LANDLOCK_CREATE_RULESET_VERSION` of `linux/landlock.h`.
     const VERSION: libc::c_uint = 1;

@@ -46,22 +46,19 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
-/// Flags of `open` that change a file or make one. `O_TMPFILE` is none of its own: it asks for write access as well.
+/// Flags of `open` that change a file or create one. `O_TMPFILE` is not listed, because it requires write access as well.
 const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 
 /// Restricts all threads of this process, for ever. Sets `PR_SET_NO_NEW_PRIVS`.
 pub fn install() -> Result<(), SeccompError> {
-    // All are compiled before the first is installed: half a sandbox is none.
+    // All are compiled before the first is installed: half a sandbox would be misleading.
     let filters = [
         compile(deadly(), SeccompAction::KillProcess, SeccompAction::Allow)?,
         compile(absent(), errno(libc::ENOSYS), SeccompAction::Allow)?,
         // Last: it allows no other filter.
         compile(allowed()?, SeccompAction::Allow, errno(libc::EPERM))?,
     ];
-    // SAFETY: prctl with integers; there is nothing to be wrong.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(SeccompError::Install(io::Error::last_os_error()));
-    }
+    rustix::thread::set_no_new_privs(true).map_err(|error| SeccompError::Install(error.into()))?;
     filters.into_iter().try_for_each(|filter| load(&filter))
 }
 

@@ -17,7 +17,7 @@ impl Kernel {
         }
     }
 
-    /// Whether a thread that waits in `de_thread()` can go on.
+    /// Whether a thread that waits in `de_thread()` can continue.
     pub(crate) fn exec_is_due(&self, group: GroupNo) -> bool {
         let group = &self.groups[group];
         let Some(task) = group.execing else { return false };

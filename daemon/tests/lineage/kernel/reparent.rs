@@ -1,4 +1,4 @@
-//! `forget_original_parent()`: who inherits, and what that does to the child.
+//! `forget_original_parent()`: the new parent, and what reparenting does to the child.
 
 use super::{GroupNo, Kernel, SIGCHLD, State, TaskNo};
 

@@ -60,14 +60,14 @@ impl Attr {
     }
 }
 
-/// What the kernel tells of a program (`struct bpf_prog_info`).
+/// Facts about a loaded program (`struct bpf_prog_info`).
 #[derive(Clone, Debug)]
 pub(crate) struct Info {
     pub(crate) id: u32,
     pub(crate) name: String,
     pub(crate) run_ns: u64,
     pub(crate) runs: u64,
-    /// What it is attached to in the kernel's BTF; 0 for other kinds and on kernels that do not tell.
+    /// The BTF id of the kernel function that it is attached to; 0 for other kinds, and on kernels that do not report it.
     attach_btf_id: u32,
 }
 
@@ -84,7 +84,7 @@ fn info(fd: &OwnedFd) -> io::Result<Info> {
     Ok(Info { id: u32_at(4), name, run_ns: u64_at(192), runs: u64_at(200), attach_btf_id: u32_at(224) })
 }
 
-/// Every program that is loaded now. One that goes meanwhile is left out.
+/// Returns every program that is loaded now. A program that is unloaded in the meantime is left out.
 pub(crate) fn programs() -> Vec<Info> {
     let mut found = Vec::new();
     let mut id = 0;

@@ -177,7 +177,7 @@ fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     Some((format!("{ratio:.2} at most ({workload}; {rival})"), ratio < 1.0))
 }
 
-/// Ends that were not told, ours and everybody's who tells ends.
+/// Ends that were not reported, by taskscope and by every other observer that reports ends.
 fn missed(report: &Report) -> Option<(String, bool)> {
     let mut observers: Vec<(&str, f64, u64)> = Vec::new();
     for row in &report.storms {

@@ -12,7 +12,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of no figures there is none.
+    /// Returns `None` for an empty list.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -34,7 +34,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Spread::of(values).map(|spread| spread.median)
 }
 
-/// A cell: the figure with so many digits and its unit, or a dash.
+/// A table cell: the figure with this many digits and its unit, or a dash.
 pub(crate) fn cell(figure: Option<f64>, digits: usize, unit: &str) -> String {
     let space = if unit.is_empty() { "" } else { " " };
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}{space}{unit}"))

@@ -29,7 +29,7 @@ const HOOKS: [(&CStr, &[u32]); 4] = [
 const RING_BYTES: u32 = 8 << 20;
 const PAGE: u16 = 4096;
 
-/// As often as taskscope looks at its ring while something happens.
+/// The interval at which taskscope polls its ring under load.
 const REST: Duration = Duration::from_millis(1);
 
 /// Attaches them and reads until it is ended.

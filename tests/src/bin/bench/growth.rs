@@ -24,10 +24,10 @@ use super::{
 const SIZES: [u64; 4] = [100, 1_000, 10_000, 100_000];
 /// Size of the record that taskscope reads of each task.
 const RECORD: i16 = 240;
-/// Lives of the storm for the cost of a record.
+/// Lives in the storm that measures the cost of a record.
 const STORM: u64 = 5_000;
 
-/// Everything with so many tasks.
+/// All measurements with one number of tasks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) sleepers: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Row {
     pub(crate) read_ns: f64,
     /// The iterator's walk over all tasks with a program that does nothing.
     pub(crate) walk_ns: Option<f64>,
-    /// The same with a program that writes a record of the same size for each task, with nothing in it.
+    /// The same with a program that writes an empty record of the same size for each task.
     pub(crate) write_ns: Option<f64>,
     /// Reading the stat of each task in /proc.
     pub(crate) procfs_ns: f64,
@@ -153,7 +153,7 @@ fn rivals(setup: &Setup) -> anyhow::Result<Vec<Rival>> {
     Ok(rows)
 }
 
-/// What a poller reads: the stat of every task. Tasks that end meanwhile are left out.
+/// Reads what a polling tool reads: the stat of every task. Tasks that end in the meantime are left out.
 fn read_proc() {
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let tasks = process.path().join("task");

@@ -23,7 +23,7 @@ pub(crate) fn scrape(address: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Waits until somebody listens: with many tasks some look at all of them first.
+/// Waits until the exporter listens: with many tasks some exporters read all of them first.
 pub(crate) fn until_open(address: &str) -> anyhow::Result<()> {
     let end = Instant::now() + Duration::from_secs(120);
     while let Err(error) = TcpStream::connect(address) {

@@ -63,7 +63,7 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // Nobody waits any more if this fails.
+            // Fails only if the receiver is gone.
             let _ = ready.send(line);
         }
     });

@@ -1,4 +1,4 @@
-//! The observers: how each is started, and how its lines about the workload's ends are told.
+//! The observers: how each is started, and how its lines about the workload's processes are recognized.
 
 use std::{path::Path, process::Command};
 
@@ -18,21 +18,21 @@ pub(crate) struct Kind {
     rival: &'static str,
     args: &'static [&'static str],
     ready: &'static str,
-    /// Whether a line tells the end of a process with this name.
+    /// Whether a line reports the end of a process with this name.
     is_end: fn(&str, &str) -> bool,
     pub(crate) said: Said,
-    /// The workloads of which it sees something.
+    /// The workloads that it can observe.
     workloads: &'static [&'static str],
 }
 
-/// How it tells what it saw.
+/// How it reports what it saw.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
     /// An event a line.
     Lines,
     /// Our metrics: records received.
     Records,
-    /// Only when asked, and then from a look at /proc.
+    /// Only on request, by reading /proc then.
     Polled(&'static str),
     /// Figures at its end, no events.
     Nothing,
@@ -52,7 +52,7 @@ pub(crate) const RUNQLAT: &str = "runqlat (libbpf)";
 pub(crate) const ITSELF: &str = "bench";
 /// Programs that do nothing on the tracepoints of a life.
 pub(crate) const FLOOR_EMPTY: &str = "(floor: empty programs)";
-/// The same with records of taskscope's sizes that nobody fills or reads.
+/// The same with records of taskscope's sizes that are neither filled nor read.
 pub(crate) const FLOOR_SEND: &str = "(floor: empty records)";
 
 const fn floor(name: &'static str, args: &'static [&'static str]) -> Kind {
@@ -192,7 +192,7 @@ pub(crate) const KINDS: &[Kind] = &[
 pub(crate) const PROCESS_CONFIG: (&str, &str) =
     ("/tmp/taskscope-bench-process.yml", "process_names:\n  - name: \"{{.Comm}}\"\n    cmdline: [\".+\"]\n");
 
-/// Whether a word of the line is this one.
+/// Whether the line has this word.
 fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).any(|found| found == word)
 }

@@ -17,9 +17,9 @@ use anyhow::{Context as _, bail};
 
 /// How long an observer may take to get ready.
 const READY: Duration = Duration::from_secs(30);
-/// One that does not say when it is ready gets so long.
+/// How long an observer is given that does not say when it is ready.
 const SOME_TIME: Duration = Duration::from_secs(2);
-/// Quiet for so long, it has said everything.
+/// After this long without output it has written everything.
 const QUIET: Duration = Duration::from_millis(400);
 /// Or not, but enough.
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -68,7 +68,7 @@ impl Observer {
             thread::spawn(move || {
                 read(stdout, |line| {
                     if lines.fetch_add(1, Ordering::Relaxed) == 0 {
-                        // Nobody waits any more if this fails.
+                        // Fails only if the receiver is gone.
                         let _ = sender.send(line.to_owned());
                     }
                     hits.fetch_add(u64::from(is_hit(line)), Ordering::Relaxed);

@@ -47,12 +47,12 @@ impl Statistics {
 
 impl Drop for Statistics {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // The receiver is gone.
         let _ = fs::write(SWITCH, &self.0);
     }
 }
 
-/// What is measured: an observer, which of its programs are told, and in which workloads.
+/// What is measured: an observer, which of its programs count, and in which workloads.
 struct Case {
     observer: &'static str,
     is_told: fn(&str) -> bool,

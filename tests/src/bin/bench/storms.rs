@@ -29,13 +29,13 @@ pub(crate) struct Row {
     pub(crate) cpu_ns_an_event: Option<f64>,
     /// Processes of the storm that ended.
     pub(crate) ends: u64,
-    /// Those it told of.
+    /// Lives that it reported.
     pub(crate) ends_seen: Option<f64>,
     pub(crate) peak_rss_bytes: Option<f64>,
 }
 
 impl Row {
-    /// Ends that it did not tell, if it tells ends.
+    /// Ends that it did not report, if it reports ends.
     pub(crate) fn missed(&self) -> Option<f64> {
         self.ends_seen.map(|seen| (self.ends as f64 - seen).max(0.0))
     }

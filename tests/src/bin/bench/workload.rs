@@ -17,7 +17,7 @@ pub(crate) struct Storm {
     pub(crate) count: u64,
     /// Ends of processes for each turn.
     pub(crate) ends: u64,
-    /// Their names, so that an observer's lines about them can be told.
+    /// Their names, by which an observer's lines about them are recognized.
     pub(crate) names: &'static [&'static str],
 }
 
@@ -135,7 +135,7 @@ fn ping_pong(count: u64) -> anyhow::Result<()> {
     Ok(outcome?)
 }
 
-/// Compiles so many small files, two at a time: each is a driver, a compiler and an assembler.
+/// Compiles this many small files, two at a time: each takes a driver, a compiler and an assembler.
 fn build(count: u64) -> anyhow::Result<()> {
     let dir = std::env::temp_dir().join(format!("taskscope-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -173,7 +173,7 @@ fn source_text(n: u64) -> String {
     std::iter::once(head).chain(functions).collect()
 }
 
-/// About 2,500 lives a second, each of four or so events, evenly.
+/// About 2,500 lives a second, evenly spaced, with about four events each.
 fn paced(count: u64) -> anyhow::Result<()> {
     const BURST: u64 = 10;
     let start = Instant::now();
@@ -188,7 +188,7 @@ fn paced(count: u64) -> anyhow::Result<()> {
 /// Threads a process can have before its memory map is full.
 const THREADS_A_PROCESS: u64 = 10_000;
 
-/// So many sleeping threads, until stdin ends; in more than one process if need be.
+/// This many sleeping threads, until stdin ends; in more than one process if needed.
 fn sleepers(count: u64) -> anyhow::Result<()> {
     let own = count.min(THREADS_A_PROCESS);
     let mut made = 0_u64;

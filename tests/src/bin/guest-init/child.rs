@@ -1,4 +1,4 @@
-//! Running programs as process 1: their output, their ends, their deadlines, and everybody's orphans meanwhile.
+//! Runs programs as process 1: their output, their ends, their deadlines, and all orphans.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,7 +15,7 @@ use crate::output::Output;
 
 /// How long killed processes may take to go.
 const KILL_GRACE: Duration = Duration::from_secs(20);
-/// How often to look whether killed processes are gone: not all of them are this process's children.
+/// How often to check whether killed processes are gone: not all of them are children of this process.
 const CLEARING_TURN: Duration = Duration::from_millis(10);
 
 static WAKE: AtomicI32 = AtomicI32::new(-1);
@@ -45,7 +45,7 @@ pub(crate) struct Child {
     reaped: Option<Outcome>,
     ended: Option<Ended>,
     over: bool,
-    /// Lines of output that nobody has taken yet.
+    /// Lines of output that were not read yet.
     pub(crate) lines: Vec<String>,
 }
 
@@ -111,7 +111,7 @@ impl Reaper {
     }
 
     fn wait(&self, children: &[&mut Child]) -> anyhow::Result<()> {
-        let rest = children.iter().map(|child| child.patience()).min().unwrap_or(CLEARING_TURN);
+        let rest = children.iter().map(|child| child.time_left()).min().unwrap_or(CLEARING_TURN);
         let mut outputs: Vec<_> = children.iter().map(|child| watch(child.output.descriptor())).collect();
         self.sleep(&mut outputs, rest)
     }
@@ -168,7 +168,7 @@ impl Child {
         })
     }
 
-    /// Counts its deadline anew: one of the things that it does is done.
+    /// Restarts its deadline: one of its steps is done.
     pub(crate) fn progressed(&mut self) {
         self.progressed = Instant::now();
     }
@@ -178,8 +178,8 @@ impl Child {
         self.ended.as_ref().filter(|_| self.over)
     }
 
-    /// How long nothing may happen before it must be looked at again.
-    fn patience(&self) -> Duration {
+    /// How long it may be before it must be checked again.
+    fn time_left(&self) -> Duration {
         if self.ended.is_some() {
             CLEARING_TURN
         } else {

@@ -41,7 +41,7 @@ impl Progress {
         self.waiting.front().map(String::as_str)
     }
 
-    /// The tests of which no end was seen.
+    /// The tests whose end was not seen.
     pub(crate) fn left(self) -> VecDeque<String> {
         self.waiting
     }

@@ -7,7 +7,7 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 /// Every process of a test inherits it, whatever its parent, session and group have become.
 const VARIABLE: &str = "TASKSCOPE_TEST";
 
-/// Tells the processes of one test from those of another that runs beside it.
+/// Distinguishes the processes of one test from those of another that runs beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag(pub(crate) u32);
 

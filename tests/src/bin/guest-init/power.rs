@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-/// What the exit code tells the host. QEMU ends with `(code << 1) | 1`.
+/// The meaning of the exit code. QEMU ends with `(code << 1) | 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every test passed: QEMU ends with 33.

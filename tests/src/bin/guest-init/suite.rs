@@ -204,12 +204,12 @@ impl Suite<'_> {
         self.verdict(id, ended.elapsed, &child.lines, why.as_deref())
     }
 
-    /// Tells of processes that outlived their test.
+    /// Reports processes that outlived their test.
     pub(crate) fn left(&mut self, id: [&str; 3], leftovers: &[String]) -> anyhow::Result<()> {
         leftovers.iter().try_for_each(|process| self.results.line(&[&["LEFT"], &id[..], &[process]].concat()))
     }
 
-    /// Tells and counts how a test ended, and shows what it printed; `why` is there if it failed.
+    /// Reports and counts how a test ended, and shows what it printed; `why` is set if it failed.
     pub(crate) fn verdict(
         &mut self,
         id: [&str; 3],
@@ -248,7 +248,7 @@ fn by_hand(argv: &[String]) -> Group {
     Group { program: "exec".to_owned(), path: String::new(), cases: vec![case], by_hand: true }
 }
 
-/// The output of one test in one piece, although others run beside it. The last lines tell most.
+/// The output of one test in one piece, although others run beside it. The last lines matter most.
 pub(crate) fn print(title: &str, id: [&str; 3], lines: &[String]) {
     println!("guest-init: {title} {}", id.join(" "));
     let mut room = OUTPUT_MAX;

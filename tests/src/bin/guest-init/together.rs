@@ -134,7 +134,7 @@ impl Suite<'_> {
         self.alone(group, cases, attach)
     }
 
-    /// Tells what a test does that runs alone. Nothing counts of it.
+    /// Reports what a test does that runs alone. It does not count.
     fn again(&mut self, shared: &Shared<'_>, case: &Case) -> anyhow::Result<()> {
         let mut child = self.launch(case.alone(), shared.attach)?;
         let ended = loop {

@@ -11,12 +11,12 @@ use anyhow::{Context as _, bail};
 
 const ADDRESS: &str = "127.0.0.1:9753";
 pub(crate) const SOCKET: &str = "/run/taskscope/taskscope.sock";
-const PATIENCE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// GET over TCP.
 pub(crate) fn get(path: &str) -> anyhow::Result<String> {
     let stream = TcpStream::connect(ADDRESS).with_context(|| format!("connecting to {ADDRESS}"))?;
-    stream.set_read_timeout(Some(PATIENCE)).context("limiting a wait")?;
+    stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;
     ask(stream, path)
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn get_local(path: &str) -> anyhow::Result<String> {
 /// GET over a socket.
 pub(crate) fn get_at(socket: &str, path: &str) -> anyhow::Result<String> {
     let stream = UnixStream::connect(socket).with_context(|| format!("connecting to {socket}"))?;
-    stream.set_read_timeout(Some(PATIENCE)).context("limiting a wait")?;
+    stream.set_read_timeout(Some(DEADLINE)).context("limiting a wait")?;
     ask(stream, path)
 }
 

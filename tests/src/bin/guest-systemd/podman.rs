@@ -76,7 +76,7 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     }
     podman("rm", &["--force", "--time=0", "leaky"])?;
     until("the culprit is gone with its container", || {
-        // What its ended tasks used stays told.
+        // What its ended tasks used stays in the counter.
         let is_culprit = |name: &String| name.starts_with("taskscope_parent_") && name.contains(short);
         let left: Vec<_> = metrics()?.into_keys().filter(is_culprit).collect();
         ensure!(left.is_empty(), "{left:?}");

@@ -1,4 +1,4 @@
-//! eBPF programs in the kernel, whoever loaded them.
+//! The eBPF programs that are loaded in the kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};

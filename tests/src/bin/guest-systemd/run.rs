@@ -61,7 +61,7 @@ impl Run {
     }
 }
 
-/// Asks until there is an answer; the last reason why there is none becomes the error.
+/// Asks until there is an answer; the reason of the last failure becomes the error.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     const LIMIT: Duration = Duration::from_secs(60);
     let end = Instant::now() + LIMIT;

@@ -35,7 +35,7 @@ pub(crate) fn starts(run: &mut Run) -> anyhow::Result<()> {
     run.report("start.hooks", ready.context("the journal does not say how it observes")?.1)
 }
 
-/// A child that nobody waits for.
+/// A child that its parent does not wait for.
 fn zombie() -> anyhow::Result<Child> {
     Command::new("/bin/true").spawn().context("making a zombie")
 }
@@ -78,7 +78,7 @@ pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
     run.report("observe.lost", lost)
 }
 
-/// Readings of all tasks go on: audits, and after a loss.
+/// Reading all tasks still works: at audits, and after a loss.
 pub(crate) fn resyncs(run: &mut Run) -> anyhow::Result<()> {
     let configuration = fs::read_to_string(CONFIGURATION).context("reading the configuration")?;
     fs::write(CONFIGURATION, format!("{configuration}\naudit_every = \"1s\"\nring_kib = 4\n"))

@@ -69,7 +69,7 @@ pub(crate) fn journal() -> anyhow::Result<String> {
     sh("journalctl", &["--no-pager", "--output=cat", "--unit", UNIT])
 }
 
-/// What somebody who looks for a cause looks at first.
+/// What an operator reads first.
 pub(crate) fn circumstances() -> String {
     let mut text = String::new();
     for (program, args) in [

@@ -6,7 +6,7 @@ use crate::{
     sys::{self, Channel, Pid},
 };
 
-/// Prints who plays `role`.
+/// Prints the pid that has this `role`.
 pub(crate) fn announce(role: &str, pid: Pid, tid: Pid) {
     look::describe(Fact::new("role").text("role", role), pid, tid).emit();
 }
@@ -93,7 +93,7 @@ pub(crate) fn wait_with(by: &str, role: &str, pid: Pid, options: i32) -> Option<
     }
 }
 
-/// Looks at a dead child by waitid(WNOWAIT), which leaves it there, and prints the kernel's answer.
+/// Reads the state of a dead child by waitid(WNOWAIT), which does not reap it, and prints the result.
 pub(crate) fn peek(by: &str, role: &str, pid: Pid, options: i32) {
     let before = sys::now_ns();
     let answer = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT | options);

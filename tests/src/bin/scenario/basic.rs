@@ -1,4 +1,4 @@
-//! The plainest lives: fork, exec, thread, signal, vfork, a clone that fails.
+//! The simplest lives: fork, exec, thread, signal, vfork, a clone that fails.
 
 use crate::{
     Entry,
@@ -27,7 +27,7 @@ fn exec(_: &[String]) {
     wait("scenario", "child", child);
 }
 
-/// The program behind an exec: says who it is and exits with the code it was told.
+/// The program that is execed: prints its pid and exits with the given code.
 pub(crate) fn report(args: &[String]) {
     let role = args.first().map_or("", String::as_str);
     let fact = Fact::new("execed").text("role", role);

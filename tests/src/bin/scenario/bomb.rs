@@ -14,10 +14,10 @@ pub(crate) const SCENARIOS: &[Entry] =
 /// A user that has no other processes: `RLIMIT_NPROC` counts those of a user.
 const NOBODY_ELSE: u32 = 61_234;
 
-/// How long it goes on, at least; and in any case until somebody was refused a child.
+/// The shortest time that it forks; it always goes on until a fork has failed.
 const BURNING_NS: i64 = 1_500_000_000;
 
-/// After this each process of it ends by itself, should nobody be left to end it.
+/// After this time each of its processes ends by itself, if it was not killed.
 const AT_MOST_NS: i64 = 20 * BURNING_NS;
 
 /// Milliseconds between two attempts of one process.
@@ -43,7 +43,7 @@ fn bomb(args: &[String]) {
     while sys::now_ns() < begun + BURNING_NS {
         sys::breathe();
     }
-    // A fork under way fails with the signal pending: nobody escapes.
+    // A fork in flight fails because a signal is pending: no child escapes.
     sys::kill(-first, libc::SIGKILL);
     wait("scenario", "bomb", first);
     let mut orphans: Vec<Pid> = Vec::new();

@@ -123,7 +123,7 @@ fn pid_reuse(_: &[String]) {
                 wait("scenario", "second", second);
                 return;
             }
-            // Somebody else's process has the tid just now.
+            // A process of another test has the tid now.
             Err(libc::EEXIST) => sys::breathe(),
             Err(errno) => skip("clone3 with set_tid", errno),
         }

@@ -1,4 +1,4 @@
-//! Ends by every cause that a machine allows, each by its real mechanism: what `taskscope deaths` must tell.
+//! Processes that end by every possible cause, each by its real mechanism: what `taskscope deaths` must report.
 
 use std::{
     fs,
@@ -92,7 +92,7 @@ fn abort() {
 
 fn fault() {
     let child = spawn("child", || {
-        // The runtime of Rust handles the signal to tell of overflown stacks.
+        // Rust's runtime handles the signal to report stack overflows.
         sys::reset(libc::SIGSEGV);
         // SAFETY: none is claimed: page 0 is never mapped, and the fault is what this child is for.
         unsafe { std::ptr::without_provenance::<u32>(16).read_volatile() }.cast_signed()
@@ -369,7 +369,7 @@ fn asked() {
     ends(child);
 }
 
-/// How long so many signals take: for the cost of a masked one, and as a storm.
+/// Measures how long this many signals take: for the cost of a masked signal, and as a storm.
 pub(crate) fn signals(args: &[String]) {
     let (count, signal) = (crate::number(args, 0, 1000), crate::number(args, 1, libc::SIGUSR1));
     let ready = Channel::new();

@@ -1,4 +1,4 @@
-//! Ends that wait(2) tells apart: core dumps, signals, codes.
+//! Ends that wait(2) distinguishes: core dumps, signals, codes.
 
 use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
 

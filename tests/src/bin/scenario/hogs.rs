@@ -22,7 +22,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("hog-cpu", "N (200) children that spin, under POLICY (normal, fifo), until `go`", cpu),
 ];
 
-/// Priority of whoever ends the spinning children, and theirs.
+/// Priority of the process that ends the spinning children, and the children's.
 const KEEPER: i32 = 50;
 const SPINNER: i32 = 10;
 
@@ -31,7 +31,7 @@ fn end_all(children: &[Pid]) {
         sys::kill(pid, libc::SIGKILL);
     }
     for &pid in children {
-        // Nobody else waits for it.
+        // No other process waits for it.
         let _ = sys::wait4(pid, 0);
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     sys::{self, Pid},
 };
 
-/// How long to look for a state that must come.
-const PATIENCE_NS: i64 = 30_000_000_000;
+/// How long to wait for a state that must come.
+const DEADLINE_NS: i64 = 30_000_000_000;
 
 /// The fields of /proc/PID/stat that the tests compare.
 pub(crate) struct Stat {
@@ -109,7 +109,7 @@ pub(crate) fn at(when: &str, role: &str, pid: Pid) {
 }
 
 /// Waits until the group's leader is in `state` and has left its CPU so. The kernel has no notification for a dead leader: this
-/// looks again and again, with a deadline.
+/// polls repeatedly, with a deadline.
 pub(crate) fn until_state(pid: Pid, state: char) {
     until(&format!("waiting for state {state} of {pid}"), || is_in(pid, pid, state));
 }
@@ -131,7 +131,7 @@ pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
     !syscall.is_ok_and(|text| text.starts_with(b"running"))
 }
 
-/// The child of a process with the highest pid that lives.
+/// The child of a process that has the highest pid.
 pub(crate) fn youngest_child(parent: Pid) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     let mut pids: Vec<Pid> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
@@ -144,9 +144,9 @@ pub(crate) fn until_gone(pid: Pid, tid: Pid) {
     until(&format!("waiting for the release of {tid}"), || Stat::read(pid, tid).is_none());
 }
 
-/// Looks until `done`, with a deadline.
+/// Polls until `done`, with a deadline.
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = sys::now_ns() + PATIENCE_NS;
+    let end = sys::now_ns() + DEADLINE_NS;
     while !done() {
         if sys::now_ns() > end {
             die_with(what, libc::ETIMEDOUT);

@@ -1,4 +1,4 @@
-//! Names that a task chose to confuse who reads them.
+//! Names that a task chooses to confuse readers of output.
 
 use crate::{
     Entry,
@@ -35,7 +35,7 @@ const HOSTILE: [&[u8]; 13] = [
     b"\xd8\x9c\xe2\x80\x8f\xe2\x80\xa9b",
 ];
 
-/// What /metrics calls the rest and the unknown; a byte, and the text that stands for it.
+/// The label values of /metrics for the rest and the unknown; a byte, and the text that stands for it.
 const NAMESAKES: [(&str, &[u8]); 4] =
     [("other", b"other"), ("unknown", b"unknown"), ("byte", b"\xff"), ("text", b"\\xff")];
 

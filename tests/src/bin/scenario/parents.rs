@@ -42,7 +42,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     }),
 ];
 
-/// A parent that makes a zombie and tells its pid; it stays as it is until `go`.
+/// A parent that makes a zombie and prints its pid; it stays as it is until `go`.
 fn owes(act: fn(Channel)) {
     let made = Channel::new();
     let parent = spawn("parent", || {

@@ -26,7 +26,7 @@ fn orphan(_: &[String]) {
         0
     });
     let orphan = born.receive();
-    // Once the parent can be waited for, its children have been handed on.
+    // When the parent can be reaped, its children have been reparented.
     wait("scenario", "middle", middle);
     look::at("orphaned", "orphan", orphan);
     pause("orphaned");

@@ -29,7 +29,7 @@ const TURNS: i64 = 60;
 /// How long the child of the vfork makes its parent wait, ms; and how long the stop lasts.
 const HELD_MS: i64 = 50;
 
-/// A process that waits where it is told to live, acts, and waits again.
+/// A process that waits until it is moved to its cgroup, acts, and waits again.
 struct Worker {
     role: &'static str,
     pid: Pid,
@@ -147,7 +147,7 @@ fn nap(ms: i64) {
 /// Where children have it too; null until it is made.
 static FLAG: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 
-/// A word that is 0 at first and that all children made from now on share.
+/// A futex word that is 0 at first and shared with all children made from now on.
 fn shared_flag() -> &'static AtomicU32 {
     // SAFETY: a new shared mapping at any address, never given back.
     let memory = unsafe {
@@ -173,7 +173,7 @@ fn flag() -> &'static AtomicU32 {
         .unwrap_or_else(|| die_with("looking for the shared word", libc::EFAULT))
 }
 
-/// Computes on the first CPU, as others do at the same time, until it is told to stop.
+/// Computes on the first CPU, in competition with others, until it is stopped.
 fn compute() {
     pin();
     while flag().load(Ordering::Acquire) == 0 {

@@ -178,7 +178,7 @@ fn await_input(fd: i32) {
     }
 }
 
-/// Yields the CPU for a moment between two looks at a state that the kernel has no notification for.
+/// Yields the CPU between two polls of a state that the kernel has no notification for.
 pub(crate) fn breathe() {
     let moment = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     // SAFETY: `moment` is valid; the remainder may be null.
@@ -334,7 +334,7 @@ pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) {
         match usize::try_from(put) {
             Ok(put) => bytes = bytes.get(put..).unwrap_or_default(),
             Err(_) if errno() == libc::EINTR => {}
-            // Nobody reads the facts any more: the test is gone.
+            // The test has ended and does not read facts any more.
             Err(_) => exit_group(72),
         }
     }

@@ -43,7 +43,7 @@ fn leader_exits_first(args: &[String]) {
     });
     look::until_state(group, 'Z');
     look::at("dead-leader", "group", group);
-    // The kernel does not offer it for a wait while the worker lives.
+    // wait(2) does not return it while the worker lives.
     peek("scenario", "group", group, libc::WNOHANG);
     pause("dead-leader");
     gate.send(0);

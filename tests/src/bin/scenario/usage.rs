@@ -29,7 +29,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 const PAGES: usize = 64;
 const PAGE: usize = 4096;
 
-/// What a wait told.
+/// The result of a wait.
 struct Waited {
     pid: Pid,
     usage: libc::rusage,
@@ -74,7 +74,7 @@ fn work(turn: i32, is_free: bool) {
                 die_with("wait4", errno);
             }
         }
-        // One that nobody waits for: this returns when it is gone.
+        // No process waits for it: this returns when it is gone.
         _ => {
             sys::on_sigchld(libc::SIG_IGN, 0);
             if sys::fork().is_none() {

@@ -34,7 +34,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("not-waited-for", "a parent has waited for one child and not for the next", |_| owes(not_waited_for)),
 ];
 
-/// A parent that makes a zombie and tells its pid; it stays as it is until `go`.
+/// A parent that makes a zombie and prints its pid; it stays as it is until `go`.
 fn owes(act: fn(Channel)) {
     let made = Channel::new();
     let parent = spawn("parent", || {
@@ -43,7 +43,7 @@ fn owes(act: fn(Channel)) {
     });
     let child = made.receive();
     look::until_state(child, 'Z');
-    // It tells of its child before it does what the scenario is about, which always ends in a sleep.
+    // It prints its child's pid before the act of the scenario, which always ends in a sleep.
     look::until_asleep(parent, parent);
     finish(parent);
 }
@@ -113,7 +113,7 @@ fn parent_vfork_held() {
     let made = Channel::new();
     let parent = spawn("parent", || {
         made.send(dead_child());
-        // It shares all memory with its parent, which the kernel holds meanwhile.
+        // It shares all memory with its parent, which the kernel blocks until it execs or ends.
         sys::clone_vm(libc::CLONE_VFORK, || sys::sleep_for_ever());
         sys::sleep_for_ever()
     });

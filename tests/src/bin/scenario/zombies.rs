@@ -18,7 +18,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         parent_killed,
     ),
     (
-        "heir-ignores",
+        "new-parent-ignores",
         "a parent is killed while it has a zombie, and a subreaper above ignores SIGCHLD",
         heir_ignores,
     ),
@@ -46,7 +46,7 @@ fn zombies(args: &[String]) {
         look::until_state(child, 'Z');
     }
     Fact::new("crowd").text("role", "child").numbers("pids", &children).emit();
-    // A name by which metrics tell it from others.
+    // A name by which metrics distinguish it from others.
     sys::set_comm(b"zombie-holder");
     pause("zombies");
     for &child in &children {
@@ -117,7 +117,7 @@ fn nocldwait(_: &[String]) {
     never_a_zombie();
 }
 
-/// The wait lasts until the child is gone and then says that there is none.
+/// The wait lasts until the child is gone, and then fails with ECHILD.
 fn never_a_zombie() {
     let child = spawn("child", || 2);
     wait_with("scenario", "child", child, 0);

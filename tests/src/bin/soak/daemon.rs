@@ -18,9 +18,9 @@ use taskscope_tests::{
 };
 
 /// How long the tree may take to become equal to /proc, after losses of any size.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Lines of its own log that are shown and kept; the others tell in detail what it is doing.
+/// Lines of the daemon's log that are shown and kept; the others are details of its work.
 const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope: summary:"];
 
 /// Ring sizes.
@@ -34,7 +34,7 @@ pub(crate) enum Ring {
     Usual,
 }
 
-/// Comparisons with the kernel's tasks for one reason, as its log told.
+/// Number of comparisons with the kernel's tasks for one reason, from the daemon's log.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
     pub(crate) count: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Daemon {
 pub(crate) struct End {
     /// The line that begins with `taskscope: summary:`.
     pub(crate) summary: String,
-    /// Events that a comparison had to tell.
+    /// Events that a comparison had to add.
     pub(crate) repaired_events: u64,
     /// Gap records in its stream.
     pub(crate) gaps: u64,
@@ -100,7 +100,7 @@ impl Daemon {
             let mut lines = Vec::new();
             for line in stderr.into_iter().flat_map(|err| BufReader::new(err).lines()).map_while(Result::ok) {
                 if line.starts_with("taskscope: ready") {
-                    // Nobody waits any more after a time-out.
+                    // The receiver is gone after a time-out.
                     let _ = ready.send(());
                 } else if let Some(us) = audit_us(&line) {
                     costs.lock().unwrap_or_else(PoisonError::into_inner).add(us);
@@ -115,7 +115,7 @@ impl Daemon {
             lines
         });
         let daemon = Self { child, seen, reader, log: Some(log), audits };
-        is_ready.recv_timeout(PATIENCE).context("taskscope did not get ready")?;
+        is_ready.recv_timeout(DEADLINE).context("taskscope did not get ready")?;
         Ok(daemon)
     }
 
@@ -123,7 +123,7 @@ impl Daemon {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The processes below `root` as the events told them are those of /proc, which stand still.
+    /// Checks that the processes below `root` are those of /proc according to the events. They are all stopped.
     pub(crate) fn compare(&self, root: i64) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         loop {
@@ -134,7 +134,7 @@ impl Daemon {
             if differences.is_empty() {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > DEADLINE {
                 bail!("the tree below {root} differs from /proc:\n{}", differences.join("\n"));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -145,7 +145,7 @@ impl Daemon {
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {
-            ensure!(begun.elapsed() < PATIENCE, "{root} is gone and its release was not told");
+            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not told");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
@@ -218,7 +218,7 @@ impl Cost {
     }
 }
 
-/// How long an audit took, where the line tells of one.
+/// Returns how long an audit took, if the line reports one.
 fn audit_us(line: &str) -> Option<u64> {
     line.split_once("tasks (Audit) in ")?.1.split(' ').next()?.parse().ok()
 }

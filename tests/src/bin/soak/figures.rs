@@ -73,7 +73,7 @@ impl Figures {
         Ok(())
     }
 
-    /// A tree was found equal to /proc after so long.
+    /// Records that a tree was found equal to /proc after this time.
     pub(crate) fn compared(&mut self, after: Duration) {
         self.comparisons += 1;
         self.slowest = self.slowest.max(after);
@@ -94,7 +94,7 @@ impl Figures {
         self.audits.longest_us = self.audits.longest_us.max(cost.longest_us);
     }
 
-    /// One line for those who wait.
+    /// One line of progress.
     pub(crate) fn line(&self) -> String {
         format!(
             "{} rounds, {} trees equal, {} records, {} dropped, {} mended, drift {}, RSS {} KiB",

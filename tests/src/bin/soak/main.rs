@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     figures.verdict()
 }
 
-/// Seconds that each fault lasts, unless told otherwise.
+/// Seconds that each fault lasts by default.
 const FAULT_SECONDS: u64 = 20;
 
 fn of_faults(args: &[String]) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! One round: many kinds of lives at once, losses among them, and a comparison while everything stands still.
+//! One round: many kinds of lives at once, losses among them, and a comparison while all processes are stopped.
 
 use std::{path::Path, time::Duration};
 
@@ -73,7 +73,7 @@ pub(crate) fn round(daemon: &Daemon, life: u32, round: u32, figures: &mut Figure
     Ok(())
 }
 
-/// Lets it go on at every pause, to its end.
+/// Continues it at every pause, to its end.
 fn through(scenario: &mut Scenario) {
     while scenario.until(&["pause", "done"])["fact"] == "pause" {
         scenario.go();

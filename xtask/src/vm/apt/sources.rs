@@ -33,7 +33,7 @@ impl Mirror {
         })
     }
 
-    /// Third parties name their suites after Debian's too: the archive is told by its keyring, by the suites
+    /// Third parties name their suites after Debian's too, so the archive is recognized by its keyring, by the suites
     /// that only it has, and at last by the usual path.
     fn choose(sources: &[Source]) -> Option<Self> {
         let best = |wanted: fn(&str) -> bool| {

@@ -63,7 +63,7 @@ fn make(cache: &Cache, suite: &str, name: &str) -> anyhow::Result<PathBuf> {
     cache.settle(&image, name)
 }
 
-/// FNV-1a: tells recipes apart, nothing more.
+/// FNV-1a: distinguishes recipes, nothing more.
 fn checksum(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
