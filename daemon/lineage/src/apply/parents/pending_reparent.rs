@@ -122,26 +122,29 @@ impl Lineage {
         }
     }
 
-    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
+    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on. False if the
+    /// group is gone: see [`Lineage::still_leads`].
+    #[must_use]
     pub(crate) fn resolve_pending_reparent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         at: Ktime,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let open = self.store.pending_reparent(&self.store[group]);
         // What is older than the handing on says nothing about it.
         if open.is_none_or(|open| open.ctx.at > at) {
-            return;
+            return true;
         }
-        let Some(open) = self.take_pending(group) else { return };
+        let Some(leader) = self.store[group].leader() else { return false };
+        let Some(open) = self.take_pending(group) else { return true };
         if let Some(shown) = parent
             && self.store[group].parent_at > at
             && open.old.is_none_or(|old| old.key != shown.key)
         {
             self.renew_pending_reparent(group, open, shown, out);
-            return;
+            return true;
         }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
@@ -151,7 +154,7 @@ impl Lineage {
         if key(parent) != key(now) && key(parent) == key(open.old) {
             self.restore_parent(group, open.old_group);
             self.store[group].set(open.ignored, true);
-            return;
+            return true;
         }
         // A new reaper that took its leader's place since is still of that group.
         let parents = self.store[group].parent_key();
@@ -166,12 +169,16 @@ impl Lineage {
             // Handed on more than once, and taken on the way, or never handed on from there.
             let t = &mut Transition::new(EventContext { at, hook: None, ..open.ctx }, out);
             let ix = self.resolve_or_create_living(parent, t);
+            if !self.still_leads(leader, group) {
+                return false;
+            }
             if !ix.is_some_and(|ix| self.store.link_child(group, ix)) {
                 self.restore_parent(group, Some(self.group_key_of(parent)));
             }
         }
         self.emit_pending_reparent(group, open, parent, out);
         self.note_exiting_parent(group, open.old_group);
+        true
     }
 
     /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
@@ -262,16 +269,20 @@ impl Lineage {
     }
 
     /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
+    /// False if the group is gone: see [`Lineage::still_leads`].
+    #[must_use]
     pub(crate) fn learn_parent_at_free(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         t: &mut Transition<'_>,
-    ) {
+    ) -> bool {
         let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
-        self.resolve_pending_reparent(group, parent, t.ctx.at, t.out);
-        let Some(parent) = parent else { return };
-        let Some(ix) = self.store.find(parent.key) else { return };
+        if !self.resolve_pending_reparent(group, parent, t.ctx.at, t.out) {
+            return false;
+        }
+        let Some(parent) = parent else { return true };
+        let Some(ix) = self.store.find(parent.key) else { return true };
         let is_gone = self.store[ix].state() >= TaskState::Zombie;
         let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
         if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
@@ -279,8 +290,9 @@ impl Lineage {
             self.stats.contradictory += 1;
             self.restore_parent(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
         } else if !is_gone {
-            self.learn_parent(group, Some(parent), t);
+            return self.learn_parent(group, Some(parent), t).is_some();
         }
+        true
     }
 
     /// The child did come to the parent it has in the tree.

@@ -38,7 +38,11 @@ impl Lineage {
             }
             return;
         }
-        let Some(parent) = self.resolve_or_create_living(reparented.new_parent, t) else {
+        let living = self.resolve_or_create_living(reparented.new_parent, t);
+        if !self.still_leads(child, group) {
+            return;
+        }
+        let Some(parent) = living else {
             self.stats.contradictory += 1;
             return;
         };
