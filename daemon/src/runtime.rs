@@ -21,6 +21,7 @@ mod sums;
 mod tick;
 mod timer_fd;
 mod wall;
+mod zombie_recheck;
 mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
@@ -34,6 +35,7 @@ use self::{
     records::{count, hand_over, kind_of},
     resync::Kept,
     timer_fd::Ticks,
+    zombie_recheck::ZombieRecheck,
 };
 pub use self::{
     canary::Canary,
@@ -179,6 +181,7 @@ pub struct Pipeline {
     pub no_counters: Option<String>,
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
+    recheck: ZombieRecheck,
     procfs: Procfs,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
@@ -251,6 +254,7 @@ impl Pipeline {
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
+            recheck: ZombieRecheck::default(),
             procfs: Procfs::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
@@ -302,9 +306,10 @@ impl Pipeline {
         }
     }
 
-    /// Runs a question, after what it may show: losses, and what ended tasks used.
+    /// Runs a question, after what it may show: losses, zombies that were reaped, and what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.look_for_losses(sink);
+        self.end_reaped_before_answer(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         if !shares.is_empty() {
             sink.take_usage(&shares);

@@ -23,6 +23,7 @@ impl Pipeline {
         }
         self.look_for_losses(sink);
         self.end_gone_zombies(sink);
+        self.end_reaped_zombies(sink);
         self.compare(sink);
         self.look_for_blocked(sink);
         // What has not come in time may stand in the ring, where the machine let nobody read it.
@@ -30,7 +31,8 @@ impl Pipeline {
         self.catch_up(sink);
         // A zombie whose release was lost since is not flagged.
         self.look_for_losses(sink);
-        self.lineage.tick(now, &mut self.effects);
+        let flagged = self.zombies_to_flag(now, sink);
+        self.lineage.tick_flagging(now, flagged, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         sink.take_usage(&shares);
     }

@@ -1,4 +1,5 @@
-//! Zombies of the tree, looked up in /proc: those that a loss has made uncertain, and those that have been zombies for a while.
+//! Zombies of the tree, looked up in /proc: those that a loss has made uncertain, and those that have been zombies for a while. Where a
+//! release can go unseen they are looked up again and again: see `zombie_recheck`.
 
 use std::time::Duration;
 
@@ -9,15 +10,14 @@ use crate::{
     procfs::Sight,
 };
 
-/// A zombie older than this is looked up in /proc, once, before it is flagged: on the tracepoint rung a release can go
-/// unseen.
+/// A zombie older than this is looked up in /proc, once, before it is flagged.
 pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
 /// How long unconfirmed zombies are looked up at a time: about two thousand of them. The next tick goes on.
-const LOOK_UP_FOR: Duration = Duration::from_millis(20);
+pub(super) const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 
 /// So many are looked up between two looks at the clock.
-const LOOK_UPS: usize = 64;
+pub(super) const LOOK_UPS: usize = 64;
 
 impl Pipeline {
     /// After a loss: zombies that /proc shows are confirmed. Answers the others. It does not wait for the comparison of all tasks, because
@@ -67,8 +67,18 @@ impl Pipeline {
     }
 
     /// Zombies that the kernel does not have any more were released unseen: the tree is mended then, before anybody is
-    /// told of a zombie that is none. Each zombie is looked up once.
+    /// told of a zombie that is none. Each zombie is looked up once, or again and again where its release may be hidden.
     pub(super) fn doubt_zombies(&mut self, sink: &mut impl EventSink) {
+        if self.releases_by_tracepoint() {
+            return;
+        }
+        if !self.hidden.is_empty() {
+            let (gone, _) = self.look_up_in_turn();
+            if !gone.is_empty() {
+                self.resync_for_gone(gone, sink);
+            }
+            return;
+        }
         let now = boottime();
         self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
         let mut gone = Vec::new();
@@ -88,18 +98,22 @@ impl Pipeline {
             }
         }
         if !gone.is_empty() {
-            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-            let failed = self.mending.failed;
-            self.resync(Why::Doubt, sink);
-            // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
-            if self.mending.failed == failed {
-                self.confirmed.extend(gone);
-            }
+            self.resync_for_gone(gone, sink);
+        }
+    }
+
+    fn resync_for_gone(&mut self, gone: Vec<GroupKey>, sink: &mut impl EventSink) {
+        log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+        let failed = self.mending.failed;
+        self.resync(Why::Doubt, sink);
+        // One that the kernel itself still shows is hidden from us in /proc: asking again would not help.
+        if self.mending.failed == failed && self.hidden.is_empty() {
+            self.confirmed.extend(gone);
         }
     }
 }
 
 /// Whether so much time is gone.
-fn is_over(begun: Ktime, allowed: Duration) -> bool {
+pub(super) fn is_over(begun: Ktime, allowed: Duration) -> bool {
     u128::from(boottime().since(begun)) >= allowed.as_nanos()
 }
