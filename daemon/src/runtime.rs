@@ -9,6 +9,7 @@ mod completion;
 mod hidden;
 mod older;
 mod oneshot_epoll;
+mod orphans;
 mod place;
 mod poll_schedule;
 mod records;
@@ -182,6 +183,8 @@ pub struct Pipeline {
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     recheck: ZombieRecheck,
+    /// How many reparentings were open when their children were looked up last.
+    orphans_looked_up: u64,
     procfs: Procfs,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
@@ -255,6 +258,7 @@ impl Pipeline {
             no_counters: None,
             confirmed: HashSet::new(),
             recheck: ZombieRecheck::default(),
+            orphans_looked_up: 0,
             procfs: Procfs::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
@@ -353,6 +357,7 @@ impl Pipeline {
                 () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(sink);
+                    self.settle_new_orphans(sink);
                     looks.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
                         self.answer(question, sink);

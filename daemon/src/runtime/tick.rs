@@ -23,6 +23,7 @@ impl Pipeline {
         }
         self.look_for_losses(sink);
         self.end_gone_zombies(sink);
+        self.settle_orphans(sink);
         self.end_reaped_zombies(sink);
         self.compare(sink);
         self.look_for_blocked(sink);

@@ -108,8 +108,8 @@ impl Lineage {
             let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) else { break };
             let zombie = self.zombie_span(leader, now);
             self.store.enqueue(leader, Queue::Flagged);
-            let parent = self.store[leader].group().and_then(|group| self.store[group].parent());
-            let parent_name = parent.and_then(|parent| self.store.process_name(parent));
+            let group = self.store[leader].group();
+            let parent_name = group.and_then(|group| self.emitted_parent_name(&self.store[group]));
             self.emit(
                 &mut Transition::new(EventContext::observed(now), out),
                 leader,

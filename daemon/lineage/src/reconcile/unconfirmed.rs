@@ -37,6 +37,9 @@ impl Lineage {
     /// The kernel does not have this unconfirmed zombie any more, and no record of its release is under way. False if it is none.
     pub fn end_unconfirmed_zombie(&mut self, key: GroupKey, at: Ktime, out: &mut Vec<Effect>) -> bool {
         let Some((leader, group)) = self.find_unconfirmed_zombie(key) else { return false };
+        if self.awaits_callback(group, at) || !self.resolve_pending_reparent(group, None, at, out) {
+            return false;
+        }
         let ctx = EventContext { at, provenance: Provenance::Repaired, hook: None };
         self.end_missing(leader, group, &mut Transition::new(ctx, out));
         true
@@ -63,7 +66,11 @@ impl Lineage {
             return false;
         }
         let Some((leader, group)) = self.find_zombie(key) else { return false };
-        // Who reaped it is the parent that it had when that one died, as far as nothing else is known.
+        if self.awaits_callback(group, at) {
+            self.store.make_zombie_unconfirmed(leader);
+            return true;
+        }
+        // The parent that died reaped it, as far as nothing else is known.
         if !self.resolve_pending_reparent(group, None, at, out) {
             return false;
         }

@@ -102,6 +102,11 @@ impl Lineage {
         // A child on its way out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {
             self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
+            // It may have been handed on since.
+            let parent = self.group_key_of(new_parent);
+            if let Some(effect) = t.out.last_mut() {
+                effect.process.parent = Some(parent);
+            }
         }
     }
 
