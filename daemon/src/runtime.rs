@@ -310,9 +310,10 @@ impl Pipeline {
         }
     }
 
-    /// Runs a question, after what it may show: losses, zombies that were reaped, and what ended tasks used.
+    /// Runs a question, after what it may show: losses, orphans, zombies that were reaped, and what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.look_for_losses(sink);
+        self.settle_orphans(sink);
         self.end_reaped_before_answer(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         if !shares.is_empty() {

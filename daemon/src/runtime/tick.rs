@@ -30,6 +30,7 @@ impl Pipeline {
         // What has not come in time may stand in the ring, where the machine let nobody read it.
         let now = boottime();
         self.catch_up(sink);
+        self.settle_new_orphans(sink);
         // A zombie whose release was lost since is not flagged.
         self.look_for_losses(sink);
         let flagged = self.zombies_to_flag(now, sink);

@@ -103,6 +103,14 @@ fn no_step_is_lost_when_the_new_parent_dies_too() {
 }
 
 #[test]
+fn who_forked_a_zombie_is_known_while_it_is_open_whose_child_it_is() {
+    let family = Family::new();
+    let life = family.scene.lineage.life(family.zombies[0].tgid, family.scene.now).unwrap();
+    assert_eq!(life.first_parent, Some(key(family.parent)));
+    assert_eq!(life.parent, Some(key(family.reaper)));
+}
+
+#[test]
 fn a_flagged_zombie_has_the_pid_and_the_name_of_one_parent() {
     let mut family = Family::new();
     // Within the time in which its release can still come.
