@@ -9,6 +9,7 @@ mod completion;
 mod hidden;
 mod older;
 mod oneshot_epoll;
+mod orphans;
 mod place;
 mod poll_schedule;
 mod put_off;
@@ -22,6 +23,7 @@ mod sums;
 mod tick;
 mod timer_fd;
 mod wall;
+mod zombie_recheck;
 mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
@@ -36,6 +38,7 @@ use self::{
     records::{count, hand_over, kind_of},
     resync::Kept,
     timer_fd::Ticks,
+    zombie_recheck::ZombieRecheck,
 };
 pub use self::{
     canary::Canary,
@@ -185,6 +188,9 @@ pub struct Pipeline {
     pub no_counters: Option<String>,
     /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
+    recheck: ZombieRecheck,
+    /// How many reparentings were open when their children were looked up last.
+    orphans_looked_up: u64,
     procfs: Procfs,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
@@ -258,6 +264,8 @@ impl Pipeline {
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
+            recheck: ZombieRecheck::default(),
+            orphans_looked_up: 0,
             procfs: Procfs::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
@@ -309,9 +317,11 @@ impl Pipeline {
         }
     }
 
-    /// Runs a question, after accounting for losses and for what ended tasks used.
+    /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.look_for_losses(sink);
+        self.settle_orphans(sink);
+        self.end_reaped_before_answer(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         if !shares.is_empty() {
             sink.take_usage(&shares);
@@ -356,6 +366,7 @@ impl Pipeline {
                 () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(sink);
+                    self.settle_new_orphans(sink);
                     looks.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
                         self.answer(question, sink);

@@ -47,7 +47,9 @@ impl Lineage {
                 self.learn_exit_signal(group, new.exit_signal);
             }
             self.learn_birth(group, new);
-            self.learn_parent(group, new.parent, t);
+            if self.learn_parent(group, new.parent, t).is_none() {
+                return;
+            }
         }
         let task = &mut self.store[ix];
         if task.knows(known::FORK_EMITTED) {
