@@ -7,6 +7,7 @@ mod blocked;
 mod canary;
 mod completion;
 mod hidden;
+mod local_facts;
 mod older;
 mod oneshot_epoll;
 mod place;
@@ -30,6 +31,7 @@ use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
     blocked::LastLook,
+    local_facts::LocalFacts,
     poll_schedule::PollSchedule,
     records::{count, hand_over, kind_of},
     resync::Kept,
@@ -180,6 +182,7 @@ pub struct Pipeline {
     /// Zombies that /proc has shown as such.
     confirmed: HashSet<GroupKey>,
     procfs: Procfs,
+    local_facts: LocalFacts,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
     /// At the last look /proc had groups besides init that the iterator did not show. Unknown before the first.
@@ -252,6 +255,7 @@ impl Pipeline {
             no_counters: None,
             confirmed: HashSet::new(),
             procfs: Procfs::default(),
+            local_facts: LocalFacts::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
             doubt_ns,
@@ -266,7 +270,7 @@ impl Pipeline {
 
     /// Handles what is in the ring, up to a batch; answers how many records that was.
     fn turn(&mut self) -> usize {
-        let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
+        let Self { observer, lineage, counts, effects, drained_to, decoded, procfs, local_facts, .. } = self;
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
@@ -275,7 +279,8 @@ impl Pipeline {
             }
         };
         let handled = observer.drain(BATCH, |record| match record {
-            Ok(record) => {
+            Ok(mut record) => {
+                local_facts.complete(&mut record, procfs);
                 count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);

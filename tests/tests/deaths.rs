@@ -2,11 +2,16 @@
 
 mod common;
 
-use std::time::Instant;
+use std::{ffi::OsStr, process::Command, time::Instant};
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{facts::Facts, scenario::Scenario, service::Service, setting};
+use taskscope_tests::{
+    facts::Facts,
+    scenario::Scenario,
+    service::{Service, directory},
+    setting,
+};
 
 /// What the daemon says of the end of a pid, once it says something.
 #[track_caller]
@@ -101,8 +106,82 @@ fn a_victim_of_the_out_of_memory_killer_is_told_from_one_of_kill() {
         let counted = facts.all("oom").next().and_then(|fact| fact["oom_kill"].as_i64());
         assert!(counted.is_some_and(|count| count >= 1 || count == -1), "the kernel counted {counted:?}");
         assert_cause(&death, &facts, "oom", "certain");
+        assert_limit(&death, &facts);
+        let status = service.json("/v1/status");
+        let attached =
+            status["hooks"]["out_of_memory"].as_str().is_some_and(|rung| !rung.contains("mark_victim"));
+        assert_eq!(death["oom"]["certainty"], if attached { "certain" } else { "likely" }, "{death:#}");
     }
     service.stop_clean();
+}
+
+/// The cgroup and its limit, as the scenario has made them.
+#[track_caller]
+fn assert_limit(death: &Value, facts: &Facts) {
+    let fact = facts.all("oom").next().expect("the scenario says what it has made").clone();
+    let oom = &death["oom"];
+    assert_eq!(oom["scope"], "cgroup", "{death:#}");
+    assert_eq!(oom["limit_bytes"], fact["limit"], "{death:#}");
+    assert_eq!(
+        oom["cgroup_name"].as_str().map(|name| format!("/{name}")).as_deref(),
+        fact["cgroup"].as_str(),
+        "{death:#}"
+    );
+    // The scenario removes it at once.
+    if let Some(path) = oom["cgroup"].as_str() {
+        assert_eq!(fact["cgroup"], path, "{death:#}");
+        assert_eq!(oom["hierarchy"], if fact["v1"] == 1 { "v1" } else { "v2" }, "{death:#}");
+    }
+    let (used, limit) =
+        (oom["used_bytes"].as_u64().unwrap_or_default(), oom["limit_bytes"].as_u64().unwrap_or(1));
+    assert!(used <= limit && used > limit - (1 << 20), "{death:#}");
+    let counted = fact["oom_kill"].as_i64().filter(|count| *count >= 0);
+    if let (Some(counted), Some(victims)) = (counted, oom["victims"].as_i64()) {
+        assert!(victims <= counted, "{death:#}");
+    }
+}
+
+#[test]
+fn by_tracepoints_alone_the_limit_is_that_of_the_cgroup_that_is_full() {
+    let service = Service::start_with(directory(), &[], |command| {
+        let mut by_tracepoint = Command::new(setting::taskscope());
+        let attach = setting::attach();
+        by_tracepoint.args(
+            command.get_args().map(|arg| if arg == attach.as_str() { OsStr::new("tracepoint") } else { arg }),
+        );
+        *command = by_tracepoint;
+    });
+    if let Some((death, facts)) = ended(&service, "death-oom") {
+        assert_cause(&death, &facts, "oom", "certain");
+        assert_limit(&death, &facts);
+        assert_eq!(death["oom"]["certainty"], "likely", "{death:#}");
+    }
+    service.stop_clean();
+}
+
+#[test]
+fn a_victim_of_the_hosts_want_of_memory_is_told_from_one_of_a_cgroup() {
+    if !setting::in_vm() {
+        return setting::skip("it takes all memory of the machine");
+    }
+    let service = Service::start(&[]);
+    // The daemon is spared, as its unit says.
+    std::fs::write(format!("/proc/{}/oom_score_adj", service.process().pid()), "-900")
+        .expect("the daemon's score");
+    let mut hog = scenario("hog-memory", &[]);
+    hog.pause("killed");
+    let facts = hog.facts().clone();
+    let pid = facts.all("hog").next().and_then(|fact| fact["killed"].as_i64()).expect("a hog was killed");
+    drop(hog);
+    let death = death(&service, pid);
+    assert_eq!(death["cause"], "oom", "{death:#}");
+    assert_eq!(death["oom"]["scope"], "host", "{death:#}");
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        text.lines().find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+        })
+    });
+    assert_eq!(death["oom"]["limit_bytes"].as_u64(), total.map(|kib| kib << 10), "{death:#}");
 }
 
 #[test]

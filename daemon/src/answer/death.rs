@@ -1,6 +1,9 @@
 //! Why processes ended, as the API tells it.
 
+mod oom;
 mod words;
+
+pub use self::oom::Oom;
 
 use std::sync::Arc;
 
@@ -75,6 +78,9 @@ pub struct Death {
     /// Whose allocation made the out-of-memory killer choose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_trigger: Option<ProcessRef>,
+    /// The limit that it met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom: Option<Oom>,
 }
 
 /// A signal with its sender.
@@ -280,7 +286,9 @@ impl Death {
         let signal = death.by.as_ref().map(|sent| Signal::of(sent, outside));
         let other_signals = death.others.iter().map(|sent| Signal::of(sent, outside)).collect();
         let parent = death.parent.filter(|parent| parent.tgid.0 != 0);
-        let trigger = death.oom.and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
+        let trigger = death.oom.as_ref().and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
+        let oom =
+            death.oom.as_ref().and_then(|oom| oom.limit.as_deref()).filter(|_| death.cause == Cause::Oom);
         let mut made = Self {
             timestamp: stamp.timestamp(death.at),
             boottime_ns: death.at.0,
@@ -297,6 +305,7 @@ impl Death {
             other_signals,
             oom_trigger: trigger
                 .map(|(task, name)| ProcessRef::by(GroupKey { tgid: task.tgid, start: None }, name, stamp)),
+            oom: oom.map(Oom::of),
         };
         made.summary = words::summary(death, &made);
         made

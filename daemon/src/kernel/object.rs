@@ -194,6 +194,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
+    offsets.css_set_memory = fields::controller(&types, Some("memory"));
     drop(types);
     // Aya reads the same types again, in its own form: each takes tens of megabytes, and one is enough at a time.
     give_back_memory();

@@ -244,12 +244,13 @@ impl Source<'_> {
                 cgroup_id: self.maybe(Self::word).map(u64::from),
             }),
             9 => Fact::Snapshot(Box::new(self.snapshot())),
-            10 => Fact::OomVictim(OomVictim {
+            10 => Fact::OomVictim(Box::new(OomVictim {
                 tid: Tid(self.tid()),
                 victim: self.maybe(Self::task),
                 trigger: self.maybe(Self::task),
                 trigger_comm: self.comm(),
-            }),
+                limit: None,
+            })),
             _ => Fact::Signal(Box::new(SignalSent {
                 target: self.task(),
                 to_group: self.flag(),
@@ -267,6 +268,7 @@ impl Source<'_> {
                 result: i32::from(self.below(5)),
                 address: 0,
                 syscall: 0,
+                disposition: None,
             })),
         }
     }

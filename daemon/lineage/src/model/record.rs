@@ -65,7 +65,7 @@ pub enum Fact {
     /// A signal was generated.
     Signal(Box<SignalSent>),
     /// The out-of-memory killer has chosen a process.
-    OomVictim(OomVictim),
+    OomVictim(Box<OomVictim>),
 }
 
 /// A task was moved to another cgroup.
@@ -412,10 +412,12 @@ pub struct SignalSent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
+    /// What the target does with it, where that was read.
+    pub disposition: Option<Disposition>,
 }
 
 /// The out-of-memory killer has chosen a process: tracepoint `mark_victim`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomVictim {
     /// The victim's tid.
     pub tid: super::id::Tid,
@@ -425,6 +427,21 @@ pub struct OomVictim {
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_comm: Option<Comm>,
+    /// The limit that was met.
+    pub limit: Option<Box<super::death::OomLimit>>,
+}
+
+/// What a process does with a signal, as `/proc/PID/status` says when the signal becomes known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It has left it to the kernel, which ends it.
+    Default,
+    /// It ignores it: `SigIgn`.
+    Ignored,
+    /// Its leader blocks it: `SigBlk`.
+    Blocked,
+    /// It has a handler: `SigCgt`.
+    Caught,
 }
 
 #[cfg(test)]

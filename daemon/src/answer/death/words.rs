@@ -140,7 +140,8 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
                 Some(it) => format!(" when {it} asked for memory"),
                 None => String::new(),
             };
-            format!("killed by the out-of-memory killer{trigger}")
+            let limit = made.oom.as_ref().map_or_else(String::new, |oom| format!(": {}", oom.words()));
+            format!("killed by the out-of-memory killer{trigger}{limit}")
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {

@@ -295,6 +295,7 @@ fn cgroup_kill() {
 
 fn oom() {
     const LIMIT: &str = "16777216";
+    let is_v1 = hierarchy("memory").is_some();
     let (cgroup, is_limited) = if let Some(root) = hierarchy("memory") {
         let cgroup = Cgroup::new(&root);
         let is_limited = cgroup.write("memory.limit_in_bytes", LIMIT);
@@ -334,7 +335,13 @@ fn oom() {
         .find_map(|text| {
             text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<i32>().ok())
         });
-    Fact::new("oom").number("oom_kill", counted.unwrap_or(-1)).emit();
+    let name = cgroup.0.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Fact::new("oom")
+        .number("oom_kill", counted.unwrap_or(-1))
+        .number("limit", 16_777_216)
+        .number("v1", i32::from(is_v1))
+        .text("cgroup", &format!("/{name}"))
+        .emit();
 }
 
 fn tracer() {

@@ -65,7 +65,8 @@ impl Deaths {
     }
 
     pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {
-        self.pending(tgid, mark.at).oom = Some(mark);
+        let pending = self.pending(tgid, mark.at);
+        pending.oom = Some(mark);
     }
 
     fn pending(&mut self, tgid: u32, at: Ktime) -> &mut Pending {

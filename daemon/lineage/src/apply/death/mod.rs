@@ -73,6 +73,7 @@ impl Lineage {
                 result: sent.result,
                 address: sent.address,
                 syscall: sent.syscall,
+                disposition: sent.disposition,
                 sender,
                 times: 1,
                 last: at,
@@ -115,7 +116,8 @@ impl Lineage {
         let group = self.store.find_current(oom.tid).and_then(|ix| self.store[ix].group());
         let tgid = oom.victim.map(|victim| victim.tgid);
         let tgid = tgid.or_else(|| group.map(|group| Tgid(self.store[group].tgid())));
-        let mark = OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm };
+        let mark =
+            OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm, limit: oom.limit.clone() };
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
@@ -129,7 +131,7 @@ impl Lineage {
         }
         let members = &self.store[group];
         let (key, began) = (members.key(), members.start());
-        let oom = pending.as_ref().and_then(|pending| pending.oom).filter(|oom| oom.at >= began);
+        let oom = pending.as_ref().and_then(|pending| pending.oom.clone()).filter(|oom| oom.at >= began);
         let mut sent = pending.as_mut().map(|pending| std::mem::take(&mut pending.sent)).unwrap_or_default();
         // Of a former group that had the same id.
         sent.retain(|sent| sent.last >= began);

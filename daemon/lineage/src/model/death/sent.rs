@@ -2,7 +2,7 @@
 
 use crate::model::flags::{PF_EXITING, PF_KTHREAD};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::{Comm, SignalInfo};
+use crate::model::record::{Comm, Disposition, SignalInfo};
 
 /// A process above the sender when it sent the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Sent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
+    /// What the target does with it, where that was read.
+    pub disposition: Option<Disposition>,
     /// Who sent it.
     pub sender: Sender,
     /// How often it came from this sender, and when last.
