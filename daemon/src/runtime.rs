@@ -24,7 +24,7 @@ mod timer_fd;
 mod wall;
 mod zombies;
 
-use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
@@ -59,6 +59,7 @@ use crate::{
     lineage::{
         Config, Lineage, Share,
         blocked::Blocked,
+        death::Stop,
         effect::Effect,
         id::{GroupKey, Ktime},
         record::Record,
@@ -121,6 +122,8 @@ pub trait EventSink {
     /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. Called four times a
     /// second, with nothing if nothing ended, and before each question, so that a scrape reads and changes nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
+    /// Takes the units and containers that have stopped since the last call, if any have.
+    fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
 }
 
 /// A question to the owner of the lineage, and to the sink that goes with it; asked between two batches of records.
@@ -314,7 +317,15 @@ impl Pipeline {
         if !shares.is_empty() {
             sink.take_usage(&shares);
         }
+        self.hand_on_stops(sink);
         question(self, sink);
+    }
+
+    fn hand_on_stops(&mut self, sink: &mut impl EventSink) {
+        let stops: Vec<_> = self.lineage.take_ended_stops().collect();
+        if !stops.is_empty() {
+            sink.take_stops(&stops);
+        }
     }
 
     /// Runs until `stop` resolves; then detaches and handles what is left in the ring.

@@ -118,7 +118,7 @@ fn a_victim_of_the_out_of_memory_killer_is_told_from_one_of_kill() {
 /// The cgroup and its limit, as the scenario has made them.
 #[track_caller]
 fn assert_limit(death: &Value, facts: &Facts) {
-    let fact = facts.all("oom").next().expect("the scenario says what it has made").clone();
+    let Some(fact) = facts.all("oom").next().cloned() else { panic!("the scenario says what it has made") };
     let oom = &death["oom"];
     assert_eq!(oom["scope"], "cgroup", "{death:#}");
     assert_eq!(oom["limit_bytes"], fact["limit"], "{death:#}");

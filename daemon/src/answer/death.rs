@@ -17,7 +17,7 @@ use super::{
 use crate::{
     export::{Stamp, matches as glob},
     lineage::{
-        Life,
+        self, Life,
         death::{Cause, GroupDeath, Sent},
         flags::signal_name,
         id::{GroupKey, Ktime},
@@ -341,7 +341,11 @@ impl Signal {
 
 impl Sender {
     fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
-        let (sender, stamp): (_, &Stamp) = (&sent.sender, outside.stamp);
+        Self::new(&sent.sender, outside)
+    }
+
+    pub(super) fn new(sender: &lineage::death::Sender, outside: &mut HostFacts<'_>) -> Self {
+        let stamp: &Stamp = outside.stamp;
         let process = sender.task.map(|task| {
             let start = task.is_leader().then_some(task.key.start);
             ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
@@ -350,8 +354,8 @@ impl Sender {
             process,
             tid: sender.task.map(|task| task.key.tid.0),
             user: sender.uid.map(|id| User { id }),
-            kernel_thread: sent.is_from_kernel_thread(),
-            exiting: sent.is_sender_exiting(),
+            kernel_thread: sender.is_kernel_thread(),
+            exiting: sender.is_exiting(),
             ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
             place: sender.cgroup_id.and_then(|id| (outside.places)(id)),
         }

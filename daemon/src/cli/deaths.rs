@@ -92,7 +92,7 @@ fn path(args: &Args, after: u64) -> String {
         path.push('&');
         path.push_str(key);
         path.push('=');
-        path.extend(value.bytes().map(escaped));
+        path.extend(value.bytes().map(ask::escaped));
     };
     args.cause.iter().for_each(|value| add("cause", value));
     args.pid.iter().for_each(|value| add("pid", &value.to_string()));
@@ -100,15 +100,6 @@ fn path(args: &Args, after: u64) -> String {
     args.unit.iter().for_each(|value| add("unit", value));
     args.container.iter().for_each(|value| add("container", value));
     path
-}
-
-/// A byte of a query: RFC 3986.
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).into()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {

@@ -33,6 +33,7 @@ impl Pipeline {
         self.lineage.tick(now, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         sink.take_usage(&shares);
+        self.hand_on_stops(sink);
     }
 
     /// Compares the tree with the kernel's tasks, if there is a reason to.

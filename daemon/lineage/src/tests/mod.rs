@@ -6,6 +6,7 @@
 //! | `life` | what a life shows, alive and afterwards |
 //! | `cgroup_attach` | where a process is that was moved |
 //! | `older` | programs of processes that no exec reported |
+//! | `stops` | units and containers that are asked to stop |
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
 
@@ -14,4 +15,5 @@ mod life;
 mod memory;
 mod older;
 mod scene;
+mod stops;
 mod usage;

@@ -66,7 +66,7 @@ pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
 }
 
 /// Keys with their values, decoded.
-fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key, decode(value))

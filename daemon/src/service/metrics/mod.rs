@@ -11,26 +11,29 @@ mod memory;
 mod names;
 mod pids;
 mod sched;
+mod stops;
 mod tasks;
 mod top;
 mod trust;
 mod unit_labels;
 mod units;
 
+use std::sync::Arc;
+
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub(super) use self::unit_labels::UnitLabels;
 use self::{
     effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
-    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
-    units::Units,
+    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
+    trust::TrustMetrics, units::Units,
 };
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     fd::spare,
     kernel::sched::Reading,
-    lineage::{Share, effect::Effect, id::Ktime},
+    lineage::{Share, death::Stop, effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
 
@@ -41,6 +44,7 @@ pub(super) struct Metrics {
     tasks: TaskMetrics,
     ended: EndedMetrics,
     units: Units,
+    stops: StopMetrics,
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
@@ -79,14 +83,14 @@ impl Metrics {
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
         let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
-        let http = HttpMetrics::register(&of)?;
+        let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let memory = MemoryMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
+        Ok(Self { registry, effects, tasks, ended, units, stops, pids, trust, hooks, http, memory, sched })
     }
 
     /// Failed calls of fork(2) are seen by the hooks in use.
@@ -111,6 +115,13 @@ impl Metrics {
             self.units.add(UnitLabels::of(*cgroup, cgroups, now), share, top);
         }
         self.units.age(now, top);
+    }
+
+    /// Counts units and containers that have stopped. Their cgroups can be gone soon.
+    pub(super) fn add_stops(&mut self, stops: &[Arc<Stop>], cgroups: &mut Cgroups, now: Ktime, top: usize) {
+        for stop in stops {
+            self.stops.count(stop, UnitLabels::of(Some(stop.cgroup_id), cgroups, now), top);
+        }
     }
 
     /// The text of a scrape.

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
-    fact::{Fact, die, die_with, skip},
+    fact::{Fact, die, die_with, pause, skip},
     look, sys,
     sys::Channel,
 };
@@ -31,6 +31,17 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-cgroup", "somebody writes to cgroup.kill of a child's cgroup", |_| cgroup_kill()),
     ("death-oom", "a child uses more memory than its cgroup may", |_| oom()),
     ("death-tracer", "a tracer with PTRACE_O_EXITKILL ends", |_| tracer()),
+    (
+        "stop-ignored",
+        "a unit whose main process ignores SIGTERM and passes it on to nobody is stopped",
+        |_| stop_ignored(),
+    ),
+    (
+        "stop-init",
+        "a unit whose main process is the init of a pid namespace without a handler is stopped",
+        |_| stop_init(),
+    ),
+    ("stop-clean", "a unit is stopped whose main process passes SIGTERM on", |_| stop_clean()),
     ("death-asked", "a child handles SIGTERM and exits with a code", |_| asked()),
     ("death-signals", "a child is sent COUNT signals of number SIGNAL that it ignores", signals),
 ];
@@ -358,6 +369,95 @@ fn tracer() {
     });
     ends(child);
     wait("scenario", "sender", tracer);
+}
+
+/// A cgroup that is named as systemd names that of a unit, and that a process moves to before it goes on.
+fn unit() -> Cgroup {
+    let Some(root) = hierarchy("cgroup2") else { skip("a cgroup2 mount", libc::ENOENT) };
+    let path = root.join(format!("taskscope-stop-{}.service", sys::getpid()));
+    if let Err(error) = fs::create_dir(&path) {
+        skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0));
+    }
+    let unit = Cgroup(path);
+    let name = unit.0.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    Fact::new("unit").text("name", &name).emit();
+    unit
+}
+
+/// Moves this process to the unit: what it forks from now on is there too.
+fn enter(unit: &Path) {
+    if fs::write(unit.join("cgroup.procs"), "0").is_err() {
+        die("moving to a cgroup");
+    }
+}
+
+/// Until the test has seen what the daemon tells of it then.
+fn ask_to_stop(main: sys::Pid) {
+    sys::kill(main, libc::SIGTERM);
+    pause("asked");
+}
+
+fn stop_ignored() {
+    let unit = unit();
+    let (path, ready) = (unit.0.clone(), Channel::new());
+    sys::be_subreaper();
+    let main = spawn("main", move || {
+        enter(&path);
+        ignore(libc::SIGTERM);
+        let worker = spawn("worker", || sys::sleep_for_ever());
+        ready.send(worker);
+        sys::sleep_for_ever()
+    });
+    let worker = ready.receive();
+    look::until_asleep(main, main);
+    ask_to_stop(main);
+    sys::kill(main, libc::SIGKILL);
+    wait("scenario", "main", main);
+    sys::kill(worker, libc::SIGKILL);
+    wait("scenario", "worker", worker);
+}
+
+fn stop_init() {
+    let unit = unit();
+    let (path, ready) = (unit.0.clone(), Channel::new());
+    let main = crate::actor::spawn_with("main", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        enter(&path);
+        sys::reset(libc::SIGTERM);
+        if sys::fork().is_none() {
+            sys::sleep_for_ever()
+        }
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    let worker = child_of(main);
+    announce("worker", worker, worker);
+    look::until_asleep(main, main);
+    ask_to_stop(main);
+    sys::kill(main, libc::SIGKILL);
+    wait("scenario", "main", main);
+}
+
+fn stop_clean() {
+    let unit = unit();
+    let (path, ready, go) = (unit.0.clone(), Channel::new(), Channel::new());
+    let main = spawn("main", move || {
+        enter(&path);
+        let worker = spawn("worker", || sys::sleep_for_ever());
+        sys::block(libc::SIGTERM);
+        ready.send(1);
+        while !sys::is_pending(libc::SIGTERM) {
+            sys::breathe();
+        }
+        go.receive();
+        sys::kill(worker, libc::SIGTERM);
+        wait("main", "worker", worker);
+        0
+    });
+    ready.receive();
+    ask_to_stop(main);
+    go.send(1);
+    wait("scenario", "main", main);
 }
 
 fn asked() {

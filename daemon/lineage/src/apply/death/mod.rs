@@ -2,6 +2,7 @@
 
 mod conclude;
 mod memory;
+mod stops;
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ pub(crate) use self::memory::Deaths;
 
 use self::conclude::Case;
 use crate::Lineage;
-use crate::model::death::{Ancestor, GroupDeath, OomMark, Sender, Sent, Watch};
+use crate::model::death::{Ancestor, Cause, GroupDeath, OomMark, Sender, Sent, Watch};
 use crate::model::id::{Ktime, Tgid};
 use crate::model::record::{OomVictim, SignalSent};
 use crate::store::slot::group::{Group, fact};
@@ -56,6 +57,9 @@ impl Lineage {
         if group.is_some_and(|group| self.store[group].has(fact::EXIT_EMITTED)) {
             self.stats.late += 1;
             return;
+        }
+        if let Some(group) = group {
+            self.follow_stop(at, sent, group);
         }
         if self.deaths.repeat(tgid.0, sent.signal, sent.sender, sent.result, at) {
             return;
@@ -127,6 +131,8 @@ impl Lineage {
         let status = members.status().settled(members.is_dead());
         let mut pending = self.deaths.take(members.tgid());
         if pending.is_none() && status.is_some_and(|status| status.0 == 0) {
+            let (key, cgroup_id) = (members.key(), self.store.cgroup_of(members));
+            self.end_stop_of(key, cgroup_id, at, Cause::Exited);
             return None;
         }
         let members = &self.store[group];
@@ -164,6 +170,7 @@ impl Lineage {
             oom,
         });
         self.deaths.keep(&death);
+        self.end_stop_of(key, death.cgroup_id, at, death.cause);
         Some(death)
     }
 }

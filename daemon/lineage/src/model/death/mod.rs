@@ -3,10 +3,12 @@
 mod cause;
 mod oom;
 mod sent;
+mod stop;
 
 pub use self::cause::{Cause, Missing};
 pub use self::oom::{HostMemory, OomCgroup, OomLimit, OomMark, OomScope};
 pub use self::sent::{Ancestor, Sender, Sent};
+pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
 use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::Comm;
