@@ -6,6 +6,7 @@
 mod blocked;
 mod canary;
 mod completion;
+mod fork_refused;
 mod hidden;
 mod local_facts;
 mod older;
@@ -277,13 +278,13 @@ impl Pipeline {
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
-            for record in records.drain(..) {
+            for mut record in records.drain(..) {
+                local_facts.complete(&mut record, lineage, procfs);
                 hand_over(lineage, counts, &record, now, effects);
             }
         };
         let handled = observer.drain(BATCH, |record| match record {
-            Ok(mut record) => {
-                local_facts.complete(&mut record, procfs);
+            Ok(record) => {
                 count(&mut counts.received, kind_of(&record));
                 *drained_to = record.at.max(*drained_to);
                 decoded.push(record);

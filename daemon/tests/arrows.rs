@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cgroup", &["fd", "failpoint", "bounded", "cgroup_mounts"]),
     ("export", &["cgroup"]),
     ("answer", &["duration", "procfs", "cgroup", "cgroup_mounts", "export"]),
-    ("runtime", &["fd", "duration", "failpoint", "kernel", "procfs", "export"]),
+    ("runtime", &["fd", "duration", "failpoint", "kernel", "procfs", "cgroup_mounts", "cgroup", "export"]),
     (
         "service",
         &[

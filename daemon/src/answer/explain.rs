@@ -121,6 +121,13 @@ impl ExplainDraft {
         self
     }
 
+    /// Takes over when limits will be full.
+    #[must_use]
+    pub fn with_forecasts(mut self, forecasts: Vec<limits::Forecast>) -> Self {
+        self.limits = self.limits.map(|limits| limits.with_forecasts(forecasts));
+        self
+    }
+
     /// Whom it is about.
     #[must_use]
     pub const fn key(&self) -> GroupKey {

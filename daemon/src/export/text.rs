@@ -324,10 +324,21 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
                 }
             }
         }
-        Action::CloneFailed { errno, .. } => match errno_name(*errno) {
-            Some(name) => facts.word(name),
-            None => facts.number("errno", u64::from(errno.unsigned_abs())),
-        },
+        Action::CloneFailed { errno, refused_by, .. } => {
+            match errno_name(*errno) {
+                Some(name) => facts.word(name),
+                None => facts.number("errno", u64::from(errno.unsigned_abs())),
+            }
+            if let Some(limit) = refused_by {
+                facts.word(limit.kind.code());
+                if !limit.name.is_empty() {
+                    facts.bytes("of", limit.name.as_bytes());
+                }
+                if let Some(most) = limit.limit {
+                    facts.number("limit", most);
+                }
+            }
+        }
         Action::Execed { path, args, vfork_held_ns, .. } => {
             if let Some(path) = effect.process.executable.as_ref().or(path.as_ref()) {
                 facts.bytes("exe", path.bytes());

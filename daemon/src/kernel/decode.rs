@@ -166,6 +166,7 @@ fn clone_failed(from: &wire::CloneFailed) -> CloneFailed {
         clone_flags: known(from.valid, Valid::CLONE_FLAGS, from.clone_flags),
         exit_signal: known(from.valid, Valid::EXIT_SIGNAL, from.exit_signal),
         errno: from.errno,
+        refused_by: None,
     }
 }
 

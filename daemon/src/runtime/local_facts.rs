@@ -1,11 +1,13 @@
-//! Facts that records of signals and of the out-of-memory killer lack, read from /proc and the cgroup hierarchy when a record
+//! Facts that records of signals, of failed forks and of the out-of-memory killer lack, read from /proc and the cgroup hierarchy when a record
 //! comes: a moment later they are gone.
 
 use std::fs;
 
+use super::fork_refused::ForkRefusals;
 use crate::{
     cgroup::MemoryHierarchy,
     lineage::{
+        Lineage,
         death::OomScope,
         flags::is_stop_signal,
         id::Ktime,
@@ -25,16 +27,18 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub(super) struct LocalFacts {
     second: u64,
     reads: u32,
+    forks: ForkRefusals,
 }
 
 impl LocalFacts {
     /// Adds what it can to a record.
-    pub(super) fn complete(&mut self, record: &mut Record, procfs: &Procfs) {
+    pub(super) fn complete(&mut self, record: &mut Record, lineage: &Lineage, procfs: &Procfs) {
         let at = record.at;
         match &mut record.fact {
             Fact::Signal(sent) if is_asked_to_stop(sent) && self.may_read(at) => {
                 sent.disposition = procfs.disposition(sent.target.tgid, sent.signal);
             }
+            Fact::CloneFailed(failed) => self.forks.complete(at, failed, lineage, procfs),
             Fact::OomVictim(oom) if self.may_read(at) => add_memory(oom, procfs),
             _ => {}
         }

@@ -210,6 +210,7 @@ impl Source<'_> {
                 clone_flags: None,
                 exit_signal: self.exit_signal(),
                 errno: 11,
+                refused_by: None,
             }),
             3 => Fact::Exec(Box::new(self.exec())),
             4 => Fact::ExecArgs(Box::new(ExecArgs {

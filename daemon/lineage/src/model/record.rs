@@ -2,6 +2,8 @@
 //!
 //! The shell's decoder makes these from the wire (`probe-common`), the snapshot reader from the task iterator or /proc.
 
+use std::sync::Arc;
+
 use crate::model::id::{Ktime, TaskRef};
 
 /// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
@@ -166,7 +168,7 @@ pub struct New {
 }
 
 /// A failed clone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloneFailed {
     /// Who asked.
     pub creator: Option<TaskRef>,
@@ -176,6 +178,50 @@ pub struct CloneFailed {
     pub exit_signal: Option<i32>,
     /// The error, positive.
     pub errno: i32,
+    /// What refused it, where that was read.
+    pub refused_by: Option<Arc<ForkLimit>>,
+}
+
+/// A limit that was full when a failed fork became known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkLimit {
+    /// Which.
+    pub kind: ForkLimitKind,
+    /// The cgroup's path, the uid, or the pid namespace's inode number; empty for the host's.
+    pub name: String,
+    /// Tasks that count against it; `None` where nobody can say.
+    pub used: Option<u64>,
+    /// At most; `None` for what is no number.
+    pub limit: Option<u64>,
+}
+
+/// What can refuse a fork, in the order in which `copy_process()` asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForkLimitKind {
+    /// `RLIMIT_NPROC` of a user.
+    RlimitNproc,
+    /// `kernel.threads-max`.
+    ThreadsMax,
+    /// `pids.max` of a cgroup.
+    Cgroup,
+    /// `kernel.pid_max`.
+    PidMax,
+    /// The init of the pid namespace has ended.
+    PidNamespace,
+}
+
+impl ForkLimitKind {
+    /// Stable code, as in `/v1/limits`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::RlimitNproc => "rlimit_nproc",
+            Self::ThreadsMax => "threads_max",
+            Self::Cgroup => "cgroup",
+            Self::PidMax => "pid_max",
+            Self::PidNamespace => "pid_namespace",
+        }
+    }
 }
 
 /// An exec.

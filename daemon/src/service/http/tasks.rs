@@ -159,6 +159,7 @@ pub(super) async fn limits(
                 Some(whom) => LimitsDraft::asked(whom, &scene, service.wall.stamp())?,
                 None => LimitsDraft::of(&scene),
             };
+            let draft = draft.with_forecasts(service.budget.forecasts());
             let around = service.around(draft.cgroups());
             Ok((draft, around))
         })
@@ -181,7 +182,7 @@ pub(super) async fn explain(
         .ask(move |pipeline, service| {
             let draft = ExplainDraft::asked(&whom, &service.scene(pipeline), service.wall.stamp())?;
             let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-            let draft = draft.doing(&look);
+            let draft = draft.doing(&look).with_forecasts(service.budget.forecasts());
             let around = service.around(draft.cgroups());
             Ok((draft, around))
         })
