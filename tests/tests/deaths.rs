@@ -2,7 +2,14 @@
 
 mod common;
 
-use std::{ffi::OsStr, process::Command, time::Instant};
+use std::{
+    ffi::OsStr,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Instant,
+};
 
 use common::scenario;
 use serde_json::Value;
@@ -72,6 +79,8 @@ const ROWS: &[Row] = &[
     ("death-namespace", "pid_namespace_init", "certain", Some("sender")),
     ("death-cgroup", "cgroup_kill", "certain", Some("scenario")),
     ("death-tracer", "tracer", "likely", Some("sender")),
+    ("death-hangup", "terminal_hangup", "likely", Some("scenario")),
+    ("death-timeout", "timeout", "likely", Some("sender")),
     ("death-asked", "exited", "certain", None),
 ];
 
@@ -224,5 +233,79 @@ fn a_storm_of_signals_loses_no_life_and_is_counted() {
         assert!(of("taskscope_records_shed_total", kind).abs() < 0.5, "{kind}");
     }
     assert_eq!(death["exit"]["signal"], 9, "{death:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn what_the_parent_of_a_killed_child_did_then_is_told() {
+    let service = Service::start(&[]);
+    let Some((_, facts)) = ended(&service, "death-child") else { return };
+    // The parent has ended as well.
+    death(&service, facts.role("parent").pid);
+    let death = death(&service, facts.role("child").pid);
+    assert_eq!(death["cause"], "killed", "{death:#}");
+    assert_eq!(death["parent_then"]["did"], "exited", "{death:#}");
+    assert_eq!(death["parent_then"]["exit"]["code"], 137, "{death:#}");
+    assert!(death["summary"].as_str().is_some_and(|text| text.contains("exited with code 137")), "{death:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn a_unit_that_ends_again_and_again_by_one_cause_is_a_crash_loop() {
+    let service = Service::start(&[]);
+    let facts = match scenario("crash-loop", &[]).finish_or_skip() {
+        Ok(facts) => facts,
+        Err(skip) => return setting::skip(format!("{skip:?}")),
+    };
+    let unit = facts.all("unit").next().and_then(|fact| fact["name"].as_str()).unwrap_or_default().to_owned();
+    let scenario = facts.role("scenario").pid;
+    let end = Instant::now() + setting::deadline();
+    let answer = loop {
+        let answer = service.json(&format!("/v1/deaths?subtree={scenario}&cause=abort"));
+        if answer["deaths"].as_array().is_some_and(|deaths| deaths.len() == 6) {
+            break answer;
+        }
+        assert!(Instant::now() < end, "{answer:#}");
+    };
+    let found = answer["crash_loops"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|it| it["cgroup"]["unit"] == unit.as_str());
+    let found = found.unwrap_or_else(|| panic!("no crash loop of {unit}: {answer:#}"));
+    assert_eq!((&found["cause"], &found["count"]), (&"abort".into(), &6.into()), "{found:#}");
+    assert_eq!(answer["deaths"][5]["parent_then"]["did"], "restarted", "{answer:#}");
+    let name = format!(
+        "taskscope_crash_loop_ends{{cause=\"abort\",container=\"\",pod=\"\",runtime=\"\",unit=\"{unit}\"}}"
+    );
+    assert_eq!(service.metrics().get(&name).copied(), Some(6.0), "{:#?}", service.metrics());
+    let others = service.json("/v1/deaths?subtree=4194303");
+    assert_eq!(others["deaths"].as_array().map(Vec::len), Some(0), "{others:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn deaths_are_followed_as_they_come() {
+    let service = Service::start(&[]);
+    let mut follower = Command::new(setting::taskscope())
+        .args(["deaths", "--follow", "--all", "--socket"])
+        .arg(service.socket())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("deaths --follow: {error}"));
+    let lines = BufReader::new(follower.stdout.take().unwrap_or_else(|| panic!("it has an output"))).lines();
+    let (sender, shown) = mpsc::channel();
+    thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    // Until the one that it waits for is there, it may show others; each of these is a new one.
+    let found = (0..3).all(|_| {
+        let facts = scenario("death-killed", &[]).finish();
+        let pid = format!("(pid {})", facts.role("child").pid);
+        let end = Instant::now() + setting::deadline();
+        std::iter::from_fn(|| shown.recv_timeout(end.saturating_duration_since(Instant::now())).ok())
+            .any(|line| line.contains(&pid))
+    });
+    let _ = follower.kill();
+    let _ = follower.wait();
+    assert!(found, "not every end was shown");
     service.stop_clean();
 }

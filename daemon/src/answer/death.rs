@@ -1,9 +1,17 @@
 //! Why processes ended, as the API tells it.
 
+mod crash_loop;
 mod oom;
+mod parent_then;
+mod subtree;
 mod words;
 
-pub use self::oom::Oom;
+pub(super) use self::parent_then::{Then, of as parents_then};
+pub use self::{
+    crash_loop::{CRASH_LOOP_ENDS, CrashLoop, is_crash, recent},
+    oom::Oom,
+    parent_then::ParentThen,
+};
 
 use std::sync::Arc;
 
@@ -34,6 +42,9 @@ pub struct Deaths {
     pub made: Made,
     /// How processes ended, the last first.
     pub deaths: Vec<Death>,
+    /// Units and containers whose processes keep ending by the same cause, whatever else is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crash_loops: Vec<CrashLoop>,
 }
 
 impl MergeLocalFacts for Deaths {}
@@ -81,6 +92,9 @@ pub struct Death {
     /// The limit that it met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom: Option<Oom>,
+    /// What its parent did after a signal had ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_then: Option<ParentThen>,
 }
 
 /// A signal with its sender.
@@ -156,6 +170,8 @@ pub struct DeathFilter {
     pub units: Vec<String>,
     /// Ids of containers, or their beginnings.
     pub containers: Vec<String>,
+    /// Processes, with all that descend from them.
+    pub subtrees: Vec<u32>,
     /// Only after this moment.
     pub after: Ktime,
     /// At most so many.
@@ -199,6 +215,10 @@ impl DeathFilter {
 /// Ends as the lineage has them, to be completed with their places.
 pub struct DeathsDraft {
     deaths: Vec<Arc<GroupDeath>>,
+    /// Of each of them.
+    parents: Vec<Option<Then>>,
+    /// Ends of the last minutes that count for crash loops.
+    crashes: Vec<Arc<GroupDeath>>,
     filter: DeathFilter,
     now: Ktime,
     observed_since: Option<Ktime>,
@@ -210,21 +230,27 @@ impl DeathsDraft {
     pub fn of(scene: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = scene.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
+        // What is asked for from one that descends from somebody.
+        let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, scene);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
             deaths.extend(plain.filter(|death| filter.wants(death)).map(Arc::new));
             deaths.sort_by_key(|death| std::cmp::Reverse(death.at));
         }
+        deaths.retain(is_below);
         if filter.units.is_empty() && filter.containers.is_empty() {
             deaths.truncate(filter.limit);
         }
-        Self { deaths, filter, now: scene.now, observed_since: scene.observed_since }
+        let parents = parents_then(&deaths, scene);
+        let crashes = recent(lineage, scene.now).cloned().collect();
+        Self { deaths, parents, crashes, filter, now: scene.now, observed_since: scene.observed_since }
     }
 
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        let mut ids: Vec<_> = self.deaths.iter().flat_map(|death| cgroups(death)).collect();
+        let all = self.deaths.iter().chain(&self.crashes);
+        let mut ids: Vec<_> = all.flat_map(|death| cgroups(death)).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -234,12 +260,13 @@ impl DeathsDraft {
     #[must_use]
     pub fn finish(self, outside: &mut HostFacts<'_>) -> Deaths {
         let filter = &self.filter;
-        let deaths = self.deaths.iter().filter_map(|death| {
-            let death = Death::of(death, outside);
+        let deaths = self.deaths.iter().zip(&self.parents).filter_map(|(of, then)| {
+            let death = Death::with_parent(of, then.as_ref(), outside);
             filter.wants_place(death.place.as_ref()).then_some(death)
         });
         let deaths = deaths.take(filter.limit).collect();
-        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths }
+        let crash_loops = crash_loop::find(&self.crashes, outside);
+        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths, crash_loops }
     }
 }
 
@@ -259,6 +286,7 @@ fn exited(life: &Life) -> GroupDeath {
         parent_name: life.parent_name,
         uid: life.credentials.map(|(real, _)| real),
         cgroup_id: life.cgroup_id,
+        is_top: false,
         status: life.status,
         cause: if life.status.is_some() { Cause::Exited } else { Cause::Unknown },
         missing: None,
@@ -279,6 +307,17 @@ fn exit(status: WaitStatus) -> Exit {
 }
 
 impl Death {
+    /// Of a dead group, with what its parent did then.
+    pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, outside: &mut HostFacts<'_>) -> Self {
+        let mut death = Self::of(of, outside);
+        if let Some(then) = then {
+            let then = ParentThen::of(then, of, outside.stamp);
+            death.summary.push_str(&then.words(death.parent.as_ref()));
+            death.parent_then = Some(then);
+        }
+        death
+    }
+
     /// Of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, outside: &mut HostFacts<'_>) -> Self {
@@ -306,6 +345,7 @@ impl Death {
             oom_trigger: trigger
                 .map(|(task, name)| ProcessRef::by(GroupKey { tgid: task.tgid, start: None }, name, stamp)),
             oom: oom.map(Oom::of),
+            parent_then: None,
         };
         made.summary = words::summary(death, &made);
         made

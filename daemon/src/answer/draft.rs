@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LineageAt, limits::LimitsDraft, now::Now, verdict::Missing};
+use super::{LineageAt, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
@@ -42,6 +42,8 @@ pub struct ExplainDraft {
     pub(super) limits: Option<LimitsDraft>,
     /// Stops of units and containers, the same.
     pub(super) stops: Vec<Arc<Stop>>,
+    /// What its parent did after its end, the same.
+    pub(super) parent_then: Option<Then>,
 }
 
 /// A life with those who stand between it and its end.
@@ -88,6 +90,7 @@ impl ExplainDraft {
             owed,
             limits: None,
             stops: Vec::new(),
+            parent_then: None,
         })
     }
 

@@ -109,6 +109,9 @@ impl ExplainDraft {
             TaskSelector::Entity(id) => NotFound::Entity(id.clone()),
         })?;
         draft.limits = Some(LimitsDraft::about(Some(key), scene));
+        let death = draft.subject.life.death.clone();
+        draft.parent_then =
+            death.and_then(|death| death::parents_then(&[death], scene).into_iter().next().flatten());
         draft.stops = scene.lineage.stops().collect();
         Ok(draft)
     }
@@ -149,7 +152,7 @@ impl ExplainDraft {
         let (now, observed_since) = (self.now, self.observed_since);
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let limits = self.limits.clone();
-        let stops = self.stops.clone();
+        let (stops, parent_then) = (self.stops.clone(), self.parent_then.clone());
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
         let facts = self.finish(outside.procfs);
@@ -182,7 +185,7 @@ impl ExplainDraft {
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             missing,
-            death: life.death.as_deref().map(|it| Death::of(it, outside)),
+            death: life.death.as_deref().map(|it| Death::with_parent(it, parent_then.as_ref(), outside)),
             story,
             verdict,
             related,

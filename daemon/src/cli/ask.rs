@@ -315,15 +315,6 @@ pub(super) enum Format {
     Json,
 }
 
-/// A byte of a query: RFC 3986.
-pub(super) fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).into()
-    } else {
-        format!("%{byte:02X}")
-    }
-}
-
 /// An answer that is always there.
 pub(super) fn always<T>(answer: T) -> Result<T, NotFound> {
     Ok::<T, Infallible>(answer).map_err(|never| match never {})

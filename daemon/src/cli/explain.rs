@@ -2,6 +2,7 @@
 
 use super::{
     ask::{self, Format, Source},
+    client::encoded,
     exit::Exit,
     selector::Selector,
     terminal,
@@ -72,7 +73,7 @@ fn stopped(args: &Args) -> Option<Exit> {
         path.push('&');
         path.push_str(key);
         path.push('=');
-        path.extend(value.bytes().map(ask::escaped));
+        path.push_str(&encoded(value));
     }
     let answer = ask::get::<Stops>(socket, &path).ok().flatten().filter(|answer| !answer.stops.is_empty())?;
     let shown = ask::show(&answer, args.format, |answer| text::stops(answer, terminal::style()));

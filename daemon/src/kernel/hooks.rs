@@ -208,6 +208,8 @@ pub const HOOKS: &[Hook] = &[
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
         ],
     },
+    // Neither this hook nor the next lacks anything on a lower rung: a victim's pid is as good as its task, since no pid is given to
+    // another one between the choice and the record of it.
     Hook {
         name: MARK_VICTIM,
         required: false,

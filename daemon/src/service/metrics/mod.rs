@@ -2,6 +2,7 @@
 //!
 //! Counters of what happens are raised with each effect; everything that is a state is read from its owner at the scrape.
 
+mod crash_loops;
 mod effects;
 mod ended;
 mod families;
@@ -24,9 +25,9 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub(super) use self::unit_labels::UnitLabels;
 use self::{
-    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
-    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
-    trust::TrustMetrics, units::Units,
+    crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
+    hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics,
+    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
@@ -45,6 +46,7 @@ pub(super) struct Metrics {
     ended: EndedMetrics,
     units: Units,
     stops: StopMetrics,
+    crash_loops: CrashLoopMetrics,
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
@@ -84,13 +86,27 @@ impl Metrics {
         let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
-        let memory = MemoryMetrics::register(&of)?;
+        let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, stops, pids, trust, hooks, http, memory, sched })
+        Ok(Self {
+            registry,
+            effects,
+            tasks,
+            ended,
+            units,
+            stops,
+            crash_loops,
+            pids,
+            trust,
+            hooks,
+            http,
+            memory,
+            sched,
+        })
     }
 
     /// Failed calls of fork(2) are seen by the hooks in use.
@@ -128,6 +144,7 @@ impl Metrics {
     pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
+        self.crash_loops.read(&pipeline.lineage, &mut sources);
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
 };
 
@@ -42,6 +43,10 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         |_| stop_init(),
     ),
     ("stop-clean", "a unit is stopped whose main process passes SIGTERM on", |_| stop_clean()),
+    ("death-hangup", "the terminal of a session's leader is closed", |_| hangup()),
+    ("death-timeout", "timeout(1) ends a command that ignores SIGTERM", |_| timeout()),
+    ("death-child", "a child is killed, and its parent exits with 137", |_| killed_child()),
+    ("crash-loop", "a unit's process aborts six times and is started again", |_| crash_loop()),
     ("death-asked", "a child handles SIGTERM and exits with a code", |_| asked()),
     ("death-signals", "a child is sent COUNT signals of number SIGNAL that it ignores", signals),
 ];
@@ -233,17 +238,25 @@ fn namespace_init() {
     wait("scenario", "sender", init);
 }
 
-/// The only child of a process, by `/proc/PID/stat` of all.
+/// The only child of a process.
 fn child_of(parent: sys::Pid) -> sys::Pid {
+    children_of(parent)
+        .first()
+        .copied()
+        .unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
+}
+
+/// The children of a process, by `/proc/PID/stat` of all.
+fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     let parent = parent.to_string();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let found =
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok()).find(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-            after_name.split(' ').nth(1) == Some(parent.as_str())
-        });
-    found.unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok());
+    let is_child = |pid: &sys::Pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        after_name.split(' ').nth(1) == Some(parent.as_str())
+    };
+    pids.filter(is_child).collect()
 }
 
 /// A directory of a mounted cgroup hierarchy.
@@ -458,6 +471,76 @@ fn stop_clean() {
     ask_to_stop(main);
     go.send(1);
     wait("scenario", "main", main);
+}
+
+fn hangup() {
+    let (mut master, mut slave) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: both descriptors are written to variables that are there; no name, settings and size are passed.
+    if unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) } != 0 {
+        skip("openpty", sys::errno());
+    }
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        sys::reset(libc::SIGHUP);
+        // SAFETY: no pointer is passed; the descriptors are open.
+        unsafe {
+            libc::close(master);
+            if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 {
+                die("taking a controlling terminal");
+            }
+        }
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    // SAFETY: both are open, and used no more.
+    unsafe {
+        libc::close(slave);
+        libc::close(master);
+    }
+    ends(child);
+}
+
+fn timeout() {
+    const COMMAND: [&str; 6] = ["-k", "0.3", "1", "sh", "-c", "trap '' TERM; exec sleep 1000"];
+    if !["/usr/bin/timeout", "/bin/timeout"].iter().any(|path| Path::new(path).exists()) {
+        skip("timeout(1)", libc::ENOENT);
+    }
+    let timeout = spawn("sender", || {
+        let error = std::process::Command::new("timeout").args(COMMAND).exec();
+        die_with("execve of timeout(1)", error.raw_os_error().unwrap_or(libc::ENOENT));
+    });
+    look::until("the child of timeout(1)", || !children_of(timeout).is_empty());
+    let child = child_of(timeout);
+    announce("child", child, child);
+    wait("scenario", "sender", timeout);
+}
+
+fn killed_child() {
+    let made = Channel::new();
+    sys::be_subreaper();
+    let parent = spawn("parent", move || {
+        let child = sleeper();
+        made.send(child);
+        wait("parent", "child", child);
+        137
+    });
+    let child = made.receive();
+    sys::kill(child, libc::SIGKILL);
+    wait("scenario", "parent", parent);
+}
+
+fn crash_loop() {
+    let unit = unit();
+    for _ in 0..6 {
+        let path = unit.0.clone();
+        let child = spawn("child", move || {
+            enter(&path);
+            std::process::abort()
+        });
+        wait("scenario", "child", child);
+    }
 }
 
 fn asked() {

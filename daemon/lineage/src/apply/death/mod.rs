@@ -125,6 +125,13 @@ impl Lineage {
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
+    /// Whether its parent is known to be in another cgroup.
+    fn is_top(&self, group: Ix<Group>) -> bool {
+        let own = self.store.cgroup_of(&self.store[group]);
+        let parent = self.store.parents_of(group).and_then(|it| self.store.cgroup_of(&self.store[it]));
+        own.is_some() && parent.is_some() && own != parent
+    }
+
     /// Why a group ended whose last task is dead; `None` where it exited by itself and was sent nothing.
     pub(crate) fn group_death(&mut self, group: Ix<Group>, at: Ktime) -> Option<Arc<GroupDeath>> {
         let members = &self.store[group];
@@ -162,6 +169,7 @@ impl Lineage {
             parent_name: self.parent_name(members),
             uid: members.has(fact::CREDENTIALS).then(|| self.store.profile_of(members).uid),
             cgroup_id: self.store.cgroup_of(members),
+            is_top: self.is_top(group),
             status,
             cause: conclusion.cause,
             missing: conclusion.missing,

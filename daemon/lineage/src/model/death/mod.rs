@@ -38,6 +38,8 @@ pub struct GroupDeath {
     pub uid: Option<u32>,
     /// Its cgroup's id in the v2 hierarchy.
     pub cgroup_id: Option<u64>,
+    /// Its parent was in another cgroup: it was at the top of its unit or container.
+    pub is_top: bool,
     /// What wait(2) says of it.
     pub status: Option<WaitStatus>,
     /// The cause.
