@@ -541,6 +541,8 @@ fn crash_loop() {
         });
         wait("scenario", "child", child);
     }
+    // A cgroup that is gone at once has no name for anybody.
+    pause("looped");
 }
 
 fn asked() {
