@@ -6,7 +6,9 @@
 mod blocked;
 mod canary;
 mod completion;
+mod fork_refused;
 mod hidden;
+mod local_facts;
 mod older;
 mod oneshot_epoll;
 mod orphans;
@@ -26,13 +28,14 @@ mod wall;
 mod zombie_recheck;
 mod zombies;
 
-use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
     blocked::LastLook,
+    local_facts::LocalFacts,
     poll_schedule::PollSchedule,
     put_off::PutOff,
     records::{count, hand_over, kind_of},
@@ -62,6 +65,7 @@ use crate::{
     lineage::{
         Config, Lineage, Share,
         blocked::Blocked,
+        death::Stop,
         effect::Effect,
         id::{GroupKey, Ktime},
         record::Record,
@@ -126,6 +130,8 @@ pub trait EventSink {
     /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
     /// nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
+    /// Takes the units and containers that have stopped since the last call, if any have.
+    fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
 }
 
 /// A question to the owner of the lineage and its sink. It runs between two batches of records.
@@ -192,6 +198,7 @@ pub struct Pipeline {
     /// How many reparentings were open when their children were looked up last.
     orphans_looked_up: u64,
     procfs: Procfs,
+    local_facts: LocalFacts,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
     /// Whether /proc had groups besides init that the iterator did not show, at the last comparison. Unknown before the first.
@@ -267,6 +274,7 @@ impl Pipeline {
             recheck: ZombieRecheck::default(),
             orphans_looked_up: 0,
             procfs: Procfs::default(),
+            local_facts: LocalFacts::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
             doubt_ns,
@@ -281,11 +289,12 @@ impl Pipeline {
 
     /// Handles the records in the ring, up to a batch. Returns how many there were.
     fn turn(&mut self) -> usize {
-        let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
+        let Self { observer, lineage, counts, effects, drained_to, decoded, procfs, local_facts, .. } = self;
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
-            for record in records.drain(..) {
+            for mut record in records.drain(..) {
+                local_facts.complete(&mut record, lineage, procfs);
                 hand_over(lineage, counts, &record, now, effects);
             }
         };
@@ -326,7 +335,15 @@ impl Pipeline {
         if !shares.is_empty() {
             sink.take_usage(&shares);
         }
+        self.hand_on_stops(sink);
         question(self, sink);
+    }
+
+    fn hand_on_stops(&mut self, sink: &mut impl EventSink) {
+        let stops: Vec<_> = self.lineage.take_ended_stops().collect();
+        if !stops.is_empty() {
+            sink.take_stops(&stops);
+        }
     }
 
     /// Runs until `stop` resolves; then detaches and handles the records that are left in the ring.

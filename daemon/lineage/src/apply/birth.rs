@@ -105,6 +105,7 @@ impl Lineage {
         let Some((ix, _)) = self.resolve_or_create(creator, t) else { return };
         self.store.set_seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
-        self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno });
+        let refused_by = failed.refused_by.clone();
+        self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno, refused_by });
     }
 }

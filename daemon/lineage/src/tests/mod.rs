@@ -9,6 +9,7 @@
 //! | `contradiction` | records that name the child they are about as its parent |
 //! | `orphans` | zombies whose parent dies, by tracepoint |
 //! | `reaped_unseen` | zombies whose reaping no record shows |
+//! | `stops` | units and containers that are asked to stop |
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
 
@@ -20,4 +21,5 @@ mod older;
 mod orphans;
 mod reaped_unseen;
 mod scene;
+mod stops;
 mod usage;
