@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cgroup", &["fd", "failpoint", "bounded", "cgroup_mounts"]),
     ("export", &["cgroup"]),
     ("answer", &["duration", "procfs", "cgroup", "cgroup_mounts", "export"]),
+    ("view", &["export", "answer"]),
     ("runtime", &["fd", "duration", "failpoint", "kernel", "procfs", "export"]),
     (
         "service",
@@ -63,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "answer",
             "runtime",
             "service",
+            "view",
         ],
     ),
 ];
@@ -162,6 +164,17 @@ fn lineage_and_verdict_are_pure() {
             fs::read_to_string(krate.join("src/lib.rs")).unwrap().contains("#![forbid(unsafe_code)]"),
             "{name} does not forbid unsafe code"
         );
+    }
+}
+
+#[test]
+fn the_view_reads_no_clock_and_no_file() {
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for impure in IMPURE.iter().chain(&["tokio", "ratatui", "crossterm"]) {
+            assert!(!code.contains(impure), "{} names `{impure}`", path.display());
+        }
     }
 }
 
