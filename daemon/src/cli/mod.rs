@@ -18,6 +18,7 @@ mod signals;
 mod status;
 mod stdout;
 mod terminal;
+mod top;
 mod tree;
 mod zombies;
 
@@ -60,6 +61,8 @@ enum Command {
     Explain(explain::Args),
     /// Show which limit on pids is how full, and who fills it
     Limits(limits::Args),
+    /// Show all of this live in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
+    Top(top::Args),
     /// Say how the daemon does: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Say what this kernel offers, which hook would use which rung, and what cannot be told
@@ -129,6 +132,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Deaths(args) => deaths::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Limits(args) => limits::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man(args) => manual::man(&args),
