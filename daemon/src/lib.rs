@@ -32,6 +32,7 @@ pub mod runtime;
 pub mod service;
 pub mod size;
 pub mod timens;
+pub mod view;
 
 pub use lineage;
 pub use verdict;

@@ -25,7 +25,7 @@ const LEVELS: &[&[&str]] = &[
     &["cgroup", "kernel", "procfs"],
     &["export"],
     &["answer", "runtime"],
-    &["service"],
+    &["service", "view"],
     &["cli"],
 ];
 
@@ -103,6 +103,17 @@ fn lineage_and_verdict_are_pure() {
             for impure in IMPURE {
                 assert!(!code.contains(impure), "{} names `{impure}`", path.display());
             }
+        }
+    }
+}
+
+#[test]
+fn the_view_reads_no_clock_and_no_file() {
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for impure in IMPURE.iter().chain(&["tokio", "ratatui", "crossterm"]) {
+            assert!(!code.contains(impure), "{} names `{impure}`", path.display());
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod setting;
 pub mod skipped;
 pub mod spawner;
 pub mod stream;
+pub mod tmux;
 pub mod tree;
 pub mod verifier;
 pub mod view;

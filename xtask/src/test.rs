@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::steps::Steps;
-use crate::{build, dist, ebpf, shell, vm};
+use crate::{build, dist, ebpf, setup, shell, vm};
 
 /// The version of schemathesis that the tests are written for.
 const SCHEMATHESIS: &str = "4.32.5";
@@ -88,6 +88,10 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
     // Its API is asked whatever its description allows.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
+    // `taskscope top` is looked at in a real terminal.
+    if shell::which("tmux").is_none() {
+        setup::install("the tests of `taskscope top` need a terminal", &["tmux"])?;
+    }
     // Tests that cannot run here add a line each.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;

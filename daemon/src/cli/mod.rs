@@ -18,6 +18,7 @@ mod signals;
 mod status;
 mod stdout;
 mod terminal;
+mod top;
 mod tree;
 mod zombies;
 
@@ -60,6 +61,8 @@ enum Command {
     Explain(explain::Args),
     /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
+    /// Show all of this live in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
+    Top(top::Args),
     /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
     /// Show what this kernel supports, which rung each hook would use, and what cannot be reported
@@ -129,6 +132,7 @@ fn run(command: Command) -> exit::Exit {
         Command::Deaths(args) => deaths::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Limits(args) => limits::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man(args) => manual::man(&args),

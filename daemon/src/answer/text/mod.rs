@@ -116,7 +116,8 @@ pub fn escape(text: &str) -> String {
 }
 
 /// An age in a column: `<` and `>` where only a bound of it is known.
-fn age(age: ZombieAge) -> String {
+#[must_use]
+pub fn age(age: ZombieAge) -> String {
     let (least, most) = (age.zombie_at_least_ns, age.zombie_at_most_ns);
     if least == most {
         duration(least)

@@ -1,0 +1,289 @@
+//! Observes without a daemon, and answers the view's questions from what is seen.
+
+use std::{
+    sync::mpsc::SyncSender,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+
+use super::{
+    asker,
+    watcher::{Ends, Wants, runtime},
+};
+use crate::{
+    answer::{
+        ExplainDraft, LineageAt, TaskSelector,
+        blocked::{BlockedFilter, BlockedTasks, FirstLook},
+        death::{DeathFilter, DeathsDraft},
+        limits::LimitsDraft,
+        now::Look,
+        text,
+        tree::{Tree, TreeOptions},
+        zombies::{Filter, ZombiesDraft},
+    },
+    cgroup::Cgroups,
+    cli::{
+        ask::{LocalContext, Looker, Source},
+        exit::Exit,
+    },
+    export,
+    kernel::{clock, figures::Want},
+    lineage::{effect::Effect, id::Ktime},
+    runtime::{EventSink, Pipeline, Place, Question, Wall},
+    view::{Event, Health, Input},
+};
+
+/// How often every question is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Between the two looks at tasks that sleep.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// Events handed on at once; of more the view would show none.
+const EVENTS: usize = 1000;
+
+/// Deaths asked for at once.
+const DEATHS: usize = 200;
+
+/// Effects as events of the view.
+struct Sink {
+    inputs: mpsc::Sender<Input>,
+    wall: Wall,
+    sequence: u64,
+    missed: u64,
+}
+
+impl Sink {
+    /// Hands events on; what the view has no room for is counted, and told by a gap.
+    fn send(&mut self, mut events: Vec<Event>) {
+        if self.missed > 0 {
+            events.insert(0, Event::gap("output", self.missed));
+        }
+        let count = events.len() as u64;
+        match self.inputs.try_send(Input::Events(events)) {
+            Ok(()) => self.missed = 0,
+            Err(_) => self.missed += count - u64::from(self.missed > 0),
+        }
+    }
+}
+
+impl EventSink for Sink {
+    fn take(&mut self, effects: &[Effect]) {
+        self.wall.follow();
+        self.sequence += effects.len() as u64;
+        let from = effects.len().saturating_sub(EVENTS);
+        let mut sequence = self.sequence - (effects.len() - from) as u64;
+        let mut events = Vec::new();
+        let mut line = Vec::new();
+        for effect in effects.iter().skip(from) {
+            sequence += 1;
+            line.clear();
+            export::json::write(effect, sequence, self.wall.stamp(), None, &mut line);
+            events.extend(std::str::from_utf8(&line).ok().and_then(Event::of_line));
+        }
+        if !events.is_empty() {
+            self.send(events);
+        }
+    }
+
+    fn lost(&mut self, place: Place, count: u64) {
+        self.send(vec![Event::gap(place.name(), count)]);
+    }
+}
+
+/// Observes until nobody wants answers any more. Says first whether it can.
+pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>>) {
+    let started = runtime().and_then(|runtime| Ok((runtime, Looker::attach(source)?)));
+    let (runtime, looker) = match started {
+        Ok(started) => started,
+        Err(exit) => {
+            // Whoever started this waits for it.
+            let _ = say.send(Err(exit));
+            return;
+        }
+    };
+    let _ = say.send(Ok(()));
+    let Looker { mut pipeline, mut around, observed_since } = looker;
+    let Ends { inputs, wants, mut stories, told } = ends;
+    let mut sink = Sink { inputs: inputs.clone(), wall: Wall::of_this_boot(), sequence: 0, missed: 0 };
+    let mut gone = wants.clone();
+    let (ask, mut questions) = mpsc::channel::<Question<Sink>>(1);
+    let asker = Asker { ask, observed_since, since: Instant::now() };
+    let outcome = runtime.block_on(async {
+        let ended = async { while gone.changed().await.is_ok() {} };
+        let mut other = LocalContext::new();
+        let stop = async {
+            select! {
+                () = ended => {}
+                _ = asker.answers(&mut around, &inputs, &wants) => {}
+                _ = asker.tell(&mut other, &mut stories, &told) => {}
+            }
+        };
+        pipeline.serve(&mut sink, &mut questions, stop).await
+    });
+    if let Err(error) = outcome {
+        log::error!("watching: {error}");
+    }
+}
+
+/// Puts questions to the pipeline.
+struct Asker {
+    ask: mpsc::Sender<Question<Sink>>,
+    observed_since: Option<Ktime>,
+    since: Instant,
+}
+
+impl Asker {
+    /// Runs something between two batches of records; `None` once nothing is observed any more.
+    async fn put<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Pipeline, Option<Ktime>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, come) = oneshot::channel();
+        let since = self.observed_since;
+        let question: Question<Sink> = Box::new(move |pipeline, _| {
+            // Whoever asked may have been stopped meanwhile.
+            let _ = answer.send(what(pipeline, since));
+        });
+        self.ask.send(question).await.ok()?;
+        come.await.ok()
+    }
+
+    /// Makes every answer again and again. `None` once nobody is there to take it.
+    async fn answers(
+        &self,
+        around: &mut LocalContext,
+        inputs: &mpsc::Sender<Input>,
+        wants: &tokio::sync::watch::Receiver<Wants>,
+    ) -> Option<()> {
+        let mut newest_death = Ktime(0);
+        loop {
+            let asked = Instant::now();
+            let Wants { paused, tree } = *wants.borrow();
+            if !paused {
+                self.round(around, inputs, tree, &mut newest_death).await?;
+            }
+            // As of a daemon: a tenth of a CPU at most.
+            sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * asker::COST)).await;
+        }
+    }
+
+    async fn round(
+        &self,
+        around: &mut LocalContext,
+        inputs: &mpsc::Sender<Input>,
+        tree: bool,
+        newest_death: &mut Ktime,
+    ) -> Option<()> {
+        let up = self.since.elapsed();
+        let health = self.put(move |pipeline, _| health(pipeline, up)).await?;
+        inputs.send(Input::Health(health)).await.ok()?;
+        let draft = self
+            .put(|pipeline, since| {
+                let (scene, mut cgroups) = (scene(pipeline, since), Cgroups::of_host());
+                let now_ns = scene.now.0;
+                let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
+                ZombiesDraft::of(&scene, &Filter::default(), &mut places)
+            })
+            .await?;
+        inputs.send(Input::Zombies(around.with(|outside| draft.finish(outside)))).await.ok()?;
+        let filter = DeathFilter { after: *newest_death, limit: DEATHS, ..DeathFilter::default() };
+        let draft = self.put(|pipeline, since| DeathsDraft::of(&scene(pipeline, since), filter)).await?;
+        let deaths = around.with(|outside| draft.finish(outside));
+        *newest_death = deaths.deaths.first().map_or(*newest_death, |death| Ktime(death.boottime_ns));
+        inputs.send(Input::Deaths(deaths)).await.ok()?;
+        let draft = self.put(|pipeline, since| LimitsDraft::of(&scene(pipeline, since))).await?;
+        inputs.send(Input::Limits(around.with(|outside| draft.finish(outside)))).await.ok()?;
+        if tree && let Some(tree) = self.put(whole_tree).await? {
+            inputs.send(Input::Tree(tree.into())).await.ok()?;
+        }
+        let first = self.put(|pipeline, _| pipeline.observer.figures(Want::Blocked)).await?;
+        sleep(BETWEEN).await;
+        let blocked = self
+            .put(move |pipeline, since| {
+                let Ok(first) = first.map(|figures| FirstLook::of(&figures)) else { return None };
+                let look = Look::new(pipeline.observer.doing(Want::Blocked));
+                let wall = Wall::of_this_boot();
+                let mut cgroups = Cgroups::of_host();
+                let scene = scene(pipeline, since);
+                let mut places = |id| cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+                let filter = BlockedFilter::default();
+                Some(BlockedTasks::of(&first, &look, filter, &|_| None, &scene, wall.stamp(), &mut places))
+            })
+            .await?;
+        if let Some(blocked) = blocked {
+            inputs.send(Input::Blocked(blocked)).await.ok()?;
+        }
+        Some(())
+    }
+
+    /// Tells the stories that are asked for.
+    async fn tell(
+        &self,
+        around: &mut LocalContext,
+        stories: &mut mpsc::Receiver<TaskSelector>,
+        told: &mpsc::Sender<String>,
+    ) -> Option<()> {
+        while let Some(whom) = stories.recv().await {
+            let draft = self
+                .put(move |pipeline, since| {
+                    let wall = Wall::of_this_boot();
+                    let draft = ExplainDraft::asked(&whom, &scene(pipeline, since), wall.stamp())?;
+                    let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+                    Ok::<_, crate::answer::NotFound>(draft.doing(&look))
+                })
+                .await?;
+            let story = match draft {
+                Ok(draft) => {
+                    let answer = around.with(|outside| draft.explain(outside));
+                    text::explanation(&answer, asker::style())
+                }
+                Err(error) => text::escape(&error.to_string()),
+            };
+            told.send(story).await.ok()?;
+        }
+        std::future::pending().await
+    }
+}
+
+fn scene(pipeline: &Pipeline, observed_since: Option<Ktime>) -> LineageAt<'_> {
+    LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since }
+}
+
+fn whole_tree(pipeline: &mut Pipeline, since: Option<Ktime>) -> Option<Tree> {
+    let look = Look::new(pipeline.observer.doing(Want::All));
+    let wall = Wall::of_this_boot();
+    let wish = TreeOptions { usage: true, ..TreeOptions::default() };
+    Tree::of(wish, &scene(pipeline, since), wall.stamp(), &mut |_| None, Some(&look)).ok()
+}
+
+fn health(pipeline: &Pipeline, up: Duration) -> Health {
+    let (lineage, mending) = (&pipeline.lineage, &pipeline.mending);
+    let sum = |counts: &crate::runtime::Repairs| counts.by_kind().into_iter().map(|(_, count)| count).sum();
+    let unconfirmed = lineage.unconfirmed_count();
+    Health {
+        observer: format!("taskscope {}, without a daemon", env!("CARGO_PKG_VERSION")),
+        uptime_ns: crate::duration::ns(up),
+        tasks: lineage.state_counts().present().saturating_sub(unconfirmed) as u64,
+        processes: lineage.group_count().saturating_sub(unconfirmed) as u64,
+        zombies: lineage.zombie_count() as u64,
+        zombies_unconfirmed: unconfirmed as u64,
+        lost: pipeline.counts.lost(),
+        repaired: sum(&mending.repaired),
+        drift: sum(&mending.drift),
+        canary_age_ns: pipeline.canary.age(clock::boottime()).map(crate::duration::ns),
+        not_ready: None,
+        ready_but: pipeline.degraded(),
+        degraded: pipeline
+            .observer
+            .hooks
+            .iter()
+            .filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)))
+            .collect(),
+    }
+}

@@ -1,0 +1,234 @@
+//! Asks a daemon: a question each, again and again, and one stream of events.
+
+use std::{path::Path, time::Duration};
+
+use serde::de::DeserializeOwned;
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::watcher::{Ends, Wants, runtime};
+use crate::{
+    answer::{TaskSelector, death::Deaths, explain::Explanation, text},
+    cli::{
+        client::{Client, ClientError},
+        terminal,
+    },
+    service::{INSTANCE, Status},
+    view::{Event, Health, Input},
+};
+
+/// A question is asked again after this many times what its answer took: however large the host, a viewer costs the daemon at most
+/// one part in so many of a CPU for each kind of question.
+pub(super) const COST: u32 = 10;
+
+/// Between two attempts to reach a daemon that went away.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// How far back the stream of events begins.
+const SINCE: &str = "60s";
+
+/// Deaths asked for at once.
+const DEATHS: u32 = 200;
+
+/// Events of one piece of the stream that are read; of more the view would show none.
+const EVENTS: usize = 1000;
+
+/// The questions, with how often each is asked.
+const QUESTIONS: [(Question, Duration); 6] = [
+    (Question::Status, Duration::from_secs(1)),
+    (Question::Zombies, Duration::from_secs(1)),
+    (Question::Deaths, Duration::from_secs(1)),
+    (Question::Tree, Duration::from_secs(2)),
+    (Question::Limits, Duration::from_secs(3)),
+    (Question::Blocked, Duration::from_secs(5)),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Status,
+    Zombies,
+    Deaths,
+    Tree,
+    Limits,
+    Blocked,
+}
+
+/// Asks until nobody wants answers any more.
+pub(super) fn run(socket: &Path, ends: Ends) {
+    let Ends { inputs, wants, mut stories, told } = ends;
+    let Ok(runtime) = runtime() else { return };
+    let mut gone = wants.clone();
+    runtime.block_on(async {
+        let ended = async { while gone.changed().await.is_ok() {} };
+        select! {
+            () = ended => {}
+            () = ask(socket, &inputs, &wants) => {}
+            () = follow(socket, &inputs) => {}
+            () = tell(socket, &mut stories, &told) => {}
+        }
+    });
+}
+
+/// Asks each question when it is due.
+async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::watch::Receiver<Wants>) {
+    let client = Client::at(socket);
+    let mut due = QUESTIONS.map(|_| (Instant::now(), Duration::MAX));
+    let mut newest_death = 0;
+    let mut is_away = false;
+    loop {
+        let now = Instant::now();
+        let Wants { paused, tree } = *wants.borrow();
+        for ((question, every), (due, took)) in QUESTIONS.into_iter().zip(&mut due) {
+            let is_wanted = !paused && (tree || question != Question::Tree);
+            // While none answers the first question is enough.
+            if *due > now || !is_wanted || (is_away && question != Question::Status) {
+                continue;
+            }
+            let asked = Instant::now();
+            let input = match answer(&client, question, &mut newest_death).await {
+                Ok(input) => input,
+                // The daemon is busy with others; what is shown stays.
+                Err(ClientError::Refused { status, message }) => {
+                    log::debug!("{status}: {message}");
+                    *due = Instant::now() + every.max(AGAIN);
+                    continue;
+                }
+                Err(error) => {
+                    is_away = true;
+                    if inputs.send(Input::Disconnected(error.to_string())).await.is_err() {
+                        return;
+                    }
+                    *due = Instant::now() + AGAIN;
+                    continue;
+                }
+            };
+            // One answer that a busy host held up says nothing of what it costs.
+            let before = std::mem::replace(took, asked.elapsed());
+            *due = Instant::now() + every.max(before.min(*took) * COST);
+            if std::mem::take(&mut is_away) && inputs.send(Input::Connected).await.is_err() {
+                return;
+            }
+            if inputs.send(input).await.is_err() {
+                return;
+            }
+        }
+        // What the view wants may change meanwhile.
+        let next = due.iter().map(|(due, _)| *due).min().unwrap_or(now);
+        sleep_until(next.max(Instant::now() + Duration::from_millis(100))).await;
+    }
+}
+
+async fn answer(client: &Client, question: Question, newest_death: &mut u64) -> Result<Input, ClientError> {
+    Ok(match question {
+        Question::Status => Input::Health(health(get::<Status>(client, "/v1/status").await?)),
+        Question::Zombies => Input::Zombies(get(client, "/v1/zombies").await?),
+        Question::Deaths => {
+            let path = format!("/v1/deaths?limit={DEATHS}&after={newest_death}");
+            let deaths: Deaths = get(client, &path).await?;
+            *newest_death = deaths.deaths.first().map_or(*newest_death, |death| death.boottime_ns);
+            Input::Deaths(deaths)
+        }
+        Question::Tree => Input::Tree(get(client, "/v1/tree?usage=true").await?),
+        Question::Limits => Input::Limits(get(client, "/v1/limits").await?),
+        Question::Blocked => Input::Blocked(get(client, "/v1/blocked").await?),
+    })
+}
+
+async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, ClientError> {
+    client.json(path).await
+}
+
+fn health(status: Status) -> Health {
+    Health {
+        observer: format!("taskscope {}, pid {}", status.version, status.pid),
+        uptime_ns: status.uptime_ns,
+        tasks: status.tasks,
+        processes: status.processes,
+        zombies: status.zombies,
+        zombies_unconfirmed: status.zombies_unconfirmed,
+        lost: status.records_lost,
+        repaired: status.repaired.values().sum(),
+        drift: status.drift.values().sum(),
+        canary_age_ns: status.canary_age_ns,
+        not_ready: status.not_ready_because,
+        ready_but: status.ready_but,
+        degraded: status.degraded,
+    }
+}
+
+/// Follows the stream; after a restart of the daemon it goes on, and the daemon says what is missing.
+async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
+    let client = Client::at(socket);
+    let mut place: Option<(String, u64)> = None;
+    loop {
+        let from = match &place {
+            Some((instance, sequence)) => format!("after={sequence}&instance={instance}"),
+            None => format!("since={SINCE}"),
+        };
+        let path = format!("/v1/events?{from}&action={}", Event::ACTIONS);
+        match client.get(&path, "application/x-ndjson").await {
+            Ok(answer) => {
+                let instance = answer.headers().get(INSTANCE).and_then(|value| value.to_str().ok());
+                let instance = instance.unwrap_or_default().to_owned();
+                let sequence = read(&client, answer.into_body(), inputs).await;
+                let Some(sequence) = sequence else { return };
+                let before = place.as_ref().map_or(0, |(_, sequence)| *sequence);
+                place = Some((instance, if sequence == 0 { before } else { sequence }));
+            }
+            Err(error) => log::debug!("{error}"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Hands on events until the stream ends; the number of the last, or `None` if nobody wants them any more.
+async fn read(client: &Client, mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
+    let mut rest = Vec::new();
+    let mut sequence = 0;
+    while let Ok(Some(piece)) = client.piece(&mut body).await {
+        rest.extend_from_slice(&piece);
+        let whole = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let text = String::from_utf8_lossy(rest.get(..whole).unwrap_or_default()).into_owned();
+        rest.drain(..whole);
+        let surplus = text.lines().count().saturating_sub(EVENTS);
+        if let Some(last) = text.lines().last().and_then(|line| number(line, "\"sequence\":")) {
+            sequence = last;
+        }
+        let events: Vec<Event> = text.lines().skip(surplus).filter_map(Event::of_line).collect();
+        if !events.is_empty() && inputs.send(Input::Events(events)).await.is_err() {
+            return None;
+        }
+    }
+    Some(sequence)
+}
+
+/// The number behind a key of a line of JSON.
+fn number(line: &str, key: &str) -> Option<u64> {
+    let rest = line.split_once(key)?.1;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..digits)?.parse().ok()
+}
+
+/// Tells the stories that are asked for.
+async fn tell(socket: &Path, stories: &mut mpsc::Receiver<TaskSelector>, told: &mpsc::Sender<String>) {
+    let client = Client::at(socket);
+    while let Some(whom) = stories.recv().await {
+        let answer: Result<Explanation, ClientError> = get(&client, &format!("/v1/explain/{whom}")).await;
+        let story = match answer {
+            Ok(answer) => text::explanation(&answer, style()),
+            Err(error) => text::escape(&error.to_string()),
+        };
+        if told.send(story).await.is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// How a story is written. Where the terminal becomes narrower it is folded again.
+pub(super) fn style() -> text::Style {
+    text::Style { colour: false, ..terminal::style() }
+}

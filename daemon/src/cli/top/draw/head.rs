@@ -1,0 +1,142 @@
+//! The lines above the panes, and the one below them.
+
+use std::fmt::Write as _;
+
+use ratatui::{
+    layout::Rect,
+    style::{Modifier, Style},
+};
+
+use super::{Choice, Look, Over, Pen, columns};
+use crate::{
+    answer::text::escape,
+    verdict::duration,
+    view::{Mark, View},
+};
+
+const KEYS: [(&str, &str); 9] = [
+    ("q", "quit"),
+    ("?", "keys"),
+    ("Tab", "pane"),
+    ("Enter", "story"),
+    ("/", "filter"),
+    ("s", "sort"),
+    ("f", "fold"),
+    ("p", "parent"),
+    ("c", "culprit"),
+];
+
+/// Who observes, how far that can be trusted, and the limits on pids; returns how many rows that takes.
+pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
+    let Rect { x, y, width, height, .. } = pen.area;
+    let (look, mut next) = (pen.look, y);
+    if let Some(health) = view.health() {
+        let counts =
+            format!("{} tasks  {} processes  {} zombies", health.tasks, health.processes, health.zombies);
+        let observer = format!("{}, up {}", escape(&health.observer), duration(health.uptime_ns));
+        pen.text(x, next, &observer, Look::strong(), width);
+        let at = usize::from(width).saturating_sub(columns(&counts));
+        if at > columns(&observer) + 1 {
+            pen.text(x + u16::try_from(at).unwrap_or(0), next, &counts, Look::strong(), width);
+        }
+        next += 1;
+        let (mark, text) = trust(view);
+        pen.text(x, next, &format!("{} trust  {text}", mark.sign()), look.of(mark), width);
+        next += 1;
+    } else {
+        let why = view.disconnected().unwrap_or("waiting for the first answer");
+        pen.text(x, next, &escape(why), Look::strong(), width);
+        next += 1;
+    }
+    let budget = view.budget();
+    let most = if height >= 40 { 4 } else { 2 };
+    for n in 0..budget.len().min(most) {
+        let Some(line) = budget.line(n) else { continue };
+        let bar = bar(line.used, look.unicode);
+        let mut text = format!("{} pids   {bar} {:>16}  {}", line.mark.sign(), line.numbers, line.what);
+        for part in [&line.forecast, &line.consumer] {
+            if !part.is_empty() {
+                text.push_str("; ");
+                text.push_str(part);
+            }
+        }
+        pen.text(x, next, &text, look.of(line.mark), width);
+        next += 1;
+    }
+    next - y
+}
+
+fn bar(used: f64, unicode: bool) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10")]
+    let full = ((used * 10.0).round() as usize).min(10);
+    let (on, off) = if unicode { ("█", "░") } else { ("#", ".") };
+    format!("{}{}", on.repeat(full), off.repeat(10 - full))
+}
+
+/// How far what is shown can be trusted.
+fn trust(view: &View) -> (Mark, String) {
+    if let Some(why) = view.disconnected() {
+        return (Mark::Bad, format!("NO DAEMON, what is shown is older: {}", escape(why)));
+    }
+    let Some(health) = view.health() else { return (Mark::None, String::new()) };
+    let mut mark = Mark::None;
+    // Writing to a String does not fail.
+    let mut text = String::new();
+    if view.is_paused() {
+        mark = Mark::Odd;
+        text.push_str("PAUSED (Space goes on); ");
+    }
+    match (&health.not_ready, &health.ready_but) {
+        (Some(why), _) => {
+            mark = Mark::Bad;
+            let _ = write!(text, "NOT READY: {}", escape(why));
+        }
+        (None, Some(but)) => {
+            mark = Mark::Odd;
+            text.push_str(&escape(but));
+        }
+        (None, None) => text.push_str("ready"),
+    }
+    if health.drift > 0 || health.lost > 0 {
+        mark = if mark == Mark::Bad { mark } else { Mark::Odd };
+    }
+    let _ = write!(text, "; lost {}, repaired {}, drift {}", health.lost, health.repaired, health.drift);
+    if let Some(age) = health.canary_age_ns {
+        let _ = write!(text, "; canary {} ago", duration(age));
+    }
+    if health.zombies_unconfirmed > 0 {
+        let _ = write!(text, "; {} zombies unconfirmed", health.zombies_unconfirmed);
+    }
+    if !health.degraded.is_empty() {
+        let _ = write!(text, "; degraded: {}", health.degraded.len());
+    }
+    (mark, text)
+}
+
+/// The keys, or what is being typed.
+pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
+    let Rect { x, width, .. } = pen.area;
+    let y = pen.area.bottom() - 1;
+    if let Some(note) = choice.note {
+        pen.text(x, y, note, Look::strong(), width);
+        return;
+    }
+    if choice.over == Over::Typing {
+        let text = format!("filter: {}_   Enter keeps it, Esc ends it", escape(view.filter()));
+        pen.text(x, y, &text, Look::strong(), width);
+        return;
+    }
+    let mut at = x;
+    if !view.filter().is_empty() {
+        let text = format!("filter: {} (Esc)", escape(view.filter()));
+        at = pen.text(at, y, &text, Look::strong(), width) + 2;
+    }
+    for (key, what) in KEYS.into_iter().chain([("z", "zoom"), ("x", "groups"), ("Space", "pause")]) {
+        let room = pen.area.right().saturating_sub(at);
+        if usize::from(room) < key.len() + what.len() + 1 {
+            break;
+        }
+        at = pen.text(at, y, key, Look::strong().add_modifier(Modifier::REVERSED), room);
+        at = pen.text(at + 1, y, what, Style::new(), room) + 2;
+    }
+}

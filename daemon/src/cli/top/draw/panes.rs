@@ -1,0 +1,160 @@
+//! The panes: where each stands, and its rows.
+
+use ratatui::{
+    layout::Rect,
+    style::{Modifier, Style},
+};
+
+use super::{Look, Pen};
+use crate::view::{Column, Mark, Pane, Row, View};
+
+/// Rows of a pane that is not alone, at least: title, heads and a little more.
+const LEAST: u16 = 4;
+
+/// From so many columns on panes stand side by side.
+const WIDE: u16 = 150;
+
+/// In which order panes get room where there is little.
+const IMPORTANT: [Pane; 6] =
+    [Pane::Culprits, Pane::Tree, Pane::Deaths, Pane::Events, Pane::Blocked, Pane::Reparented];
+
+/// Where each pane stands, and panes without room.
+pub(super) fn arrange(view: &View, alone: bool, body: Rect) -> (Vec<(Pane, Rect)>, Vec<Pane>) {
+    let focus = view.focus();
+    if alone {
+        return (vec![(focus, body)], Vec::new());
+    }
+    if body.width >= WIDE && body.height >= 6 * LEAST {
+        let half = body.width / 2;
+        let left = Rect { width: half - 1, ..body };
+        let right = Rect { x: body.x + half + 1, width: body.width - half - 1, ..body };
+        let mut places = stack(view, &[Pane::Culprits, Pane::Deaths, Pane::Blocked, Pane::Reparented], left);
+        places.extend(stack(view, &[Pane::Tree, Pane::Events], right));
+        return (places, Vec::new());
+    }
+    let fits = usize::from(body.height.saturating_sub(1) / (LEAST + 1)).clamp(1, 6);
+    let mut shown = vec![focus];
+    for pane in IMPORTANT {
+        if shown.len() < fits && !shown.contains(&pane) {
+            shown.push(pane);
+        }
+    }
+    let hidden: Vec<Pane> = Pane::ALL.into_iter().filter(|pane| !shown.contains(pane)).collect();
+    shown.sort_by_key(|pane| *pane as usize);
+    let height = body.height.saturating_sub(u16::from(!hidden.is_empty()));
+    (stack(view, &shown, Rect { height, ..body }), hidden)
+}
+
+/// Panes one below the other: each what it needs, the focus first, the rest to the last that has more.
+fn stack(view: &View, panes: &[Pane], area: Rect) -> Vec<(Pane, Rect)> {
+    let wants = |pane: Pane| u16::try_from(view.len(pane).max(1)).unwrap_or(u16::MAX).saturating_add(2);
+    let mut heights: Vec<u16> = panes.iter().map(|pane| wants(*pane).min(LEAST)).collect();
+    let mut left = area.height.saturating_sub(heights.iter().sum());
+    // Rows one by one to whoever wants more, so that none starves another; two of three to the focus.
+    while left > 0 {
+        let mut given = false;
+        for (pane, height) in panes.iter().zip(&mut heights) {
+            let share = if *pane == view.focus() { 2 } else { 1 };
+            let more = wants(*pane).saturating_sub(*height).min(share).min(left);
+            *height += more;
+            left -= more;
+            given |= more > 0;
+        }
+        if !given {
+            break;
+        }
+    }
+    if let Some(last) = heights.last_mut() {
+        *last += left;
+    }
+    let mut y = area.y;
+    let mut places = Vec::new();
+    for (pane, height) in panes.iter().zip(heights) {
+        let height = height.min(area.bottom().saturating_sub(y));
+        places.push((*pane, Rect { y, height, ..area }));
+        y += height;
+    }
+    places
+}
+
+pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
+    if place.height == 0 {
+        return;
+    }
+    title(view, pane, place, pen);
+    let count = view.len(pane);
+    let rows = usize::from(place.height.saturating_sub(2));
+    if count == 0 {
+        let nothing = if view.filter().is_empty() { pane.nothing() } else { "no row contains the filter" };
+        if place.height > 1 {
+            pen.text(place.x + 2, place.y + 1, nothing, pen.look.of(Mark::Faint), place.width - 2);
+        }
+        return;
+    }
+    let selected = view.selected(pane).unwrap_or(0);
+    let from = selected.saturating_sub(rows.saturating_sub(1)).min(count.saturating_sub(rows));
+    // A page is moved only as far as is needed for the chosen row to be seen.
+    let columns = widths(pane, place.width);
+    let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
+    let heads = Row { mark: Mark::None, cells: heads, target: None };
+    let style = pen.look.of(Mark::Faint).add_modifier(Modifier::UNDERLINED);
+    row_at(&heads, &columns, (place, 1), style, pen);
+    for n in 0..rows.min(count - from) {
+        let Some(row) = view.row(pane, from + n) else { continue };
+        let mut style = pen.look.of(row.mark);
+        if view.focus() == pane && from + n == selected {
+            style = style.add_modifier(Modifier::REVERSED);
+        }
+        row_at(&row, &columns, (place, u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2)), style, pen);
+    }
+}
+
+fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
+    let is_focus = view.focus() == pane;
+    let rule = if pen.look.unicode { "─" } else { "-" };
+    let style = if is_focus { Look::strong() } else { Style::new() };
+    pen.text(place.x, place.y, &rule.repeat(usize::from(place.width)), style, place.width);
+    let sign = if is_focus { ">" } else { " " };
+    let text = format!(
+        "{sign}{} {} ({}) sorted by {} ",
+        pane as usize + 1,
+        pane.title(),
+        view.len(pane),
+        view.order(pane)
+    );
+    pen.text(place.x + 1, place.y, &text, style, place.width - 1);
+}
+
+/// Columns with their places: the sign before them, one column between them, the last takes what is left.
+fn widths(pane: Pane, width: u16) -> Vec<(Column, u16, u16)> {
+    let columns = pane.columns();
+    let wide = width >= 95;
+    let mut at = 2;
+    let mut places = Vec::new();
+    for (n, column) in columns.iter().enumerate() {
+        let own = column.width + if wide { column.extra } else { 0 };
+        let own = if n + 1 == columns.len() { width.saturating_sub(at) } else { own };
+        places.push((*column, at, own));
+        at += own + 1;
+    }
+    places
+}
+
+fn row_at(row: &Row, columns: &[(Column, u16, u16)], at: (Rect, u16), style: Style, pen: &mut Pen<'_>) {
+    let (place, below) = at;
+    let y = place.y + below;
+    if below >= place.height {
+        return;
+    }
+    pen.out.set_style(Rect { x: place.x, y, width: place.width, height: 1 }, style);
+    pen.text(place.x, y, &row.mark.sign().to_string(), style, 1);
+    for ((column, x, width), cell) in columns.iter().zip(&row.cells) {
+        let room = place.width.saturating_sub(*x).min(*width);
+        let pad = if column.number {
+            room.saturating_sub(u16::try_from(super::columns(cell)).unwrap_or(room))
+        } else {
+            0
+        };
+        pen.text(place.x + x + pad, y, cell, style, room - pad);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the keys do.
+
+use super::input::Key;
+use crate::{
+    answer::TaskSelector,
+    view::{Pane, View},
+};
+
+/// What is said of the keys.
+pub(super) const HELP: &str = "\
+Panes
+  Tab, Shift-Tab, 1 to 6   choose the pane that keys act on
+  z                        show this pane alone, and all again
+
+Rows
+  Up Down k j, PgUp PgDn   choose a row
+  Home End, g G            the first (which stays first), the last
+  Enter                    the story of its process, as taskscope explain tells it
+  p                        its parent in the tree
+  c                        the parent that owes it a wait; of that one: where it is in the tree
+
+What is shown
+  /                        only rows that contain what is typed; Enter keeps it, Esc ends it
+  s                        sort by the next column that can be sorted by
+  f                        in the tree: fold what is below a row, or show each process of a row `x 500`
+  x                        in the tree: like processes as one row, or each by itself
+  Space                    pause and go on; events that come meanwhile are added then
+
+q, Ctrl-C                  end
+?                          these keys
+
+! somebody has to act      * worth a look";
+
+/// What the user looks at besides the panes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A text, and its first line that is shown.
+    Text(&'static str, String, u16),
+    /// A filter is being typed.
+    Typing,
+}
+
+/// What the user chose that is not the view's.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    pub(super) over: Over,
+    /// One pane alone.
+    pub(super) alone: bool,
+    /// What was asked for and cannot be, until the next key.
+    pub(super) note: Option<&'static str>,
+    /// Rows of the pane with the focus, as drawn last.
+    pub(super) page: usize,
+}
+
+/// What is to be done besides.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Go,
+    Quit,
+    Tell(TaskSelector),
+}
+
+/// Does what a key says.
+pub(super) fn press(key: Key, view: &mut View, choice: &mut Choice) -> Then {
+    choice.note = None;
+    if matches!(key, Key::Control('c' | 'd')) {
+        return Then::Quit;
+    }
+    match &mut choice.over {
+        Over::Typing => typed(key, view, choice),
+        Over::Text(_, text, at) => {
+            let most = u16::try_from(text.lines().count()).unwrap_or(u16::MAX).saturating_sub(1);
+            match key {
+                Key::Down | Key::Char('j') => *at = (*at + 1).min(most),
+                Key::Up | Key::Char('k') => *at = at.saturating_sub(1),
+                Key::PageDown | Key::Char(' ') => *at = (*at + 10).min(most),
+                Key::PageUp => *at = at.saturating_sub(10),
+                Key::Home => *at = 0,
+                _ => choice.over = Over::Nothing,
+            }
+            Then::Go
+        }
+        Over::Nothing => chosen(key, view, choice),
+    }
+}
+
+fn typed(key: Key, view: &mut View, choice: &mut Choice) -> Then {
+    let mut filter = view.filter().to_owned();
+    match key {
+        Key::Char(c) => filter.push(c),
+        Key::Backspace => {
+            filter.pop();
+        }
+        Key::Enter => choice.over = Over::Nothing,
+        Key::Escape => {
+            filter.clear();
+            choice.over = Over::Nothing;
+        }
+        _ => return Then::Go,
+    }
+    view.set_filter(filter);
+    Then::Go
+}
+
+fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
+    let page = isize::try_from(choice.page.max(1)).unwrap_or(isize::MAX);
+    let focus = view.focus() as usize;
+    let nth = |n: usize| Pane::ALL.get(n % Pane::ALL.len()).copied().unwrap_or(Pane::Culprits);
+    match key {
+        Key::Char('q') => return Then::Quit,
+        Key::Escape => {
+            view.set_filter(String::new());
+            choice.alone = false;
+        }
+        Key::Char('?' | 'h') | Key::Help => choice.over = Over::Text("Keys", HELP.into(), 0),
+        Key::Tab | Key::Right => view.set_focus(nth(focus + 1)),
+        Key::BackTab | Key::Left => view.set_focus(nth(focus + Pane::ALL.len() - 1)),
+        Key::Char(c @ '1'..='6') => view.set_focus(nth((c as usize).saturating_sub('1' as usize))),
+        Key::Char('z') => choice.alone = !choice.alone,
+        Key::Down | Key::Char('j') => view.move_by(1),
+        Key::Up | Key::Char('k') => view.move_by(-1),
+        Key::PageDown => view.move_by(page),
+        Key::PageUp => view.move_by(-page),
+        Key::Home | Key::Char('g') => view.move_by(isize::MIN),
+        Key::End | Key::Char('G') => view.move_by(isize::MAX),
+        Key::Char('/') => choice.over = Over::Typing,
+        Key::Char('s') => view.next_order(),
+        Key::Char('f') => view.toggle_fold(),
+        Key::Char('x') => view.toggle_groups(),
+        Key::Char(' ') => view.toggle_pause(),
+        Key::Char('p') if !view.jump_to_parent() => choice.note = Some("its parent is not in the tree"),
+        Key::Char('c') if !view.jump_to_culprit() => choice.note = Some("nobody owes it a wait"),
+        Key::Enter => {
+            let Some(target) = view.target() else { return Then::Go };
+            let whom = target.entity_id.map_or(TaskSelector::Pid(target.pid), TaskSelector::Entity);
+            return Then::Tell(whom);
+        }
+        _ => {}
+    }
+    Then::Go
+}

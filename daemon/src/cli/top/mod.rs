@@ -1,0 +1,57 @@
+//! `taskscope top`: a live view in the terminal.
+
+mod alone;
+mod asker;
+mod draw;
+mod input;
+mod keys;
+mod once;
+mod screen;
+mod watcher;
+
+use std::io::IsTerminal as _;
+
+use super::{ask::Source, client::ClientError, exit::Exit, terminal};
+use crate::view::View;
+
+/// Arguments of `top`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  taskscope top                          a live view: q ends it, ? lists the keys
+  taskscope top --once                   one picture, for scripts and bug reports
+  COLUMNS=200 LINES=60 taskscope top --once
+  taskscope top --alone                  observe by oneself, also where a daemon could be asked
+
+docs/top.md describes the panes, and what the view asks of the daemon.")]
+pub(super) struct Args {
+    /// Print one picture of COLUMNS x LINES characters (else as large as the terminal, else 80x24), and end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Runs `top`.
+pub(super) fn run(args: &Args) -> Exit {
+    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !args.once && !is_terminal {
+        log::error!("top: standard input and output must be a terminal; --once prints one picture");
+        return Exit::Usage;
+    }
+    let outcome = watcher::Watcher::start(&args.source)
+        .and_then(|watcher| if args.once { once::print(watcher) } else { screen::run(watcher) });
+    outcome.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+/// An empty view for this terminal.
+fn view() -> View {
+    let style = terminal::style();
+    View::new(style.zone, style.unicode)
+}
+
+/// The exit code of a refusal, which the log tells.
+fn refused(error: &ClientError) -> Exit {
+    log::error!("{error}");
+    if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
+}

@@ -1,0 +1,264 @@
+//! The view in a terminal: drawn, moved by keys, and the terminal given back on every end.
+
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+    os::fd::AsFd as _,
+    panic,
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use crossterm::{
+    cursor::{Hide, Show},
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use log::LevelFilter;
+use ratatui::{Terminal, backend::CrosstermBackend};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::{
+    io::Interest,
+    select,
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    draw::{self, Look},
+    input,
+    keys::{self, Choice, Over, Then},
+    view,
+    watcher::{Wants, Watcher},
+};
+use crate::{
+    cli::{exit::Exit, signals, stdout::Stdout, terminal},
+    fd::{watch, write_now},
+    view::View,
+};
+
+/// Between two pictures that no key asked for.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// A key whose bytes do not all come within this time is over: Escape alone is the beginning of others.
+const KEY: Duration = Duration::from_millis(50);
+
+/// Whether the terminal is ours and must be given back.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
+/// What is drawn and not written yet.
+#[derive(Clone, Default)]
+struct Drawn(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Drawn {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The terminal in raw mode with its other screen, until this is dropped.
+struct Taken {
+    level: LevelFilter,
+}
+
+impl Taken {
+    fn take() -> io::Result<Self> {
+        // Lines of the log would stand in the picture.
+        let level = log::max_level();
+        let previous = panic::take_hook();
+        // On whichever thread a panic comes: its report must be readable, also where the process ends at once.
+        panic::set_hook(Box::new(move |info| {
+            if give_back() {
+                log::set_max_level(level);
+            }
+            previous(info);
+        }));
+        enable_raw_mode()?;
+        IS_OURS.store(true, Ordering::SeqCst);
+        let taken = Self { level };
+        log::set_max_level(LevelFilter::Off);
+        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        give_back();
+        log::set_max_level(self.level);
+    }
+}
+
+/// Gives the terminal back; false if it was not ours any more. Never waits: a terminal that takes nothing is gone.
+fn give_back() -> bool {
+    if !IS_OURS.swap(false, Ordering::SeqCst) {
+        return false;
+    }
+    let mut end = Vec::new();
+    // Writing to a Vec does not fail; whether the terminal is still there does not matter now.
+    let _ = execute!(end, LeaveAlternateScreen, Show);
+    let _ = write_now(io::stdout(), &end);
+    let _ = disable_raw_mode();
+    true
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Exit {
+    log::error!("{what}: {error}");
+    Exit::Failure
+}
+
+/// Shows the view until a key or a signal ends it.
+pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
+    let taken = Taken::take().map_err(|error| failed("preparing the terminal", &error))?;
+    let style = terminal::style();
+    let screen = Screen {
+        view: view(),
+        choice: Choice::default(),
+        look: Look { colour: style.colour, unicode: style.unicode },
+    };
+    let outcome = {
+        let Watcher { inputs, wants, stories, told, runtime, .. } = &mut watcher;
+        let mut channels = Channels { inputs, wants, stories, told };
+        runtime.block_on(screen.show(&mut channels))
+    };
+    drop(taken);
+    watcher.stop();
+    outcome.map_err(|error| failed("showing the view", &error))
+}
+
+/// The watcher without its event loop.
+struct Channels<'a> {
+    inputs: &'a mut tokio::sync::mpsc::Receiver<crate::view::Input>,
+    wants: &'a tokio::sync::watch::Sender<Wants>,
+    stories: &'a tokio::sync::mpsc::Sender<crate::answer::TaskSelector>,
+    told: &'a mut tokio::sync::mpsc::Receiver<String>,
+}
+
+struct Screen {
+    view: View,
+    choice: Choice,
+    look: Look,
+}
+
+impl Screen {
+    async fn show(mut self, channels: &mut Channels<'_>) -> io::Result<()> {
+        let drawn = Drawn::default();
+        let mut terminal = Terminal::new(CrosstermBackend::new(drawn.clone()))?;
+        let mut stdout = Stdout::new();
+        let stop = signals::stop()?;
+        tokio::pin!(stop);
+        let mut resized = signal(SignalKind::window_change())?;
+        let keys = watch(io::stdin().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let (mut typed, mut ends) = (Vec::new(), None);
+        let mut due = Some(Instant::now());
+        loop {
+            if due.is_some_and(|due| due <= Instant::now()) {
+                due = None;
+                self.draw(&mut terminal, channels)?;
+                let bytes = std::mem::take(&mut *drawn.0.borrow_mut());
+                select! {
+                    () = &mut stop => return Ok(()),
+                    written = stdout.write(&bytes) => written?,
+                }
+            }
+            let next = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            select! {
+                biased;
+                () = &mut stop => return Ok(()),
+                ready = keys.readable() => {
+                    let mut ready = ready?;
+                    if !read_now(&mut typed)? {
+                        ready.clear_ready();
+                    }
+                    if self.press(&mut typed, true, channels) {
+                        return Ok(());
+                    }
+                    ends = (!typed.is_empty()).then(|| Instant::now() + KEY);
+                    due = Some(Instant::now());
+                }
+                () = sleep_until(ends.unwrap_or(next)), if ends.is_some() => {
+                    ends = None;
+                    if self.press(&mut typed, false, channels) {
+                        return Ok(());
+                    }
+                    due = Some(Instant::now());
+                }
+                _ = resized.recv() => {
+                    terminal.autoresize()?;
+                    due = Some(Instant::now());
+                }
+                input = channels.inputs.recv() => {
+                    let Some(input) = input else {
+                        return Err(io::Error::other("the thread that asks for answers has ended"));
+                    };
+                    self.view.apply(input);
+                    due = due.or_else(|| Some(Instant::now() + REFRESH));
+                }
+                Some(story) = channels.told.recv() => {
+                    self.choice.note = None;
+                    self.choice.over = Over::Text("Story", story, 0);
+                    due = Some(Instant::now());
+                }
+                () = sleep_until(next) => {}
+            }
+            if !IS_OURS.load(Ordering::SeqCst) {
+                return Err(io::Error::other("a thread has panicked"));
+            }
+        }
+    }
+
+    /// Does what the keys say that are whole; true if one ends the view.
+    fn press(&mut self, typed: &mut Vec<u8>, is_to_come: bool, channels: &Channels<'_>) -> bool {
+        for key in input::keys(typed, is_to_come) {
+            match keys::press(key, &mut self.view, &mut self.choice) {
+                Then::Go => {}
+                Then::Quit => return true,
+                Then::Tell(whom) => {
+                    // One at a time: what is asked meanwhile is not told.
+                    let _ = channels.stories.try_send(whom);
+                    self.choice.note = Some("asking for its story");
+                }
+            }
+        }
+        false
+    }
+
+    fn draw(
+        &mut self,
+        terminal: &mut Terminal<CrosstermBackend<Drawn>>,
+        channels: &Channels<'_>,
+    ) -> io::Result<()> {
+        let Self { view, choice, look } = self;
+        let mut is_tree_seen = false;
+        terminal.draw(|frame| {
+            is_tree_seen = draw::draw(view, choice, *look, frame.area(), frame.buffer_mut());
+        })?;
+        let wants = Wants { paused: view.is_paused(), tree: is_tree_seen };
+        channels.wants.send_if_modified(|before| std::mem::replace(before, wants) != wants);
+        Ok(())
+    }
+}
+
+/// Reads what was typed, if anything was; false if nothing was. An error if the terminal has hung up.
+fn read_now(typed: &mut Vec<u8>) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut fds, Some(&at_once))? == 0 {
+        return Ok(false);
+    }
+    let mut bytes = [0; 1024];
+    // A terminal in raw mode answers with what there is.
+    let count = rustix::io::read(&stdin, &mut bytes)?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    typed.extend_from_slice(bytes.get(..count).unwrap_or_default());
+    Ok(true)
+}

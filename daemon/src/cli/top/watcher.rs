@@ -1,0 +1,109 @@
+//! Who asks or observes: a thread of its own, so that a large answer never delays a key.
+
+use std::{thread, time::Duration};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{mpsc, watch},
+};
+
+use super::{alone, asker, refused};
+use crate::{
+    answer::TaskSelector,
+    cli::{
+        ask::Source,
+        client::{Client, ClientError},
+        exit::Exit,
+    },
+    view::Input,
+};
+
+/// Inputs that may wait for the view.
+const INPUTS: usize = 64;
+
+/// How long the end waits for the thread of an observation, which has programs to detach.
+const END: Duration = Duration::from_secs(2);
+
+/// What the view wants at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wants {
+    /// Nothing but events while it is paused.
+    pub(super) paused: bool,
+    /// The tree is to be seen: the one expensive question.
+    pub(super) tree: bool,
+}
+
+/// What the thread is given.
+pub(super) struct Ends {
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) wants: watch::Receiver<Wants>,
+    pub(super) stories: mpsc::Receiver<TaskSelector>,
+    pub(super) told: mpsc::Sender<String>,
+}
+
+/// The thread, and the channels to it.
+pub(super) struct Watcher {
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) wants: watch::Sender<Wants>,
+    /// Processes whose story is asked for, and the stories.
+    pub(super) stories: mpsc::Sender<TaskSelector>,
+    pub(super) told: mpsc::Receiver<String>,
+    /// The event loop of whoever draws.
+    pub(super) runtime: Runtime,
+    ended: mpsc::Receiver<()>,
+}
+
+pub(super) fn runtime() -> Result<Runtime, Exit> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| {
+        log::error!("starting the event loop: {error}");
+        Exit::Failure
+    })
+}
+
+impl Watcher {
+    /// Asks the daemon; where there is none observes by itself, if that may.
+    pub(super) fn start(source: &Source) -> Result<Self, Exit> {
+        let runtime = runtime()?;
+        let (to_view, inputs) = mpsc::channel(INPUTS);
+        let (wants, wanted) = watch::channel(Wants { paused: false, tree: true });
+        let (stories, asked) = mpsc::channel(1);
+        let (tell, told) = mpsc::channel(1);
+        let (running, ended) = mpsc::channel(1);
+        let ends = Ends { inputs: to_view, wants: wanted, stories: asked, told: tell };
+        let is_there = match source.daemon() {
+            None => false,
+            Some(socket) => match runtime.block_on(Client::at(socket).get("/healthz", "*/*")) {
+                Ok(_) => true,
+                Err(ClientError::NotThere(_)) => false,
+                Err(error) => return Err(refused(&error)),
+            },
+        };
+        let (source, (say, started)) = (source.clone(), std::sync::mpsc::sync_channel(1));
+        let work = move || {
+            let _running = running;
+            if is_there {
+                // Whoever starts this waits for it.
+                let _ = say.send(Ok(()));
+                asker::run(&source.socket.socket, ends);
+            } else {
+                alone::run(&source, ends, &say);
+            }
+        };
+        thread::Builder::new().name("watcher".into()).spawn(work).map_err(|error| {
+            log::error!("starting a thread: {error}; taskscope zombies, limits and tree need none");
+            Exit::Failure
+        })?;
+        started.recv().unwrap_or(Err(Exit::Failure))?;
+        Ok(Self { inputs, wants, stories, told, runtime, ended })
+    }
+
+    /// Ends the thread, and waits until its programs are detached.
+    pub(super) fn stop(self) {
+        let Self { inputs, wants, stories, told, runtime, mut ended } = self;
+        drop((inputs, wants, stories, told));
+        let waited = runtime.block_on(async { tokio::time::timeout(END, ended.recv()).await });
+        if waited.is_err() {
+            log::debug!("the watcher is left to the kernel");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! PURE: what a live view shows. Answers of the API and events go in; rows and marks come out.
+//!
+//! There is no terminal, no clock and no I/O here: times are those of the answers. `taskscope top` draws the rows; whoever draws
+//! them elsewhere uses the same.
+
+mod budget;
+mod event;
+mod input;
+mod pane;
+mod rows;
+mod tree;
+
+pub use self::{
+    budget::{Budget, BudgetLine},
+    event::Event,
+    input::{Health, Input, TreeAnswer, TreeNode},
+    pane::{Column, Mark, Pane, Row, Target},
+};
+
+use std::collections::VecDeque;
+
+use self::{pane::PaneState, rows::Rows, tree::TreeRows};
+use crate::{
+    answer::{blocked::BlockedTasks, death::Death, zombies::Zombies},
+    export::Zone,
+};
+
+/// Deaths, reparentings and events that are kept, each.
+const KEPT: usize = 1000;
+
+/// Everything that a live view knows.
+pub struct View {
+    zone: Zone,
+    unicode: bool,
+    health: Option<Health>,
+    disconnected: Option<String>,
+    budget: Budget,
+    zombies: Option<Zombies>,
+    blocked: Option<BlockedTasks>,
+    /// The last first, as the two after it.
+    deaths: VecDeque<Death>,
+    reparented: VecDeque<Event>,
+    events: VecDeque<Event>,
+    /// Events that came while the view was paused.
+    held: VecDeque<Event>,
+    tree: TreeRows,
+    filter: String,
+    paused: bool,
+    focus: Pane,
+    panes: [PaneState; Pane::ALL.len()],
+}
+
+impl View {
+    /// An empty view. Times are shown in `zone`; branches are drawn in Unicode or in ASCII.
+    #[must_use]
+    pub fn new(zone: Zone, unicode: bool) -> Self {
+        Self {
+            zone,
+            unicode,
+            health: None,
+            disconnected: None,
+            budget: Budget::default(),
+            zombies: None,
+            blocked: None,
+            deaths: VecDeque::new(),
+            reparented: VecDeque::new(),
+            events: VecDeque::new(),
+            held: VecDeque::new(),
+            tree: TreeRows::default(),
+            filter: String::new(),
+            paused: false,
+            focus: Pane::Culprits,
+            panes: Default::default(),
+        }
+    }
+
+    /// Takes an answer or events. While the view is paused answers are dropped, because the next ones replace them, and events wait.
+    pub fn apply(&mut self, input: Input) {
+        match input {
+            Input::Disconnected(why) => self.disconnected = Some(why),
+            Input::Connected => self.disconnected = None,
+            Input::Events(events) if self.paused => {
+                self.held.extend(events);
+                let surplus = self.held.len().saturating_sub(KEPT);
+                self.held.drain(..surplus);
+            }
+            Input::Events(events) => self.add_events(events),
+            _ if self.paused => {}
+            Input::Health(health) => self.health = Some(health),
+            Input::Limits(limits) => self.budget.add(limits),
+            Input::Zombies(zombies) => {
+                self.zombies = Some(zombies);
+                self.rebuild(Pane::Culprits);
+                self.rebuild(Pane::Blocked);
+            }
+            Input::Blocked(blocked) => {
+                self.blocked = Some(blocked);
+                self.rebuild(Pane::Blocked);
+            }
+            Input::Deaths(deaths) => {
+                let newest = self.deaths.front().map_or(0, |death| death.boottime_ns);
+                // The answer has the last first.
+                for death in deaths.deaths.into_iter().rev().filter(|death| death.boottime_ns > newest) {
+                    self.deaths.push_front(death);
+                }
+                self.deaths.truncate(KEPT);
+                self.rebuild(Pane::Deaths);
+            }
+            Input::Tree(answer) => {
+                self.tree.replace(answer);
+                self.rebuild(Pane::Tree);
+            }
+        }
+    }
+
+    fn add_events(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            if event.is_reparenting() {
+                self.reparented.push_front(event.clone());
+            }
+            self.events.push_front(event);
+        }
+        self.reparented.truncate(KEPT);
+        self.events.truncate(KEPT);
+        self.rebuild(Pane::Reparented);
+        self.rebuild(Pane::Events);
+    }
+
+    /// How the daemon does, as it last said.
+    #[must_use]
+    pub const fn health(&self) -> Option<&Health> {
+        self.health.as_ref()
+    }
+
+    /// Why no daemon answers now, if none does: everything shown is older.
+    #[must_use]
+    pub fn disconnected(&self) -> Option<&str> {
+        self.disconnected.as_deref()
+    }
+
+    /// The limits on pids, the fullest first.
+    #[must_use]
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// What rows must contain.
+    #[must_use]
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    /// Shows only rows that contain this, upper and lower case alike.
+    pub fn set_filter(&mut self, filter: String) {
+        self.filter = filter;
+        self.rebuild_all();
+    }
+
+    /// Whether answers are dropped and events wait.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Stops or goes on; the events that came meanwhile are added.
+    pub fn toggle_pause(&mut self) {
+        self.paused = !self.paused;
+        if !self.paused {
+            let held = std::mem::take(&mut self.held);
+            self.add_events(held);
+        }
+    }
+
+    /// The pane that keys act on.
+    #[must_use]
+    pub const fn focus(&self) -> Pane {
+        self.focus
+    }
+
+    /// Chooses it.
+    pub const fn set_focus(&mut self, pane: Pane) {
+        self.focus = pane;
+    }
+
+    /// How many rows a pane has.
+    #[must_use]
+    pub fn len(&self, pane: Pane) -> usize {
+        self.state(pane).rows.len()
+    }
+
+    /// Which row of a pane is chosen, if it has any.
+    #[must_use]
+    pub fn selected(&self, pane: Pane) -> Option<usize> {
+        let state = self.state(pane);
+        (!state.rows.is_empty()).then(|| state.at.min(state.rows.len() - 1))
+    }
+
+    /// Moves the choice in the pane that has the focus. Of a view that shows the newest first, the first row stays chosen.
+    pub fn move_by(&mut self, rows: isize) {
+        let Some(at) = self.selected(self.focus) else { return };
+        let most = self.len(self.focus) - 1;
+        self.select(self.focus, at.saturating_add_signed(rows).min(most));
+    }
+
+    fn select(&mut self, pane: Pane, at: usize) {
+        let id = self.state(pane).rows.get(at).map(|&row| self.rows(pane).id(row));
+        let state = self.state_mut(pane);
+        state.at = at;
+        state.id = if at == 0 { None } else { id };
+    }
+
+    /// By what a pane is sorted.
+    #[must_use]
+    pub fn order(&self, pane: Pane) -> &'static str {
+        pane.orders().get(self.state(pane).order).copied().unwrap_or_default()
+    }
+
+    /// Sorts the pane that has the focus by the next of its orders.
+    pub fn next_order(&mut self) {
+        let count = self.focus.orders().len();
+        let state = self.state_mut(self.focus);
+        state.order = (state.order + 1) % count.max(1);
+        self.rebuild(self.focus);
+    }
+
+    /// Folds or unfolds what the chosen row of the tree has below it, or the processes that the row stands for.
+    pub fn toggle_fold(&mut self) {
+        if self.focus == Pane::Tree
+            && let Some(&row) = self.selected(Pane::Tree).and_then(|at| self.state(Pane::Tree).rows.get(at))
+        {
+            self.tree.toggle(row);
+            self.rebuild(Pane::Tree);
+        }
+    }
+
+    /// Shows each process by itself, or like ones as one row.
+    pub fn toggle_groups(&mut self) {
+        self.tree.groups = !self.tree.groups;
+        self.rebuild(Pane::Tree);
+    }
+
+    /// The process that the chosen row is about.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        self.selected(self.focus).and_then(|at| self.row(self.focus, at)).and_then(|row| row.target)
+    }
+
+    /// Chooses the parent of the chosen process in the tree; false where it is not there.
+    pub fn jump_to_parent(&mut self) -> bool {
+        let parent = self.target().and_then(|target| target.parent.or_else(|| self.tree.parent(target.pid)));
+        parent.is_some_and(|pid| self.jump_in_tree(pid))
+    }
+
+    fn jump_in_tree(&mut self, pid: u32) -> bool {
+        self.filter.clear();
+        if !self.tree.reveal(pid) {
+            return false;
+        }
+        self.rebuild_all();
+        let rows = &self.state(Pane::Tree).rows;
+        let Some(at) = rows.iter().position(|&row| self.tree.shows(row, pid)) else { return false };
+        self.select(Pane::Tree, at);
+        self.focus = Pane::Tree;
+        true
+    }
+
+    /// Chooses the parent that owes the chosen zombie a wait; of a parent that owes waits, the parent itself in the tree. False where
+    /// nobody owes one.
+    pub fn jump_to_culprit(&mut self) -> bool {
+        let Some(target) = self.target() else { return false };
+        if self.focus == Pane::Culprits {
+            return self.jump_in_tree(target.pid);
+        }
+        let parent = target.parent.or_else(|| self.tree.parent(target.pid));
+        let owes = |pid: u32| {
+            let zombies = self.zombies.as_ref();
+            zombies.is_some_and(|zombies| zombies.parents.iter().any(|it| it.process.pid == pid))
+        };
+        let Some(pid) = [Some(target.pid), parent].into_iter().flatten().find(|pid| owes(*pid)) else {
+            return false;
+        };
+        self.set_filter(String::new());
+        let rows = &self.state(Pane::Culprits).rows;
+        let at = rows.iter().position(|&row| self.rows(Pane::Culprits).id(row) == u64::from(pid));
+        self.select(Pane::Culprits, at.unwrap_or(0));
+        self.focus = Pane::Culprits;
+        true
+    }
+
+    /// A row, made now.
+    #[must_use]
+    pub fn row(&self, pane: Pane, at: usize) -> Option<Row> {
+        let &row = self.state(pane).rows.get(at)?;
+        self.rows(pane).row(row)
+    }
+
+    const fn rows(&self, pane: Pane) -> Rows<'_> {
+        Rows { view: self, pane }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is one for each pane")]
+    const fn state(&self, pane: Pane) -> &PaneState {
+        &self.panes[pane as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is one for each pane")]
+    const fn state_mut(&mut self, pane: Pane) -> &mut PaneState {
+        &mut self.panes[pane as usize]
+    }
+
+    fn rebuild_all(&mut self) {
+        for pane in Pane::ALL {
+            self.rebuild(pane);
+        }
+    }
+
+    /// Chooses and sorts the rows anew; the row that was chosen stays chosen.
+    fn rebuild(&mut self, pane: Pane) {
+        let order = self.state(pane).order;
+        let rows = match pane {
+            Pane::Tree => self.tree.lines(order, &self.filter),
+            _ => self.rows(pane).sorted(order, &self.filter),
+        };
+        let id = self.state(pane).id;
+        let at = id.and_then(|id| rows.iter().position(|&row| self.rows(pane).id(row) == id));
+        let state = self.state_mut(pane);
+        state.at = match (id, at) {
+            (None, _) => 0,
+            (_, Some(at)) => at,
+            (Some(_), None) => state.at.min(rows.len().saturating_sub(1)),
+        };
+        state.rows = rows;
+    }
+}
+
+#[cfg(test)]
+mod tests;
