@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+#[allow(dead_code, reason = "`cargo xtask ebpf` writes what is only read here")]
 mod committed;
 mod compile;
 #[allow(dead_code, reason = "setup writes what is only read here")]

@@ -5,7 +5,7 @@ mod place;
 
 use core::marker::PhantomData;
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel_buf};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task};
 use probe_common::{COMM_LEN, TaskId, Valid};
 
 pub use self::figures::NOTHING_USED;
@@ -190,12 +190,12 @@ impl<M: Mem> Task<M> {
         if action == probe_common::ABSENT || size == probe_common::ABSENT {
             return 0;
         }
-        let Some(parent) = self.probed().task(offset!(task_parent)) else { return 0 };
-        let Some(sighand) = pointer::<Probed>(parent.base, offset!(task_sighand)) else { return 0 };
-        let sigaction = sighand.wrapping_add((action + (SIGCHLD - 1) * size) as usize);
+        let Some(parent) = self.task(offset!(task_parent)) else { return 0 };
+        let Some(sighand) = pointer::<M>(parent.base, offset!(task_sighand)) else { return 0 };
+        let sigaction = action + (SIGCHLD - 1) * size;
         let (Some(handler), Some(flags)) = (
-            Probed::get::<u64>(sigaction, offset!(k_sigaction_handler)),
-            Probed::get::<u64>(sigaction, offset!(k_sigaction_flags)),
+            M::get::<u64>(sighand, sigaction + offset!(k_sigaction_handler)),
+            M::get::<u64>(sighand, sigaction + offset!(k_sigaction_flags)),
         ) else {
             return 0;
         };
@@ -285,12 +285,12 @@ impl<M: Mem> Task<M> {
     /// Fills `comm`.
     #[inline(always)]
     pub fn comm(self, comm: &mut [u8; COMM_LEN], valid: &mut u32) {
-        let at = offset!(task_comm);
-        *comm = [0; COMM_LEN];
-        if at != probe_common::ABSENT
-            // SAFETY: the helper checks the address.
-            && unsafe { bpf_probe_read_kernel_buf(self.base.wrapping_add(at as usize), comm) }.is_ok()
-        {
+        const WORDS: usize = COMM_LEN / size_of::<u64>();
+        let words: Option<[u64; WORDS]> = self.get(offset!(task_comm));
+        let comm: *mut [u8; COMM_LEN] = comm;
+        // SAFETY: made from a unique reference just above, of the same size, and written unaligned.
+        unsafe { comm.cast::<[u64; WORDS]>().write_unaligned(words.unwrap_or([0; WORDS])) };
+        if words.is_some() {
             mark(valid, Valid::COMM);
         }
     }

@@ -16,13 +16,13 @@ use super::{
 };
 use crate::cgroup_mounts;
 
-/// The programs, as the build script (daemon/build) left them; empty if AYA_BUILD_SKIP was set.
+/// The programs, as the build script (daemon/build) left them; empty if `AYA_BUILD_SKIP` was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
 
 /// Why the programs cannot be loaded at all.
 #[derive(Debug, Error)]
 pub enum ObjectError {
-    /// This binary was built with AYA_BUILD_SKIP, for checks only.
+    /// This binary was built with `AYA_BUILD_SKIP`, for checks only.
     #[error(
         "this taskscope was built without its eBPF programs (AYA_BUILD_SKIP was set), so it cannot observe: \
          build it with `cargo xtask build`"
@@ -64,7 +64,7 @@ pub enum ObjectError {
     /// The kernel refused the maps.
     #[error("loading the eBPF object: {}", with_causes(.0))]
     Load(#[from] aya::EbpfError),
-    /// RLIMIT_MEMLOCK leaves no room for the maps, and this process may not raise it.
+    /// `RLIMIT_MEMLOCK` leaves no room for the maps, and this process may not raise it.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
          raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
@@ -189,6 +189,11 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
             lacking.iter().map(|c| format!("{} ({})", c.name, c.reason)).collect::<Vec<_>>().join(", ");
         return Err(ObjectError::Privilege { missing });
     }
+    let mut loader = EbpfLoader::new();
+    // It has read the kernel's types already. They are read once more below, because the programs are loaded by them too, and the
+    // loader gives nobody its own; held at the same time the two would double the memory that the start takes.
+    loader.btf(None);
+    memory::give_back();
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
@@ -214,7 +219,6 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     // Both buffers have exactly the size that `write` needs.
     let _ = offsets.write(&mut offset_bytes);
     let _ = settings.write(&mut settings_bytes);
-    let mut loader = EbpfLoader::new();
     for (map, entries) in sched::sizes(options.sched, ring_bytes) {
         loader.map_max_entries(map, entries);
     }

@@ -122,7 +122,7 @@ impl Observer {
         choice: Option<Choice>,
     ) -> Result<Self, ObserveError> {
         let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
-        let ring = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?)?;
+        let records = ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?;
         let counters = CountersMap::take(&mut ebpf)?;
         // An object whose programs never log has no log map; that is not an error.
         let logger = EbpfLogger::init(&mut ebpf).ok();
@@ -140,6 +140,8 @@ impl Observer {
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         memory::give_back();
+        // Mapped only now, so that the ring and the kernel's types are not in memory at the same time: that is the peak of the start.
+        let ring = RingBuf::try_from(records)?;
         Ok(Self {
             links,
             ring,

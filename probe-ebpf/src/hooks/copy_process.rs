@@ -17,7 +17,7 @@ use crate::{
     emit::{lose, send_below},
     globals::{offset, shed_details_above, shed_threads_above},
     kread::{Direct, Mem, Probed},
-    task::{Task, current_id, mark, put},
+    task::{Task, current, current_id, mark, put},
 };
 
 /// Flags and exit signal of a clone in flight, by the caller's pid and tgid. `copy_process()` can sleep.
@@ -156,8 +156,12 @@ fn made<M: Mem>(child: Task<M>, asked: CloneArgs) {
         record.task = id;
         record.valid = Valid::EXIT_SIGNAL | Valid::TASK_FLAGS;
         child.place(&id, &mut record.place, &mut record.valid);
-        put(current_id(), &mut record.creator, &mut record.valid, Valid::ACTOR);
-        put(child.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
+        // Nearly always they are one task, which is read once.
+        let parent = child.parent_id();
+        let is_creator = child.real_parent().is_some_and(|parent| parent.address() == current().address());
+        let creator = if is_creator { parent } else { current_id() };
+        put(creator, &mut record.creator, &mut record.valid, Valid::ACTOR);
+        put(parent, &mut record.parent, &mut record.valid, Valid::PARENT);
         record.clone_flags = asked.flags;
         if asked.known != 0 {
             mark(&mut record.valid, Valid::CLONE_FLAGS);

@@ -153,7 +153,7 @@ fn report<M: Mem>(task: Task<M>, id: TaskId, source: ReleaseSource, by: Identity
         record.task_flags = task.flags().unwrap_or(0);
         // The pointer outlives the release. After it, the parent it points to can be gone and its memory another's: the
         // daemon believes it only if that identity makes sense.
-        put(task.probed().parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
+        put(task.parent_id(), &mut record.parent, &mut record.valid, Valid::PARENT);
         record.tracer = NOBODY;
         record.group_exit_code = 0;
         record.signal_flags = 0;
