@@ -6,9 +6,12 @@
 mod blocked;
 mod canary;
 mod completion;
+mod fork_refused;
 mod hidden;
+mod local_facts;
 mod older;
 mod oneshot_epoll;
+mod orphans;
 mod place;
 mod poll_schedule;
 mod put_off;
@@ -22,20 +25,23 @@ mod sums;
 mod tick;
 mod timer_fd;
 mod wall;
+mod zombie_recheck;
 mod zombies;
 
-use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
     blocked::LastLook,
+    local_facts::LocalFacts,
     poll_schedule::PollSchedule,
     put_off::PutOff,
     records::{count, hand_over, kind_of},
     resync::Kept,
     timer_fd::Ticks,
+    zombie_recheck::ZombieRecheck,
 };
 pub use self::{
     canary::Canary,
@@ -59,6 +65,7 @@ use crate::{
     lineage::{
         Config, Lineage, Share,
         blocked::Blocked,
+        death::Stop,
         effect::Effect,
         id::{GroupKey, Ktime},
         record::Record,
@@ -123,6 +130,8 @@ pub trait EventSink {
     /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
     /// nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
+    /// Takes the units and containers that have stopped since the last call, if any have.
+    fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
 }
 
 /// A question to the owner of the lineage and its sink. It runs between two batches of records.
@@ -185,7 +194,11 @@ pub struct Pipeline {
     pub no_counters: Option<String>,
     /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
+    recheck: ZombieRecheck,
+    /// How many reparentings were open when their children were looked up last.
+    orphans_looked_up: u64,
     procfs: Procfs,
+    local_facts: LocalFacts,
     /// What this kernel hides.
     pub hidden: HiddenTasks,
     /// Whether /proc had groups besides init that the iterator did not show, at the last comparison. Unknown before the first.
@@ -258,7 +271,10 @@ impl Pipeline {
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
+            recheck: ZombieRecheck::default(),
+            orphans_looked_up: 0,
             procfs: Procfs::default(),
+            local_facts: LocalFacts::default(),
             hidden: HiddenTasks::default(),
             hides_others: true,
             doubt_ns,
@@ -273,11 +289,12 @@ impl Pipeline {
 
     /// Handles the records in the ring, up to a batch. Returns how many there were.
     fn turn(&mut self) -> usize {
-        let Self { observer, lineage, counts, effects, drained_to, decoded, .. } = self;
+        let Self { observer, lineage, counts, effects, drained_to, decoded, procfs, local_facts, .. } = self;
         let now = boottime();
         let mut apply = |records: &mut Vec<Record>, counts: &mut Counts| {
             lineage.prefetch(records);
-            for record in records.drain(..) {
+            for mut record in records.drain(..) {
+                local_facts.complete(&mut record, lineage, procfs);
                 hand_over(lineage, counts, &record, now, effects);
             }
         };
@@ -309,14 +326,24 @@ impl Pipeline {
         }
     }
 
-    /// Runs a question, after accounting for losses and for what ended tasks used.
+    /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
         self.look_for_losses(sink);
+        self.settle_orphans(sink);
+        self.end_reaped_before_answer(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         if !shares.is_empty() {
             sink.take_usage(&shares);
         }
+        self.hand_on_stops(sink);
         question(self, sink);
+    }
+
+    fn hand_on_stops(&mut self, sink: &mut impl EventSink) {
+        let stops: Vec<_> = self.lineage.take_ended_stops().collect();
+        if !stops.is_empty() {
+            sink.take_stops(&stops);
+        }
     }
 
     /// Runs until `stop` resolves; then detaches and handles the records that are left in the ring.
@@ -356,6 +383,7 @@ impl Pipeline {
                 () = looks.due() => {
                     let handled = self.turn();
                     self.hand_on(sink);
+                    self.settle_new_orphans(sink);
                     looks.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
                         self.answer(question, sink);

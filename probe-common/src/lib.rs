@@ -31,13 +31,16 @@ pub use sched::{
     OffCpu, SCHED_BUCKETS, SchedEvent, SchedHistogram, SchedHistograms, SchedKind, SchedLosses, SchedLost,
     SchedTraceLosses, SchedValid, sched_bucket,
 };
-pub use signal::{INFO_NONE, INFO_PRIV, INFO_REAL, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit};
+pub use signal::{
+    CGROUP_NAME_LEN, INFO_NONE, INFO_PRIV, INFO_REAL, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST,
+    OOM_HOST_BY_USAGE, OOM_UNKNOWN, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit,
+};
 pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

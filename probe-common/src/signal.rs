@@ -78,9 +78,23 @@ wire_struct! {
     }
 }
 
+/// Length of a cgroup's name in a record: that of a container has some 80 bytes.
+pub const CGROUP_NAME_LEN: usize = 128;
+
+/// [`OomVictim::scope`]: not known.
+pub const OOM_UNKNOWN: u32 = 0;
+/// The host, or the memory nodes that the task may use: `oom_control.memcg` is NULL.
+pub const OOM_HOST: u32 = 1;
+/// A memory cgroup: `oom_control.memcg`.
+pub const OOM_CGROUP: u32 = 2;
+/// No memory cgroup of the trigger is at its limit.
+pub const OOM_HOST_BY_USAGE: u32 = 3;
+/// A memory cgroup of the trigger is at its limit.
+pub const OOM_CGROUP_BY_USAGE: u32 = 4;
+
 wire_struct! {
     /// The out-of-memory killer has chosen a process (tracepoint `mark_victim`). The current task asked for the memory.
-    pub struct OomVictim = 80 {
+    pub struct OomVictim = 224 {
         /// Header.
         pub header: Header,
         /// The victim; only its tid where the kernel tells no more.
@@ -91,10 +105,17 @@ wire_struct! {
         pub trigger_comm: [u8; COMM_LEN],
         /// [`crate::Valid`]: `ACTOR` for the trigger, `COMM` for its comm, `IDENTITY` for all of `victim`.
         pub valid: u32,
-        /// Zero.
-        pub pad: u32,
-        /// Zero.
-        pub pad2: u64,
+        /// Which limit was met: one of the `OOM_` constants.
+        pub scope: u32,
+        /// Id of the memory cgroup whose limit was met, in the hierarchy of the memory controller; 0 where that is not known, and
+        /// for the host.
+        pub cgroup_id: u64,
+        /// Its limit in pages: `memory.max`, `memory.limit_in_bytes`; 0 where that is not known, and for the host.
+        pub limit_pages: u64,
+        /// Pages charged to it then.
+        pub used_pages: u64,
+        /// Name of its directory, ended by NUL, as far as it fits; empty where that is not known.
+        pub cgroup_name: [u8; CGROUP_NAME_LEN],
     }
 }
 

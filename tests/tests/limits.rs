@@ -44,6 +44,7 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
     };
     let service = Service::start(&[]);
     let before = service.metrics();
+    let mut failed = service.events("?action=clone_failed&limit=1", "");
     let directory = cgroup.path().display().to_string();
     let mut scenario = scenario("zombies-to-the-limit", &[&directory]);
     scenario.pause("full");
@@ -91,6 +92,10 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
     assert_eq!(samples.contains_key(failures), tells, "{status:#}");
     if tells {
         assert!(samples[failures] > before[failures], "{samples:#?}");
+        let event = failed.next_json();
+        let by = &event["task"]["refused_by"];
+        assert_eq!((&by["kind"], &by["name"]), (&"cgroup".into(), &name.as_str().into()), "{event:#}");
+        assert_eq!((&by["used"], &by["limit"]), (&20.into(), &20.into()), "{event:#}");
     }
     scenario.go();
     scenario.finish();
@@ -99,8 +104,17 @@ fn a_full_cgroup_is_named_with_the_zombies_that_fill_it() {
 
 #[test]
 fn a_user_that_has_all_its_processes_is_named() {
+    let service = Service::start(&[]);
+    let mut failed = service.events("?action=clone_failed&limit=1", "");
     let mut scenario = scenario("threads-to-the-limit", &["20", USER]);
     scenario.pause("full");
+    let hooks = &service.json("/v1/status")["hooks"];
+    if !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask")) {
+        let event = failed.next_json();
+        let by = &event["task"]["refused_by"];
+        assert_eq!((&by["kind"], &by["name"]), (&"rlimit_nproc".into(), &USER.into()), "{event:#}");
+        assert_eq!(by["limit"], 20, "{event:#}");
+    }
     let threads = refused(&scenario, libc::EAGAIN)["threads"].as_u64().unwrap_or_default();
     let owner = scenario.facts().role("owner").pid;
     let explained = json(&["explain", &owner.to_string()]);

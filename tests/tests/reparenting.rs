@@ -2,13 +2,19 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::scenario;
 use taskscope_tests::{
+    facts::Role,
     life::{cloned_by, forked_by, thread_below},
     matcher::event,
     normal::Family,
-    observer::shared,
+    observer::{Observer, shared},
+    scenario::Scenario,
+    service::Service,
     skipped::attempts,
+    view::View,
 };
 
 #[test]
@@ -145,4 +151,118 @@ fn an_orphan_with_another_exit_signal_gets_sigchld_with_its_new_parent() {
             )],
         );
     });
+}
+
+/// Orphans of the scenario `orphaned-zombies`.
+const ORPHANS: usize = 5;
+
+/// A reparenting of zombies is told within this time: the next tick of the daemon is enough.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// The observer first: a scenario that began before it got ready would not be seen.
+fn watched(name: &str, args: &[&str]) -> (&'static Observer, Scenario) {
+    (shared(), scenario(name, args))
+}
+
+fn orphans(scenario: &Scenario) -> Vec<Role> {
+    (0..ORPHANS).map(|n| scenario.facts().role(&format!("orphan-{n}"))).collect()
+}
+
+/// Each orphan is handed on from one to the other, and soon told.
+#[track_caller]
+fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
+    let (old, new) = (scenario.facts().role(old), scenario.facts().role(new));
+    for orphan in orphans(scenario) {
+        let reparented = view
+            .expect(
+                event("reparented")
+                    .of(&orphan)
+                    .field("task.old_parent_pid", old.pid)
+                    .field("task.new_parent_pid", new.pid)
+                    .field("task.reparent_kind", "subreaper")
+                    .field("process.parent_pid", new.pid),
+            )
+            .within(TOLD_WITHIN);
+        assert!(reparented.at_ns > 0, "{reparented}");
+    }
+}
+
+/// Both steps of each orphan, each once, in the order in which they happened; and who reaped it.
+#[track_caller]
+fn assert_steps(view: &View<'_>, scenario: &Scenario) {
+    let facts = scenario.facts();
+    let pids = ["middle", "inner", "scenario"].map(|role| facts.role(role).pid);
+    for (n, orphan) in orphans(scenario).iter().enumerate() {
+        let steps: Vec<(Option<i64>, Option<i64>)> = view
+            .of(orphan)
+            .iter()
+            .filter(|seen| seen.action == "reparented")
+            .map(|seen| (seen.number("task.old_parent_pid"), seen.number("task.new_parent_pid")))
+            .collect();
+        let [middle, inner, outer] = pids.map(Some);
+        assert_eq!(steps, [(middle, inner), (inner, outer)], "orphan-{n}");
+        // waitid(2) says who reaped it.
+        let status = facts.waited(&format!("orphan-{n}")).status;
+        assert_eq!(usize::try_from(status), Ok(n << 8), "orphan-{n}");
+        view.expect(
+            event("reaped")
+                .of(orphan)
+                .field("task.reaper.pid", pids[2])
+                .field("task.reaper.name", "scenario"),
+        )
+        .soon();
+    }
+}
+
+#[test]
+fn zombies_of_a_parent_that_is_killed_are_told_with_each_new_parent_at_once() {
+    attempts(|| {
+        let (observer, mut scenario) = watched("orphaned-zombies", &[]);
+        let view = observer.view(&scenario);
+        scenario.pause("zombies");
+        scenario.go();
+        scenario.pause("with-inner");
+        expect_handed_on(&view, &scenario, ["middle", "inner"]);
+        scenario.go();
+        scenario.pause("with-outer");
+        expect_handed_on(&view, &scenario, ["inner", "scenario"]);
+        scenario.go();
+        scenario.finish();
+        assert_steps(&view, &scenario);
+    });
+}
+
+#[test]
+fn no_step_is_lost_when_the_new_parent_of_zombies_is_killed_too() {
+    attempts(|| {
+        let (observer, mut scenario) = watched("orphaned-zombies", &["at-once"]);
+        let view = observer.view(&scenario);
+        scenario.pause("zombies");
+        scenario.go();
+        scenario.pause("with-outer");
+        expect_handed_on(&view, &scenario, ["middle", "inner"]);
+        expect_handed_on(&view, &scenario, ["inner", "scenario"]);
+        scenario.go();
+        scenario.finish();
+        assert_steps(&view, &scenario);
+    });
+}
+
+#[test]
+fn explain_of_a_zombie_that_was_handed_on_names_who_forked_it() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("orphaned-zombies", &["at-once"]);
+    scenario.pause("zombies");
+    scenario.go();
+    scenario.pause("with-outer");
+    let (middle, outer) = (scenario.facts().role("middle").pid, scenario.facts().role("scenario").pid);
+    for orphan in orphans(&scenario) {
+        let explained = || service.json(&format!("/v1/explain/{}", orphan.pid));
+        service.until("the new parent is told", |_| explained()["process"]["parent_pid"] == outer);
+        let story = explained()["story"].to_string();
+        assert!(story.contains(&format!("forked by scenario (pid {middle})")), "{story}");
+    }
+    scenario.go();
+    scenario.finish();
+    drop(service.stop());
 }

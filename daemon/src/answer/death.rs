@@ -1,6 +1,17 @@
 //! Why processes ended, as the API tells it.
 
+mod crash_loop;
+mod oom;
+mod parent_then;
+mod subtree;
 mod words;
+
+pub(super) use self::parent_then::{Then, of as parents_then};
+pub use self::{
+    crash_loop::{CRASH_LOOP_ENDS, CrashLoop, is_crash, recent},
+    oom::Oom,
+    parent_then::ParentThen,
+};
 
 use std::sync::Arc;
 
@@ -14,7 +25,7 @@ use super::{
 use crate::{
     export::{Stamp, matches as glob},
     lineage::{
-        Life,
+        self, Life,
         death::{Cause, GroupDeath, Sent},
         flags::signal_name,
         id::{GroupKey, Ktime},
@@ -31,6 +42,9 @@ pub struct Deaths {
     pub made: Made,
     /// How processes ended, the last first.
     pub deaths: Vec<Death>,
+    /// Units and containers whose processes keep ending by the same cause, whatever else is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crash_loops: Vec<CrashLoop>,
 }
 
 impl MergeLocalFacts for Deaths {}
@@ -75,6 +89,12 @@ pub struct Death {
     /// Whose allocation made the out-of-memory killer choose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_trigger: Option<ProcessRef>,
+    /// The limit that it met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom: Option<Oom>,
+    /// What its parent did after a signal had ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_then: Option<ParentThen>,
 }
 
 /// A signal with its sender.
@@ -150,6 +170,8 @@ pub struct DeathFilter {
     pub units: Vec<String>,
     /// Ids of containers, or their beginnings.
     pub containers: Vec<String>,
+    /// Processes, with all that descend from them.
+    pub subtrees: Vec<u32>,
     /// Only after this moment.
     pub after: Ktime,
     /// At most so many.
@@ -193,6 +215,10 @@ impl DeathFilter {
 /// Ends as the lineage has them, to be completed with their places.
 pub struct DeathsDraft {
     deaths: Vec<Arc<GroupDeath>>,
+    /// Of each of them.
+    parents: Vec<Option<Then>>,
+    /// Ends of the last minutes that count for crash loops.
+    crashes: Vec<Arc<GroupDeath>>,
     filter: DeathFilter,
     now: Ktime,
     observed_since: Option<Ktime>,
@@ -204,21 +230,27 @@ impl DeathsDraft {
     pub fn of(scene: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = scene.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
+        // What is asked for from one that descends from somebody.
+        let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, scene);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
             deaths.extend(plain.filter(|death| filter.wants(death)).map(Arc::new));
             deaths.sort_by_key(|death| std::cmp::Reverse(death.at));
         }
+        deaths.retain(is_below);
         if filter.units.is_empty() && filter.containers.is_empty() {
             deaths.truncate(filter.limit);
         }
-        Self { deaths, filter, now: scene.now, observed_since: scene.observed_since }
+        let parents = parents_then(&deaths, scene);
+        let crashes = recent(lineage, scene.now).cloned().collect();
+        Self { deaths, parents, crashes, filter, now: scene.now, observed_since: scene.observed_since }
     }
 
     /// Cgroups whose places are wanted.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
-        let mut ids: Vec<_> = self.deaths.iter().flat_map(|death| cgroups(death)).collect();
+        let all = self.deaths.iter().chain(&self.crashes);
+        let mut ids: Vec<_> = all.flat_map(|death| cgroups(death)).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -228,12 +260,13 @@ impl DeathsDraft {
     #[must_use]
     pub fn finish(self, outside: &mut HostFacts<'_>) -> Deaths {
         let filter = &self.filter;
-        let deaths = self.deaths.iter().filter_map(|death| {
-            let death = Death::of(death, outside);
+        let deaths = self.deaths.iter().zip(&self.parents).filter_map(|(of, then)| {
+            let death = Death::with_parent(of, then.as_ref(), outside);
             filter.wants_place(death.place.as_ref()).then_some(death)
         });
         let deaths = deaths.take(filter.limit).collect();
-        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths }
+        let crash_loops = crash_loop::find(&self.crashes, outside);
+        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths, crash_loops }
     }
 }
 
@@ -253,6 +286,7 @@ fn exited(life: &Life) -> GroupDeath {
         parent_name: life.parent_name,
         uid: life.credentials.map(|(real, _)| real),
         cgroup_id: life.cgroup_id,
+        is_top: false,
         status: life.status,
         cause: if life.status.is_some() { Cause::Exited } else { Cause::Unknown },
         missing: None,
@@ -273,6 +307,17 @@ fn exit(status: WaitStatus) -> Exit {
 }
 
 impl Death {
+    /// Of a dead group, with what its parent did then.
+    pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, outside: &mut HostFacts<'_>) -> Self {
+        let mut death = Self::of(of, outside);
+        if let Some(then) = then {
+            let then = ParentThen::of(then, of, outside.stamp);
+            death.summary.push_str(&then.words(death.parent.as_ref()));
+            death.parent_then = Some(then);
+        }
+        death
+    }
+
     /// Of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, outside: &mut HostFacts<'_>) -> Self {
@@ -280,7 +325,9 @@ impl Death {
         let signal = death.by.as_ref().map(|sent| Signal::of(sent, outside));
         let other_signals = death.others.iter().map(|sent| Signal::of(sent, outside)).collect();
         let parent = death.parent.filter(|parent| parent.tgid.0 != 0);
-        let trigger = death.oom.and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
+        let trigger = death.oom.as_ref().and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
+        let oom =
+            death.oom.as_ref().and_then(|oom| oom.limit.as_deref()).filter(|_| death.cause == Cause::Oom);
         let mut made = Self {
             timestamp: stamp.timestamp(death.at),
             boottime_ns: death.at.0,
@@ -297,6 +344,8 @@ impl Death {
             other_signals,
             oom_trigger: trigger
                 .map(|(task, name)| ProcessRef::by(GroupKey { tgid: task.tgid, start: None }, name, stamp)),
+            oom: oom.map(Oom::of),
+            parent_then: None,
         };
         made.summary = words::summary(death, &made);
         made
@@ -332,7 +381,11 @@ impl Signal {
 
 impl Sender {
     fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
-        let (sender, stamp): (_, &Stamp) = (&sent.sender, outside.stamp);
+        Self::new(&sent.sender, outside)
+    }
+
+    pub(super) fn new(sender: &lineage::death::Sender, outside: &mut HostFacts<'_>) -> Self {
+        let stamp: &Stamp = outside.stamp;
         let process = sender.task.map(|task| {
             let start = task.is_leader().then_some(task.key.start);
             ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
@@ -341,8 +394,8 @@ impl Sender {
             process,
             tid: sender.task.map(|task| task.key.tid.0),
             user: sender.uid.map(|id| User { id }),
-            kernel_thread: sent.is_from_kernel_thread(),
-            exiting: sent.is_sender_exiting(),
+            kernel_thread: sender.is_kernel_thread(),
+            exiting: sender.is_exiting(),
             ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
             place: sender.cgroup_id.and_then(|id| (outside.places)(id)),
         }

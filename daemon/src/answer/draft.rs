@@ -1,10 +1,13 @@
 //! What a verdict takes from the lineage; the rest comes from /proc later.
 
-use super::{LineageAt, limits::LimitsDraft, now::Now, verdict::Missing};
+use std::sync::Arc;
+
+use super::{LineageAt, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
         GroupView, Life, LifeState,
+        death::Stop,
         effect::Creation,
         id::{GroupKey, Ktime, TaskRef, Tid},
         record::Comm,
@@ -37,6 +40,10 @@ pub struct ExplainDraft {
     new_reaper: Option<Named>,
     /// Where an explanation is asked for.
     pub(super) limits: Option<LimitsDraft>,
+    /// Stops of units and containers, the same.
+    pub(super) stops: Vec<Arc<Stop>>,
+    /// What its parent did after its end, the same.
+    pub(super) parent_then: Option<Then>,
 }
 
 /// A life with those who stand between it and its end.
@@ -82,6 +89,8 @@ impl ExplainDraft {
             },
             owed,
             limits: None,
+            stops: Vec::new(),
+            parent_then: None,
         })
     }
 

@@ -11,6 +11,7 @@ use super::{
     place::Place,
     process::{Executable, Process, ProcessRef, text},
     recall::judge_again,
+    stop::{self, StopStory},
     story::{self, Cast},
     task::Task,
     verdict::{Missing, Verdict},
@@ -56,6 +57,9 @@ pub struct Explanation {
     /// Limits on pids that it is held to, those that are used most first; none of the dead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// How its unit or container stopped, or is stopping: the last first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<StopStory>,
 }
 
 impl MergeLocalFacts for Explanation {
@@ -93,7 +97,8 @@ impl ExplainDraft {
         let life = &self.subject.life;
         let of_death = life.death.iter().flat_map(|it| death::cgroups(it));
         let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
-        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).collect()
+        let of_stops = self.stops.iter().flat_map(|it| stop::cgroups(it));
+        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).collect()
     }
 
     /// Takes what is asked for from the lineage.
@@ -104,6 +109,10 @@ impl ExplainDraft {
             TaskSelector::Entity(id) => NotFound::Entity(id.clone()),
         })?;
         draft.limits = Some(LimitsDraft::about(Some(key), scene));
+        let death = draft.subject.life.death.clone();
+        draft.parent_then =
+            death.and_then(|death| death::parents_then(&[death], scene).into_iter().next().flatten());
+        draft.stops = scene.lineage.stops().collect();
         Ok(draft)
     }
 
@@ -112,6 +121,13 @@ impl ExplainDraft {
     pub fn doing(mut self, look: &Look) -> Self {
         self.doing = look.of(self.subject.life.key);
         self.not_read = missing(look, &self.subject.life);
+        self
+    }
+
+    /// Takes over when limits will be full.
+    #[must_use]
+    pub fn with_forecasts(mut self, forecasts: Vec<limits::Forecast>) -> Self {
+        self.limits = self.limits.map(|limits| limits.with_forecasts(forecasts));
         self
     }
 
@@ -136,6 +152,7 @@ impl ExplainDraft {
         let (now, observed_since) = (self.now, self.observed_since);
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let limits = self.limits.clone();
+        let (stops, parent_then) = (self.stops.clone(), self.parent_then.clone());
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
         let facts = self.finish(outside.procfs);
@@ -158,19 +175,22 @@ impl ExplainDraft {
         if let Some(seen) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             process.executable = Some(Executable::of_proc(seen));
         }
+        let place = life.cgroup_id.and_then(|id| (outside.places)(id));
+        let stops = stop::of_place(&stops, life.cgroup_id, place.as_ref(), now, outside);
         Explanation {
             made: Made::at(now, observed_since, stamp),
             process,
             task: Task::of(&life, now, stamp),
-            place: life.cgroup_id.and_then(|id| (outside.places)(id)),
+            place,
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             missing,
-            death: life.death.as_deref().map(|it| Death::of(it, outside)),
+            death: life.death.as_deref().map(|it| Death::with_parent(it, parent_then.as_ref(), outside)),
             story,
             verdict,
             related,
             limits,
+            stops,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod now;
 pub mod place;
 pub mod process;
 pub mod spent;
+pub mod stop;
 pub mod task;
 pub mod text;
 pub mod tree;

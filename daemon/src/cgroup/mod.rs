@@ -2,11 +2,13 @@
 
 pub mod freezer;
 
+mod memory;
 mod pids;
 mod place;
 mod tree;
 
 pub use self::{
+    memory::MemoryHierarchy,
     pids::{PidsHierarchy, PidsLimit},
     place::{Container, Place},
     tree::Cgroups,

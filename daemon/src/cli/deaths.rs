@@ -1,9 +1,12 @@
 //! `taskscope deaths`: which processes ended, and why.
 
-use std::{thread::sleep, time::Duration};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::{
     ask::{self, Format, Looker, Source},
+    client::{Client, ClientError, encoded},
     exit::Exit,
     terminal,
 };
@@ -27,7 +30,7 @@ Examples:
 
 Processes that exited with code 0 are left out unless --all is given. docs/deaths.md lists the causes.")]
 pub(super) struct Args {
-    /// Output format; with --follow one JSON object for each poll that found something
+    /// Output format; with --follow one JSON object for the ends that came together
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Also processes that exited with code 0
@@ -39,6 +42,9 @@ pub(super) struct Args {
     /// Only this process
     #[arg(long, value_name = "PID")]
     pid: Vec<u32>,
+    /// Only this process and those that descend from it
+    #[arg(long, value_name = "PID")]
+    subtree: Vec<u32>,
     /// Only processes with this name; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     comm: Vec<String>,
@@ -48,7 +54,7 @@ pub(super) struct Args {
     /// Only processes in this container, by the beginning of its id
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
-    /// At most so many
+    /// At most so many; with --follow, of those so far
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
     /// Show the ends so far, oldest first, and then each as it comes; needs a daemon
@@ -58,8 +64,12 @@ pub(super) struct Args {
     source: Source,
 }
 
-/// How often a daemon is asked for more.
-const POLL: Duration = Duration::from_millis(500);
+/// What ends meanwhile is asked for together.
+const BATCH: Duration = Duration::from_millis(50);
+/// Between two looks whether a daemon that went away is back.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Ends that a daemon keeps.
+const ALL: usize = 4_096;
 
 /// Runs `deaths`.
 pub(super) fn run(args: &Args) -> Exit {
@@ -77,6 +87,7 @@ fn filter(args: &Args) -> DeathFilter {
         all: args.all,
         causes: args.cause.clone(),
         pids: args.pid.clone(),
+        subtrees: args.subtree.clone(),
         comms: args.comm.clone(),
         units: args.unit.clone(),
         containers: args.container.clone(),
@@ -87,28 +98,22 @@ fn filter(args: &Args) -> DeathFilter {
 
 /// The same question to a daemon.
 fn path(args: &Args, after: u64) -> String {
-    let mut path = format!("/v1/deaths?limit={}&all={}&after={after}", args.limit, args.all);
+    // The limit is on what was so far.
+    let limit = if after > 0 { ALL } else { args.limit };
+    let mut path = format!("/v1/deaths?limit={limit}&all={}&after={after}", args.all);
     let mut add = |key: &str, value: &str| {
         path.push('&');
         path.push_str(key);
         path.push('=');
-        path.extend(value.bytes().map(escaped));
+        path.push_str(&encoded(value));
     };
     args.cause.iter().for_each(|value| add("cause", value));
     args.pid.iter().for_each(|value| add("pid", &value.to_string()));
+    args.subtree.iter().for_each(|value| add("subtree", &value.to_string()));
     args.comm.iter().for_each(|value| add("comm", value));
     args.unit.iter().for_each(|value| add("unit", value));
     args.container.iter().for_each(|value| add("container", value));
     path
-}
-
-/// A byte of a query: RFC 3986.
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).into()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {
@@ -122,21 +127,78 @@ fn show(args: &Args, answer: &Deaths) -> Result<(), Exit> {
     ask::show(answer, args.format, |answer| text::deaths(answer, terminal::style()))
 }
 
+/// Shows the ends so far, and then each when the event of it comes.
 fn follow(args: &Args) -> Result<(), Exit> {
-    let mut after = 0;
-    loop {
-        let Some(mut answer) = ask::from_daemon::<Deaths>(&args.source, &path(args, after))? else {
-            log::error!(
-                "no taskscope daemon answers on {}: taskscope run",
-                args.source.socket.socket.display()
-            );
-            return Err(Exit::Failure);
-        };
-        if let Some(last) = answer.deaths.iter().map(|death| death.boottime_ns).max() {
-            after = last;
-            answer.deaths.reverse();
-            show(args, &answer)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        log::error!("starting the event loop: {error}");
+        Exit::Failure
+    })?;
+    let socket = &args.source.socket.socket;
+    runtime.block_on(follow_events(args, &Client::at(socket))).map_err(|error| match error {
+        Stopped::Exit(exit) => exit,
+        Stopped::Client(ClientError::NotThere(_)) => {
+            log::error!("no taskscope daemon answers on {}: taskscope run", socket.display());
+            Exit::Failure
         }
-        sleep(POLL);
+        Stopped::Client(error) => {
+            log::error!("{error}");
+            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
+        }
+    })
+}
+
+/// Why following ends.
+enum Stopped {
+    /// The reader of the output is gone.
+    Exit(Exit),
+    Client(ClientError),
+}
+
+impl From<ClientError> for Stopped {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
     }
+}
+
+async fn follow_events(args: &Args, client: &Client) -> Result<(), Stopped> {
+    const EVENTS: &str = "/v1/events?action=group_exited&format=text";
+    let (mut after, mut was_there) = (0, false);
+    loop {
+        match client.get(EVENTS, "text/event-stream").await {
+            Ok(answer) => {
+                was_there = true;
+                let mut body = answer.into_body();
+                while let Some(last) = news(args, client, after).await? {
+                    after = last;
+                    match client.piece(&mut body).await {
+                        Ok(Some(_)) => sleep(BATCH).await,
+                        Ok(None) | Err(_) => break,
+                    }
+                }
+                log::warn!("the daemon went away; waiting for it");
+            }
+            Err(ClientError::NotThere(_) | ClientError::Broken { .. }) if was_there => {}
+            Err(error) => return Err(error.into()),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Shows the ends after a moment, the oldest first, and answers when the last one was; `None` where the daemon went away.
+async fn news(args: &Args, client: &Client, after: u64) -> Result<Option<u64>, Stopped> {
+    let mut answer: Deaths = match client.json(&path(args, after)).await {
+        Ok(answer) => answer,
+        Err(ClientError::NotThere(_) | ClientError::Broken { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(last) = answer.deaths.iter().map(|death| death.boottime_ns).max() else {
+        return Ok(Some(after));
+    };
+    answer.deaths.reverse();
+    // Told at the end of an answer, and once.
+    if after > 0 {
+        answer.crash_loops.clear();
+    }
+    show(args, &answer).map_err(Stopped::Exit)?;
+    Ok(Some(last))
 }

@@ -2,11 +2,17 @@
 
 use super::{
     ask::{self, Format, Source},
+    client::encoded,
     exit::Exit,
     selector::Selector,
     terminal,
 };
-use crate::answer::{ExplainDraft, explain::Explanation, text};
+use crate::answer::{
+    ExplainDraft,
+    explain::Explanation,
+    stop::{StopFilter, Stops},
+    text,
+};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +21,7 @@ Examples:
   taskscope explain 4711                 why is it a zombie, stuck, stopped, and who has to do what
   taskscope explain nginx.service        the same of the topmost process of a unit, or of a name (nginx)
   taskscope explain --observe 10s 4711   having watched how its parent treats others
+  taskscope explain web.service          of one that is gone: how it stopped, who was asked, who was killed
   taskscope explain --format json 1 | jq -r .verdict.code
 
 A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for \
@@ -32,6 +39,9 @@ pub(super) struct Args {
 
 /// Runs `explain`.
 pub(super) fn run(args: &Args) -> Exit {
+    if let Some(exit) = stopped(args) {
+        return exit;
+    }
     let answer: Result<Explanation, Exit> = args.whom.resolve(args.source.daemon()).and_then(|whom| {
         ask::ask(&args.source, &format!("/v1/explain/{whom}"), |looker| {
             let draft = ExplainDraft::asked(&whom, &looker.scene(), looker.stamp())?;
@@ -43,4 +53,29 @@ pub(super) fn run(args: &Args) -> Exit {
         ask::show(&answer, args.format, |answer| text::explanation(answer, terminal::style()))
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)
+}
+
+/// A name that nothing has any more, and that a unit or container had which stopped: what the daemon tells of that. `None` for
+/// anything else.
+fn stopped(args: &Args) -> Option<Exit> {
+    let (Selector::Name(name), Some(socket)) = (&args.whom, args.source.daemon()) else { return None };
+    if args.whom.is_there(Some(socket)) {
+        return None;
+    }
+    let filter = StopFilter::named(name);
+    let mut path = format!("/v1/stops?limit={}", filter.limit);
+    let keys = filter
+        .units
+        .iter()
+        .map(|unit| ("unit", unit))
+        .chain(filter.containers.iter().map(|id| ("container", id)));
+    for (key, value) in keys {
+        path.push('&');
+        path.push_str(key);
+        path.push('=');
+        path.push_str(&encoded(value));
+    }
+    let answer = ask::get::<Stops>(socket, &path).ok().flatten().filter(|answer| !answer.stops.is_empty())?;
+    let shown = ask::show(&answer, args.format, |answer| text::stops(answer, terminal::style()));
+    Some(shown.map_or_else(|exit| exit, |()| Exit::Success))
 }

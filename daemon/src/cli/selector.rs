@@ -58,6 +58,14 @@ impl Selector {
         }
     }
 
+    /// Returns whether a process or unit has this name now; true for a pid.
+    pub(super) fn is_there(&self, socket: Option<&Path>) -> bool {
+        let Self::Name(name) = self else { return true };
+        let tree = socket.and_then(|socket| ask::get::<Tree>(socket, "/v1/tree?kernel=true").ok().flatten());
+        let all = tree.map_or_else(|| of_proc(&Procfs::default()), |tree| of_tree(&tree));
+        !topmost(&all, name).is_empty()
+    }
+
     /// Finds the process's pid.
     pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
         match self.resolve(socket)? {
@@ -75,7 +83,7 @@ impl Selector {
 }
 
 /// Returns the topmost of the processes that have the name, or are in the unit.
-fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
+fn topmost<'a>(all: &'a [Candidate], name: &str) -> Vec<&'a Candidate> {
     let short = name.get(..NAME_LEN).unwrap_or(name);
     let service = format!("{name}.service");
     let is_named = |it: &&Candidate| it.name == name || (name.len() > NAME_LEN && it.name == short);
@@ -85,8 +93,12 @@ fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
         found = all.iter().filter(is_in).collect();
     }
     let has = |pid: u32| found.iter().any(|it| it.pid == pid);
-    let topmost: Vec<_> = found.iter().filter(|it| !has(it.parent)).collect();
-    match topmost.as_slice() {
+    found.iter().copied().filter(|it| !has(it.parent)).collect()
+}
+
+/// The one that a name means.
+fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
+    match topmost(all, name).as_slice() {
         [] => Err(format!(
             "`{}` is no pid, no entity id, and no process or systemd unit has this name now; one that is gone is found by its pid",
             escape(name)

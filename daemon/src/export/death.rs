@@ -2,7 +2,7 @@
 
 use super::{Stamp, encode::Object};
 use crate::lineage::{
-    death::{CERTAIN, Cause, GroupDeath, Sent, UNKNOWN},
+    death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, OomScope, Sent, UNKNOWN},
     flags::signal_name,
     id::GroupKey,
     status::WaitStatus,
@@ -30,8 +30,38 @@ pub(super) fn write(
         if let Some(by) = &death.by {
             write_signal(object, "by_signal", by, stamp);
         }
+        if let Some(limit) = death.oom.as_ref().and_then(|oom| oom.limit.as_deref())
+            && death.cause == Cause::Oom
+        {
+            write_oom(object, limit);
+        }
         if let Some(last) = death.others.last() {
             write_signal(object, "other_signal", last, stamp);
+        }
+    });
+}
+
+fn write_oom(object: &mut Object<'_>, limit: &OomLimit) {
+    object.object("oom", |object| {
+        object.name(
+            "scope",
+            match limit.scope {
+                OomScope::Host => "host",
+                OomScope::Cgroup => "cgroup",
+            },
+        );
+        object.name("certainty", if limit.is_certain { CERTAIN } else { LIKELY });
+        if let Some(cgroup) = &limit.cgroup {
+            object.bytes("cgroup", cgroup.path.as_bytes());
+        }
+        if let Some(name) = &limit.cgroup_name {
+            object.bytes("cgroup_name", name.as_bytes());
+        }
+        if let Some(bytes) = limit.limit_bytes.or(limit.host.map(|host| host.total_bytes)) {
+            object.number("limit_bytes", bytes);
+        }
+        if let Some(bytes) = limit.used_bytes {
+            object.number("used_bytes", bytes);
         }
     });
 }

@@ -179,12 +179,22 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_clone_flags(task, *clone_flags);
             write_ref(task, "creator", *creator);
         }
-        Action::CloneFailed { clone_flags, exit_signal, errno } => {
+        Action::CloneFailed { clone_flags, exit_signal, errno, refused_by } => {
             write_clone_flags(task, *clone_flags);
             task.object("clone", |clone| write_exit_signal(clone, *exit_signal));
             task.signed("errno", *errno);
             if let Some(name) = errno_name(*errno) {
                 task.name("errno_name", name);
+            }
+            if let Some(limit) = refused_by {
+                task.object("refused_by", |object| {
+                    object.name("kind", limit.kind.code());
+                    if !limit.name.is_empty() {
+                        object.bytes("name", limit.name.as_bytes());
+                    }
+                    write_number(object, "used", limit.used);
+                    write_number(object, "limit", limit.limit);
+                });
             }
         }
         Action::Execed { path, truncated, vfork_held_ns, args: _ } => {

@@ -12,7 +12,7 @@ use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Reaper, Sleep, Span};
 use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{Ktime, TaskRef};
-use crate::lineage::record::Comm;
+use crate::lineage::record::{Comm, ForkLimit};
 use crate::lineage::status::WaitStatus;
 
 /// An event that is out of order by this much is marked, ns. Smaller differences between CPUs are common.
@@ -303,6 +303,22 @@ impl Facts<'_> {
         escaped(self.0, name.bytes());
         self.0.push(b' ');
     }
+
+    fn failed_clone(&mut self, errno: i32, refused_by: Option<&ForkLimit>) {
+        match errno_name(errno) {
+            Some(name) => self.word(name),
+            None => self.number("errno", u64::from(errno.unsigned_abs())),
+        }
+        if let Some(limit) = refused_by {
+            self.word(limit.kind.code());
+            if !limit.name.is_empty() {
+                self.bytes("of", limit.name.as_bytes());
+            }
+            if let Some(most) = limit.limit {
+                self.number("limit", most);
+            }
+        }
+    }
 }
 
 fn facts(line: &mut Vec<u8>, effect: &Effect) {
@@ -327,10 +343,9 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
                 }
             }
         }
-        Action::CloneFailed { errno, .. } => match errno_name(*errno) {
-            Some(name) => facts.word(name),
-            None => facts.number("errno", u64::from(errno.unsigned_abs())),
-        },
+        Action::CloneFailed { errno, refused_by, .. } => {
+            facts.failed_clone(*errno, refused_by.as_deref());
+        }
         Action::Execed { path, args, vfork_held_ns, .. } => {
             if let Some(path) = effect.process.executable.as_ref().or(path.as_ref()) {
                 facts.bytes("exe", path.bytes());

@@ -71,7 +71,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Snapshot => Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?))),
         Kind::CgroupAttached => Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?)),
         Kind::SignalSent => Fact::Signal(Box::new(signals::sent(&read(kind, bytes)?)?)),
-        Kind::OomVictim => Fact::OomVictim(signals::oom_victim(&read(kind, bytes)?)),
+        Kind::OomVictim => Fact::OomVictim(Box::new(signals::oom_victim(&read(kind, bytes)?)?)),
     };
     Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })
 }
@@ -167,6 +167,7 @@ fn clone_failed(from: &wire::CloneFailed) -> CloneFailed {
         clone_flags: known(from.valid, Valid::CLONE_FLAGS, from.clone_flags),
         exit_signal: known(from.valid, Valid::EXIT_SIGNAL, from.exit_signal),
         errno: from.errno,
+        refused_by: None,
     }
 }
 

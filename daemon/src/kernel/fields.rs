@@ -39,6 +39,7 @@ const CGROUP: &str = "cgroup ids";
 const NAMESPACE: &str = "pids in namespaces";
 const EXECUTABLE: &str = "paths of executables";
 const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
+const OOM_LIMIT: &str = "which memory limit the out-of-memory killer met";
 const ORPHANS: &str = "new parents of orphans on the tracepoint rung";
 
 macro_rules! fields {
@@ -103,6 +104,11 @@ const FIELDS: &[Field] = fields! {
     css_cgroup: "cgroup_subsys_state" ["cgroup"] (8) "cgroups of v1 controllers";
     cgroup_kn: "cgroup" ["kn"] (8) CGROUP;
     kernfs_id: "kernfs_node" ["id"] (8) CGROUP;
+    kernfs_name: "kernfs_node" ["name"] (8) OOM_LIMIT;
+    css_parent: "mem_cgroup" ["css.parent"] (8) OOM_LIMIT;
+    memcg_usage: "mem_cgroup" ["memory.usage"] (8) OOM_LIMIT;
+    memcg_max: "mem_cgroup" ["memory.max" | "memory.limit"] (8) OOM_LIMIT;
+    oom_control_memcg: "oom_control" ["memcg"] (8) OOM_LIMIT;
     bprm_filename: "linux_binprm" ["filename"] (8) "file names given to execve";
     bprm_file: "linux_binprm" ["file"] (8) EXECUTABLE;
     file_path_dentry: "file" ["f_path.dentry"] (8) EXECUTABLE;

@@ -45,6 +45,9 @@ pub const SIGNAL_GENERATE: &str = "signal_generate";
 /// The hook of the process that the out-of-memory killer chooses.
 pub const MARK_VICTIM: &str = "mark_victim";
 
+/// The hook of the out-of-memory killer's beginning.
+pub const OUT_OF_MEMORY: &str = "out_of_memory";
+
 /// One way to watch a hook.
 #[derive(Debug)]
 pub struct Rung {
@@ -84,6 +87,8 @@ use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, K
 use Family::{Fentry, Kprobe, Tracepoint};
 
 const LATE: &str = "who released a task; releases come an RCU grace period late";
+const BY_USAGE: &str = "the limit that the out-of-memory killer met, for certain: it is taken for that of the innermost memory cgroup of the \
+                        trigger that is at its limit then";
 const NO_FAILURES: &str = "failed clones";
 const SAMPLED: &str =
     "each child by itself: the new parent is read from one child and holds for its siblings";
@@ -203,6 +208,8 @@ pub const HOOKS: &[Hook] = &[
             lacking(&rung(Tracepoint, "task_newtask", &[("task_newtask_raw", RawTracepoint)]), NO_FAILURES),
         ],
     },
+    // Neither this hook nor the next lacks anything on a lower rung: a victim's pid is as good as its task, since no pid is given to
+    // another one between the choice and the record of it.
     Hook {
         name: MARK_VICTIM,
         required: false,
@@ -211,6 +218,16 @@ pub const HOOKS: &[Hook] = &[
             rung(Tracepoint, "mark_victim", &[("mark_victim_task_btf", BtfTracepoint)]),
             rung(Tracepoint, "mark_victim", &[("mark_victim_pid_btf", BtfTracepoint)]),
             rung(Tracepoint, "mark_victim", &[("mark_victim_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: OUT_OF_MEMORY,
+        required: false,
+        gives: "which memory limit the out-of-memory killer met",
+        rungs: &[
+            rung(Kprobe, "out_of_memory", &[("out_of_memory_kprobe", KprobeAt)]),
+            rung(Fentry, "out_of_memory", &[("out_of_memory_fentry", FentryAt)]),
+            lacking(&rung(Tracepoint, "mark_victim", &[("", By(MARK_VICTIM))]), BY_USAGE),
         ],
     },
     Hook {

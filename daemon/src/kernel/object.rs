@@ -197,6 +197,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
     offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
+    offsets.css_set_memory = fields::controller(&types, Some("memory"));
     drop(types);
     // aya reads the same BTF again, in its own form. Each copy takes tens of megabytes, so this one is freed first.
     memory::give_back();

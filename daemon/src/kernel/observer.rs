@@ -140,7 +140,7 @@ impl Observer {
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         memory::give_back();
-        // Mapped only now, so that the ring and the kernel's types are not in memory at the same time: that is the peak of the start.
+        // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
         let ring = RingBuf::try_from(records)?;
         Ok(Self {
             links,

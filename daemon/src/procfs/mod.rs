@@ -3,6 +3,7 @@
 mod facts;
 mod limits;
 mod shift;
+mod signals;
 mod stat;
 mod tasks;
 

@@ -163,7 +163,15 @@ impl Pipeline {
         Some(TaskRef { key: TaskKey { tid: task, start }, tgid: group })
     }
 
-    fn found(&mut self, at: Ktime, task: TaskRef, leader: Option<Ktime>, tasks: usize, stat: &Stat) {
+    /// Applies what /proc shows of a task.
+    pub(super) fn found(
+        &mut self,
+        at: Ktime,
+        task: TaskRef,
+        leader: Option<Ktime>,
+        tasks: usize,
+        stat: &Stat,
+    ) {
         let parent = self.lineage.task(Tgid(stat.ppid).leader()).map(|parent| parent.task);
         let exit_state = match stat.state {
             b'Z' => EXIT_ZOMBIE,

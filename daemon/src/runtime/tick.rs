@@ -23,16 +23,21 @@ impl Pipeline {
         }
         self.look_for_losses(sink);
         self.end_gone_zombies(sink);
+        self.settle_orphans(sink);
+        self.end_reaped_zombies(sink);
         self.compare(sink);
         self.look_for_blocked(sink);
         // A canary that was not seen in time may still be in the ring, if the daemon did not run.
         let now = boottime();
         self.catch_up(sink);
+        self.settle_new_orphans(sink);
         // A zombie whose release was lost since then is not flagged.
         self.look_for_losses(sink);
-        self.lineage.tick(now, &mut self.effects);
+        let flagged = self.zombies_to_flag(now, sink);
+        self.lineage.tick_flagging(now, flagged, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         sink.take_usage(&shares);
+        self.hand_on_stops(sink);
     }
 
     /// Compares the tree with the kernel's tasks if there is a reason to.

@@ -1,4 +1,5 @@
-//! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while.
+//! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while. Where
+//! a release may not be seen they are looked up repeatedly: see `zombie_recheck`.
 
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use crate::{
     procfs::Sight,
 };
 
-/// A zombie older than this is looked up in /proc once before it is flagged: on the tracepoint rung a release may not be seen.
+/// A zombie older than this is looked up in /proc once before it is flagged.
 pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 
 /// The longest time for looking up unconfirmed zombies, which is enough for about two thousand. The next tick goes on.
-const LOOK_UP_FOR: Duration = Duration::from_millis(20);
+pub(super) const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 
 /// So many zombies are looked up between two readings of the clock.
-const LOOK_UPS: usize = 64;
+pub(super) const LOOK_UPS: usize = 64;
 
 impl Pipeline {
     /// After a loss, confirms the zombies that /proc shows and returns the others. It does not wait for the comparison of all
@@ -68,8 +69,18 @@ impl Pipeline {
     }
 
     /// Repairs zombies that the kernel does not have any more: their release was not seen. This happens before anybody is told of
-    /// them. Each zombie is looked up once.
+    /// them. Each zombie is looked up once, or repeatedly where its release may be hidden.
     pub(super) fn doubt_zombies(&mut self, sink: &mut impl EventSink) {
+        if self.releases_by_tracepoint() {
+            return;
+        }
+        if !self.hidden.is_empty() {
+            let (gone, _) = self.look_up_in_turn();
+            if !gone.is_empty() {
+                self.resync_for_gone(gone, sink);
+            }
+            return;
+        }
         let now = boottime();
         self.confirmed.retain(|key| self.lineage.group(key.tgid).is_some_and(|group| group.key() == *key));
         let mut gone = Vec::new();
@@ -89,18 +100,22 @@ impl Pipeline {
             }
         }
         if !gone.is_empty() {
-            log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-            let failed = self.mending.failed;
-            self.resync(Why::Doubt, sink);
-            // The kernel's iterator still shows this zombie and /proc does not: asking again would not help.
-            if self.mending.failed == failed {
-                self.confirmed.extend(gone);
-            }
+            self.resync_for_gone(gone, sink);
+        }
+    }
+
+    fn resync_for_gone(&mut self, gone: Vec<GroupKey>, sink: &mut impl EventSink) {
+        log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+        let failed = self.mending.failed;
+        self.resync(Why::Doubt, sink);
+        // The kernel's iterator still shows this zombie and /proc does not: asking again would not help.
+        if self.mending.failed == failed && self.hidden.is_empty() {
+            self.confirmed.extend(gone);
         }
     }
 }
 
 /// Returns whether the time is used up.
-fn is_over(begun: Ktime, allowed: Duration) -> bool {
+pub(super) fn is_over(begun: Ktime, allowed: Duration) -> bool {
     u128::from(boottime().since(begun)) >= allowed.as_nanos()
 }

@@ -7,6 +7,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use crate::{
+    answer::limits::Forecast,
     cgroup::{PidsHierarchy, PidsLimit},
     cgroup_mounts::CgroupMounts,
     fd::spare,
@@ -48,6 +49,15 @@ impl Scope {
         }
     }
 
+    /// When it will be full; `None` while it does not grow, or only in a year.
+    fn forecast(&self) -> Option<Forecast> {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        let left =
+            Duration::try_from_secs_f64(self.exhausted_in_seconds()).ok().filter(|left| *left < YEAR)?;
+        let full_in_ns = u64::try_from(left.as_nanos()).ok()?;
+        Some(Forecast { kind: self.what, name: self.name.clone(), full_in_ns })
+    }
+
     fn follow(&mut self, now: Ktime, used: u64, limit: u64) {
         let seconds = now.since(self.at) as f64 / 1e9;
         if seconds > 0.0 {
@@ -73,6 +83,11 @@ impl Budget {
     /// Each limit.
     pub(super) fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    /// Returns when each limit that fills up will be full.
+    pub(super) fn forecasts(&self) -> Vec<Forecast> {
+        self.scopes.iter().filter_map(Scope::forecast).collect()
     }
 
     /// Returns how many forks the `pids.max` of any cgroup has refused since the first reading; `None` if no cgroup can limit
@@ -159,6 +174,9 @@ mod tests {
         assert!((scope.growth_per_second - 10.0).abs() < 0.1, "{scope:?}");
         let left = scope.exhausted_in_seconds();
         assert!((left - 2577.8).abs() < 50.0, "{left}");
+        let forecast = &budget.forecasts()[0];
+        assert_eq!(forecast.kind, "pid_max");
+        assert!((forecast.full_in_ns as f64 / 1e9 - left).abs() < 1.0, "{forecast:?}");
     }
 
     #[test]
@@ -166,6 +184,7 @@ mod tests {
         let mut budget = Budget::default();
         budget.follow(at(1), "pid_max", "", 100, 200);
         assert!(budget.scopes()[0].exhausted_in_seconds().is_infinite());
+        assert_eq!(budget.forecasts(), [], "for ever");
         budget.follow(at(2), "pid_max", "", 200, 200);
         assert!(budget.scopes()[0].exhausted_in_seconds() < f64::EPSILON);
     }

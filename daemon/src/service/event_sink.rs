@@ -19,7 +19,7 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{Lineage, Share, effect::Effect, id::Ktime},
+    lineage::{Lineage, Share, death::Stop, effect::Effect, id::Ktime},
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
@@ -234,6 +234,11 @@ impl EventSink for Service {
     fn take_usage(&mut self, shares: &[(Option<u64>, Share)]) {
         let (now, top) = (clock::boottime(), self.settings.top);
         self.metrics.add_usage(shares, &mut self.cgroups, now, top);
+    }
+
+    fn take_stops(&mut self, stops: &[Arc<Stop>]) {
+        let (now, top) = (clock::boottime(), self.settings.top);
+        self.metrics.add_stops(stops, &mut self.cgroups, now, top);
     }
 
     fn lost(&mut self, place: Place, count: u64) {

@@ -210,6 +210,7 @@ impl Source<'_> {
                 clone_flags: None,
                 exit_signal: self.exit_signal(),
                 errno: 11,
+                refused_by: None,
             }),
             3 => Fact::Exec(Box::new(self.exec())),
             4 => Fact::ExecArgs(Box::new(ExecArgs {
@@ -244,12 +245,13 @@ impl Source<'_> {
                 cgroup_id: self.maybe(Self::word).map(u64::from),
             }),
             9 => Fact::Snapshot(Box::new(self.snapshot())),
-            10 => Fact::OomVictim(OomVictim {
+            10 => Fact::OomVictim(Box::new(OomVictim {
                 tid: Tid(self.tid()),
                 victim: self.maybe(Self::task),
                 trigger: self.maybe(Self::task),
                 trigger_comm: self.comm(),
-            }),
+                limit: None,
+            })),
             _ => Fact::Signal(Box::new(SignalSent {
                 target: self.task(),
                 to_group: self.flag(),
@@ -267,6 +269,7 @@ impl Source<'_> {
                 result: i32::from(self.below(5)),
                 address: 0,
                 syscall: 0,
+                disposition: None,
             })),
         }
     }

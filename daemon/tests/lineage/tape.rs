@@ -111,6 +111,7 @@ impl Tape {
                 clone_flags: Some(flags),
                 exit_signal: Some(17),
                 errno: 11,
+                refused_by: None,
             };
             self.put(at, Fact::CloneFailed(failed));
         }

@@ -2,19 +2,142 @@
 //!
 //! The tracepoint's argument was a pid up to 6.9 and is a `task_struct` since. The verifier knows which: it refuses the program
 //! that dereferences the argument if it is a number. A raw tracepoint has no types, but no pid is as large as a kernel address.
+//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/oom.h>
+//!
+//! Which limit was met is in `struct oom_control`, the argument of `out_of_memory()`: that hook keeps it for the victims which
+//! follow. The lock `oom_lock` is held over both, so there is one at a time. Where that hook is not attached, the trigger's memory
+//! cgroups are looked at: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
 
 use aya_ebpf::{
-    helpers::bpf_get_current_comm,
-    macros::{btf_tracepoint, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
+    macros::{btf_tracepoint, fentry, kprobe, map, raw_tracepoint},
+    maps::Array,
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext},
 };
-use probe_common::{COMM_LEN, Lost, OomVictim, TaskId, Valid};
+use probe_common::{
+    CGROUP_NAME_LEN, COMM_LEN, Lost, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST, OOM_HOST_BY_USAGE,
+    OOM_UNKNOWN, OomVictim, TaskId, Valid,
+};
 
 use crate::{
     emit::{lose, send},
-    kread::{Direct, Mem, Probed},
-    task::{Task, current_id, mark, put},
+    globals::offset,
+    kread::{Direct, Mem, Probed, pointer},
+    task::{Task, current, current_id, mark, put},
 };
+
+/// Memory cgroups above a task that are looked at.
+const LEVELS: u32 = 8;
+/// A charge asks for up to this many pages at once (`MEMCG_CHARGE_BATCH`): a cgroup with fewer left is at its limit.
+const BATCH_PAGES: u64 = 64;
+
+/// Which limit was met.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Met {
+    /// pid and tgid of the task in `out_of_memory()`.
+    by: u64,
+    cgroup_id: u64,
+    limit_pages: u64,
+    used_pages: u64,
+    scope: u64,
+    /// Address of the name of its directory, which lives as long as the cgroup; 0 where that is not known.
+    name: u64,
+}
+
+impl Met {
+    const UNKNOWN: Self =
+        Self { by: 0, cgroup_id: 0, limit_pages: 0, used_pages: 0, scope: OOM_UNKNOWN as u64, name: 0 };
+}
+
+/// That of the last call of `out_of_memory()`.
+#[map]
+static OOM_MET: Array<Met> = Array::with_max_entries(1, 0);
+
+#[kprobe]
+pub fn out_of_memory_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(control) = ctx.arg::<*const u8>(0) {
+        began(control);
+    }
+    0
+}
+
+#[fentry]
+pub fn out_of_memory_fentry(ctx: FEntryContext) -> i32 {
+    // By helper: what is read then is a number to the verifier, as with a kprobe.
+    if let Some(control) = Probed::get::<u64>(aya_ebpf::EbpfContext::as_ptr(&ctx) as *const u8, 0) {
+        began(control as *const u8);
+    }
+    0
+}
+
+#[inline(always)]
+fn began(control: *const u8) {
+    let Some(met) = OOM_MET.get_ptr_mut(0) else { return };
+    let mut found = Met { by: bpf_get_current_pid_tgid(), ..Met::UNKNOWN };
+    if let Some(memcg) = Probed::get::<u64>(control, offset!(oom_control_memcg)) {
+        found.scope = u64::from(OOM_HOST);
+        if memcg != 0 {
+            found.read(memcg as *const u8);
+            found.scope = u64::from(OOM_CGROUP);
+        }
+    }
+    // SAFETY: the value lives as long as the program, and `oom_lock` keeps others out.
+    unsafe { met.write(found) };
+}
+
+impl Met {
+    /// A `struct mem_cgroup` begins with its `cgroup_subsys_state`.
+    #[inline(always)]
+    fn read(&mut self, memcg: *const u8) {
+        self.limit_pages = Probed::get(memcg, offset!(memcg_max)).unwrap_or(0);
+        self.used_pages = Probed::get(memcg, offset!(memcg_usage)).unwrap_or(0);
+        if let Some(cgroup) = pointer::<Probed>(memcg, offset!(css_cgroup))
+            && let Some(node) = pointer::<Probed>(cgroup, offset!(cgroup_kn))
+        {
+            self.cgroup_id = Probed::get(node, offset!(kernfs_id)).unwrap_or(0);
+            self.name = Probed::get(node, offset!(kernfs_name)).unwrap_or(0);
+        }
+    }
+
+    /// By the use of the current task's memory cgroups.
+    #[inline(always)]
+    fn by_usage() -> Self {
+        let mut met = Self::UNKNOWN;
+        let Some(mut memcg) = current().memory_cgroup() else { return met };
+        met.scope = u64::from(OOM_HOST_BY_USAGE);
+        for _ in 0..LEVELS {
+            let (Some(max), Some(used)) = (
+                Probed::get::<u64>(memcg, offset!(memcg_max)),
+                Probed::get::<u64>(memcg, offset!(memcg_usage)),
+            ) else {
+                break;
+            };
+            if used.wrapping_add(BATCH_PAGES) >= max {
+                met.read(memcg);
+                met.scope = u64::from(OOM_CGROUP_BY_USAGE);
+                break;
+            }
+            match pointer::<Probed>(memcg, offset!(css_parent)) {
+                Some(parent) => memcg = parent,
+                None => break,
+            }
+        }
+        met
+    }
+
+    /// That of the victim that is being marked.
+    #[inline(always)]
+    fn now() -> Self {
+        if let Some(met) = OOM_MET.get(0)
+            && met.by == bpf_get_current_pid_tgid()
+            && met.scope != u64::from(OOM_UNKNOWN)
+        {
+            return *met;
+        }
+        Self::by_usage()
+    }
+}
 
 #[btf_tracepoint(function = "mark_victim")]
 pub fn mark_victim_task_btf(ctx: BtfTracePointContext) -> i32 {
@@ -60,7 +183,16 @@ fn report(victim: TaskId, valid: u32) {
             record.trigger_comm = comm;
             mark(&mut record.valid, Valid::COMM);
         }
-        record.pad = 0;
-        record.pad2 = 0;
+        let met = Met::now();
+        record.scope = met.scope as u32;
+        record.cgroup_id = met.cgroup_id;
+        record.limit_pages = met.limit_pages;
+        record.used_pages = met.used_pages;
+        record.cgroup_name = [0; CGROUP_NAME_LEN];
+        if met.name != 0 {
+            // SAFETY: the helper checks the address. A name that cannot be read stays empty.
+            let _ =
+                unsafe { bpf_probe_read_kernel_str_bytes(met.name as *const u8, &mut record.cgroup_name) };
+        }
     });
 }

@@ -60,6 +60,13 @@ impl<M: Mem> Task<M> {
         M::get(node, offset!(kernfs_id))
     }
 
+    /// Its `struct mem_cgroup`.
+    #[inline(always)]
+    pub fn memory_cgroup(self) -> Option<*const u8> {
+        let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
+        pointer::<M>(css_set, offset!(css_set_memory))
+    }
+
     #[inline(always)]
     fn namespace(self, id: &TaskId, place: &mut Where, valid: &mut u32) {
         let Some(pid) = pointer::<M>(self.base, offset!(task_thread_pid)) else { return };

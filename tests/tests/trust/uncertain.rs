@@ -28,6 +28,12 @@ fn zombies(count: &str) -> Scenario {
     holder
 }
 
+/// So many zombies are held until they are old, and then reaped together.
+const MANY: &str = "3000";
+
+/// After that none of them is told any more.
+const GONE_AFTER: Duration = Duration::from_secs(3);
+
 /// Pids of its zombies, gone ones among them.
 fn children(holder: &Scenario) -> BTreeSet<i64> {
     numbers(&holder.facts().find("crowd", "role", "child")["pids"]).into_iter().collect()
@@ -155,6 +161,45 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     kept.finish();
     let (end, _) = service.stop();
     assert_eq!(end.code(), Some(0), "{}", end.text());
+}
+
+/// The age of the oldest zombie of a parent, ns.
+fn oldest(service: &Service, parent: i64) -> u64 {
+    let answer = service.json("/v1/zombies");
+    let parents = answer["parents"].as_array().into_iter().flatten();
+    let ours = parents.filter(|found| found["process"]["pid"].as_i64() == Some(parent));
+    ours.filter_map(|found| found["zombie_at_least_ns"].as_u64()).max().unwrap_or(0)
+}
+
+/// On the tracepoint rung a release is seen late, and where the kernel hides tasks, some never.
+#[test]
+fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
+    let _alone = alone();
+    let service = Service::start(&["--zombie-after", "1s"]);
+    let mut holder = zombies(MANY);
+    let parent = pid(&holder);
+    until("the zombies do not get old", || {
+        charged(&service.json("/v1/zombies"), parent) == 3000 && oldest(&service, parent) > 2_500_000_000
+    });
+    until("not all of them are flagged", || service.metrics()["taskscope_zombies_old"] >= 3000.0);
+    let gone = children(&holder);
+    holder.go();
+    holder.pause("reaped");
+    let deadline = Instant::now() + GONE_AFTER;
+    loop {
+        let told = told_of(&service, parent, &gone);
+        if told.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+    }
+    let samples = service.metrics();
+    assert!(samples["taskscope_zombies_old"] < 1.0, "{samples:#?}");
+    // Those whose release is still to be seen are counted apart, and not for ever.
+    until("processes are releasing for ever", || service.metrics()["taskscope_processes_releasing"] < 100.0);
+    holder.go();
+    holder.finish();
+    drop(service.stop());
 }
 
 /// The tree of `/v1/tree?threads=true`.

@@ -47,7 +47,9 @@ impl Lineage {
                 self.learn_exit_signal(group, new.exit_signal);
             }
             self.learn_birth(group, new);
-            self.learn_parent(group, new.parent, t);
+            if self.learn_parent(group, new.parent, t).is_none() {
+                return;
+            }
         }
         let task = &mut self.store[ix];
         if task.knows(known::FORK_EMITTED) {
@@ -103,6 +105,7 @@ impl Lineage {
         let Some((ix, _)) = self.resolve_or_create(creator, t) else { return };
         self.store.set_seen_running(ix, at);
         let &CloneFailed { clone_flags, exit_signal, errno, .. } = failed;
-        self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno });
+        let refused_by = failed.refused_by.clone();
+        self.emit(t, ix, Action::CloneFailed { clone_flags, exit_signal, errno, refused_by });
     }
 }

@@ -5,7 +5,7 @@ use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect, Process, Thread};
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
 use crate::model::id::GroupKey;
-use crate::model::record::Namespaced;
+use crate::model::record::{Comm, Namespaced};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Task, known};
@@ -52,6 +52,14 @@ impl Lineage {
     fn emitted_parent(&self, group: &Group) -> Option<GroupKey> {
         let open = if group.has(fact::PARENT_PENDING) { self.store.pending_reparent(group) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
+    }
+
+    /// That one's name.
+    pub(crate) fn emitted_parent_name(&self, group: &Group) -> Option<Comm> {
+        match group.parent() {
+            Some(parent) if !group.has(fact::PARENT_PENDING) => self.store.process_name(parent),
+            _ => self.name_by_key(self.emitted_parent(group)?),
+        }
     }
 
     pub(crate) fn thread(&self, group: &Group, ix: Ix<Task>, task: &Task) -> Thread {

@@ -107,11 +107,13 @@ impl Lineage {
             if is_gone && !t.ctx.is_by_tracepoint() {
                 self.cancel_pending_reparent(group);
             }
-            self.resolve_pending_reparent(group, parent, at, t.out);
+            if !self.resolve_pending_reparent(group, parent, at, t.out) {
+                return;
+            }
             // That it goes by itself was decided below the parent it had then; `reparent_leader()` lets it alone since. Its last
             // switch is so late that it more likely was handed on before, and taken.
             if !is_gone || t.ctx.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
-                let is_with_shown = self.learn_parent(group, parent, t);
+                let Some(is_with_shown) = self.learn_parent(group, parent, t) else { return };
                 // An orphan's exit signal is reset with its parent.
                 let reset_at = self.store.reparented_at(&self.store[group]);
                 if is_with_shown && reset_at <= at {
@@ -122,8 +124,12 @@ impl Lineage {
                 self.learn_tracer(group, tracer);
             }
         }
-        if !is_leader && t.ctx.is_by_tracepoint() && self.shows_reparenting(group, exited.parent) {
-            self.learn_parent(group, exited.parent, t);
+        if !is_leader
+            && t.ctx.is_by_tracepoint()
+            && self.shows_reparenting(group, exited.parent)
+            && self.learn_parent(group, exited.parent, t).is_none()
+        {
+            return;
         }
         if let Some(new_reaper) = exited.new_reaper.filter(|new_reaper| new_reaper.tgid != exited.task.tgid) {
             self.store.rare(group).new_reaper = Some((exited.task.key, new_reaper));
@@ -131,6 +137,9 @@ impl Lineage {
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
         if exited.new_reaper.is_some() || !has_hidden_threads {
             self.reparent_children(ix, exited.new_reaper, t);
+            if !self.still_leads(ix, group) {
+                return;
+            }
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.store[ix].state() >= TaskState::Zombie {

@@ -39,7 +39,9 @@ impl Lineage {
                     self.stats.duplicate += 1;
                     return;
                 }
-                self.learn_parent_at_free(group, released.parent, t);
+                if !self.learn_parent_at_free(group, released.parent, t) {
+                    return;
+                }
                 if self
                     .store
                     .members(group)
@@ -57,7 +59,9 @@ impl Lineage {
                 }
                 let parent =
                     released.parent.filter(|parent| !by_itself && self.store.find(parent.key).is_some());
-                self.learn_parent(group, parent, t);
+                if self.learn_parent(group, parent, t).is_none() {
+                    return;
+                }
             }
             // The kernel releases a leader only as the last of its group.
             self.end_threads(group, ix, t);

@@ -91,6 +91,11 @@ impl Lineage {
 
     /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
+        self.tick_flagging(now, usize::MAX, out);
+    }
+
+    /// The same, but it flags only so many zombies: the first of [`Lineage::zombies_due`].
+    pub fn tick_flagging(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         let from = out.len();
         self.give_up_args(now, out);
         self.deaths.forget_old(now);
@@ -99,11 +104,12 @@ impl Lineage {
         }
         self.settle_candidates(now, out);
         self.confirm_pending_reparents(now, out);
-        while let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) {
+        for _ in 0..most {
+            let Some(leader) = self.front(Queue::Zombie, now, self.config.zombie_after) else { break };
             let zombie = self.zombie_span(leader, now);
             self.store.enqueue(leader, Queue::Flagged);
-            let parent = self.store[leader].group().and_then(|group| self.store[group].parent());
-            let parent_name = parent.and_then(|parent| self.store.process_name(parent));
+            let group = self.store[leader].group();
+            let parent_name = group.and_then(|group| self.emitted_parent_name(&self.store[group]));
             self.emit(
                 &mut Transition::new(EventContext::observed(now), out),
                 leader,

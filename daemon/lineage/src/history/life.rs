@@ -43,7 +43,8 @@ impl Lineage {
             executable: group.executable.clone(),
             parent: group.parent_key(),
             parent_name: self.parent_name(group),
-            first_parent: extra.first_parent(),
+            // Where it is open whether the child was handed on, it was the former parent's.
+            first_parent: extra.first_parent().or_else(|| self.store.pending_reparent(group)?.old_group),
             creator: rare.and_then(|rare| rare.creator),
             clone_flags,
             creation: clone_flags.map(|clone| Creation::of(clone, leader.flags)),

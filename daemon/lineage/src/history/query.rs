@@ -210,6 +210,35 @@ impl Lineage {
         [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
     }
 
+    /// The zombies behind this one, in the same order; all of them if it is none any more.
+    pub fn zombies_after(&self, last: Option<GroupKey>) -> impl Iterator<Item = GroupView<'_>> {
+        let first_in = |queue| self.store.queue_ends(queue).first;
+        let last = last.and_then(|key| self.find_zombie(key)).map(|(leader, _)| &self.store[leader]);
+        let parts = match last {
+            Some(last) if last.queue() == Queue::Zombie => [last.queue_next(), None],
+            Some(last) => [last.queue_next(), first_in(Queue::Zombie)],
+            None => [first_in(Queue::Flagged), first_in(Queue::Zombie)],
+        };
+        parts.into_iter().flat_map(|first| self.leaders_from(first))
+    }
+
+    /// Zombies that the next [`Lineage::tick`] flags, in that order.
+    pub fn zombies_due(&self, now: Ktime) -> impl Iterator<Item = GroupView<'_>> {
+        let after = self.config.zombie_after.as_nanos();
+        self.leaders_in(Queue::Zombie).take_while(move |zombie| {
+            zombie.zombie_since().is_some_and(|since| u128::from(now.since(since)) >= after)
+        })
+    }
+
+    /// How many processes are dead, reaped or in no need of it, while their release is still to be seen. A step for each such task.
+    #[must_use]
+    pub fn releasing_count(&self) -> usize {
+        let first = self.store.queue_ends(Queue::Dead).first;
+        std::iter::successors(first, |&ix| self.store[ix].queue_next())
+            .filter(|&ix| self.store.is_leader(ix))
+            .count()
+    }
+
     /// Zombies that nothing has shown since records were lost, the longest first.
     pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         self.leaders_in(Queue::Unconfirmed)
@@ -222,7 +251,12 @@ impl Lineage {
     }
 
     fn leaders_in(&self, queue: Queue) -> impl Iterator<Item = GroupView<'_>> {
-        std::iter::successors(self.store.queue_ends(queue).first, |&ix| self.store[ix].queue_next())
+        self.leaders_from(self.store.queue_ends(queue).first)
+    }
+
+    /// This leader and those behind it in its queue.
+    fn leaders_from(&self, first: Option<Ix<Task>>) -> impl Iterator<Item = GroupView<'_>> {
+        std::iter::successors(first, |&ix| self.store[ix].queue_next())
             .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
     }
 

@@ -7,7 +7,7 @@ use crate::model::death::GroupDeath;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use crate::model::path_name::PathName;
-use crate::model::record::{Comm, Namespaced, Usage};
+use crate::model::record::{Comm, ForkLimit, Namespaced, Usage};
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 use crate::model::usage::{ChildrenUsage, GroupUsage};
@@ -127,6 +127,8 @@ pub enum Action {
         exit_signal: Option<i32>,
         /// The error.
         errno: i32,
+        /// What refused it, where that was read.
+        refused_by: Option<Arc<ForkLimit>>,
     },
     /// Runs another program.
     Execed {

@@ -84,6 +84,13 @@ pub const SIGTERM: i32 = 15;
 /// `SIGCHLD`.
 pub const SIGCHLD: i32 = 17;
 
+/// Whether it is a signal by which a supervisor asks a process to end, and which the process may handle: SIGHUP, SIGINT, SIGQUIT,
+/// SIGTERM.
+#[must_use]
+pub const fn is_stop_signal(signal: i32) -> bool {
+    matches!(signal, 1 | 2 | 3 | SIGTERM)
+}
+
 /// Name of an `exit_state`; `None` for a live task and for a state this kernel should not show.
 #[must_use]
 pub const fn exit_state_name(state: u32) -> Option<&'static str> {

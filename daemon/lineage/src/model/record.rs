@@ -2,6 +2,8 @@
 //!
 //! The shell's decoder makes these from the wire (`probe-common`), the snapshot reader from the task iterator or /proc.
 
+use std::sync::Arc;
+
 use crate::model::id::{Ktime, TaskRef};
 
 /// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
@@ -65,7 +67,7 @@ pub enum Fact {
     /// A signal was generated.
     Signal(Box<SignalSent>),
     /// The out-of-memory killer has chosen a process.
-    OomVictim(OomVictim),
+    OomVictim(Box<OomVictim>),
 }
 
 /// A task was moved to another cgroup.
@@ -166,7 +168,7 @@ pub struct New {
 }
 
 /// A failed clone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloneFailed {
     /// Who asked.
     pub creator: Option<TaskRef>,
@@ -176,6 +178,50 @@ pub struct CloneFailed {
     pub exit_signal: Option<i32>,
     /// The error, positive.
     pub errno: i32,
+    /// What refused it, where that was read.
+    pub refused_by: Option<Arc<ForkLimit>>,
+}
+
+/// A limit that was full when a failed fork became known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkLimit {
+    /// Which.
+    pub kind: ForkLimitKind,
+    /// The cgroup's path, the uid, or the pid namespace's inode number; empty for the host's.
+    pub name: String,
+    /// Tasks that count against it; `None` where nobody can say.
+    pub used: Option<u64>,
+    /// At most; `None` for what is no number.
+    pub limit: Option<u64>,
+}
+
+/// What can refuse a fork, in the order in which `copy_process()` asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForkLimitKind {
+    /// `RLIMIT_NPROC` of a user.
+    RlimitNproc,
+    /// `kernel.threads-max`.
+    ThreadsMax,
+    /// `pids.max` of a cgroup.
+    Cgroup,
+    /// `kernel.pid_max`.
+    PidMax,
+    /// The init of the pid namespace has ended.
+    PidNamespace,
+}
+
+impl ForkLimitKind {
+    /// Stable code, as in `/v1/limits`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::RlimitNproc => "rlimit_nproc",
+            Self::ThreadsMax => "threads_max",
+            Self::Cgroup => "cgroup",
+            Self::PidMax => "pid_max",
+            Self::PidNamespace => "pid_namespace",
+        }
+    }
 }
 
 /// An exec.
@@ -412,10 +458,12 @@ pub struct SignalSent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
+    /// What the target does with it, where that was read.
+    pub disposition: Option<Disposition>,
 }
 
 /// The out-of-memory killer has chosen a process: tracepoint `mark_victim`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomVictim {
     /// The victim's tid.
     pub tid: super::id::Tid,
@@ -425,6 +473,21 @@ pub struct OomVictim {
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_comm: Option<Comm>,
+    /// The limit that was met.
+    pub limit: Option<Box<super::death::OomLimit>>,
+}
+
+/// What a process does with a signal, as `/proc/PID/status` says when the signal becomes known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It has left it to the kernel, which ends it.
+    Default,
+    /// It ignores it: `SigIgn`.
+    Ignored,
+    /// Its leader blocks it: `SigBlk`.
+    Blocked,
+    /// It has a handler: `SigCgt`.
+    Caught,
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(crate) struct Reconcile {
     pub(crate) sees_releases: bool,
     /// Children that may or may not have been reparented, the oldest case first.
     pub(crate) pending_reparents: VecDeque<(Ktime, TaskKey)>,
+    /// How many there were.
+    pub(crate) reparents_opened: u64,
     /// Leaders whose RCU callback overtook the last switch of another task of their group.
     pub(crate) freed_leaders: VecDeque<(Ktime, TaskKey)>,
     /// Of these, leaders of groups that lost a task in the present record.

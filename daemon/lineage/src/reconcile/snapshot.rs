@@ -69,7 +69,9 @@ impl Lineage {
             let is_leader = self.store[group].leader() == Some(ix);
             if is_leader {
                 // Whoever was handed on may have been taken, or have gone by itself, before that.
-                self.resolve_pending_reparent(group, None, at, t.out);
+                if !self.resolve_pending_reparent(group, None, at, t.out) {
+                    continue;
+                }
             }
             self.end_missing(ix, group, t);
         }
@@ -165,7 +167,9 @@ impl Lineage {
         }
         if let Some(group) = self.group_since_exec(seen, at) {
             // The leader it shows is another's by now; what it says of the group still holds.
-            self.learn_parent(group, seen.parent, t);
+            if self.learn_parent(group, seen.parent, t).is_none() {
+                return;
+            }
             if let Some(leader) = self.store[group].leader() {
                 self.learn_comm(leader, seen.comm, at);
             }
@@ -192,8 +196,8 @@ impl Lineage {
         self.learn_flags(ix, seen.task_flags);
         let learned = self.name_can_be_trusted(ix, seen) && self.learn_comm(ix, seen.comm, at);
         self.learn_place(ix, &seen.place, at);
-        if is_leader {
-            self.learn_of_group(group, seen, t);
+        if is_leader && !self.learn_of_group(group, seen, t) {
+            return;
         }
         if !mends && !self.store[ix].knows(known::FORK_EMITTED) {
             // Nobody missed its birth: it was there before.
@@ -254,10 +258,13 @@ impl Lineage {
         }
     }
 
-    /// What a snapshot of its leader shows of a group.
-    fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, t: &mut Transition<'_>) {
-        self.resolve_pending_reparent(group, seen.parent, t.ctx.at, t.out);
-        let is_with_shown = self.learn_parent(group, seen.parent, t);
+    /// What a snapshot of its leader shows of a group. False if the group is gone: see [`Lineage::still_leads`].
+    #[must_use]
+    fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, t: &mut Transition<'_>) -> bool {
+        if !self.resolve_pending_reparent(group, seen.parent, t.ctx.at, t.out) {
+            return false;
+        }
+        let Some(is_with_shown) = self.learn_parent(group, seen.parent, t) else { return false };
         self.compare_with_conclusions(seen, is_with_shown, t.ctx.at);
         // An orphan's exit signal is reset with its parent.
         let members = &self.store[group];
@@ -268,6 +275,7 @@ impl Lineage {
         if let Some(tracer) = seen.tracer {
             self.learn_tracer(group, tracer);
         }
+        true
     }
 
     /// The group, where another has taken the place of the leader since it was read.

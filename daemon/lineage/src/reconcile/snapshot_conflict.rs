@@ -50,7 +50,9 @@ impl Lineage {
         for (child, seen) in std::mem::take(&mut self.reconcile.snapshot_conflicts) {
             let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group()) else { continue };
             let t = &mut t.with(EventContext { at: seen.at, ..t.ctx });
-            if self.learn_parent(group, Some(seen.parent), t) && self.store[group].exec_at <= seen.at {
+            if self.learn_parent(group, Some(seen.parent), t) == Some(true)
+                && self.store[group].exec_at <= seen.at
+            {
                 self.learn_exit_signal(group, seen.exit_signal);
             }
         }

@@ -7,11 +7,12 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 impl Store {
-    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests, and after
-    /// a panic in a question.
+    /// Checks every link and count against each other; the error names the first that is wrong. Slow: for tests, and after a panic
+    /// in a query.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut indexed = 0;
         let mut groups = 0;
+        let mut beside = Beside::default();
         for head in self.index.iter() {
             let mut next = Some(head);
             while let Some(ix) = next {
@@ -22,6 +23,7 @@ impl Store {
                 {
                     groups += 1;
                     self.check_group(group, ix)?;
+                    beside.add(self, &self.groups[group]);
                 }
                 next = self.tasks[ix].same_tid;
             }
@@ -45,6 +47,7 @@ impl Store {
         let dead_leaders = self.index.iter().filter(is_dead_leader).count();
         same("dead leaders", self.dead_leaders, dead_leaders)?;
         same("groups by their leaders", groups, self.groups.len())?;
+        beside.check(self)?;
         for (&inode, &group) in &self.namespaces {
             if self.groups[group].leader.is_none() || self.profile(group).namespace != inode {
                 return Err(format!(
@@ -167,6 +170,43 @@ impl Store {
             same(&format!("queue {queue:?}"), ends.len, count)?;
         }
         Ok(())
+    }
+}
+
+/// What groups have in the tables beside them, counted.
+#[derive(Default)]
+struct Beside {
+    extras: usize,
+    rares: usize,
+    pending_reparents: usize,
+    usages: usize,
+    debts: usize,
+    sums: usize,
+}
+
+impl Beside {
+    fn add(&mut self, store: &Store, group: &Group) {
+        if let Some(extra) = store.extra_of(group) {
+            self.extras += 1;
+            self.rares += usize::from(extra.rare.is_some());
+            self.pending_reparents += usize::from(extra.pending.is_some());
+        }
+        self.usages += usize::from(group.usage.is_some());
+        if let Some(debt) = group.debt {
+            let account = &store.debts[debt];
+            self.debts += 1;
+            self.sums += [account.reaped, account.autoreaped].into_iter().flatten().count();
+        }
+    }
+
+    /// A slot that no group has would never be freed.
+    fn check(&self, store: &Store) -> Result<(), String> {
+        same("extras of groups", store.extras.len(), self.extras)?;
+        same("rare facts of groups", store.rares.len(), self.rares)?;
+        same("pending reparents of groups", store.pending_reparents.len(), self.pending_reparents)?;
+        same("usages of groups", store.usages.len(), self.usages)?;
+        same("accounts of parents", store.debts.len(), self.debts)?;
+        same("sums of parents", store.sums.len(), self.sums)
     }
 }
 

@@ -53,8 +53,14 @@ impl Store {
     }
 
     /// A reparenting of this group that may not have taken place.
-    pub(crate) fn pending_reparent(&self, group: &Group) -> Option<PendingReparent> {
-        self.extra_of(group)?.pending.map(|pending| self.pending_reparents[pending])
+    pub(crate) fn pending_reparent(&self, group: &Group) -> Option<&PendingReparent> {
+        self.extra_of(group)?.pending.map(|pending| &self.pending_reparents[pending])
+    }
+
+    /// The same, to add to it.
+    pub(crate) fn pending_reparent_mut(&mut self, group: Ix<Group>) -> Option<&mut PendingReparent> {
+        let pending = self.extra_of(&self.groups[group])?.pending?;
+        Some(&mut self.pending_reparents[pending])
     }
 
     /// Sets that, in place of one that there may be.

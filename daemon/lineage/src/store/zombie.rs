@@ -34,14 +34,20 @@ impl Store {
     pub(crate) fn make_zombies_unconfirmed(&mut self) {
         for queue in [Queue::Flagged, Queue::Zombie] {
             while let Some(leader) = self.queue_ends(queue).first {
-                self.enqueue(leader, Queue::Unconfirmed);
-                let Some(group) = self.tasks[leader].group else { continue };
-                self.groups[group].set(fact::UNCONFIRMED, true);
-                self.groups[group].set(fact::FLAGGED, queue == Queue::Flagged);
-                if let Some(parents) = self.parents_of(group) {
-                    self.debt(parents).zombies -= 1;
-                }
+                self.make_zombie_unconfirmed(leader);
             }
+        }
+    }
+
+    /// Makes a zombie that counts unconfirmed.
+    pub(crate) fn make_zombie_unconfirmed(&mut self, leader: Ix<Task>) {
+        let was_flagged = self.tasks[leader].queue == Queue::Flagged;
+        self.enqueue(leader, Queue::Unconfirmed);
+        let Some(group) = self.tasks[leader].group else { return };
+        self.groups[group].set(fact::UNCONFIRMED, true);
+        self.groups[group].set(fact::FLAGGED, was_flagged);
+        if let Some(parents) = self.parents_of(group) {
+            self.debt(parents).zombies -= 1;
         }
     }
 

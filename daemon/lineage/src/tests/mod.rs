@@ -6,12 +6,20 @@
 //! | `life` | what a life shows, alive and afterwards |
 //! | `cgroup_attach` | where a process is that was moved |
 //! | `older` | programs of processes that no exec reported |
+//! | `contradiction` | records that name the child they are about as its parent |
+//! | `orphans` | zombies whose parent dies, by tracepoint |
+//! | `reaped_unseen` | zombies whose reaping no record shows |
+//! | `stops` | units and containers that are asked to stop |
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
 
 mod cgroup_attach;
+mod contradiction;
 mod life;
 mod memory;
 mod older;
+mod orphans;
+mod reaped_unseen;
 mod scene;
+mod stops;
 mod usage;

@@ -205,23 +205,31 @@ impl Fixture {
                 .find(task.key)
                 .is_some_and(|ix| self.lineage.store[ix].state() >= TaskState::Zombie);
             self.record(Fact::Snapshot(Box::new(Snapshot {
-                task,
-                leader_start: None,
-                source: SnapshotSource::Iterator,
-                parent: None,
-                tracer: None,
                 exit_state: Some(if is_dead { EXIT_ZOMBIE } else { 0 }),
-                exit: ExitParts::default(),
-                exit_signal: None,
-                task_flags: None,
-                nr_threads: None,
-                state: None,
-                place: Place::default(),
-                comm: None,
-                usage: None,
+                ..Self::snapshot_of(task)
             })));
         }
         self.lineage.end_snapshot(self.now, &mut self.effects);
+    }
+
+    /// What the iterator shows of a live task of which it shows nothing else.
+    pub(crate) fn snapshot_of(task: TaskRef) -> Snapshot {
+        Snapshot {
+            task,
+            leader_start: None,
+            source: SnapshotSource::Iterator,
+            parent: None,
+            tracer: None,
+            exit_state: Some(0),
+            exit: ExitParts::default(),
+            exit_signal: None,
+            task_flags: None,
+            nr_threads: None,
+            state: None,
+            place: Place::default(),
+            comm: None,
+            usage: None,
+        }
     }
 
     /// Lets time pass.

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use super::{Death, Signal};
 use crate::{
-    lineage::death::{Cause, GroupDeath},
+    lineage::{
+        death::{Cause, GroupDeath},
+        record::Disposition,
+    },
     verdict::duration,
 };
 
@@ -127,9 +130,15 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             let first = asked.min_by_key(|other| other.at);
             let gap = first.map_or_else(String::new, |first| {
                 let name = crate::lineage::flags::signal_name(first.signal).unwrap_or("a signal");
-                format!(", {} after {name}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
+                let why = match first.disposition {
+                    Some(Disposition::Ignored) => ", which it ignores",
+                    Some(Disposition::Blocked) => ", which it blocks",
+                    Some(Disposition::Caught) => ", for which it has a handler",
+                    Some(Disposition::Default) | None => ", which had not ended it",
+                };
+                format!(", {} after {name}{why}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
             });
-            format!("killed by {sig} from {by}{gap}, which had not ended it")
+            format!("killed by {sig} from {by}{gap}")
         }
         Cause::Timeout => format!("timeout(1) ended it by {sig}: {by}"),
         Cause::CgroupKill => format!("killed through cgroup.kill of its cgroup, written by {by}"),
@@ -140,7 +149,8 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
                 Some(it) => format!(" when {it} asked for memory"),
                 None => String::new(),
             };
-            format!("killed by the out-of-memory killer{trigger}")
+            let limit = made.oom.as_ref().map_or_else(String::new, |oom| format!(": {}", oom.words()));
+            format!("killed by the out-of-memory killer{trigger}{limit}")
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {

@@ -52,6 +52,19 @@ pub struct LimitsDraft {
     pub(super) parents: HashMap<GroupKey, Comm>,
     /// Pid namespaces whose init lives.
     pub(super) namespaces: HashSet<u32>,
+    /// When limits will be full, as far as a daemon follows them.
+    pub(super) forecasts: Vec<Forecast>,
+}
+
+/// When a limit will be full at the growth of the last minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// [`super::Limit::kind`].
+    pub kind: &'static str,
+    /// [`super::Limit::name`].
+    pub name: String,
+    /// After so long.
+    pub full_in_ns: u64,
 }
 
 impl LimitsDraft {
@@ -77,6 +90,7 @@ impl LimitsDraft {
             crowds: HashMap::new(),
             parents: HashMap::new(),
             namespaces: HashSet::new(),
+            forecasts: Vec::new(),
         };
         for group in scene.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
@@ -118,6 +132,13 @@ impl LimitsDraft {
         if tasks > size.largest.1 {
             size.largest = (group.key().tgid.0, tasks);
         }
+    }
+
+    /// Takes over when limits will be full.
+    #[must_use]
+    pub fn with_forecasts(mut self, forecasts: Vec<Forecast>) -> Self {
+        self.forecasts = forecasts;
+        self
     }
 
     /// Cgroups whose places are wanted.

@@ -7,7 +7,7 @@ mod told;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::draft::LimitsDraft;
+pub use self::draft::{Forecast, LimitsDraft};
 pub(super) use self::told::tell;
 use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 
@@ -52,6 +52,9 @@ pub struct Limit {
     /// Forks that the kernel counts as refused (`pids.events`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<u64>,
+    /// At the growth of the last minutes it is full after so long; absent where it does not grow, and where a daemon does not follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_in_ns: Option<u64>,
     /// Of `used`, zombies.
     pub zombies: u64,
     /// Who fills it, most tasks first.

@@ -187,6 +187,8 @@ impl Counting<'_> {
             zombies += size.zombies;
         }
         let used = used.unwrap_or(counted);
+        let forecast = self.draft.forecasts.iter().find(|it| it.kind == kind && it.name == name);
+        let full_in_ns = forecast.filter(|_| used < limit).map(|it| it.full_in_ns);
         let mut rows: Vec<_> = by_parent.into_iter().collect();
         rows.sort_unstable_by_key(|((name, parent), size)| {
             (std::cmp::Reverse(size.tasks), name.map(|name| name.0), *parent)
@@ -211,6 +213,7 @@ impl Counting<'_> {
             full: used >= limit,
             errno: "EAGAIN".into(),
             refused: None,
+            full_in_ns,
             zombies,
             consumers: consumers.collect(),
         }

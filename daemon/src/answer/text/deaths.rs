@@ -17,7 +17,18 @@ pub fn deaths(answer: &Deaths, style: Style) -> String {
             }
         };
     }
-    answer.deaths.iter().map(|it| death(it, style)).collect()
+    let mut out: String = answer.deaths.iter().map(|it| death(it, style)).collect();
+    for it in &answer.crash_loops {
+        let text = format!(
+            "crash loop: {} ended by {} {} times in 10 minutes, {} last",
+            it.place.short(),
+            it.cause,
+            it.count,
+            it.last
+        );
+        let _ = writeln!(out, "{}", style.paint(Ink::Bad, &style.wrap(&escape(&text), 0)));
+    }
+    out
 }
 
 /// Two lines: when, which cause and who; and, indented, the sentence.

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Ink, Style, columns};
-use crate::answer::limits::{Limit, Limits};
+use crate::{
+    answer::limits::{Limit, Limits},
+    verdict::duration,
+};
 
 /// Consumers named below each limit.
 const NAMED: usize = 3;
@@ -59,6 +62,9 @@ fn line(limit: &Limit, width: usize, style: Style, out: &mut String) {
     }
     if let Some(refused) = limit.refused.filter(|&refused| refused > 0) {
         let _ = write!(text, "; {refused} forks refused so far");
+    }
+    if let Some(ns) = limit.full_in_ns {
+        let _ = write!(text, "; full in {} at the present growth", duration(ns));
     }
     let text = style.wrap(&text, width + 2);
     let text = if limit.full { style.paint(Ink::Bad, &text) } else { text };

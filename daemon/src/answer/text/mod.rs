@@ -7,6 +7,7 @@ mod columns;
 mod deaths;
 mod explain;
 mod limits;
+mod stops;
 mod tree;
 mod zombies;
 
@@ -15,6 +16,7 @@ pub use self::{
     deaths::{death, deaths},
     explain::explanation,
     limits::limits,
+    stops::{stop, stops},
     tree::tree,
     zombies::zombies,
 };

@@ -172,6 +172,8 @@ fn marks(node: &Node) -> (String, Ink) {
             marks.push(lasting("exiting"));
             ink = Ink::Odd;
         }
+        // Reaped, or in no need of it: only its release is still to be seen.
+        "dead" => marks.push("dead".into()),
         _ => {}
     }
     if let Some(now) = &node.now
@@ -333,6 +335,8 @@ mod tests {
             text,
             "app(9) vpid 1  pid namespace 7, subreaper\n`-java(10)  dead leader, 2 threads live\n"
         );
+        let dead = Node { state: "dead".into(), ..node(0, 9, "sleep") };
+        assert_eq!(tree(&of(vec![dead]), Style::default(), false), "sleep(9)  dead\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use probe_common::{self as wire, Valid};
 
 use super::{DecodeError, known, task};
 use crate::lineage::{
+    death::{OomLimit, OomScope},
     id::Tid,
     record::{Comm, OomVictim, SignalInfo, SignalSent},
 };
@@ -36,15 +37,55 @@ pub(super) fn sent(from: &wire::SignalSent) -> Result<SignalSent, DecodeError> {
         result: from.result,
         address: from.address,
         syscall: from.syscall,
+        disposition: None,
     })
 }
 
-pub(super) fn oom_victim(from: &wire::OomVictim) -> OomVictim {
+pub(super) fn oom_victim(from: &wire::OomVictim) -> Result<OomVictim, DecodeError> {
     let valid = from.valid;
-    OomVictim {
+    Ok(OomVictim {
         tid: Tid(from.victim.tid),
         victim: known(valid, Valid::IDENTITY, task(from.victim)),
         trigger: known(valid, Valid::ACTOR, task(from.trigger)),
         trigger_comm: known(valid, Valid::COMM, Comm::of_kernel(from.trigger_comm)),
-    }
+        limit: oom_limit(from)?.map(Box::new),
+    })
+}
+
+fn oom_limit(from: &wire::OomVictim) -> Result<Option<OomLimit>, DecodeError> {
+    let (scope, is_certain) = match from.scope {
+        wire::OOM_UNKNOWN => return Ok(None),
+        wire::OOM_HOST => (OomScope::Host, true),
+        wire::OOM_CGROUP => (OomScope::Cgroup, true),
+        wire::OOM_HOST_BY_USAGE => (OomScope::Host, false),
+        wire::OOM_CGROUP_BY_USAGE => (OomScope::Cgroup, false),
+        value => return Err(DecodeError::Value { kind: "oom_victim", field: "scope", value }),
+    };
+    let page = page_size();
+    // `PAGE_COUNTER_MAX`, no limit, is the largest number of pages.
+    let bytes = |pages: u64| (pages > 0).then(|| pages.checked_mul(page)).flatten();
+    let limit_bytes = bytes(from.limit_pages)
+        .filter(|bytes| i64::try_from(*bytes).is_ok_and(|it| it < i64::MAX - (1 << 20)));
+    Ok(Some(OomLimit {
+        scope,
+        is_certain,
+        cgroup_id: (from.cgroup_id != 0).then_some(from.cgroup_id),
+        limit_bytes,
+        used_bytes: bytes(from.used_pages),
+        cgroup_name: name(&from.cgroup_name),
+        cgroup: None,
+        host: None,
+    }))
+}
+
+/// Up to the NUL; `None` for the root, which has no name.
+fn name(bytes: &[u8]) -> Option<String> {
+    let text = bytes.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+fn page_size() -> u64 {
+    // SAFETY: sysconf(3) takes a number and returns one.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
 }

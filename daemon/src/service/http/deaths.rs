@@ -50,6 +50,11 @@ pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
                 let pid = value.parse().map_err(|error| ApiError::bad_request(format!("pid: {error}")))?;
                 filter.pids.push(pid);
             }
+            "subtree" => {
+                let pid =
+                    value.parse().map_err(|error| ApiError::bad_request(format!("subtree: {error}")))?;
+                filter.subtrees.push(pid);
+            }
             "comm" => filter.comms.push(value),
             "unit" => filter.units.push(value),
             "container" => filter.containers.push(value),

@@ -18,6 +18,7 @@ pub mod query;
 mod reader_places;
 mod reserving;
 mod server;
+mod stops;
 mod stream;
 mod tasks;
 mod thread;
@@ -148,6 +149,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/tree", get(tasks::tree))
         .route("/v1/tasks/{pid}", get(tasks::task))
         .route("/v1/deaths", get(deaths::deaths))
+        .route("/v1/stops", get(stops::stops))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))
         .route("/v1/limits", get(tasks::limits))

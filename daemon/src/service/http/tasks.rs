@@ -159,6 +159,7 @@ pub(super) async fn limits(
                 Some(selector) => LimitsDraft::asked(selector, &view, service.wall.stamp())?,
                 None => LimitsDraft::of(&view),
             };
+            let draft = draft.with_forecasts(service.budget.forecasts());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })
@@ -181,7 +182,7 @@ pub(super) async fn explain(
         .ask(move |pipeline, service| {
             let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
             let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-            let draft = draft.doing(&look);
+            let draft = draft.doing(&look).with_forecasts(service.budget.forecasts());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })

@@ -114,7 +114,7 @@ impl EffectCounters {
         let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
         let zombie_seconds = histogram(
             "taskscope_zombie_duration_seconds",
-            "How long processes were zombies before they were reaped: the time their parent took to wait(2).",
+            "How long processes were zombies before they were reaped: the time their parent took to wait(2). By tracepoint up to an RCU grace period too long.",
             &ZOMBIE_BUCKETS,
         )?;
         let exit_seconds = histogram(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 /// A registry in the making.
@@ -39,6 +39,10 @@ impl Families<'_> {
 
     pub(super) fn counters(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntCounterVec> {
         self.add(IntCounterVec::new(Opts::new(name, help), by))
+    }
+
+    pub(super) fn histograms(&self, opts: HistogramOpts, by: &[&str]) -> prometheus::Result<HistogramVec> {
+        self.add(HistogramVec::new(opts, by))
     }
 
     /// Counters of seconds.

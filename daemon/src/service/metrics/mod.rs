@@ -2,6 +2,7 @@
 //!
 //! Counters of events are raised with each effect; a state is read from its owner at the scrape.
 
+mod crash_loops;
 mod effects;
 mod ended;
 mod families;
@@ -12,18 +13,21 @@ mod names;
 mod pids;
 mod sched;
 mod series_limiter;
+mod stops;
 mod tasks;
 mod top;
 mod trust;
 mod unit_labels;
 mod units;
 
+use std::sync::Arc;
+
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::{
-    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
-    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
-    units::Units,
+    crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
+    hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics,
+    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
@@ -31,7 +35,7 @@ use crate::{
     cgroup::Cgroups,
     fd::spare,
     kernel::sched::Reading,
-    lineage::{Share, effect::Effect, id::Ktime},
+    lineage::{Share, death::Stop, effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
 
@@ -42,6 +46,8 @@ pub(super) struct Metrics {
     tasks: TaskMetrics,
     ended: EndedMetrics,
     units: Units,
+    stops: StopMetrics,
+    crash_loops: CrashLoopMetrics,
     pids: PidMetrics,
     trust: TrustMetrics,
     hooks: HookMetrics,
@@ -80,14 +86,28 @@ impl Metrics {
         let (tasks, pids) = (TaskMetrics::register(&of)?, PidMetrics::register(&of)?);
         let (ended, units) = (EndedMetrics::register(&of)?, Units::register(&of)?);
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
-        let http = HttpMetrics::register(&of)?;
-        let memory = MemoryMetrics::register(&of)?;
+        let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
+        let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
+        Ok(Self {
+            registry,
+            effects,
+            tasks,
+            ended,
+            units,
+            stops,
+            crash_loops,
+            pids,
+            trust,
+            hooks,
+            http,
+            memory,
+            sched,
+        })
     }
 
     /// The hooks in use report failing calls of fork(2).
@@ -114,10 +134,18 @@ impl Metrics {
         self.units.age(now, top);
     }
 
+    /// Counts units and containers that have stopped. Their cgroups can be gone soon.
+    pub(super) fn add_stops(&mut self, stops: &[Arc<Stop>], cgroups: &mut Cgroups, now: Ktime, top: usize) {
+        for stop in stops {
+            self.stops.count(stop, UnitLabels::of(Some(stop.cgroup_id), cgroups, now), top);
+        }
+    }
+
     /// The text of a scrape.
     pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);
+        self.crash_loops.read(&pipeline.lineage, &mut sources);
         self.pids.read(sources.budget);
         self.trust.read(pipeline, &sources);
         self.hooks.read(pipeline);

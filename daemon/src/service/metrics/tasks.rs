@@ -22,6 +22,7 @@ pub(super) struct TaskMetrics {
     zombies: IntGauge,
     zombies_old: IntGauge,
     unconfirmed: IntGauge,
+    releasing: IntGauge,
     stuck_exits: IntGauge,
     blocked: IntGaugeVec,
     longest_blocked: Gauge,
@@ -41,15 +42,22 @@ impl TaskMetrics {
                 "Tasks (processes and threads) now, by state. A dead_leader has ended while threads of its process live on: no wait(2) can reap it.",
                 &["state"],
             )?,
-            processes: of.count("taskscope_processes", "Processes now, zombies among them.")?,
+            processes: of.count(
+                "taskscope_processes",
+                "Processes now, zombies among them; without those in taskscope_processes_releasing.",
+            )?,
             zombies: of.count(
                 "taskscope_zombies",
-                "Zombies now: dead processes that wait for their parent's wait(2), dead leaders left out.",
+                "Zombies now: dead processes that wait for their parent's wait(2). Without dead leaders, and without processes whose release is only seen late.",
             )?,
             zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
             unconfirmed: of.count(
                 "taskscope_zombies_unconfirmed",
-                "Zombies that may be gone, because nothing has shown them since records were lost. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
+                "Zombies that may be gone: nothing has shown them since records were lost, or their parent died and /proc does not have them. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
+            )?,
+            releasing: of.count(
+                "taskscope_processes_releasing",
+                "Processes that are dead but not zombies: they were reaped, or nobody has to wait for them, and their release was not seen yet. On the tracepoint rung it is seen an RCU grace period late. They are in no other metric.",
             )?,
             stuck_exits: of.count(
                 "taskscope_stuck_exits",
@@ -106,7 +114,9 @@ impl TaskMetrics {
         for (state, count) in STATES.iter().zip(counts) {
             self.tasks.with_label_values(&[state]).set(int(count));
         }
-        self.processes.set(int(lineage.group_count().saturating_sub(unconfirmed)));
+        let releasing = lineage.releasing_count();
+        self.processes.set(int(lineage.group_count().saturating_sub(unconfirmed + releasing)));
+        self.releasing.set(int(releasing));
         self.zombies.set(int(lineage.zombie_count()));
         self.zombies_old.set(int(lineage.flagged_count()));
         self.unconfirmed.set(int(unconfirmed));

@@ -2,13 +2,14 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
 };
 
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
-    fact::{Fact, die, die_with, skip},
+    fact::{Fact, die, die_with, pause, skip},
     look, sys,
     sys::Channel,
 };
@@ -31,6 +32,21 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ("death-cgroup", "somebody writes to cgroup.kill of a child's cgroup", |_| cgroup_kill()),
     ("death-oom", "a child uses more memory than its cgroup may", |_| oom()),
     ("death-tracer", "a tracer with PTRACE_O_EXITKILL ends", |_| tracer()),
+    (
+        "stop-ignored",
+        "a unit whose main process ignores SIGTERM and passes it on to nobody is stopped",
+        |_| stop_ignored(),
+    ),
+    (
+        "stop-init",
+        "a unit whose main process is the init of a pid namespace without a handler is stopped",
+        |_| stop_init(),
+    ),
+    ("stop-clean", "a unit is stopped whose main process passes SIGTERM on", |_| stop_clean()),
+    ("death-hangup", "the terminal of a session's leader is closed", |_| hangup()),
+    ("death-timeout", "timeout(1) ends a command that ignores SIGTERM", |_| timeout()),
+    ("death-child", "a child is killed, and its parent exits with 137", |_| killed_child()),
+    ("crash-loop", "a unit's process aborts six times and is started again", |_| crash_loop()),
     ("death-asked", "a child handles SIGTERM and exits with a code", |_| asked()),
     ("death-signals", "a child is sent COUNT signals of number SIGNAL that it ignores", signals),
 ];
@@ -222,17 +238,25 @@ fn namespace_init() {
     wait("scenario", "sender", init);
 }
 
-/// The only child of a process, by `/proc/PID/stat` of all.
+/// The only child of a process.
 fn child_of(parent: sys::Pid) -> sys::Pid {
+    children_of(parent)
+        .first()
+        .copied()
+        .unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
+}
+
+/// The children of a process, by `/proc/PID/stat` of all.
+fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     let parent = parent.to_string();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let found =
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok()).find(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-            after_name.split(' ').nth(1) == Some(parent.as_str())
-        });
-    found.unwrap_or_else(|| die_with("finding the child of an init", libc::ESRCH))
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<sys::Pid>().ok());
+    let is_child = |pid: &sys::Pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        after_name.split(' ').nth(1) == Some(parent.as_str())
+    };
+    pids.filter(is_child).collect()
 }
 
 /// A directory of a mounted cgroup hierarchy.
@@ -295,6 +319,7 @@ fn cgroup_kill() {
 
 fn oom() {
     const LIMIT: &str = "16777216";
+    let is_v1 = hierarchy("memory").is_some();
     let (cgroup, is_limited) = if let Some(root) = hierarchy("memory") {
         let cgroup = Cgroup::new(&root);
         let is_limited = cgroup.write("memory.limit_in_bytes", LIMIT);
@@ -334,7 +359,13 @@ fn oom() {
         .find_map(|text| {
             text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<i32>().ok())
         });
-    Fact::new("oom").number("oom_kill", counted.unwrap_or(-1)).emit();
+    let name = cgroup.0.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Fact::new("oom")
+        .number("oom_kill", counted.unwrap_or(-1))
+        .number("limit", 16_777_216)
+        .number("v1", i32::from(is_v1))
+        .text("cgroup", &format!("/{name}"))
+        .emit();
 }
 
 fn tracer() {
@@ -351,6 +382,167 @@ fn tracer() {
     });
     ends(child);
     wait("scenario", "sender", tracer);
+}
+
+/// A cgroup that is named as systemd names that of a unit, and that a process moves to before it goes on.
+fn unit() -> Cgroup {
+    let Some(root) = hierarchy("cgroup2") else { skip("a cgroup2 mount", libc::ENOENT) };
+    let path = root.join(format!("taskscope-stop-{}.service", sys::getpid()));
+    if let Err(error) = fs::create_dir(&path) {
+        skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0));
+    }
+    let unit = Cgroup(path);
+    let name = unit.0.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    Fact::new("unit").text("name", &name).emit();
+    unit
+}
+
+/// Moves this process to the unit: what it forks from now on is there too.
+fn enter(unit: &Path) {
+    if fs::write(unit.join("cgroup.procs"), "0").is_err() {
+        die("moving to a cgroup");
+    }
+}
+
+/// Until the test has seen what the daemon tells of it then.
+fn ask_to_stop(main: sys::Pid) {
+    sys::kill(main, libc::SIGTERM);
+    pause("asked");
+}
+
+fn stop_ignored() {
+    let unit = unit();
+    let (path, ready) = (unit.0.clone(), Channel::new());
+    sys::be_subreaper();
+    let main = spawn("main", move || {
+        enter(&path);
+        ignore(libc::SIGTERM);
+        let worker = spawn("worker", || sys::sleep_for_ever());
+        ready.send(worker);
+        sys::sleep_for_ever()
+    });
+    let worker = ready.receive();
+    look::until_asleep(main, main);
+    ask_to_stop(main);
+    sys::kill(main, libc::SIGKILL);
+    wait("scenario", "main", main);
+    sys::kill(worker, libc::SIGKILL);
+    wait("scenario", "worker", worker);
+}
+
+fn stop_init() {
+    let unit = unit();
+    let (path, ready) = (unit.0.clone(), Channel::new());
+    let main = crate::actor::spawn_with("main", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        enter(&path);
+        sys::reset(libc::SIGTERM);
+        if sys::fork().is_none() {
+            sys::sleep_for_ever()
+        }
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    let worker = child_of(main);
+    announce("worker", worker, worker);
+    look::until_asleep(main, main);
+    ask_to_stop(main);
+    sys::kill(main, libc::SIGKILL);
+    wait("scenario", "main", main);
+}
+
+fn stop_clean() {
+    let unit = unit();
+    let (path, ready, go) = (unit.0.clone(), Channel::new(), Channel::new());
+    let main = spawn("main", move || {
+        enter(&path);
+        let worker = spawn("worker", || sys::sleep_for_ever());
+        sys::block(libc::SIGTERM);
+        ready.send(1);
+        while !sys::is_pending(libc::SIGTERM) {
+            sys::breathe();
+        }
+        go.receive();
+        sys::kill(worker, libc::SIGTERM);
+        wait("main", "worker", worker);
+        0
+    });
+    ready.receive();
+    ask_to_stop(main);
+    go.send(1);
+    wait("scenario", "main", main);
+}
+
+fn hangup() {
+    let (mut master, mut slave) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: both descriptors are written to variables that are there; no name, settings and size are passed.
+    if unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) } != 0 {
+        skip("openpty", sys::errno());
+    }
+    let ready = Channel::new();
+    let child = spawn("child", move || {
+        sys::reset(libc::SIGHUP);
+        // SAFETY: no pointer is passed; the descriptors are open.
+        unsafe {
+            libc::close(master);
+            if libc::setsid() < 0 || libc::ioctl(slave, libc::TIOCSCTTY, 0) != 0 {
+                die("taking a controlling terminal");
+            }
+        }
+        ready.send(1);
+        sys::sleep_for_ever()
+    });
+    ready.receive();
+    // SAFETY: both are open, and used no more.
+    unsafe {
+        libc::close(slave);
+        libc::close(master);
+    }
+    ends(child);
+}
+
+fn timeout() {
+    const COMMAND: [&str; 6] = ["-k", "0.3", "1", "sh", "-c", "trap '' TERM; exec sleep 1000"];
+    if !["/usr/bin/timeout", "/bin/timeout"].iter().any(|path| Path::new(path).exists()) {
+        skip("timeout(1)", libc::ENOENT);
+    }
+    let timeout = spawn("sender", || {
+        let error = std::process::Command::new("timeout").args(COMMAND).exec();
+        die_with("execve of timeout(1)", error.raw_os_error().unwrap_or(libc::ENOENT));
+    });
+    look::until("the child of timeout(1)", || !children_of(timeout).is_empty());
+    let child = child_of(timeout);
+    announce("child", child, child);
+    wait("scenario", "sender", timeout);
+}
+
+fn killed_child() {
+    let made = Channel::new();
+    sys::be_subreaper();
+    let parent = spawn("parent", move || {
+        let child = sleeper();
+        made.send(child);
+        wait("parent", "child", child);
+        137
+    });
+    let child = made.receive();
+    sys::kill(child, libc::SIGKILL);
+    wait("scenario", "parent", parent);
+}
+
+fn crash_loop() {
+    let unit = unit();
+    for _ in 0..6 {
+        let path = unit.0.clone();
+        let child = spawn("child", move || {
+            enter(&path);
+            std::process::abort()
+        });
+        wait("scenario", "child", child);
+    }
+    // A cgroup that is gone at once has no name for anybody.
+    pause("looped");
 }
 
 fn asked() {

@@ -9,13 +9,18 @@ use crate::{
 };
 
 pub(crate) const SCENARIOS: &[Entry] = &[
-    ("orphan", "a grandchild outlives its parent and goes to init", orphan),
+    ("orphan", "a grandchild outlives its parent and goes to init", orphan_of_init),
     ("nested-subreapers", "an orphan goes to the inner, then to the outer subreaper", nested_subreapers),
     ("orphan-signal", "an orphan whose exit signal was SIGUSR1 goes to a subreaper", orphan_signal),
+    (
+        "orphaned-zombies",
+        "a parent is killed while it has five zombies, then the subreaper that they go to; with `at-once` right after",
+        orphaned_zombies,
+    ),
     ("sibling-thread", "a thread forks and ends: its child goes to a sibling thread", sibling_thread),
 ];
 
-fn orphan(_: &[String]) {
+fn orphan_of_init(_: &[String]) {
     let gate = Channel::new();
     let born = Channel::new();
     let middle = spawn("middle", || {
@@ -90,6 +95,56 @@ fn nested_subreapers(_: &[String]) {
     orphan_gate.send(0);
     outer_gate.send(orphan);
     wait("scenario", "outer", outer);
+}
+
+/// Zombies that lose their parent.
+const ZOMBIES: i32 = 5;
+
+fn orphaned_zombies(args: &[String]) {
+    let at_once = args.first().is_some_and(|arg| arg == "at-once");
+    sys::be_subreaper();
+    let (born, middles) = (Channel::new(), Channel::new());
+    let inner = spawn("inner", || {
+        sys::be_subreaper();
+        middles.send(spawn("middle", || {
+            for n in 0..ZOMBIES {
+                born.send(spawn(&orphan(n), || n));
+            }
+            sys::sleep_for_ever()
+        }));
+        sys::sleep_for_ever()
+    });
+    let middle = middles.receive();
+    let orphans: Vec<_> = (0..ZOMBIES).map(|_| born.receive()).collect();
+    for &orphan in &orphans {
+        look::until_state(orphan, 'Z');
+    }
+    pause("zombies");
+    sys::kill(middle, libc::SIGKILL);
+    until_children_of(inner, &orphans);
+    if !at_once {
+        pause("with-inner");
+    }
+    sys::kill(inner, libc::SIGKILL);
+    until_children_of(sys::getpid(), &orphans);
+    pause("with-outer");
+    wait("scenario", "inner", inner);
+    wait("scenario", "middle", middle);
+    for (n, &pid) in (0..).zip(&orphans) {
+        wait("scenario", &orphan(n), pid);
+    }
+}
+
+fn orphan(n: i32) -> String {
+    format!("orphan-{n}")
+}
+
+/// Waits until /proc shows each of them as a child of `parent`.
+fn until_children_of(parent: sys::Pid, children: &[sys::Pid]) {
+    let is_child = |&pid: &sys::Pid| {
+        look::Stat::read(pid, pid).is_some_and(|stat| stat.ppid() == i64::from(parent) && stat.state == 'Z')
+    };
+    look::until("a new parent", || children.iter().all(is_child));
 }
 
 fn sibling_thread(_: &[String]) {

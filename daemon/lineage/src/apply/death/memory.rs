@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::stops::Stops;
 use crate::model::death::{GroupDeath, OomMark, Sent, Watch};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 
@@ -34,6 +35,8 @@ pub(crate) struct Deaths {
     forgotten_until: Ktime,
     recent: VecDeque<Arc<GroupDeath>>,
     by_key: HashMap<GroupKey, Arc<GroupDeath>>,
+    /// Stops of units and containers.
+    pub(super) stops: Stops,
 }
 
 impl Deaths {
@@ -65,7 +68,8 @@ impl Deaths {
     }
 
     pub(super) fn mark(&mut self, tgid: u32, mark: OomMark) {
-        self.pending(tgid, mark.at).oom = Some(mark);
+        let pending = self.pending(tgid, mark.at);
+        pending.oom = Some(mark);
     }
 
     fn pending(&mut self, tgid: u32, at: Ktime) -> &mut Pending {
@@ -98,6 +102,7 @@ impl Deaths {
 
     /// Forgets signals that are too old to have ended anything.
     pub(crate) fn forget_old(&mut self, now: Ktime) {
+        self.stops.forget_old(now);
         while let Some(&(at, tgid)) = self.order.front()
             && now.since(at) > KEEP_NS
         {

@@ -2,6 +2,7 @@
 
 mod conclude;
 mod memory;
+mod stops;
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ pub(crate) use self::memory::Deaths;
 
 use self::conclude::Case;
 use crate::Lineage;
-use crate::model::death::{Ancestor, GroupDeath, OomMark, Sender, Sent, Watch};
+use crate::model::death::{Ancestor, Cause, GroupDeath, OomMark, Sender, Sent, Watch};
 use crate::model::id::{Ktime, Tgid};
 use crate::model::record::{OomVictim, SignalSent};
 use crate::store::slot::group::{Group, fact};
@@ -57,6 +58,9 @@ impl Lineage {
             self.stats.late += 1;
             return;
         }
+        if let Some(group) = group {
+            self.follow_stop(at, sent, group);
+        }
         if self.deaths.repeat(tgid.0, sent.signal, sent.sender, sent.result, at) {
             return;
         }
@@ -73,6 +77,7 @@ impl Lineage {
                 result: sent.result,
                 address: sent.address,
                 syscall: sent.syscall,
+                disposition: sent.disposition,
                 sender,
                 times: 1,
                 last: at,
@@ -115,8 +120,16 @@ impl Lineage {
         let group = self.store.find_current(oom.tid).and_then(|ix| self.store[ix].group());
         let tgid = oom.victim.map(|victim| victim.tgid);
         let tgid = tgid.or_else(|| group.map(|group| Tgid(self.store[group].tgid())));
-        let mark = OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm };
+        let mark =
+            OomMark { at, trigger: oom.trigger, trigger_name: oom.trigger_comm, limit: oom.limit.clone() };
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
+    }
+
+    /// Whether its parent is known to be in another cgroup.
+    fn is_top(&self, group: Ix<Group>) -> bool {
+        let own = self.store.cgroup_of(&self.store[group]);
+        let parent = self.store.parents_of(group).and_then(|it| self.store.cgroup_of(&self.store[it]));
+        own.is_some() && parent.is_some() && own != parent
     }
 
     /// Why a group ended whose last task is dead; `None` where it exited by itself and was sent nothing.
@@ -125,11 +138,13 @@ impl Lineage {
         let status = members.status().settled(members.is_dead());
         let mut pending = self.deaths.take(members.tgid());
         if pending.is_none() && status.is_some_and(|status| status.0 == 0) {
+            let (key, cgroup_id) = (members.key(), self.store.cgroup_of(members));
+            self.end_stop_of(key, cgroup_id, at, Cause::Exited);
             return None;
         }
         let members = &self.store[group];
         let (key, began) = (members.key(), members.start());
-        let oom = pending.as_ref().and_then(|pending| pending.oom).filter(|oom| oom.at >= began);
+        let oom = pending.as_ref().and_then(|pending| pending.oom.clone()).filter(|oom| oom.at >= began);
         let mut sent = pending.as_mut().map(|pending| std::mem::take(&mut pending.sent)).unwrap_or_default();
         // Of a former group that had the same id.
         sent.retain(|sent| sent.last >= began);
@@ -154,6 +169,7 @@ impl Lineage {
             parent_name: self.parent_name(members),
             uid: members.has(fact::CREDENTIALS).then(|| self.store.profile_of(members).uid),
             cgroup_id: self.store.cgroup_of(members),
+            is_top: self.is_top(group),
             status,
             cause: conclusion.cause,
             missing: conclusion.missing,
@@ -162,6 +178,7 @@ impl Lineage {
             oom,
         });
         self.deaths.keep(&death);
+        self.end_stop_of(key, death.cgroup_id, at, death.cause);
         Some(death)
     }
 }

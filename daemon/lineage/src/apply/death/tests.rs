@@ -26,6 +26,7 @@ fn sent(signal: i32) -> Sent {
         result: 0,
         address: 0,
         syscall: 0,
+        disposition: None,
         sender: Sender {
             task: Some(task(OTHER)),
             name: Some(Comm(*b"sender\0\0\0\0\0\0\0\0\0\0")),
@@ -145,12 +146,12 @@ fn what_the_kernel_sends_on_behalf_of_a_task_is_told_apart() {
 #[test]
 fn a_victim_of_the_oom_killer_is_marked_right_after_its_sigkill() {
     let killed = [with(sent(9), SignalInfo::Kernel, 0x80, true)];
-    let mark = OomMark { at: Ktime(2_000), trigger: None, trigger_name: None };
-    assert_eq!(Given { oom: Some(mark), ..given(&killed) }.ends(9), (Cause::Oom, None));
+    let mark = OomMark { at: Ktime(2_000), trigger: None, trigger_name: None, limit: None };
+    assert_eq!(Given { oom: Some(mark.clone()), ..given(&killed) }.ends(9), (Cause::Oom, None));
     assert_eq!(given(&killed).ends(9), (Cause::Kernel, Some(Missing::SharedMemory)));
     let unhooked = Watch { oom: false, ..watch() };
     assert_eq!(Given { watch: unhooked, ..given(&killed) }.ends(9), (Cause::Oom, Some(Missing::OomHook)));
-    let old = OomMark { at: Ktime(5_000_000_000), ..mark };
+    let old = OomMark { at: Ktime(5_000_000_000), ..mark.clone() };
     assert_eq!(Given { oom: Some(old), ..given(&killed) }.ends(9).0, Cause::Kernel);
 }
 

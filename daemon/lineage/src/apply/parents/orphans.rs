@@ -7,6 +7,7 @@ use crate::model::event_context::EventContext;
 use crate::model::id::TaskRef;
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
+use crate::store::slot::pending_reparent::ReparentStep;
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
@@ -100,23 +101,22 @@ impl Lineage {
         let may_be_gone = self.may_have_been_reaped(child);
         let is_pending = may_be_gone && (transfer.may_be_lost || self.may_be_autoreaping(child, ctx));
         // What is open of a child is whether it left the first parent.
-        let intermediate_parent = transfer
-            .intermediate_parent
-            .filter(|_| !is_pending && !self.store[child].has(fact::PARENT_PENDING));
-        if let Some(intermediate_parent) = intermediate_parent {
+        let via = transfer.intermediate_parent;
+        if is_pending {
+            let Some(new_reaper) = new_reaper else { return };
+            let via = via.map(|new| ReparentStep { new: Some(new), ctx: transfer.came });
+            self.reparent_pending(child, own, via, new_reaper, ctx);
+            return;
+        }
+        if let Some(via) = via {
+            self.confirm_pending_reparent(child, out);
             let first_parent = self.store[child].parent_key();
-            self.emit_reparented(
-                child,
-                own,
-                first_parent,
-                intermediate_parent,
-                &mut Transition::new(transfer.came, out),
-            );
+            self.emit_reparented(child, own, first_parent, via, &mut Transition::new(transfer.came, out));
         }
         let Some(new_reaper) = new_reaper else { return };
-        let old_parent = intermediate_parent.or(own);
-        if is_pending || (intermediate_parent.is_some() && may_be_gone) {
-            self.reparent_pending(child, old_parent, new_reaper, ctx);
+        let old_parent = via.or(own);
+        if via.is_some() && may_be_gone {
+            self.reparent_pending(child, old_parent, None, new_reaper, ctx);
             return;
         }
         let father = self.store[child].parent_key();

@@ -11,14 +11,16 @@ use crate::store::tables::arena::Ix;
 
 impl Lineage {
     /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
-    /// False if it has another by now.
+    /// False if it has another by now; `None` if the group is gone: see [`Lineage::still_leads`].
+    #[must_use]
     pub(crate) fn learn_parent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         t: &mut Transition<'_>,
-    ) -> bool {
-        let Some(reference) = parent else { return true };
+    ) -> Option<bool> {
+        let Some(reference) = parent else { return Some(true) };
+        let leader = self.store[group].leader()?;
         let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
         if is_known && child.parent_at > t.ctx.at {
@@ -29,47 +31,57 @@ impl Lineage {
                 && (t.ctx.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
                 && (self.has_living_group(reference)
                     || (is_in_snapshot && self.resolve_or_create_living(reference, t).is_some()));
+            if !self.still_leads(leader, group) {
+                return None;
+            }
             if !is_refuted {
-                return is_same;
+                return Some(is_same);
             }
         }
         // Given back to a parent that is dead: it says what is known.
         let child = &self.store[group];
         if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
-            return true;
+            return Some(true);
         }
-        let Some(parent) = self.resolve_or_create_living(reference, t) else {
+        let living = self.resolve_or_create_living(reference, t);
+        if !self.still_leads(leader, group) {
+            return None;
+        }
+        let Some(parent) = living else {
             // It has handed its children on since then.
             let dead = self.store.find(reference.key);
             // The kernel counts threads of its group that are still to be seen: the child stayed among them.
             let shown = dead.and_then(|dead| self.new_reaper_shown(dead, t.ctx.at));
             let shown = shown.and_then(|new_reaper| self.resolve_or_create_living(new_reaper, t));
+            if !self.still_leads(leader, group) {
+                return None;
+            }
             let stays = dead.filter(|&dead| shown.is_none() && self.keeps_children(dead, t.ctx.at));
             let by_rule = || dead.and_then(|dead| self.new_reaper_by_rule(dead, t.ctx));
             let new_reaper = shown.or(stays).or_else(by_rule).or_else(|| self.init_if_alive());
             if is_known {
-                return self.store[group].parent_tgid() == reference.tgid.0;
+                return Some(self.store[group].parent_tgid() == reference.tgid.0);
             }
-            let Some(new_reaper) = new_reaper else { return true };
+            let Some(new_reaper) = new_reaper else { return Some(true) };
             self.store[group].set(fact::PARENT_INFERRED, true);
             self.store.link_child(group, new_reaper);
             if stays.is_none() {
                 self.reset_exit_signal(group);
             }
-            return stays.is_some();
+            return Some(stays.is_some());
         };
         let child = &mut self.store[group];
         child.parent_at = t.ctx.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
         if child.parent() == Some(parent) {
-            return true;
+            return Some(true);
         }
         let is_guess_of_thread = is_inferred && child.parent_tgid() == reference.tgid.0;
         if !is_known || is_guess_of_thread {
             if !self.store.link_child(group, parent) {
                 self.stats.contradictory += 1;
             }
-            return true;
+            return Some(true);
         }
         match t.ctx.provenance {
             Provenance::Observed => self.stats.parents_corrected += 1,
@@ -83,7 +95,16 @@ impl Lineage {
             self.store.parent_ref(group)
         };
         self.reparent(group, old_parent, parent, t);
-        true
+        Some(true)
+    }
+
+    /// Whether a group is still there after another task was named, such as a parent. Naming a task can conclude that the former
+    /// owner of its tid or its leader's has ended: if the record contradicts itself, that owner is the very group it is about.
+    /// Its slot is free then, or another group's; the slot of its leader stays until the record is applied. If not, counts it.
+    pub(crate) fn still_leads(&mut self, leader: Ix<Task>, group: Ix<Group>) -> bool {
+        let is_there = self.store[leader].group() == Some(group);
+        self.stats.contradictory += u64::from(!is_there);
+        is_there
     }
 
     /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.

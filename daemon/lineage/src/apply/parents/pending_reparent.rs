@@ -12,12 +12,15 @@ use crate::model::event_context::EventContext;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
-use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::pending_reparent::{PendingReparent, ReparentStep};
 use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 
 /// What a child's exit shows of its parent.
 const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
+
+/// An RCU callback nearly always comes within this time after the release, ns.
+const CALLBACK_WITHIN_NS: u64 = 1_000_000_000;
 
 impl Lineage {
     /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
@@ -96,11 +99,12 @@ impl Lineage {
         self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
-    /// Moves a child to its new parent, and leaves open whether it ever came to it.
+    /// Moves a child to its new parent, by another one that died meanwhile (`via`), and leaves open whether it ever came to it.
     pub(crate) fn reparent_pending(
         &mut self,
         group: Ix<Group>,
         old: Option<TaskRef>,
+        via: Option<ReparentStep>,
         parent: Ix<Task>,
         ctx: EventContext,
     ) {
@@ -111,37 +115,49 @@ impl Lineage {
             self.stats.contradictory += 1;
             return;
         }
-        let key = self.store[group].leader().map(|leader| self.store[leader].key());
+        let step = ReparentStep { new: self.store.reference(parent), ctx };
         // Handed on again: what is open is still whether the first parent took it.
-        if self.store.pending_reparent(&self.store[group]).is_none() {
-            self.store.set_pending_reparent(group, PendingReparent { old, old_group, ignored, ctx });
-            self.store[group].set(fact::PARENT_PENDING, true);
-            if let Some(key) = key {
-                self.reconcile.pending_reparents.push_back((ctx.at, key));
-            }
+        if let Some(open) = self.store.pending_reparent_mut(group) {
+            open.further.extend(via.into_iter().chain([step]));
+            return;
+        }
+        let (first, further) = via.map_or((step, Vec::new()), |via| (via, vec![step]));
+        self.open_reparent(group, PendingReparent { old, old_group, ignored, first, further });
+    }
+
+    fn open_reparent(&mut self, group: Ix<Group>, open: PendingReparent) {
+        let at = open.first.ctx.at;
+        self.store.set_pending_reparent(group, open);
+        self.store[group].set(fact::PARENT_PENDING, true);
+        if let Some(leader) = self.store[group].leader() {
+            self.reconcile.pending_reparents.push_back((at, self.store[leader].key()));
+            self.reconcile.reparents_opened += 1;
         }
     }
 
-    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on.
+    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on. False if the
+    /// group is gone: see [`Lineage::still_leads`].
+    #[must_use]
     pub(crate) fn resolve_pending_reparent(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         at: Ktime,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let open = self.store.pending_reparent(&self.store[group]);
         // What is older than the handing on says nothing about it.
-        if open.is_none_or(|open| open.ctx.at > at) {
-            return;
+        if open.is_none_or(|open| open.first.ctx.at > at) {
+            return true;
         }
-        let Some(open) = self.take_pending(group) else { return };
+        let Some(leader) = self.store[group].leader() else { return false };
+        let Some(open) = self.take_pending(group) else { return true };
         if let Some(shown) = parent
             && self.store[group].parent_at > at
             && open.old.is_none_or(|old| old.key != shown.key)
         {
-            self.renew_pending_reparent(group, open, shown, out);
-            return;
+            self.renew_pending_reparent(group, &open, shown, out);
+            return true;
         }
         // Where the record does not say, the common case is assumed: it had been taken.
         let parent = parent.or(open.old);
@@ -151,7 +167,7 @@ impl Lineage {
         if key(parent) != key(now) && key(parent) == key(open.old) {
             self.restore_parent(group, open.old_group);
             self.store[group].set(open.ignored, true);
-            return;
+            return true;
         }
         // A new reaper that took its leader's place since is still of that group.
         let parents = self.store[group].parent_key();
@@ -160,42 +176,51 @@ impl Lineage {
                 now.tgid == parent.tgid && now.start.is_none_or(|start| start <= parent.key.start)
             })
         };
+        let mut steps = open.steps().count();
         if let Some(parent) = parent
             && !is_there(parent)
         {
             // Handed on more than once, and taken on the way, or never handed on from there.
-            let t = &mut Transition::new(EventContext { at, hook: None, ..open.ctx }, out);
+            steps = open.steps_to(parent).unwrap_or(1);
+            let t = &mut Transition::new(EventContext { at, hook: None, ..open.first.ctx }, out);
             let ix = self.resolve_or_create_living(parent, t);
+            if !self.still_leads(leader, group) {
+                return false;
+            }
             if !ix.is_some_and(|ix| self.store.link_child(group, ix)) {
                 self.restore_parent(group, Some(self.group_key_of(parent)));
             }
         }
-        self.emit_pending_reparent(group, open, parent, out);
-        self.note_exiting_parent(group, open.old_group);
+        let father = self.emit_pending_reparents(group, &open, steps, parent, out);
+        self.note_exiting_parent(group, father);
+        true
     }
 
     /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
     fn renew_pending_reparent(
         &mut self,
         group: Ix<Group>,
-        open: PendingReparent,
+        open: &PendingReparent,
         new_reaper: TaskRef,
         out: &mut Vec<Effect>,
     ) {
-        self.emit_pending_reparent(group, open, Some(new_reaper), out);
-        let old_group = self.group_key_of(new_reaper);
-        let t = &mut Transition::new(EventContext { at: self.store[group].parent_at, ..open.ctx }, out);
-        let key = self.store[group].leader().map(|leader| self.store[leader].key());
-        let again = PendingReparent { old: Some(new_reaper), old_group: Some(old_group), ctx: t.ctx, ..open };
-        self.store.set_pending_reparent(group, again);
-        self.store[group].set(fact::PARENT_PENDING, true);
-        if let Some(key) = key {
-            self.reconcile.pending_reparents.push_back((t.ctx.at, key));
-        }
+        let known = open.steps_to(new_reaper).unwrap_or(1);
+        self.emit_pending_reparents(group, open, known, Some(new_reaper), out);
+        let ctx = EventContext { at: self.store[group].parent_at, ..open.first.ctx };
+        let mut rest = open.steps().skip(known);
+        let first = rest.next().unwrap_or(ReparentStep { new: None, ctx });
+        let again = PendingReparent {
+            old: Some(new_reaper),
+            old_group: Some(self.group_key_of(new_reaper)),
+            ignored: open.ignored,
+            first,
+            further: rest.collect(),
+        };
+        self.open_reparent(group, again);
     }
 
     /// Identity of a task's group, as far as it is known.
-    fn group_key_of(&self, task: TaskRef) -> GroupKey {
+    pub(crate) fn group_key_of(&self, task: TaskRef) -> GroupKey {
         match self.store.find(task.key).and_then(|ix| self.store[ix].group()) {
             Some(group) => self.store[group].key(),
             None => GroupKey { tgid: task.tgid, start: task.is_leader().then_some(task.key.start) },
@@ -228,9 +253,23 @@ impl Lineage {
         self.store.take_pending_reparent(group)
     }
 
+    /// How many reparentings were left open so far: [`Lineage::doubtful`] has those that still are.
+    #[must_use]
+    pub const fn reparents_opened(&self) -> u64 {
+        self.reconcile.reparents_opened
+    }
+
+    /// Whether it is open if this child was handed on, and for so short a time that its RCU callback may be under way, which tells
+    /// whose child it was at its release.
+    pub(crate) fn awaits_callback(&self, group: Ix<Group>, now: Ktime) -> bool {
+        let open = self.store.pending_reparent(&self.store[group]);
+        open.is_some_and(|open| now.since(open.first.ctx.at) < CALLBACK_WITHIN_NS)
+    }
+
     /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
     /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
-    pub fn doubtful(&self) -> impl Iterator<Item = (TaskKey, Ktime)> {
+    #[must_use]
+    pub fn doubtful(&self) -> impl DoubleEndedIterator<Item = (TaskKey, Ktime)> {
         let is_pending = |key: TaskKey| {
             let group = self.store.find(key).and_then(|ix| self.store[ix].group());
             group.is_some_and(|group| self.store[group].has(fact::PARENT_PENDING))
@@ -242,17 +281,27 @@ impl Lineage {
             .map(|&(at, key)| (key, at))
     }
 
-    fn emit_pending_reparent(
+    /// Tells the first so many steps, the last with the parent that is shown: the present one, if none is. Answers the parent that
+    /// the last of them leaves.
+    fn emit_pending_reparents(
         &mut self,
         group: Ix<Group>,
-        open: PendingReparent,
-        new: Option<TaskRef>,
+        open: &PendingReparent,
+        steps: usize,
+        shown: Option<TaskRef>,
         out: &mut Vec<Effect>,
-    ) {
-        let new = new.or_else(|| self.store.reference(self.store[group].parent()?));
-        if let Some(new) = new {
-            self.emit_reparented(group, open.old, open.old_group, new, &mut Transition::new(open.ctx, out));
+    ) -> Option<GroupKey> {
+        let (mut old, mut old_group) = (open.old, open.old_group);
+        for (n, step) in open.steps().take(steps).enumerate() {
+            let is_last = n + 1 == steps;
+            let present = || shown.or_else(|| self.store.reference(self.store[group].parent()?));
+            let Some(new) = (if is_last { present() } else { step.new }) else { continue };
+            self.emit_reparented(group, old, old_group, new, &mut Transition::new(step.ctx, out));
+            if !is_last {
+                (old, old_group) = (Some(new), Some(self.group_key_of(new)));
+            }
         }
+        old_group
     }
 
     /// The child never left its dead parent.
@@ -262,16 +311,20 @@ impl Lineage {
     }
 
     /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
+    /// False if the group is gone: see [`Lineage::still_leads`].
+    #[must_use]
     pub(crate) fn learn_parent_at_free(
         &mut self,
         group: Ix<Group>,
         parent: Option<TaskRef>,
         t: &mut Transition<'_>,
-    ) {
+    ) -> bool {
         let parent = parent.filter(|parent| self.store.find(parent.key).is_some());
-        self.resolve_pending_reparent(group, parent, t.ctx.at, t.out);
-        let Some(parent) = parent else { return };
-        let Some(ix) = self.store.find(parent.key) else { return };
+        if !self.resolve_pending_reparent(group, parent, t.ctx.at, t.out) {
+            return false;
+        }
+        let Some(parent) = parent else { return true };
+        let Some(ix) = self.store.find(parent.key) else { return true };
         let is_gone = self.store[ix].state() >= TaskState::Zombie;
         let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
         if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
@@ -279,14 +332,15 @@ impl Lineage {
             self.stats.contradictory += 1;
             self.restore_parent(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
         } else if !is_gone {
-            self.learn_parent(group, Some(parent), t);
+            return self.learn_parent(group, Some(parent), t).is_some();
         }
+        true
     }
 
     /// The child did come to the parent it has in the tree.
     pub(crate) fn confirm_pending_reparent(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
         if let Some(open) = self.take_pending(group) {
-            self.emit_pending_reparent(group, open, None, out);
+            self.emit_pending_reparents(group, &open, open.steps().count(), None, out);
         }
     }
 

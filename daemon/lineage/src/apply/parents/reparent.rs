@@ -38,7 +38,11 @@ impl Lineage {
             }
             return;
         }
-        let Some(parent) = self.resolve_or_create_living(reparented.new_parent, t) else {
+        let living = self.resolve_or_create_living(reparented.new_parent, t);
+        if !self.still_leads(child, group) {
+            return;
+        }
+        let Some(parent) = living else {
             self.stats.contradictory += 1;
             return;
         };
@@ -98,6 +102,11 @@ impl Lineage {
         // A child on its way out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {
             self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
+            // It may have been handed on since.
+            let parent = self.group_key_of(new_parent);
+            if let Some(effect) = t.out.last_mut() {
+                effect.process.parent = Some(parent);
+            }
         }
     }
 

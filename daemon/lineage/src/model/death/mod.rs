@@ -1,17 +1,23 @@
 //! Why a thread group ended: the cause, the signals, and what is missing.
 
 mod cause;
+mod oom;
 mod sent;
+mod stop;
 
 pub use self::cause::{Cause, Missing};
+pub use self::oom::{HostMemory, OomCgroup, OomLimit, OomMark, OomScope};
 pub use self::sent::{Ancestor, Sender, Sent};
+pub use self::stop::{Stop, StopMember, StopOutcome, StopRequest};
 
-use crate::model::id::{GroupKey, Ktime, TaskRef};
+use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
 
 /// Nothing else looks the same.
 pub const CERTAIN: &str = "certain";
+/// One fact is missing.
+pub const LIKELY: &str = "likely";
 /// Nothing is known of the cause.
 pub const UNKNOWN: &str = "unknown";
 
@@ -32,6 +38,8 @@ pub struct GroupDeath {
     pub uid: Option<u32>,
     /// Its cgroup's id in the v2 hierarchy.
     pub cgroup_id: Option<u64>,
+    /// Its parent was in another cgroup: it was at the top of its unit or container.
+    pub is_top: bool,
     /// What wait(2) says of it.
     pub status: Option<WaitStatus>,
     /// The cause.
@@ -53,7 +61,7 @@ impl GroupDeath {
         match (self.cause, self.missing) {
             (Cause::Unknown, _) => UNKNOWN,
             (_, None) => CERTAIN,
-            (_, Some(_)) => "likely",
+            (_, Some(_)) => LIKELY,
         }
     }
 }
@@ -76,15 +84,4 @@ impl Watch {
         let bit = u32::try_from(signal).ok().and_then(|signal| signal.checked_sub(1)).filter(|bit| *bit < 32);
         bit.is_some_and(|bit| self.signals >> bit & 1 != 0)
     }
-}
-
-/// The out-of-memory killer has chosen the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OomMark {
-    /// When.
-    pub at: Ktime,
-    /// Who asked for memory.
-    pub trigger: Option<TaskRef>,
-    /// Its comm.
-    pub trigger_name: Option<Comm>,
 }

@@ -2,7 +2,7 @@
 
 use crate::model::flags::{PF_EXITING, PF_KTHREAD};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::record::{Comm, SignalInfo};
+use crate::model::record::{Comm, Disposition, SignalInfo};
 
 /// A process above the sender when it sent the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,20 @@ pub struct Sender {
     pub is_namespace_init: bool,
 }
 
+impl Sender {
+    /// Whether it was in `do_exit()`.
+    #[must_use]
+    pub const fn is_exiting(&self) -> bool {
+        self.flags & PF_EXITING != 0
+    }
+
+    /// Whether it is a kernel thread.
+    #[must_use]
+    pub const fn is_kernel_thread(&self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+}
+
 /// A signal sent to a group or to one of its tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
@@ -53,6 +67,8 @@ pub struct Sent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
+    /// What the target does with it, where that was read.
+    pub disposition: Option<Disposition>,
     /// Who sent it.
     pub sender: Sender,
     /// How often it came from this sender, and when last.
@@ -77,13 +93,13 @@ impl Sent {
     /// Whether the sender was in `do_exit()`.
     #[must_use]
     pub const fn is_sender_exiting(&self) -> bool {
-        self.sender.flags & PF_EXITING != 0
+        self.sender.is_exiting()
     }
 
     /// Whether the sender is a kernel thread.
     #[must_use]
     pub const fn is_from_kernel_thread(&self) -> bool {
-        self.sender.flags & PF_KTHREAD != 0
+        self.sender.is_kernel_thread()
     }
 
     /// Whether both are from one process.

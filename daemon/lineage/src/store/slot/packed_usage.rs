@@ -130,6 +130,11 @@ impl UsageStore {
         Self { slots: Arena::new(room), wide: Arena::new(None) }
     }
 
+    /// Slots in use.
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// A slot, empty.
     pub(crate) fn insert(&mut self) -> Ix<PackedUsage> {
         self.slots.insert(PackedUsage::default())

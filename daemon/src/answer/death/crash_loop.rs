@@ -1,0 +1,89 @@
+//! Units and containers whose processes keep ending by the same cause: a supervisor starts again what cannot run.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::{HostFacts, place::Place, process::ProcessRef},
+    lineage::{
+        Lineage,
+        death::{Cause, GroupDeath},
+        id::Ktime,
+    },
+};
+
+/// So many ends by one cause
+pub const CRASH_LOOP_ENDS: u64 = 5;
+/// within this time, ns, are a crash loop.
+const WITHIN_NS: u64 = 600_000_000_000;
+/// Those that are told.
+const MOST: usize = 20;
+
+/// A crash loop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashLoop {
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The cause's code.
+    pub cause: String,
+    /// Ends in the last ten minutes.
+    pub count: u64,
+    /// The process that ended last.
+    pub last: ProcessRef,
+    /// When that was, on `CLOCK_BOOTTIME`.
+    pub last_boottime_ns: u64,
+}
+
+/// Whether an end counts: a fault, a limit, or a code other than 0 of a process at the top of its unit or container.
+#[must_use]
+pub fn is_crash(death: &GroupDeath) -> bool {
+    match death.cause {
+        Cause::Fault
+        | Cause::Abort
+        | Cause::Seccomp
+        | Cause::Oom
+        | Cause::CpuLimit
+        | Cause::FileSizeLimit
+        | Cause::KilledByItself => true,
+        Cause::Exited => death.is_top && death.status.is_some_and(|status| status.code() != Some(0)),
+        _ => false,
+    }
+}
+
+/// Ends of the last ten minutes that count, the last first.
+pub fn recent(lineage: &Lineage, now: Ktime) -> impl Iterator<Item = &Arc<GroupDeath>> {
+    let deaths = lineage.deaths().take_while(move |death| now.since(death.at) <= WITHIN_NS);
+    deaths.filter(|death| is_crash(death) && death.cgroup_id.is_some())
+}
+
+/// The loops among these ends, the longest first.
+pub(super) fn find(crashes: &[Arc<GroupDeath>], outside: &mut HostFacts<'_>) -> Vec<CrashLoop> {
+    let mut found: HashMap<(String, Cause), CrashLoop> = HashMap::new();
+    for death in crashes {
+        let Some(place) = death.cgroup_id.and_then(|id| (outside.places)(id)) else { continue };
+        let Some(name) = name(&place) else { continue };
+        let entry = found.entry((name, death.cause)).or_insert_with(|| CrashLoop {
+            place,
+            cause: death.cause.code().into(),
+            count: 0,
+            last: ProcessRef::by(death.key, death.name, outside.stamp),
+            last_boottime_ns: death.at.0,
+        });
+        entry.count += 1;
+    }
+    let mut loops: Vec<_> = found.into_values().filter(|it| it.count >= CRASH_LOOP_ENDS).collect();
+    loops.sort_by(|one, other| {
+        other.count.cmp(&one.count).then_with(|| other.last_boottime_ns.cmp(&one.last_boottime_ns))
+    });
+    loops.truncate(MOST);
+    loops
+}
+
+/// What stays the same when it is started again: the pod, whose containers are new ones; the container; the unit.
+fn name(place: &Place) -> Option<String> {
+    let pod = place.pod.as_ref().map(|pod| format!("pod {}", pod.uid));
+    let container = place.container.as_ref().map(|container| format!("container {}", container.id));
+    pod.or(container).or_else(|| place.cgroup.unit.as_ref().map(|unit| format!("unit {unit}")))
+}

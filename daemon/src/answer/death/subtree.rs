@@ -1,0 +1,32 @@
+//! Whether a process that has ended descended from another one.
+
+use crate::{
+    answer::LineageAt,
+    lineage::{death::GroupDeath, id::GroupKey},
+};
+
+/// Generations that are followed.
+const MOST: usize = 64;
+
+/// Whether one of these pids is its own or that of an ancestor, by birth or by adoption; true where none is given.
+pub(super) fn is_below_any(death: &GroupDeath, pids: &[u32], scene: &LineageAt<'_>) -> bool {
+    if pids.is_empty() {
+        return true;
+    }
+    let is_one = |key: GroupKey| pids.contains(&key.tgid.0);
+    let first_parent = scene.lineage.life_by_key(death.key, scene.now).and_then(|life| life.first_parent);
+    is_one(death.key)
+        || [death.parent, first_parent].into_iter().flatten().any(|mut key| {
+            for _ in 0..MOST {
+                if is_one(key) {
+                    return true;
+                }
+                let life = scene.lineage.life_by_key(key, scene.now);
+                match life.and_then(|life| life.first_parent.or(life.parent)) {
+                    Some(parent) if parent != key && parent.tgid.0 != 0 => key = parent,
+                    _ => return false,
+                }
+            }
+            false
+        })
+}

@@ -1,0 +1,133 @@
+//! Which limit refused a fork: read from /proc and the cgroup hierarchy when the record of the failed fork comes.
+//!
+//! The order is that of `copy_process()`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>. A limit that is full then has
+//! refused the fork or would have; one that has room again by then is not told.
+
+use std::sync::Arc;
+
+use crate::{
+    cgroup::PidsHierarchy,
+    cgroup_mounts::{self, Version},
+    lineage::{
+        Lineage,
+        id::{Ktime, Tgid},
+        record::{CloneFailed, ForkLimit, ForkLimitKind},
+    },
+    procfs::{NextNamespace, Procfs},
+};
+
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+
+/// The same process's failures within this time, ns, have the same reason: a storm of them is read for a few times a second.
+const SAME_NS: u64 = 250_000_000;
+
+/// What was read last.
+#[derive(Debug, Default)]
+pub(super) struct ForkRefusals {
+    last: Option<(Tgid, i32, Ktime, Option<Arc<ForkLimit>>)>,
+}
+
+impl ForkRefusals {
+    /// Adds the limit that refused it.
+    pub(super) fn complete(
+        &mut self,
+        at: Ktime,
+        failed: &mut CloneFailed,
+        lineage: &Lineage,
+        procfs: &Procfs,
+    ) {
+        let Some(creator) = failed.creator.filter(|_| matches!(failed.errno, EAGAIN | ENOMEM)) else {
+            return;
+        };
+        if let Some((tgid, errno, read, found)) = &self.last
+            && at.since(*read) < SAME_NS
+        {
+            // Another's is not read for either: that bounds the files that are read.
+            if (*tgid, *errno) == (creator.tgid, failed.errno) {
+                failed.refused_by.clone_from(found);
+            }
+            return;
+        }
+        let found = if failed.errno == EAGAIN {
+            full_limit(creator.tgid, lineage, procfs)
+        } else {
+            dead_namespace(creator.tgid, lineage, procfs)
+        };
+        let found = found.map(Arc::new);
+        failed.refused_by.clone_from(&found);
+        self.last = Some((creator.tgid, failed.errno, at, found));
+    }
+}
+
+/// The first limit in the kernel's order that is full.
+fn full_limit(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
+    let tasks = procfs.count().map(|count| count as u64);
+    let of_host = |kind, file| {
+        let limit = procfs.kernel_number(file)?;
+        let used = tasks?;
+        (used >= limit).then(|| ForkLimit { kind, name: String::new(), used: Some(used), limit: Some(limit) })
+    };
+    of_user(tgid, lineage, procfs)
+        .or_else(|| of_host(ForkLimitKind::ThreadsMax, "threads-max"))
+        .or_else(|| of_cgroups(tgid, procfs))
+        .or_else(|| of_host(ForkLimitKind::PidMax, "pid_max"))
+}
+
+fn of_user(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
+    let uid = lineage.group(tgid)?.real_uid()?;
+    if !procfs.is_held_to_nproc(tgid, uid) {
+        return None;
+    }
+    let limit = procfs.nproc_limit(tgid)?;
+    // In a user namespace of its own the kernel counts its tasks apart.
+    if procfs.has_own_users(tgid) {
+        return None;
+    }
+    let of_user = lineage.groups().filter(|group| group.real_uid() == Some(uid));
+    let used = of_user.map(|group| group.threads().count() as u64).sum();
+    let limit_of = ForkLimit {
+        kind: ForkLimitKind::RlimitNproc,
+        name: uid.to_string(),
+        used: Some(used),
+        limit: Some(limit),
+    };
+    (used >= limit).then_some(limit_of)
+}
+
+fn of_cgroups(tgid: Tgid, procfs: &Procfs) -> Option<ForkLimit> {
+    let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host())?;
+    let text = String::from_utf8(procfs.cgroups(tgid).ok()?).ok()?;
+    let path = text.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let is_it = match hierarchy.version() {
+            Version::V1 => controllers.split(',').any(|name| name == "pids"),
+            Version::V2 => controllers.is_empty(),
+        };
+        is_it.then_some(path)
+    })?;
+    // The kernel charges from the innermost upwards.
+    let full = hierarchy.above(path).into_iter().find(|limit| limit.used >= limit.limit)?;
+    Some(ForkLimit {
+        kind: ForkLimitKind::Cgroup,
+        name: full.path,
+        used: Some(full.used),
+        limit: Some(full.limit),
+    })
+}
+
+/// `alloc_pid()` gives no pid in a namespace whose init has ended.
+fn dead_namespace(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
+    let NextNamespace::Inode(next) = procfs.next_namespace(tgid) else { return None };
+    let own = lineage.group(tgid)?.pid_namespace()?;
+    let has_processes = || {
+        lineage.groups().any(|group| group.pid_namespace() == Some(next) && group.zombie_since().is_none())
+    };
+    (own != next && !has_processes()).then(|| ForkLimit {
+        kind: ForkLimitKind::PidNamespace,
+        name: next.to_string(),
+        used: None,
+        limit: None,
+    })
+}

@@ -1,0 +1,56 @@
+//! Crash loops: units and containers whose processes keep ending by the same cause.
+
+use std::collections::HashMap;
+
+use prometheus::IntGaugeVec;
+
+use super::{
+    Sources,
+    families::{Families, int},
+    unit_labels::UnitLabels,
+};
+use crate::{
+    answer::death::{CRASH_LOOP_ENDS, recent},
+    lineage::{Lineage, death::Cause},
+};
+
+/// Labels of a loop.
+const LABELS: [&str; 5] = ["unit", "container", "runtime", "pod", "cause"];
+
+/// The metric.
+pub(super) struct CrashLoopMetrics(IntGaugeVec);
+
+impl CrashLoopMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        let ends = of.counts(
+            "taskscope_crash_loop_ends",
+            "Ends by one cause in the last 10 minutes of a systemd unit, container or pod that had 5 or more: faults, aborts, seccomp, out of memory, limits, and exits with another code than 0 of its topmost process. The longest are named, the rest is unit=\"other\".",
+            &LABELS,
+        )?;
+        Ok(Self(ends))
+    }
+
+    /// Counts anew.
+    pub(super) fn read(&self, lineage: &Lineage, sources: &mut Sources<'_>) {
+        let mut ends: HashMap<(UnitLabels, Cause), u64> = HashMap::new();
+        for death in recent(lineage, sources.now) {
+            let home = UnitLabels::of(death.cgroup_id, sources.cgroups, sources.now);
+            if home != UnitLabels::default() {
+                *ends.entry((home, death.cause)).or_default() += 1;
+            }
+        }
+        let mut loops: Vec<_> = ends.into_iter().filter(|(_, count)| *count >= CRASH_LOOP_ENDS).collect();
+        loops.sort_unstable_by(|(one, ends), (other, others)| others.cmp(ends).then_with(|| one.cmp(other)));
+        let rest: u64 = loops.iter().skip(sources.top).map(|(_, count)| count).sum();
+        self.0.reset();
+        for ((home, cause), count) in loops.iter().take(sources.top) {
+            self.set(home, cause.code(), *count);
+        }
+        self.set(&UnitLabels::other(), "", rest);
+    }
+
+    fn set(&self, home: &UnitLabels, cause: &str, count: u64) {
+        let [unit, container, runtime, pod] = home.labels();
+        self.0.with_label_values(&[unit, container, runtime, pod, cause]).set(int(count));
+    }
+}

@@ -1,0 +1,99 @@
+//! How units and containers stopped: how many by themselves and how many by SIGKILL, and how long it took.
+//!
+//! A unit keeps its name until `top` others have stopped since: a container stops once, and would hold it for ever.
+
+use std::collections::VecDeque;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec};
+
+use super::{
+    families::{Families, seconds},
+    unit_labels::{UNIT_LABELS, UnitLabels},
+};
+use crate::lineage::death::{Stop, StopOutcome};
+
+/// Supervisors wait 10 s (Docker), 30 s (Kubernetes) or 90 s (systemd) before SIGKILL.
+const BUCKETS: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
+
+/// The metrics, and who has a name, the one that stopped last at the end.
+pub(super) struct StopMetrics {
+    stops: IntCounterVec,
+    duration: HistogramVec,
+    named: VecDeque<UnitLabels>,
+}
+
+impl StopMetrics {
+    pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
+        let stops = of.counters(
+            "taskscope_stops_total",
+            "Units and containers that were asked to stop and did, by outcome: `killed` where a process of them was sent SIGKILL.",
+            &["outcome"],
+        )?;
+        for outcome in [StopOutcome::ByItself, StopOutcome::Killed] {
+            stops.with_label_values(&[outcome.code()]).inc_by(0);
+        }
+        let duration = of.histograms(
+            HistogramOpts::new(
+                "taskscope_stop_duration_seconds",
+                "From the first stop signal to the last exit of a unit or container, by systemd unit, container and pod. Those that stopped last are named, the rest is unit=\"other\".",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &UNIT_LABELS,
+        )?;
+        // A family without series is not shown.
+        let _ = duration.with_label_values(&UnitLabels::other().labels());
+        Ok(Self { stops, duration, named: VecDeque::new() })
+    }
+
+    /// Counts one that has ended; `top` have a name.
+    pub(super) fn count(&mut self, stop: &Stop, home: UnitLabels, top: usize) {
+        let Some(ns) = stop.duration_ns() else { return };
+        self.stops.with_label_values(&[stop.outcome().code()]).inc();
+        let home = self.named(home, top);
+        self.duration.with_label_values(&home.labels()).observe(seconds(ns));
+    }
+
+    /// The labels under which it is counted. What loses its name ends its series: a counter must not go back.
+    fn named(&mut self, home: UnitLabels, top: usize) -> UnitLabels {
+        if home == UnitLabels::default() || top == 0 {
+            return UnitLabels::other();
+        }
+        self.named.retain(|it| *it != home);
+        self.named.push_back(home.clone());
+        while self.named.len() > top {
+            if let Some(oldest) = self.named.pop_front() {
+                // It has a series if anything was counted under its name.
+                let _ = self.duration.remove_label_values(&oldest.labels());
+            }
+        }
+        home
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Registry, core::Collector as _};
+
+    use super::*;
+
+    #[test]
+    fn units_that_stopped_last_have_a_name() {
+        let mut metrics = StopMetrics::register(&Families(&Registry::new())).unwrap();
+        for unit in ["a", "b", "a", "c"] {
+            let home = UnitLabels { unit: unit.into(), ..UnitLabels::default() };
+            let named = metrics.named(home.clone(), 2);
+            assert_eq!(named, home);
+            metrics.duration.with_label_values(&named.labels()).observe(1.0);
+        }
+        assert_eq!(metrics.named(UnitLabels::default(), 2), UnitLabels::other(), "a cgroup without a name");
+        let collected = metrics.duration.collect();
+        let mut units: Vec<_> = collected[0]
+            .get_metric()
+            .iter()
+            .filter_map(|metric| metric.get_label().iter().find(|label| label.name() == "unit"))
+            .map(|label| label.value().to_owned())
+            .collect();
+        units.sort();
+        assert_eq!(units, ["a", "c", "other"]);
+    }
+}
