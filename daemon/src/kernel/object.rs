@@ -16,13 +16,13 @@ use super::{
 };
 use crate::cgroup_mounts;
 
-/// The programs, as the build script (daemon/build) left them; empty if AYA_BUILD_SKIP was set.
+/// The programs, as the build script (daemon/build) left them; empty if `AYA_BUILD_SKIP` was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
 
 /// Why the programs cannot be loaded at all.
 #[derive(Debug, Error)]
 pub enum ObjectError {
-    /// This binary was built with AYA_BUILD_SKIP, for checks only.
+    /// This binary was built with `AYA_BUILD_SKIP`, for checks only.
     #[error(
         "this taskscope was built without its eBPF programs (AYA_BUILD_SKIP was set), so it cannot observe: \
          build it with `cargo xtask build`"
@@ -64,7 +64,7 @@ pub enum ObjectError {
     /// The kernel refused the maps.
     #[error("loading the eBPF object: {}", with_causes(.0))]
     Load(#[from] aya::EbpfError),
-    /// RLIMIT_MEMLOCK leaves no room for the maps, and this process may not raise it.
+    /// `RLIMIT_MEMLOCK` leaves no room for the maps, and this process may not raise it.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
          raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
