@@ -2,6 +2,7 @@
 
 mod facts;
 mod limits;
+mod pipes;
 mod shift;
 mod stat;
 mod tasks;

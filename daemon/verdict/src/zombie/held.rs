@@ -124,6 +124,6 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
         }))
         .since_all(case.debts());
     Some(case.blame(verdict.remedy(format!(
-        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. A signal does not help before that"
+        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. Until that is over at most SIGKILL helps, and that only in a killable sleep (NFS, FUSE)"
     ))))
 }

@@ -7,6 +7,7 @@
 
 mod actor;
 mod basic;
+mod blameless;
 mod bomb;
 mod clones;
 mod crowd;
@@ -37,8 +38,9 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 21] = [
+const FAMILIES: [&[Entry]; 22] = [
     basic::SCENARIOS,
+    blameless::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
