@@ -37,7 +37,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

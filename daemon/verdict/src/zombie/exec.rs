@@ -111,7 +111,7 @@ fn program(case: &Case<'_>) -> String {
     // A daemon has seen the exec; who looks at the present finds the same in /proc.
     let found = || {
         let path = case.process()?.executable.as_deref()?;
-        Some(base_name(path.strip_suffix(b" (deleted)").unwrap_or(path)))
+        Some(base_name(path))
     };
     let path = seen.or_else(found);
     let name = || Some(String::from_utf8_lossy(parent?.name?.bytes()).into_owned());
@@ -119,6 +119,7 @@ fn program(case: &Case<'_>) -> String {
 }
 
 fn base_name(path: &[u8]) -> String {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     String::from_utf8_lossy(name).into_owned()
 }

@@ -224,11 +224,11 @@ fn mutual_tracers() {
     });
     gate.send(second);
     look::until_state(first, 't');
-    look::until_asleep(second, second);
-    // Any signal stops who is traced; the tracer that had to say how it goes on is stopped.
-    sys::kill(second, libc::SIGUSR1);
+    // SIGCHLD tells it that its tracee has stopped, and any signal stops who is traced.
     look::until_state(second, 't');
     Fact::new("stopped").flag("both", true).emit();
     pause("held");
-    end(&[("first", first), ("second", second)]);
+    // A dead tracee is its tracer's first.
+    sys::kill(first, libc::SIGKILL);
+    end(&[("second", second), ("first", first)]);
 }

@@ -12,6 +12,7 @@ mod bomb;
 mod clones;
 mod crowd;
 mod deaths;
+mod executables;
 mod exits;
 mod fact;
 mod hogs;
@@ -38,13 +39,14 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 22] = [
+const FAMILIES: [&[Entry]; 23] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
     deaths::SCENARIOS,
+    executables::SCENARIOS,
     exits::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
@@ -71,6 +73,17 @@ fn main() {
     };
     match name.as_str() {
         "list" => list(),
+        // Every process that a scenario spawns is called so.
+        "named" => match rest.split_first() {
+            Some((hex, [name, rest @ ..])) => {
+                actor::name_all(hex);
+                act(name, rest);
+            }
+            _ => {
+                eprintln!("usage: scenario named HEX NAME [ARGUMENT...]");
+                std::process::exit(2);
+            }
+        },
         // The program that scenarios exec.
         "report" => basic::report(rest),
         _ => act(name, rest),
