@@ -81,6 +81,13 @@ fn without_watching_a_wait_may_be_of_before_an_exec() {
     assert!(verdict.evidence[0].contains("a program that it ran before an exec"), "{verdict:#?}");
 }
 
+#[test]
+fn a_parent_in_d_state_whose_call_is_not_known_may_be_in_a_vfork() {
+    let facts = with(|_, process| (process.threads[0].state, process.threads[0].call) = (Some(b'D'), None));
+    let verdict = expect(&facts, Code::ParentInDState, Certainty::Likely, 50);
+    assert!(verdict.missing.iter().any(|missing| missing.needs.contains("CAP_SYS_PTRACE")), "{verdict:#?}");
+}
+
 /// A living process in state D, with what its kernel stack says.
 fn asleep(sleep: Option<Sleep>) -> Verdict {
     let mut facts = scene();

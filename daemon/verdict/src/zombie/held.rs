@@ -110,7 +110,8 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
         return Some(verdict.remedy(holder.remedy).by(holder.culprit));
     }
     let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
-    let verdict = if all {
+    // Without its system call a vfork(2) looks the same.
+    let verdict = if all && sleeper.call.is_some() {
         Verdict::certain(Code::ParentInDState, summary)
     } else {
         Verdict::likely(Code::ParentInDState, summary)
