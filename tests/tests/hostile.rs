@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    fmt::Write as _,
     os::unix::process::CommandExt as _,
     process::{Command, Output, Stdio},
     thread::sleep,
@@ -40,7 +41,7 @@ const SITUATIONS: [(&str, &str, &str); 22] = [
     ("init-gets-subshell", "owed", "child"),
 ];
 
-/// Reasons that are drawn from what only CAP_SYS_PTRACE shows: the system calls, signalfds and memory of the parent.
+/// Reasons that are drawn from what only `CAP_SYS_PTRACE` shows: the system calls, signalfds and memory of the parent.
 const BY_PTRACE: [&str; 7] = [
     "wait_nothread",
     "waits_for_another",
@@ -57,7 +58,7 @@ fn explain(pid: i64, format: &str) -> Command {
     command
 }
 
-/// The same without CAP_SYS_PTRACE.
+/// The same without `CAP_SYS_PTRACE`.
 fn without_ptrace(mut command: Command) -> Command {
     const CAP_SYS_PTRACE: libc::c_ulong = 19;
     // SAFETY: one system call with integers, which is async-signal-safe.
@@ -95,7 +96,10 @@ fn verdict(mut command: impl FnMut() -> Command) -> Value {
 
 #[track_caller]
 fn paused(name: &str, at: &str, comm: &[u8]) -> Scenario {
-    let hex: String = comm.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = comm.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     let mut scenario = if comm.is_empty() { scenario(name, &[]) } else { scenario("named", &[&hex, name]) };
     scenario.pause(at);
     scenario

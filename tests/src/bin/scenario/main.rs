@@ -74,16 +74,14 @@ fn main() {
     match name.as_str() {
         "list" => list(),
         // Every process that a scenario spawns is called so.
-        "named" => match rest.split_first() {
-            Some((hex, [name, rest @ ..])) => {
-                actor::name_all(hex);
-                act(name, rest);
-            }
-            _ => {
+        "named" => {
+            let Some((hex, [name, rest @ ..])) = rest.split_first() else {
                 eprintln!("usage: scenario named HEX NAME [ARGUMENT...]");
                 std::process::exit(2);
-            }
-        },
+            };
+            actor::name_all(hex);
+            act(name, rest);
+        }
         // The program that scenarios exec.
         "report" => basic::report(rest),
         _ => act(name, rest),
