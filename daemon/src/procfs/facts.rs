@@ -343,8 +343,8 @@ mod tests {
     fn anything_else_a_thread_is_in_is_no_wait() {
         assert_eq!(call("running\n"), Some(Call::Running));
         assert_eq!(call("-1 0x7ffe 0x7f00"), Some(Call::Other));
-        let close = format!("{} 0x3 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2", libc::SYS_close);
-        assert_eq!(call(&close), Some(Call::Other));
+        let other = format!("{} 0x3 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2", libc::SYS_close);
+        assert_eq!(call(&other), Some(Call::Other));
         let clone = |flags: &str| call(&format!("{} {flags} 0x0 0x0 0x0 0x0 0x0 0x1 0x2", libc::SYS_clone));
         assert_eq!((clone("0x11"), clone("0x4111")), (Some(Call::Other), Some(Call::Vfork)));
         assert_eq!(call(""), None);

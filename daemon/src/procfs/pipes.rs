@@ -56,8 +56,8 @@ impl Procfs {
             let stat = self.stat(tgid).ok()??;
             let directory = self.root.join(tgid.to_string());
             let is_wanted = stat.start_ticks >= began && (may_be_child || stat.ppid != reader.0);
-            (is_wanted && writes(&directory, inode))
-                .then(|| Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
+            let named = Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) };
+            (is_wanted && writes(&directory, inode)).then_some(named)
         })
     }
 }
