@@ -43,13 +43,13 @@ offsets! {
     cred_uid, cred_euid,
     css_set_dfl_cgrp, css_set_controller, css_cgroup, cgroup_kn, kernfs_id,
     bprm_filename, bprm_file, file_path_dentry, file_path_mnt,
-    dentry_parent, dentry_name, dentry_name_len,
+    dentry_parent, dentry_name, dentry_name_len, dentry_hashed,
     mount_mnt, mount_parent, mount_mountpoint, vfsmount_root,
     mm_arg_start, mm_arg_end,
     clone_args_flags, clone_args_exit_signal,
     task_sighand, sighand_action, k_sigaction_size, k_sigaction_handler, k_sigaction_flags,
     task_policy, task_prio, task_static_prio, task_rt_priority, task_cpu, task_on_cpu,
-    css_set_memory, css_parent, memcg_usage, memcg_max, oom_control_memcg, kernfs_name, reserved_1,
+    css_set_memory, css_parent, memcg_usage, memcg_max, oom_control_memcg, kernfs_name,
 }
 
 wire_struct! {

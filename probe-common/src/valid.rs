@@ -63,4 +63,6 @@ impl Valid {
     pub const SIGNAL_CODE: u32 = 1 << 27;
     /// Every part of the identity was read, not the tid alone.
     pub const IDENTITY: u32 = 1 << 28;
+    /// The executable has no name any more, or never had one: no directory entry leads to it.
+    pub const DELETED: u32 = 1 << 29;
 }

@@ -16,6 +16,13 @@ const MAX_STEPS: usize = 24;
 /// Longest single name that is kept, its NUL included. Names in the kernel are at most 255 bytes.
 const MAX_NAME: usize = 64;
 
+/// Whether no directory entry leads to a file: it was deleted, or never had a name (`d_unhashed()`).
+#[inline(always)]
+pub fn is_deleted(file: *const u8) -> bool {
+    let Some(dentry) = pointer::<Probed>(file, offset!(file_path_dentry)) else { return false };
+    Probed::get::<u64>(dentry, offset!(dentry_hashed)) == Some(0)
+}
+
 /// Writes the names to `into`. Answers the bytes used and whether the root was reached with every name whole.
 #[inline(always)]
 pub fn walk(file: *const u8, into: &mut [u8; PATH_LEN]) -> (usize, bool) {
@@ -34,7 +41,8 @@ pub fn walk(file: *const u8, into: &mut [u8; PATH_LEN]) -> (usize, bool) {
     for _ in 0..MAX_STEPS {
         let root = pointer::<Probed>(mount.wrapping_add(embedded as usize), offset!(vfsmount_root));
         let parent = pointer::<Probed>(dentry, offset!(dentry_parent)).unwrap_or(dentry);
-        if root == Some(dentry) || parent == dentry {
+        // A memfd is the only file of its mount that is its own parent and not that mount's root: it has one name.
+        if root == Some(dentry) || (parent == dentry && used > 0) {
             // The root of this mount: go on at the place where it is mounted, if it is mounted on another one.
             let Some(outer) = pointer::<Probed>(mount, offset!(mount_parent)) else { return (used, false) };
             if outer == mount {

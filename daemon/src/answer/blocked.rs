@@ -18,7 +18,7 @@ use crate::{
         figures::Figures,
         id::{GroupKey, Ktime, TaskKey},
     },
-    verdict::facts::Named,
+    verdict::facts::{Named, Sleep},
 };
 
 /// Tasks told of, those that have slept longest first; the rest are counted.
@@ -234,6 +234,13 @@ fn by_child(child: &Named, stamp: &Stamp) -> Why {
 fn by_stack(has: impl Fn(&str) -> bool) -> Why {
     let row = REASONS.iter().find(|(functions, ..)| functions.iter().all(|function| has(function)));
     row.map_or((None, None, None), |&(_, words, remedy)| (Some(words.into()), None, Some(remedy.into())))
+}
+
+/// How a task sleeps that no ordinary signal reaches, and for what as far as its kernel stack tells.
+pub(super) fn sleep_of(does: &Does) -> Sleep {
+    let (waits_for, _, remedy) =
+        by_stack(|function| does.kernel_stack.iter().any(|frame| frame.contains(function)));
+    Sleep { is_killable: does.doing == "killable", waits_for, remedy }
 }
 
 impl BlockedTask {

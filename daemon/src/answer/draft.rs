@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{LineageAt, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
+use super::{LineageAt, blocked::sleep_of, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
     cgroup::freezer,
     lineage::{
         GroupView, Life, LifeState,
         death::Stop,
         effect::Creation,
-        id::{GroupKey, Ktime, TaskRef, Tid},
+        id::{GroupKey, Ktime, TaskRef, Tgid, Tid},
         record::Comm,
     },
     procfs::Procfs,
@@ -112,7 +112,17 @@ impl ExplainDraft {
         if let (Some(doing), Ok(process)) = (&self.doing, &mut subject.known.process) {
             see_where_it_sleeps(process, doing);
         }
-        let parent = self.parent.map(|life| known(life, procfs));
+        let mut parent = self.parent.map(|life| known(life, procfs));
+        if subject.known.life.state == LifeState::Zombie
+            && let Some(Known { life, process: Ok(process) }) = &mut parent
+        {
+            process.pipe_read = procfs.pipe_read(life.key, process);
+        }
+        if self.owed.is_some()
+            && let Known { life, process: Ok(process) } = &mut subject.known
+        {
+            process.pipe_read = procfs.pipe_read(life.key, process);
+        }
         Facts {
             now: self.now,
             observed_since: self.observed_since,
@@ -129,11 +139,16 @@ impl ExplainDraft {
     }
 }
 
-/// /proc tells where a thread sleeps only to who may trace it; the kernel's task iterator told it already.
+/// /proc tells where a thread sleeps only to who may trace it; the kernel's task iterator told it already, and how it sleeps.
 fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
-    for thread in process.threads.iter_mut().filter(|thread| thread.wchan.is_none()) {
-        let does = doing.tasks.iter().find(|does| does.tid == thread.tid.0);
-        thread.wchan = does.and_then(|does| does.wchan.clone());
+    for thread in &mut process.threads {
+        let Some(does) = doing.tasks.iter().find(|does| does.tid == thread.tid.0) else { continue };
+        if thread.wchan.is_none() {
+            thread.wchan.clone_from(&does.wchan);
+        }
+        if thread.state == Some(b'D') && does.is_blocked() {
+            thread.sleep = Some(sleep_of(does));
+        }
     }
 }
 
@@ -156,17 +171,19 @@ fn facts_of(key: GroupKey, procfs: &Procfs) -> Result<ProcessFacts, String> {
 fn complete(tied: Tied, procfs: &Procfs) -> Child {
     let known = known(tied.life, procfs);
     let seen = known.process().and_then(|process| process.threads.first()?.tracer);
+    let tracer_state =
+        seen.filter(|&pid| pid != 0).and_then(|pid| procfs.stat(Tgid(pid)).ok()??.state.into());
     let tracer = match (seen, tied.tracer) {
         (Some(0), _) => None,
         (Some(pid), Some(tracer)) if tracer.key.tgid.0 == pid => Some(tracer),
         (Some(pid), _) => Some(by_stat(pid, procfs)),
         (None, tracer) => tracer,
     };
-    Child { known, parent_thread: tied.parent_thread, tracer }
+    Child { known, parent_thread: tied.parent_thread, tracer, tracer_state }
 }
 
 fn by_stat(pid: u32, procfs: &Procfs) -> Named {
-    let tgid = crate::lineage::id::Tgid(pid);
+    let tgid = Tgid(pid);
     let stat = procfs.stat(tgid).ok().flatten();
     let name = stat.map(|stat| stat.comm);
     Named { key: GroupKey { tgid, start: None }, name }

@@ -72,7 +72,9 @@ impl MergeLocalFacts for Explanation {
     fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
         let Some(id) = self.process.entity_id.clone() else { return };
         let Ok(key) = TaskSelector::Entity(id).find(scene, outside.stamp) else { return };
-        let Some((verdict, facts)) = judge_again(key, &self.made, &self.related, scene, outside) else {
+        let Some((verdict, facts)) =
+            judge_again(key, &self.made, &self.related, self.now.as_ref(), scene, outside)
+        else {
             return;
         };
         self.verdict = verdict;

@@ -85,13 +85,21 @@ pub struct Executable {
     /// The file has no name any more, or never had one (memfd): the path ends in ` (deleted)`, as in /proc/PID/exe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// It was longer than a record of an exec holds: the path begins with `.../`, and only its end is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 impl Executable {
     /// By what /proc/PID/exe shows.
     pub(super) fn of_proc(link: &[u8]) -> Self {
         let (path, path_bytes) = text(link);
-        Self { path, path_bytes, deleted: link.ends_with(b" (deleted)") }
+        Self {
+            path,
+            path_bytes,
+            deleted: link.ends_with(b" (deleted)"),
+            truncated: link.starts_with(b".../"),
+        }
     }
 }
 

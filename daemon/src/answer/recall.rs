@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made,
+    now::Now,
     process::ProcessRef,
-    task::{self, Children, Task, ZombieAge},
+    task::{self, Children, Ids, Task, ZombieAge},
     verdict::Verdict,
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(super) fn judge_again(
     key: GroupKey,
     made: &Made,
     related: &[Related],
+    doing: Option<&Now>,
     scene: &LineageAt<'_>,
     outside: &mut HostFacts<'_>,
 ) -> Option<(Verdict, Facts)> {
@@ -68,6 +70,7 @@ pub(super) fn judge_again(
             recall(life, task);
         }
     }
+    draft.doing = doing.cloned();
     draft.now = Ktime(made.boottime_ns);
     draft.observed_since = made.observed_ns.map(|observed| Ktime(made.boottime_ns.saturating_sub(observed)));
     let facts = draft.finish(outside.procfs);
@@ -83,13 +86,14 @@ fn recall(life: &mut Life, task: &Task) {
     }
     life.exit_signal = task.exit_signal.or(life.exit_signal);
     life.debt = task.children.map(account).or(life.debt);
+    life.creator = task.creator.map(Ids::task).or(life.creator);
     life.reparented = task.reparented;
     life.reparented_at = task.reparented_boottime_ns.map(Ktime);
     life.reparent_kind = task.reparent_kind.as_deref().and_then(kind);
     life.execs = task.execs;
     life.exec_at = task.exec_boottime_ns.map(Ktime);
     life.before_exec = task.before_exec.as_ref().map(|before| Box::new(before_exec(before)));
-    life.forked_by = task.forked_by_thread.map(|it| (it.task(), Ktime(it.ended_boottime_ns)));
+    life.forked_by = task.forked_by_thread.map(|it| (it.thread.task(), Ktime(it.ended_boottime_ns)));
 }
 
 fn before_exec(before: &task::BeforeExec) -> BeforeExec {

@@ -28,10 +28,10 @@ pub struct Ids {
     pub tid: u32,
 }
 
-impl EndedThread {
+impl Ids {
     /// Whose process is known, and its start not.
     pub(super) const fn task(self) -> TaskRef {
-        let Ids { pid, tid } = self.thread;
+        let Self { pid, tid } = self;
         TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(0) }, tgid: Tgid(pid) }
     }
 }

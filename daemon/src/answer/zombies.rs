@@ -133,7 +133,7 @@ impl MergeLocalFacts for Zombies {
             let Some(key) = id.and_then(|id| TaskSelector::Entity(id).find(scene, outside.stamp).ok()) else {
                 continue;
             };
-            if let Some((verdict, _)) = judge_again(key, &self.made, &parent.related, scene, outside) {
+            if let Some((verdict, _)) = judge_again(key, &self.made, &parent.related, None, scene, outside) {
                 parent.verdict = verdict;
             }
         }

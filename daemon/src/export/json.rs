@@ -98,7 +98,15 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
         object.bytes("name", name.bytes());
     }
     if let Some(executable) = &process.executable {
-        object.object("executable", |inner| inner.bytes("path", executable.bytes()));
+        object.object("executable", |inner| {
+            inner.bytes("path", executable.bytes());
+            if executable.is_deleted() {
+                inner.yes("deleted");
+            }
+            if executable.is_cut() {
+                inner.yes("truncated");
+            }
+        });
     }
     if let Action::Execed { args: Some((args, truncated)), .. } = &effect.action {
         object.list("command_args", args);

@@ -175,8 +175,18 @@ fn exec(from: &wire::Exec) -> Exec {
     let valid = from.valid;
     let path = known(valid, Valid::PATH, prefix(&from.path, from.path_len.into()).to_vec());
     let path_cut = path.as_ref().is_some_and(|p| p.len() + 1 >= wire::PATH_LEN);
-    let executable =
+    let mut executable =
         known(valid, Valid::EXECUTABLE, turn_round(prefix(&from.executable, from.executable_len.into())));
+    if let Some(executable) = &mut executable {
+        // What is left of a path that was cut is no path from the root.
+        if valid & Valid::TRUNCATED != 0 {
+            executable.splice(..0, *b"...");
+        }
+        // As /proc/PID/exe has it, of a memfd too.
+        if valid & Valid::DELETED != 0 {
+            executable.extend_from_slice(b" (deleted)");
+        }
+    }
     Exec {
         task: task(from.task),
         old_tid: (from.old_tid != from.task.tid && from.old_tid != 0).then_some(Tid(from.old_tid)),

@@ -38,6 +38,7 @@ const USAGE: &str = "CPU time and fault counts";
 const CGROUP: &str = "cgroup ids";
 const NAMESPACE: &str = "pids in namespaces";
 const EXECUTABLE: &str = "paths of executables";
+const DELETED: &str = "marks of executables that were deleted";
 const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
 const OOM_LIMIT: &str = "which memory limit the out-of-memory killer met";
 const ORPHANS: &str = "new parents of orphans on the tracepoint rung";
@@ -116,6 +117,7 @@ const FIELDS: &[Field] = fields! {
     dentry_parent: "dentry" ["d_parent"] (8) EXECUTABLE;
     dentry_name: "dentry" ["d_name.name"] (8) EXECUTABLE;
     dentry_name_len: "dentry" ["d_name.len"] (4) EXECUTABLE;
+    dentry_hashed: "dentry" ["d_hash.pprev"] (8) DELETED;
     mount_mnt: "mount" ["mnt"] () EXECUTABLE;
     mount_parent: "mount" ["mnt_parent"] (8) EXECUTABLE;
     mount_mountpoint: "mount" ["mnt_mountpoint"] (8) EXECUTABLE;

@@ -92,6 +92,7 @@ impl Procfs {
             executable: self.executable(pid),
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
+            pipe_read: None,
             threads,
             threads_omitted,
         })
@@ -126,6 +127,7 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
             call => call,
         }),
         wchan,
+        sleep: None,
     }))
 }
 
@@ -237,6 +239,16 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_rt_sigtimedwait {
         return Some(Call::SignalWait(None));
     }
+    if [libc::SYS_read, libc::SYS_readv].contains(&number) {
+        return Some(Call::Read(arg(0)? as u32));
+    }
+    #[cfg(target_arch = "x86_64")]
+    if number == libc::SYS_poll {
+        return Some(Call::Poll(arg(0)?, arg(1)? as u32));
+    }
+    if number == libc::SYS_ppoll && arg(3)? == 0 {
+        return Some(Call::Poll(arg(0)?, arg(1)? as u32));
+    }
     if let Some(&(_, mask)) = TEMPORARY_MASKS.iter().find(|(call, _)| *call == number) {
         return Some(if arg(mask)? == 0 { Call::Other } else { Call::TemporaryMask });
     }
@@ -332,7 +344,8 @@ mod tests {
     fn anything_else_a_thread_is_in_is_no_wait() {
         assert_eq!(call("running\n"), Some(Call::Running));
         assert_eq!(call("-1 0x7ffe 0x7f00"), Some(Call::Other));
-        assert_eq!(call("0 0x0 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2"), Some(Call::Other));
+        let other = format!("{} 0x3 0x7ffe 0x400 0x0 0x0 0x0 0x1 0x2", libc::SYS_close);
+        assert_eq!(call(&other), Some(Call::Other));
         let clone = |flags: &str| call(&format!("{} {flags} 0x0 0x0 0x0 0x0 0x0 0x1 0x2", libc::SYS_clone));
         assert_eq!((clone("0x11"), clone("0x4111")), (Some(Call::Other), Some(Call::Vfork)));
         assert_eq!(call(""), None);

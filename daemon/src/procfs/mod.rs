@@ -2,6 +2,7 @@
 
 mod facts;
 mod limits;
+mod pipes;
 mod shift;
 mod signals;
 mod stat;

@@ -58,6 +58,10 @@ pub enum Call {
     Vfork,
     /// `rt_sigtimedwait(2)`, which sigwait(3) calls, and the signals it waits for where they could be read.
     SignalWait(Option<Signals>),
+    /// read(2) from this descriptor, or a call like it.
+    Read(u32),
+    /// poll(2) or ppoll(2) without a mask: the address of its descriptors, and how many they are.
+    Poll(u64, u32),
     /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), `epoll_pwait(2)`, `rt_sigsuspend(2)`.
     TemporaryMask,
     /// Another system call, or none.
@@ -87,6 +91,30 @@ pub struct ThreadFacts {
     pub call: Option<Call>,
     /// The kernel function it sleeps in.
     pub wchan: Option<String>,
+    /// Of a thread in state D, what its kernel stack says.
+    pub sleep: Option<Sleep>,
+}
+
+/// A sleep that no ordinary signal ends, as the kernel's task iterator shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// Whether SIGKILL ends it (`TASK_KILLABLE`).
+    pub is_killable: bool,
+    /// What it waits for, where its kernel stack tells.
+    pub waits_for: Option<String>,
+    /// Who can help then.
+    pub remedy: Option<String>,
+}
+
+/// A pipe that a thread waits to read from, and a process that still holds its other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeRead {
+    /// The thread.
+    pub tid: Tid,
+    /// Its descriptor of the pipe.
+    pub fd: u32,
+    /// Who has that pipe open for writing, and began after the reader.
+    pub writer: Named,
 }
 
 impl ThreadFacts {
@@ -149,6 +177,8 @@ pub struct ProcessFacts {
     pub is_dumping_core: bool,
     /// The frozen cgroup that holds it.
     pub frozen: Option<Frozen>,
+    /// The pipe that it waits to read from; looked for only where it has a zombie.
+    pub pipe_read: Option<PipeRead>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
     /// Threads not looked at, where there are very many.
@@ -182,11 +212,12 @@ impl ProcessFacts {
         (any && self.threads_omitted == 0).then_some(true)
     }
 
-    /// What ends it: `kill`, or `kill -9` where SIGTERM would stay pending or be ignored.
+    /// What ends it: `kill`, or `kill -9` where SIGTERM would stay pending or be ignored. A sleep in state D that a signal ends at all
+    /// (`TASK_KILLABLE`) is ended by SIGKILL only.
     #[must_use]
     pub fn kill_command(&self) -> &'static str {
         let is_held = |thread: &ThreadFacts| {
-            matches!(thread.state, Some(b'T' | b't'))
+            matches!(thread.state, Some(b'T' | b't' | b'D'))
                 || thread.blocked.is_some_and(|blocked| blocked.has(SIGTERM))
         };
         let ignores = self.ignored.is_some_and(|ignored| ignored.has(SIGTERM));
@@ -226,7 +257,7 @@ impl ProcessFacts {
 }
 
 /// A process, as a sentence names it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Which.
     pub key: GroupKey,
@@ -307,6 +338,8 @@ pub struct Child {
     pub parent_thread: Option<Tid>,
     /// Who traces it.
     pub tracer: Option<Named>,
+    /// That one's state letter.
+    pub tracer_state: Option<u8>,
 }
 
 /// A vforked child that holds its parent, and what holds the child.

@@ -69,6 +69,8 @@ pub enum Code {
     WaitsForAnother,
     /// The parent waits for children that stop or continue only.
     WaitWithoutWexited,
+    /// The parent reads from a pipe that another process holds open, and waits after that.
+    ReadsOutputFirst,
     /// The parent waits for children now and then, not for this one.
     NotWaitedFor,
     /// Died just now.
@@ -107,7 +109,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
@@ -130,6 +132,7 @@ impl Code {
         Self::WaitNoThread,
         Self::WaitsForAnother,
         Self::WaitWithoutWexited,
+        Self::ReadsOutputFirst,
         Self::NotWaitedFor,
         Self::JustDied,
         Self::Unknown,
@@ -185,6 +188,7 @@ impl Code {
             Self::WaitNoThread => ("wait_nothread", "another thread waits, with __WNOTHREAD"),
             Self::WaitsForAnother => ("waits_for_another", "waits for another child only"),
             Self::WaitWithoutWexited => ("wait_without_wexited", "waits without WEXITED"),
+            Self::ReadsOutputFirst => ("reads_output_first", "reads a pipe before it waits"),
             Self::NotWaitedFor => ("not_waited_for", "waits, but not for these"),
             Self::JustDied => ("just_died", "died just now"),
             Self::Unknown => ("unknown", "not known"),
@@ -316,7 +320,7 @@ fn gone(subject: &Known) -> Verdict {
     let life = &subject.life;
     match (life.end, life.reaper) {
         (Some(End::Autoreaped), _) => {
-            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so no wait was needed";
+            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so no wait was needed; its status went with it, and a wait(2) for it fails with ECHILD";
             Verdict::certain(Code::Autoreaped, "it is over: it ended and nobody had to wait for it".into())
                 .since(why)
         }

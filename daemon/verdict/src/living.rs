@@ -1,6 +1,6 @@
 //! Verdicts on who is not a zombie: alive, held, stopped, a dead leader, an exit that does not end.
 
-use super::facts::{Facts, Frozen, Named, ThreadFacts};
+use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
@@ -135,22 +135,16 @@ fn running(facts: &Facts) -> Verdict {
                 tracer.as_ref().map_or_else(|| "its tracer".into(), |tracer| format!("its tracer {tracer}"));
             let verdict = Verdict::certain(Code::StoppedByTracer, format!("it is stopped by {by}"))
                 .since("every live thread is in state t (tracing stop)")
+                .since_all(tracer_stops(facts))
                 .since_all(owed)
-                .remedy("let the debugger continue or detach; ending it lets this process go on".into());
+                .remedy(tracers_remedy(facts, tracer.as_ref()));
             match tracer {
                 Some(tracer) => verdict.by(tracer),
                 None => verdict,
             }
         }
         Some(b'D') if facts.vfork_child.is_some() => held_by_vfork(facts, owed),
-        Some(b'D') => {
-            let place = leader.and_then(|leader| leader.wchan.clone());
-            Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (D)".into())
-                .by(subject)
-                .since_all(place.map(|place| format!("it sleeps in {place}()")))
-                .since_all(owed)
-                .remedy(format!("find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer"))
-        }
+        Some(b'D') => in_d_state(leader, subject, owed),
         _ if zombies > 0 => owes(facts, zombies),
         _ => {
             let summary = match leader.and_then(|leader| leader.state) {
@@ -163,6 +157,7 @@ fn running(facts: &Facts) -> Verdict {
             let place = leader.filter(|it| it.state == Some(b'S')).and_then(|it| it.wchan.clone());
             let mut verdict = Verdict::likely(Code::Alive, summary.into());
             verdict.evidence.extend(place.map(|place| format!("it sleeps in {place}()")));
+            verdict.evidence.extend(lost_statuses(facts));
             if let Err(why) = &facts.subject.known.process {
                 verdict
                     .missing
@@ -171,6 +166,61 @@ fn running(facts: &Facts) -> Verdict {
             verdict
         }
     }
+}
+
+/// Children that it can get no status of.
+fn lost_statuses(facts: &Facts) -> Option<String> {
+    let went = facts.subject.known.life.debt.map_or(0, |debt| debt.autoreaped);
+    let children = if went == 1 { "1 child".into() } else { format!("{went} children") };
+    (went > 0).then(|| {
+        format!(
+            "{children} of it went without a wait, as it ignores SIGCHLD (which an exec passes on) or set SA_NOCLDWAIT: wait(2) for them fails with ECHILD"
+        )
+    })
+}
+
+/// A tracer that is stopped itself can let nobody go on.
+fn tracer_stops(facts: &Facts) -> Option<String> {
+    let state = facts.subject.tracer_state.filter(|state| matches!(state, b'T' | b't'))?;
+    Some(format!("that tracer is stopped itself, in state {}", char::from(state)))
+}
+
+fn tracers_remedy(facts: &Facts, tracer: Option<&Named>) -> String {
+    match (tracer, tracer_stops(facts)) {
+        (Some(Named { key, .. }), Some(_)) => format!(
+            "what stops the tracer must let it go on first: taskscope explain {0}. Two that trace each other are ended by kill -9 {0}",
+            key.tgid
+        ),
+        _ => "let the debugger continue or detach; ending it lets this process go on".into(),
+    }
+}
+
+fn in_d_state(leader: Option<&ThreadFacts>, subject: Named, owed: Option<String>) -> Verdict {
+    let pid = subject.key.tgid;
+    let sleep = leader.and_then(|leader| leader.sleep.as_ref());
+    let how = match sleep {
+        Some(Sleep { is_killable: true, .. }) => "it sleeps in the kernel (D), where only SIGKILL reaches it",
+        _ => "it sleeps uninterruptibly in the kernel (D)",
+    };
+    let summary = match sleep.and_then(|sleep| sleep.waits_for.as_ref()) {
+        Some(whom) => format!("{how}: it waits for {whom}"),
+        None => how.into(),
+    };
+    let find_out = format!(
+        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer"
+    );
+    let remedy = sleep.and_then(|sleep| sleep.remedy.clone()).unwrap_or(find_out);
+    let remedy = match sleep {
+        Some(Sleep { is_killable: true, .. }) => format!("{remedy}; kill -9 {pid} ends it"),
+        Some(_) => format!("{remedy}; no signal ends it before that"),
+        None => remedy,
+    };
+    let place = leader.and_then(|leader| leader.wchan.as_ref());
+    Verdict::likely(Code::InDState, summary)
+        .by(subject)
+        .since_all(place.map(|place| format!("it sleeps in {place}()")))
+        .since_all(owed)
+        .remedy(remedy)
 }
 
 fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {

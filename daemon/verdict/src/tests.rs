@@ -1,5 +1,6 @@
 //! One test a verdict: the facts that lead to it, and what must not be mistaken for it.
 
+mod blameless;
 mod exec;
 mod habits;
 mod killed;
@@ -90,6 +91,7 @@ fn thread(tid: u32) -> ThreadFacts {
         tracer: Some(0),
         call: Some(Call::Other),
         wchan: Some("hrtimer_nanosleep".into()),
+        sleep: None,
     }
 }
 
@@ -104,6 +106,7 @@ fn process(pid: u32) -> ProcessFacts {
         executable: None,
         is_dumping_core: false,
         frozen: None,
+        pipe_read: None,
         threads: vec![thread(pid)],
         threads_omitted: 0,
     }
@@ -125,6 +128,7 @@ fn scene() -> Facts {
             known: Known { life: zombie, process: Ok(process(60)) },
             parent_thread: Some(Tid(50)),
             tracer: None,
+            tracer_state: None,
         },
         parent: Some(Known { life: parent, process: Ok(process(50)) }),
         owed: None,

@@ -11,7 +11,7 @@ use crate::{
     emit::{lose, send, send_below},
     globals::{offset, shed_details_above, wants_args},
     kread::{Direct, Mem, Probed, pointer},
-    path::walk,
+    path::{is_deleted, walk},
     task::{Task, mark},
 };
 
@@ -54,6 +54,9 @@ fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
             mark(&mut record.valid, Valid::EXECUTABLE);
             if !whole {
                 mark(&mut record.valid, Valid::TRUNCATED);
+            }
+            if is_deleted(file) {
+                mark(&mut record.valid, Valid::DELETED);
             }
         }
         record.pad = 0;

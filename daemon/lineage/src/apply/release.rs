@@ -191,6 +191,10 @@ impl Lineage {
             self.store.set_reaping(group, Reaping { reaper, zombie, ended_at, at: Some(t.ctx.at) });
             if let Some(parents) = self.store.parents_of(group) {
                 self.store.debt(parents).reap(zombie);
+                if reaper.is_none_or(|reaper| reaper.task.is_none()) {
+                    let start = self.store[group].key().start;
+                    self.store.note_taken_before_exec(parents, start, t.ctx.at);
+                }
             }
             let by_wait = reaper.is_none_or(|reaper| reaper.kind.charges_the_parent());
             self.charge_parent(group, reaper.filter(|_| by_wait).map(|reaper| reaper.process.tgid), by_wait);

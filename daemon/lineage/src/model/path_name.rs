@@ -10,6 +10,18 @@ impl PathName {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether no directory entry led to the file, as /proc/PID/exe marks it; of a memfd, too.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.0.ends_with(b" (deleted)")
+    }
+
+    /// Whether only its end is known: then it does not begin at the root.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.starts_with(b".../")
+    }
 }
 
 impl From<&[u8]> for PathName {

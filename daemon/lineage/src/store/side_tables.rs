@@ -14,6 +14,9 @@ use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::{Profile, ProfileIx};
 
+/// A release that names no reaper is told after an RCU grace period, which takes less than this unless the machine is overloaded.
+const LATE_RELEASE_NS: u64 = 1_000_000_000;
+
 impl Store {
     pub(crate) fn extra(&mut self, group: Ix<Group>) -> &mut Extra {
         let extra = match self.groups[group].extra {
@@ -215,5 +218,21 @@ impl Store {
             reaped: debt.reaped,
         };
         self.rare(group).before_exec = Some(Box::new(before));
+    }
+
+    /// Counts a child that a parent took to what it did before its last exec, if that is older than the exec and the exec is younger
+    /// than a release that names no reaper can be late.
+    pub(crate) fn note_taken_before_exec(&mut self, parent: Ix<Group>, child: Option<Ktime>, at: Ktime) {
+        let members = &self.groups[parent];
+        let exec_at = members.exec_at;
+        let is_older = members.execs > 0 && child.is_some_and(|start| start < exec_at);
+        let had_children = self.rare_of(members).is_some_and(|rare| rare.before_exec.is_some());
+        if is_older
+            && had_children
+            && at.since(exec_at) < LATE_RELEASE_NS
+            && let Some(before) = &mut self.rare(parent).before_exec
+        {
+            before.reaped += 1;
+        }
     }
 }

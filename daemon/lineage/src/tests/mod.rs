@@ -13,6 +13,7 @@
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
 
+mod before_exec;
 mod cgroup_attach;
 mod contradiction;
 mod life;

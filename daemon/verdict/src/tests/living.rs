@@ -9,6 +9,7 @@ fn alive() -> Facts {
         known: Known { life: life(50, b"parent", LifeState::Running), process: Ok(process(50)) },
         parent_thread: None,
         tracer: None,
+        tracer_state: None,
     };
     facts.parent = None;
     facts

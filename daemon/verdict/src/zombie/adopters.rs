@@ -1,7 +1,7 @@
 //! Who takes in orphans and does not reap them.
 
 use super::Case;
-use crate::{Code, Verdict, duration};
+use crate::{Certainty, Code, Verdict, duration};
 use lineage::effect::ReparentKind;
 
 pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
@@ -9,12 +9,13 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
     let (who, pid) = (case.who(), case.pid());
     let adopted = matches!(case.life.reparent_kind, Some(ReparentKind::NamespaceInit | ReparentKind::Init));
     let whose = if adopted { "an orphan that came to it" } else { "its child" };
-    let reaps = case.parent?.life.debt.is_some_and(|debt| debt.reaped > 0);
+    let reaps = case.has_waited() == Some(true);
     let (does, stays) =
         if reaps { ("reaps late", "has to wait") } else { ("does not reap", "stays a zombie") };
     let verdict = if level > 0 {
-        Verdict::certain(
+        Verdict::new(
             Code::ContainerInit,
+            certainty(case),
             format!("{who} is pid 1 of a container (pid namespace) and {does}: {whose} {stays}"),
         )
         .remedy(
@@ -28,7 +29,11 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
                 .into(),
         )
     };
+    let or_shell = super::exec::shell_that_never_execed(case).filter(|_| !adopted);
     let verdict = verdict
+        .since_all(or_shell.map(|name| {
+            format!("it never execed and is called {name}: an orphan of a shell, or a child of the shell that pid {pid} was before it execed")
+        }))
         .since_all((level > 0).then(|| format!("pid {pid} is pid 1 in its own pid namespace, level {level}")))
         .since_all(handed(case))
         .since_all(case.never())
@@ -42,10 +47,14 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let who = case.who();
-    let verdict = Verdict::certain(
-        Code::Subreaper,
-        format!("{who} is a subreaper and does not reap the orphans that come to it; this is one"),
-    );
+    let summary = if case.has_waited() == Some(true) {
+        format!(
+            "{who} is a subreaper and has not reaped this orphan that came to it; it takes others, or takes them late"
+        )
+    } else {
+        format!("{who} is a subreaper and does not reap the orphans that come to it; this is one")
+    };
+    let verdict = Verdict::new(Code::Subreaper, certainty(case), summary);
     let verdict = verdict
         .since_all(handed(case))
         .since_all(case.never())
@@ -55,6 +64,12 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
             "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask",
         ));
     Some(case.blame(verdict))
+}
+
+/// One that looks for dead children every so often looks the same between two looks, unless it has never taken one.
+fn certainty(case: &Case<'_>) -> Certainty {
+    let never = case.is_watched_from_its_beginning() && case.has_waited() == Some(false);
+    if never { Certainty::Certain } else { Certainty::Likely }
 }
 
 fn handed(case: &Case<'_>) -> Option<String> {

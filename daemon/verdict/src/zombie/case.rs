@@ -56,6 +56,11 @@ impl<'a> Case<'a> {
         self.parent?.process()
     }
 
+    /// Whether its tracer is a thread of its parent.
+    pub(super) fn is_traced_by_its_parent(&self) -> bool {
+        self.tracer.is_some_and(|tracer| self.parent.is_some_and(|it| it.life.key.tgid == tracer.key.tgid))
+    }
+
     /// The parent in a sentence.
     pub(super) fn who(&self) -> String {
         self.parent.map_or_else(|| "its parent".into(), |parent| parent.named().to_string())
@@ -74,6 +79,12 @@ impl<'a> Case<'a> {
             duration(self.now.since(at)),
             self.who()
         ))
+    }
+
+    /// That neither the parent nor a former parent called clone(2), as evidence: the parent's code may not know of the child.
+    pub(super) fn made_by_another(&self) -> Option<String> {
+        let creator = self.life.creator?.tgid;
+        Some(format!("pid {creator} made it a child of its own parent's, by clone(2) with CLONE_PARENT"))
     }
 
     /// That the parent has never waited, as evidence.
@@ -133,6 +144,16 @@ impl<'a> Case<'a> {
         }
         // An exec does not reset what the kernel counts: waits of before count too.
         by_kernel.filter(|&has_waited| !has_waited)
+    }
+
+    /// That the parent has waited for others, as evidence. What the kernel counts goes on through an exec, and where nobody watched,
+    /// nobody knows of one.
+    pub(super) fn waited_for_others(&self) -> &'static str {
+        if self.reaped() > 0 || self.is_watched_from_its_beginning() {
+            "it has waited for other children"
+        } else {
+            "it has waited for other children, or a program that it ran before an exec has: the kernel counts both (cutime, cminflt)"
+        }
     }
 
     /// What can be done at once, if the parent does not reap: another parent may.

@@ -23,9 +23,13 @@ pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
     let Boundary { forker, certainty, evidence } = by_exec(case).or_else(|| by_name(case))?;
     let now_runs = program(case);
     let ran = forker.as_deref().unwrap_or("another program");
+    let pid = case.pid();
+    let (by, while_it) = match case.life.creator {
+        Some(creator) => (format!("made a child of pid {pid} by pid {}", creator.tgid), "that parent"),
+        None => (format!("forked by this same parent, pid {pid}"), "that"),
+    };
     let summary = format!(
-        "it was forked by this same parent, pid {}, while that ran {ran}, before it execed {now_runs}: the program that runs there now did not fork it",
-        case.pid()
+        "it was {by}, while {while_it} ran {ran}, before it execed {now_runs}: the program that runs there now did not fork it"
     );
     let launcher = forker.as_deref().unwrap_or("the program that execs");
     let mut remedy = format!(
@@ -74,14 +78,23 @@ fn by_name(case: &Case<'_>) -> Option<Boundary> {
     if case.exec_at().is_some() || case.is_watched_from_its_beginning() {
         return None;
     }
-    let own = own_name(case)?;
-    let parent = case.parent?.life.name?;
-    let is_shell = |name: &[u8]| SHELLS.contains(&name);
-    (is_shell(own.as_bytes()) && !is_shell(parent.bytes())).then(|| Boundary {
+    // Orphans of any shell come to an init.
+    if case.parent?.init_of_level().is_some() {
+        return None;
+    }
+    shell_that_never_execed(case).map(|own| Boundary {
         certainty: Certainty::Likely,
         evidence: format!("it never execed, and is called {own}, while its parent runs {}", program(case)),
         forker: Some(own),
     })
+}
+
+/// The child's name, if that is a shell's which its parent does not have, and it never execed.
+pub(super) fn shell_that_never_execed(case: &Case<'_>) -> Option<String> {
+    let own = own_name(case)?;
+    let parent = case.parent?.life.name?;
+    let is_shell = |name: &[u8]| SHELLS.contains(&name);
+    (is_shell(own.as_bytes()) && !is_shell(parent.bytes())).then_some(own)
 }
 
 /// The child's name, if it never execed.
@@ -94,12 +107,19 @@ fn own_name(case: &Case<'_>) -> Option<String> {
 /// What the parent runs now.
 fn program(case: &Case<'_>) -> String {
     let parent = case.parent.map(|parent| &parent.life);
-    let path = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));
+    let seen = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));
+    // A daemon has seen the exec; who looks at the present finds the same in /proc.
+    let found = || {
+        let path = case.process()?.executable.as_deref()?;
+        Some(base_name(path))
+    };
+    let path = seen.or_else(found);
     let name = || Some(String::from_utf8_lossy(parent?.name?.bytes()).into_owned());
     path.or_else(name).unwrap_or_else(|| "another program".into())
 }
 
 fn base_name(path: &[u8]) -> String {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     String::from_utf8_lossy(name).into_owned()
 }

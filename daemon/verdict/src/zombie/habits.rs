@@ -73,7 +73,7 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
         format!("{who} waits for children of its choice, and has not waited for this one"),
     );
     let verdict = verdict
-        .since("it has waited for other children")
+        .since(case.waited_for_others())
         .since_all(case.disposition())
         .since_all(case.whereabouts())
         .since_all(case.debts())

@@ -110,7 +110,8 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
         return Some(verdict.remedy(holder.remedy).by(holder.culprit));
     }
     let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
-    let verdict = if all {
+    // Without its system call a vfork(2) looks the same.
+    let verdict = if all && sleeper.call.is_some() {
         Verdict::certain(Code::ParentInDState, summary)
     } else {
         Verdict::likely(Code::ParentInDState, summary)
@@ -124,6 +125,6 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
         }))
         .since_all(case.debts());
     Some(case.blame(verdict.remedy(format!(
-        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. A signal does not help before that"
+        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. Until that is over at most SIGKILL helps, and that only in a killable sleep (NFS, FUSE)"
     ))))
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `case` | the zombie, its parent and who else can act: what the reasons are asked about |
 //! | `held` | a tracer, a stop or an uninterruptible sleep holds the parent |
+//! | `output` | the parent reads output before it waits |
 //! | `waits` | the parent waits, but for others |
 //! | `signals` | the parent does not get SIGCHLD, or does nothing at it |
 //! | `habits` | the parent has never waited, or waits now and then |
@@ -14,6 +15,7 @@ mod case;
 mod exec;
 mod habits;
 mod held;
+mod output;
 mod signals;
 mod waits;
 
@@ -21,7 +23,7 @@ pub(super) use self::case::Case;
 use super::{Certainty, Verdict};
 
 /// The reasons, the first that holds is the one.
-const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 20] = [
+const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 21] = [
     held::held_by_tracer,
     held::parent_exiting,
     held::parent_frozen,
@@ -40,6 +42,7 @@ const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 20] = [
     signals::ignored_too_late,
     waits::wait_without_wexited,
     waits::waits_for_another,
+    output::reads_output_first,
     habits::never_waits,
     signals::sigchld_coalesced,
 ];
@@ -51,5 +54,6 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
         verdict.missing = case.missing();
     }
     verdict.evidence.extend(case.forked_by_thread());
+    verdict.evidence.extend(case.made_by_another());
     verdict
 }

@@ -114,6 +114,19 @@ pub(super) fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let who = case.who();
+    if case.is_traced_by_its_parent() {
+        let summary =
+            format!("{who} ignores SIGCHLD, but traces this child: a dead tracee needs a wait of its tracer");
+        let verdict = Verdict::certain(Code::HeldByTracer, summary)
+            .since_all(case.disposition())
+            .since(format!("TracerPid of the zombie is its parent's, {}", case.pid()))
+            .since("do_notify_parent() in kernel/signal.c lets no tracee go by itself")
+            .since_all(case.debts())
+            .remedy(
+                case.or_now("it must wait for its tracee (waitpid with __WALL), or detach before that ends"),
+            );
+        return Some(case.blame(verdict));
+    }
     let verdict = Verdict::certain(
         Code::IgnoredTooLate,
         format!(
@@ -140,7 +153,8 @@ pub(super) fn sigchld_coalesced(case: &Case<'_>) -> Option<Verdict> {
     );
     let verdict = verdict
         .since_all(case.disposition())
-        .since("it has waited for other children, and no SIGCHLD is pending for it any more")
+        .since(case.waited_for_others())
+        .since("no SIGCHLD is pending for it any more")
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(format!(

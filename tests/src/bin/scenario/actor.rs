@@ -1,5 +1,7 @@
 //! Processes and threads with a role, and what wait(2) says about them.
 
+use std::sync::OnceLock;
+
 use crate::{
     fact::{Fact, die_with},
     look,
@@ -11,12 +13,29 @@ pub(crate) fn announce(role: &str, pid: Pid, tid: Pid) {
     look::describe(Fact::new("role").text("role", role), pid, tid).emit();
 }
 
+/// What spawned processes are called, if not as their parent.
+static COMM: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Gives every process that is spawned from now on a name, by its bytes in hexadecimal.
+pub(crate) fn name_all(hex: &str) {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let name = hex.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>();
+    let _ = COMM.set(name.unwrap_or_else(|| die_with("reading a name in hexadecimal", libc::EINVAL)));
+}
+
+fn take_name() {
+    if let Some(name) = COMM.get() {
+        sys::set_comm(name);
+    }
+}
+
 /// Forks a child that acts after it was announced, and exits with what `act` returns.
 pub(crate) fn spawn(role: &str, act: impl FnOnce() -> i32) -> Pid {
     let gate = Channel::new();
     let Some(pid) = sys::fork() else {
         gate.receive();
         gate.close();
+        take_name();
         sys::exit_group(act());
     };
     announce(role, pid, pid);
@@ -32,6 +51,7 @@ pub(crate) fn spawn_with(role: &str, flags: i32, exit_signal: i32, act: impl FnO
         Ok(None) => {
             gate.receive();
             gate.close();
+            take_name();
             sys::exit_group(act());
         }
         Ok(Some(pid)) => {

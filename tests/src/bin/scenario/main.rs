@@ -7,10 +7,12 @@
 
 mod actor;
 mod basic;
+mod blameless;
 mod bomb;
 mod clones;
 mod crowd;
 mod deaths;
+mod executables;
 mod exits;
 mod fact;
 mod hogs;
@@ -37,12 +39,14 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 21] = [
+const FAMILIES: [&[Entry]; 23] = [
     basic::SCENARIOS,
+    blameless::SCENARIOS,
     bomb::SCENARIOS,
     clones::SCENARIOS,
     crowd::SCENARIOS,
     deaths::SCENARIOS,
+    executables::SCENARIOS,
     exits::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
@@ -69,6 +73,15 @@ fn main() {
     };
     match name.as_str() {
         "list" => list(),
+        // Every process that a scenario spawns is called so.
+        "named" => {
+            let Some((hex, [name, rest @ ..])) = rest.split_first() else {
+                eprintln!("usage: scenario named HEX NAME [ARGUMENT...]");
+                std::process::exit(2);
+            };
+            actor::name_all(hex);
+            act(name, rest);
+        }
         // The program that scenarios exec.
         "report" => basic::report(rest),
         _ => act(name, rest),

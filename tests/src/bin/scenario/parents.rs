@@ -146,6 +146,8 @@ fn mask_of_ppoll(made: Channel) {
     made.send(child);
     let mask = set_of(libc::SIGCHLD);
     let length = libc::timespec { tv_sec: 3_600, tv_nsec: 0 };
+    // The child may end before the call begins.
+    sys::block(libc::SIGCHLD);
     gate.send(0);
     // SAFETY: no descriptors; the length and the mask are valid for the call.
     unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const length, &raw const mask) };

@@ -391,6 +391,27 @@ impl Channel {
         }
     }
 
+    /// Reads until every other process that has the other end has closed it.
+    pub(crate) fn read_to_end(self) {
+        // SAFETY: the descriptor is open and not used by this process after this.
+        unsafe { libc::close(self.write) };
+        while read(self.read, &mut [0; 64]) > 0 {}
+    }
+
+    /// The same by poll(2) before each read, as Python's `communicate()` reads two pipes.
+    pub(crate) fn poll_to_end(self) {
+        // SAFETY: the descriptor is open and not used by this process after this.
+        unsafe { libc::close(self.write) };
+        loop {
+            let mut polled = [libc::pollfd { fd: self.read, events: libc::POLLIN, revents: 0 }];
+            // SAFETY: the array has one entry.
+            unsafe { libc::poll(polled.as_mut_ptr(), 1, -1) };
+            if read(self.read, &mut [0; 64]) == 0 {
+                return;
+            }
+        }
+    }
+
     /// The descriptor to read from.
     pub(crate) fn read_end(self) -> i32 {
         self.read

@@ -45,7 +45,7 @@ struct Params {
 }
 const _: () = assert!(size_of::<Params>() == 120, "struct io_uring_params is 120 bytes");
 
-fn io_worker(_: &[String]) {
+fn io_worker(args: &[String]) {
     let errors = Channel::new();
     let gate = Channel::new();
     let user = spawn("user", || {
@@ -75,6 +75,9 @@ fn io_worker(_: &[String]) {
         Some(tid) => announce("worker", user, tid),
         // Before 5.12 workers are kernel threads that /proc/PID/task does not show.
         None => Fact::new("no-worker").emit(),
+    }
+    if args.first().is_some_and(|arg| arg == "hold") {
+        crate::fact::pause("working");
     }
     gate.send(0);
     wait("scenario", "user", user);

@@ -1,0 +1,217 @@
+//! Zombies whose parent looks guilty and is not, and sleeps, stops and ends that look like others: situations from public threads.
+
+mod common;
+
+use std::{ffi::CString, fs, os::fd::AsRawFd as _, path::PathBuf, process::Command, time::Instant};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{scenario::Scenario, service::Service, setting};
+
+/// The verdict of `explain` on a pid, of a daemon and of a client by itself.
+#[track_caller]
+fn explain(pid: i64, daemon: Option<&Service>) -> Value {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let mut command = Command::new(setting::taskscope());
+        command.args(["explain", "--format", "json", &pid.to_string()]);
+        match daemon {
+            Some(service) => command.arg("--socket").arg(service.socket()),
+            None => command.args(["--alone", "--attach", &setting::attach()]),
+        };
+        let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
+        let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
+        });
+        if explained["verdict"]["code"] != "just_died" {
+            return explained["verdict"].clone();
+        }
+        assert!(Instant::now() < end, "{explained:#}");
+    }
+}
+
+fn pid(scenario: &Scenario, role: &str) -> i64 {
+    scenario.facts().role(role).pid
+}
+
+fn says(verdict: &Value, key: &str, text: &str) -> bool {
+    verdict[key].to_string().contains(text)
+}
+
+/// What a daemon and a client by itself say of a role of a scenario held at `at`.
+#[track_caller]
+fn both(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
+    let service = Service::start(&[]);
+    let mut scenario = scenario(name, &[]);
+    scenario.pause(at);
+    for daemon in [Some(&service), None] {
+        let verdict = explain(pid(&scenario, role), daemon);
+        check(&scenario, &verdict, daemon.is_some());
+    }
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
+#[test]
+fn a_parent_that_reads_output_to_the_end_is_not_accused() {
+    for name in ["reads-output", "polls-output"] {
+        both(name, "owed", "child", |scenario, verdict, _| {
+            assert_eq!(verdict["code"], "reads_output_first", "{verdict:#}");
+            assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+            assert_eq!(verdict["culprit"]["pid"], pid(scenario, "helper"), "{verdict:#}");
+            assert!(!says(verdict, "remedy", "kill"), "{verdict:#}");
+        });
+    }
+}
+
+#[test]
+fn a_tracee_does_not_go_by_itself_though_its_parent_ignores_sigchld() {
+    both("ignores-and-traces", "owed", "child", |scenario, verdict, _| {
+        assert_eq!(verdict["code"], "held_by_tracer", "{verdict:#}");
+        assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_child_that_another_made_for_its_parent_says_so() {
+    both("clone-parent-zombie", "owed", "child", |scenario, verdict, is_watched| {
+        assert_eq!(verdict["code"], "not_waited_for", "{verdict:#}");
+        let maker = format!("pid {} made it", pid(scenario, "helper"));
+        assert_eq!(says(verdict, "evidence", &maker), is_watched, "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_status_that_is_lost_is_said_to_be() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("status-lost", &[]);
+    scenario.pause("lost");
+    let waited = scenario.facts().all("waited").next().unwrap_or_else(|| panic!("no answer of wait4"));
+    assert_eq!(waited["errno"], libc::ECHILD, "the kernel says otherwise");
+    for role in ["parent", "child"] {
+        let end = Instant::now() + setting::deadline();
+        while !says(&explain(pid(&scenario, role), Some(&service)), "evidence", "ECHILD") {
+            assert!(Instant::now() < end, "{role}");
+        }
+    }
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
+#[test]
+fn a_wait_right_before_an_exec_is_not_the_new_programs() {
+    both("waits-then-execs", "owed", "child", |scenario, verdict, is_watched| {
+        assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
+        if is_watched {
+            assert_eq!(verdict["code"], "never_waits", "{verdict:#}");
+            assert!(says(verdict, "summary", "since its last exec"), "{verdict:#}");
+        } else {
+            assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+        }
+    });
+}
+
+#[test]
+fn a_shells_orphan_that_comes_to_an_init_is_not_of_before_an_exec() {
+    both("init-gets-subshell", "owed", "child", |scenario, verdict, is_watched| {
+        assert_eq!(verdict["code"], "container_init_does_not_reap", "{verdict:#}");
+        assert_eq!(verdict["certainty"], "likely", "it has waited for the shell: {verdict:#}");
+        assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
+        assert!(is_watched || says(verdict, "evidence", "an orphan of a shell"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn an_init_that_has_never_waited_is_certain_only_if_it_was_watched() {
+    both("container-init", "owed", "child", |_, verdict, is_watched| {
+        assert_eq!(verdict["code"], "container_init_does_not_reap", "{verdict:#}");
+        let certainty = if is_watched { "certain" } else { "likely" };
+        assert_eq!(verdict["certainty"], certainty, "{verdict:#}");
+    });
+}
+
+#[test]
+fn who_sleeps_in_a_vfork_is_freed_by_sigkill_only() {
+    both("vfork-chain", "held", "parent", |scenario, verdict, _| {
+        let holder = pid(scenario, "holder");
+        assert_eq!(verdict["code"], "held_by_vfork", "{verdict:#}");
+        assert_eq!(verdict["culprit"]["pid"], holder, "{verdict:#}");
+        assert!(says(verdict, "remedy", &format!("kill -9 {holder}")), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_tracer_that_is_stopped_itself_cannot_let_go() {
+    both("mutual-tracers", "held", "first", |scenario, verdict, _| {
+        let second = pid(scenario, "second");
+        assert_eq!(verdict["code"], "stopped_by_tracer", "{verdict:#}");
+        assert_eq!(verdict["culprit"]["pid"], second, "{verdict:#}");
+        assert!(says(verdict, "evidence", "stopped itself"), "{verdict:#}");
+        assert!(says(verdict, "remedy", &format!("kill -9 {second}")), "{verdict:#}");
+    });
+}
+
+/// A FUSE file system whose server never answers: this process. With the descriptor all requests end.
+struct HungFuse {
+    device: Option<fs::File>,
+    mount: PathBuf,
+}
+
+impl HungFuse {
+    fn make() -> Option<Self> {
+        let device = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").ok()?;
+        let mount = std::env::temp_dir().join(format!("taskscope-fuse-{}", std::process::id()));
+        fs::create_dir_all(&mount).ok()?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        let text = |text: &str| CString::new(text).unwrap_or_default();
+        let (target, options) = (text(&mount.display().to_string()), text(&options));
+        // SAFETY: all strings end with NUL and outlive the call.
+        let failed = unsafe {
+            libc::mount(c"hung".as_ptr(), target.as_ptr(), c"fuse".as_ptr(), 0, options.as_ptr().cast())
+        };
+        let made = Self { device: Some(device), mount };
+        (failed == 0).then_some(made)
+    }
+}
+
+impl Drop for HungFuse {
+    fn drop(&mut self) {
+        self.device = None;
+        let target = CString::new(self.mount.display().to_string()).unwrap_or_default();
+        // SAFETY: the string ends with NUL and outlives the call.
+        unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+        let _ = fs::remove_dir(&self.mount);
+    }
+}
+
+#[test]
+fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
+    let Some(hung) = HungFuse::make() else {
+        return setting::skip(format_args!("no FUSE file system can be mounted here"));
+    };
+    let service = Service::start(&[]);
+    let Ok(mut reader) = Command::new("stat").arg("-f").arg(&hung.mount).spawn() else {
+        return setting::skip(format_args!("there is no stat(1)"));
+    };
+    let id = reader.id();
+    let end = Instant::now() + setting::deadline();
+    let is_blocked = || {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'))
+    };
+    while !is_blocked() && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    for daemon in [Some(&service), None] {
+        let verdict = explain(id.into(), daemon);
+        assert_eq!(verdict["code"], "in_d_state", "{verdict:#}");
+        assert!(says(&verdict, "summary", "FUSE daemon"), "{verdict:#}");
+        assert!(says(&verdict, "summary", "only SIGKILL"), "{verdict:#}");
+        assert!(says(&verdict, "remedy", &format!("kill -9 {id}")), "{verdict:#}");
+    }
+    // As the remedy says.
+    reader.kill().and_then(|()| reader.wait()).unwrap_or_else(|error| panic!("{error}"));
+    service.stop_clean();
+}
