@@ -2,7 +2,7 @@
 
 use super::{Stamp, encode::Object};
 use crate::lineage::{
-    death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, OomScope, Sent, UNKNOWN},
+    death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, Sent, UNKNOWN},
     flags::signal_name,
     id::GroupKey,
     status::WaitStatus,
@@ -43,13 +43,7 @@ pub(super) fn write(
 
 fn write_oom(object: &mut Object<'_>, limit: &OomLimit) {
     object.object("oom", |object| {
-        object.name(
-            "scope",
-            match limit.scope {
-                OomScope::Host => "host",
-                OomScope::Cgroup => "cgroup",
-            },
-        );
+        object.name("scope", limit.scope.code());
         object.name("certainty", if limit.is_certain { CERTAIN } else { LIKELY });
         if let Some(cgroup) = &limit.cgroup {
             object.bytes("cgroup", cgroup.path.as_bytes());

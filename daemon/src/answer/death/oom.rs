@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    lineage::death::{OomLimit, OomScope},
-    size,
-};
+use crate::{lineage::death::OomLimit, size};
 
 /// The limit that the out-of-memory killer met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,11 +45,7 @@ impl Oom {
         let cgroup = limit.cgroup.as_ref();
         let host = limit.host.as_ref();
         Self {
-            scope: match limit.scope {
-                OomScope::Host => "host",
-                OomScope::Cgroup => "cgroup",
-            }
-            .into(),
+            scope: limit.scope.code().into(),
             certainty: if limit.is_certain { "certain" } else { "likely" }.into(),
             cgroup_name: limit.cgroup_name.clone(),
             cgroup: cgroup.map(|it| it.path.clone()),
@@ -123,7 +116,7 @@ fn rounded(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::death::{HostMemory, OomCgroup};
+    use crate::lineage::death::{HostMemory, OomCgroup, OomScope};
 
     #[test]
     fn a_limit_is_told_with_its_file_and_use() {

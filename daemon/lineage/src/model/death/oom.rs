@@ -25,6 +25,17 @@ pub enum OomScope {
     Cgroup,
 }
 
+impl OomScope {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}
+
 /// The limit that the out-of-memory killer met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomLimit {
