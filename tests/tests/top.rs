@@ -71,8 +71,11 @@ fn a_zombie_is_shown_by_its_parent_and_is_gone_after_the_wait() {
     assert!(screen.lines().last().is_some_and(|line| line.starts_with("q quit")), "{screen}");
     // Others may have zombies, too.
     tmux.types("/");
-    tmux.types(&name);
+    tmux.types(&parent.to_string());
     tmux.presses("Enter");
+    tmux.until("that the tree has the parent, too", |screen| {
+        screen.contains("5 Tree (") && !screen.contains("5 Tree (0)")
+    });
     // Its story, and back.
     tmux.presses("Enter");
     tmux.shows("Story: ");

@@ -132,7 +132,13 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::Char('x') => view.toggle_groups(),
         Key::Char(' ') => view.toggle_pause(),
         Key::Char('p') if !view.jump_to_parent() => choice.note = Some("its parent is not in the tree"),
-        Key::Char('c') if !view.jump_to_culprit() => choice.note = Some("nobody owes it a wait"),
+        Key::Char('c') => {
+            let missing = match view.focus() {
+                Pane::Culprits => "it is not in the tree yet",
+                _ => "nobody owes it a wait",
+            };
+            choice.note = (!view.jump_to_culprit()).then_some(missing);
+        }
         Key::Enter => {
             let Some(target) = view.target() else { return Then::Go };
             let whom = target.entity_id.map_or(TaskSelector::Pid(target.pid), TaskSelector::Entity);
