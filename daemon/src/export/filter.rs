@@ -26,6 +26,8 @@ pub struct EventSelection {
     pub units: Vec<String>,
     /// Ids of containers, or their beginnings.
     pub containers: Vec<String>,
+    /// Only the ends of whole lives, with these.
+    pub lives: bool,
 }
 
 /// A wish, and what it has to remember.
@@ -104,6 +106,7 @@ impl Filter {
         let is_member =
             self.members.as_mut().is_none_or(|members| follow(members, wish.subtree, has_missed, effect));
         is_member
+            && (!wish.lives || matches!(effect.action, Action::Released { life: Some(_), .. }))
             && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
             && any(&wish.pids, |pid| *pid == effect.process.key.tgid.0)
             && any(&wish.comms, |glob| is_called(effect, glob))

@@ -242,7 +242,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_reaper(task, *reaper, stamp);
             write_span(task, *zombie);
         }
-        Action::Released { reaper, usage, children_usage } => {
+        Action::Released { reaper, usage, children_usage, life: _ } => {
             write_reaper(task, *reaper, stamp);
             usage::write_group(task, usage.as_ref());
             if let Some(children) = children_usage {

@@ -128,6 +128,11 @@ impl Service {
         self.memory.admits_reader().then(|| self.readers.join(wanted))
     }
 
+    /// Lets the lineage tell whole lives while somebody wants them.
+    pub(super) fn look_who_wants_lives(&self, pipeline: &mut Pipeline) {
+        pipeline.lineage.set_tells_lives(self.readers.wants_lives());
+    }
+
     /// Looks at the memory, and gives up what the rule says.
     pub(super) fn look_at_memory(&mut self, pipeline: &mut Pipeline) {
         let Self { memory, readers, settings, .. } = self;

@@ -26,3 +26,6 @@ pub use self::{
 
 /// Header of an answer that names the daemon: sequence numbers are only its own.
 pub const INSTANCE: &str = "taskscope-instance";
+
+/// Header of an answer that tells lives: those that ended before are not known. RFC 3339.
+pub const KNOWN_SINCE: &str = "taskscope-known-since";

@@ -262,6 +262,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = budget.tick() => Box::new(|pipeline, service| {
                 service.look_at_budget(pipeline);
                 service.look_at_sched(pipeline);
+                service.look_who_wants_lives(pipeline);
             }),
             _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
                 service.look_at_memory(pipeline);
