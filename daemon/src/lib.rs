@@ -23,6 +23,7 @@ pub mod duration;
 pub mod export;
 mod failpoint;
 pub mod fd;
+pub mod history;
 pub mod kernel;
 pub mod panics;
 pub mod pidns;

@@ -24,9 +24,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("export", &["cgroup"]),
     ("answer", &["duration", "procfs", "cgroup", "cgroup_mounts", "export"]),
     ("runtime", &["fd", "duration", "failpoint", "kernel", "procfs", "export"]),
+    ("history", &["cgroup", "export", "answer"]),
     (
         "service",
         &[
+            "history",
             "fd",
             "duration",
             "timens",
@@ -61,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cgroup",
             "export",
             "answer",
+            "history",
             "runtime",
             "service",
         ],

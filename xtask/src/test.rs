@@ -12,6 +12,9 @@ use crate::{build, dist, setup, shell, vm};
 /// The version of schemathesis that the tests are written for.
 const SCHEMATHESIS: &str = "4.32.5";
 
+/// The version of DuckDB that reads the history.
+const DUCKDB: &str = "2.0.1";
+
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
@@ -88,10 +91,12 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     let runqlat = vm::program("libbpf-tools", "runqlat")?;
     // Its API is asked whatever its description allows.
     let schemathesis = vm::python_environment("schemathesis", SCHEMATHESIS)?;
+    // Its history is read by it.
+    let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // Tests that cannot run here add a line each.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 8] = [
+    let env: [(&str, &OsStr); 9] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -99,6 +104,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
+        ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
     ];
     let mut cargo = shell::cargo();

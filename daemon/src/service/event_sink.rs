@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     cgroup::Cgroups,
+    history::{History, Limits},
     kernel::{
         clock, memory,
         sched::{CGROUPS, Reading},
@@ -46,6 +47,8 @@ pub struct Service {
     pub(super) settings: Settings,
     /// What the daemon has denied itself.
     pub(super) sandbox: Sandbox,
+    /// Where it is wanted.
+    pub(super) history: Option<History>,
 }
 
 impl Service {
@@ -67,6 +70,9 @@ impl Service {
             instance,
             started,
             sandbox: Sandbox::new(settings.sandbox),
+            history: settings.history.as_deref().map(|path| {
+                History::open(path, Limits { bytes: settings.history_size, age: settings.history_age })
+            }),
             settings,
         })
     }
@@ -86,6 +92,7 @@ impl Service {
             readers: &self.readers,
             connections: &self.connections,
             memory: &self.memory,
+            history: self.history.as_ref(),
             top: self.settings.top,
             sched,
         };
@@ -130,7 +137,8 @@ impl Service {
 
     /// Lets the lineage tell whole lives while somebody wants them.
     pub(super) fn look_who_wants_lives(&self, pipeline: &mut Pipeline) {
-        pipeline.lineage.set_tells_lives(self.readers.wants_lives());
+        let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
+        pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
     }
 
     /// Looks at the memory, and gives up what the rule says.
@@ -228,6 +236,9 @@ impl EventSink for Service {
                 self.last_cgroup = Some(id);
             }
         }
+        if let Some(history) = &mut self.history {
+            history.take(effects, self.readers.sequence() + 1, self.wall.stamp(), &self.cgroups);
+        }
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);
     }
 
@@ -243,5 +254,8 @@ impl EventSink for Service {
     fn lost(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
         self.readers.publish_gap(place.name(), Some(count));
+        if let Some(history) = &mut self.history {
+            history.lost(place.name(), count, self.wall.stamp());
+        }
     }
 }

@@ -21,7 +21,7 @@ pub use self::{
     event_sink::Service,
     memory::{Holding, Holdings},
     start::{ServiceError, Start, serve},
-    status::Status,
+    status::{HistoryStatus, Status},
 };
 
 /// Header of an answer that names the daemon: sequence numbers are only its own.

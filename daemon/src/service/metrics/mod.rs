@@ -5,6 +5,7 @@
 mod effects;
 mod ended;
 mod families;
+mod history;
 mod hooks;
 mod http;
 mod memory;
@@ -21,14 +22,15 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub(super) use self::unit_labels::UnitLabels;
 use self::{
-    effects::EffectCounters, ended::EndedMetrics, families::Families, hooks::HookMetrics, http::HttpMetrics,
-    memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics, tasks::TaskMetrics, trust::TrustMetrics,
-    units::Units,
+    effects::EffectCounters, ended::EndedMetrics, families::Families, history::HistoryMetrics,
+    hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics,
+    tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     fd::spare,
+    history::History,
     kernel::sched::Reading,
     lineage::{Share, effect::Effect, id::Ktime},
     runtime::Pipeline,
@@ -46,6 +48,7 @@ pub(super) struct Metrics {
     hooks: HookMetrics,
     http: HttpMetrics,
     memory: MemoryMetrics,
+    history: HistoryMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -64,6 +67,8 @@ pub(super) struct Sources<'a> {
     pub(super) connections: &'a ConnectionCounts,
     /// Memory left, and what was given up.
     pub(super) memory: &'a MemoryGuard,
+    /// What is kept on disk.
+    pub(super) history: Option<&'a History>,
     /// Culprits named.
     pub(super) top: usize,
     /// What `--sched` counted.
@@ -81,12 +86,13 @@ impl Metrics {
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let http = HttpMetrics::register(&of)?;
         let memory = MemoryMetrics::register(&of)?;
+        let history = HistoryMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, sched })
+        Ok(Self { registry, effects, tasks, ended, units, pids, trust, hooks, http, memory, history, sched })
     }
 
     /// Failed calls of fork(2) are seen by the hooks in use.
@@ -122,6 +128,7 @@ impl Metrics {
         self.hooks.read(pipeline);
         self.http.read(&sources);
         self.memory.read(pipeline, &sources);
+        self.history.read(sources.history);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }
