@@ -24,6 +24,7 @@ pub mod event_loop;
 pub mod export;
 mod failpoint;
 pub mod fd;
+pub mod history;
 pub mod kernel;
 pub mod panics;
 pub mod pidns;

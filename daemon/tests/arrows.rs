@@ -25,7 +25,8 @@ const LEVELS: &[&[&str]] = &[
     &["cgroup", "kernel", "procfs"],
     &["export"],
     &["answer", "runtime"],
-    &["service", "view"],
+    &["history", "view"],
+    &["service"],
     &["cli"],
 ];
 

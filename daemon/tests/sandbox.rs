@@ -4,12 +4,12 @@
 
 use std::{
     env,
-    ffi::CString,
+    ffi::{CStr, CString},
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
     net::{TcpListener, TcpStream},
     os::{
-        fd::AsRawFd as _,
+        fd::{AsRawFd as _, FromRawFd as _},
         linux::net::SocketAddrExt as _,
         unix::{
             net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
@@ -44,6 +44,7 @@ impl Directory {
         let path = env::temp_dir().join(format!("taskscope-sandbox-{}-{name}", std::process::id()));
         fs::create_dir_all(path.join("config")).unwrap();
         fs::create_dir_all(path.join("run")).unwrap();
+        fs::create_dir_all(path.join("history")).unwrap();
         fs::write(path.join("config/t.toml"), "top = 3\n").unwrap();
         fs::write(path.join("secret"), "x").unwrap();
         Self(path)
@@ -123,12 +124,13 @@ impl<'a> Inside<'a> {
         });
         let inner = UnixDatagram::unbound()?;
         let told = UnixDatagram::bind(self.directory.join("notify"))?;
+        let history = File::open(self.directory.join("history"))?;
         let (below, what) = self.name.split_once(": ").unwrap();
         if below.contains("landlock") {
             self.restrict_files();
         }
         if below.contains("seccomp") {
-            seccomp::install().unwrap();
+            seccomp::install(below.contains("history").then_some(history.as_raw_fd())).unwrap();
         }
         let outcome = match what {
             "execute" => Self::execute(),
@@ -139,6 +141,10 @@ impl<'a> Inside<'a> {
                 from_thread.recv().unwrap()
             }
             "write" => OpenOptions::new().append(true).open(self.directory.join("secret")).map(drop),
+            "write to the history" => keep(&history),
+            "write elsewhere from the history" => {
+                open_at(&history, c"../secret", libc::O_WRONLY | libc::O_APPEND).map(drop)
+            }
             "make a file" => File::create(self.directory.join("new")).map(drop),
             "connect" => TcpStream::connect(self.listener.local_addr()?).map(drop),
             "connect to an open socket" => self.connect_again(),
@@ -181,6 +187,7 @@ impl<'a> Inside<'a> {
             config: self.directory.join("config/t.toml"),
             socket: Some(self.directory.join("run/socket")),
             cgroups: None,
+            history: Some(self.directory.join("history")),
         };
         landlock::restrict(&paths).unwrap();
     }
@@ -236,6 +243,37 @@ impl<'a> Inside<'a> {
         assert!(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) } > 0);
         fs::remove_file(self.directory.join("run/other"))
     }
+}
+
+/// Opens a file relative to a directory.
+fn open_at(directory: &File, name: &CStr, flags: i32) -> io::Result<File> {
+    // SAFETY: a descriptor that is open, and a name that ends with NUL.
+    match unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, 0o640) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the call has just made it, and nobody else has it.
+        fd => Ok(unsafe { File::from_raw_fd(fd) }),
+    }
+}
+
+/// What the daemon does with a segment.
+fn keep(directory: &File) -> io::Result<()> {
+    let mut segment = open_at(directory, c"open", libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
+    segment.write_all(b"xx")?;
+    segment.set_len(1)?;
+    segment.sync_data()?;
+    let (old, new, fd) = (c"open", c"closed", directory.as_raw_fd());
+    // SAFETY: a descriptor that is open, and names that end with NUL.
+    let renamed = unsafe {
+        libc::syscall(libc::SYS_renameat2, fd, old.as_ptr(), fd, new.as_ptr(), libc::RENAME_NOREPLACE)
+    };
+    if renamed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the same.
+    if unsafe { libc::unlinkat(fd, new.as_ptr(), 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn raw(number: i64, arguments: [i64; 4]) -> io::Result<()> {
@@ -324,5 +362,17 @@ fn what_the_daemon_does_works() {
     all_end("seccomp", &["work"], &End::Worked);
     if landlock::offered().is_ok() {
         all_end("landlock and seccomp", &["work"], &End::Worked);
+    }
+}
+
+#[test]
+fn history_is_written_in_its_directory_and_nowhere_else() {
+    all_end("seccomp and history", &["write to the history"], &End::Worked);
+    all_end("seccomp", &["write to the history"], &End::Errno(libc::EPERM));
+    all_end("seccomp and history", &["write", "make a file"], &End::Errno(libc::EPERM));
+    if landlock::offered().is_ok() {
+        all_end("landlock, seccomp and history", &["write to the history"], &End::Worked);
+        let elsewhere = ["write elsewhere from the history"];
+        all_end("landlock, seccomp and history", &elsewhere, &End::Errno(libc::EACCES));
     }
 }

@@ -12,6 +12,9 @@ use crate::{build, dist, ebpf, setup, shell, vm};
 /// The version of schemathesis that the tests are written for.
 const SCHEMATHESIS: &str = "4.32.5";
 
+/// The version of `DuckDB` that reads the history.
+const DUCKDB: &str = "2.0.1";
+
 /// What `cargo xtask test` takes.
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
@@ -92,10 +95,12 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
     if shell::which("tmux").is_none() {
         setup::install("the tests of `taskscope top` need a terminal", &["tmux"])?;
     }
+    // Its history is read by it.
+    let duckdb = vm::python_environment("duckdb", DUCKDB)?;
     // Tests that cannot run here add a line each.
     let skipped = shell::target_dir().join("skipped-tests");
     fs::write(&skipped, []).with_context(|| format!("emptying {}", skipped.display()))?;
-    let env: [(&str, &OsStr); 8] = [
+    let env: [(&str, &OsStr); 9] = [
         ("TASKSCOPE_SKIPPED", skipped.as_os_str()),
         ("TASKSCOPE_BIN", binary.as_os_str()),
         ("TASKSCOPE_FAILPOINTS_BIN", failing.as_os_str()),
@@ -103,6 +108,7 @@ fn native(binary: &Path, failing: &Path, args: &[OsString]) -> Result<()> {
         ("TASKSCOPE_PROMTOOL", promtool.as_os_str()),
         ("TASKSCOPE_RUNQLAT", runqlat.as_os_str()),
         ("TASKSCOPE_SCHEMATHESIS", schemathesis.as_os_str()),
+        ("TASKSCOPE_DUCKDB", duckdb.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
     ];
     let mut cargo = shell::cargo();

@@ -29,6 +29,8 @@ pub struct Config {
     pub dead_lives: usize,
     /// For how long they are.
     pub dead_lives_age: Duration,
+    /// `Released` of a leader carries the whole life.
+    pub tells_lives: bool,
     /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
     pub dead_after: Duration,
     /// Told of each large piece of memory that is taken for tasks, so that it can be asked to be of huge pages.
@@ -47,6 +49,7 @@ impl Default for Config {
             release_within: Duration::from_secs(12),
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
+            tells_lives: false,
             dead_after: Duration::from_secs(5),
             room: None,
         }

@@ -175,6 +175,11 @@ impl Lineage {
         self.config.dead_lives = most;
     }
 
+    /// From now on `Released` of a leader carries the whole life, or does not: it costs an allocation for each process.
+    pub const fn set_tells_lives(&mut self, tells: bool) {
+        self.config.tells_lives = tells;
+    }
+
     /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
     pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
         self.reconcile.hidden = groups.into_iter().collect();

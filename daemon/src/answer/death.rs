@@ -15,6 +15,7 @@ pub use self::{
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -30,7 +31,6 @@ use crate::{
         flags::signal_name,
         id::{GroupKey, Ktime},
         record::Comm,
-        status::WaitStatus,
     },
 };
 
@@ -98,7 +98,7 @@ pub struct Death {
 }
 
 /// A signal with its sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Signal {
     /// Its number.
     pub signal: i32,
@@ -130,7 +130,7 @@ pub struct Signal {
 }
 
 /// Who sent a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
     /// The sender's process; the name is the sending task's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -296,16 +296,6 @@ fn exited(life: &Life) -> GroupDeath {
     }
 }
 
-fn exit(status: WaitStatus) -> Exit {
-    Exit {
-        status: status.0,
-        code: status.code(),
-        signal: status.signal(),
-        signal_name: status.signal().and_then(signal_name).map(Into::into),
-        core_dumped: status.core_dumped(),
-    }
-}
-
 impl Death {
     /// Of a dead group, with what its parent did then.
     pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, outside: &mut HostFacts<'_>) -> Self {
@@ -335,7 +325,7 @@ impl Death {
             parent: parent.map(|parent| ProcessRef::by(parent, death.parent_name, stamp)),
             user: death.uid.map(|id| User { id }),
             place: death.cgroup_id.and_then(|id| (outside.places)(id)),
-            exit: death.status.map(exit),
+            exit: death.status.map(Exit::of),
             cause: death.cause.code().into(),
             certainty: death.certainty().into(),
             missing: death.missing.map(|missing| missing.code().into()),
@@ -353,7 +343,7 @@ impl Death {
 }
 
 impl Signal {
-    fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
+    pub(super) fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
         let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
         let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
         Self {

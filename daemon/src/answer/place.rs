@@ -1,11 +1,12 @@
 //! Where a process lives: cgroup, unit, container, pod.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
 
 /// Where a process lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// Its cgroup.
     pub cgroup: Cgroup,
@@ -49,7 +50,7 @@ impl From<&cgroup::Place> for Place {
 }
 
 /// A cgroup.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cgroup {
     /// In the v2 hierarchy; in that of the v1 controller for a task that is in the root of v2.
     pub path: String,
@@ -62,7 +63,7 @@ pub struct Cgroup {
 }
 
 /// A container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Container {
     /// Its id.
     pub id: String,
@@ -71,7 +72,7 @@ pub struct Container {
 }
 
 /// A pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pod {
     /// Its uid.
     pub uid: String,

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     export::Stamp,
-    lineage::{Life, flags::signal_name, id::GroupKey, record::Comm},
+    lineage::{Life, flags::signal_name, id::GroupKey, record::Comm, status::WaitStatus},
     verdict::facts::Named,
 };
 
@@ -28,7 +29,7 @@ pub(super) fn names(name: Option<&[u8]>) -> (Option<String>, Option<String>) {
 }
 
 /// A process by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessRef {
     /// Its pid.
     pub pid: u32,
@@ -68,14 +69,14 @@ impl std::fmt::Display for ProcessRef {
 }
 
 /// A number in an object of its own: `user.id`, `executable.path`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Uid.
     pub id: u32,
 }
 
 /// A program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Executable {
     /// Its path.
     pub path: String,
@@ -104,7 +105,7 @@ impl Executable {
 }
 
 /// What wait(2) says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
     /// The raw status.
     pub status: i32,
@@ -122,8 +123,21 @@ pub struct Exit {
     pub core_dumped: bool,
 }
 
+impl Exit {
+    /// Of a status.
+    pub(super) fn of(status: WaitStatus) -> Self {
+        Self {
+            status: status.0,
+            code: status.code(),
+            signal: status.signal(),
+            signal_name: status.signal().and_then(signal_name).map(Into::into),
+            core_dumped: status.core_dumped(),
+        }
+    }
+}
+
 /// The thread group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     /// Its pid.
     pub pid: u32,
@@ -175,13 +189,7 @@ impl Process {
             executable: life.executable.as_ref().map(|path| Executable::of_proc(path.bytes())),
             user: life.credentials.map(|(_, effective)| User { id: effective }),
             real_user: life.credentials.map(|(real, _)| User { id: real }),
-            exit: life.status.map(|status| Exit {
-                status: status.0,
-                code: status.code(),
-                signal: status.signal(),
-                signal_name: status.signal().and_then(signal_name).map(Into::into),
-                core_dumped: status.core_dumped(),
-            }),
+            exit: life.status.map(Exit::of),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// The kernel's figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// On a CPU.
     pub exec_runtime_ns: u64,
@@ -33,7 +34,7 @@ pub struct Figures {
 }
 
 /// What tasks of a process used: the dead ones, or all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// The figures, summed up.
     #[serde(flatten)]
@@ -52,7 +53,7 @@ pub struct Usage {
 }
 
 /// What dead children used, and theirs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Descent {
     /// The figures, summed up.
     #[serde(flatten)]
@@ -65,7 +66,7 @@ pub struct Descent {
 }
 
 /// Children by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChildrenUsage {
     /// A wait(2) took them: `getrusage(RUSAGE_CHILDREN)`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,10 +9,12 @@ mod events;
 pub mod exit;
 mod explain;
 mod limits;
+mod lives;
 mod logging;
 mod manual;
 mod output;
 mod run;
+mod schema;
 mod selector;
 mod signals;
 mod status;
@@ -57,6 +59,8 @@ enum Command {
     Blocked(blocked::Args),
     /// Show which processes ended, and why: who sent the signal, out of memory, a fault, a limit
     Deaths(deaths::Args),
+    /// Print one JSON object a line for each process that has ended and was released: its whole life in one record
+    Lives(lives::Args),
     /// Show the history of one process, what is wrong with it, and what to do about it
     Explain(explain::Args),
     /// Show how full each limit on pids is, and which processes fill it
@@ -67,6 +71,8 @@ enum Command {
     Status(status::Args),
     /// Show what this kernel supports, which rung each hook would use, and what cannot be reported
     Doctor(doctor::Args),
+    /// Print the JSON Schema of lines that other commands print
+    Schema(schema::Args),
     /// Write man pages
     #[command(hide = true)]
     Man(manual::ManArgs),
@@ -130,11 +136,13 @@ fn run(command: Command) -> exit::Exit {
         Command::Zombies(args) => zombies::run(&args),
         Command::Blocked(args) => blocked::run(&args),
         Command::Deaths(args) => deaths::run(&args),
+        Command::Lives(args) => lives::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }

@@ -78,6 +78,16 @@ pub(super) struct Args {
     /// Parents named in metrics, those with most zombies first [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    /// Directory in which processes that are gone and rare events are kept on disk, such as /var/lib/taskscope (docs/lives.md)
+    /// [default: none]
+    #[arg(long, value_name = "DIR")]
+    history: Option<String>,
+    /// Bytes of it at most, such as 1G; the oldest goes first [default: 1G]
+    #[arg(long, value_name = "SIZE")]
+    history_size: Option<String>,
+    /// For how long it is kept [default: 7d]
+    #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
+    history_age: Option<Duration>,
     /// Read argument vectors of execs; they can hold secrets
     #[arg(long = "args")]
     argument_vectors: bool,
@@ -120,6 +130,9 @@ impl Args {
             backlog: self.backlog,
             memory_max: self.memory_max.clone(),
             top: self.top,
+            history: self.history.clone(),
+            history_size: self.history_size.clone(),
+            history_age: self.history_age,
             args: self.argument_vectors.then_some(true),
             sched: self.sched.then_some(true),
             sandbox: self.no_sandbox.then_some(false),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event_loop,
-    service::{Holding, Status},
+    service::{HistoryStatus, Holding, Status},
     verdict::duration,
 };
 
@@ -127,13 +127,11 @@ fn text(status: &Status) -> String {
         ]
         .join(", "),
     );
-    if let Some(what) = &status.memory_given_up {
-        line("", format!("SHORT OF MEMORY, given up: {what}"));
+    for value in given_up(status) {
+        line("", value);
     }
-    if status.memory_shed.values().any(|count| *count > 0) {
-        let shed = |what: &str| status.memory_shed.get(what).copied().unwrap_or(0);
-        let (backlog, lives, readers) = (shed("backlog"), shed("lives"), shed("readers"));
-        line("", format!("given up so far: {backlog} events, {lives} lives; {readers} readers refused"));
+    for (name, value) in status.history.iter().flat_map(kept_on_disk) {
+        line(name, value);
     }
     for (index, (hook, rung)) in status.hooks.iter().enumerate() {
         line(if index == 0 { "hooks" } else { "" }, format!("{hook:<24}{rung}"));
@@ -145,6 +143,40 @@ fn text(status: &Status) -> String {
         );
     }
     text
+}
+
+/// What was given up because of too little memory.
+fn given_up(status: &Status) -> Vec<String> {
+    let mut shown = Vec::new();
+    if let Some(what) = &status.memory_given_up {
+        shown.push(format!("SHORT OF MEMORY, given up: {what}"));
+    }
+    if status.memory_shed.values().any(|count| *count > 0) {
+        let shed = |what: &str| status.memory_shed.get(what).copied().unwrap_or(0);
+        let (backlog, lives, readers) = (shed("backlog"), shed("lives"), shed("readers"));
+        shown.push(format!("given up so far: {backlog} events, {lives} lives; {readers} readers refused"));
+    }
+    shown
+}
+
+/// The history on disk, and what could not be written.
+fn kept_on_disk(history: &HistoryStatus) -> Vec<(&'static str, String)> {
+    let HistoryStatus { directory, segments, lives_written: lives, events_written: events, .. } = history;
+    let (disk, lost) = (mebibytes(history.disk_bytes), history.lost_queue.saturating_add(history.lost_disk));
+    let mut told = vec![(
+        "history",
+        format!(
+            "{directory}: {disk} in {segments} segments; {lives} lives and {events} events written, {lost} lines lost"
+        ),
+    )];
+    if let Some(error) = &history.error {
+        told.push(("", format!("NOT WRITTEN: {error}")));
+    }
+    if history.cut_bytes > 0 {
+        let cut = history.cut_bytes;
+        told.push(("", format!("{cut} bytes that were not written whole were cut off at the start")));
+    }
+    told
 }
 
 /// How much of the daemon's memory limit is in use.

@@ -26,6 +26,8 @@ pub struct EventSelection {
     pub units: Vec<String>,
     /// Ids of containers, or their beginnings.
     pub containers: Vec<String>,
+    /// Only the ends of whole lives, with these.
+    pub lives: bool,
 }
 
 /// A selection of events, and what it takes to apply it to one event after the other.
@@ -107,6 +109,7 @@ impl Filter {
             .as_mut()
             .is_none_or(|members| follow(members, selection.subtree, has_missed, effect));
         is_member
+            && (!selection.lives || matches!(effect.action, Action::Released { life: Some(_), .. }))
             && (self.actions == 0 || self.actions & bit(effect.action.kind()) != 0)
             && any(&selection.pids, |pid| *pid == effect.process.key.tgid.0)
             && any(&selection.comms, |glob| is_called(effect, glob))

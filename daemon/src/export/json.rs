@@ -9,7 +9,7 @@ use crate::cgroup::Place;
 use crate::lineage::blocked::wchan;
 use crate::lineage::effect::{Action, Effect, Process, Reaper, Span, Thread};
 use crate::lineage::flags::{CLONE_FLAGS, TASK_FLAGS, errno_name, exit_state_name, signal_name};
-use crate::lineage::id::{GroupKey, TaskRef};
+use crate::lineage::id::{GroupKey, Ktime, TaskRef};
 use crate::lineage::record::Comm;
 use crate::lineage::status::WaitStatus;
 
@@ -60,6 +60,20 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     event.object("gap", |gap| {
         gap.name("place", place);
         write_number(gap, "lost", lost);
+    });
+    event.close();
+    line.push(b'\n');
+}
+
+/// The same at a moment, for lines that are kept.
+pub fn write_gap_at(stamp: &Stamp, at: Ktime, place: &str, lost: u64, line: &mut Vec<u8>) {
+    let mut event = Object::open(line);
+    event.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(at)));
+    event.object("event", |event| event.name("action", "gap"));
+    event.number("boottime_ns", at.0);
+    event.object("gap", |gap| {
+        gap.name("place", place);
+        gap.number("lost", lost);
     });
     event.close();
     line.push(b'\n');
@@ -260,7 +274,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_reaper(task, *reaper, stamp);
             write_span(task, *zombie);
         }
-        Action::Released { reaper, usage, children_usage } => {
+        Action::Released { reaper, usage, children_usage, life: _ } => {
             write_reaper(task, *reaper, stamp);
             usage::write_group(task, usage.as_ref());
             if let Some(children) = children_usage {

@@ -82,6 +82,16 @@ impl Stamp {
         String::from_utf8(text).unwrap_or_default()
     }
 
+    /// The same to the millisecond.
+    #[must_use]
+    pub fn timestamp_ms(&self, at: Ktime) -> String {
+        let mut text = self.timestamp(at);
+        // Six digits and the Z.
+        text.truncate(text.len().saturating_sub(7));
+        text.push('Z');
+        text
+    }
+
     pub(super) fn write_entity_id(&self, out: &mut Vec<u8>, group: GroupKey, start: Ktime) {
         let start = if group.tgid == INIT { Ktime(0) } else { start };
         out.extend_from_slice(self.boot.as_bytes());

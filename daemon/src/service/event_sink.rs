@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     cgroup::Cgroups,
+    history::{History, Limits},
     kernel::{
         clock, memory,
         sched::{CGROUPS, Reading},
@@ -46,6 +47,8 @@ pub struct Service {
     pub(super) settings: Settings,
     /// What the daemon has denied itself.
     pub(super) sandbox: Sandbox,
+    /// Where it is wanted.
+    pub(super) history: Option<History>,
 }
 
 impl Service {
@@ -67,6 +70,9 @@ impl Service {
             instance,
             started,
             sandbox: Sandbox::new(settings.sandbox),
+            history: settings.history.as_deref().map(|path| {
+                History::open(path, Limits { bytes: settings.history_size, age: settings.history_age })
+            }),
             settings,
         })
     }
@@ -86,6 +92,7 @@ impl Service {
             readers: &self.readers,
             connections: &self.connections,
             memory: &self.memory,
+            history: self.history.as_ref(),
             top: self.settings.top,
             sched,
         };
@@ -126,6 +133,12 @@ impl Service {
     /// Adds a reader of events; `None` while there is no memory for it.
     pub(super) fn join(&mut self, wanted: Wanted) -> Option<Reader> {
         self.memory.admits_reader().then(|| self.readers.join(wanted))
+    }
+
+    /// Has the lineage report whole lives while somebody reads them.
+    pub(super) fn look_who_wants_lives(&self, pipeline: &mut Pipeline) {
+        let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
+        pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
     }
 
     /// Measures the memory in use, and gives up what [`super::memory`] says.
@@ -224,6 +237,9 @@ impl EventSink for Service {
                 self.last_cgroup = Some(id);
             }
         }
+        if let Some(history) = &mut self.history {
+            history.take(effects, self.readers.sequence() + 1, self.wall.stamp(), &self.cgroups);
+        }
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);
     }
 
@@ -244,5 +260,8 @@ impl EventSink for Service {
     fn lost(&mut self, place: Place, count: u64) {
         log::warn!("{count} records lost: {}; the tree is compared with the kernel's tasks", place.reason());
         self.readers.publish_gap(place.name(), Some(count));
+        if let Some(history) = &mut self.history {
+            history.lost(place.name(), count, self.wall.stamp());
+        }
     }
 }

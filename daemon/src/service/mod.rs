@@ -21,8 +21,11 @@ pub use self::{
     event_sink::Service,
     memory::{Holding, Holdings},
     start::{ServiceError, Start, serve},
-    status::Status,
+    status::{HistoryStatus, Status},
 };
 
 /// The header of an answer that identifies this run of the daemon, because each run counts sequence numbers from the start.
 pub const INSTANCE: &str = "taskscope-instance";
+
+/// Header of an answer that tells lives: those that ended before are not known. RFC 3339.
+pub const KNOWN_SINCE: &str = "taskscope-known-since";

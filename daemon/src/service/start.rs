@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     fd::spare,
+    history::History,
     kernel::{
         ladder::{Choice, in_words},
         object::Options,
@@ -143,7 +144,21 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     service.follow_hooks(&pipeline)?;
     // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
     let cgroups = service.cgroups.root().map(Path::to_owned);
-    service.sandbox.restrict_files(&Paths { config, socket: settings.socket.clone(), cgroups });
+    service.sandbox.restrict_files(&Paths {
+        config,
+        socket: settings.socket.clone(),
+        cgroups,
+        history: service
+            .history
+            .as_ref()
+            .filter(|history| history.directory().is_some())
+            .map(|it| it.path().to_owned()),
+    });
+    // With the rights that are left, and before it is counted which threads there are.
+    if let Some(history) = &mut service.history {
+        history.start();
+    }
+    service.look_who_wants_lives(&mut pipeline);
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
     let (ended, mut has_ended) = mpsc::channel(1);
     if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
@@ -169,7 +184,8 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
     // Last, with every thread there, which the filter then covers.
-    service.sandbox.restrict_system_calls();
+    let history = service.history.as_ref().and_then(History::directory);
+    service.sandbox.restrict_system_calls(history);
     match service.sandbox.missing() {
         missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
         missing => {
@@ -262,6 +278,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = budget.tick() => Box::new(|pipeline, service| {
                 service.look_at_budget(pipeline);
                 service.look_at_sched(pipeline);
+                service.look_who_wants_lives(pipeline);
             }),
             _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
                 service.look_at_memory(pipeline);

@@ -8,6 +8,7 @@ use super::{Holdings, Service};
 use crate::{
     cgroup_mounts, duration,
     fd::spare,
+    history::History,
     kernel::clock,
     panics,
     procfs::Procfs,
@@ -88,8 +89,46 @@ pub struct Status {
     /// What was given up so far.
     #[serde(default)]
     pub memory_shed: BTreeMap<String, u64>,
+    /// What is kept on disk; absent where `history` is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryStatus>,
     /// Settings of the kernel's side that could not be had.
     pub degraded: Vec<String>,
+}
+
+/// `history` of the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it; docs/api.md describes them")]
+pub struct HistoryStatus {
+    pub directory: String,
+    pub lives_written: u64,
+    pub events_written: u64,
+    pub bytes_written: u64,
+    pub lost_queue: u64,
+    pub lost_disk: u64,
+    pub disk_bytes: u64,
+    pub segments: u64,
+    pub cut_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl HistoryStatus {
+    fn of(history: &History) -> Self {
+        let figures = history.stats().figures();
+        Self {
+            directory: history.path().to_string_lossy().into_owned(),
+            lives_written: figures.lives_written,
+            events_written: figures.events_written,
+            bytes_written: figures.bytes_written,
+            lost_queue: figures.lost_queue,
+            lost_disk: figures.lost_disk,
+            disk_bytes: figures.disk_bytes,
+            segments: figures.segments,
+            cut_bytes: figures.cut_bytes,
+            error: figures.error,
+        }
+    }
 }
 
 fn by_kind(repairs: &Repairs) -> BTreeMap<String, u64> {
@@ -173,6 +212,7 @@ impl Status {
             memory_shed: [("backlog", shed.backlog), ("lives", shed.lives), ("readers", shed.readers)]
                 .map(|(what, count)| (what.to_owned(), count))
                 .into(),
+            history: service.history.as_ref().map(HistoryStatus::of),
             degraded: lacking
                 .chain(unattached)
                 .chain(no_iterator)

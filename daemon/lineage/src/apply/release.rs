@@ -1,5 +1,7 @@
 //! `release_task()`: a tid is free again, and a life may be over.
 
+use std::sync::Arc;
+
 use crate::Lineage;
 use crate::apply::exit::Death;
 use crate::apply::transition::Transition;
@@ -223,7 +225,10 @@ impl Lineage {
         self.store.set_state(ix, TaskState::Released, t.ctx.at);
         let usage = if is_leader { self.store.group_usage(group) } else { None };
         let children_usage = if is_leader { self.store.children_usage(group).map(Box::new) } else { None };
-        self.emit(t, ix, Action::Released { reaper, usage, children_usage });
+        let life =
+            if is_leader && self.config.tells_lives { self.life_of_group(group, t.ctx.at) } else { None };
+        let life = life.map(Arc::new);
+        self.emit(t, ix, Action::Released { reaper, usage, children_usage, life });
         if is_leader {
             self.remember_exited(group, t.ctx.at);
         } else {

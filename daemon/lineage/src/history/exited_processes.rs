@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
 use crate::model::id::{GroupKey, Ktime, Tgid};
+use crate::model::life::Life;
 use crate::model::usage::Descent;
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::tables::index::TidTable;
@@ -172,6 +173,14 @@ impl ExitedProcesses {
         self.of(key.tgid).find(|life| life.key() == key)
     }
 
+    /// Lives from a serial on, oldest first, at most so many; with the serial to go on with.
+    fn from(&self, serial: Serial, most: usize) -> (impl Iterator<Item = &ExitedProcess>, Serial) {
+        let first = serial.max(self.first);
+        let end = self.first + self.len as u64;
+        let until = first.saturating_add(most as u64).min(end).max(first);
+        ((first..until).filter_map(|serial| self.at(serial)), until)
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -208,6 +217,20 @@ impl Lineage {
                 break;
             }
         }
+    }
+
+    /// The lives that are over and remembered, in the order in which they ended, a page at a time: those from `serial` on, at most
+    /// `most`, and the serial of the next page. Serials count every life that was ever remembered; 0 begins with the oldest.
+    #[must_use]
+    pub fn ended_lives(&self, serial: u64, most: usize) -> (Vec<Life>, u64) {
+        let (lives, next) = self.exited.from(serial, most);
+        (lives.map(|exited| self.life_of_exited(exited)).collect(), next)
+    }
+
+    /// The serial that the next life to end gets.
+    #[must_use]
+    pub const fn next_ended_life(&self) -> u64 {
+        self.exited.first + self.exited.len as u64
     }
 
     fn forget_oldest_life(&mut self) -> bool {

@@ -6,6 +6,7 @@ use crate::model::action_kind::ActionKind;
 use crate::model::death::GroupDeath;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
+use crate::model::life::Life;
 use crate::model::path_name::PathName;
 use crate::model::record::{Comm, ForkLimit, Namespaced, Usage};
 use crate::model::status::WaitStatus;
@@ -233,6 +234,8 @@ pub enum Action {
         usage: Option<GroupUsage>,
         /// What the group's dead children used, if it had any.
         children_usage: Option<Box<ChildrenUsage>>,
+        /// With its leader the group is gone: its life, where [`Config::tells_lives`](crate::Config::tells_lives) asks for it.
+        life: Option<Arc<Life>>,
     },
 }
 

@@ -83,7 +83,7 @@ impl ParentThen {
             Then::Exited(at, status) => Self {
                 did: "exited".into(),
                 after_ns: at.since(death.at),
-                exit: status.map(super::exit),
+                exit: status.map(Exit::of),
                 process: None,
             },
             Then::Restarted(key, name) => Self {

@@ -6,10 +6,11 @@ use tokio::sync::Notify;
 
 use super::{Args, Format};
 use crate::{
+    answer::life,
     cgroup::Cgroups,
     cli::output::Output,
     export::{self, Filter, UnknownAction},
-    lineage::{ActionKind, Lineage, effect::Effect},
+    lineage::{Action, ActionKind, Lineage, effect::Effect},
     runtime::{EventSink, Place, Wall},
 };
 
@@ -25,6 +26,7 @@ pub(super) struct Lines {
     cgroups: Cgroups,
     filter: Filter,
     style: Style,
+    lives: bool,
     limit: Option<u64>,
     buffer: Vec<u8>,
     sequence: u64,
@@ -61,6 +63,7 @@ impl Lines {
             cgroups: Cgroups::of_host(),
             filter: args.selection().filter(lineage).map_err(wrong)?,
             style: Style { format: args.format, colour: args.is_coloured() },
+            lives: args.lives,
             limit: args.limit,
             buffer: Vec::with_capacity(256 << 10),
             sequence: 0,
@@ -87,9 +90,14 @@ impl EventSink for Lines {
             if self.limit.is_some_and(|limit| self.written >= limit) {
                 break;
             }
-            match self.style.format {
-                Format::Json => export::json::write(effect, self.sequence, stamp, place, &mut self.buffer),
-                Format::Text => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
+            match (self.style.format, &effect.action) {
+                (_, Action::Released { life: Some(life), .. }) if self.lives => {
+                    life::write(life, stamp, place, &mut self.buffer);
+                }
+                (Format::Json, _) => {
+                    export::json::write(effect, self.sequence, stamp, place, &mut self.buffer);
+                }
+                (Format::Text, _) => export::text::write(effect, stamp, self.style.colour, &mut self.buffer),
             }
             // There is one counter for each kind.
             if let Some(count) = self.by_action.get_mut(effect.action.kind() as usize) {

@@ -44,6 +44,7 @@ Examples:
   taskscope events --subtree nginx.service                      the same of a unit's topmost process
   taskscope events --sched --pid 4711 --format text             each switch and wakeup of a process
   taskscope events --unit 'nginx*' --since 5m                   what a service did and does, from the daemon
+  taskscope events --lives | jq .usage                          what each process used, once it is gone
 
 A running daemon is asked on its socket. Without one, or with --alone or one of the options for it, the kernel is observed
 from here on.")]
@@ -84,6 +85,10 @@ pub(super) struct Args {
     /// Stop after this many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// One line for each process that is gone, with all that is known of its life, and nothing else: docs/lives.md. `taskscope
+    /// lives` shows those that are gone already
+    #[arg(long, conflicts_with_all = ["action", "since", "follow_from", "sched"])]
+    lives: bool,
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
     /// Print every context switch and wakeup of the processes of --pid, and nothing else: switched_out, woken, switched_in.
     /// Observed here, with eBPF programs for this only, whether a daemon runs or not; ends when all these processes have ended
@@ -179,6 +184,7 @@ impl Args {
             comms: self.comm.clone(),
             units: self.unit.clone(),
             containers: self.container.clone(),
+            lives: self.lives,
         }
     }
 
@@ -220,6 +226,10 @@ pub(super) fn run(args: &Args) -> Exit {
     let is_unknown = |name: &&String| !args.sched && ActionKind::from_name(name).is_none();
     if let Some(unknown) = args.action.iter().find(is_unknown) {
         log::error!("--action {unknown}: no such action; there are: {}", ActionKind::list());
+        return Exit::Usage;
+    }
+    if args.lives && args.format == Format::Text {
+        log::error!("--lives: a life is one line of JSON: leave out --format text");
         return Exit::Usage;
     }
     let args = &match resolved(args) {

@@ -93,7 +93,9 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
     let mut add = |key: &str, value: &str| {
         let _ = write!(path, "{key}={}&", encoded(value));
     };
-    if args.format == Format::Text {
+    if args.lives {
+        add("format", "life");
+    } else if args.format == Format::Text {
         add("format", if args.is_coloured() { "colour" } else { "text" });
     }
     for (key, values) in [
@@ -115,7 +117,9 @@ fn path(args: &Args, position: &Position, is_first: bool) -> String {
     if let Some(limit) = args.limit {
         add("limit", &limit.saturating_sub(position.written).to_string());
     }
-    if let Some(sequence) = position.sequence {
+    if args.lives {
+        // Lives are made for who reads them: there are none of before.
+    } else if let Some(sequence) = position.sequence {
         add("after", &sequence.to_string());
         if !position.instance.is_empty() {
             add("instance", &position.instance);

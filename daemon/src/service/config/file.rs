@@ -137,6 +137,9 @@ impl Partial {
             "backlog" => self.backlog = Some(number(value)?),
             "memory_max" => self.memory_max = Some(text(value)?),
             "top" => self.top = Some(number(value)?),
+            "history" => self.history = Some(text(value)?),
+            "history_size" => self.history_size = Some(text(value)?),
+            "history_age" => self.history_age = Some(age(value)?),
             "args" => self.args = Some(yes_or_no(value)?),
             "sched" => self.sched = Some(yes_or_no(value)?),
             "sandbox" => self.sandbox = Some(yes_or_no(value)?),
@@ -205,6 +208,9 @@ mod tests {
             backlog = 9
             memory_max = "64M"
             top = 5
+            history = "/h"
+            history_size = "64M"
+            history_age = "1h"
             args = true
             sched = true
             sandbox = false

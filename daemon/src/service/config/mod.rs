@@ -51,6 +51,12 @@ pub struct Partial {
     pub memory_max: Option<String>,
     /// Number of parents that metrics name.
     pub top: Option<usize>,
+    /// Directory of lives and rare events on disk; empty is none.
+    pub history: Option<String>,
+    /// Bytes of it at most, a size such as `1G`.
+    pub history_size: Option<String>,
+    /// For how long it is kept.
+    pub history_age: Option<Duration>,
     /// Whether argument vectors of execs are read.
     pub args: Option<bool>,
     /// Whether to count how tasks are scheduled.
@@ -79,6 +85,9 @@ pub struct Settings {
     pub backlog: usize,
     pub memory_max: Option<u64>,
     pub top: usize,
+    pub history: Option<PathBuf>,
+    pub history_size: u64,
+    pub history_age: Duration,
     pub args: bool,
     pub sched: bool,
     pub sandbox: bool,
@@ -87,8 +96,13 @@ pub struct Settings {
 /// The most ended processes that can be remembered: they take 3 GB of memory.
 const MOST_LIVES: usize = 1 << 24;
 
+/// Size and age of the history where nothing is set, and the least size: sixteen segments of a frame.
+const HISTORY_SIZE: u64 = 1 << 30;
+const HISTORY_AGE: Duration = Duration::from_secs(7 * 86_400);
+const LEAST_HISTORY: u64 = 1 << 20;
+
 /// The keys of the file.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 22] = [
     "listen",
     "socket",
     "socket_group",
@@ -105,6 +119,9 @@ pub const KEYS: [&str; 19] = [
     "backlog",
     "memory_max",
     "top",
+    "history",
+    "history_size",
+    "history_age",
     "args",
     "sched",
     "sandbox",
@@ -134,6 +151,9 @@ impl Partial {
             backlog: self.backlog.or(other.backlog),
             memory_max: self.memory_max.or(other.memory_max),
             top: self.top.or(other.top),
+            history: self.history.or(other.history),
+            history_size: self.history_size.or(other.history_size),
+            history_age: self.history_age.or(other.history_age),
             args: self.args.or(other.args),
             sched: self.sched.or(other.sched),
             sandbox: self.sandbox.or(other.sandbox),
@@ -171,6 +191,12 @@ impl Partial {
                 Some(size) => Some(size::parse(size).map_err(|what| wrong("memory_max", what))?),
             },
             top: self.top.unwrap_or(20),
+            history: self.history.filter(|path| !path.is_empty()).map(PathBuf::from),
+            history_size: match self.history_size.as_deref() {
+                None => HISTORY_SIZE,
+                Some(size) => size::parse(size).map_err(|what| wrong("history_size", what))?,
+            },
+            history_age: self.history_age.unwrap_or(HISTORY_AGE),
             args: self.args.unwrap_or(false),
             sched: self.sched.unwrap_or(false),
             sandbox: self.sandbox.unwrap_or(true),
@@ -197,6 +223,14 @@ impl Partial {
         }
         if settings.backlog > 1 << 20 {
             return Err(wrong("backlog", format!("{} is more than {}", settings.backlog, 1 << 20)));
+        }
+        if settings.history.as_ref().is_some_and(|path| !path.is_absolute()) {
+            let what = "it is not an absolute path such as /var/lib/taskscope";
+            return Err(wrong("history", what.into()));
+        }
+        if settings.history_size < LEAST_HISTORY {
+            let what = format!("{} is less than {}", settings.history_size, size::text(LEAST_HISTORY));
+            return Err(wrong("history_size", what));
         }
         if settings.listen.is_none() && settings.socket.is_none() {
             return Err(wrong("listen and socket", "both are off: nobody could ask anything".into()));
@@ -234,6 +268,9 @@ impl Settings {
             self.backlog != other.backlog,
             self.memory_max != other.memory_max,
             self.top != other.top,
+            self.history != other.history,
+            self.history_size != other.history_size,
+            self.history_age != other.history_age,
             self.args != other.args,
             self.sched != other.sched,
             self.sandbox != other.sandbox,

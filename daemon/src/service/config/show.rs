@@ -29,6 +29,10 @@ impl fmt::Display for Settings {
         let memory_max = self.memory_max.map(size::text).unwrap_or_default();
         writeln!(f, "memory_max = {}", quoted(&memory_max))?;
         writeln!(f, "top = {}", self.top)?;
+        let history = self.history.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        writeln!(f, "history = {}", quoted(&history))?;
+        writeln!(f, "history_size = {}", quoted(&size::text(self.history_size)))?;
+        writeln!(f, "history_age = {}", age(self.history_age))?;
         writeln!(f, "args = {}", self.args)?;
         writeln!(f, "sched = {}", self.sched)?;
         writeln!(f, "sandbox = {}", self.sandbox)

@@ -48,7 +48,7 @@ pub(super) async fn stream(
     let server_sent = accepts.contains("text/event-stream");
     let kind = match query.format {
         _ if server_sent => EVENT_STREAM,
-        Format::Json => NDJSON,
+        Format::Json | Format::Life => NDJSON,
         Format::Text | Format::Colour => TEXT,
     };
     if let Some(last) = headers.get("last-event-id") {
@@ -65,6 +65,9 @@ pub(super) async fn stream(
             let after = query.after.map(|after| (after, is_ours));
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
+            if format == Format::Life {
+                pipeline.lineage.set_tells_lives(true);
+            }
             let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
             Ok(service.join(wanted))
         })
@@ -126,8 +129,9 @@ impl Query {
                         "json" => Format::Json,
                         "text" => Format::Text,
                         "colour" => Format::Colour,
+                        "life" => Format::Life,
                         _ => {
-                            let message = format!("format={value}: there are json, text and colour");
+                            let message = format!("format={value}: there are json, text, colour and life");
                             return Err(ApiError::bad_request(message));
                         }
                     }
@@ -140,6 +144,14 @@ impl Query {
                     )));
                 }
             }
+        }
+        if query.format == Format::Life {
+            if !query.selection.actions.is_empty() {
+                return Err(ApiError::bad_request(
+                    "action: goes without format=life, which is one line a life",
+                ));
+            }
+            query.selection.lives = true;
         }
         Ok(query)
     }

@@ -13,6 +13,7 @@ mod guarded;
 mod health;
 mod json;
 mod listener;
+mod lives;
 mod places;
 pub mod query;
 mod reader_places;
@@ -150,6 +151,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/tasks/{pid}", get(tasks::task))
         .route("/v1/deaths", get(deaths::deaths))
         .route("/v1/stops", get(stops::stops))
+        .route("/v1/lives", get(lives::lives))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))
         .route("/v1/limits", get(tasks::limits))

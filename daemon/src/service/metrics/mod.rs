@@ -6,6 +6,7 @@ mod crash_loops;
 mod effects;
 mod ended;
 mod families;
+mod history;
 mod hooks;
 mod http;
 mod memory;
@@ -26,14 +27,15 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
-    hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics, sched::SchedMetrics,
-    stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics,
+    sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
 use crate::{
     cgroup::Cgroups,
     fd::spare,
+    history::History,
     kernel::sched::Reading,
     lineage::{Share, death::Stop, effect::Effect, id::Ktime},
     runtime::Pipeline,
@@ -53,6 +55,7 @@ pub(super) struct Metrics {
     hooks: HookMetrics,
     http: HttpMetrics,
     memory: MemoryMetrics,
+    history: HistoryMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
 }
@@ -71,6 +74,8 @@ pub(super) struct Sources<'a> {
     pub(super) connections: &'a ConnectionCounts,
     /// Memory left, and what was given up.
     pub(super) memory: &'a MemoryGuard,
+    /// The history on disk.
+    pub(super) history: Option<&'a History>,
     /// Number of parents that are named.
     pub(super) top: usize,
     /// What `--sched` counted.
@@ -88,6 +93,7 @@ impl Metrics {
         let (trust, hooks) = (TrustMetrics::register(&of)?, HookMetrics::register(&of)?);
         let (http, stops) = (HttpMetrics::register(&of)?, StopMetrics::register(&of)?);
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
+        let history = HistoryMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -106,6 +112,7 @@ impl Metrics {
             hooks,
             http,
             memory,
+            history,
             sched,
         })
     }
@@ -151,6 +158,7 @@ impl Metrics {
         self.hooks.read(pipeline);
         self.http.read(&sources);
         self.memory.read(pipeline, &sources);
+        self.history.read(sources.history);
         if let (Some(metrics), Some((reading, shown))) = (&self.sched, &sources.sched) {
             metrics.show(reading, shown);
         }

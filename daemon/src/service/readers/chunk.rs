@@ -12,7 +12,10 @@ use super::format::Layout;
 use crate::{
     cgroup::{Cgroups, Place},
     export::Stamp,
-    lineage::effect::{Action, Effect},
+    lineage::{
+        Life,
+        effect::{Action, Effect},
+    },
 };
 
 /// Events in a chunk at most. A reader's connection holds the text of one chunk while it is written: some 50 KiB of JSON.
@@ -186,6 +189,7 @@ fn heap_bytes(effect: &Effect) -> usize {
             args.iter().map(|arg| arg.capacity() + size_of::<Vec<u8>>()).sum()
         }
         Action::BlockedFlagged(sleep) => sleep.stack.iter().map(|line| line.capacity() + 24).sum(),
+        Action::Released { life: Some(_), .. } => size_of::<Life>(),
         _ => 0,
     }
 }

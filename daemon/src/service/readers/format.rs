@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::{
+    answer::life,
     cgroup::Place,
     export::{Stamp, json, text},
-    lineage::effect::Effect,
+    lineage::effect::{Action, Effect},
 };
 
 /// The text of one event.
@@ -21,6 +22,8 @@ pub(in crate::service) enum Format {
     Text,
     /// The same with colours.
     Colour,
+    /// One JSON object for each life that is over.
+    Life,
 }
 
 /// A format, and whether each event is a server-sent event around it.
@@ -46,6 +49,12 @@ impl Format {
             Self::Json => json::write(effect, sequence, stamp, place, out),
             Self::Text => text::write(effect, stamp, false, out),
             Self::Colour => text::write(effect, stamp, true, out),
+            Self::Life => {
+                // The filter of such a reader lets nothing else through.
+                if let Action::Released { life: Some(life), .. } = &effect.action {
+                    life::write(life, stamp, place, out);
+                }
+            }
         }
     }
 }
@@ -87,7 +96,7 @@ impl Layout {
             out.extend_from_slice(b"event: gap\ndata: ");
         }
         match self.format {
-            Format::Json => json::write_gap(place, lost, out),
+            Format::Json | Format::Life => json::write_gap(place, lost, out),
             Format::Text | Format::Colour => text::write_gap(place, lost, out),
         }
         if self.server_sent {
@@ -100,7 +109,7 @@ impl Layout {
         let text = match (self.server_sent, self.format) {
             // A comment, and an id without data: browsers keep it and make no event of it.
             (true, _) => format!(": keep-alive\nid: {instance}-{sequence}\n\n"),
-            (false, Format::Json) => {
+            (false, Format::Json | Format::Life) => {
                 format!("{{\"event\":{{\"action\":\"heartbeat\",\"sequence\":{sequence}}}}}\n")
             }
             (false, Format::Text | Format::Colour) => "\n".to_owned(),

@@ -12,7 +12,7 @@ mod reader;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -64,6 +64,8 @@ struct Shared {
     lost: AtomicU64,
     sent: AtomicU64,
     encoded: AtomicU64,
+    /// Readers of whole lives.
+    of_lives: AtomicUsize,
 }
 
 impl Shared {
@@ -104,6 +106,7 @@ impl Readers {
             lost: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             encoded: AtomicU64::new(0),
+            of_lives: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, rooms: Vec::new() }
     }
@@ -150,6 +153,11 @@ impl Readers {
     /// Readers now.
     pub(super) fn count(&self) -> usize {
         self.shared.log().readers()
+    }
+
+    /// Whether somebody reads whole lives.
+    pub(super) fn wants_lives(&self) -> bool {
+        self.shared.of_lives.load(Ordering::Relaxed) > 0
     }
 
     /// Events so far.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use super::{
     Shared,
     chunk::Chunk,
-    format::Layout,
+    format::{Format, Layout},
     log::{Cursor, Step},
 };
 use crate::{
@@ -80,6 +80,9 @@ impl Reader {
         };
         let (id, cursor) = log.join(start);
         drop(log);
+        if layout.format == Format::Life {
+            shared.of_lives.fetch_add(1, Ordering::Relaxed);
+        }
         let since = since.map(|since| (since, last));
         let shared = Arc::clone(shared);
         Self { shared, id, cursor, filter, layout, left: limit, since, buffer, needs_members: false }
@@ -188,6 +191,9 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let (dropped, _) = self.shared.log().leave(self.id);
         self.shared.lost(dropped);
+        if self.layout.format == Format::Life {
+            self.shared.of_lives.fetch_sub(1, Ordering::Relaxed);
+        }
         // What only this reader needed is dropped.
         self.shared.changed.notify_one();
     }

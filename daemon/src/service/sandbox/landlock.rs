@@ -8,6 +8,7 @@
 //! | /sys | read | cgroups, what attaching hooks again needs |
 //! | the configuration's directory | read | SIGHUP; the directory, since editors and Kubernetes replace the file |
 //! | the socket's directory | remove a file | the socket, at the end |
+//! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
 //! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | words to systemd |
 //!
 //! No TCP (ABI 4) and no UDP (ABI 10) is bound or connected; what listens already goes on. Signals (ABI 6) and abstract Unix
@@ -83,6 +84,8 @@ pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     rules.extend(config_directories(&paths.config).into_iter().map(|directory| (directory, read)));
     let socket_directory = paths.socket.as_deref().map(directory_of);
     rules.extend(socket_directory.map(|directory| (directory, AccessFs::RemoveFile.into())));
+    let keep = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    rules.extend(paths.history.iter().map(|directory| (directory.clone(), keep)));
     if let Some(socket) = notify.filter(|_| !has_abstract_notify) {
         rules.push((socket.into(), AccessFs::ResolveUnix.into()));
     }

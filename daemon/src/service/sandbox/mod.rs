@@ -5,7 +5,7 @@
 //! | feature | since | denies |
 //! |---|---|---|
 //! | seccomp ([`seccomp`]) | 3.17 | every system call that observing and answering do not need, on all threads |
-//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the configuration's directory, and removing the socket |
+//! | Landlock ([`landlock`]) | 5.13 | every file but /proc, /sys, the configuration's directory, removing the socket, and the history's directory where there is one |
 //!
 //! A kernel that lacks one is no reason not to run: `status` says what is in force.
 
@@ -13,7 +13,7 @@ pub mod landlock;
 pub mod seccomp;
 mod syscalls;
 
-use std::{fmt, fs, path::PathBuf};
+use std::{fmt, fs, os::fd::RawFd, path::PathBuf};
 
 pub use self::{
     landlock::{Abi, LandlockError},
@@ -29,6 +29,8 @@ pub struct Paths {
     pub socket: Option<PathBuf>,
     /// Another mount point of the cgroups than one below /sys.
     pub cgroups: Option<PathBuf>,
+    /// The directory of the history, where there is one.
+    pub history: Option<PathBuf>,
 }
 
 /// What is in force.
@@ -54,10 +56,10 @@ impl Sandbox {
         }
     }
 
-    /// Restricts system calls, of all threads.
-    pub fn restrict_system_calls(&mut self) {
+    /// Restricts system calls, of all threads. `history` is the descriptor of its directory: files relative to it can be made.
+    pub fn restrict_system_calls(&mut self, history: Option<RawFd>) {
         if self.is_wanted {
-            self.seccomp = Some(seccomp::install());
+            self.seccomp = Some(seccomp::install(history));
         }
     }
 
@@ -109,7 +111,7 @@ mod tests {
     fn what_is_in_force_is_told_apart_from_what_is_wanted() {
         let mut sandbox = Sandbox::new(false);
         sandbox.restrict_files(&Paths::default());
-        sandbox.restrict_system_calls();
+        sandbox.restrict_system_calls(None);
         assert_eq!((sandbox.to_string(), sandbox.missing()), ("off".into(), vec![]));
 
         let mut sandbox = Sandbox::new(true);

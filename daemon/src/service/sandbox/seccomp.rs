@@ -11,7 +11,7 @@
 //! `crate seccompiler` (rust-vmm, of Firecracker) compiles the filters: no C library, so the static binary has it as well, and
 //! both architectures. What it does not have is the flag that makes the kernel log, so the filters are installed here.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, os::fd::RawFd};
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -19,7 +19,7 @@ use seccompiler::{
 };
 use thiserror::Error;
 
-use super::syscalls::{ALLOWED, ALLOWED_OLD, BPF_COMMANDS, DEADLY, DEADLY_OLD, IOCTLS};
+use super::syscalls::{ALLOWED, ALLOWED_OLD, BPF_COMMANDS, DEADLY, DEADLY_OLD, HISTORY, IOCTLS};
 
 /// Why system calls are not restricted.
 #[derive(Debug, Error)]
@@ -50,13 +50,16 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
 const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 
 /// Restricts all threads of this process, for ever. Sets `PR_SET_NO_NEW_PRIVS`.
-pub fn install() -> Result<(), SeccompError> {
+///
+/// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock says that a
+/// path cannot lead elsewhere.
+pub fn install(history: Option<RawFd>) -> Result<(), SeccompError> {
     // All are compiled before the first is installed: half a sandbox would be misleading.
     let filters = [
         compile(deadly(), SeccompAction::KillProcess, SeccompAction::Allow)?,
         compile(absent(), errno(libc::ENOSYS), SeccompAction::Allow)?,
         // Last: it allows no other filter.
-        compile(allowed()?, SeccompAction::Allow, errno(libc::EPERM))?,
+        compile(allowed(history)?, SeccompAction::Allow, errno(libc::EPERM))?,
     ];
     rustix::thread::set_no_new_privs(true).map_err(|error| SeccompError::Install(error.into()))?;
     filters.into_iter().try_for_each(|filter| load(&filter))
@@ -101,14 +104,19 @@ fn absent() -> Rules {
     Rules::from([(libc::SYS_clone3, vec![])])
 }
 
-fn allowed() -> Result<Rules, BackendError> {
+fn allowed(history: Option<RawFd>) -> Result<Rules, BackendError> {
     let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_OLD).map(|&number| (number, vec![])).collect();
     // `absent` has an answer to it.
     rules.insert(libc::SYS_clone3, vec![]);
     // Threads and canaries, in the namespaces that there are.
     rules.insert(libc::SYS_clone, vec![masked(0, NAMESPACES, 0)?]);
     // Files for reading. The flags of openat2 are in memory, where a filter cannot read them.
-    rules.insert(libc::SYS_openat, vec![masked(2, WRITING, libc::O_RDONLY as u64)?]);
+    let mut opens = vec![masked(2, WRITING, libc::O_RDONLY as u64)?];
+    if let Some(directory) = history.and_then(|fd| u32::try_from(fd).ok()) {
+        opens.extend(one_of(0, &[directory])?);
+        rules.extend(HISTORY.iter().map(|&number| (number, vec![])));
+    }
+    rules.insert(libc::SYS_openat, opens);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, vec![masked(1, WRITING, libc::O_RDONLY as u64)?]);
     // No memory becomes code.
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn no_call_is_both_allowed_and_deadly() {
-        let allowed = allowed().unwrap();
+        let allowed = allowed(None).unwrap();
         for number in deadly().keys() {
             assert!(!allowed.contains_key(number), "{number}");
         }
@@ -168,7 +176,7 @@ mod tests {
         // BPF_MAXINSNS of linux/bpf_common.h.
         for arch in [TargetArch::x86_64, TargetArch::aarch64] {
             let filter =
-                SeccompFilter::new(allowed().unwrap(), errno(libc::EPERM), SeccompAction::Allow, arch);
+                SeccompFilter::new(allowed(Some(9)).unwrap(), errno(libc::EPERM), SeccompAction::Allow, arch);
             let program: BpfProgram = filter.unwrap().try_into().unwrap();
             assert!((100..4096).contains(&program.len()), "{} instructions", program.len());
         }

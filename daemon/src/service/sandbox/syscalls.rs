@@ -127,6 +127,9 @@ pub(super) const ALLOWED_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const ALLOWED_OLD: &[c_long] = &[];
 
+/// Allowed with any arguments where there is history: a segment is cut after a failure, written out at its end, and gets its last name.
+pub(super) const HISTORY: &[c_long] = &[libc::SYS_ftruncate, libc::SYS_fdatasync, libc::SYS_renameat2];
+
 /// End the daemon. No C library and no crate makes these by itself: who does has taken the daemon over.
 pub(super) const DEADLY: &[c_long] = &[
     // Other programs.

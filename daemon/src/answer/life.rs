@@ -1,0 +1,312 @@
+//! One record a life: all that is known of a thread group, once it is gone, as one line of JSON.
+//!
+//! The daemon's stream, its answers and its history on disk use this one serializer. `taskscope schema lives` prints the JSON Schema
+//! that is made from these types; docs/lives.md describes them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    HostFacts,
+    death::Signal,
+    place::Place,
+    process::{Process, ProcessRef, names},
+    usage::{ChildrenUsage, Usage},
+};
+use crate::{
+    export::{Stamp, matches as glob},
+    lineage::{
+        End, Life,
+        death::{CERTAIN, Cause, UNKNOWN},
+        id::{GroupKey, TaskRef},
+        record::Comm,
+    },
+    procfs::Procfs,
+};
+
+/// The version of the record. A field that is added leaves it as it is; one that is removed or means something else raises it.
+pub const VERSION: u32 = 1;
+
+/// The life of a process that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(
+    title = "A life",
+    description = "The life of a process (thread group) that is gone: docs/lives.md"
+)]
+pub struct LifeRecord {
+    /// When it was gone (`release_task()` of its leader), by the wall clock: RFC 3339, UTC, milliseconds.
+    #[serde(rename = "@timestamp")]
+    pub timestamp: String,
+    /// Version of this record.
+    pub life_version: u32,
+    /// The process: its identity, parent, last program, user and exit status.
+    pub process: Process,
+    /// When it began, by the wall clock; absent where that was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timestamp: Option<String>,
+    /// When it began, ns of `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_boottime_ns: Option<u64>,
+    /// When its last task was dead, ns of `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_boottime_ns: Option<u64>,
+    /// When it was gone, ns of `CLOCK_BOOTTIME`.
+    pub boottime_ns: u64,
+    /// Comm of its last parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<String>,
+    /// Its first parent, where that is another one than the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_parent: Option<ProcessRef>,
+    /// Who called clone(2), where that is not the first parent (`CLONE_PARENT`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creator: Option<TaskPlace>,
+    /// `fork`, `vfork`, `clone` and so on, by the flags of clone(2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation: Option<String>,
+    /// How many execve(2) it made. The program of the last one is `process.executable`.
+    pub execs: u32,
+    /// When the last one was, ns of `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec_boottime_ns: Option<u64>,
+    /// Times its tasks changed their comm.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub renames: u32,
+    /// Threads besides the leader that it made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub threads_created: u32,
+    /// Threads besides the leader, most at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub threads_peak: u32,
+    /// Why it ended.
+    pub death: LifeDeath,
+    /// `reaped`: somebody waited for it; `autoreaped`: nobody had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// How long it was a zombie, ns; absent where it never was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zombie_duration_ns: Option<u64>,
+    /// `at_least` or `at_most`, where that is not exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zombie_duration_bound: Option<String>,
+    /// Who took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaper: Option<LifeReaper>,
+    /// Times it was handed to another parent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reparented: u32,
+    /// The last time, ns of `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reparented_boottime_ns: Option<u64>,
+    /// To what that was: `init`, `subreaper`, `thread` and so on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reparent_kind: Option<String>,
+    /// What its tasks used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What its dead children used, and theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub children_usage: Option<ChildrenUsage>,
+    /// Where it lived: cgroup and unit, container, pod.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// How its beginning is known: `observed`, `snapshot`, `inferred` and so on.
+    pub provenance: String,
+}
+
+/// A task by its ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskPlace {
+    /// Its process.
+    pub pid: u32,
+    /// The task.
+    pub tid: u32,
+}
+
+/// Why a process ended: docs/deaths.md.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LifeDeath {
+    /// The cause's code.
+    pub cause: String,
+    /// `certain`, `likely` or `unknown`.
+    pub certainty: String,
+    /// The code of the fact that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// The signal that ended it, with its sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+}
+
+/// Who took a dead process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LifeReaper {
+    /// Its pid.
+    pub pid: u32,
+    /// The thread that waited, where that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tid: Option<u32>,
+    /// Its identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity_id: Option<String>,
+    /// Its comm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `parent`, `thread`, `tracer` and so on.
+    pub kind: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+fn name(comm: Option<Comm>) -> Option<String> {
+    names(comm.as_ref().map(Comm::bytes)).0
+}
+
+impl LifeRecord {
+    /// Of a life that is over. `places` knows where the senders of its signals live.
+    #[must_use]
+    pub fn of(
+        life: &Life,
+        stamp: &Stamp,
+        place: Option<Place>,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+    ) -> Self {
+        let gone = life.released_at.unwrap_or(life.since);
+        Self {
+            timestamp: stamp.timestamp_ms(gone),
+            life_version: VERSION,
+            process: Process::of(life, stamp),
+            start_timestamp: life.key.start.map(|start| stamp.timestamp_ms(start)),
+            start_boottime_ns: life.key.start.map(|start| start.0),
+            ended_boottime_ns: life.ended_at.map(|at| at.0),
+            boottime_ns: gone.0,
+            parent_name: name(life.parent_name),
+            first_parent: life.first_parent.map(|parent| ProcessRef::by(parent, None, stamp)),
+            creator: life.creator.map(TaskPlace::of),
+            creation: life.creation.map(|creation| creation.name().into()),
+            execs: life.execs,
+            exec_boottime_ns: life.exec_at.map(|at| at.0),
+            renames: life.renames,
+            threads_created: life.threads_created,
+            threads_peak: life.threads_peak,
+            death: LifeDeath::of(life, stamp, places),
+            end: life.end.map(|end| if end == End::Reaped { "reaped" } else { "autoreaped" }.into()),
+            zombie_duration_ns: life.zombie.map(|zombie| zombie.ns),
+            zombie_duration_bound: life.zombie.and_then(|zombie| zombie.bound.name()).map(Into::into),
+            reaper: LifeReaper::of(life, stamp),
+            reparented: life.reparented,
+            reparented_boottime_ns: life.reparented_at.map(|at| at.0),
+            reparent_kind: life.reparent_kind.map(|kind| kind.name().into()),
+            usage: Usage::of(life),
+            children_usage: ChildrenUsage::of(life),
+            place,
+            provenance: life.provenance.name().into(),
+        }
+    }
+
+    /// Adds it to `out` as one line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // Strings and numbers: writing them to memory does not fail.
+        if serde_json::to_writer(&mut *out, self).is_ok() {
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Adds a life as one line to `out`. Where the senders of its signals live is left out.
+pub fn write(life: &Life, stamp: &Stamp, place: Option<&crate::cgroup::Place>, out: &mut Vec<u8>) {
+    LifeRecord::of(life, stamp, place.map(Into::into), &mut |_| None).write(out);
+}
+
+impl TaskPlace {
+    fn of(task: TaskRef) -> Self {
+        Self { pid: task.tgid.0, tid: task.key.tid.0 }
+    }
+}
+
+impl LifeDeath {
+    fn of(life: &Life, stamp: &Stamp, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
+        let Some(death) = life.death.as_deref() else {
+            // It exited by itself, as its status says.
+            let known = life.status.is_some();
+            let cause = if known { Cause::Exited } else { Cause::Unknown };
+            let certainty = if known { CERTAIN } else { UNKNOWN };
+            return Self {
+                cause: cause.code().into(),
+                certainty: certainty.into(),
+                missing: None,
+                signal: None,
+            };
+        };
+        let outside = &mut HostFacts { stamp, procfs: &Procfs::default(), places };
+        Self {
+            cause: death.cause.code().into(),
+            certainty: death.certainty().into(),
+            missing: death.missing.map(|missing| missing.code().into()),
+            signal: death.by.as_ref().map(|sent| Signal::of(sent, outside)),
+        }
+    }
+}
+
+impl LifeReaper {
+    fn of(life: &Life, stamp: &Stamp) -> Option<Self> {
+        let reaper = life.reaper?;
+        let key: GroupKey = reaper.process;
+        Some(Self {
+            pid: key.tgid.0,
+            tid: reaper.task.map(|task| task.key.tid.0),
+            entity_id: stamp.entity_id(key),
+            name: name(reaper.name),
+            kind: reaper.kind.name().into(),
+        })
+    }
+}
+
+/// Which lives are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LifeFilter {
+    /// Processes.
+    pub pids: Vec<u32>,
+    /// Names, `*` and `?` as in a shell.
+    pub comms: Vec<String>,
+    /// systemd units, the same.
+    pub units: Vec<String>,
+    /// Ids of containers, or their beginnings.
+    pub containers: Vec<String>,
+    /// Codes of causes of death.
+    pub causes: Vec<String>,
+}
+
+fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(is)
+}
+
+impl LifeFilter {
+    /// Whether a record is asked for.
+    #[must_use]
+    pub fn wants(&self, record: &LifeRecord) -> bool {
+        let name = record.process.name.as_deref().unwrap_or_default();
+        let unit = record.place.as_ref().and_then(|place| place.cgroup.unit.as_deref());
+        let container = record.place.as_ref().and_then(|place| place.container.as_ref());
+        any(&self.pids, |pid| *pid == record.process.pid)
+            && any(&self.comms, |pattern| glob(pattern.as_bytes(), name.as_bytes()))
+            && any(&self.causes, |code| *code == record.death.cause)
+            && any(&self.units, |pattern| unit.is_some_and(|unit| glob(pattern.as_bytes(), unit.as_bytes())))
+            && any(&self.containers, |id| container.is_some_and(|it| it.id.starts_with(id.as_str())))
+    }
+
+    /// Whether every life is asked for.
+    #[must_use]
+    pub fn wants_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The JSON Schema of the record.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(LifeRecord)
+}

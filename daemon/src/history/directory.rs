@@ -1,0 +1,188 @@
+//! The directory of segments: opened and locked once, and from then on used by its descriptor alone, so that nobody can put another in
+//! its place.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, openat,
+        renameat_with, statat, unlinkat,
+    },
+    io::Errno,
+    process::{geteuid, umask},
+};
+use thiserror::Error;
+
+use super::name::SegmentName;
+
+/// Modes of the directory and of segments: the group reads.
+const DIRECTORY_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
+
+/// Why there is no history.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// It cannot be made or opened.
+    #[error(
+        "history: opening the directory {path}: {source}; make it for the user of the daemon, or set another `history`"
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is somebody else's.
+    #[error(
+        "history: the directory {path} belongs to uid {owner}, and the daemon runs as uid {own}: chown it, or set another `history`"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who this is.
+        own: u32,
+    },
+    /// Others may change it.
+    #[error(
+        "history: others may write to the directory {path} (mode {mode:o}): chmod 0750 it, or set another `history`"
+    )]
+    Writable {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Another daemon has it.
+    #[error("history: another taskscope writes to the directory {path}: set another `history` for this one")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No file can be made in it.
+    #[error(
+        "history: making a file in the directory {path}: {source}; it must be writable, on a file system with room"
+    )]
+    Write {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread or a compressor cannot be had.
+    #[error("history: starting the writer: {0}")]
+    Start(io::Error),
+}
+
+/// A segment that is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Found {
+    pub(super) name: SegmentName,
+    pub(super) bytes: u64,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Directory {
+    /// Opens it for writing, makes it where it is missing, and keeps others from writing to it until this is dropped.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let wrong = |source: Errno| HistoryError::Open { path: path.to_owned(), source: source.into() };
+        match mkdirat(CWD, path, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(wrong(error)),
+        }
+        let fd = openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(wrong)?;
+        let stat = fstat(&fd).map_err(wrong)?;
+        let own = geteuid().as_raw();
+        if stat.st_uid != own {
+            return Err(HistoryError::Foreign { path: path.to_owned(), owner: stat.st_uid, own });
+        }
+        if stat.st_mode & 0o022 != 0 {
+            return Err(HistoryError::Writable { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
+        }
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(HistoryError::Locked { path: path.to_owned() }),
+            Err(error) => return Err(wrong(error)),
+        }
+        let directory = Self { path: path.to_owned(), fd };
+        directory.try_writing()?;
+        Ok(directory)
+    }
+
+    /// A read-only or full file system is told at the start.
+    fn try_writing(&self) -> Result<(), HistoryError> {
+        const NAME: &str = ".taskscope-try";
+        let wrong = |source: Errno| HistoryError::Write { path: self.path.clone(), source: source.into() };
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        openat(&self.fd, NAME, flags, Mode::from_raw_mode(FILE_MODE)).map_err(wrong)?;
+        unlinkat(&self.fd, NAME, AtFlags::empty()).map_err(wrong)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its descriptor, relative to which segments are opened.
+    #[must_use]
+    pub fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Its segments, the oldest first. Files that are none are left alone.
+    pub(super) fn segments(&self) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(self.fd())? {
+            let entry = entry?;
+            let Some(name) = entry.file_name().to_str().ok().and_then(SegmentName::parse) else { continue };
+            let stat = statat(self.fd(), entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            found.push(Found { name, bytes: u64::try_from(stat.st_size).unwrap_or(0) });
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Makes a segment; it must not be there.
+    pub(super) fn create(&self, name: &SegmentName) -> io::Result<OwnedFd> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+        Ok(openat(self.fd(), name.to_string(), flags, Mode::from_raw_mode(FILE_MODE))?)
+    }
+
+    /// Opens a segment to read it, and to cut it.
+    pub(super) fn edit(&self, name: &SegmentName) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(openat(self.fd(), name.to_string(), flags, Mode::empty())?)
+    }
+
+    /// Gives a segment another name, which must be free.
+    pub(super) fn rename(&self, old: &SegmentName, new: &SegmentName) -> io::Result<()> {
+        let (old, new) = (old.to_string(), new.to_string());
+        Ok(renameat_with(self.fd(), old, self.fd(), new, RenameFlags::NOREPLACE)?)
+    }
+
+    pub(super) fn remove(&self, name: &SegmentName) -> io::Result<()> {
+        Ok(unlinkat(self.fd(), name.to_string(), AtFlags::empty())?)
+    }
+}
+
+/// Files that this process makes from now on can be read by its group.
+pub(super) fn let_group_read() {
+    umask(Mode::from_raw_mode(0o027));
+}

@@ -1,0 +1,204 @@
+//! The owner's end: what happened is handed to the writer, or counted as lost. Nothing here waits.
+
+use std::{
+    io,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use super::{
+    Limits,
+    directory::{Directory, HistoryError, let_group_read},
+    frame::FrameMaker,
+    segment::close_left_open,
+    stats::{Lost, Stats},
+    writer::Writer,
+};
+use crate::{
+    cgroup::{Cgroups, Place},
+    export::Stamp,
+    lineage::{
+        Life,
+        death::Cause,
+        effect::{Action, Effect},
+    },
+};
+
+/// Lines that may wait for the writer: with what they own, some 20 MB.
+const LINES: usize = 16_384;
+
+/// Batches that may wait.
+const BATCHES: usize = 1024;
+
+/// One line to be.
+pub(super) enum Line {
+    /// A life that is over.
+    Life(Arc<Life>, Option<Arc<Place>>),
+    /// An event, with its sequence number.
+    Event(Box<Effect>, u64, Option<Arc<Place>>),
+    /// Records were lost at this place, so many.
+    Gap(&'static str, u64),
+}
+
+/// Lines of one look at the ring.
+pub(super) struct Batch {
+    pub(super) lines: Vec<Line>,
+    pub(super) stamp: Arc<Stamp>,
+}
+
+/// History as the daemon has it: written, or why it is not.
+pub struct History {
+    path: PathBuf,
+    stats: Arc<Stats>,
+    stamp: Option<Arc<Stamp>>,
+    directory: Option<RawFd>,
+    writer: Option<(SyncSender<Batch>, JoinHandle<()>)>,
+    /// What starts the writer.
+    waiting: Option<(Receiver<Batch>, SyncSender<Batch>, Writer)>,
+}
+
+impl History {
+    /// Opens the directory. A mistake costs nothing but history: it is in [`History::stats`].
+    #[must_use]
+    pub fn open(path: &Path, limits: Limits) -> Self {
+        let stats = Arc::new(Stats::default());
+        let mut history = Self {
+            path: path.to_owned(),
+            stats: Arc::clone(&stats),
+            stamp: None,
+            directory: None,
+            writer: None,
+            waiting: None,
+        };
+        match history.prepare(limits) {
+            Ok(()) => log::info!("history: written to {}", path.display()),
+            Err(error) => history.fail(&error),
+        }
+        history
+    }
+
+    fn prepare(&mut self, limits: Limits) -> Result<(), HistoryError> {
+        let_group_read();
+        let directory = Directory::open(&self.path)?;
+        let wrong = |source: io::Error| HistoryError::Open { path: self.path.clone(), source };
+        let cut = close_left_open(&directory).map_err(wrong)?;
+        self.stats.has_cut(cut);
+        self.directory = Some(directory.raw_fd());
+        let frames = FrameMaker::new().map_err(HistoryError::Start)?;
+        let writer = Writer::new(directory, limits, frames, Arc::clone(&self.stats)).map_err(wrong)?;
+        let (sender, receiver) = sync_channel(BATCHES);
+        self.waiting = Some((receiver, sender, writer));
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &HistoryError) {
+        log::error!("{error}; the daemon goes on without history");
+        self.stats.set_error(Some(error.to_string()));
+        (self.directory, self.waiting, self.writer) = (None, None, None);
+    }
+
+    /// Starts the writer, with the rights that the calling thread has by now.
+    pub fn start(&mut self) {
+        let Some((receiver, sender, writer)) = self.waiting.take() else { return };
+        match thread::Builder::new().name("history".into()).spawn(move || writer.run(&receiver)) {
+            Ok(thread) => self.writer = Some((sender, thread)),
+            Err(error) => self.fail(&HistoryError::Start(error)),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Descriptor of the directory, while there is history.
+    #[must_use]
+    pub const fn directory(&self) -> Option<RawFd> {
+        self.directory
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether lives are written.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Takes what is to be kept of what happened. `first` is the sequence number of the first effect.
+    pub fn take(&mut self, effects: &[Effect], first: u64, stamp: &Stamp, cgroups: &Cgroups) {
+        let place = |effect: &Effect| effect.thread.cgroup_id.and_then(|id| cgroups.known(id).cloned());
+        let lines = effects.iter().zip(first..).filter_map(|(effect, sequence)| match &effect.action {
+            Action::Released { life: Some(life), .. } => Some(Line::Life(Arc::clone(life), place(effect))),
+            Action::ZombieFlagged { .. }
+            | Action::Reparented { .. }
+            | Action::BlockedFlagged(_)
+            | Action::ExitStuck { .. } => {
+                Some(Line::Event(Box::new(effect.clone()), sequence, place(effect)))
+            }
+            Action::GroupExited { death: Some(death), .. } if death.cause != Cause::Exited => {
+                Some(Line::Event(Box::new(effect.clone()), sequence, place(effect)))
+            }
+            _ => None,
+        });
+        let lines: Vec<_> = lines.collect();
+        self.send(lines, stamp);
+    }
+
+    /// Records were lost.
+    pub fn lost(&mut self, place: &'static str, count: u64, stamp: &Stamp) {
+        self.send(vec![Line::Gap(place, count)], stamp);
+    }
+
+    fn send(&mut self, lines: Vec<Line>, stamp: &Stamp) {
+        let Some((sender, _)) = &self.writer else { return };
+        let count = lines.len();
+        if count == 0 {
+            return;
+        }
+        let waiting = &self.stats.waiting;
+        if waiting.load(Ordering::Relaxed) + count > LINES {
+            self.stats.lost(Lost::Queue, count as u64);
+            return;
+        }
+        let stamp = match &self.stamp {
+            Some(same) if **same == *stamp => Arc::clone(same),
+            _ => Arc::clone(self.stamp.insert(Arc::new(stamp.clone()))),
+        };
+        waiting.fetch_add(count, Ordering::Relaxed);
+        match sender.try_send(Batch { lines, stamp }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                waiting.fetch_sub(count, Ordering::Relaxed);
+                self.stats.lost(Lost::Queue, count as u64);
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                waiting.fetch_sub(count, Ordering::Relaxed);
+                self.stats.lost(Lost::Disk, count as u64);
+                self.stats.set_error(Some("the writer ended by a panic, which the log tells".into()));
+            }
+        }
+    }
+}
+
+impl Drop for History {
+    /// What waits is written.
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.writer.take() {
+            drop(sender);
+            // A panic has been told.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The segments of one kind of lines: the one that is written, and where the next begins.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, Write as _},
+};
+
+use super::{
+    directory::Directory,
+    frame::{Frames, whole_prefix},
+    name::{Kind, SegmentName, moment},
+};
+
+/// A segment that is written.
+pub(super) struct Segment {
+    pub(super) name: SegmentName,
+    file: File,
+    /// Its length: whole frames.
+    pub(super) bytes: u64,
+    /// The last moment of its lines, as in a name.
+    last: String,
+}
+
+impl Segment {
+    /// Begins one whose first line is of this moment. Where a segment of that millisecond is there already, the next free one is taken.
+    pub(super) fn begin(directory: &Directory, kind: Kind, from: &str) -> io::Result<Self> {
+        let mut name = SegmentName { from: from.to_owned(), kind, to: None };
+        for _ in 0..1000 {
+            match directory.create(&name) {
+                Ok(file) => {
+                    let last = name.from.clone();
+                    return Ok(Self { name, file: File::from(file), bytes: 0, last });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => name.from = next(&name.from),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Adds a frame whose last line is of this moment. If it does not fit, nothing of it stays.
+    pub(super) fn add(&mut self, frame: &[u8], last: &str) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(frame) {
+            // A part that stays is a torn tail for the next start.
+            let _ = self.file.set_len(self.bytes);
+            return Err(error);
+        }
+        self.bytes += frame.len() as u64;
+        if last > self.last.as_str() {
+            last.clone_into(&mut self.last);
+        }
+        Ok(())
+    }
+
+    /// Ends it: it is on disk whatever happens, and its name says until when its lines are.
+    pub(super) fn end(self, directory: &Directory) -> io::Result<()> {
+        self.file.sync_data()?;
+        close(directory, &self.name, self.last)
+    }
+}
+
+/// Gives a segment its last name.
+fn close(directory: &Directory, name: &SegmentName, mut last: String) -> io::Result<()> {
+    for _ in 0..1000 {
+        let closed = SegmentName { to: Some(last.clone()), ..name.clone() };
+        match directory.rename(name, &closed) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = next(&last),
+            other => return other,
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A name's moment one millisecond on, or what stands for it: the digits counted up.
+fn next(moment: &str) -> String {
+    let Some((seconds, millis)) = moment.trim_end_matches('Z').split_once('.') else {
+        return moment.to_owned();
+    };
+    let millis = millis.parse::<u32>().unwrap_or(0).saturating_add(1) % 1000;
+    format!("{seconds}.{millis:03}Z")
+}
+
+/// Closes segments that a daemon before this one left open, after what it did not write whole is cut off. Answers the bytes cut.
+pub(super) fn close_left_open(directory: &Directory) -> io::Result<u64> {
+    let mut cut = 0;
+    for found in directory.segments()?.into_iter().filter(|found| found.name.to.is_none()) {
+        let mut file = File::from(directory.edit(&found.name)?);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let whole = whole_prefix(&bytes);
+        let torn = bytes.len() - whole;
+        if torn > 0 {
+            file.set_len(whole as u64)?;
+            file.rewind()?;
+            log::warn!(
+                "history: {}: its last {torn} bytes were not written whole when taskscope ended, and are cut off",
+                found.name
+            );
+            cut += torn as u64;
+        }
+        bytes.truncate(whole);
+        if bytes.is_empty() {
+            directory.remove(&found.name)?;
+            continue;
+        }
+        let last = Frames::of(&bytes).flatten().filter_map(|lines| last_moment(&lines)).max();
+        close(directory, &found.name, last.unwrap_or_else(|| found.name.from.clone()))?;
+    }
+    Ok(cut)
+}
+
+/// The latest moment of lines, as in a name.
+fn last_moment(lines: &[u8]) -> Option<String> {
+    lines.split(|&byte| byte == b'\n').filter_map(moment_of).max()
+}
+
+/// The moment of a line, as in a name: each begins with it.
+pub(super) fn moment_of(line: &[u8]) -> Option<String> {
+    let text = line.strip_prefix(br#"{"@timestamp":""#)?;
+    let end = text.iter().position(|&byte| byte == b'"')?;
+    moment(std::str::from_utf8(text.get(..end)?).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_of_a_line_is_read_and_counted_up() {
+        let line = br#"{"@timestamp":"2026-11-29T02:39:17.123456789Z","life_version":1}"#;
+        let at = moment_of(line).unwrap();
+        assert_eq!(at, "20261129T023917.123Z");
+        assert_eq!(next(&at), "20261129T023917.124Z");
+        assert_eq!(moment_of(b"{}"), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! The thread that writes: takes batches, makes frames of lines, and keeps the directory within its limits.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    thread::sleep,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    Limits,
+    directory::{Directory, Found},
+    frame::FrameMaker,
+    name::{Kind, SegmentName, moment},
+    queue::{Batch, Line},
+    segment::{Segment, moment_of},
+    stats::{Lost, Stats},
+};
+use crate::{
+    answer::life,
+    export::{Stamp, json},
+    lineage::id::Ktime,
+};
+
+/// Text of a frame: more makes it hardly smaller, and the lines of one frame are what a crash can cost.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// A line is on its way to the disk after this at the latest.
+const FLUSH_AFTER: Duration = Duration::from_secs(5);
+
+/// After a batch, before the next are taken: the owner of the lineage then wakes nobody up.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two looks at what is too old, where nothing happens.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// After a failure, before the disk is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A segment ends when it is as large, or as old.
+const SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENT_AGE: Duration = Duration::from_secs(3600);
+
+/// Lines of one kind that are on their way.
+struct Stream {
+    text: Vec<u8>,
+    lines: u64,
+    /// Since when the oldest of these waits.
+    since: Option<Instant>,
+    segment: Option<(Segment, Instant)>,
+}
+
+impl Stream {
+    const fn new() -> Self {
+        Self { text: Vec::new(), lines: 0, since: None, segment: None }
+    }
+
+    fn added(&mut self) {
+        self.lines += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+}
+
+/// See the module.
+pub(super) struct Writer {
+    directory: Directory,
+    limits: Limits,
+    frames: FrameMaker,
+    stats: Arc<Stats>,
+    lives: Stream,
+    events: Stream,
+    /// Segments that are closed, the oldest first.
+    closed: Vec<Found>,
+    /// Nothing is written before.
+    again: Option<Instant>,
+    /// Lost lines that a gap line tells of.
+    told: u64,
+    /// Where the wall clock stands.
+    stamp: Option<Arc<Stamp>>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        directory: Directory,
+        limits: Limits,
+        frames: FrameMaker,
+        stats: Arc<Stats>,
+    ) -> io::Result<Self> {
+        let mut closed = directory.segments()?;
+        // By when they end: that is when they go.
+        closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
+        let (lives, events) = (Stream::new(), Stream::new());
+        let mut writer = Self {
+            directory,
+            limits,
+            frames,
+            stats,
+            lives,
+            events,
+            closed,
+            again: None,
+            told: 0,
+            stamp: None,
+        };
+        writer.keep_limits(0);
+        Ok(writer)
+    }
+
+    /// Until nobody can send any more.
+    pub(super) fn run(mut self, queue: &Receiver<Batch>) {
+        loop {
+            let due = [&self.lives, &self.events].into_iter().filter_map(|stream| stream.since).min();
+            let patience = due.map_or(IDLE, |since| FLUSH_AFTER.saturating_sub(since.elapsed()));
+            match queue.recv_timeout(patience) {
+                Ok(batch) => self.add(&batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            }
+            loop {
+                match queue.try_recv() {
+                    Ok(batch) => self.add(&batch),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return self.finish(),
+                }
+            }
+            self.flush(false);
+            self.keep_limits(0);
+            sleep(PAUSE);
+        }
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        if self.stamp.as_ref().is_some_and(|stamp| is_set(stamp, &batch.stamp)) {
+            // The wall clock was set: no segment has lines of both times.
+            self.flush(true);
+            self.end_segments();
+        }
+        self.stamp = Some(Arc::clone(&batch.stamp));
+        for line in &batch.lines {
+            match line {
+                Line::Life(life, place) => {
+                    life::write(life, &batch.stamp, place.as_deref(), &mut self.lives.text);
+                    self.lives.added();
+                }
+                Line::Event(effect, sequence, place) => {
+                    json::write(effect, *sequence, &batch.stamp, place.as_deref(), &mut self.events.text);
+                    self.events.added();
+                }
+                Line::Gap(place, lost) => self.add_gap(place, *lost),
+            }
+        }
+        self.stats.waiting.fetch_sub(batch.lines.len(), Ordering::Relaxed);
+        if self.lives.text.len() >= FRAME_BYTES || self.events.text.len() >= FRAME_BYTES {
+            self.flush(false);
+        }
+    }
+
+    fn add_gap(&mut self, place: &str, lost: u64) {
+        let Some(stamp) = &self.stamp else { return };
+        let now = stamp.at_wall(wall_ns()).unwrap_or(Ktime(0));
+        json::write_gap_at(stamp, now, place, lost, &mut self.events.text);
+        self.events.added();
+    }
+
+    /// Writes what is large enough or has waited for long enough; or all.
+    fn flush(&mut self, all: bool) {
+        let lost = self.stats.lost_so_far();
+        if lost > self.told && self.again.is_none_or(|again| Instant::now() >= again) {
+            self.add_gap("history", lost - self.told);
+            self.told = lost;
+        }
+        for kind in Kind::ALL {
+            let stream = self.stream(kind);
+            let is_due = stream.since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER);
+            if stream.lines > 0 && (all || is_due || stream.text.len() >= FRAME_BYTES) {
+                self.write(kind);
+            }
+        }
+    }
+
+    const fn stream(&mut self, kind: Kind) -> &mut Stream {
+        match kind {
+            Kind::Lives => &mut self.lives,
+            Kind::Events => &mut self.events,
+        }
+    }
+
+    /// Writes what waits of one kind; what cannot be written is counted, and forgotten.
+    fn write(&mut self, kind: Kind) {
+        let outcome = match self.again {
+            Some(again) if Instant::now() < again => None,
+            _ => Some(self.try_writing(kind)),
+        };
+        let stream = self.stream(kind);
+        let (lines, text_bytes) = (stream.lines, stream.text.len() as u64);
+        (stream.lines, stream.since) = (0, None);
+        stream.text.clear();
+        match outcome {
+            Some(Ok(bytes)) => {
+                let [of_lives, of_events] = if kind == Kind::Lives { [lines, 0] } else { [0, lines] };
+                self.stats.wrote(of_lives, of_events, bytes, text_bytes);
+                self.again = None;
+                if self.stats.set_error(None) {
+                    log::info!("history: it is written again");
+                }
+            }
+            Some(Err(error)) => {
+                self.again = Some(Instant::now() + AGAIN);
+                self.stats.lost(Lost::Disk, lines);
+                let path = self.directory.path().display();
+                let text = format!("writing to {path}: {error}; make room, or set another `history`");
+                if self.stats.set_error(Some(text.clone())) {
+                    log::error!("history: {text}; the daemon goes on without it and tries again");
+                }
+            }
+            None => self.stats.lost(Lost::Disk, lines),
+        }
+    }
+
+    fn try_writing(&mut self, kind: Kind) -> io::Result<u64> {
+        let text = match kind {
+            Kind::Lives => &self.lives.text,
+            Kind::Events => &self.events.text,
+        };
+        let moments = || text.split(|&byte| byte == b'\n').filter_map(moment_of);
+        let (first, last) =
+            (moments().min().unwrap_or_else(now_as_name), moments().max().unwrap_or_else(now_as_name));
+        let frame = self.frames.frame(text)?;
+        self.keep_limits(frame.len() as u64);
+        let (limit, is_old) = (self.segment_bytes(), |since: &Instant| since.elapsed() >= SEGMENT_AGE);
+        let stream = self.stream(kind);
+        if stream.segment.as_ref().is_some_and(|(segment, since)| segment.bytes >= limit || is_old(since)) {
+            self.end_segment(kind);
+        }
+        let Self { directory, lives, events, .. } = self;
+        let stream = if kind == Kind::Lives { lives } else { events };
+        let segment = match &mut stream.segment {
+            Some((segment, _)) => segment,
+            none => &mut none.insert((Segment::begin(directory, kind, &first)?, Instant::now())).0,
+        };
+        segment.add(&frame, &last)?;
+        Ok(frame.len() as u64)
+    }
+
+    /// So many segments that removing one is little.
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT_BYTES.min(self.limits.bytes / 16).max(1)
+    }
+
+    fn end_segment(&mut self, kind: Kind) {
+        let Some((segment, _)) = self.stream(kind).segment.take() else { return };
+        let (bytes, name) = (segment.bytes, segment.name.clone());
+        if let Err(error) = segment.end(&self.directory) {
+            log::error!("history: closing {name}: {error}; the next start of taskscope does it");
+        }
+        // With the name it has now.
+        match self.directory.segments() {
+            Ok(found) => {
+                let is_open = |name: &SegmentName| name.to.is_none();
+                self.closed = found.into_iter().filter(|found| !is_open(&found.name)).collect();
+                self.closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
+            }
+            Err(error) => {
+                log::error!("history: reading the directory: {error}");
+                self.closed.push(Found { name, bytes });
+            }
+        }
+    }
+
+    fn end_segments(&mut self) {
+        for kind in Kind::ALL {
+            self.end_segment(kind);
+        }
+    }
+
+    /// Removes the oldest segments until so many bytes more fit, and those that are too old.
+    fn keep_limits(&mut self, more: u64) {
+        let open: u64 = [&self.lives, &self.events]
+            .iter()
+            .filter_map(|stream| Some(stream.segment.as_ref()?.0.bytes))
+            .sum();
+        let mut total = self.closed.iter().map(|found| found.bytes).sum::<u64>() + open;
+        let age_ns = i128::try_from(self.limits.age.as_nanos()).unwrap_or(i128::MAX);
+        let before = name_of(wall_ns().saturating_sub(age_ns));
+        let mut gone = 0;
+        for found in &self.closed {
+            let is_old = found.name.to.as_ref().is_some_and(|to| *to < before);
+            if total + more <= self.limits.bytes && !is_old {
+                break;
+            }
+            if let Err(error) = self.directory.remove(&found.name)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                log::error!("history: removing {}: {error}", found.name);
+                break;
+            }
+            total -= found.bytes;
+            gone += 1;
+        }
+        self.closed.drain(..gone);
+        let segments = [&self.lives, &self.events].iter().filter(|stream| stream.segment.is_some()).count();
+        self.stats.holds(total, (self.closed.len() + segments) as u64);
+    }
+
+    fn finish(mut self) {
+        self.flush(true);
+        self.end_segments();
+        self.keep_limits(0);
+    }
+}
+
+/// Whether the wall clock was set between two stamps: more than it is slewed.
+fn is_set(before: &Stamp, now: &Stamp) -> bool {
+    (before.wall_ns(Ktime(0)) - now.wall_ns(Ktime(0))).abs() > 1_000_000_000
+}
+
+/// The wall clock, ns since the epoch.
+fn wall_ns() -> i128 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_nanos()).unwrap_or(0)
+}
+
+/// A moment as in a name.
+fn name_of(wall_ns: i128) -> String {
+    moment(&Stamp::new("", wall_ns.max(0)).timestamp(Ktime(0))).unwrap_or_default()
+}
+
+fn now_as_name() -> String {
+    name_of(wall_ns())
+}
