@@ -4,7 +4,7 @@
 //! polars read it as it is. docs/lives.md describes the directory.
 //!
 //! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, made at the start, encodes,
-//! compresses and writes ([`writer`]). What it cannot write is counted ([`Stats`]) and told as a gap line.
+//! compresses and writes (`writer`). What it cannot write is counted ([`Stats`]) and told as a gap line.
 
 mod directory;
 mod frame;
