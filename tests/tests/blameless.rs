@@ -197,9 +197,11 @@ fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
     };
     let id = reader.id();
     let end = Instant::now() + setting::deadline();
+    // It may sleep for its own program's file before.
     let is_blocked = || {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'))
+        let of = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
+        let is_d = of("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'));
+        is_d && (of("wchan").contains("fuse") || of("wchan") == "0")
     };
     while !is_blocked() && Instant::now() < end {
         std::thread::yield_now();

@@ -193,7 +193,7 @@ fn the_examples_of_help_run() {
         for line in lines {
             // Behind three blanks is what it is for.
             let command = line.trim().split("   ").next().unwrap_or_default().replace("4711", &me);
-            let command = command.replace("nginx.service", &me);
+            let command = command.replace("nginx.service", &me).replace("web.service", &me);
             let (command, is_piped) = match command.split_once(" | ") {
                 Some((command, _)) if !has_jq => (command.to_owned(), false),
                 Some(_) => (command.clone(), true),

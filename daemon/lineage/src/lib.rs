@@ -237,7 +237,7 @@ impl Lineage {
     }
 
     /// Notes of effects how far they lie before another that was emitted already.
-    fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
+    pub(crate) fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
         for effect in out.iter_mut().skip(from) {
             effect.late_ns = self.emitted_until.since(effect.at);
             self.emitted_until = self.emitted_until.max(effect.at);

@@ -146,7 +146,9 @@ fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
         if thread.wchan.is_none() {
             thread.wchan.clone_from(&does.wchan);
         }
-        if thread.state == Some(b'D') && does.is_blocked() {
+        // Two readings, one after the other: a task that has moved on waits for something else.
+        let is_same_sleep = does.wchan.is_none() || thread.wchan == does.wchan;
+        if thread.state == Some(b'D') && does.is_blocked() && is_same_sleep {
             thread.sleep = Some(sleep_of(does));
         }
     }

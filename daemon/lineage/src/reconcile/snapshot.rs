@@ -52,6 +52,12 @@ impl Lineage {
     /// All of it was applied. Whoever should have been in it and was not has gone unseen.
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
         let Some(sweep) = self.reconcile.snapshot.take() else { return };
+        let from = out.len();
+        self.conclude_snapshot(at, &sweep, out);
+        self.mark_late(from, out);
+    }
+
+    fn conclude_snapshot(&mut self, at: Ktime, sweep: &SnapshotInProgress, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext { at, provenance: sweep.provenance(), hook: None }, out);
         self.settle_snapshot_conflicts(t);
         self.decide_zombies(t.out);
@@ -61,7 +67,7 @@ impl Lineage {
             return;
         }
         let mut gone: Vec<Ix<Task>> =
-            self.store.newest_tasks().filter(|&ix| self.is_missing(ix, &sweep)).collect();
+            self.store.newest_tasks().filter(|&ix| self.is_missing(ix, sweep)).collect();
         // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
         gone.sort_by_key(|&ix| std::cmp::Reverse((self.store[ix].key().start, self.store[ix].key().tid)));
         for ix in gone {

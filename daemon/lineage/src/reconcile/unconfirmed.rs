@@ -37,11 +37,13 @@ impl Lineage {
     /// The kernel does not have this unconfirmed zombie any more, and no record of its release is under way. False if it is none.
     pub fn end_unconfirmed_zombie(&mut self, key: GroupKey, at: Ktime, out: &mut Vec<Effect>) -> bool {
         let Some((leader, group)) = self.find_unconfirmed_zombie(key) else { return false };
+        let from = out.len();
         if self.awaits_callback(group, at) || !self.resolve_pending_reparent(group, None, at, out) {
             return false;
         }
         let ctx = EventContext { at, provenance: Provenance::Repaired, hook: None };
         self.end_missing(leader, group, &mut Transition::new(ctx, out));
+        self.mark_late(from, out);
         true
     }
 
@@ -70,12 +72,14 @@ impl Lineage {
             self.store.make_zombie_unconfirmed(leader);
             return true;
         }
+        let from = out.len();
         // The parent that died reaped it, as far as nothing else is known.
         if !self.resolve_pending_reparent(group, None, at, out) {
             return false;
         }
         let ctx = EventContext { at, provenance: Provenance::Inferred, hook: None };
         self.die_and_be_reaped(leader, group, Death::default(), &mut Transition::new(ctx, out));
+        self.mark_late(from, out);
         true
     }
 
