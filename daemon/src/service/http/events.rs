@@ -146,11 +146,6 @@ impl Query {
             }
         }
         if query.format == Format::Life {
-            if !query.selection.actions.is_empty() {
-                return Err(ApiError::bad_request(
-                    "action: goes without format=life, which is one line a life",
-                ));
-            }
             query.selection.lives = true;
         }
         Ok(query)
