@@ -48,8 +48,8 @@ const LISTEN_BACKLOG: u32 = 4096;
 /// Interval of status notifications to systemd.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// Interval at which memory is measured if it has a limit: in that time a storm takes some ten megabytes.
-const MEMORY_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which the memory guard is called if there is a limit: in that time a storm adds some ten megabytes.
+const MEMORY_EVERY: Duration = Duration::from_millis(250);
 
 /// Why the service ended, or did not start.
 #[derive(Debug, Error)]

@@ -58,8 +58,14 @@ pub(super) struct MemoryGuard {
     step: Step,
     /// The last reading.
     pub(super) level: Option<Level>,
+    /// Calls since then that read nothing.
+    skipped: u8,
     pub(super) shed: Shed,
 }
+
+/// With less than half of the limit in use, only every fourth call reads how much it is: a storm adds some 30 MB a second, which is too
+/// much for one reading a second near a small limit.
+const CALM_CALLS: u8 = 4;
 
 /// Above this memory is given up.
 const fn high(max: u64) -> u64 {
@@ -100,8 +106,13 @@ impl MemoryGuard {
         !is_refused
     }
 
-    /// Measures the memory in use, and gives some up if there is too little.
+    /// Measures the memory in use, and gives some up if there is too little. To be called four times a second.
     pub(super) fn look(&mut self, from: &mut impl Shedding) {
+        self.skipped += 1;
+        if self.level.is_some_and(|level| level.used < level.max / 2) && self.skipped < CALM_CALLS {
+            return;
+        }
+        self.skipped = 0;
         let level = self.gauge.read();
         self.level = level;
         let Some(level) = level else { return };
