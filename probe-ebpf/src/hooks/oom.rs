@@ -9,21 +9,21 @@
 //! cgroups are looked at: the innermost at its limit is the one whose charge failed (`try_charge_memcg()`).
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
     macros::{btf_tracepoint, fentry, kprobe, map, raw_tracepoint},
     maps::Array,
     programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext},
 };
 use probe_common::{
-    CGROUP_NAME_LEN, COMM_LEN, Lost, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST, OOM_HOST_BY_USAGE,
-    OOM_UNKNOWN, OomVictim, TaskId, Valid,
+    CGROUP_NAME_LEN, Lost, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST, OOM_HOST_BY_USAGE, OOM_UNKNOWN,
+    OomVictim, TaskId, Valid,
 };
 
 use crate::{
     emit::{lose, send},
     globals::offset,
     kread::{Direct, Mem, Probed, pointer},
-    task::{Task, current, current_id, mark, put},
+    task::{Task, current, current_id, put},
 };
 
 /// Memory cgroups above a task that are looked at.
@@ -99,44 +99,58 @@ impl Met {
             self.name = Probed::get(node, offset!(kernfs_name)).unwrap_or(0);
         }
     }
+}
 
-    /// By the use of the current task's memory cgroups.
-    #[inline(always)]
-    fn by_usage() -> Self {
-        let mut met = Self::UNKNOWN;
-        let Some(mut memcg) = current().memory_cgroup() else { return met };
-        met.scope = u64::from(OOM_HOST_BY_USAGE);
-        for _ in 0..LEVELS {
-            let (Some(max), Some(used)) = (
-                Probed::get::<u64>(memcg, offset!(memcg_max)),
-                Probed::get::<u64>(memcg, offset!(memcg_usage)),
-            ) else {
-                break;
+/// Writes to the record which limit the victim that is being marked met; returns the address of its cgroup's name. Piece by piece:
+/// verifiers before 6.3 refuse copies of a structure that is not written whole.
+#[inline(always)]
+fn fill(record: &mut OomVictim) -> u64 {
+    if let Some(met) = OOM_MET.get(0)
+        && met.by == bpf_get_current_pid_tgid()
+        && met.scope != u64::from(OOM_UNKNOWN)
+    {
+        record.scope = met.scope as u32;
+        record.cgroup_id = met.cgroup_id;
+        record.limit_pages = met.limit_pages;
+        record.used_pages = met.used_pages;
+        return met.name;
+    }
+    record.scope = OOM_UNKNOWN;
+    record.cgroup_id = 0;
+    record.limit_pages = 0;
+    record.used_pages = 0;
+    fill_by_usage(record)
+}
+
+/// By the use of the current task's memory cgroups.
+#[inline(always)]
+fn fill_by_usage(record: &mut OomVictim) -> u64 {
+    let Some(mut memcg) = current().memory_cgroup() else { return 0 };
+    record.scope = OOM_HOST_BY_USAGE;
+    for _ in 0..LEVELS {
+        let (Some(max), Some(used)) =
+            (Probed::get::<u64>(memcg, offset!(memcg_max)), Probed::get::<u64>(memcg, offset!(memcg_usage)))
+        else {
+            return 0;
+        };
+        if used.wrapping_add(BATCH_PAGES) >= max {
+            record.scope = OOM_CGROUP_BY_USAGE;
+            record.limit_pages = max;
+            record.used_pages = used;
+            let Some(node) = pointer::<Probed>(memcg, offset!(css_cgroup))
+                .and_then(|cgroup| pointer::<Probed>(cgroup, offset!(cgroup_kn)))
+            else {
+                return 0;
             };
-            if used.wrapping_add(BATCH_PAGES) >= max {
-                met.read(memcg);
-                met.scope = u64::from(OOM_CGROUP_BY_USAGE);
-                break;
-            }
-            match pointer::<Probed>(memcg, offset!(css_parent)) {
-                Some(parent) => memcg = parent,
-                None => break,
-            }
+            record.cgroup_id = Probed::get(node, offset!(kernfs_id)).unwrap_or(0);
+            return Probed::get(node, offset!(kernfs_name)).unwrap_or(0);
         }
-        met
-    }
-
-    /// That of the victim that is being marked.
-    #[inline(always)]
-    fn now() -> Self {
-        if let Some(met) = OOM_MET.get(0)
-            && met.by == bpf_get_current_pid_tgid()
-            && met.scope != u64::from(OOM_UNKNOWN)
-        {
-            return *met;
+        match pointer::<Probed>(memcg, offset!(css_parent)) {
+            Some(parent) => memcg = parent,
+            None => return 0,
         }
-        Self::by_usage()
     }
+    0
 }
 
 #[btf_tracepoint(function = "mark_victim")]
@@ -178,21 +192,12 @@ fn report(victim: TaskId, valid: u32) {
         record.victim = victim;
         record.valid = valid;
         put(current_id(), &mut record.trigger, &mut record.valid, Valid::ACTOR);
-        record.trigger_comm = [0; COMM_LEN];
-        if let Ok(comm) = bpf_get_current_comm() {
-            record.trigger_comm = comm;
-            mark(&mut record.valid, Valid::COMM);
-        }
-        let met = Met::now();
-        record.scope = met.scope as u32;
-        record.cgroup_id = met.cgroup_id;
-        record.limit_pages = met.limit_pages;
-        record.used_pages = met.used_pages;
+        current().comm(&mut record.trigger_comm, &mut record.valid);
         record.cgroup_name = [0; CGROUP_NAME_LEN];
-        if met.name != 0 {
+        let name = fill(record);
+        if name != 0 {
             // SAFETY: the helper checks the address. A name that cannot be read stays empty.
-            let _ =
-                unsafe { bpf_probe_read_kernel_str_bytes(met.name as *const u8, &mut record.cgroup_name) };
+            let _ = unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, &mut record.cgroup_name) };
         }
     });
 }
