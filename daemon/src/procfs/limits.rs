@@ -50,6 +50,13 @@ impl Procfs {
                 || capable().is_none_or(|capabilities| capabilities & EXEMPTING == 0))
     }
 
+    /// Returns a process's real uid now. No record reports setuid(2).
+    #[must_use]
+    pub fn real_uid(&self, tgid: Tgid) -> Option<u32> {
+        let status = read(&self.root.join(format!("{tgid}/status"))).ok()?;
+        value(&status, "Uid")?.split_whitespace().next()?.parse().ok()
+    }
+
     /// Returns whether a process is in another user namespace, where the kernel counts its tasks separately (since 5.14).
     #[must_use]
     pub fn has_own_users(&self, tgid: Tgid) -> bool {

@@ -75,7 +75,7 @@ fn full_limit(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimi
 }
 
 fn of_user(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
-    let uid = lineage.group(tgid)?.real_uid()?;
+    let uid = procfs.real_uid(tgid).or_else(|| lineage.group(tgid)?.real_uid())?;
     if !procfs.is_held_to_nproc(tgid, uid) {
         return None;
     }
@@ -84,7 +84,7 @@ fn of_user(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> 
     if procfs.has_own_users(tgid) {
         return None;
     }
-    let of_user = lineage.groups().filter(|group| group.real_uid() == Some(uid));
+    let of_user = lineage.groups().filter(|group| group.real_uid() == Some(uid) || group.key().tgid == tgid);
     let used = of_user.map(|group| group.threads().count() as u64).sum();
     let limit_of = ForkLimit {
         kind: ForkLimitKind::RlimitNproc,
