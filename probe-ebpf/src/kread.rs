@@ -6,13 +6,17 @@
 
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
-use probe_common::ABSENT;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
+use probe_common::{ABSENT, COMM_LEN};
 
 /// A way to read kernel memory.
 pub trait Mem: Copy {
     /// The value at `offset` from `base`; `None` where the offset is unknown or the memory cannot be read.
     fn get<T: Copy>(base: *const u8, offset: u32) -> Option<T>;
+
+    /// Copies a comm at `offset` from `base`; false where it cannot be read. Never by way of an `Option` of it: verifiers before 6.3
+    /// refuse to copy the bytes of one that is `None`.
+    fn comm(base: *const u8, offset: u32, comm: &mut [u8; COMM_LEN]) -> bool;
 }
 
 /// Loads that the verifier checks.
@@ -33,6 +37,20 @@ impl Mem for Direct {
         // faulting one read zero. Volatile keeps the compiler from merging or widening it.
         Some(unsafe { read_volatile(base.add(offset as usize).cast::<T>()) })
     }
+
+    #[inline(always)]
+    fn comm(base: *const u8, offset: u32, comm: &mut [u8; COMM_LEN]) -> bool {
+        let at = base.wrapping_add(offset as usize);
+        let comm: *mut [u8; COMM_LEN] = comm;
+        // SAFETY: the loads as above; `comm` was made from a unique reference just above, has room for two words, and is written
+        // unaligned.
+        unsafe {
+            let words = (read_volatile(at.cast::<u64>()), read_volatile(at.add(8).cast::<u64>()));
+            comm.cast::<u64>().write_unaligned(words.0);
+            comm.cast::<u64>().add(1).write_unaligned(words.1);
+        }
+        true
+    }
 }
 
 impl Mem for Probed {
@@ -43,6 +61,12 @@ impl Mem for Probed {
         }
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+    }
+
+    #[inline(always)]
+    fn comm(base: *const u8, offset: u32, comm: &mut [u8; COMM_LEN]) -> bool {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel_buf(base.wrapping_add(offset as usize), comm) }.is_ok()
     }
 }
 

@@ -285,13 +285,11 @@ impl<M: Mem> Task<M> {
     /// Fills `comm`.
     #[inline(always)]
     pub fn comm(self, comm: &mut [u8; COMM_LEN], valid: &mut u32) {
-        const WORDS: usize = COMM_LEN / size_of::<u64>();
-        let words: Option<[u64; WORDS]> = self.get(offset!(task_comm));
-        let comm: *mut [u8; COMM_LEN] = comm;
-        // SAFETY: made from a unique reference just above, of the same size, and written unaligned.
-        unsafe { comm.cast::<[u64; WORDS]>().write_unaligned(words.unwrap_or([0; WORDS])) };
-        if words.is_some() {
+        let at = offset!(task_comm);
+        if at != probe_common::ABSENT && M::comm(self.base, at, comm) {
             mark(valid, Valid::COMM);
+        } else {
+            *comm = [0; COMM_LEN];
         }
     }
 
