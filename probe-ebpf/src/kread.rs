@@ -38,6 +38,7 @@ impl Mem for Direct {
         Some(unsafe { read_volatile(base.add(offset as usize).cast::<T>()) })
     }
 
+    #[expect(clippy::cast_ptr_alignment, reason = "the programs read unaligned; the verifier checks")]
     #[inline(always)]
     fn comm(base: *const u8, offset: u32, comm: &mut [u8; COMM_LEN]) -> bool {
         let at = base.wrapping_add(offset as usize);
