@@ -128,11 +128,8 @@ fn fill_by_usage(record: &mut OomVictim) -> u64 {
     let Some(mut memcg) = current().memory_cgroup() else { return 0 };
     record.scope = OOM_HOST_BY_USAGE;
     for _ in 0..LEVELS {
-        let (Some(max), Some(used)) =
-            (Probed::get::<u64>(memcg, offset!(memcg_max)), Probed::get::<u64>(memcg, offset!(memcg_usage)))
-        else {
-            return 0;
-        };
+        let max = Probed::get::<u64>(memcg, offset!(memcg_max)).unwrap_or(u64::MAX);
+        let used = Probed::get::<u64>(memcg, offset!(memcg_usage)).unwrap_or(0);
         if used.wrapping_add(BATCH_PAGES) >= max {
             record.scope = OOM_CGROUP_BY_USAGE;
             record.limit_pages = max;
