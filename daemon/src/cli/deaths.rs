@@ -15,6 +15,7 @@ use crate::{
         death::{DeathFilter, Deaths, DeathsDraft},
         text,
     },
+    event_loop,
     lineage::id::Ktime,
 };
 
@@ -129,10 +130,7 @@ fn show(args: &Args, answer: &Deaths) -> Result<(), Exit> {
 
 /// Shows the ends so far, and then each when the event of it comes.
 fn follow(args: &Args) -> Result<(), Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        log::error!("starting the event loop: {error}");
-        Exit::Failure
-    })?;
+    let runtime = event_loop::start().map_err(Exit::failed)?;
     let socket = &args.source.socket.socket;
     runtime.block_on(follow_events(args, &Client::at(socket))).map_err(|error| match error {
         Stopped::Exit(exit) => exit,
@@ -140,10 +138,7 @@ fn follow(args: &Args) -> Result<(), Exit> {
             log::error!("no taskscope daemon answers on {}: taskscope run", socket.display());
             Exit::Failure
         }
-        Stopped::Client(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
+        Stopped::Client(error) => error.exit(),
     })
 }
 

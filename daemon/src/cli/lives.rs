@@ -7,7 +7,7 @@ use super::{
     exit::Exit,
     stdout::Stdout,
 };
-use crate::{answer::death::DeathFilter, service::KNOWN_SINCE};
+use crate::{answer::death::DeathFilter, event_loop, service::KNOWN_SINCE};
 
 /// Arguments of `lives`.
 #[derive(Debug, clap::Args)]
@@ -53,20 +53,11 @@ pub(super) fn run(args: &Args) -> Exit {
         log::error!("--cause {error}");
         return Exit::Usage;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match event_loop::start() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            log::error!("starting the event loop: {error}");
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::failed(error),
     };
-    match runtime.block_on(ask(args)) {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            log::error!("{error}");
-            if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
-        }
-    }
+    runtime.block_on(ask(args)).map_err(|error| error.exit()).into()
 }
 
 async fn ask(args: &Args) -> Result<(), ClientError> {

@@ -114,8 +114,8 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Batch>) {
         loop {
             let due = [&self.lives, &self.events].into_iter().filter_map(|stream| stream.since).min();
-            let patience = due.map_or(IDLE, |since| FLUSH_AFTER.saturating_sub(since.elapsed()));
-            match queue.recv_timeout(patience) {
+            let timeout = due.map_or(IDLE, |since| FLUSH_AFTER.saturating_sub(since.elapsed()));
+            match queue.recv_timeout(timeout) {
                 Ok(batch) => self.add(&batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),

@@ -136,8 +136,8 @@ impl Lineage {
             let task = &self.store[leader];
             next = task.queue_next();
             let is_due = task.group().is_some_and(|group| self.would_autoreap(group) == Some(true));
-            let patience = if is_due { SECOND_TURN_DUE } else { SECOND_TURN };
-            if u128::from(now.since(task.since)) >= patience.as_nanos() {
+            let settle_after = if is_due { SECOND_TURN_DUE } else { SECOND_TURN };
+            if u128::from(now.since(task.since)) >= settle_after.as_nanos() {
                 self.settle_candidate(leader, out);
             }
         }

@@ -11,7 +11,7 @@ mod watcher;
 
 use std::io::IsTerminal as _;
 
-use super::{ask::Source, client::ClientError, exit::Exit, terminal};
+use super::{ask::Source, exit::Exit, terminal};
 use crate::view::View;
 
 /// Arguments of `top`.
@@ -48,10 +48,4 @@ pub(super) fn run(args: &Args) -> Exit {
 fn view() -> View {
     let style = terminal::style();
     View::new(style.zone, style.unicode)
-}
-
-/// The exit code of a refusal, which the log tells.
-fn refused(error: &ClientError) -> Exit {
-    log::error!("{error}");
-    if matches!(error, ClientError::Denied(_)) { Exit::Privilege } else { Exit::Failure }
 }

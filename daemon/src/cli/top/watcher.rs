@@ -7,7 +7,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{alone, asker, refused};
+use super::{alone, asker};
 use crate::{
     answer::TaskSelector,
     cli::{
@@ -75,7 +75,7 @@ impl Watcher {
             Some(socket) => match runtime.block_on(Client::at(socket).get("/healthz", "*/*")) {
                 Ok(_) => true,
                 Err(ClientError::NotThere(_)) => false,
-                Err(error) => return Err(refused(&error)),
+                Err(error) => return Err(error.exit()),
             },
         };
         let (source, (say, started)) = (source.clone(), std::sync::mpsc::sync_channel(1));
