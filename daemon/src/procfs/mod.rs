@@ -2,6 +2,7 @@
 
 mod facts;
 mod limits;
+mod own;
 mod pipes;
 mod shift;
 mod signals;
@@ -10,6 +11,7 @@ mod tasks;
 
 pub use self::{
     limits::NextNamespace,
+    own::{OwnUsage, own_start_ticks},
     stat::{Stat, StatError},
     tasks::Sight,
 };
@@ -31,7 +33,7 @@ use crate::{
 
 /// `USER_HZ`: the unit of times in /proc/PID/stat, 100 a second on every architecture that Linux has left
 /// (`sysconf(_SC_CLK_TCK)`, <https://elixir.bootlin.com/linux/v6.18/source/include/asm-generic/param.h>).
-const NS_PER_TICK: u64 = 1_000_000_000 / 100;
+pub(crate) const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
 /// A mounted procfs.
 #[derive(Clone, Debug)]

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Holdings, Service};
 use crate::{
     cgroup_mounts, duration,
-    fd::spare,
     history::History,
     kernel::clock,
     panics,
-    procfs::Procfs,
+    procfs::{OwnUsage, Procfs},
     runtime::{Pipeline, Repairs},
     timens,
 };
@@ -204,7 +203,7 @@ impl Status {
             readers_sent: service.readers.sent(),
             readers_lost: service.readers.lost(),
             lineage_bytes: (memory.live + memory.dead) as u64,
-            resident_bytes: resident_bytes(),
+            resident_bytes: OwnUsage::read().resident,
             memory: Holdings::of(lineage, &service.readers),
             memory_limit_bytes: service.memory.level.map(|level| level.max),
             memory_used_bytes: service.memory.level.map(|level| level.used),
@@ -255,12 +254,4 @@ impl Status {
         }
         text
     }
-}
-
-/// `VmRSS` of this process.
-fn resident_bytes() -> Option<u64> {
-    let text = spare::retry(|| std::fs::read_to_string("/proc/self/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
 }

@@ -11,6 +11,7 @@ mod hooks;
 mod http;
 mod memory;
 mod names;
+mod own_process;
 mod pids;
 mod sched;
 mod series_limiter;
@@ -27,8 +28,9 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use self::{
     crash_loops::CrashLoopMetrics, effects::EffectCounters, ended::EndedMetrics, families::Families,
-    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics, pids::PidMetrics,
-    sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics, trust::TrustMetrics, units::Units,
+    history::HistoryMetrics, hooks::HookMetrics, http::HttpMetrics, memory::MemoryMetrics,
+    own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
+    trust::TrustMetrics, units::Units,
 };
 pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
 use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
@@ -98,7 +100,7 @@ impl Metrics {
         of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(OwnProcess::new()?))?;
         Ok(Self {
             registry,
             effects,

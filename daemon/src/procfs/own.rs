@@ -1,0 +1,49 @@
+//! What this process itself uses, by /proc/self.
+
+use std::fs;
+
+use super::{Stat, facts::value};
+use crate::fd::spare;
+
+/// Memory and threads of this process; `None` where /proc/self cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnUsage {
+    /// `VmRSS`, in bytes.
+    pub resident: Option<u64>,
+    /// `VmSize`, in bytes.
+    pub size: Option<u64>,
+    /// Number of threads.
+    pub threads: Option<u64>,
+}
+
+impl OwnUsage {
+    /// As it is now.
+    pub fn read() -> Self {
+        spare::retry(|| fs::read("/proc/self/status"))
+            .map_or_else(|_| Self::default(), |status| Self::of(&status))
+    }
+
+    fn of(status: &[u8]) -> Self {
+        let number = |key| value(status, key)?.split_whitespace().next()?.parse::<u64>().ok();
+        let bytes = |key| number(key)?.checked_mul(1024);
+        Self { resident: bytes("VmRSS"), size: bytes("VmSize"), threads: number("Threads") }
+    }
+}
+
+/// The start of this process, in ticks of `USER_HZ` after boot.
+pub fn own_start_ticks() -> Option<u64> {
+    Some(Stat::parse(&fs::read("/proc/self/stat").ok()?).ok()?.start_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_the_status_is_found_by_its_name() {
+        let usage = OwnUsage::of(b"Name:\tx\nVmSize:\t   67088 kB\nVmRSS:\t 27652 kB\nThreads:\t2\n");
+        let expected = OwnUsage { resident: Some(27652 << 10), size: Some(67088 << 10), threads: Some(2) };
+        assert_eq!(usage, expected);
+        assert_eq!(OwnUsage::of(b"VmRSS:\tx kB"), OwnUsage::default());
+    }
+}
