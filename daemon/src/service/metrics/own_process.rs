@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(families.len(), 7);
         for family in &families {
             let metric = family.get_metric().first().unwrap();
-            let value = metric.get_gauge().value() + metric.get_counter().value();
+            let value = metric.get_gauge().get_value() + metric.get_counter().get_value();
             assert!(value > 0.0, "{}: {value}", family.name());
         }
     }
