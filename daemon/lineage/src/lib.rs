@@ -232,12 +232,18 @@ impl Lineage {
         }
         self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);
-        self.mark_late(from, out);
+        self.finish(from, out);
         self.outcome
     }
 
+    /// Ends a change: what zombies have beside them becomes small, and effects say how late they are.
+    pub(crate) fn finish(&mut self, from: usize, out: &mut [Effect]) {
+        self.store.pack_extras();
+        self.mark_late(from, out);
+    }
+
     /// Notes of effects how far they lie before another that was emitted already.
-    pub(crate) fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
+    fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
         for effect in out.iter_mut().skip(from) {
             effect.late_ns = self.emitted_until.since(effect.at);
             self.emitted_until = self.emitted_until.max(effect.at);

@@ -109,6 +109,6 @@ impl Lineage {
     }
 
     pub(crate) fn has_other_exit_signal(&self, group: Ix<Group>) -> bool {
-        self.store[group].has(fact::EXIT_SIGNAL) && self.store[group].exit_signal != SIGCHLD
+        self.store[group].has(fact::EXIT_SIGNAL) && self.store[group].exit_signal() != SIGCHLD
     }
 }

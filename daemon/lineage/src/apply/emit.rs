@@ -65,7 +65,7 @@ impl Lineage {
     pub(crate) fn thread(&self, group: &Group, ix: Ix<Task>, task: &Task) -> Thread {
         let is_leader = group.leader() == Some(ix);
         let exit_signal =
-            if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal) } else { Some(-1) };
+            if is_leader { group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal()) } else { Some(-1) };
         let exit_state = match task.state() {
             _ if task.knows(known::NO_EXIT_STATE) => None,
             TaskState::Zombie => Some(EXIT_ZOMBIE),

@@ -58,8 +58,7 @@ impl Lineage {
         members.exec_at = at;
         members.execs = members.execs.saturating_add(1);
         members.executable = executable;
-        members.exit_signal = exec.exit_signal.unwrap_or(SIGCHLD);
-        members.set(fact::EXIT_SIGNAL, true);
+        members.set_exit_signal(exec.exit_signal.unwrap_or(SIGCHLD));
         let vfork_held_ns = self.end_vfork_hold(group, at);
         if is_late {
             self.stats.late += 1;
@@ -150,10 +149,10 @@ impl Lineage {
     /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
     /// the rest went unseen.
     pub(crate) fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, t: &mut Transition<'_>) {
-        if self.store[group].present() <= 1 {
+        if self.store.present(&self.store[group]) <= 1 {
             return;
         }
-        let mut next = self.store[group].first_thread();
+        let mut next = self.store.first_thread(group);
         while let Some(ix) = next {
             next = self.store[ix].thread_next();
             let is_older = self.store[ix].key().start < t.ctx.at;

@@ -196,7 +196,7 @@ impl Lineage {
             let task = &self.store[*ix];
             task.state() < TaskState::Dead || task.knows(known::SHOWN_DEAD)
         };
-        let seen = if count <= self.store[group].present() {
+        let seen = if count <= self.store.present(&self.store[group]) {
             count
         } else {
             u32::try_from(self.store.members(group).filter(is_counted).count()).unwrap_or(u32::MAX)

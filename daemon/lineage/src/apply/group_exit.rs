@@ -14,10 +14,10 @@ impl Lineage {
     pub(crate) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         self.store.extra(group).set_leader_died_at(t.ctx.at);
         self.store.set_dead_leader(group, true);
-        let members = &mut self.store[group];
-        members.set(fact::LEADER_DIED, true);
+        self.store[group].set(fact::LEADER_DIED, true);
         // In a group exit the others die as well, in whatever order.
-        let threads_left = members.live();
+        let members = &self.store[group];
+        let threads_left = self.store.live(members);
         if threads_left > 0 && !matches!(members.status(), GroupStatus::Group(_)) {
             self.emit(t, ix, Action::LeaderDied { threads_left });
         }

@@ -76,9 +76,7 @@ impl Lineage {
     pub(crate) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
         // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
         if let Some(signal) = signal.filter(|&signal| signal >= 0) {
-            let members = &mut self.store[group];
-            members.exit_signal = signal;
-            members.set(fact::EXIT_SIGNAL, true);
+            self.store[group].set_exit_signal(signal);
         }
     }
 

@@ -126,7 +126,7 @@ impl Lineage {
             );
         }
         self.expire(now, usize::MAX, out);
-        self.mark_late(from, out);
+        self.finish(from, out);
     }
 
     /// A dead leader that no second turn released is a zombie since its last thread went.

@@ -236,7 +236,7 @@ impl Lineage {
             vtid: leader.vtid,
             flags: leader.flags,
             status: status.map_or(0, |status| status.0),
-            exit_signal: group.exit_signal,
+            exit_signal: group.exit_signal(),
             execs: group.execs,
             profile: ProfileIx::default(),
             facts: group.facts(),
@@ -251,7 +251,7 @@ impl Lineage {
     }
 
     fn details(&self, group: &Group, reaper: Option<Reaper>) -> Details {
-        let extra = self.store.extra_of(group).cloned().unwrap_or_default();
+        let extra = self.store.extra_of(group).unwrap_or_default();
         let rare = self.store.rare_of(group);
         Details {
             reaper,

@@ -7,7 +7,7 @@ use crate::model::life::{Life, LifeState};
 use crate::model::record::Comm;
 use crate::model::task::TaskState;
 use crate::store::reaping::Reaping;
-use crate::store::slot::group::{Extra, Group, fact};
+use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Queue, known};
 use crate::store::tables::arena::Ix;
 
@@ -17,8 +17,7 @@ impl Lineage {
         let group = &self.store[ix];
         let leader_ix = group.leader()?;
         let leader = &self.store[leader_ix];
-        let none = Extra::default();
-        let extra = self.store.extra_of(group).unwrap_or(&none);
+        let extra = self.store.extra_of(group).unwrap_or_default();
         let rare = self.store.rare_of(group);
         let profile = self.store.profile_of(group);
         let Reaping { reaper, zombie: was_zombie, ended_at, at: taken_at } = self.store.reaping_of(ix);
@@ -49,7 +48,7 @@ impl Lineage {
             clone_flags,
             creation: clone_flags.map(|clone| Creation::of(clone, leader.flags)),
             flags,
-            exit_signal: group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal),
+            exit_signal: group.has(fact::EXIT_SIGNAL).then_some(group.exit_signal()),
             credentials: group.has(fact::CREDENTIALS).then_some((profile.uid, profile.euid)),
             cgroup_id: self.store.cgroup_of(group),
             namespace: self.namespace_of(group, leader),
@@ -58,7 +57,7 @@ impl Lineage {
             exec_at: (group.execs > 0).then_some(group.exec_at),
             before_exec: rare.and_then(|rare| rare.before_exec.clone()),
             renames: extra.renames,
-            threads: group.present(),
+            threads: self.store.present(group),
             threads_created: extra.threads_created,
             threads_peak: extra.threads_peak,
             tracer: rare.and_then(|rare| rare.tracer),

@@ -16,7 +16,7 @@ use crate::store::tables::arena::Ix;
 impl Lineage {
     /// Threads whose own release has not been told when their leader's is: the leader is always the last.
     pub(crate) fn end_threads(&mut self, group: Ix<Group>, leader: Ix<Task>, t: &mut Transition<'_>) {
-        let mut next = self.store[group].first_thread();
+        let mut next = self.store.first_thread(group);
         while let Some(ix) = next {
             next = self.store[ix].thread_next();
             if ix != leader {

@@ -54,7 +54,7 @@ impl Lineage {
         let Some(sweep) = self.reconcile.snapshot.take() else { return };
         let from = out.len();
         self.conclude_snapshot(at, &sweep, out);
-        self.mark_late(from, out);
+        self.finish(from, out);
     }
 
     fn conclude_snapshot(&mut self, at: Ktime, sweep: &SnapshotInProgress, out: &mut Vec<Effect>) {

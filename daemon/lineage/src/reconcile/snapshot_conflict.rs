@@ -33,7 +33,7 @@ impl Lineage {
     /// A child is concluded to leave its parent's process. While a snapshot is read, a thread that keeps it may still be to come.
     pub(crate) fn note_snapshot_conflict(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
         let members = &self.store[child];
-        let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
+        let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal());
         if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader()) {
             let child = self.store[leader].key();
             let conflict = self.reconcile.snapshot_conflicts.entry(child).or_insert(SnapshotConflict {

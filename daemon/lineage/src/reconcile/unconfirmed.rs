@@ -38,12 +38,16 @@ impl Lineage {
     pub fn end_unconfirmed_zombie(&mut self, key: GroupKey, at: Ktime, out: &mut Vec<Effect>) -> bool {
         let Some((leader, group)) = self.find_unconfirmed_zombie(key) else { return false };
         let from = out.len();
-        if self.awaits_callback(group, at) || !self.resolve_pending_reparent(group, None, at, out) {
+        if self.awaits_callback(group, at) {
+            return false;
+        }
+        if !self.resolve_pending_reparent(group, None, at, out) {
+            self.finish(from, out);
             return false;
         }
         let ctx = EventContext { at, provenance: Provenance::Repaired, hook: None };
         self.end_missing(leader, group, &mut Transition::new(ctx, out));
-        self.mark_late(from, out);
+        self.finish(from, out);
         true
     }
 
@@ -75,11 +79,12 @@ impl Lineage {
         let from = out.len();
         // The parent that died reaped it, as far as nothing else is known.
         if !self.resolve_pending_reparent(group, None, at, out) {
+            self.finish(from, out);
             return false;
         }
         let ctx = EventContext { at, provenance: Provenance::Inferred, hook: None };
         self.die_and_be_reaped(leader, group, Death::default(), &mut Transition::new(ctx, out));
-        self.mark_late(from, out);
+        self.finish(from, out);
         true
     }
 

@@ -3,6 +3,7 @@
 use crate::model::task::TaskState;
 use crate::store::Store;
 use crate::store::slot::group::{Group, fact};
+use crate::store::slot::small_extra::ExtraPlace;
 use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
@@ -106,8 +107,11 @@ impl Store {
         let states: Vec<_> = self.members(ix).map(|task| self.tasks[task].state).collect();
         let present = states.iter().filter(|&&state| state < TaskState::Dead).count();
         let live = states.iter().filter(|&&state| state < TaskState::Zombie).count();
-        same(&format!("{name}: present"), group.present as usize, present)?;
-        same(&format!("{name}: live"), group.live as usize, live)?;
+        same(&format!("{name}: present"), self.present(group) as usize, present)?;
+        same(&format!("{name}: live"), self.live(group) as usize, live)?;
+        if self.can_pack_extra(ix) {
+            return Err(format!("{name}: what it has beside it would fit in the small form"));
+        }
         let queue = self.tasks[leader].queue;
         let is_queued = matches!(queue, Queue::Zombie | Queue::Flagged | Queue::Unconfirmed);
         if group.has(fact::UNCONFIRMED) != (queue == Queue::Unconfirmed) {
@@ -177,6 +181,7 @@ impl Store {
 #[derive(Default)]
 struct Beside {
     extras: usize,
+    small_extras: usize,
     rares: usize,
     pending_reparents: usize,
     usages: usize,
@@ -186,7 +191,9 @@ struct Beside {
 
 impl Beside {
     fn add(&mut self, store: &Store, group: &Group) {
-        if let Some(extra) = store.extra_of(group) {
+        if let ExtraPlace::Small(_) = group.extra.get() {
+            self.small_extras += 1;
+        } else if let Some(extra) = store.extra_of(group) {
             self.extras += 1;
             self.rares += usize::from(extra.rare.is_some());
             self.pending_reparents += usize::from(extra.pending.is_some());
@@ -202,6 +209,7 @@ impl Beside {
     /// A slot that no group has would never be freed.
     fn check(&self, store: &Store) -> Result<(), String> {
         same("extras of groups", store.extras.len(), self.extras)?;
+        same("small extras of groups", store.small_extras.len(), self.small_extras)?;
         same("rare facts of groups", store.rares.len(), self.rares)?;
         same("pending reparents of groups", store.pending_reparents.len(), self.pending_reparents)?;
         same("usages of groups", store.usages.len(), self.usages)?;

@@ -44,7 +44,10 @@ impl Store {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> StoreBytes {
-        let shared = self.extras.used_bytes() + self.rares.used_bytes() + self.pending_reparents.used_bytes();
+        let shared = self.extras.used_bytes()
+            + self.small_extras.used_bytes()
+            + self.rares.used_bytes()
+            + self.pending_reparents.used_bytes();
         let used = self.tasks.used_bytes()
             + self.groups.used_bytes()
             + self.debts.used_bytes()
@@ -57,6 +60,7 @@ impl Store {
             + self.sums.bytes()
             + self.usages.bytes()
             + self.extras.bytes()
+            + self.small_extras.bytes()
             + self.rares.bytes()
             + self.pending_reparents.bytes();
         let tables = self.index.bytes() + self.paths.bytes() + self.profiles.bytes();

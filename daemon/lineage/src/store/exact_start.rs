@@ -59,8 +59,10 @@ impl Store {
             store.groups[child].set(fact::PARENT_START, true);
             true
         });
-        self.groups[group].start = start;
-        self.groups[group].set(fact::START, true);
+        self.change_base(group, |members| {
+            members.start = start;
+            members.set(fact::START, true);
+        });
         if let Some(leader) = self.groups[group].leader {
             self.tasks[leader].key.start = start;
         }
@@ -69,7 +71,7 @@ impl Store {
 
     /// Does something to every child of a group, until that says no.
     fn each_child(&mut self, group: Ix<Group>, mut act: impl FnMut(&mut Self, Ix<Group>) -> bool) -> bool {
-        let mut thread = self.groups[group].first_thread;
+        let mut thread = self.first_thread(group);
         while let Some(ix) = thread {
             let mut child = self.tasks[ix].first_child;
             while let Some(group) = child {

@@ -83,12 +83,13 @@ impl Store {
 
     /// Puts a new task at the end of its group's threads, where the kernel puts it.
     pub(crate) fn link_thread(&mut self, group: Ix<Group>, task: Ix<Task>) {
-        let members = &mut self.groups[group];
-        let last = members.last_thread.replace(task);
+        let mut threads = self.threads_of(&self.groups[group]);
+        let last = threads.last.replace(task);
         match last {
             Some(last) => self.tasks[last].thread_next = Some(task),
-            None => members.first_thread = Some(task),
+            None => threads.first = Some(task),
         }
+        self.set_threads(group, threads);
         let member = &mut self.tasks[task];
         member.thread_prev = last;
         member.thread_next = None;
@@ -100,19 +101,24 @@ impl Store {
         let member = &mut self.tasks[task];
         let Some(group) = member.group.take() else { return };
         let (prev, next) = (member.thread_prev.take(), member.thread_next.take());
+        let mut threads = self.threads_of(&self.groups[group]);
         match prev {
             Some(prev) => self.tasks[prev].thread_next = next,
-            None => self.groups[group].first_thread = next,
+            None => threads.first = next,
         }
         match next {
             Some(next) => self.tasks[next].thread_prev = prev,
-            None => self.groups[group].last_thread = prev,
+            None => threads.last = prev,
         }
+        if prev.is_none() || next.is_none() {
+            self.set_threads(group, threads);
+        }
+        self.note_unpacked(group);
     }
 
     /// The tasks of a group, oldest first.
     pub(crate) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
-        std::iter::successors(self.groups[group].first_thread, |&ix| self.tasks[ix].thread_next)
+        std::iter::successors(self.first_thread(group), |&ix| self.tasks[ix].thread_next)
     }
 
     /// The groups whose `real_parent` a task is, youngest first.

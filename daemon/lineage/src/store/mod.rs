@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `tables/` | slots that keep their place, the index by tid, interned paths, combinations of facts that groups share |
 //! | `slot/` | what is stored of a task, of a thread group, of a parent |
+//! | `extra` | what few groups have: in full, or small in a zombie; the tasks of a group |
 //! | `side_tables` | what few groups have, and what many share, kept beside them |
 //! | `find`, `relatives` | look a task, its group and its parents up; change nothing |
 //! | `slots`, `links` | add and remove tasks; join them to their group and their parent |
@@ -22,6 +23,7 @@ pub(crate) mod tables;
 mod check;
 pub(crate) mod counts;
 mod exact_start;
+mod extra;
 mod find;
 mod links;
 mod prefetch;
@@ -47,6 +49,7 @@ use self::slot::group::{Extra, Group, Rare};
 use self::slot::packed_usage::UsageStore;
 use self::slot::parent_account::Account;
 use self::slot::pending_reparent::PendingReparent;
+use self::slot::small_extra::SmallExtra;
 use self::slot::task::Task;
 use self::tables::arena::{Arena, Ix};
 use self::tables::index::TidIndex;
@@ -58,6 +61,9 @@ pub(crate) struct Store {
     tasks: Arena<Task>,
     groups: Arena<Group>,
     extras: Arena<Extra>,
+    small_extras: Arena<SmallExtra>,
+    /// Zombies whose extra may have come to fit in the small form.
+    unpacked: Vec<Ix<Group>>,
     rares: Arena<Rare>,
     pending_reparents: Arena<PendingReparent>,
     usages: UsageStore,
@@ -88,6 +94,8 @@ impl Store {
             tasks: Arena::new(room),
             groups: Arena::new(room),
             extras: Arena::new(room),
+            small_extras: Arena::new(room),
+            unpacked: Vec::new(),
             rares: Arena::new(room),
             pending_reparents: Arena::new(room),
             usages: UsageStore::new(room),

@@ -41,7 +41,7 @@ impl Store {
         }
         for &(group, child) in groups.iter().flatten() {
             let members = &self.groups[group];
-            seen ^= members.start.0 ^ u64::from(members.live);
+            seen ^= members.start.0 ^ u64::from(members.facts);
             if let Some(debt) = members.debt {
                 let account = &self.debts[debt];
                 seen ^= account.debt.forked;

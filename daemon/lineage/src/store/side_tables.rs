@@ -6,10 +6,9 @@ use crate::model::id::Ktime;
 use crate::model::usage::{ChildrenUsage, Descent, GroupUsage};
 use crate::store::Store;
 use crate::store::slot::charged_to::ChargedTo;
-use crate::store::slot::group::{Extra, Group, Rare, fact};
+use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::parent_account::Account;
-use crate::store::slot::pending_reparent::PendingReparent;
 use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::{Profile, ProfileIx};
@@ -18,68 +17,6 @@ use crate::store::tables::profile::{Profile, ProfileIx};
 const LATE_RELEASE_NS: u64 = 1_000_000_000;
 
 impl Store {
-    pub(crate) fn extra(&mut self, group: Ix<Group>) -> &mut Extra {
-        let extra = match self.groups[group].extra {
-            Some(extra) => extra,
-            None => *self.groups[group].extra.insert(self.extras.insert(Extra::default())),
-        };
-        &mut self.extras[extra]
-    }
-
-    pub(crate) fn extra_of(&self, group: &Group) -> Option<&Extra> {
-        group.extra.map(|extra| &self.extras[extra])
-    }
-
-    pub(crate) fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
-        let rare = if let Some(rare) = self.extra(group).rare {
-            rare
-        } else {
-            let rare = self.rares.insert(Rare::default());
-            self.extra(group).rare = Some(rare);
-            rare
-        };
-        &mut self.rares[rare]
-    }
-
-    pub(crate) fn rare_of(&self, group: &Group) -> Option<&Rare> {
-        self.extra_of(group)?.rare.map(|rare| &self.rares[rare])
-    }
-
-    /// Threads of a group that the kernel counted when the leader was seen dead, and that nobody has seen since.
-    pub(crate) fn hidden_threads(&self, group: &Group) -> Option<u32> {
-        self.extra_of(group)?.hidden_threads()
-    }
-
-    /// When a group was last reparented; 0 if never.
-    pub(crate) fn reparented_at(&self, group: &Group) -> Ktime {
-        self.extra_of(group).map_or(Ktime(0), |extra| extra.reparented_at)
-    }
-
-    /// A reparenting of this group that may not have taken place.
-    pub(crate) fn pending_reparent(&self, group: &Group) -> Option<&PendingReparent> {
-        self.extra_of(group)?.pending.map(|pending| &self.pending_reparents[pending])
-    }
-
-    /// The same, to add to it.
-    pub(crate) fn pending_reparent_mut(&mut self, group: Ix<Group>) -> Option<&mut PendingReparent> {
-        let pending = self.extra_of(&self.groups[group])?.pending?;
-        Some(&mut self.pending_reparents[pending])
-    }
-
-    /// Sets that, in place of one that there may be.
-    pub(crate) fn set_pending_reparent(&mut self, group: Ix<Group>, pending: PendingReparent) {
-        let new = self.pending_reparents.insert(pending);
-        if let Some(former) = self.extra(group).pending.replace(new) {
-            self.pending_reparents.remove(former);
-        }
-    }
-
-    /// Removes and returns it.
-    pub(crate) fn take_pending_reparent(&mut self, group: Ix<Group>) -> Option<PendingReparent> {
-        let extra = self.groups[group].extra?;
-        self.extras[extra].pending.take().map(|pending| self.pending_reparents.remove(pending))
-    }
-
     /// What a group has in common with others.
     pub(crate) fn profile(&self, group: Ix<Group>) -> &Profile {
         self.profile_of(&self.groups[group])

@@ -7,7 +7,7 @@ use crate::model::kinds::Provenance;
 use crate::model::path_name::PathName;
 use crate::model::task::TaskState;
 use crate::store::Store;
-use crate::store::slot::group::{Extra, Group, fact};
+use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
@@ -43,13 +43,15 @@ impl Store {
     /// A new task in a group, which may have seemed dead.
     pub(crate) fn add_to_group(&mut self, group: Ix<Group>, task: Ix<Task>) {
         self.link_thread(group, task);
+        let mut threads = self.threads_of(&self.groups[group]);
+        threads.present += 1;
+        threads.live += 1;
+        self.set_threads(group, threads);
         let members = &mut self.groups[group];
-        members.present += 1;
-        members.live += 1;
         if members.leader == Some(task) {
             return;
         }
-        let threads = members.present - 1;
+        let threads = threads.present - 1;
         // Where the kernel itself counted one task only, this one is on its way out.
         if !members.has(fact::SOLE) {
             members.set(fact::EXIT_EMITTED, false);
@@ -124,7 +126,9 @@ impl Store {
             task.known = task.known & !known::START | start_known;
             self.tasks[ix].same_tid = self.index.set(key.tid, Some(ix));
         }
+        let threads = self.threads_of(&self.groups[group]);
         self.groups[group].leader = Some(thread);
+        self.set_threads(group, threads);
     }
 
     /// Removes a group that has no task left in the kernel, and what is kept beside it. What the caller gets he keeps, or gives to
@@ -133,7 +137,7 @@ impl Store {
         self.last_reaping.take_if(|last| last.group == group);
         self.last_group_exit.take_if(|(of, _)| *of == group);
         self.unlink_child(group);
-        while let Some(thread) = self.groups[group].first_thread {
+        while let Some(thread) = self.first_thread(group) {
             self.unlink_thread(thread);
         }
         let gone = self.groups.remove(group);
@@ -144,15 +148,7 @@ impl Store {
         if self.namespaces.get(&namespace) == Some(&group) {
             self.namespaces.remove(&namespace);
         }
-        if let Some(extra) = gone.extra {
-            let Extra { pending, rare, .. } = self.extras.remove(extra);
-            if let Some(pending) = pending {
-                self.pending_reparents.remove(pending);
-            }
-            if let Some(rare) = rare {
-                self.rares.remove(rare);
-            }
-        }
+        self.remove_extra(gone.extra);
         if let Some(debt) = gone.debt {
             let account = self.debts.remove(debt);
             for sum in [account.reaped, account.autoreaped].into_iter().flatten() {

@@ -19,12 +19,13 @@ impl Store {
         self.state_counts.remove(before);
         self.state_counts.add(state);
         let Some(group) = group else { return };
-        let members = &mut self.groups[group];
-        if before < TaskState::Zombie && state >= TaskState::Zombie {
-            members.live -= 1;
-        }
-        if before < TaskState::Dead && state >= TaskState::Dead {
-            members.present -= 1;
+        let died = before < TaskState::Zombie && state >= TaskState::Zombie;
+        let left = before < TaskState::Dead && state >= TaskState::Dead;
+        if died || left {
+            let mut threads = self.threads_of(&self.groups[group]);
+            threads.live -= u32::from(died);
+            threads.present -= u32::from(left);
+            self.set_threads(group, threads);
         }
     }
 
@@ -50,9 +51,10 @@ impl Store {
         self.state_counts.remove(before);
         self.state_counts.add(TaskState::Running);
         if let Some(group) = group {
-            let members = &mut self.groups[group];
-            members.live += u32::from(before >= TaskState::Zombie);
-            members.present += u32::from(before >= TaskState::Dead);
+            let mut threads = self.threads_of(&self.groups[group]);
+            threads.live += u32::from(before >= TaskState::Zombie);
+            threads.present += u32::from(before >= TaskState::Dead);
+            self.set_threads(group, threads);
         }
     }
 

@@ -19,6 +19,7 @@ impl Store {
         if is_older {
             self.groups[group].set(fact::ZOMBIE_OLDER, true);
         }
+        self.note_unpacked(group);
         if is_confirmed {
             self.enqueue(leader, Queue::Zombie);
             if let Some(parents) = self.parents_of(group) {

@@ -4,20 +4,21 @@ use super::fixture::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Place, Record, ReleaseSource, Released,
-    Reparented, Usage,
+    Renamed, Reparented, Usage,
 };
 use crate::{Config, Lineage};
 
 /// The budget of DESIGN.md 7.
 const BYTES_PER_TASK: usize = 256;
-/// The same for a zombie, all that is known of its life included.
+/// The same for a zombie, all that is known of its life included: task, group, what it used, and what it has beside it.
 const BYTES_PER_ZOMBIE: usize = 256;
-/// One that was handed to another parent.
-const BYTES_PER_ORPHAN: usize = 328;
 /// A life that is over, without children: all of a million are 192 MB.
 const BYTES_PER_LIFE: usize = 192;
 /// One that had children.
 const BYTES_PER_PARENT: usize = 512;
+
+/// CPU time of each task: that of four fits into the 37 bits that `PackedUsage` has for it.
+const CPU_NS: u64 = 30_000_000_000;
 
 const PROCESSES: u32 = 100_000;
 
@@ -28,6 +29,53 @@ fn process(tid: u32, start: u64) -> TaskRef {
 /// The parent of all.
 fn init() -> TaskRef {
     process(1, 1)
+}
+
+fn exited(
+    task: TaskRef,
+    source: ExitSource,
+    exit_state: u32,
+    parent: Option<TaskRef>,
+    nr_threads: Option<i32>,
+) -> Fact {
+    Fact::Exited(Box::new(Exited {
+        task,
+        source,
+        exit_state: Some(exit_state),
+        exit: ExitParts { exit_code: Some(0), group: Some(GroupExit { code: 0, by_group: true }) },
+        exit_signal: Some(if task.is_leader() { 17 } else { -1 }),
+        task_flags: Some(4),
+        nr_threads,
+        parent,
+        tracer: Some(None),
+        new_reaper: None,
+        usage: Some(Usage {
+            exec_runtime_ns: CPU_NS,
+            run_delay_ns: 1_000_000,
+            run_count: 40_000,
+            utime_ns: CPU_NS / 10 * 9,
+            stime_ns: CPU_NS / 10,
+            nvcsw: 30_000,
+            nivcsw: 9_000,
+            min_flt: 200_000,
+            maj_flt: 100,
+        }),
+    }))
+}
+
+fn released(task: TaskRef, by: TaskRef, parent: Option<TaskRef>, exit_signal: Option<i32>) -> Fact {
+    Fact::Released(Box::new(Released {
+        task,
+        source: ReleaseSource::Entry,
+        by: Some(by),
+        parent,
+        tracer: Some(None),
+        exit_state: Some(16),
+        exit: ExitParts::default(),
+        exit_signal,
+        task_flags: Some(4),
+        de_thread: false,
+    }))
 }
 
 struct Host {
@@ -75,49 +123,64 @@ impl Host {
         task
     }
 
+    /// A process gets a thread.
+    fn thread(&mut self, leader: TaskRef) -> TaskRef {
+        let key = TaskKey { tid: Tid(PROCESSES + leader.tgid.0), start: Ktime(self.now + 1) };
+        let task = TaskRef { key, tgid: leader.tgid };
+        self.apply(Fact::New(New {
+            task,
+            leader_start: Some(leader.key.start),
+            creator: Some(leader),
+            parent: None,
+            clone_flags: Some(0x3d_0f00),
+            exit_signal: Some(-1),
+            task_flags: Some(0x40),
+            place: Place::default(),
+            comm: Some(Comm(*b"worker\0\0\0\0\0\0\0\0\0\0")),
+        }));
+        task
+    }
+
+    /// A thread ends, and releases itself.
+    fn exit_thread(&mut self, thread: TaskRef) {
+        self.apply(released(thread, thread, None, Some(-1)));
+        self.apply(exited(thread, ExitSource::FinalSwitch, 16, None, None));
+    }
+
+    fn rename(&mut self, task: TaskRef) {
+        let old = Comm(*b"sleep\0\0\0\0\0\0\0\0\0\0\0");
+        let new = Comm(*b"worker-1\0\0\0\0\0\0\0\0");
+        self.apply(Fact::Renamed(Renamed { task, old, new }));
+    }
+
+    /// `exit_notify()` of a leader, of whose group the kernel counts so many threads.
+    fn notify(&mut self, task: TaskRef, parent: TaskRef, threads: i32) {
+        self.apply(exited(task, ExitSource::ProcExitConnector, 32, Some(parent), Some(threads)));
+    }
+
     /// It ends, and nobody waits.
     fn exit(&mut self, task: TaskRef, parent: TaskRef) {
-        for source in [ExitSource::ProcExitConnector, ExitSource::FinalSwitch] {
-            self.apply(Fact::Exited(Box::new(Exited {
-                task,
-                source,
-                exit_state: Some(32),
-                exit: ExitParts { exit_code: Some(0), group: Some(GroupExit { code: 0, by_group: true }) },
-                exit_signal: Some(17),
-                task_flags: Some(4),
-                nr_threads: Some(1),
-                parent: Some(parent),
-                tracer: Some(None),
-                new_reaper: None,
-                usage: Some(Usage {
-                    exec_runtime_ns: 90_000_000_000,
-                    run_delay_ns: 1_000_000,
-                    run_count: 40_000,
-                    utime_ns: 80_000_000_000,
-                    stime_ns: 9_000_000_000,
-                    nvcsw: 30_000,
-                    nivcsw: 9_000,
-                    min_flt: 200_000,
-                    maj_flt: 100,
-                }),
-            })));
-        }
+        self.notify(task, parent, 1);
+        self.apply(exited(task, ExitSource::FinalSwitch, 32, Some(parent), Some(1)));
+    }
+
+    /// Released tasks are forgotten, and what is open is decided.
+    fn settle(&mut self) {
+        self.lineage.tick(Ktime(self.now + 3_600_000_000_000), &mut Vec::new());
+    }
+
+    /// Bytes of each process: all are zombies. Slots that live tasks had are free for others.
+    fn bytes_per_zombie(&self, zombies: u32) -> usize {
+        assert_eq!(self.lineage.zombie_count(), zombies as usize);
+        let memory = self.lineage.memory();
+        let bytes = (memory.live - memory.spare) / zombies as usize;
+        println!("{bytes} bytes each");
+        bytes
     }
 
     /// Its parent waits.
     fn reap(&mut self, task: TaskRef, parent: TaskRef) {
-        self.apply(Fact::Released(Box::new(Released {
-            task,
-            source: ReleaseSource::Entry,
-            by: Some(parent),
-            parent: Some(parent),
-            tracer: Some(None),
-            exit_state: Some(16),
-            exit: ExitParts::default(),
-            exit_signal: Some(17),
-            task_flags: Some(4),
-            de_thread: false,
-        })));
+        self.apply(released(task, parent, Some(parent), Some(17)));
     }
 }
 
@@ -139,29 +202,79 @@ fn a_live_task_costs_no_more_than_its_budget() {
     assert!(per_task <= BYTES_PER_TASK, "{per_task} bytes a live process");
 }
 
-#[test]
-fn a_zombie_costs_no_more_than_its_budget() {
+/// Processes that become zombies one after the other, each in this way; `live` is called with the host, a process and its parent.
+fn bytes_per_zombie(live: impl Fn(&mut Host, TaskRef)) -> usize {
     let mut host = Host::new(0);
     for tid in 2..PROCESSES {
         let task = host.fork(tid, init());
-        host.exit(task, init());
+        live(&mut host, task);
     }
-    assert_eq!(host.lineage.zombie_count(), PROCESSES as usize - 2);
-    let per_zombie = host.lineage.memory().live / PROCESSES as usize;
-    println!("{per_zombie} bytes each");
-    assert!(per_zombie <= BYTES_PER_ZOMBIE, "{per_zombie} bytes a zombie");
+    host.settle();
+    host.bytes_per_zombie(PROCESSES - 2)
 }
 
 #[test]
-fn a_zombie_that_was_handed_to_another_parent_costs_little_more() {
+fn a_zombie_costs_no_more_than_its_budget() {
+    let bytes = bytes_per_zombie(|host, task| host.exit(task, init()));
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_one_that_had_threads() {
+    let bytes = bytes_per_zombie(|host, task| {
+        for _ in 0..3 {
+            let thread = host.thread(task);
+            host.exit_thread(thread);
+        }
+        host.exit(task, init());
+    });
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_one_whose_leader_died_before_its_threads() {
+    let bytes = bytes_per_zombie(|host, task| {
+        let thread = host.thread(task);
+        host.notify(task, init(), 2);
+        host.apply(exited(task, ExitSource::FinalSwitch, 32, Some(init()), Some(2)));
+        host.exit_thread(thread);
+    });
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_one_that_was_renamed() {
+    let bytes = bytes_per_zombie(|host, task| {
+        host.rename(task);
+        host.exit(task, init());
+    });
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+/// Children of one parent that dies: `before` is called with each child and the parent before it is handed on, `after` afterwards.
+fn bytes_per_orphan(
+    before: impl Fn(&mut Host, TaskRef, TaskRef),
+    hand_on: impl Fn(&mut Host, &[TaskRef], TaskRef),
+    after: impl Fn(&mut Host, TaskRef),
+) -> usize {
     let mut host = Host::new(0);
     let parent = host.fork(2, init());
-    for tid in 3..PROCESSES {
-        let task = host.fork(tid, parent);
-        host.exit(task, parent);
+    let children: Vec<_> = (3..PROCESSES).map(|tid| host.fork(tid, parent)).collect();
+    for &child in &children {
+        before(&mut host, child, parent);
     }
-    for tid in 3..PROCESSES {
-        let child = host.lineage.task(Tid(tid)).unwrap().task;
+    hand_on(&mut host, &children, parent);
+    for &child in &children {
+        after(&mut host, child);
+    }
+    assert_eq!(host.lineage.group(Tgid(3)).unwrap().parent().unwrap().key().tgid, Tgid(1));
+    host.settle();
+    host.bytes_per_zombie(PROCESSES - 3)
+}
+
+/// A record shows each.
+fn shown(host: &mut Host, children: &[TaskRef], parent: TaskRef) {
+    for &child in children {
         host.apply(Fact::Reparented(Reparented {
             child,
             old_parent: Some(parent),
@@ -169,11 +282,43 @@ fn a_zombie_that_was_handed_to_another_parent_costs_little_more() {
             exit_signal: Some(17),
         }));
     }
-    assert_eq!(host.lineage.zombie_count(), PROCESSES as usize - 3);
-    assert_eq!(host.lineage.group(Tgid(3)).unwrap().parent().unwrap().key().tgid, Tgid(1));
-    let per_zombie = host.lineage.memory().live / PROCESSES as usize;
-    println!("{per_zombie} bytes each");
-    assert!(per_zombie <= BYTES_PER_ORPHAN, "{per_zombie} bytes a zombie");
+}
+
+/// Only the end of the parent is seen.
+fn concluded(host: &mut Host, _: &[TaskRef], parent: TaskRef) {
+    host.exit(parent, init());
+    host.reap(parent, init());
+}
+
+#[test]
+fn so_does_one_that_was_handed_to_another_parent() {
+    let bytes = bytes_per_orphan(|host, task, parent| host.exit(task, parent), shown, |_, _| {});
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_one_that_was_handed_to_another_parent_and_died_then() {
+    let bytes = bytes_per_orphan(|_, _, _| {}, shown, |host, task| host.exit(task, init()));
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_one_whose_new_parent_was_concluded() {
+    let bytes = bytes_per_orphan(|_, _, _| {}, concluded, |host, task| host.exit(task, init()));
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+    let bytes = bytes_per_orphan(|host, task, parent| host.exit(task, parent), concluded, |_, _| {});
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
+}
+
+#[test]
+fn so_does_an_orphan_that_had_threads_and_another_name() {
+    let live = |host: &mut Host, task, _| {
+        let thread = host.thread(task);
+        host.rename(task);
+        host.exit_thread(thread);
+    };
+    let bytes = bytes_per_orphan(live, shown, |host, task| host.exit(task, init()));
+    assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Lineage {
             self.conclude_parent(child);
             self.note_snapshot_conflict(child, own, ctx.at);
         }
-        self.store[child].parent_at = ctx.at.max(self.store[child].parent_at);
+        self.store.advance_parent_at(child, ctx.at);
         self.store[child].set(fact::PARENT_INFERRED, !is_shown);
         let may_be_gone = self.may_have_been_reaped(child);
         let is_pending = may_be_gone && (transfer.may_be_lost || self.may_be_autoreaping(child, ctx));

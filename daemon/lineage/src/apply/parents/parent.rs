@@ -23,7 +23,7 @@ impl Lineage {
         let leader = self.store[group].leader()?;
         let child = &self.store[group];
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
-        if is_known && child.parent_at > t.ctx.at {
+        if is_known && child.parent_at() > t.ctx.at {
             let is_same = child.parent_tgid() == reference.tgid.0;
             // A snapshot may well be the first to name the thread that it went to.
             let is_in_snapshot = t.ctx.provenance != Provenance::Observed;
@@ -70,8 +70,8 @@ impl Lineage {
             }
             return Some(stays.is_some());
         };
+        self.store.advance_parent_at(group, t.ctx.at);
         let child = &mut self.store[group];
-        child.parent_at = t.ctx.at.max(child.parent_at);
         child.set(fact::PARENT_INFERRED, false);
         if child.parent() == Some(parent) {
             return Some(true);
@@ -181,7 +181,7 @@ impl Lineage {
         if members.has(fact::PARENT_INFERRED) {
             self.store.extra_of(members).map_or(Ktime(0), |extra| extra.parent_shown_at)
         } else {
-            members.parent_at
+            members.parent_at()
         }
     }
 

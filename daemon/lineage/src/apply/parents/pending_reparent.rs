@@ -35,7 +35,7 @@ impl Lineage {
             let Some(leader) = self.store[child].leader() else { continue };
             // Among several threads the tree may have given the child to the wrong one.
             let is_certain =
-                self.store[group].present() == 1 || !self.store[child].has(fact::PARENT_INFERRED);
+                self.store.present(&self.store[group]) == 1 || !self.store[child].has(fact::PARENT_INFERRED);
             let is_pending = self.store[child].has(fact::PARENT_PENDING);
             let is_seen_later = self.store[leader].since > t.ctx.at;
             if !is_certain || is_pending || is_seen_later || !self.may_have_been_reaped(child) {
@@ -153,7 +153,7 @@ impl Lineage {
         let Some(leader) = self.store[group].leader() else { return false };
         let Some(open) = self.take_pending(group) else { return true };
         if let Some(shown) = parent
-            && self.store[group].parent_at > at
+            && self.store[group].parent_at() > at
             && open.old.is_none_or(|old| old.key != shown.key)
         {
             self.renew_pending_reparent(group, &open, shown, out);
@@ -206,7 +206,7 @@ impl Lineage {
     ) {
         let known = open.steps_to(new_reaper).unwrap_or(1);
         self.emit_pending_reparents(group, open, known, Some(new_reaper), out);
-        let ctx = EventContext { at: self.store[group].parent_at, ..open.first.ctx };
+        let ctx = EventContext { at: self.store[group].parent_at(), ..open.first.ctx };
         let mut rest = open.steps().skip(known);
         let first = rest.next().unwrap_or(ReparentStep { new: None, ctx });
         let again = PendingReparent {

@@ -48,7 +48,7 @@ impl Lineage {
         };
         let old_parent = reparented.old_parent.or_else(|| self.store.parent_ref(group));
         let is_reported = is_inferred && self.store[group].parent() == Some(parent);
-        self.store[group].parent_at = at.max(self.store[group].parent_at);
+        self.store.advance_parent_at(group, at);
         self.store[group].set(fact::PARENT_INFERRED, false);
         if is_reported {
             self.stats.late += 1;
@@ -112,8 +112,7 @@ impl Lineage {
 
     /// Whatever signal clone(2) asked for, from an exec and from a reparenting on the parent gets the usual.
     pub(crate) fn reset_exit_signal(&mut self, group: Ix<Group>) {
-        self.store[group].exit_signal = SIGCHLD;
-        self.store[group].set(fact::EXIT_SIGNAL, true);
+        self.store[group].set_exit_signal(SIGCHLD);
     }
 
     fn reparent_kind(&mut self, group: Ix<Group>, old: Option<Tgid>, new_parent: TaskRef) -> ReparentKind {

@@ -12,7 +12,9 @@ use crate::store::reaping::Reaping;
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::parent_account::Account;
 use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::small_extra::ExtraIx;
 use crate::store::slot::task::Task;
+use crate::store::slot::threads::{ThreadBits, Threads};
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
@@ -119,7 +121,7 @@ pub(crate) mod fact {
 
 /// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct Group {
     /// Its leader's start, if [`fact::START`].
     pub(in crate::store) start: Ktime,
@@ -127,41 +129,36 @@ pub(crate) struct Group {
     /// Its leader; `None` only in an empty slot.
     pub(in crate::store) leader: Option<Ix<Task>>,
     pub(in crate::store) facts: u32,
-    pub(in crate::store) extra: Option<Ix<Extra>>,
+    pub(in crate::store) extra: ExtraIx,
     pub(in crate::store) debt: Option<Ix<Account>>,
     pub(in crate::store) profile: ProfileIx,
     pub(crate) executable: Option<Arc<PathName>>,
     /// Of the tasks that are dead, and who has got that, once the group was gone.
     pub(in crate::store) usage: Option<Ix<PackedUsage>>,
-
-    /// Tasks not past `exit_notify()`, of [`Group::present`].
-    pub(in crate::store) live: u32,
-    /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
-    pub(in crate::store) present: u32,
     /// `real_parent`.
     pub(in crate::store) parent: Option<Ix<Task>>,
     pub(in crate::store) sibling_prev: Option<Ix<Self>>,
     pub(in crate::store) sibling_next: Option<Ix<Self>>,
+    pub(in crate::store) exit_signal: i16,
+    /// Its tasks: see [`Threads`](super::threads::Threads).
+    pub(in crate::store) threads: ThreadBits,
+    /// See [`Group::status`].
+    pub(in crate::store) status_code: i32,
+
     pub(in crate::store) parent_start: Ktime,
     /// When the kernel was last seen to have this parent: an older record does not change it back.
-    pub(crate) parent_at: Ktime,
+    pub(in crate::store) parent_at: Ktime,
     /// Identity of the parent's group, so that telling the parent costs no look at it.
     pub(in crate::store) parent_tgid: u32,
-    /// Its tasks, in the order of their creation: the order in which the kernel looks for a live one.
-    pub(in crate::store) first_thread: Option<Ix<Task>>,
-    pub(in crate::store) last_thread: Option<Ix<Task>>,
     pub(crate) execs: u32,
     /// Last exec.
     pub(crate) exec_at: Ktime,
-    pub(crate) exit_signal: i32,
-    /// See [`Group::status`].
-    pub(in crate::store) status_code: i32,
 }
 
-const _: () = assert!(size_of::<Group>() == 112, "a zombie's bytes are budgeted: see tests/memory.rs");
+const _: () = assert!(size_of::<Group>() == 96, "a zombie's bytes are budgeted: see tests/memory.rs");
 
 /// Of groups that have, or had, more than one thread, another parent, or another name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extra {
     /// Last reparenting.
     pub(crate) reparented_at: Ktime,
@@ -177,6 +174,8 @@ pub(crate) struct Extra {
     pub(crate) threads_created: u32,
     pub(crate) threads_peak: u32,
     hidden_threads: u32,
+    /// Its tasks, unless the leader is the only one.
+    pub(in crate::store) threads: Threads,
     /// A reparenting that may not have taken place.
     pub(crate) pending: Option<Ix<PendingReparent>>,
     pub(crate) rare: Option<Ix<Rare>>,
@@ -185,7 +184,7 @@ pub(crate) struct Extra {
     known: u8,
 }
 
-const _: () = assert!(size_of::<Extra>() == 72, "a zombie's bytes are budgeted: see tests/memory.rs");
+const _: () = assert!(size_of::<Extra>() == 88, "a zombie's bytes are budgeted: see tests/memory.rs");
 
 const FIRST_PARENT: u8 = 1 << 0;
 const FIRST_PARENT_START: u8 = 1 << 1;
@@ -345,12 +344,12 @@ impl Group {
 
     /// Whether every task of it is past `exit_notify()`.
     pub(crate) const fn is_dead(&self) -> bool {
-        self.live == 0 || self.has(fact::SOLE)
+        !self.threads.any_live() || self.has(fact::SOLE)
     }
 
     /// Whether its leader is the only task left.
     pub(crate) const fn is_sole(&self) -> bool {
-        self.present <= 1 || self.has(fact::SOLE)
+        !self.threads.several_present() || self.has(fact::SOLE)
     }
 
     /// Its leader's start; 0 where that is unknown.
@@ -378,14 +377,21 @@ impl Group {
         self.debt
     }
 
-    /// Tasks not past `exit_notify()`.
-    pub(crate) const fn live(&self) -> u32 {
-        self.live
+    /// When the kernel was last seen to have this parent.
+    pub(crate) const fn parent_at(&self) -> Ktime {
+        self.parent_at
     }
 
-    /// Tasks that the kernel still counts.
-    pub(crate) const fn present(&self) -> u32 {
-        self.present
+    /// The signal that its end sends to its parent, if [`fact::EXIT_SIGNAL`].
+    pub(crate) const fn exit_signal(&self) -> i32 {
+        self.exit_signal as i32
+    }
+
+    /// Sets that. What no kernel has as one is unknown.
+    pub(crate) fn set_exit_signal(&mut self, signal: i32) {
+        let fits = i16::try_from(signal);
+        self.exit_signal = fits.unwrap_or_default();
+        self.set(fact::EXIT_SIGNAL, fits.is_ok());
     }
 
     /// The task that is its `real_parent`.
@@ -401,10 +407,5 @@ impl Group {
     /// The next older child of its parent.
     pub(crate) const fn sibling_next(&self) -> Option<Ix<Self>> {
         self.sibling_next
-    }
-
-    /// Its oldest task.
-    pub(crate) const fn first_thread(&self) -> Option<Ix<Task>> {
-        self.first_thread
     }
 }

@@ -7,6 +7,8 @@
 //! | `parent_account` | what a parent owes its children, and what the dead ones used |
 //! | `packed_usage` | what the dead tasks of a group used, in 40 bytes |
 //! | `charged_to` | to whom those figures were added when the group ended |
+//! | `threads` | how many tasks a group has, and the ends of their list |
+//! | `small_extra` | `Extra` of a zombie, in 20 bytes |
 //! | `pending_reparent` | a reparenting that may not have taken place |
 
 pub(crate) mod charged_to;
@@ -14,4 +16,6 @@ pub(crate) mod group;
 pub(crate) mod packed_usage;
 pub(crate) mod parent_account;
 pub(crate) mod pending_reparent;
+pub(crate) mod small_extra;
 pub(crate) mod task;
+pub(crate) mod threads;

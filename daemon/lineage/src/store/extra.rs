@@ -1,0 +1,207 @@
+//! What few groups have, kept beside them, so that a group stays small: in full while the group lives, and small once it is a zombie.
+
+use crate::model::id::Ktime;
+use crate::store::Store;
+use crate::store::slot::group::{Extra, Group, Rare, fact};
+use crate::store::slot::pending_reparent::PendingReparent;
+use crate::store::slot::small_extra::{Base, ExtraIx, ExtraPlace, SmallExtra};
+use crate::store::slot::task::Task;
+use crate::store::slot::threads::Threads;
+use crate::store::tables::arena::Ix;
+
+impl Store {
+    pub(crate) fn extra(&mut self, group: Ix<Group>) -> &mut Extra {
+        let members = &mut self.groups[group];
+        let extra = match members.extra.get() {
+            ExtraPlace::Full(extra) => extra,
+            beside => {
+                let extra = match beside {
+                    ExtraPlace::Small(small) => self.small_extras.remove(small).unpack(Base::of(members)),
+                    _ => Extra::default(),
+                };
+                let extra = self.extras.insert(extra);
+                members.extra = ExtraIx::full(extra);
+                extra
+            }
+        };
+        if members.has(fact::ZOMBIE) {
+            self.unpacked.push(group);
+        }
+        &mut self.extras[extra]
+    }
+
+    pub(crate) fn extra_of(&self, group: &Group) -> Option<Extra> {
+        match group.extra.get() {
+            ExtraPlace::Nothing => None,
+            ExtraPlace::Full(extra) => Some(self.extras[extra]),
+            ExtraPlace::Small(small) => Some(self.small_extras[small].unpack(Base::of(group))),
+        }
+    }
+
+    /// That of a group that has what only the full form holds.
+    fn full_extra(&self, group: &Group) -> Option<&Extra> {
+        match group.extra.get() {
+            ExtraPlace::Full(extra) => Some(&self.extras[extra]),
+            ExtraPlace::Nothing | ExtraPlace::Small(_) => None,
+        }
+    }
+
+    /// Frees that of a group that is gone, and what hangs on it.
+    pub(in crate::store) fn remove_extra(&mut self, extra: ExtraIx) {
+        match extra.get() {
+            ExtraPlace::Nothing => {}
+            ExtraPlace::Small(small) => {
+                self.small_extras.remove(small);
+            }
+            ExtraPlace::Full(extra) => {
+                let Extra { pending, rare, .. } = self.extras.remove(extra);
+                if let Some(pending) = pending {
+                    self.pending_reparents.remove(pending);
+                }
+                if let Some(rare) = rare {
+                    self.rares.remove(rare);
+                }
+            }
+        }
+    }
+
+    /// A group has become a zombie, or a zombie lost what did not fit in the small form.
+    pub(in crate::store) fn note_unpacked(&mut self, group: Ix<Group>) {
+        let members = &self.groups[group];
+        if members.has(fact::ZOMBIE) && matches!(members.extra.get(), ExtraPlace::Full(_)) {
+            self.unpacked.push(group);
+        }
+    }
+
+    /// Makes small what zombies have beside them, after a change.
+    pub(crate) fn pack_extras(&mut self) {
+        while let Some(group) = self.unpacked.pop() {
+            let Some((extra, small)) = self.packed_extra(group) else { continue };
+            self.extras.remove(extra);
+            let small = self.small_extras.insert(small);
+            let members = &mut self.groups[group];
+            members.extra = ExtraIx::small(small);
+            members.threads = members.threads.without_extra();
+        }
+    }
+
+    /// What a zombie has beside it in the small form, if it is in full and would fit.
+    fn packed_extra(&self, group: Ix<Group>) -> Option<(Ix<Extra>, SmallExtra)> {
+        let members = &self.groups[group];
+        let ExtraPlace::Full(extra) = members.extra.get() else { return None };
+        if !members.has(fact::ZOMBIE) || !self.threads_of(members).are_leader_only(members.leader) {
+            return None;
+        }
+        Some((extra, SmallExtra::pack(&self.extras[extra], Base::of(members))?))
+    }
+
+    pub(in crate::store) fn can_pack_extra(&self, group: Ix<Group>) -> bool {
+        self.packed_extra(group).is_some()
+    }
+
+    /// Changes what the small form counts from.
+    pub(in crate::store) fn change_base(&mut self, group: Ix<Group>, change: impl FnOnce(&mut Group)) {
+        let members = &mut self.groups[group];
+        let ExtraPlace::Small(small) = members.extra.get() else { return change(members) };
+        let extra = self.small_extras[small].unpack(Base::of(members));
+        change(members);
+        if let Some(packed) = SmallExtra::pack(&extra, Base::of(members)) {
+            self.small_extras[small] = packed;
+        } else {
+            self.small_extras.remove(small);
+            members.extra = ExtraIx::full(self.extras.insert(extra));
+        }
+    }
+
+    /// The kernel was seen to have this parent at that time.
+    pub(crate) fn advance_parent_at(&mut self, group: Ix<Group>, at: Ktime) {
+        if at > self.groups[group].parent_at {
+            self.change_base(group, |members| members.parent_at = at);
+        }
+    }
+
+    /// The tasks of a group: how many, and the ends of their list.
+    pub(in crate::store) fn threads_of(&self, group: &Group) -> Threads {
+        match self.full_extra(group) {
+            Some(extra) if group.threads.are_in_extra() => extra.threads,
+            _ => group.threads.leader_only(group.leader),
+        }
+    }
+
+    /// Sets that.
+    pub(in crate::store) fn set_threads(&mut self, group: Ix<Group>, threads: Threads) {
+        let members = &mut self.groups[group];
+        let is_in_extra = members.threads.are_in_extra() || !threads.are_leader_only(members.leader);
+        members.threads = threads.bits(is_in_extra);
+        if is_in_extra {
+            self.extra(group).threads = threads;
+        }
+    }
+
+    /// Tasks of a group that are not past `exit_notify()`.
+    pub(crate) fn live(&self, group: &Group) -> u32 {
+        self.threads_of(group).live
+    }
+
+    /// Tasks of a group that the kernel still counts.
+    pub(crate) fn present(&self, group: &Group) -> u32 {
+        self.threads_of(group).present
+    }
+
+    /// The oldest task of a group.
+    pub(crate) fn first_thread(&self, group: Ix<Group>) -> Option<Ix<Task>> {
+        self.threads_of(&self.groups[group]).first
+    }
+
+    pub(crate) fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
+        let rare = if let Some(rare) = self.extra(group).rare {
+            rare
+        } else {
+            let rare = self.rares.insert(Rare::default());
+            self.extra(group).rare = Some(rare);
+            rare
+        };
+        &mut self.rares[rare]
+    }
+
+    pub(crate) fn rare_of(&self, group: &Group) -> Option<&Rare> {
+        self.full_extra(group)?.rare.map(|rare| &self.rares[rare])
+    }
+
+    /// Threads of a group that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    pub(crate) fn hidden_threads(&self, group: &Group) -> Option<u32> {
+        self.extra_of(group)?.hidden_threads()
+    }
+
+    /// When a group was last reparented; 0 if never.
+    pub(crate) fn reparented_at(&self, group: &Group) -> Ktime {
+        self.extra_of(group).map_or(Ktime(0), |extra| extra.reparented_at)
+    }
+
+    /// A reparenting of this group that may not have taken place.
+    pub(crate) fn pending_reparent(&self, group: &Group) -> Option<&PendingReparent> {
+        self.full_extra(group)?.pending.map(|pending| &self.pending_reparents[pending])
+    }
+
+    /// The same, to add to it.
+    pub(crate) fn pending_reparent_mut(&mut self, group: Ix<Group>) -> Option<&mut PendingReparent> {
+        let pending = self.full_extra(&self.groups[group])?.pending?;
+        Some(&mut self.pending_reparents[pending])
+    }
+
+    /// Sets that, in place of one that there may be.
+    pub(crate) fn set_pending_reparent(&mut self, group: Ix<Group>, pending: PendingReparent) {
+        let new = self.pending_reparents.insert(pending);
+        if let Some(former) = self.extra(group).pending.replace(new) {
+            self.pending_reparents.remove(former);
+        }
+    }
+
+    /// Removes and returns it.
+    pub(crate) fn take_pending_reparent(&mut self, group: Ix<Group>) -> Option<PendingReparent> {
+        let ExtraPlace::Full(extra) = self.groups[group].extra.get() else { return None };
+        let pending = self.extras[extra].pending.take()?;
+        self.note_unpacked(group);
+        Some(self.pending_reparents.remove(pending))
+    }
+}

@@ -1,0 +1,78 @@
+//! The tasks of a group. Most groups have one task, the leader: a byte in the group is enough for it.
+
+use crate::store::slot::task::Task;
+use crate::store::tables::arena::Ix;
+
+/// How many tasks a group has, and the ends of their list, in the order of their creation: the order in which the kernel looks for a
+/// live one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Threads {
+    /// Tasks not past `exit_notify()`, of `present`.
+    pub(crate) live: u32,
+    /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
+    pub(crate) present: u32,
+    pub(crate) first: Option<Ix<Task>>,
+    pub(crate) last: Option<Ix<Task>>,
+}
+
+/// What a group keeps of its [`Threads`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ThreadBits(u8);
+
+const ANY_LIVE: u8 = 1 << 0;
+const ANY_PRESENT: u8 = 1 << 1;
+const SEVERAL_PRESENT: u8 = 1 << 2;
+/// The list is not empty.
+const LINKED: u8 = 1 << 3;
+/// The rest is in `Extra::threads`. Without this bit the leader is the only task that can be in the list.
+const IN_EXTRA: u8 = 1 << 4;
+
+impl Threads {
+    /// Whether the leader is the only task in the list, or the list is empty.
+    pub(in crate::store) fn are_leader_only(&self, leader: Option<Ix<Task>>) -> bool {
+        self.live <= 1
+            && self.present <= 1
+            && self.first == self.last
+            && (self.first.is_none() || self.first == leader)
+    }
+
+    pub(in crate::store) fn bits(&self, is_in_extra: bool) -> ThreadBits {
+        ThreadBits(
+            u8::from(self.live > 0) * ANY_LIVE
+                | u8::from(self.present > 0) * ANY_PRESENT
+                | u8::from(self.present > 1) * SEVERAL_PRESENT
+                | u8::from(self.first.is_some()) * LINKED
+                | u8::from(is_in_extra) * IN_EXTRA,
+        )
+    }
+}
+
+impl ThreadBits {
+    pub(in crate::store) const fn are_in_extra(self) -> bool {
+        self.0 & IN_EXTRA != 0
+    }
+
+    pub(in crate::store) const fn any_live(self) -> bool {
+        self.0 & ANY_LIVE != 0
+    }
+
+    pub(in crate::store) const fn several_present(self) -> bool {
+        self.0 & SEVERAL_PRESENT != 0
+    }
+
+    /// The same of a group whose leader is the only task, once its extra is gone.
+    pub(in crate::store) const fn without_extra(self) -> Self {
+        Self(self.0 & !IN_EXTRA)
+    }
+
+    /// The tasks of a group that has nothing of them in its extra.
+    pub(in crate::store) const fn leader_only(self, leader: Option<Ix<Task>>) -> Threads {
+        let first = if self.0 & LINKED == 0 { None } else { leader };
+        Threads {
+            live: self.any_live() as u32,
+            present: (self.0 & ANY_PRESENT != 0) as u32,
+            first,
+            last: first,
+        }
+    }
+}
