@@ -2,6 +2,7 @@
 
 mod binary;
 mod check;
+mod config_page;
 mod deb;
 mod oci;
 mod tarball;
@@ -9,8 +10,9 @@ mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use self::tree::Tree;
 pub(crate) use self::{binary::dynamic as binary, check::main as check};
@@ -49,21 +51,40 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let wanted = |kind| args.only.is_empty() || args.only.contains(&kind);
     // `target/dist` is where cargo puts the profile of that name.
     let out = shell::target_dir().join("packages");
+    let mut made = Vec::new();
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
     if wanted(Kind::Deb) {
         let file = out.join(format!("taskscope_{}_{}.deb", deb::version(VERSION), deb::ARCHITECTURE));
         package(&binary::dynamic()?, VERSION, &file)?;
-        done(&file)?;
+        made.push(file);
     }
     if wanted(Kind::Tarball) || wanted(Kind::Oci) {
         let binary = binary::stripped(&binary::fixed()?, &out.join("static"))?;
         if wanted(Kind::Tarball) {
-            done(&tarball::build(&binary, &out)?)?;
+            made.push(tarball::build(&binary, &out)?);
         }
         if wanted(Kind::Oci) {
-            done(&oci::build(&binary, &out)?)?;
+            made.push(oci::build(&binary, &out)?);
         }
     }
+    made.iter().try_for_each(|file| done(file))?;
+    checksums(&out, &made)
+}
+
+/// Writes SHA256SUMS, which `sha256sum --check` reads, beside the packages that were made.
+fn checksums(out: &Path, made: &[PathBuf]) -> Result<()> {
+    let mut command = Command::new("sha256sum");
+    command.current_dir(out).args(made.iter().filter_map(|file| file.file_name()));
+    let output = command.output().with_context(|| shell::line(&command))?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        shell::line(&command),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let file = out.join("SHA256SUMS");
+    fs::write(&file, output.stdout).with_context(|| format!("writing {}", file.display()))?;
+    println!("{}", file.display());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::packaging;
+use super::{VERSION, config_page, packaging};
 use crate::shell;
 
 /// A directory that stands for `/`; it and what lies beside it go with the value.
@@ -76,6 +76,10 @@ impl Tree {
     pub(super) fn generate(&self, binary: &Path, share: &str) -> Result<()> {
         let man = self.beside("man")?;
         shell::run(Command::new(binary).arg("man").arg(&man))?;
+        let config = packaging("taskscope.toml");
+        let text = fs::read_to_string(&config).with_context(|| format!("reading {}", config.display()))?;
+        let page = config_page::page(&text, VERSION).with_context(|| config.display().to_string())?;
+        fs::write(man.join("taskscope.toml.5"), page).context("writing taskscope.toml.5")?;
         for entry in fs::read_dir(&man).with_context(|| format!("reading {}", man.display()))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
