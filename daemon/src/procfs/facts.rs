@@ -42,6 +42,15 @@ const TEMPORARY_MASKS: [(i64, usize); 5] = [
     (libc::SYS_rt_sigsuspend, 0),
 ];
 
+/// `F_SETLKW` and `F_OFD_SETLKW` of fcntl(2).
+const LOCK_WAITS: [u64; 2] = [7, 38];
+
+/// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_LOCK_PI2` of futex(2).
+const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 13];
+
+/// `FUTEX_CMD_MASK`: without `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`.
+const FUTEX_COMMAND: u64 = !(128 | 256) & 0xffff_ffff;
+
 impl Procfs {
     /// Reads `/proc/PID/exe`; `None` for kernel threads and zombies, and if permission is denied.
     #[must_use]
@@ -93,6 +102,7 @@ impl Procfs {
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
             pipe_read: None,
+            held_call: None,
             threads,
             threads_omitted,
         })
@@ -241,6 +251,15 @@ fn call(text: &str) -> Option<Call> {
     }
     if [libc::SYS_read, libc::SYS_readv].contains(&number) {
         return Some(Call::Read(arg(0)? as u32));
+    }
+    if [libc::SYS_write, libc::SYS_writev].contains(&number) {
+        return Some(Call::Write(arg(0)? as u32));
+    }
+    if number == libc::SYS_flock || (number == libc::SYS_fcntl && LOCK_WAITS.contains(&arg(1)?)) {
+        return Some(Call::Lock(arg(0)? as u32));
+    }
+    if number == libc::SYS_futex && arg(3)? == 0 && FUTEX_WAITS.contains(&(arg(1)? & FUTEX_COMMAND)) {
+        return Some(Call::Futex);
     }
     #[cfg(target_arch = "x86_64")]
     if number == libc::SYS_poll {
