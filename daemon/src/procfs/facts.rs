@@ -1,16 +1,20 @@
 //! Facts about a process that a verdict needs: signals, states and system calls of its threads.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::{ffi::OsStringExt as _, fs::FileExt as _},
     path::Path,
     thread::sleep,
     time::Duration,
 };
 
+use probe_common::ARGS_LEN;
+
 use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
 use crate::{
     lineage::{
+        Arguments,
         flags::SIGCHLD,
         id::{GroupKey, Tgid, Tid},
     },
@@ -57,6 +61,15 @@ impl Procfs {
     pub fn executable(&self, tgid: Tgid) -> Option<Vec<u8>> {
         let path = fs::read_link(self.root.join(format!("{tgid}/exe"))).ok()?;
         Some(path.into_os_string().into_vec())
+    }
+
+    /// Reads `/proc/PID/cmdline`, as much of it as an exec record has; `None` for kernel threads and zombies.
+    #[must_use]
+    pub fn arguments(&self, tgid: Tgid) -> Option<Arguments> {
+        let mut text = Vec::new();
+        let file = fs::File::open(self.root.join(format!("{tgid}/cmdline"))).ok()?;
+        file.take(ARGS_LEN as u64 + 1).read_to_end(&mut text).ok()?;
+        Arguments::of_cmdline(&text, ARGS_LEN)
     }
 
     /// Reads the facts of a process; the error says in words for a verdict why there are none.
@@ -249,7 +262,7 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_rt_sigtimedwait {
         return Some(Call::SignalWait(None));
     }
-    if [libc::SYS_read, libc::SYS_readv].contains(&number) {
+    if [libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg].contains(&number) {
         return Some(Call::Read(arg(0)? as u32));
     }
     if [libc::SYS_write, libc::SYS_writev].contains(&number) {

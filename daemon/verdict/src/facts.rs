@@ -106,6 +106,8 @@ pub struct ThreadFacts {
 pub struct Sleep {
     /// Whether SIGKILL ends it (`TASK_KILLABLE`).
     pub is_killable: bool,
+    /// For how long it has been seen in it, at least, ns.
+    pub at_least_ns: Option<u64>,
     /// What it waits for, where its kernel stack tells.
     pub waits_for: Option<String>,
     /// Who can help then.
@@ -141,12 +143,19 @@ impl ThreadFacts {
     #[must_use]
     pub fn held_in(&self) -> Option<String> {
         match self.call? {
-            Call::Read(fd) => Some(format!("read(2) of descriptor {fd}")),
+            Call::Read(fd) => Some(format!("read(2) of descriptor {fd}, or a call like it")),
             Call::Write(fd) => Some(format!("write(2) to descriptor {fd}")),
             Call::Lock(fd) => Some(format!("a wait for a lock of descriptor {fd}")),
             Call::Futex => Some("futex(2), a wait for another thread".into()),
             _ => None,
         }
+    }
+
+    /// For how long it has been in state D, as evidence.
+    #[must_use]
+    pub fn asleep_for(&self) -> Option<String> {
+        let ns = self.sleep.as_ref()?.at_least_ns?;
+        Some(format!("thread {} has been in that sleep for {} at least", self.tid, crate::duration(ns)))
     }
 
     /// Whether it can still do anything.

@@ -57,6 +57,7 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
     let verdict = verdict
         .since_all(leader_died(facts))
         .since(format!("{}; its state is {}", how_known(thread), state_of(thread)))
+        .since_all(thread.asleep_for())
         .remedy(remedy);
     Some(verdict.by(culprit.unwrap_or_else(|| facts.subject.known.named())))
 }

@@ -95,7 +95,7 @@ impl MergeLocalFacts for Limits {
             }
         };
         let by = LimitsDraft::about(key, scene).finish(outside);
-        if by.missing.is_empty() {
+        if by.missing.len() < self.missing.len() {
             *self = by;
         }
     }
