@@ -42,7 +42,7 @@ const SITUATIONS: [(&str, &str, &str); 22] = [
 ];
 
 /// Reasons that are drawn from what only `CAP_SYS_PTRACE` shows: the system calls, signalfds and memory of the parent.
-const BY_PTRACE: [&str; 7] = [
+const BY_PTRACE: [&str; 8] = [
     "wait_nothread",
     "waits_for_another",
     "wait_without_wexited",
@@ -50,6 +50,7 @@ const BY_PTRACE: [&str; 7] = [
     "signalfd_not_read",
     "sigchld_blocked_for_now",
     "reads_output_first",
+    "blocked_elsewhere",
 ];
 
 fn explain(pid: i64, format: &str) -> Command {

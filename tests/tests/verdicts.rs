@@ -216,12 +216,15 @@ fn a_process_whose_threads_are_all_dead_has_none_that_lives_on() {
 }
 
 #[test]
-fn a_parent_that_was_watched_from_its_beginning_certainly_never_waits() {
+fn a_young_zombie_is_not_certain_to_stay_one() {
     let service = Service::start(&[]);
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let verdict = explain(pid(&scenario, "child"), Some(&service));
-    expect(&verdict, "never_waits", "certain", pid(&scenario, "parent"));
+    expect(&verdict, "never_waits", "likely", pid(&scenario, "parent"));
+    // Watched from its beginning, it lacks time only.
+    assert_eq!(verdict["missing"].as_array().map(Vec::len), Some(1), "{verdict:#}");
+    assert!(says(&verdict, "missing", "a minute"), "{verdict:#}");
     scenario.go();
     scenario.finish();
     service.stop_clean();

@@ -78,11 +78,13 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::config::{Config, Room};
 pub use self::history::query::{GroupView, Kept, Memory, TaskView};
 pub use self::model::action_kind::ActionKind;
+pub use self::model::arguments::Arguments;
 pub use self::model::before_exec::BeforeExec;
 pub use self::model::debt::Debt;
 pub use self::model::effect::{Action, Effect, Provenance};
@@ -97,7 +99,7 @@ pub use self::model::{death, effect, figures, flags, id, record, status};
 use self::accounting::Accounting;
 use self::apply::death::Deaths;
 use self::history::exited_processes::ExitedProcesses;
-use self::model::id::{Ktime, TaskKey, Tgid};
+use self::model::id::{GroupKey, Ktime, TaskKey, Tgid};
 use self::model::record::{Fact, Record};
 use self::reconcile::Reconcile;
 use self::store::Store;
@@ -122,6 +124,8 @@ pub struct Lineage {
     exited: ExitedProcesses,
     /// Execs whose arguments come in the next record of their task.
     awaiting_args: HashMap<TaskKey, Effect>,
+    /// Arguments of processes that were there before records came, until they exec or are gone; none unless asked for.
+    older_arguments: HashMap<GroupKey, Arc<Arguments>>,
     /// The latest time of any effect so far.
     emitted_until: Ktime,
     stats: Stats,
@@ -150,6 +154,7 @@ impl Lineage {
             accounting: Accounting::default(),
             exited: ExitedProcesses::default(),
             awaiting_args: HashMap::new(),
+            older_arguments: HashMap::new(),
             emitted_until: Ktime(0),
             stats: Stats::default(),
             deaths: Deaths::default(),

@@ -241,7 +241,8 @@ fn by_stack(has: impl Fn(&str) -> bool) -> Why {
 pub(super) fn sleep_of(does: &Does) -> Sleep {
     let (waits_for, _, remedy) =
         by_stack(|function| does.kernel_stack.iter().any(|frame| frame.contains(function)));
-    Sleep { is_killable: does.doing == "killable", waits_for, remedy }
+    let at_least_ns = does.asleep_at_least_ns;
+    Sleep { is_killable: does.doing == "killable", at_least_ns, waits_for, remedy }
 }
 
 impl BlockedTask {

@@ -119,11 +119,13 @@ impl ExplainDraft {
             && let Some(Known { life, process: Ok(process) }) = &mut parent
         {
             process.pipe_read = procfs.pipe_read(life.key, process);
+            process.held_call = procfs.held_call(life.key, process);
         }
         if self.owed.is_some()
             && let Known { life, process: Ok(process) } = &mut subject.known
         {
             process.pipe_read = procfs.pipe_read(life.key, process);
+            process.held_call = procfs.held_call(life.key, process);
         }
         Facts {
             now: self.now,

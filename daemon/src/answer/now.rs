@@ -45,6 +45,9 @@ pub struct Does {
     /// Function of the kernel that it sleeps in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,
+    /// For how long it has been in its present uninterruptible sleep, at least, ns, where a daemon has watched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asleep_at_least_ns: Option<u64>,
     /// All functions of the kernel that it is in, the innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_stack: Vec<String>,
@@ -87,6 +90,8 @@ pub struct AllFigures {
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
     missing: Vec<Missing>,
+    /// Of tasks in uninterruptible sleep, for how long they have been seen in it.
+    ages: HashMap<TaskKey, u64>,
 }
 
 impl AllFigures {
@@ -116,7 +121,15 @@ impl AllFigures {
         for group in groups.values_mut() {
             group.sort_unstable_by_key(|figures| figures.task.key);
         }
-        Self { groups, stacks, missing }
+        Self { groups, stacks, missing, ages: HashMap::new() }
+    }
+
+    /// Takes over for how long a daemon has seen tasks in their present uninterruptible sleep, in ns.
+    #[must_use]
+    pub fn with_ages(mut self, age: impl Fn(TaskKey) -> Option<u64>) -> Self {
+        let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
+        self.ages = asleep.filter_map(|figures| Some((figures.task.key, age(figures.task.key)?))).collect();
+        self
     }
 
     /// What could not be read.
@@ -174,6 +187,7 @@ impl AllFigures {
                 .map(|_| TaskKind::of(of.flags, of.task.is_leader()).name().into()),
             doing: of.doing.name().into(),
             wchan: wchan(&kernel_stack).map(Into::into),
+            asleep_at_least_ns: self.ages.get(&of.task.key).copied(),
             kernel_stack,
             policy: of.policy.map(|policy| policy_name(policy).into()),
             priority: of.prio.map(|prio| prio.saturating_sub(100)),

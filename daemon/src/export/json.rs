@@ -122,9 +122,14 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
             }
         });
     }
-    if let Action::Execed { args: Some((args, truncated)), .. } = &effect.action {
+    let of_exec = match &effect.action {
+        Action::Execed { args, .. } => args.as_ref().map(|(args, truncated)| (args, *truncated)),
+        _ => None,
+    };
+    let arguments = of_exec.or(process.arguments.as_ref().map(|it| (&it.args, it.truncated)));
+    if let Some((args, truncated)) = arguments {
         object.list("command_args", args);
-        if *truncated {
+        if truncated {
             object.yes("command_args_truncated");
         }
     }

@@ -1,16 +1,20 @@
 //! Facts about a process that a verdict needs: signals, states and system calls of its threads.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::{ffi::OsStringExt as _, fs::FileExt as _},
     path::Path,
     thread::sleep,
     time::Duration,
 };
 
+use probe_common::ARGS_LEN;
+
 use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
 use crate::{
     lineage::{
+        Arguments,
         flags::SIGCHLD,
         id::{GroupKey, Tgid, Tid},
     },
@@ -42,12 +46,30 @@ const TEMPORARY_MASKS: [(i64, usize); 5] = [
     (libc::SYS_rt_sigsuspend, 0),
 ];
 
+/// `F_SETLKW` and `F_OFD_SETLKW` of fcntl(2).
+const LOCK_WAITS: [u64; 2] = [7, 38];
+
+/// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_LOCK_PI2` of futex(2).
+const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 13];
+
+/// `FUTEX_CMD_MASK`: without `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`.
+const FUTEX_COMMAND: u64 = !(128 | 256) & 0xffff_ffff;
+
 impl Procfs {
     /// Reads `/proc/PID/exe`; `None` for kernel threads and zombies, and if permission is denied.
     #[must_use]
     pub fn executable(&self, tgid: Tgid) -> Option<Vec<u8>> {
         let path = fs::read_link(self.root.join(format!("{tgid}/exe"))).ok()?;
         Some(path.into_os_string().into_vec())
+    }
+
+    /// Reads `/proc/PID/cmdline`, as much of it as an exec record has; `None` for kernel threads and zombies.
+    #[must_use]
+    pub fn arguments(&self, tgid: Tgid) -> Option<Arguments> {
+        let mut text = Vec::new();
+        let file = fs::File::open(self.root.join(format!("{tgid}/cmdline"))).ok()?;
+        file.take(ARGS_LEN as u64 + 1).read_to_end(&mut text).ok()?;
+        Arguments::of_cmdline(&text, ARGS_LEN)
     }
 
     /// Reads the facts of a process; the error says in words for a verdict why there are none.
@@ -93,6 +115,7 @@ impl Procfs {
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
             pipe_read: None,
+            held_call: None,
             threads,
             threads_omitted,
         })
@@ -239,8 +262,17 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_rt_sigtimedwait {
         return Some(Call::SignalWait(None));
     }
-    if [libc::SYS_read, libc::SYS_readv].contains(&number) {
+    if [libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg].contains(&number) {
         return Some(Call::Read(arg(0)? as u32));
+    }
+    if [libc::SYS_write, libc::SYS_writev].contains(&number) {
+        return Some(Call::Write(arg(0)? as u32));
+    }
+    if number == libc::SYS_flock || (number == libc::SYS_fcntl && LOCK_WAITS.contains(&arg(1)?)) {
+        return Some(Call::Lock(arg(0)? as u32));
+    }
+    if number == libc::SYS_futex && arg(3)? == 0 && FUTEX_WAITS.contains(&(arg(1)? & FUTEX_COMMAND)) {
+        return Some(Call::Futex);
     }
     #[cfg(target_arch = "x86_64")]
     if number == libc::SYS_poll {

@@ -1,11 +1,11 @@
-//! Who holds the other end of a pipe that a process waits to read from.
+//! Who holds the other end of a pipe that a process waits to read from or to write to, or a lock that it waits for.
 
 use std::{fs, os::unix::fs::FileExt as _, path::Path};
 
-use super::{Procfs, facts::value, read_up_to};
+use super::{Procfs, Stat, facts::value, read_up_to};
 use crate::{
     lineage::id::{GroupKey, Tgid},
-    verdict::facts::{Call, Named, PipeRead, ProcessFacts, ThreadFacts},
+    verdict::facts::{Call, HeldCall, Named, PipeRead, ProcessFacts, ThreadFacts},
 };
 
 /// Processes that are looked at for the other end.
@@ -22,6 +22,9 @@ const POLLFD_BYTES: usize = 8;
 
 /// Bytes of /proc/PID/fdinfo/FD that are read: flags stand in the second line.
 const FDINFO_MAX: usize = 4096;
+
+/// Bytes of /proc/locks that are read.
+const LOCKS_MAX: usize = 1 << 20;
 
 impl Procfs {
     /// The pipe that a thread of a process waits to read from, if a process that began later has it open for writing. Standard input
@@ -46,20 +49,60 @@ impl Procfs {
         })
     }
 
+    /// The write to a full pipe or the wait for a file lock that a thread sits in. A blocking write to a pipe that sleeps has found it full.
+    #[must_use]
+    pub fn held_call(&self, of: GroupKey, facts: &ProcessFacts) -> Option<HeldCall> {
+        let directory = self.root.join(of.tgid.to_string());
+        facts.live().find_map(|thread| match thread.call? {
+            Call::Write(fd) => {
+                let inode = pipe(&directory.join("fd").join(fd.to_string()))?;
+                let by = self.holder(of.tgid, |process, _| holds(process, inode, libc::O_RDONLY));
+                Some(HeldCall { tid: thread.tid, fd, is_lock: false, by })
+            }
+            Call::Lock(fd) => {
+                let holder = lock_holder(&read_up_to(&self.root.join("locks"), LOCKS_MAX).ok()?, of.tgid.0);
+                let stat = holder.and_then(|pid| Some((pid, self.stat(Tgid(pid)).ok()??)));
+                let by = stat.map(|(pid, stat)| Named {
+                    key: GroupKey { tgid: Tgid(pid), start: None },
+                    name: Some(stat.comm),
+                });
+                Some(HeldCall { tid: thread.tid, fd, is_lock: true, by })
+            }
+            _ => None,
+        })
+    }
+
     /// A process that began no earlier than `began` and has a pipe open for writing.
     fn writer(&self, inode: u64, reader: Tgid, began: u64, may_be_child: bool) -> Option<Named> {
+        self.holder(reader, |directory, stat| {
+            let is_wanted = stat.start_ticks >= began && (may_be_child || stat.ppid != reader.0);
+            is_wanted && holds(directory, inode, libc::O_WRONLY)
+        })
+    }
+
+    /// The first other process that is wanted.
+    fn holder(&self, than: Tgid, is_wanted: impl Fn(&Path, &Stat) -> bool) -> Option<Named> {
         let pids = super::list(&self.root).ok()?.filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            (pid != reader.0).then_some(Tgid(pid))
+            (pid != than.0).then_some(Tgid(pid))
         });
         pids.take(MOST_PROCESSES).find_map(|tgid| {
             let stat = self.stat(tgid).ok()??;
-            let directory = self.root.join(tgid.to_string());
-            let is_wanted = stat.start_ticks >= began && (may_be_child || stat.ppid != reader.0);
-            let named = Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) };
-            (is_wanted && writes(&directory, inode)).then_some(named)
+            let wanted = is_wanted(&self.root.join(tgid.to_string()), &stat);
+            wanted.then(|| Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
         })
     }
+}
+
+/// The pid of who holds the lock that a process waits for, by the text of /proc/locks: lines that begin with the same number are about
+/// one lock, and `->` marks who waits.
+fn lock_holder(locks: &[u8], waiter: u32) -> Option<u32> {
+    let text = std::str::from_utf8(locks).ok()?;
+    let lines = || text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let waiter = waiter.to_string();
+    let lock = lines().find(|words| words.get(1) == Some(&"->") && words.get(5) == Some(&waiter.as_str()))?;
+    let held = lines().find(|words| words.first() == lock.first() && words.get(1) != Some(&"->"))?;
+    held.get(4)?.parse().ok()
 }
 
 /// Descriptors that a thread waits to read from.
@@ -88,16 +131,37 @@ fn pipe(fd: &Path) -> Option<u64> {
     target.to_str()?.strip_prefix("pipe:[")?.strip_suffix("]")?.parse().ok()
 }
 
-fn writes(process: &Path, inode: u64) -> bool {
+/// Whether a process has a pipe open in this mode, or for both.
+fn holds(process: &Path, inode: u64, mode: i32) -> bool {
     let Ok(entries) = super::list(&process.join("fd")) else { return false };
     entries.take(MOST_DESCRIPTORS).flatten().any(|entry| {
-        pipe(&entry.path()) == Some(inode) && is_writable(&process.join("fdinfo").join(entry.file_name()))
+        pipe(&entry.path()) == Some(inode)
+            && is_open_for(&process.join("fdinfo").join(entry.file_name()), mode)
     })
 }
 
-/// Whether a descriptor is open for writing, by the octal flags of open(2).
-fn is_writable(fdinfo: &Path) -> bool {
+/// Whether a descriptor is open for reading or writing, by the octal flags of open(2).
+fn is_open_for(fdinfo: &Path, mode: i32) -> bool {
     let Ok(info) = read_up_to(fdinfo, FDINFO_MAX) else { return false };
     let flags = value(&info, "flags").and_then(|flags| i32::from_str_radix(flags, 8).ok());
-    flags.is_some_and(|flags| matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR))
+    flags.is_some_and(|flags| [mode, libc::O_RDWR].contains(&(flags & libc::O_ACCMODE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_its_waiter() {
+        let locks =
+            b"1: FLOCK  ADVISORY  WRITE 700 08:01:131 0 EOF\n2: POSIX  ADVISORY  WRITE 800 08:01:132 0 EOF\n\
+            2: -> POSIX  ADVISORY  WRITE 900 08:01:132 0 EOF\n3: OFDLCK ADVISORY  READ -1 08:01:133 0 0\n\
+            3: -> OFDLCK ADVISORY  WRITE 901 08:01:133 0 0\n";
+        assert_eq!(lock_holder(locks, 900), Some(800));
+        assert_eq!(lock_holder(locks, 901), None, "a lock of an open file has no owner");
+        assert_eq!(lock_holder(locks, 700), None, "it waits for none");
+        for len in 0..locks.len() {
+            let _ = lock_holder(&locks[..len], 900);
+        }
+    }
 }

@@ -1,8 +1,21 @@
-//! The programs of processes that are older than taskscope, which no exec record reported. They are read once, after the first
-//! snapshot.
+//! The programs and arguments of processes that are older than taskscope, which no exec record reported. They are read once, after
+//! the first snapshot.
+
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{EventSink, Pipeline};
-use crate::lineage::id::GroupKey;
+use crate::{
+    lineage::{Arguments, id::GroupKey},
+    procfs::Procfs,
+};
+
+/// Arguments that take longer to read stay unknown. They are in the memory of their process, which can be locked or on a file system
+/// that does not answer.
+const ARGUMENTS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// Reads what each process runs that is known from the snapshot alone. A process that is still alive after every record up to
@@ -11,10 +24,52 @@ impl Pipeline {
     pub(super) fn read_programs(&mut self, sink: &mut impl EventSink) {
         let unknown: Vec<GroupKey> = self.lineage.without_executable().collect();
         let read: Vec<(GroupKey, Vec<u8>)> =
-            unknown.into_iter().filter_map(|key| Some((key, self.procfs.executable(key.tgid)?))).collect();
+            unknown.iter().filter_map(|&key| Some((key, self.procfs.executable(key.tgid)?))).collect();
+        let arguments = if self.lineage.reports_arguments() {
+            arguments_of(unknown, self.procfs.clone())
+        } else {
+            Vec::new()
+        };
         self.catch_up(sink);
         for (key, path) in read {
             self.lineage.learn_executable(key, &path);
+        }
+        for (key, arguments) in arguments {
+            self.lineage.learn_arguments(key, arguments);
+        }
+    }
+}
+
+/// In a thread of its own, as one of the reads may never end.
+fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments)> {
+    let (sender, receiver) = mpsc::channel();
+    let read = move || {
+        for key in keys {
+            if let Some(arguments) = procfs.arguments(key.tgid)
+                && sender.send((key, arguments)).is_err()
+            {
+                return;
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("arguments".into()).spawn(read) {
+        log::warn!(
+            "reading the arguments of processes that are older than taskscope: making a thread: {error}"
+        );
+        return Vec::new();
+    }
+    let end = Instant::now() + ARGUMENTS_WITHIN;
+    let mut found = Vec::new();
+    loop {
+        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(one) => found.push(one),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return found,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                log::warn!(
+                    "reading the arguments of processes that are older than taskscope: one took longer than 2 s; some are not known"
+                );
+                return found;
+            }
         }
     }
 }

@@ -60,6 +60,12 @@ pub enum Call {
     SignalWait(Option<Signals>),
     /// read(2) from this descriptor, or a call like it.
     Read(u32),
+    /// write(2) to this descriptor.
+    Write(u32),
+    /// flock(2) of this descriptor, or a fcntl(2) of it that waits for a lock.
+    Lock(u32),
+    /// futex(2) without a timeout, which pthread mutexes, conditions and semaphores call.
+    Futex,
     /// poll(2) or ppoll(2) without a mask: the address of its descriptors, and how many they are.
     Poll(u64, u32),
     /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), `epoll_pwait(2)`, `rt_sigsuspend(2)`.
@@ -100,6 +106,8 @@ pub struct ThreadFacts {
 pub struct Sleep {
     /// Whether SIGKILL ends it (`TASK_KILLABLE`).
     pub is_killable: bool,
+    /// For how long it has been seen in it, at least, ns.
+    pub at_least_ns: Option<u64>,
     /// What it waits for, where its kernel stack tells.
     pub waits_for: Option<String>,
     /// Who can help then.
@@ -117,7 +125,39 @@ pub struct PipeRead {
     pub writer: Named,
 }
 
+/// A call that a thread sits in until another process acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCall {
+    /// The thread.
+    pub tid: Tid,
+    /// Its descriptor.
+    pub fd: u32,
+    /// Whether it waits for a file lock; else it writes to a pipe that is full.
+    pub is_lock: bool,
+    /// Who holds that lock, or has that pipe open for reading.
+    pub by: Option<Named>,
+}
+
 impl ThreadFacts {
+    /// The call that it sits in until somebody else acts, in words.
+    #[must_use]
+    pub fn held_in(&self) -> Option<String> {
+        match self.call? {
+            Call::Read(fd) => Some(format!("read(2) of descriptor {fd}, or a call like it")),
+            Call::Write(fd) => Some(format!("write(2) to descriptor {fd}")),
+            Call::Lock(fd) => Some(format!("a wait for a lock of descriptor {fd}")),
+            Call::Futex => Some("futex(2), a wait for another thread".into()),
+            _ => None,
+        }
+    }
+
+    /// For how long it has been in state D, as evidence.
+    #[must_use]
+    pub fn asleep_for(&self) -> Option<String> {
+        let ns = self.sleep.as_ref()?.at_least_ns?;
+        Some(format!("thread {} has been in that sleep for {} at least", self.tid, crate::duration(ns)))
+    }
+
     /// Whether it can still do anything.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -179,6 +219,8 @@ pub struct ProcessFacts {
     pub frozen: Option<Frozen>,
     /// The pipe that it waits to read from; looked for only where it has a zombie.
     pub pipe_read: Option<PipeRead>,
+    /// The call that another process holds it in; looked for only where it has a zombie.
+    pub held_call: Option<HeldCall>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
     /// Threads not looked at, where there are very many.

@@ -22,10 +22,13 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
         ),
         (_, Some(b'D')) => (
             Certainty::Certain,
-            format!("thread {tid} sleeps uninterruptibly{place}"),
+            format!("thread {tid} sleeps uninterruptibly{place}{}", waits_for(thread)),
             format!(
-                "find out what the kernel waits for: cat /proc/{}/task/{tid}/stack as root; often storage or a network file system that does not answer. The process ends by itself once that sleep ends, and no further signal helps before",
-                facts.subject.known.life.key.tgid
+                "{}. The process ends by itself once that sleep ends, and no further signal helps before",
+                thread.sleep.as_ref().and_then(|sleep| sleep.remedy.clone()).unwrap_or_else(|| format!(
+                    "find out what the kernel waits for: cat /proc/{}/task/{tid}/stack as root; often storage or a network file system that does not answer",
+                    facts.subject.known.life.key.tgid
+                ))
             ),
             None,
         ),
@@ -54,6 +57,7 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
     let verdict = verdict
         .since_all(leader_died(facts))
         .since(format!("{}; its state is {}", how_known(thread), state_of(thread)))
+        .since_all(thread.asleep_for())
         .remedy(remedy);
     Some(verdict.by(responsible.unwrap_or_else(|| facts.subject.known.named())))
 }
@@ -91,6 +95,11 @@ fn how_known(thread: &ThreadFacts) -> String {
 
 fn state_of(thread: &ThreadFacts) -> char {
     thread.state.map_or('?', char::from)
+}
+
+fn waits_for(thread: &ThreadFacts) -> String {
+    let whom = thread.sleep.as_ref().and_then(|sleep| sleep.waits_for.as_ref());
+    whom.map_or(String::new(), |whom| format!(": it waits for {whom}"))
 }
 
 fn sleeps_in(thread: &ThreadFacts) -> String {

@@ -71,6 +71,8 @@ pub enum Code {
     WaitWithoutWexited,
     /// The parent reads from a pipe that another process holds open, and waits after that.
     ReadsOutputFirst,
+    /// The parent sits in a write or in a wait for a lock that another process has to end.
+    BlockedElsewhere,
     /// The parent waits for children now and then, not for this one.
     NotWaitedFor,
     /// Died just now.
@@ -109,7 +111,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
@@ -133,6 +135,7 @@ impl Code {
         Self::WaitsForAnother,
         Self::WaitWithoutWexited,
         Self::ReadsOutputFirst,
+        Self::BlockedElsewhere,
         Self::NotWaitedFor,
         Self::JustDied,
         Self::Unknown,
@@ -189,6 +192,7 @@ impl Code {
             Self::WaitsForAnother => ("waits_for_another", "waits for another child only"),
             Self::WaitWithoutWexited => ("wait_without_wexited", "waits without WEXITED"),
             Self::ReadsOutputFirst => ("reads_output_first", "reads a pipe before it waits"),
+            Self::BlockedElsewhere => ("blocked_elsewhere", "blocked in another call"),
             Self::NotWaitedFor => ("not_waited_for", "waits, but not for these"),
             Self::JustDied => ("just_died", "died just now"),
             Self::Unknown => ("unknown", "not known"),

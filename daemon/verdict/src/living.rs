@@ -219,6 +219,7 @@ fn in_d_state(leader: Option<&ThreadFacts>, subject: Named, owed: Option<String>
     Verdict::likely(Code::InDState, summary)
         .by(subject)
         .since_all(place.map(|place| format!("it sleeps in {place}()")))
+        .since_all(leader.and_then(ThreadFacts::asleep_for))
         .since_all(owed)
         .remedy(remedy)
 }

@@ -8,8 +8,8 @@ mod living;
 mod zombie;
 
 use super::facts::{
-    Call, Child, Frozen, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, VforkChild, WALL,
-    WCLONE, WNOTHREAD, WaitCall, WaitTarget,
+    Call, Child, Frozen, HeldCall, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, VforkChild,
+    WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
 use lineage::Debt;
@@ -107,6 +107,7 @@ fn process(pid: u32) -> ProcessFacts {
         is_dumping_core: false,
         frozen: None,
         pipe_read: None,
+        held_call: None,
         threads: vec![thread(pid)],
         threads_omitted: 0,
     }

@@ -43,6 +43,7 @@ impl Lineage {
             parent: self.emitted_parent(group),
             vpid: self.store.vtgid(group),
             executable: group.executable.clone(),
+            arguments: self.older_arguments_of(group.key()),
             credentials: group.has(fact::CREDENTIALS).then_some((profile.uid, profile.euid)),
             status: group.status().settled(group.is_dead()),
         }

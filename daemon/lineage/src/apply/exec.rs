@@ -54,6 +54,7 @@ impl Lineage {
             exec.path.as_ref().map(|path| self.store.share_path(path))
         };
         self.store.keep_before_exec(group);
+        self.forget_arguments(self.store[group].key());
         let members = &mut self.store[group];
         members.exec_at = at;
         members.execs = members.execs.saturating_add(1);

@@ -1,7 +1,9 @@
-//! What only the outside knows of processes that were there before records came: their programs.
+//! What only the outside knows of processes that were there before records came: their programs and arguments.
 
-use crate::Lineage;
+use std::sync::Arc;
+
 use crate::model::id::GroupKey;
+use crate::{Arguments, Lineage};
 
 impl Lineage {
     /// Processes of which it is not known what they run, kernel threads among them.
@@ -19,5 +21,31 @@ impl Lineage {
         }
         let path = self.store.share_path(path);
         self.store[group].executable = Some(path);
+    }
+    /// Whether arguments are reported.
+    #[must_use]
+    pub const fn reports_arguments(&self) -> bool {
+        self.config.exec_args
+    }
+
+    /// Takes the arguments that a process was seen to have. One that an exec reported tells its own with that exec.
+    pub fn learn_arguments(&mut self, key: GroupKey, arguments: Arguments) {
+        let leader = self.store.find_current(key.tgid.leader()).filter(|&ix| self.store.is_leader(ix));
+        let Some(group) = leader.and_then(|ix| self.store[ix].group()) else { return };
+        let members = &self.store[group];
+        if self.config.exec_args && members.key() == key && !members.is_dead() && members.execs == 0 {
+            self.older_arguments.insert(key, Arc::new(arguments));
+        }
+    }
+
+    pub(crate) fn older_arguments_of(&self, key: GroupKey) -> Option<Arc<Arguments>> {
+        if self.older_arguments.is_empty() { None } else { self.older_arguments.get(&key).cloned() }
+    }
+
+    /// It has execed, or is gone.
+    pub(crate) fn forget_arguments(&mut self, key: GroupKey) {
+        if !self.older_arguments.is_empty() {
+            self.older_arguments.remove(&key);
+        }
     }
 }

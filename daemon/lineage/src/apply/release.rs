@@ -230,6 +230,7 @@ impl Lineage {
         let life = life.map(Arc::new);
         self.emit(t, ix, Action::Released { reaper, usage, children_usage, life });
         if is_leader {
+            self.forget_arguments(self.store[group].key());
             self.remember_exited(group, t.ctx.at);
         } else {
             self.store.unlink_thread(ix);

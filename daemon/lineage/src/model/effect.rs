@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::action_kind::ActionKind;
+use crate::model::arguments::Arguments;
 use crate::model::death::GroupDeath;
 use crate::model::figures::Doing;
 use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
@@ -47,6 +48,8 @@ pub struct Process {
     pub vpid: Option<u32>,
     /// Path of the program it runs, from its last exec or that of the process it was forked from.
     pub executable: Option<Arc<PathName>>,
+    /// Its arguments, of a process that was there before records came and has not execed since; only where they are asked for.
+    pub arguments: Option<Arc<Arguments>>,
     /// Real and effective uid.
     pub credentials: Option<(u32, u32)>,
     /// What wait(2) says of it, once that cannot change.

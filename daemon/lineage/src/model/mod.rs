@@ -10,9 +10,10 @@
 //! | `death` | why a thread group ended |
 //! | `debt`, `relation` | waits that a parent owes; who reaped whom |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
-//! | `path_name`, `stats` | a program's path; counters of a lineage |
+//! | `path_name`, `arguments`, `stats` | a program's path and arguments; counters of a lineage |
 
 pub(crate) mod action_kind;
+pub(crate) mod arguments;
 pub(crate) mod before_exec;
 pub mod death;
 pub(crate) mod debt;

@@ -1,5 +1,6 @@
 //! Programs of processes that no exec told.
 
+use crate::Arguments;
 use crate::tests::fixture::Fixture;
 
 #[test]
@@ -30,4 +31,29 @@ fn another_life_with_the_same_pid_learns_nothing() {
     other.start = other.start.map(|start| crate::model::id::Ktime(start.0 + 1));
     fixture.lineage.learn_executable(other, b"/usr/bin/app");
     assert!(fixture.lineage.group(app.tgid).unwrap().executable().is_none());
+}
+
+#[test]
+fn the_arguments_of_an_older_process_are_reported_until_it_execs() {
+    let config = crate::Config { exec_args: true, ..crate::Config::default() };
+    let mut fixture = Fixture::with(config);
+    let init = fixture.init();
+    let app = fixture.fork(init, 100);
+    let key = fixture.lineage.group(app.tgid).unwrap().key();
+    let arguments = Arguments::of_cmdline(b"app\0--all\0", 1024).unwrap();
+    fixture.lineage.learn_arguments(key, arguments.clone());
+    assert_eq!(fixture.lineage.older_arguments_of(key).as_deref(), Some(&arguments));
+    fixture.exec(app, "/bin/other");
+    assert_eq!(fixture.lineage.older_arguments_of(key), None);
+}
+
+#[test]
+fn arguments_are_cut_and_empty_ones_are_none() {
+    let of = |text: &[u8]| Arguments::of_cmdline(text, 6);
+    assert_eq!(of(b""), None);
+    assert_eq!(of(b"a\0\0b\0").unwrap().args, [&b"a"[..], b"", b"b"]);
+    assert_eq!(
+        of(b"abc\0defgh\0"),
+        Some(Arguments { args: vec![b"abc".into(), b"de".into()], truncated: true })
+    );
 }

@@ -7,7 +7,7 @@ use crate::{
     export::Stamp,
     lineage::{
         GroupView,
-        id::{GroupKey, Ktime},
+        id::{GroupKey, Ktime, Tgid},
         record::Comm,
     },
     verdict::facts::Named,
@@ -39,6 +39,8 @@ pub(super) struct Subject {
     pub(super) uid: Option<u32>,
     pub(super) cgroup_id: Option<u64>,
     pub(super) namespace: Option<u32>,
+    /// Whether that is another than the host's.
+    pub(super) is_nested: bool,
 }
 
 /// The part that comes from the lineage.
@@ -96,6 +98,7 @@ impl LimitsDraft {
             namespaces: HashSet::new(),
             forecasts: Vec::new(),
         };
+        let of_host = lineage_at.lineage.group(Tgid(1)).and_then(|init| init.pid_namespace());
         for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
             if Some(group.key()) == key && group.zombie_since().is_none() {
@@ -104,6 +107,8 @@ impl LimitsDraft {
                     uid: group.real_uid(),
                     cgroup_id: group.cgroup_id(),
                     namespace: group.pid_namespace(),
+                    is_nested: of_host.is_some()
+                        && group.pid_namespace().is_some_and(|own| Some(own) != of_host),
                 });
             }
         }

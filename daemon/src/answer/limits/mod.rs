@@ -98,7 +98,7 @@ impl MergeLocalFacts for Limits {
             }
         };
         let by = LimitsDraft::about(key, lineage_at).finish(host_facts);
-        if by.missing.is_empty() {
+        if by.missing.len() < self.missing.len() {
             *self = by;
         }
     }

@@ -52,6 +52,16 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
             Ok(limit) => limits.extend(limit),
             Err(hidden) => missing.push(hidden),
         }
+        // The kernel shows it to readers inside only.
+        if subject.is_nested {
+            missing.push(Missing {
+                fact: "kernel.pid_max of its pid namespace, which kernels since 6.14 have, and at which forks fail with EAGAIN".into(),
+                needs: format!(
+                    "a look from inside: nsenter -t {} -p -m sysctl kernel.pid_max",
+                    subject.named.key.tgid
+                ),
+            });
+        }
     }
     // Without rounding: used / limit of one against the other.
     limits.sort_by(|one, other| {

@@ -182,6 +182,7 @@ pub(super) async fn explain(
         .ask(move |pipeline, service| {
             let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
             let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+            let figures = figures.with_ages(|task| pipeline.blocked.age_ns(task));
             let draft = draft.doing(&figures).with_forecasts(service.budget.forecasts());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))

@@ -36,6 +36,7 @@ fn effect(pid: u32, at: u64) -> Effect {
             parent: None,
             vpid: None,
             executable: None,
+            arguments: None,
             credentials: None,
             status: None,
         },

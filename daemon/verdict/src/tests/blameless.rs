@@ -101,6 +101,7 @@ fn asleep(sleep: Option<Sleep>) -> Verdict {
 #[test]
 fn a_sleep_says_for_whom_and_whether_a_kill_ends_it() {
     let fuse = Sleep {
+        at_least_ns: Some(7 * SECOND),
         is_killable: true,
         waits_for: Some("a FUSE daemon".into()),
         remedy: Some("look at the daemon".into()),

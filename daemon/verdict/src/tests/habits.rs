@@ -111,3 +111,87 @@ fn a_vfork_child_in_the_hands_of_a_tracer_names_the_tracer() {
     assert!(verdict.summary.contains("stopped by its tracer strace (pid 90)"), "{verdict:#?}");
     assert!(verdict.remedy.unwrap().contains("kill -9 70"));
 }
+
+/// The scene with a zombie that is seven seconds old.
+fn young(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
+    let mut facts = with(change);
+    facts.subject.known.life.zombie = Some(Span { ns: 7 * SECOND, bound: Bound::Exact });
+    facts
+}
+
+#[test]
+fn a_parent_that_looks_for_dead_children_now_and_then_never_waits_at_first() {
+    let inits = |life: &mut Life, _: &mut ProcessFacts| {
+        life.namespace = Some(Namespaced { vtid: 1, vtgid: Some(1), inode: 7, level: 1 });
+    };
+    for (code, change) in
+        [(Code::NeverWaits, (|_, _| {}) as fn(&mut Life, &mut ProcessFacts)), (Code::ContainerInit, inits)]
+    {
+        let verdict = expect(&young(change), code, Certainty::Likely, 50);
+        assert!(!verdict.remedy.as_ref().unwrap().contains("now: kill"), "{verdict:#?}");
+        assert!(verdict.missing.iter().any(|it| it.needs.contains("a minute")), "{verdict:#?}");
+        expect(&with(change), code, Certainty::Certain, 50);
+    }
+}
+
+#[test]
+fn a_parent_that_another_holds_in_a_call_had_no_chance_to_wait() {
+    for call in [Call::Read(0), Call::Write(1), Call::Lock(3), Call::Futex] {
+        let facts = with(|_, process| process.threads[0].call = Some(call));
+        let verdict = expect(&facts, Code::NeverWaits, Certainty::Likely, 50);
+        assert!(!verdict.remedy.as_ref().unwrap().contains("kill"), "{verdict:#?}");
+        assert!(verdict.evidence.iter().any(|line| line.contains("after that")), "{verdict:#?}");
+    }
+}
+
+#[test]
+fn who_holds_the_parent_in_a_call_has_to_act() {
+    for (is_lock, word) in [(true, "lock"), (false, "pipe")] {
+        let call = if is_lock { Call::Lock(3) } else { Call::Write(3) };
+        let by = Some(Named { key: key(90), name: Some("other".into()) });
+        let held = |process: &mut ProcessFacts| {
+            process.threads[0].call = Some(call);
+            process.held_call = Some(HeldCall { tid: Tid(50), fd: 3, is_lock, by: by.clone() });
+        };
+        let verdict = expect(&with(|_, it| held(it)), Code::BlockedElsewhere, Certainty::Likely, 90);
+        assert!(verdict.summary.contains(word), "{verdict:#?}");
+        // Its handler runs in between.
+        let facts = with(|_, process| {
+            held(process);
+            process.caught = Some(SIGCHLD_SET);
+        });
+        assert_eq!(judge(&facts).code, Code::NeverWaits);
+    }
+}
+
+#[test]
+fn a_lock_in_a_handler_may_be_a_deadlock() {
+    for reaped in [0, 3] {
+        let facts = with(|life, process| {
+            life.debt = Some(Debt { forked: 9, reaped, zombies: 1, ..Debt::default() });
+            process.caught = Some(SIGCHLD_SET);
+            process.threads[0].blocked = Some(SIGCHLD_SET);
+            process.threads[0].call = Some(Call::Futex);
+        });
+        let verdict = judge(&facts);
+        assert_eq!(verdict.certainty, Certainty::Likely);
+        assert!(verdict.evidence.iter().any(|line| line.contains("deadlock")), "{verdict:#?}");
+        assert!(verdict.remedy.as_ref().unwrap().contains("gdb"), "{verdict:#?}");
+    }
+}
+
+#[test]
+fn another_thread_may_wait_for_what_one_passes_over() {
+    for wait in [
+        WaitCall { target: WaitTarget::Pid(9), options: 0, exited: true },
+        WaitCall { target: WaitTarget::Any, options: 0, exited: false },
+    ] {
+        let facts = with(|_, process| process.threads[0].call = Some(Call::Wait(wait)));
+        assert_eq!(judge(&facts).certainty, Certainty::Certain);
+        let facts = with(|_, process| {
+            process.threads[0].call = Some(Call::Wait(wait));
+            process.threads.push(thread(51));
+        });
+        assert_eq!(judge(&facts).certainty, Certainty::Likely);
+    }
+}

@@ -1,7 +1,7 @@
 //! Who takes in orphans and does not reap them.
 
 use super::Case;
-use crate::{Certainty, Code, Verdict, duration};
+use crate::{Code, Verdict, duration};
 use lineage::effect::ReparentKind;
 
 pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
@@ -10,12 +10,13 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
     let adopted = matches!(case.life.reparent_kind, Some(ReparentKind::NamespaceInit | ReparentKind::Init));
     let whose = if adopted { "an orphan that came to it" } else { "its child" };
     let reaps = case.has_waited() == Some(true);
-    let (does, stays) =
-        if reaps { ("reaps late", "has to wait") } else { ("does not reap", "stays a zombie") };
+    // It may wait for children of its own only, or look for dead ones now and then.
+    let does = if reaps { "reaps late, or other children only" } else { "does not reap" };
+    let stays = if reaps { "has to wait" } else { "stays a zombie" };
     let verdict = if level > 0 {
         Verdict::new(
             Code::ContainerInit,
-            certainty(case),
+            case.certainty_of_never(),
             format!("{who} is pid 1 of a container (pid namespace) and {does}: {whose} {stays}"),
         )
         .remedy(
@@ -54,7 +55,7 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
     } else {
         format!("{who} is a subreaper and does not reap the orphans that come to it; this is one")
     };
-    let verdict = Verdict::new(Code::Subreaper, certainty(case), summary);
+    let verdict = Verdict::new(Code::Subreaper, case.certainty_of_never(), summary);
     let verdict = verdict
         .since_all(handed(case))
         .since_all(case.never())
@@ -64,12 +65,6 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
             "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask",
         ));
     Some(case.blame(verdict))
-}
-
-/// One that looks for dead children every so often looks the same between two looks, unless it has never taken one.
-fn certainty(case: &Case<'_>) -> Certainty {
-    let never = case.is_watched_from_its_beginning() && case.has_waited() == Some(false);
-    if never { Certainty::Certain } else { Certainty::Likely }
 }
 
 fn handed(case: &Case<'_>) -> Option<String> {

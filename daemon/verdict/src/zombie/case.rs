@@ -1,11 +1,15 @@
 //! A zombie and those who could end it, and what can be said of them in a sentence.
 
-use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, VforkChild};
-use crate::{Missing, Verdict, duration};
+use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, ThreadFacts, VforkChild};
+use crate::{Certainty, Missing, Verdict, duration};
 use lineage::Life;
 use lineage::effect::Bound;
 use lineage::flags::SIGCHLD;
 use lineage::id::{Ktime, Tid};
+
+/// A parent that looks for dead children now and then takes one within this time, as a rule. Before, nobody can tell it from one
+/// that never does.
+const OVERDUE_NS: u64 = 60_000_000_000;
 
 /// A zombie and what is known of those who could end it.
 pub(crate) struct Case<'a> {
@@ -133,6 +137,45 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Whether it has been a zombie for so long that a parent which looks for dead children now and then would have taken it.
+    pub(super) fn is_overdue(&self) -> bool {
+        let span = self.life.zombie.filter(|span| span.bound != Bound::AtMost);
+        span.is_some_and(|span| span.ns >= OVERDUE_NS)
+    }
+
+    /// How sure it is that the parent does not wait at all: it was watched from its beginning, has taken no child, and let this one
+    /// wait for long, though nobody holds it in a call.
+    pub(super) fn certainty_of_never(&self) -> Certainty {
+        let never = self.is_watched_from_its_beginning() && self.has_waited() == Some(false);
+        if never && self.is_overdue() && self.blocked_thread().is_none() {
+            Certainty::Certain
+        } else {
+            Certainty::Likely
+        }
+    }
+
+    /// The thread of the parent that forked it, or its only one, if that sits in a call that somebody else has to end and no handler of
+    /// SIGCHLD would run meanwhile: it had no chance to wait.
+    pub(super) fn blocked_thread(&self) -> Option<&'a ThreadFacts> {
+        let process = self.process()?;
+        if self.handles_sigchld() && process.blocks_sigchld() != Some(true) {
+            return None;
+        }
+        let forker = self.parent_thread.and_then(|tid| process.live().find(|thread| thread.tid == tid));
+        let thread = forker.or_else(|| process.live().next())?;
+        thread.held_in().is_some().then_some(thread)
+    }
+
+    /// That the parent sits in such a call, as evidence.
+    pub(super) fn sits_in(&self) -> Option<String> {
+        let thread = self.blocked_thread()?;
+        Some(format!(
+            "thread {} of it sits in {}, and may come to a wait after that",
+            thread.tid,
+            thread.held_in()?
+        ))
+    }
+
     /// Whether the program that the parent runs has waited for any child; `None` is not known.
     pub(super) fn has_waited(&self) -> Option<bool> {
         let by_kernel = self.process().and_then(|process| process.has_waited);
@@ -159,14 +202,15 @@ impl<'a> Case<'a> {
     /// What can be done at once, if the parent does not reap: another parent may.
     pub(super) fn way_out(&self) -> Option<String> {
         // A parent that reaps others is worth more than one zombie.
-        if self.has_waited() == Some(true) {
+        if self.has_waited() == Some(true) || self.blocked_thread().is_some() {
             return None;
         }
         let new_reaper =
             self.new_reaper.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
         let kill = self.process().map_or("kill", ProcessFacts::kill_command);
+        let when = if self.is_overdue() { "now" } else { "if it stays a zombie" };
         Some(format!(
-            "now: {kill} {}, its zombies then go to {new_reaper}, which should reap them",
+            "{when}: {kill} {}, its zombies then go to {new_reaper}, which should reap them",
             self.pid()
         ))
     }
@@ -257,8 +301,11 @@ impl<'a> Case<'a> {
 
     /// Where the parent is instead.
     pub(super) fn whereabouts(&self) -> Option<String> {
-        let thread = self.process()?.live().next()?;
-        let place = thread.wchan.as_ref()?;
+        let process = self.process()?;
+        if process.live().any(|thread| thread.state == Some(b'R')) {
+            return Some("it runs, or is ready to run: it does something else, or gets no CPU".into());
+        }
+        let place = process.live().next()?.wchan.as_ref()?;
         Some(format!("it sleeps in {place}()"))
     }
 
@@ -282,6 +329,12 @@ impl<'a> Case<'a> {
                     lack("all threads of its parent", "a parent with fewer threads");
                 }
             }
+        }
+        if self.has_waited() == Some(false) && self.age_at_most() < OVERDUE_NS {
+            lack(
+                "whether its parent comes to it later, as one that looks for dead children now and then does",
+                "time: ask again when it has been a zombie for a minute",
+            );
         }
         if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {
             lack(

@@ -34,7 +34,7 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     let knows_calls =
         case.process().is_some_and(|process| process.live().any(|thread| thread.call.is_some()));
     let is_watched = case.is_watched_from_its_beginning();
-    let certainty = if knows_calls && is_watched { Certainty::Certain } else { Certainty::Likely };
+    let certainty = if knows_calls { case.certainty_of_never() } else { Certainty::Likely };
     let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
     let source = if is_watched {
         format!("watched since {}: its waits took no child", case.since_when())
@@ -46,6 +46,7 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
         .since(source)
         .since_all(case.disposition())
         .since_all(case.whereabouts())
+        .since_all(case.sits_in())
         .since_all(case.debts())
         .remedy(case.or_now(remedy));
     Some(case.blame(verdict))
@@ -76,6 +77,7 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
         .since(case.waited_for_others())
         .since_all(case.disposition())
         .since_all(case.whereabouts())
+        .since_all(case.sits_in())
         .since_all(case.debts())
         .remedy(
             "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1))".into(),

@@ -124,7 +124,17 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
                 .to_owned()
         }))
         .since_all(case.debts());
+    let until = if sleeper.is_killed() {
+        "No further signal helps before that is over"
+    } else {
+        "Until that is over at most SIGKILL helps, and that only in a killable sleep (NFS, FUSE)"
+    };
+    let stack = if sleeper.tid.0 == pid {
+        format!("/proc/{pid}/stack")
+    } else {
+        format!("/proc/{pid}/task/{}/stack", sleeper.tid)
+    };
     Some(case.blame(verdict.remedy(format!(
-        "find out what the kernel waits for: cat /proc/{pid}/stack as root; often storage or a network file system that does not answer. Until that is over at most SIGKILL helps, and that only in a killable sleep (NFS, FUSE)"
+        "find out what the kernel waits for: cat {stack} as root; often storage or a network file system that does not answer. {until}"
     ))))
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `case` | the zombie, its parent and who else can act: what the reasons are asked about |
 //! | `held` | a tracer, a stop or an uninterruptible sleep holds the parent |
-//! | `output` | the parent reads output before it waits |
+//! | `output` | the parent reads output before it waits, or is blocked in a write or by a lock |
 //! | `waits` | the parent waits, but for others |
 //! | `signals` | the parent does not get SIGCHLD, or does nothing at it |
 //! | `habits` | the parent has never waited, or waits now and then |
@@ -23,7 +23,7 @@ pub(super) use self::case::Case;
 use super::{Certainty, Verdict};
 
 /// The reasons, the first that holds is the one.
-const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 21] = [
+const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 22] = [
     held::held_by_tracer,
     held::parent_exiting,
     held::parent_frozen,
@@ -43,6 +43,7 @@ const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 21] = [
     waits::wait_without_wexited,
     waits::waits_for_another,
     output::reads_output_first,
+    output::blocked_elsewhere,
     habits::never_waits,
     signals::sigchld_coalesced,
 ];

@@ -19,14 +19,32 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
     // One call may be all that it blocks the signal for: it must have left the call that the first look found.
     let has_run = process.live().any(|thread| thread.has_run == Some(true));
     let certainty = if has_run { Certainty::Certain } else { Certainty::Likely };
-    let remedy = "it must unblock SIGCHLD (a signal mask is inherited through fork and exec: look at who started it too) or wait without the signal";
+    let deadlock = in_handler(case);
+    let remedy = if deadlock.is_some() {
+        DEADLOCK_REMEDY
+    } else {
+        "it must unblock SIGCHLD (a signal mask is inherited through fork and exec: look at who started it too) or wait without the signal"
+    };
     let verdict = Verdict::new(Code::SigchldBlocked, certainty, summary)
         .since_all(case.disposition())
         .since_all(case.never())
         .since_all(case.whereabouts())
+        .since_all(deadlock)
         .since_all(case.debts())
         .remedy(case.or_now(remedy));
     Some(case.blame(verdict))
+}
+
+const DEADLOCK_REMEDY: &str = "look at its stack (gdb -p PID -batch -ex 'thread apply all bt'): <signal handler called> above a lock is a deadlock. A handler may call only async-signal-safe functions: no malloc(3), printf(3) or mutex";
+
+/// A handler of SIGCHLD that takes a lock which the interrupted code holds waits for ever, with SIGCHLD blocked.
+fn in_handler(case: &Case<'_>) -> Option<String> {
+    let blocks = |thread: &&ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
+    let thread = case.process()?.live().filter(blocks).find(|thread| thread.call == Some(Call::Futex))?;
+    Some(format!(
+        "thread {} waits for a lock in futex(2): if it does so in its handler for SIGCHLD, during which that signal is blocked, that is a deadlock",
+        thread.tid
+    ))
 }
 
 fn blocked_for_now(case: &Case<'_>, process: &ProcessFacts) -> Verdict {
@@ -44,12 +62,18 @@ fn blocked_for_now(case: &Case<'_>, process: &ProcessFacts) -> Verdict {
             "it has waited for other children, so that it unblocks the signal at times",
         )
     };
+    let deadlock = in_handler(case);
+    let remedy = match deadlock {
+        Some(_) => format!("wait until that call returns and look again. If it does not: {DEADLOCK_REMEDY}"),
+        None => "wait until that call returns and look again: the handler runs then".into(),
+    };
     let verdict = Verdict::likely(Code::SigchldBlockedForNow, summary)
         .since(call)
         .since_all(case.disposition())
         .since_all(case.whereabouts())
+        .since_all(deadlock)
         .since_all(case.debts())
-        .remedy("wait until that call returns and look again: the handler runs then".into());
+        .remedy(remedy);
     case.blame(verdict)
 }
 

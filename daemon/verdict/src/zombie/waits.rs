@@ -82,6 +82,11 @@ pub(super) fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
+/// Another thread of the parent may take it, or come to take it.
+fn is_alone(case: &Case<'_>) -> bool {
+    case.process().is_some_and(|process| process.threads_omitted == 0 && process.live().count() == 1)
+}
+
 pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
     let passes = |wait: &WaitCall| wait.exited && takes(case, *wait) != Some(true);
     let (thread, wait) = case.process()?.waits().find(|(_, wait)| passes(wait))?;
@@ -93,7 +98,7 @@ pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
         WaitTarget::Pidfd => (false, "the process behind a pidfd".into()),
         WaitTarget::Any => (false, "children made by clone(2) without SIGCHLD (__WCLONE)".into()),
     };
-    let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
+    let certainty = if is_certain && is_alone(case) { Certainty::Certain } else { Certainty::Likely };
     let verdict =
         Verdict::new(Code::WaitsForAnother, certainty, format!("{who} waits, but only for {target}"));
     let verdict = verdict
@@ -108,7 +113,8 @@ pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
 pub(super) fn wait_without_wexited(case: &Case<'_>) -> Option<Verdict> {
     let (thread, _) = case.process()?.waits().find(|(_, wait)| !wait.exited)?;
     let who = case.who();
-    let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
+    let is_certain = is_alone(case) && case.has_waited() != Some(true);
+    let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
     let summary = format!("{who} waits in waitid(2) without WEXITED: that never takes a dead child");
     let verdict = Verdict::new(Code::WaitWithoutWexited, certainty, summary)
         .since(format!(

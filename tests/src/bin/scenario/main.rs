@@ -15,6 +15,7 @@ mod deaths;
 mod executables;
 mod exits;
 mod fact;
+mod held;
 mod hogs;
 mod kernel;
 mod limits;
@@ -39,7 +40,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 23] = [
+const FAMILIES: [&[Entry]; 24] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -48,6 +49,7 @@ const FAMILIES: [&[Entry]; 23] = [
     deaths::SCENARIOS,
     executables::SCENARIOS,
     exits::SCENARIOS,
+    held::SCENARIOS,
     hogs::SCENARIOS,
     kernel::SCENARIOS,
     limits::SCENARIOS,
