@@ -37,12 +37,13 @@ impl Threads {
     }
 
     pub(in crate::store) fn bits(&self, is_in_extra: bool) -> ThreadBits {
+        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         ThreadBits(
-            u8::from(self.live > 0) * ANY_LIVE
-                | u8::from(self.present > 0) * ANY_PRESENT
-                | u8::from(self.present > 1) * SEVERAL_PRESENT
-                | u8::from(self.first.is_some()) * LINKED
-                | u8::from(is_in_extra) * IN_EXTRA,
+            bit(ANY_LIVE, self.live > 0)
+                | bit(ANY_PRESENT, self.present > 0)
+                | bit(SEVERAL_PRESENT, self.present > 1)
+                | bit(LINKED, self.first.is_some())
+                | bit(IN_EXTRA, is_in_extra),
         )
     }
 }
