@@ -61,6 +61,11 @@ impl ThreadBits {
         self.0 & SEVERAL_PRESENT != 0
     }
 
+    /// The same after the leader, the only task, died or left.
+    pub(in crate::store) const fn without_leader(self, died: bool, left: bool) -> Self {
+        Self(self.0 & !((died as u8 * ANY_LIVE) | (left as u8 * ANY_PRESENT)))
+    }
+
     /// The same of a group whose leader is the only task, once its extra is gone.
     pub(in crate::store) const fn without_extra(self) -> Self {
         Self(self.0 & !IN_EXTRA)
