@@ -63,6 +63,18 @@
 //! | last switch | the final `sched_switch` of a dead task: its CPU time does not change any more |
 //! | rung | the way a hook is attached: kprobe, fentry or tracepoint. Tracepoints see releases an RCU grace period late |
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod accounting;
 mod apply;

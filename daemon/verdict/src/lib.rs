@@ -6,6 +6,18 @@
 //! | `living` | a process that is no zombie |
 //! | `zombie/` | a zombie: one file a group of reasons |
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod facts;
 
@@ -356,11 +368,11 @@ pub fn duration(ns: u64) -> String {
             format!("{}.{} s", seconds, ns % 1_000_000_000 / 100_000_000)
         }
         _ => {
-            let first = UNITS.iter().position(|&(unit, _)| seconds >= unit).unwrap_or(UNITS.len() - 1);
-            let (unit, name) = UNITS[first];
+            let mut units = UNITS.into_iter().skip_while(|&(unit, _)| seconds < unit);
+            let (unit, name) = units.next().unwrap_or((1, "s"));
             let (count, rest) = (seconds / unit, seconds % unit);
-            match UNITS.get(first + 1) {
-                Some(&(unit, second)) if rest / unit > 0 => {
+            match units.next() {
+                Some((unit, second)) if rest / unit > 0 => {
                     format!("{count} {name} {} {second}", rest / unit)
                 }
                 _ => format!("{count} {name}"),

@@ -2,6 +2,7 @@
 //!
 //! From one to the other is a matter of microseconds, so at any time these are about as many as there are CPUs: a short list, and no
 //! field in each task. Where last switches are lost it has a bound.
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "two lists that change together"))]
 
 use crate::model::record::Usage;
 use crate::model::task::TaskKind;

@@ -1,5 +1,9 @@
 //! What all tasks that ended used: by kind of task, and by cgroup. Each task counts once, with its last switch, or when that will not
 //! come any more; so the sums only grow.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
+)]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,4 +1,5 @@
 //! Lives that are over, kept for a while: "who was pid 4711 ten minutes ago, and who was its parent".
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "fewer are forgotten than a chunk holds"))]
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;

@@ -1,4 +1,8 @@
 //! What a task is, and where it is in its life.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
+)]
 
 use crate::model::flags::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
 

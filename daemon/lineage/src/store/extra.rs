@@ -74,7 +74,14 @@ impl Store {
     }
 
     /// Makes small what zombies have beside them, after a change.
+    #[inline]
     pub(crate) fn pack_extras(&mut self) {
+        if !self.unpacked.is_empty() {
+            self.pack_noted();
+        }
+    }
+
+    fn pack_noted(&mut self) {
         while let Some(group) = self.unpacked.pop() {
             let Some((extra, small)) = self.packed_extra(group) else { continue };
             self.extras.remove(extra);
@@ -122,10 +129,10 @@ impl Store {
 
     /// The tasks of a group: how many, and the ends of their list.
     pub(in crate::store) fn threads_of(&self, group: &Group) -> Threads {
-        match self.full_extra(group) {
-            Some(extra) if group.threads.are_in_extra() => extra.threads,
-            _ => group.threads.leader_only(group.leader),
+        if !group.threads.are_in_extra() {
+            return group.threads.leader_only(group.leader);
         }
+        self.full_extra(group).map(|extra| extra.threads).unwrap_or_default()
     }
 
     /// Sets that.

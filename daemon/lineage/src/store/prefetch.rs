@@ -3,6 +3,7 @@
 //! With many tasks alive nearly every record is about memory that nobody touched lately: a place in the index, the task, its
 //! group, its account, the child before it. Each leads to the next, so one record after the other waits for each of them. The
 //! records of a batch are known beforehand: looked at together, step by step, their misses wait side by side.
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "pieces of two"))]
 
 use std::hint::black_box;
 

@@ -1,4 +1,8 @@
 //! Queues through the tasks themselves, each in the order of [`Task::since`]: what a tick looks at is at the front.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
+)]
 
 use crate::store::Store;
 use crate::store::slot::task::{Queue, Task};

@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::slot::task::{Queue, Task, known};
+use crate::store::slot::threads::Threads;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
@@ -35,8 +36,10 @@ impl Store {
         let leader = self.add_task(key, knows, at);
         let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
         group.set(fact::START, knows & known::START != 0);
+        let alone = Threads { live: 1, present: 1, first: Some(leader), last: Some(leader) };
+        group.threads = alone.bits(false);
         let group = self.groups.insert(group);
-        self.add_to_group(group, leader);
+        self.tasks[leader].group = Some(group);
         leader
     }
 

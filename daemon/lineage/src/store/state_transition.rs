@@ -21,7 +21,10 @@ impl Store {
         let Some(group) = group else { return };
         let died = before < TaskState::Zombie && state >= TaskState::Zombie;
         let left = before < TaskState::Dead && state >= TaskState::Dead;
-        if died || left {
+        if !self.groups[group].threads.are_in_extra() {
+            let bits = &mut self.groups[group].threads;
+            *bits = bits.without_leader(died, left);
+        } else if died || left {
             let mut threads = self.threads_of(&self.groups[group]);
             threads.live -= u32::from(died);
             threads.present -= u32::from(left);

@@ -292,7 +292,7 @@ fn concluded(host: &mut Host, _: &[TaskRef], parent: TaskRef) {
 
 #[test]
 fn so_does_one_that_was_handed_to_another_parent() {
-    let bytes = bytes_per_orphan(|host, task, parent| host.exit(task, parent), shown, |_, _| {});
+    let bytes = bytes_per_orphan(Host::exit, shown, |_, _| {});
     assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
 }
 
@@ -306,7 +306,7 @@ fn so_does_one_that_was_handed_to_another_parent_and_died_then() {
 fn so_does_one_whose_new_parent_was_concluded() {
     let bytes = bytes_per_orphan(|_, _, _| {}, concluded, |host, task| host.exit(task, init()));
     assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
-    let bytes = bytes_per_orphan(|host, task, parent| host.exit(task, parent), concluded, |_, _| {});
+    let bytes = bytes_per_orphan(Host::exit, concluded, |_, _| {});
     assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
 }
 

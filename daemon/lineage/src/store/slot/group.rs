@@ -1,4 +1,5 @@
 //! A thread group: what users call a process.
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "in a constant"))]
 
 use std::sync::Arc;
 

@@ -37,12 +37,13 @@ impl Threads {
     }
 
     pub(in crate::store) fn bits(&self, is_in_extra: bool) -> ThreadBits {
+        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         ThreadBits(
-            u8::from(self.live > 0) * ANY_LIVE
-                | u8::from(self.present > 0) * ANY_PRESENT
-                | u8::from(self.present > 1) * SEVERAL_PRESENT
-                | u8::from(self.first.is_some()) * LINKED
-                | u8::from(is_in_extra) * IN_EXTRA,
+            bit(ANY_LIVE, self.live > 0)
+                | bit(ANY_PRESENT, self.present > 0)
+                | bit(SEVERAL_PRESENT, self.present > 1)
+                | bit(LINKED, self.first.is_some())
+                | bit(IN_EXTRA, is_in_extra),
         )
     }
 }
@@ -58,6 +59,11 @@ impl ThreadBits {
 
     pub(in crate::store) const fn several_present(self) -> bool {
         self.0 & SEVERAL_PRESENT != 0
+    }
+
+    /// The same after the leader, the only task, died or left.
+    pub(in crate::store) const fn without_leader(self, died: bool, left: bool) -> Self {
+        Self(self.0 & !((died as u8 * ANY_LIVE) | (left as u8 * ANY_PRESENT)))
     }
 
     /// The same of a group whose leader is the only task, once its extra is gone.

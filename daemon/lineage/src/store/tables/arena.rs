@@ -1,4 +1,5 @@
 //! Fixed-size slots with stable places: memory for tasks and groups without an allocation per record.
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "only `insert` makes places"))]
 
 use std::fmt;
 use std::marker::PhantomData;

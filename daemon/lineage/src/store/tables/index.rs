@@ -1,6 +1,13 @@
 //! From a tid to the newest task or life that has it, in one step.
 //!
 //! Tids are small numbers (below 2^22), handed out in turn: a table by tid needs no hash, and pages that nobody uses are not there.
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "a page and an entry are quotient and rest of a tid below the limit"
+    )
+)]
 
 use crate::model::id::Tid;
 use crate::store::slot::task::Task;

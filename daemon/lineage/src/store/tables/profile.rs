@@ -1,5 +1,9 @@
 //! Facts that many groups have in common: their cgroup and pid namespace, as whom they run, how they were made. Each combination is
 //! kept once, and a group holds a number of four bytes.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "only `change` makes numbers of slots, and slots stay")
+)]
 
 use std::collections::HashMap;
 
