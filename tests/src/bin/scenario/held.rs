@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Entry,
-    actor::{announce, spawn, thread, wait},
+    actor::{spawn, thread, wait},
     fact::{die, pause},
     look,
     sys::{self, Channel, Pid},
@@ -159,13 +159,12 @@ fn handler_deadlock() {
         sys::unblock(libc::SIGCHLD);
         sys::sleep_for_ever()
     });
-    let child = made.receive();
+    made.receive();
     let is_in_futex = || {
         let call = std::fs::read_to_string(format!("/proc/{parent}/syscall"));
         call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_futex)))
     };
     look::until("waiting for the handler to wait for the lock", is_in_futex);
-    announce("child", child, child);
     pause("owed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
