@@ -89,7 +89,7 @@ impl Procfs {
         pids.take(MOST_PROCESSES).find_map(|tgid| {
             let stat = self.stat(tgid).ok()??;
             let wanted = is_wanted(&self.root.join(tgid.to_string()), &stat);
-            wanted.then(|| Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
+            wanted.then_some(Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
         })
     }
 }
