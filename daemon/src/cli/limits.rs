@@ -25,7 +25,7 @@ init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
     /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit
     #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
-    whom: Option<Selector>,
+    selector: Option<Selector>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -35,17 +35,18 @@ pub(super) struct Args {
 
 /// Runs `limits`.
 pub(super) fn run(args: &Args) -> Exit {
-    let whom = match args.whom.as_ref().map(|whom| whom.resolve(args.source.daemon())).transpose() {
-        Ok(whom) => whom,
-        Err(exit) => return exit,
-    };
-    let path = whom.as_ref().map_or("/v1/limits".into(), |whom| format!("/v1/limits?pid={whom}"));
-    let answer: Result<Limits, Exit> = ask::ask(&args.source, &path, |looker| {
-        let draft = match &whom {
-            Some(whom) => LimitsDraft::asked(whom, &looker.scene(), looker.stamp())?,
-            None => LimitsDraft::of(&looker.scene()),
+    let selector =
+        match args.selector.as_ref().map(|selector| selector.resolve(args.source.daemon())).transpose() {
+            Ok(selector) => selector,
+            Err(exit) => return exit,
         };
-        looker.answer(|_, _| Ok(draft), LimitsDraft::finish)
+    let path = selector.as_ref().map_or("/v1/limits".into(), |selector| format!("/v1/limits?pid={selector}"));
+    let answer: Result<Limits, Exit> = ask::ask(&args.source, &path, |local| {
+        let draft = match &selector {
+            Some(selector) => LimitsDraft::asked(selector, &local.lineage_at(), local.stamp())?,
+            None => LimitsDraft::of(&local.lineage_at()),
+        };
+        local.answer(|_, _| Ok(draft), LimitsDraft::finish)
     });
     let shown = answer
         .and_then(|answer| ask::show(&answer, args.format, |answer| text::limits(answer, terminal::style())));

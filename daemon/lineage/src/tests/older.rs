@@ -1,50 +1,50 @@
 //! Programs of processes that no exec told.
 
 use crate::Arguments;
-use crate::tests::scene::Fixture;
+use crate::tests::fixture::Fixture;
 
 #[test]
 fn what_a_process_was_seen_to_run_is_taken_until_an_exec_tells() {
-    let mut scene = Fixture::new();
-    let init = scene.init();
-    let app = scene.fork(init, 100);
-    let key = scene.lineage.group(app.tgid).unwrap().key();
-    assert!(scene.lineage.without_executable().any(|other| other == key));
-    scene.lineage.learn_executable(key, b"/usr/bin/app");
+    let mut fixture = Fixture::new();
+    let init = fixture.init();
+    let app = fixture.fork(init, 100);
+    let key = fixture.lineage.group(app.tgid).unwrap().key();
+    assert!(fixture.lineage.without_executable().any(|other| other == key));
+    fixture.lineage.learn_executable(key, b"/usr/bin/app");
     let runs =
-        |scene: &Fixture| scene.lineage.group(app.tgid).unwrap().executable().unwrap().bytes().to_vec();
-    assert_eq!(runs(&scene), b"/usr/bin/app");
-    let child = scene.fork(app, 101);
-    let inherited = scene.lineage.group(child.tgid).unwrap().executable().unwrap().bytes().to_vec();
+        |fixture: &Fixture| fixture.lineage.group(app.tgid).unwrap().executable().unwrap().bytes().to_vec();
+    assert_eq!(runs(&fixture), b"/usr/bin/app");
+    let child = fixture.fork(app, 101);
+    let inherited = fixture.lineage.group(child.tgid).unwrap().executable().unwrap().bytes().to_vec();
     assert_eq!(inherited, b"/usr/bin/app");
-    scene.exec(app, "/bin/other");
-    scene.lineage.learn_executable(key, b"/usr/bin/app");
-    assert_eq!(runs(&scene), b"/bin/other");
+    fixture.exec(app, "/bin/other");
+    fixture.lineage.learn_executable(key, b"/usr/bin/app");
+    assert_eq!(runs(&fixture), b"/bin/other");
 }
 
 #[test]
 fn another_life_with_the_same_pid_learns_nothing() {
-    let mut scene = Fixture::new();
-    let init = scene.init();
-    let app = scene.fork(init, 100);
-    let mut other = scene.lineage.group(app.tgid).unwrap().key();
+    let mut fixture = Fixture::new();
+    let init = fixture.init();
+    let app = fixture.fork(init, 100);
+    let mut other = fixture.lineage.group(app.tgid).unwrap().key();
     other.start = other.start.map(|start| crate::model::id::Ktime(start.0 + 1));
-    scene.lineage.learn_executable(other, b"/usr/bin/app");
-    assert!(scene.lineage.group(app.tgid).unwrap().executable().is_none());
+    fixture.lineage.learn_executable(other, b"/usr/bin/app");
+    assert!(fixture.lineage.group(app.tgid).unwrap().executable().is_none());
 }
 
 #[test]
-fn the_arguments_of_an_older_process_are_told_until_it_execs() {
+fn the_arguments_of_an_older_process_are_reported_until_it_execs() {
     let config = crate::Config { exec_args: true, ..crate::Config::default() };
-    let mut scene = Fixture::with(config);
-    let init = scene.init();
-    let app = scene.fork(init, 100);
-    let key = scene.lineage.group(app.tgid).unwrap().key();
+    let mut fixture = Fixture::with(config);
+    let init = fixture.init();
+    let app = fixture.fork(init, 100);
+    let key = fixture.lineage.group(app.tgid).unwrap().key();
     let arguments = Arguments::of_cmdline(b"app\0--all\0", 1024).unwrap();
-    scene.lineage.learn_arguments(key, arguments.clone());
-    assert_eq!(scene.lineage.older_arguments_of(key).as_deref(), Some(&arguments));
-    scene.exec(app, "/bin/other");
-    assert_eq!(scene.lineage.older_arguments_of(key), None);
+    fixture.lineage.learn_arguments(key, arguments.clone());
+    assert_eq!(fixture.lineage.older_arguments_of(key).as_deref(), Some(&arguments));
+    fixture.exec(app, "/bin/other");
+    assert_eq!(fixture.lineage.older_arguments_of(key), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     Entry,
     actor::{spawn, thread, wait},
     fact::{die, pause},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
@@ -44,16 +44,16 @@ fn pipe() -> (File, File) {
 
 fn dead_child() -> Pid {
     let child = spawn("child", || 0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     child
 }
 
 /// Shows the parent that has come to its call, lets what the verdict says come true by `free`, and ends when the zombie is taken.
 fn shown(parent: Pid, child: Pid, holder: Option<Pid>, free: impl FnOnce()) {
-    look::until_asleep(parent, parent);
+    proc::until_asleep(parent, parent);
     pause("owed");
     free();
-    look::until_gone(child, child);
+    proc::until_gone(child, child);
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
     if let Some(holder) = holder {
@@ -164,7 +164,7 @@ fn handler_deadlock() {
         let call = std::fs::read_to_string(format!("/proc/{parent}/syscall"));
         call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_futex)))
     };
-    look::until("waiting for the handler to wait for the lock", is_in_futex);
+    proc::until("waiting for the handler to wait for the lock", is_in_futex);
     pause("owed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
