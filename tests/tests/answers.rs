@@ -218,11 +218,34 @@ fn a_name_stands_for_the_topmost_process_that_has_it() {
         let end = Instant::now() + setting::deadline();
         while !run(&asked).status.success() && Instant::now() < end {}
         assert_eq!(json(&asked)["process"]["pid"], child.id());
+        let limits = json(&[["limits", "--format", "json", &name].as_slice(), source].concat());
+        assert_eq!(limits["process"]["pid"], child.id(), "{limits:#}");
         let nobody = run(&[["tree", "no-such-name"].as_slice(), source].concat());
         assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
         assert!(stderr(&nobody).contains("no process or systemd unit"), "{nobody:?}");
     }
     child.kill().and_then(|()| child.wait()).unwrap_or_else(|error| panic!("{error}"));
+    service.stop_clean();
+}
+
+#[test]
+fn a_daemon_is_asked_for_zombies_of_an_age() {
+    let service = Service::start(&[]);
+    let socket = service.socket().display().to_string();
+    // Alone it would watch for that long.
+    let answer = json(&["zombies", "--format", "json", "--min-age", "1d", "--socket", &socket]);
+    assert!(answer["observed_ns"].as_u64().is_some_and(|ns| ns < 86_400_000_000_000), "{answer:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn status_fits_the_terminal() {
+    let service = Service::start(&[]);
+    let socket = service.socket().display().to_string();
+    let printed = command(&["status", "--socket", &socket]).env("COLUMNS", "80").output();
+    let printed = stdout(&printed.unwrap_or_else(|error| panic!("{error}")));
+    let longest = printed.lines().map(|line| line.chars().count()).max();
+    assert!(longest.is_some_and(|longest| longest <= 80), "{printed}");
     service.stop_clean();
 }
 

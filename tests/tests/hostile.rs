@@ -16,7 +16,9 @@ use serde_json::Value;
 use taskscope_tests::{scenario::Scenario, setting};
 
 /// A scenario, where it pauses, and whom `explain` is asked about.
-const SITUATIONS: [(&str, &str, &str); 22] = [
+const SITUATIONS: [(&str, &str, &str); 24] = [
+    ("writes-to-full-pipe", "owed", "child"),
+    ("waits-for-lock", "owed", "child"),
     ("never-waits", "owed", "child"),
     ("never-waits", "owed", "parent"),
     ("parent-stopped", "owed", "child"),

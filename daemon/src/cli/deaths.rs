@@ -8,6 +8,7 @@ use super::{
     ask::{self, Format, LocalObserver, Source},
     client::{Client, ClientError, encoded},
     exit::Exit,
+    selector::Selector,
     terminal,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Arguments of `deaths`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   taskscope deaths                       recent ends, the last first, with who sent the signal
@@ -41,10 +42,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
     /// Only this process
-    #[arg(long, value_name = "PID")]
+    #[arg(long = "pid", value_name = "PID|NAME|UNIT")]
+    pid_selectors: Vec<Selector>,
+    /// Only this process and those that descend from it; a name or a unit is that of a process which lives
+    #[arg(long = "subtree", value_name = "PID|NAME|UNIT")]
+    subtree_selectors: Vec<Selector>,
+    /// `--pid` as pids.
+    #[arg(skip)]
     pid: Vec<u32>,
-    /// Only this process and those that descend from it
-    #[arg(long, value_name = "PID")]
+    /// `--subtree` as pids.
+    #[arg(skip)]
     subtree: Vec<u32>,
     /// Only processes with this name; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
@@ -74,6 +81,21 @@ const ALL: usize = 4_096;
 
 /// Runs `deaths`.
 pub(super) fn run(args: &Args) -> Exit {
+    match resolved(args) {
+        Ok(args) => run_resolved(&args),
+        Err(exit) => exit,
+    }
+}
+
+/// Returns the arguments with pids in place of names.
+fn resolved(args: &Args) -> Result<Args, Exit> {
+    let pids = |selectors: &[Selector]| -> Result<Vec<u32>, Exit> {
+        selectors.iter().map(|selector| selector.pid(args.source.daemon())).collect()
+    };
+    Ok(Args { pid: pids(&args.pid_selectors)?, subtree: pids(&args.subtree_selectors)?, ..args.clone() })
+}
+
+fn run_resolved(args: &Args) -> Exit {
     let filter = filter(args);
     if let Err(error) = filter.check() {
         log::error!("{error}");

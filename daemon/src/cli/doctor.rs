@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Attach, ask::Format, exit::Exit};
+use super::{Attach, ask::Format, exit::Exit, terminal};
 use crate::{
+    answer::text::folded,
     cgroup_mounts,
     kernel::{
         ladder::HookState,
@@ -82,7 +83,7 @@ pub(super) fn run(args: &Args) -> Exit {
     }
     let host = Surroundings::read();
     let text = match args.format {
-        Format::Text => text(&survey, &host),
+        Format::Text => folded(&text(&survey, &host), terminal::style(), value_column),
         Format::Json => match json(&survey, &host) {
             Ok(text) => text,
             Err(error) => return Exit::failed_at("encoding the findings as JSON", error),
@@ -98,6 +99,17 @@ pub(super) fn run(args: &Args) -> Exit {
         Verdict::Unknown => Exit::Privilege,
     }
 }
+
+/// The column of the text behind a mark such as `  ok `, or behind the indent.
+fn value_column(line: &str) -> usize {
+    let indent = line.len() - line.trim_start().len();
+    let mark = if indent == MARK_INDENT { MARK_WIDTH } else { 0 };
+    indent + mark
+}
+
+/// Columns before a mark, and of the mark with what is between it and the text.
+const MARK_INDENT: usize = 2;
+const MARK_WIDTH: usize = 3;
 
 /// Reads what /proc shows and the kernel's iterator does not.
 fn hidden() -> Option<String> {

@@ -3,10 +3,10 @@
 use super::{
     ask::{self, Format, Source},
     exit::Exit,
+    selector::Selector,
     terminal,
 };
 use crate::answer::{
-    TaskSelector,
     limits::{Limits, LimitsDraft},
     text,
 };
@@ -17,14 +17,15 @@ use crate::answer::{
 Examples:
   taskscope limits                       limits on pids of the whole host, those that are used most first
   taskscope limits 4711                  those that the forks of one process are held to
+  taskscope limits nginx.service         the same of the topmost process of a systemd unit, or of that name
   taskscope limits --format json | jq '.limits[] | select(.full)'
 
 Limits are pids.max of cgroups (v1 and v2), RLIMIT_NPROC by user, kernel.threads-max, kernel.pid_max, and a pid namespace whose \
 init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
-    /// A pid, a tid, or an entity id as events have it
-    #[arg(value_name = "PID|ENTITY_ID")]
-    selector: Option<TaskSelector>,
+    /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit
+    #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
+    selector: Option<Selector>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -34,10 +35,14 @@ pub(super) struct Args {
 
 /// Runs `limits`.
 pub(super) fn run(args: &Args) -> Exit {
-    let path =
-        args.selector.as_ref().map_or("/v1/limits".into(), |selector| format!("/v1/limits?pid={selector}"));
+    let selector =
+        match args.selector.as_ref().map(|selector| selector.resolve(args.source.daemon())).transpose() {
+            Ok(selector) => selector,
+            Err(exit) => return exit,
+        };
+    let path = selector.as_ref().map_or("/v1/limits".into(), |selector| format!("/v1/limits?pid={selector}"));
     let answer: Result<Limits, Exit> = ask::ask(&args.source, &path, |local| {
-        let draft = match &args.selector {
+        let draft = match &selector {
             Some(selector) => LimitsDraft::asked(selector, &local.lineage_at(), local.stamp())?,
             None => LimitsDraft::of(&local.lineage_at()),
         };

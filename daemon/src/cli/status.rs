@@ -6,9 +6,10 @@ use super::{
     ask::Format,
     client::{Client, ClientError, Socket},
     exit::Exit,
-    output,
+    output, terminal,
 };
 use crate::{
+    answer::text::folded,
     event_loop,
     service::{HistoryStatus, Holding, Status},
     verdict::duration,
@@ -28,6 +29,9 @@ pub(super) struct Args {
     socket: Socket,
 }
 
+/// Columns of the names before the values.
+const NAME_WIDTH: usize = 11;
+
 /// Runs `status`.
 pub(super) fn run(args: &Args) -> Exit {
     ask(args).and_then(|text| output::answer(&text)).into()
@@ -38,7 +42,9 @@ fn ask(args: &Args) -> Result<String, Exit> {
     let answer = event_loop::start().map_err(Exit::failed)?.block_on(async {
         Ok(match args.format {
             Format::Json => format!("{:#}\n", client.json::<serde_json::Value>("/v1/status").await?),
-            Format::Text => text(&client.json("/v1/status").await?),
+            Format::Text => {
+                folded(&text(&client.json("/v1/status").await?), terminal::style(), |_| NAME_WIDTH)
+            }
         })
     });
     answer.map_err(|error: ClientError| error.exit())
@@ -48,7 +54,7 @@ fn ask(args: &Args) -> Result<String, Exit> {
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<11}{value}");
+        let _ = writeln!(text, "{name:<NAME_WIDTH$}{value}");
     };
     line(
         "daemon",

@@ -56,7 +56,7 @@ impl Procfs {
         facts.live().find_map(|thread| match thread.call? {
             Call::Write(fd) => {
                 let inode = pipe(&directory.join("fd").join(fd.to_string()))?;
-                let by = self.holder(of.tgid, |process, _| holds(process, inode, libc::O_RDONLY));
+                let by = self.holder(of.tgid, |_, process, _| holds(process, inode, libc::O_RDONLY));
                 Some(HeldCall { tid: thread.tid, fd, is_lock: false, by })
             }
             Call::Lock(fd) => {
@@ -72,24 +72,26 @@ impl Procfs {
         })
     }
 
-    /// A process that began no earlier than `began` and has a pipe open for writing.
+    /// A process that began after the reader, which did so at `began`, and has a pipe open for writing.
     fn writer(&self, inode: u64, reader: Tgid, began: u64, may_be_child: bool) -> Option<Named> {
-        self.holder(reader, |directory, stat| {
-            let is_wanted = stat.start_ticks >= began && (may_be_child || stat.ppid != reader.0);
+        self.holder(reader, |tgid, directory, stat| {
+            // Who forked the reader began in the same tick, maybe, and has the lower pid.
+            let is_younger = (stat.start_ticks, tgid) > (began, reader);
+            let is_wanted = is_younger && (may_be_child || stat.ppid != reader.0);
             is_wanted && holds(directory, inode, libc::O_WRONLY)
         })
     }
 
     /// The first other process that is wanted.
-    fn holder(&self, than: Tgid, is_wanted: impl Fn(&Path, &Stat) -> bool) -> Option<Named> {
+    fn holder(&self, than: Tgid, is_wanted: impl Fn(Tgid, &Path, &Stat) -> bool) -> Option<Named> {
         let pids = super::list(&self.root).ok()?.filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             (pid != than.0).then_some(Tgid(pid))
         });
         pids.take(MOST_PROCESSES).find_map(|tgid| {
             let stat = self.stat(tgid).ok()??;
-            let wanted = is_wanted(&self.root.join(tgid.to_string()), &stat);
-            wanted.then(|| Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
+            let wanted = is_wanted(tgid, &self.root.join(tgid.to_string()), &stat);
+            wanted.then_some(Named { key: GroupKey { tgid, start: None }, name: Some(stat.comm) })
         })
     }
 }

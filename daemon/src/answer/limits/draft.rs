@@ -7,7 +7,7 @@ use crate::{
     export::Stamp,
     lineage::{
         GroupView,
-        id::{GroupKey, Ktime, Tgid},
+        id::{GroupKey, Ktime},
         record::Comm,
     },
     verdict::facts::Named,
@@ -98,7 +98,6 @@ impl LimitsDraft {
             namespaces: HashSet::new(),
             forecasts: Vec::new(),
         };
-        let of_host = lineage_at.lineage.group(Tgid(1)).and_then(|init| init.pid_namespace());
         for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
             if Some(group.key()) == key && group.zombie_since().is_none() {
@@ -107,8 +106,10 @@ impl LimitsDraft {
                     uid: group.real_uid(),
                     cgroup_id: group.cgroup_id(),
                     namespace: group.pid_namespace(),
-                    is_nested: of_host.is_some()
-                        && group.pid_namespace().is_some_and(|own| Some(own) != of_host),
+                    is_nested: group
+                        .life(lineage_at.now)
+                        .and_then(|life| life.namespace)
+                        .is_some_and(|namespace| namespace.level > 0),
                 });
             }
         }

@@ -74,8 +74,12 @@ impl Style {
     /// Escaped text in lines, all but the first indented; the first begins at column `at`. Not by the crate `textwrap`: its
     /// first line begins at column 0, or with an indent that would have to be cut off again.
     fn wrap(self, text: &str, at: usize) -> String {
-        let text = escape(text);
-        let Some(width) = self.width.map(|width| width.max(at + MIN_WRAP)) else { return text };
+        self.fold(&escape(text), at)
+    }
+
+    /// The same of text that is escaped already.
+    fn fold(self, text: &str, at: usize) -> String {
+        let Some(width) = self.width.map(|width| width.max(at + MIN_WRAP)) else { return text.to_owned() };
         let mut out = String::with_capacity(text.len() + 16);
         let mut column = at;
         for (n, word) in text.split(' ').enumerate() {
@@ -93,6 +97,19 @@ impl Style {
         }
         out
     }
+}
+
+/// Folds the lines of a text that are too long; what is folded goes on below the column that `at` gives for its line.
+#[must_use]
+pub fn folded(text: &str, style: Style, at: impl Fn(&str) -> usize) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 16);
+    for line in text.lines() {
+        let (head, rest) = line.split_at_checked(at(line)).unwrap_or(("", line));
+        out.push_str(head);
+        out.push_str(&style.fold(rest, columns(head)));
+        out.push('\n');
+    }
+    out
 }
 
 /// Narrower than this no text is folded.

@@ -49,7 +49,7 @@ pub(super) fn blocked_elsewhere(case: &Case<'_>) -> Option<Verdict> {
     } else {
         (
             format!(
-                "{who} writes to a pipe that is full, as {other} does not read it; it may wait for its child only after that"
+                "{who} writes to a pipe that is full, as {other} has not read it; it may wait for its child only after that"
             ),
             format!("thread {tid} of pid {pid} sits in write(2) to descriptor {fd}, a pipe"),
             format!("find out why {other} does not read: with that the write goes on"),

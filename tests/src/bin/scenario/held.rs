@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Entry,
-    actor::{announce, spawn, thread, wait},
+    actor::{spawn, thread, wait},
     fact::{die, pause},
     proc,
     sys::{self, Channel, Pid},
@@ -20,7 +20,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         writes_to_full_pipe();
     }),
     ("waits-for-lock", "a parent waits for a flock(2) that a process holds, then waits", |_| {
-        waits_for_lock()
+        waits_for_lock();
     }),
     ("reads-input", "a parent reads a pipe that an older process has open, then waits", |_| reads_input()),
     ("handler-deadlock", "a handler of SIGCHLD takes a lock that the code has which it interrupts", |_| {
@@ -81,7 +81,7 @@ fn writes_to_full_pipe() {
         let child = dead_child();
         made.send(child);
         // More than a pipe holds.
-        let _ = writer.write_all(&[b'x'; 1 << 21]);
+        let _ = writer.write_all(&vec![b'x'; 1 << 21]);
         wait("parent", "child", child);
         sys::sleep_for_ever()
     });
@@ -159,13 +159,12 @@ fn handler_deadlock() {
         sys::unblock(libc::SIGCHLD);
         sys::sleep_for_ever()
     });
-    let child = made.receive();
+    made.receive();
     let is_in_futex = || {
         let call = std::fs::read_to_string(format!("/proc/{parent}/syscall"));
         call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_futex)))
     };
     proc::until("waiting for the handler to wait for the lock", is_in_futex);
-    announce("child", child, child);
     pause("owed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
