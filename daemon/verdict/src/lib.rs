@@ -320,9 +320,12 @@ fn gone(subject: &Known) -> Verdict {
     let life = &subject.life;
     match (life.end, life.reaper) {
         (Some(End::Autoreaped), _) => {
-            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so no wait was needed; its status went with it, and a wait(2) for it fails with ECHILD";
-            Verdict::certain(Code::Autoreaped, "it is over: it ended and nobody had to wait for it".into())
-                .since(why)
+            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so the kernel released it without a wait; its status is lost, and a wait(2) for it fails with ECHILD";
+            Verdict::certain(
+                Code::Autoreaped,
+                "it is over: it ended, and its parent did not have to wait for it".into(),
+            )
+            .since(why)
         }
         (_, Some(reaper)) => {
             let name = reaper.name.map(|name| name.bytes().to_vec());
@@ -330,13 +333,14 @@ fn gone(subject: &Known) -> Verdict {
             let verdict = Verdict::certain(Code::Reaped, format!("it is over: it was reaped by {by}"));
             match reaper.task {
                 Some(_) => verdict,
-                None => verdict.since("who reaped it was concluded from the kernel's rules, not seen"),
+                None => verdict
+                    .since("the reaper is concluded from the kernel's rules; the wait itself was not seen"),
             }
         }
         (Some(End::Reaped), None) => {
-            Verdict::certain(Code::Reaped, "it is over: it was reaped; by target was not seen".into())
+            Verdict::certain(Code::Reaped, "it is over: it was reaped; the reaper was not seen".into())
         }
-        (None, None) => Verdict::likely(Code::Gone, "it is over; how it went was not seen".into()),
+        (None, None) => Verdict::likely(Code::Gone, "it is over; whether it was reaped was not seen".into()),
     }
 }
 

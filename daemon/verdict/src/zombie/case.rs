@@ -74,7 +74,7 @@ impl<'a> Case<'a> {
     pub(super) fn forked_by_thread(&self) -> Option<String> {
         let (thread, at) = self.life.forked_by?;
         Some(format!(
-            "the thread that forked it (tid {}) ended {} ago; the child is another thread's of {} since",
+            "the thread that forked it (tid {}) ended {} ago; since then its parent is another thread of {}",
             thread.key.tid,
             duration(self.now.since(at)),
             self.who()
@@ -84,7 +84,7 @@ impl<'a> Case<'a> {
     /// That neither the parent nor a former parent called clone(2), as evidence: the parent's code may not know of the child.
     pub(super) fn made_by_another(&self) -> Option<String> {
         let creator = self.life.creator?.tgid;
-        Some(format!("pid {creator} made it a child of its own parent's, by clone(2) with CLONE_PARENT"))
+        Some(format!("pid {creator} created it with clone(2) and CLONE_PARENT, as a child of its own parent"))
     }
 
     /// That the parent has never waited, as evidence.
@@ -152,7 +152,7 @@ impl<'a> Case<'a> {
         if self.reaped() > 0 || self.is_watched_from_its_beginning() {
             "it has waited for other children"
         } else {
-            "it has waited for other children, or a program that it ran before an exec has: the kernel counts both (cutime, cminflt)"
+            "it has waited for other children, or a program that it ran before an exec did: the kernel counts both (cutime, cminflt)"
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Case<'a> {
             self.new_reaper.map_or_else(|| "init or the nearest subreaper".into(), ToString::to_string);
         let kill = self.process().map_or("kill", ProcessFacts::kill_command);
         Some(format!(
-            "now: {kill} {}, its zombies then go to {new_reaper}, which should reap them",
+            "now: {kill} {}; its zombies are then reparented to {new_reaper}, which should reap them",
             self.pid()
         ))
     }
@@ -222,7 +222,7 @@ impl<'a> Case<'a> {
             let began = self.exec_at().or(parent.life.key.start);
             let since = began.map_or(since, |began| began.max(since));
             lines.push(format!(
-                "seen in the last {}: it forked {forked} children, its waits took {reaped}",
+                "in the last {} it forked {forked} children and reaped {reaped}",
                 duration(self.now.since(since)),
             ));
         }
@@ -269,11 +269,14 @@ impl<'a> Case<'a> {
             missing.push(Missing { fact: fact.into(), needs: needs.into() });
         };
         match self.parent.map(|parent| &parent.process) {
-            None => lack("who its parent is", "a look at a moment when the parent is known"),
+            None => lack("who its parent is", "a poll while its parent is known"),
             Some(Err(why)) => lack("the parent's signals and state", why),
             Some(Ok(process)) => {
                 if process.live().all(|thread| thread.call.is_none()) {
-                    lack("the system call its parent sits in", "CAP_SYS_PTRACE, to read /proc/PID/syscall");
+                    lack(
+                        "the current system call of its parent",
+                        "CAP_SYS_PTRACE, to read /proc/PID/syscall",
+                    );
                 }
                 if process.signalfd.is_none() {
                     lack("whether its parent has a signalfd", "CAP_SYS_PTRACE, to read /proc/PID/fdinfo");
@@ -285,14 +288,14 @@ impl<'a> Case<'a> {
         }
         if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {
             lack(
-                "what its parent did before taskscope began to watch, such as waits for children that used no CPU time",
+                "what its parent did before taskscope started, such as waits for children that used no CPU time",
                 "a parent that starts after the daemon",
             );
         }
         if self.observed_since.is_none() {
             lack(
-                "whether it is an orphan, when its parent execed, and whether that reaps other children",
-                "watching: a running daemon (taskscope run), or --observe 10s",
+                "whether it is an orphan, when its parent called exec, and whether its parent reaps other children",
+                "observation: a running daemon (taskscope run), or --observe 10s",
             );
         }
         missing

@@ -25,18 +25,18 @@ pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
     let ran = forker.as_deref().unwrap_or("another program");
     let pid = case.pid();
     let (by, while_it) = match case.life.creator {
-        Some(creator) => (format!("made a child of pid {pid} by pid {}", creator.tgid), "that parent"),
+        Some(creator) => (format!("created as a child of pid {pid} by pid {}", creator.tgid), "that parent"),
         None => (format!("forked by this same parent, pid {pid}"), "that"),
     };
     let summary = format!(
-        "it was {by}, while {while_it} ran {ran}, before it execed {now_runs}: the program that runs there now did not fork it"
+        "it was {by}, while {while_it} ran {ran}, before it called exec of {now_runs}: the program that runs there now did not fork it"
     );
     let launcher = forker.as_deref().unwrap_or("the program that execs");
     let mut remedy = format!(
-        "change what execed {now_runs}, not {now_runs}: {launcher} must wait for its children before it execs, or start them so that they are not its own (in a shell: `( helper & )`), and init reaps them"
+        "change the program that called exec, not {now_runs}: {launcher} must wait for its children before its exec, or start them so that init becomes their parent (in a shell: `( helper & )`)"
     );
     if case.parent.is_some_and(|parent| parent.init_of_level().is_some_and(|level| level > 0)) {
-        remedy.push_str("; an init in front does not help, as the child stays this process's");
+        remedy.push_str("; an init in front does not help, because the child stays a child of this process");
     } else if let Some(way_out) = case.way_out() {
         remedy.push_str("; ");
         remedy.push_str(&way_out);
@@ -84,7 +84,10 @@ fn by_name(case: &Case<'_>) -> Option<Boundary> {
     }
     shell_that_never_execed(case).map(|own| Boundary {
         certainty: Certainty::Likely,
-        evidence: format!("it never execed, and is called {own}, while its parent runs {}", program(case)),
+        evidence: format!(
+            "it never called exec and its name is {own}, but its parent runs {}",
+            program(case)
+        ),
         forker: Some(own),
     })
 }

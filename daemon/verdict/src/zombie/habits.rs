@@ -15,9 +15,9 @@ pub(super) fn just_died(case: &Case<'_>) -> Option<Verdict> {
     }
     let verdict = Verdict::likely(
         Code::JustDied,
-        format!("it died {} ago or less: {} may be about to wait for it", duration(age), case.who()),
+        format!("it died at most {} ago: {} may be about to wait for it", duration(age), case.who()),
     );
-    Some(verdict.remedy("look again in a moment".into()))
+    Some(verdict.remedy("ask again in a moment".into()))
 }
 
 pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
@@ -37,11 +37,11 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     let certainty = if knows_calls && is_watched { Certainty::Certain } else { Certainty::Likely };
     let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
     let source = if is_watched {
-        format!("watched since {}: its waits took no child", case.since_when())
+        format!("taskscope has observed it since {}: it has reaped no child", case.since_when())
     } else {
-        "the kernel's accounting of its waited-for children (cutime, cminflt) is zero".into()
+        "the kernel's counters of its waited-for children (cutime, cminflt) are zero".into()
     };
-    let remedy = "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status";
+    let remedy = "at each SIGCHLD it must call waitpid(-1, .., WNOHANG) until no dead child is left, or ignore SIGCHLD if it needs no status";
     let verdict = verdict
         .since(source)
         .since_all(case.disposition())
@@ -57,20 +57,20 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
     if case.parent.is_none() {
         return Verdict::likely(
             Code::Unknown,
-            "why it is a zombie cannot be told: its parent is not known".into(),
+            "the reason is not known, because its parent is not known".into(),
         );
     }
     if case.has_waited() != Some(true) {
         let verdict = Verdict::likely(
             Code::Unknown,
-            format!("{who} does not wait for it; why cannot be told from what could be read"),
+            format!("{who} does not wait for it; the facts that could be read do not show why"),
         );
         return case
             .blame(verdict.since_all(case.disposition()).since_all(case.debts()).remedy_of(case.way_out()));
     }
     let verdict = Verdict::likely(
         Code::NotWaitedFor,
-        format!("{who} waits for children of its choice, and has not waited for this one"),
+        format!("{who} waits for some of its children, but has not waited for this one"),
     );
     let verdict = verdict
         .since(case.waited_for_others())
@@ -78,7 +78,7 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(
-            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1))".into(),
+            "it must wait for each of its children (in Python: poll() or wait() of each Popen), or for any child (waitpid(-1))".into(),
         );
     case.blame(verdict)
 }
