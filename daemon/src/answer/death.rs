@@ -158,7 +158,7 @@ pub struct Sender {
 /// Which ends are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeathFilter {
-    /// Also processes that exited with code 0.
+    /// Show also processes that exited with code 0.
     pub all: bool,
     /// Codes of causes.
     pub causes: Vec<String>,

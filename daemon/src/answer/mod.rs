@@ -72,7 +72,7 @@ pub enum NotFound {
     Pid(u32),
     /// It was a zombie, and may be gone.
     #[error(
-        "records were lost since {0} became a zombie, and nothing has shown it since: ask again in some seconds"
+        "records were lost after {0} became a zombie, and it is not known whether it still exists: ask again in a few seconds"
     )]
     Unconfirmed(u32),
     /// No such entity.

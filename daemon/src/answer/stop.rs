@@ -317,7 +317,7 @@ fn sentence(
         Some(asked) => request(asked),
         None => match (parent, parent_ref) {
             (Some(parent), Some(by)) if parent.asked.is_some() => {
-                format!("was never sent a stop signal: its parent {by} got one and did not pass it on")
+                format!("was never sent a stop signal: its parent {by} received one and did not pass it on")
             }
             _ => "was never sent a stop signal".into(),
         },
@@ -354,6 +354,6 @@ fn request(asked: &StopRequest) -> String {
         (Some(Disposition::Caught), _) => ", for which it has a handler",
         (Some(Disposition::Default) | None, false) => "",
     };
-    let from = if asked.is_passed_on { " from a process beside it" } else { "" };
-    format!("got {name}{from}{what}")
+    let from = if asked.is_passed_on { " from a process of its cgroup" } else { "" };
+    format!("received {name}{from}{what}")
 }

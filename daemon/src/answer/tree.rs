@@ -58,7 +58,7 @@ pub enum TreeError {
     #[error("no process had the pid {0} at that moment, as far as is remembered")]
     NoRoot(u32),
     /// Nobody watched then.
-    #[error("what was before is told only by a daemon that was running then (`taskscope run`): {0}")]
+    #[error("only a daemon that was running at that time (`taskscope run`) knows the tree: {0}")]
     NotObserved(&'static str),
 }
 
@@ -189,9 +189,9 @@ impl Tree {
         let at = options.at.unwrap_or(lineage_at.now);
         if options.at.is_some() {
             match lineage_at.observed_since {
-                None => return Err(TreeError::NotObserved("none was asked")),
+                None => return Err(TreeError::NotObserved("no daemon was asked")),
                 Some(since) if at < since => {
-                    return Err(TreeError::NotObserved("this one began to watch later"));
+                    return Err(TreeError::NotObserved("this one started later"));
                 }
                 Some(_) => {}
             }

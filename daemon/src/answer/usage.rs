@@ -153,7 +153,7 @@ pub(super) fn reported(life: &Life) -> Vec<String> {
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
             LifeState::Running | LifeState::Exiting if usage.at_least => {
-                "its threads that ended since taskscope looks used "
+                "its threads that ended since taskscope started used "
             }
             LifeState::Running | LifeState::Exiting => "its ended threads used ",
             LifeState::DeadLeader => "its ended tasks used ",
@@ -161,21 +161,20 @@ pub(super) fn reported(life: &Life) -> Vec<String> {
         };
         let mut text = format!("{whose}{}", in_words(&usage.figures));
         if usage.tasks_unknown > 0 {
-            let _ =
-                write!(text, "; {} of its tasks not counted, their records were lost", usage.tasks_unknown);
+            let _ = write!(text, "; without {} of its threads, whose records were lost", usage.tasks_unknown);
         }
         reported.push(text);
     }
     let children = ChildrenUsage::of(life).unwrap_or_default();
-    let kinds = [(children.reaped, "waited for"), (children.autoreaped, "nobody waited for")];
+    let kinds = [(children.reaped, "waited for"), (children.autoreaped, "not waited for")];
     for (descent, which) in kinds {
         let Some(Descent { figures, processes, processes_unknown }) = descent else { continue };
         let who =
-            if processes == 1 { "1 dead process".into() } else { format!("{processes} dead processes") };
-        let since = if children.at_least { ", dead since taskscope looks" } else { "" };
+            if processes == 1 { "1 ended process".into() } else { format!("{processes} ended processes") };
+        let since = if children.at_least { ", ended since taskscope started" } else { "" };
         let mut text = format!("{who} below it{since}, {which}, used {}", in_words(&figures));
         if let Some(unknown) = processes_unknown {
-            let _ = write!(text, "; of {unknown} not all is known");
+            let _ = write!(text, "; not everything is known of {unknown}");
         }
         reported.push(text);
     }

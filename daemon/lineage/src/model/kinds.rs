@@ -8,7 +8,7 @@ pub enum Provenance {
     /// Concluded from the kernel's rules and what else is known.
     #[default]
     Inferred,
-    /// Found by a snapshot that mended what a loss had left wrong.
+    /// Found by a snapshot that repaired what a loss had left wrong.
     Repaired,
     /// Found by the snapshot at the start.
     Snapshot,
