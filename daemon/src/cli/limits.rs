@@ -15,14 +15,14 @@ use crate::answer::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope limits                       limits on pids of the whole host, those that are used most first
-  taskscope limits 4711                  those that the forks of one process are held to
+  taskscope limits                       limits on pids of the whole host, the fullest first
+  taskscope limits 4711                  the limits that apply to forks of one process
   taskscope limits --format json | jq '.limits[] | select(.full)'
 
 Limits are pids.max of cgroups (v1 and v2), RLIMIT_NPROC by user, kernel.threads-max, kernel.pid_max, and a pid namespace whose \
 init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
-    /// A pid, a tid, or an entity id as events have it
+    /// A pid, a tid, or an entity id from an event
     #[arg(value_name = "PID|ENTITY_ID")]
     selector: Option<TaskSelector>,
     /// Output format

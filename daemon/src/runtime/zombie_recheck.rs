@@ -138,7 +138,7 @@ impl Pipeline {
         if self.releases_by_tracepoint() {
             self.end_reaped(&gone, sink);
         }
-        // The others wait for the next tick: what stands before them may have to be mended first.
+        // The others wait for the next tick: what stands before them may have to be repaired first.
         self.lineage.zombies_due(now).take_while(|zombie| there.contains(&zombie.key())).count()
     }
 }
