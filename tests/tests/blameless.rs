@@ -148,7 +148,7 @@ fn a_tracer_that_is_stopped_itself_cannot_let_go() {
         let second = pid(scenario, "second");
         assert_eq!(verdict["code"], "stopped_by_tracer", "{verdict:#}");
         assert_eq!(verdict["culprit"]["pid"], second, "{verdict:#}");
-        assert!(says(verdict, "evidence", "stopped itself"), "{verdict:#}");
+        assert!(says(verdict, "evidence", "is stopped too"), "{verdict:#}");
         assert!(says(verdict, "remedy", &format!("kill -9 {second}")), "{verdict:#}");
     });
 }

@@ -71,7 +71,7 @@ fn a_child_of_before_an_exec_was_forked_by_another_program() {
     assert!(says(&verdict, "remedy", "( helper & )") && !says(&verdict, "remedy", "waitpid"), "{verdict:#}");
     let parent = explain(pid(&scenario, "parent"), Some(&service));
     assert_eq!(parent["code"], "owes_waits", "{parent:#}");
-    assert!(says(&parent, "summary", "before it execed"), "{parent:#}");
+    assert!(says(&parent, "summary", "before it called exec"), "{parent:#}");
     scenario.go();
     scenario.finish();
     service.stop_clean();
