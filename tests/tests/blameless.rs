@@ -77,7 +77,7 @@ fn a_tracee_does_not_go_by_itself_though_its_parent_ignores_sigchld() {
 fn a_child_that_another_made_for_its_parent_says_so() {
     both("clone-parent-zombie", "owed", "child", |scenario, verdict, is_watched| {
         assert_eq!(verdict["code"], "not_waited_for", "{verdict:#}");
-        let maker = format!("pid {} made it", pid(scenario, "helper"));
+        let maker = format!("pid {} created it", pid(scenario, "helper"));
         assert_eq!(says(verdict, "evidence", &maker), is_watched, "{verdict:#}");
     });
 }

@@ -1,4 +1,4 @@
-//! What a record changed, told so that it can be shown, counted or sent on without looking back into the tree.
+//! What a record changed. An effect has everything that a sink needs to show, count or send it without a query.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Effect {
     pub provenance: Provenance,
     /// Where it was seen, where more than one place is possible.
     pub hook: Option<Hook>,
-    /// How far it lies before an effect that was told already, ns: 0 is in order.
+    /// How far it lies before an effect that was emitted already, ns; 0 means in order.
     pub late_ns: u64,
     /// The thread group, as it is after this.
     pub process: Process,

@@ -1,4 +1,4 @@
-//! Ends that nobody told: concluded from what came after, or from time.
+//! Ends without a record, concluded from later records or from elapsed time.
 
 use crate::Lineage;
 use crate::apply::exit::Death;

@@ -1,4 +1,4 @@
-//! Tasks as the kernel has them now, merged with what the records told; and the tree repaired by them after a loss.
+//! Merges snapshots of tasks, which show the kernel's present state, with what the records showed; repairs the tree after a loss.
 //!
 //! A snapshot is not of one moment: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller hands in
 //! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
