@@ -1,4 +1,4 @@
-//! SIGKILL was sent, and the process is still there: which thread cannot end, and why.
+//! SIGKILL was sent and the process still exists: which thread cannot end, and why.
 
 use super::facts::{Facts, Named, ProcessFacts, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, tracer_named};
@@ -73,7 +73,7 @@ fn dumping_core(facts: &Facts, process: &ProcessFacts) -> Verdict {
         .by(facts.subject.known.named())
 }
 
-/// Where threads are dead already.
+/// The death of the main thread, as evidence.
 fn leader_died(facts: &Facts) -> Option<String> {
     let life = &facts.subject.known.life;
     let died_at = life.leader_died_at?;
@@ -101,7 +101,7 @@ fn sleeps_in(thread: &ThreadFacts) -> String {
     thread.wchan.as_ref().map_or(String::new(), |place| format!(" in {place}()"))
 }
 
-/// All its threads are dead, and somebody has not let them go: a debugger that has not waited for them.
+/// All its threads are dead, but a tracer has not waited for them.
 pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
     let process = facts.subject.known.process().filter(|process| process.is_all_dead())?;
     let held = process.threads.iter().find(|thread| thread.tracer().is_some());

@@ -1,10 +1,10 @@
-//! Verdicts on who is not a zombie: alive, held, stopped, a dead leader, an exit that does not end.
+//! Verdicts on processes that are not zombies: alive, held, stopped, a dead leader, an exit that does not end.
 
 use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
-/// An exit is on its way, and not stuck, for this long.
+/// An exit is not called stuck before this time, ns.
 const EXITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -166,7 +166,7 @@ fn running(facts: &Facts) -> Verdict {
     }
 }
 
-/// Children that it can get no status of.
+/// Children whose wait status is lost, as evidence.
 fn lost_statuses(facts: &Facts) -> Option<String> {
     let went = facts.subject.known.life.debt.map_or(0, |debt| debt.autoreaped);
     let children = if went == 1 { "1 child".into() } else { format!("{went} children") };
@@ -177,7 +177,7 @@ fn lost_statuses(facts: &Facts) -> Option<String> {
     })
 }
 
-/// A tracer that is stopped itself can let nobody go on.
+/// A stopped tracer, as evidence: it cannot continue its tracee.
 fn tracer_stops(facts: &Facts) -> Option<String> {
     let state = facts.subject.tracer_state.filter(|state| matches!(state, b'T' | b't'))?;
     Some(format!("the tracer is stopped too, in state {}", char::from(state)))
@@ -256,7 +256,7 @@ fn waiting(zombies: u32) -> String {
     if zombies == 1 { "1 zombie waits".into() } else { format!("{zombies} zombies wait") }
 }
 
-/// It lives, and owes: the reason is that of its oldest zombie.
+/// The verdict on a parent of zombies: the reason is that of its oldest zombie.
 fn owes(facts: &Facts, zombies: u32) -> Verdict {
     let subject = facts.subject.known.named();
     let count = if zombies == 1 { "a zombie child".into() } else { format!("{zombies} zombie children") };

@@ -1,13 +1,13 @@
-//! A vforked child that holds its parent, and what holds that child.
+//! A vfork child that holds its parent, and what holds the child.
 
 use super::facts::{Named, VforkChild};
 
-/// In the words of a verdict.
+/// The child in the texts of a verdict.
 pub(super) struct Holder {
-    /// The child, and what it is in.
+    /// The child and its state.
     pub(super) what: String,
     pub(super) remedy: String,
-    /// Who has to act.
+    /// The process that has to act.
     pub(super) responsible: Named,
 }
 

@@ -1,4 +1,4 @@
-//! Who takes in orphans and does not reap them.
+//! Inits and subreapers that do not reap the orphans that they get.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration};
@@ -64,7 +64,7 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// One that looks for dead children every so often looks the same between two looks, unless it has never taken one.
+/// Certain only if it has never reaped a child: a process that polls for dead children looks the same between two polls.
 fn certainty(case: &Case<'_>) -> Certainty {
     let never = case.is_watched_from_its_beginning() && case.has_waited() == Some(false);
     if never { Certainty::Certain } else { Certainty::Likely }

@@ -1,4 +1,4 @@
-//! A zombie and those who could end it, and what can be said of them in a sentence.
+//! A zombie and the processes that could end it, with the phrases that describe them.
 
 use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, VforkChild};
 use crate::{Missing, Verdict, duration};
@@ -7,12 +7,12 @@ use lineage::effect::Bound;
 use lineage::flags::SIGCHLD;
 use lineage::id::{Ktime, Tid};
 
-/// A zombie and what is known of those who could end it.
+/// A zombie and what is known of the processes that could end it.
 pub(crate) struct Case<'a> {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     pub(crate) life: &'a Life,
-    /// The zombie's own pids, where they could be read.
+    /// The zombie's pids in each namespace (NSpid); empty if not readable.
     pub(super) pids: &'a [u32],
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
@@ -22,12 +22,12 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The subject is the zombie.
+    /// Returns the case of a subject that is a zombie.
     pub(crate) fn of(facts: &'a Facts) -> Self {
         Self::new(facts, &facts.subject, facts.parent.as_ref(), facts.parents_vfork_child.as_ref())
     }
 
-    /// The subject is the parent, its oldest zombie the case.
+    /// Returns the case of the oldest zombie of a subject that is a parent.
     pub(crate) fn of_child(facts: &'a Facts) -> Option<Self> {
         let child = facts.owed.as_ref()?;
         Some(Self::new(facts, child, Some(&facts.subject.known), facts.vfork_child.as_ref()))
@@ -98,7 +98,7 @@ impl<'a> Case<'a> {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }
 
-    /// When the parent execed last, as far as that was seen.
+    /// When the parent called exec last, if that was seen.
     pub(super) fn exec_at(&self) -> Option<Ktime> {
         self.parent?.life.exec_at
     }
@@ -156,7 +156,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What can be done at once, if the parent does not reap: another parent may.
+    /// What can be done at once if the parent does not reap: end it, so that another parent reaps.
     pub(super) fn way_out(&self) -> Option<String> {
         // A parent that reaps others is worth more than one zombie.
         if self.has_waited() == Some(true) {
@@ -199,7 +199,7 @@ impl<'a> Case<'a> {
         Some(self.process()?.pending?.has(SIGCHLD))
     }
 
-    /// A verdict with the parent as the culprit.
+    /// Names the parent as the process that has to act.
     pub(super) fn blame(&self, verdict: Verdict) -> Verdict {
         match self.parent {
             Some(parent) => verdict.by(parent.named()),
@@ -207,7 +207,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// How many wait, and what the parent has done so far.
+    /// How many zombies the parent has, and how many children it forked and reaped, as evidence.
     pub(super) fn debts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let Some(parent) = self.parent else { return lines };
@@ -255,14 +255,14 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// Where the parent is instead.
+    /// The kernel function in which the parent sleeps, as evidence.
     pub(super) fn whereabouts(&self) -> Option<String> {
         let thread = self.process()?.live().next()?;
         let place = thread.wchan.as_ref()?;
         Some(format!("it sleeps in {place}()"))
     }
 
-    /// Facts that could not be had and would make this surer.
+    /// Facts that were not available and would make the verdict more certain.
     pub(super) fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         let mut lack = |fact: &str, needs: &str| {

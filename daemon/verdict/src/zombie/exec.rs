@@ -1,13 +1,13 @@
-//! A child of the program that its parent ran before an exec.
+//! A child of the program that the parent ran before an exec.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration};
 use lineage::flags::PF_FORKNOEXEC;
 
-/// Shells fork helpers and exec over them. Their names, where only names tell.
+/// Names of shells, which fork helpers and then call exec; used if no exec was seen.
 const SHELLS: [&[u8]; 8] = [b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox"];
 
-/// What tells that the child is of another program than the one its parent runs now.
+/// Evidence that the parent forked the child before its last exec.
 struct Boundary {
     /// The program that forked it, where that is known.
     forker: Option<String>,
@@ -111,7 +111,7 @@ fn own_name(case: &Case<'_>) -> Option<String> {
 fn program(case: &Case<'_>) -> String {
     let parent = case.parent.map(|parent| &parent.life);
     let seen = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));
-    // A daemon has seen the exec; who looks at the present finds the same in /proc.
+    // A daemon has seen the exec; a snapshot has the same path from /proc.
     let found = || {
         let path = case.process()?.executable.as_deref()?;
         Some(base_name(path))

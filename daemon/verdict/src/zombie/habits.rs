@@ -1,16 +1,16 @@
-//! What the parent does with its children, as far as that is known.
+//! How the parent waits for its children in general.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration};
 
-/// A parent may take this long to come round to its wait.
-const PATIENCE_NS: u64 = 1_000_000_000;
+/// A parent may take this long until it waits, ns.
+const WAITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn just_died(case: &Case<'_>) -> Option<Verdict> {
     let age = case.age_at_most();
     let is_idle =
         case.has_waited() == Some(false) && case.process().is_some_and(|it| it.waits().next().is_none());
-    if age >= PATIENCE_NS || (is_idle && age >= PATIENCE_NS / 2) {
+    if age >= WAITS_WITHIN_NS || (is_idle && age >= WAITS_WITHIN_NS / 2) {
         return None;
     }
     let verdict = Verdict::likely(
@@ -51,7 +51,7 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// Nothing stands in the way, and it is not done.
+/// The last resort: the parent could wait and does not.
 pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
     let who = case.who();
     if case.parent.is_none() {

@@ -1,4 +1,4 @@
-//! Somebody keeps the parent, or the zombie, from the wait: a tracer, a stop, the kernel, its own end.
+//! The parent cannot wait, or not for this zombie: a tracer, a stop, a frozen cgroup, a sleep in the kernel, its own exit.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration, vfork};

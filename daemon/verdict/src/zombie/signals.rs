@@ -1,4 +1,4 @@
-//! What the parent makes of SIGCHLD, and why that is not enough.
+//! The parent does not get SIGCHLD, or does not handle it correctly.
 
 use super::Case;
 use crate::facts::{Call, ProcessFacts, ThreadFacts};

@@ -1,4 +1,4 @@
-//! The parent waits, or would, in a way that passes this child over.
+//! The parent is in a wait(2) that skips this child.
 
 use super::Case;
 use crate::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget};
