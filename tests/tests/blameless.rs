@@ -6,37 +6,12 @@ use std::{ffi::CString, fs, os::fd::AsRawFd as _, path::PathBuf, process::Comman
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{scenario::Scenario, service::Service, setting};
-
-/// The verdict of `explain` on a pid, of a daemon and of a client by itself.
-#[track_caller]
-fn explain(pid: i64, daemon: Option<&Service>) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let mut command = Command::new(setting::taskscope());
-        command.args(["explain", "--format", "json", &pid.to_string()]);
-        match daemon {
-            Some(service) => command.arg("--socket").arg(service.socket()),
-            None => command.args(["--alone", "--attach", &setting::attach()]),
-        };
-        let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
-        let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
-        });
-        if explained["verdict"]["code"] != "just_died" {
-            return explained["verdict"].clone();
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
-}
-
-fn pid(scenario: &Scenario, role: &str) -> i64 {
-    scenario.facts().role(role).pid
-}
-
-fn says(verdict: &Value, key: &str, text: &str) -> bool {
-    verdict[key].to_string().contains(text)
-}
+use taskscope_tests::{
+    scenario::Scenario,
+    service::Service,
+    setting,
+    verdict::{explain, pid, says},
+};
 
 /// What a daemon and a client by itself say of a role of a scenario held at `at`.
 #[track_caller]
