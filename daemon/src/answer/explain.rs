@@ -137,7 +137,7 @@ impl ExplainDraft {
         self
     }
 
-    /// Whom it is about.
+    /// The process in question.
     #[must_use]
     pub const fn key(&self) -> GroupKey {
         self.subject.life.key

@@ -48,7 +48,7 @@ impl NotZombies {
                     LifeState::DeadLeader => {
                         dead_leaders.push(case(life.leader_died_at.unwrap_or(life.since)));
                     }
-                    // Found in its exit by the only look there was, it may just be on its way: /proc will tell.
+                    // Found in its exit by the only poll, it may just be on its way: /proc will tell.
                     LifeState::Exiting if !observed || lineage_at.now.since(life.since) >= STUCK_AFTER_NS => {
                         stuck_exits.push(case(life.since));
                     }

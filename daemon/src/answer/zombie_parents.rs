@@ -156,7 +156,7 @@ impl ZombiesDraft {
             }
             parents.push(zombie_parent(owing, self.now, window_ns, host_facts));
         }
-        // Whoever has only just been told is not the first to look at.
+        // Whoever has only just been reported is not the first to look at.
         let is_early = |parent: &ZombieParent| parent.verdict.code == Code::JustDied.name();
         parents.sort_by_key(is_early);
         let early = parents.iter().filter(|parent| is_early(parent));

@@ -190,7 +190,7 @@ async fn news(args: &Args, client: &Client, after: u64) -> Result<Option<u64>, S
         return Ok(Some(after));
     };
     answer.deaths.reverse();
-    // Told at the end of an answer, and once.
+    // Reported once, at the end of an answer.
     if after > 0 {
         answer.crash_loops.clear();
     }

@@ -122,7 +122,7 @@ impl Pipeline {
         let (mut there, mut gone) = (HashSet::new(), Vec::new());
         for (turn, zombie) in self.lineage.zombies_due(now).enumerate() {
             let key = zombie.key();
-            // Without its start it cannot be told from another with its pid.
+            // Without its start it cannot be reported from another with its pid.
             match key.start.map(|start| self.procfs.is_still_zombie(key.tgid, start)) {
                 Some(Ok(false)) => gone.push(key),
                 None | Some(Ok(true)) => drop(there.insert(key)),

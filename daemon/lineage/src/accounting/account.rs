@@ -89,7 +89,7 @@ impl Lineage {
             account.unknown += 1;
             more = account.descent().minus(&before);
         });
-        // Passed on already where the end of the group was told before that of this task.
+        // Passed on already where the end of the group was reported before that of this task.
         if let Some(charged_to) = charged_to {
             self.add_to_ancestors(charged_to, start, true, &more);
         }

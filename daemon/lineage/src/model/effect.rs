@@ -219,7 +219,7 @@ pub enum Action {
     },
     /// Taken by a wait(2), or by another's `release_task()`.
     Reaped {
-        /// By whom.
+        /// The task that did it.
         reaper: Option<Reaper>,
         /// For how long it was a zombie; `None` for a thread that is not the leader.
         zombie: Option<Span>,
@@ -228,7 +228,7 @@ pub enum Action {
     Autoreaped,
     /// `release_task()`: its tid is free.
     Released {
-        /// By whom.
+        /// The task that did it.
         reaper: Option<Reaper>,
         /// With its leader the group is gone: what its tasks used, as far as known.
         usage: Option<GroupUsage>,

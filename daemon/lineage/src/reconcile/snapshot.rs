@@ -35,7 +35,7 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
-    /// Whether any record told of this task, also if it is released since.
+    /// Whether any record reported this task, also if it is released since.
     #[must_use]
     pub fn knows(&self, key: TaskKey) -> bool {
         self.store.find(key).is_some()

@@ -39,7 +39,7 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
-    // An exit by itself is told by the story.
+    // An exit by itself is reported by the story.
     let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
     if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
         let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
