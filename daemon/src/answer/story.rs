@@ -1,4 +1,4 @@
-//! A life as a short story: what happened, in the order in which it did.
+//! The history of one life as steps, in the order in which they happened.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub struct Step {
     pub text: String,
 }
 
-/// Who else is in the story.
+/// Other processes that the steps name.
 pub(super) struct Cast<'a> {
     pub(super) parent: Option<Named>,
     pub(super) first_parent: Option<&'a Named>,
@@ -86,7 +86,7 @@ fn count(number: u32, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Flags that every fork of the C library has: they tell nothing of a life.
+/// Flags that every fork of the C library sets, which are not worth listing.
 const OF_THE_C_LIBRARY: [&str; 4] =
     ["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID", "CLONE_PARENT_SETTID", "CLONE_SETTLS"];
 

@@ -44,10 +44,10 @@ pub struct Usage {
     /// Of these, tasks whose last switch is still to come.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_pending: u32,
-    /// Tasks whose figures nobody saw.
+    /// Tasks whose figures were lost.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_unknown: u32,
-    /// It was there before anybody looked: tasks that had ended by then are not in it.
+    /// It is older than the observation: tasks that had ended before are not included.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
@@ -68,13 +68,13 @@ pub struct Descent {
 /// Children by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChildrenUsage {
-    /// A wait(2) took them: `getrusage(RUSAGE_CHILDREN)`.
+    /// Children that a wait(2) reaped: `getrusage(RUSAGE_CHILDREN)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaped: Option<Descent>,
-    /// Nobody waited for them: the kernel forgets what they used.
+    /// Children without a wait(2): the kernel does not add up their usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoreaped: Option<Descent>,
-    /// It was there before anybody looked: children that were gone by then are not in it.
+    /// It is older than the observation: children that had ended before are not included.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
@@ -142,7 +142,7 @@ impl ChildrenUsage {
     }
 }
 
-/// Whether it began before anybody looked.
+/// Whether it is older than the observation.
 const fn is_older(life: &Life) -> bool {
     !matches!(life.provenance, Provenance::Observed)
 }

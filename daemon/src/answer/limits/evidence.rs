@@ -1,4 +1,4 @@
-//! What a full limit adds to the verdict on a process that is held to it.
+//! Adds a full limit to the verdict on a process whose forks it limits.
 
 use super::Limits;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 /// Consumers named in a verdict.
 const NAMED: usize = 3;
 
-/// Adds the limits that are full. Of a process of which nothing else can be said, that is what is the matter.
+/// Adds full limits to the verdict. They become the verdict if nothing else is wrong with the process.
 pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else { return };
     let namespace = fullest.kind == "pid_namespace";

@@ -57,7 +57,7 @@ pub struct Limit {
     pub full_in_ns: Option<u64>,
     /// Of `used`, zombies.
     pub zombies: u64,
-    /// Who fills it, most tasks first.
+    /// The processes that fill it, those with most tasks first.
     pub consumers: Vec<Consumer>,
 }
 
