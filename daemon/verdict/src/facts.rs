@@ -75,7 +75,7 @@ pub struct ThreadFacts {
     pub tid: Tid,
     /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two polls agree.
     pub state: Option<u8>,
-    /// Signals that it blocks (SigBlk); if SIGCHLD is among them, those blocked at two polls.
+    /// Signals that it blocks (`SigBlk`); if SIGCHLD is among them, those blocked at two polls.
     pub blocked: Option<Signals>,
     /// Whether it ran between two polls of its signal mask; `None` after a single poll.
     pub has_run: Option<bool>,
@@ -83,9 +83,9 @@ pub struct ThreadFacts {
     pub switches: Option<u64>,
     /// `PF_` bits, of threads in state D or t only.
     pub flags: Option<u32>,
-    /// Signals that are pending for this thread (SigPnd).
+    /// Signals that are pending for this thread (`SigPnd`).
     pub pending: Option<Signals>,
-    /// Pid of its tracer (TracerPid); 0 if it has none.
+    /// Pid of its tracer (`TracerPid`); 0 if it has none.
     pub tracer: Option<u32>,
     /// The system call that it is in.
     pub call: Option<Call>,
@@ -163,7 +163,7 @@ pub struct ProcessFacts {
     pub ignored: Option<Signals>,
     /// Signals it has handlers for.
     pub caught: Option<Signals>,
-    /// Signals that are pending for the process (ShdPnd).
+    /// Signals that are pending for the process (`ShdPnd`).
     pub pending: Option<Signals>,
     /// Its pids, from the mounted /proc's namespace down to its own.
     pub namespace_pids: Vec<u32>,

@@ -12,7 +12,7 @@ pub(crate) struct Case<'a> {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     pub(crate) life: &'a Life,
-    /// The zombie's pids in each namespace (NSpid); empty if not readable.
+    /// The zombie's pids in each namespace (`NSpid`); empty if not readable.
     pub(super) pids: &'a [u32],
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
