@@ -141,7 +141,7 @@ fn ran(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String
         (0, None) if never => step(None, "never called exec: ran its parent's program".into()),
         (0, None) => {}
         (1, path) => {
-            step(life.exec_at, format!("called exec of {}", path.unwrap_or_else(|| "a program".into())))
+            step(life.exec_at, format!("called exec of {}", path.unwrap_or_else(|| "a program".into())));
         }
         (execs, path) => {
             let path = path.unwrap_or_else(|| "a program".into());
