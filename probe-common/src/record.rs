@@ -18,7 +18,7 @@ wire_struct! {
         pub cpu: u16,
         /// Length of the record, header included, in bytes.
         pub len: u32,
-        /// When it happened: `bpf_ktime_get_boot_ns()`, nanoseconds since boot, suspend included.
+        /// Time of the event: `bpf_ktime_get_boot_ns()`, nanoseconds since boot, suspend included.
         pub boottime_ns: u64,
     }
 }
@@ -93,7 +93,7 @@ wire_struct! {
         pub parent: TaskId,
         /// Flags of clone(2), as `copy_process()` got them; the low byte of the system call is `exit_signal`.
         pub clone_flags: u64,
-        /// Where it lives.
+        /// Its namespaces and cgroup.
         pub place: Where,
         /// Signal for the parent at its death; -1 for a thread that is not the leader.
         pub exit_signal: i32,
@@ -153,7 +153,7 @@ wire_struct! {
         pub header: Header,
         /// The task, under its tid after the exec.
         pub task: TaskId,
-        /// Where it lives and as whom, after the exec.
+        /// Its namespaces, cgroup and user ids after the exec.
         pub place: Where,
         /// Its tid before: another one when a thread that is not the leader exec'ed.
         pub old_tid: u32,
@@ -339,7 +339,7 @@ wire_struct! {
         pub parent: TaskId,
         /// The tracer, where it is ptraced.
         pub tracer: TaskId,
-        /// Where it lives and as whom.
+        /// Its namespaces, cgroup and user ids.
         pub place: Where,
         /// The kernel's accounting of a dead task.
         pub usage: Usage,

@@ -176,7 +176,7 @@ wire_struct! {
         pub kind: u32,
         /// CPU that it happened on.
         pub cpu: u32,
-        /// When: nanoseconds since boot, suspend included.
+        /// Time: nanoseconds since boot, suspend included.
         pub boottime_ns: u64,
         /// The task.
         pub task: TaskId,
@@ -192,7 +192,7 @@ wire_struct! {
         pub state: u32,
         /// [`SchedValid`].
         pub valid: u32,
-        /// Switched out: who runs next. Switched in: who ran before. Woken: who ran where it was woken from.
+        /// The other task. Switched out: the task that runs next. Switched in: the task that ran before. Woken: the task that woke it.
         pub other_tid: u32,
         /// The same task's group.
         pub other_tgid: u32,

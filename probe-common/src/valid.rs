@@ -51,7 +51,7 @@ impl Valid {
     pub const NR_THREADS: u32 = 1 << 21;
     /// The released task is the old leader after an exec by another thread, under that thread's former tid (`de_thread()`).
     pub const DE_THREAD: u32 = 1 << 22;
-    /// `exit_notify()` was told that the whole group is dead.
+    /// `exit_notify()` was called with `group_dead` set: the whole group is dead.
     pub const GROUP_DEAD: u32 = 1 << 23;
     /// The exiting task still has children of its own.
     pub const HAS_CHILDREN: u32 = 1 << 24;

@@ -30,7 +30,7 @@ pub struct Switch<M> {
 impl Switch<Direct> {
     /// With the state that the tracepoint tells.
     #[inline(always)]
-    pub fn told(ctx: &BtfTracePointContext) -> Self {
+    pub fn from_tracepoint(ctx: &BtfTracePointContext) -> Self {
         Self { state: ctx.arg::<u64>(PREV_STATE) as u32, ..Self::stateless(ctx) }
     }
 

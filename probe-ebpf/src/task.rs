@@ -179,7 +179,7 @@ impl<M: Mem> Task<M> {
         self.get::<u64>(offset!(task_thread_pid)) == Some(0)
     }
 
-    /// The [`Valid`] bits that say whether `parent` will be told of this task's death: `do_notify_parent()` lets a child go
+    /// The [`Valid`] bits that say whether the kernel will notify `parent` of this task's death: `do_notify_parent()` lets a child go
     /// at once when its parent ignores SIGCHLD or has set `SA_NOCLDWAIT`.
     #[inline(always)]
     pub fn parent_disposition(self) -> u32 {

@@ -25,5 +25,6 @@ pub mod spawner;
 pub mod stream;
 pub mod tmux;
 pub mod tree;
+pub mod verdict;
 pub mod verifier;
 pub mod view;

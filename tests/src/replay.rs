@@ -84,7 +84,7 @@ pub fn assert_repaired(stream: &Stream) {
         if differences.is_empty() {
             return;
         }
-        assert!(Instant::now() < end, "not mended:\n{}", differences.join("\n"));
+        assert!(Instant::now() < end, "not repaired:\n{}", differences.join("\n"));
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::setting;
 
-/// Between two looks at the screen.
+/// Between two polls at the screen.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A terminal with a shell in it. The server ends with it.

@@ -44,7 +44,7 @@ impl<'a> View<'a> {
     }
 
     /// Shows every event since the start once, in order, and waits for more until `done` says so; whether it did
-    /// before the usual deadline. What does not come because the stream is broken is told as that.
+    /// before the usual deadline. What does not come because the stream is broken is reported as that.
     #[track_caller]
     pub fn until(&self, mut done: impl FnMut(&Event) -> bool) -> bool {
         let is_done = self.stream.until(self.since_ns, setting::deadline(), &mut done);

@@ -127,7 +127,7 @@ fn a_handler_that_takes_one_child_a_signal_has_to_loop() {
 
 #[test]
 fn sigchld_ignored_after_the_death_does_not_help() {
-    verdict("ignored-too-late", "child", "parent", "sigchld_ignored_too_late", "one wait");
+    verdict("ignored-too-late", "child", "parent", "sigchld_ignored_too_late", "wait once more");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_wait_for_another_child_is_seen() {
 
 #[test]
 fn a_parent_that_waits_for_others_is_not_said_to_never_wait() {
-    verdict("not-waited-for", "child", "parent", "not_waited_for", "each child it makes");
+    verdict("not-waited-for", "child", "parent", "not_waited_for", "each of its children");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl History {
         found
     }
 
-    /// All lines of a kind, as zstd(1) gives them. Damage is told by it.
+    /// All lines of a kind, as zstd(1) gives them. Damage is reported by it.
     fn lines(&self, kind: &str) -> Vec<Value> {
         self.segments(kind).iter().flat_map(|path| lines(path)).collect()
     }

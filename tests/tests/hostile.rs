@@ -168,7 +168,7 @@ fn a_parent_that_ends_in_the_middle_of_the_answer_is_no_reason_to_fail() {
         let mut command = explain(pid, "json");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let asking = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        // Wherever the answer is by then: reading tasks, /proc, or between two looks at a thread.
+        // Wherever the answer is by then: reading tasks, /proc, or between two polls at a thread.
         sleep(Duration::from_millis(n as u64 * 3));
         let parent = i32::try_from(parent).unwrap_or_else(|error| panic!("{error}"));
         // SAFETY: kill takes no memory of ours.

@@ -40,7 +40,7 @@ fn printed(service: &Service, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
 }
 
-/// Lives of these pids by pid, once all are told.
+/// Lives of these pids by pid, once all are reported.
 #[track_caller]
 fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
     let end = Instant::now() + deadline();

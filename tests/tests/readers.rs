@@ -299,7 +299,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     };
     reported(facts.role("child").pid);
     let directory = service.kill();
-    let away = reader.log().line("taskscope: warning: the daemon went away", setting::deadline());
+    let away = reader.log().line("taskscope: warning: the daemon has stopped", setting::deadline());
     assert!(away.is_some(), "{}", reader.log().text());
     let service = Service::start_in(directory, &[]);
     let back = reader.log().line("taskscope: the daemon is back", setting::deadline());

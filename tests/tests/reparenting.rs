@@ -156,7 +156,7 @@ fn an_orphan_with_another_exit_signal_gets_sigchld_with_its_new_parent() {
 /// Orphans of the scenario `orphaned-zombies`.
 const ORPHANS: usize = 5;
 
-/// A reparenting of zombies is told within this time: the next tick of the daemon is enough.
+/// A reparenting of zombies is reported within this time: the next tick of the daemon is enough.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The observer first: a scenario that began before it got ready would not be seen.

@@ -165,7 +165,7 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         assert_eq!(service.get_local("/v1/tasks/4194303").status, 404);
         assert_eq!(service.get_local("/v1/explain/nobody").status, 400);
         let too_old = run(&["tree", "--socket", &socket, "--at", "10h"]);
-        assert!(String::from_utf8_lossy(&too_old.stderr).contains("began to watch later"), "{too_old:?}");
+        assert!(String::from_utf8_lossy(&too_old.stderr).contains("this one started later"), "{too_old:?}");
         service.stop_clean();
     });
 }

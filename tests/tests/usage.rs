@@ -221,7 +221,7 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         );
         let explained = service.json(&format!("/v1/explain/{me}"))["story"].to_string();
         assert!(
-            explained.contains(&format!("{} dead processes below it, waited for", count + grandchildren)),
+            explained.contains(&format!("{} ended processes below it, waited for", count + grandchildren)),
             "{explained}"
         );
         let all = expected.user_us

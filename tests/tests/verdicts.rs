@@ -11,43 +11,19 @@ use std::{
 
 use common::scenario;
 use serde_json::Value;
-use taskscope_tests::{cgroup::Cgroup, scenario::Scenario, service::Service, setting};
-
-/// The answer of `explain` for a pid; from the daemon if there is one.
-#[track_caller]
-fn explain(pid: i64, daemon: Option<&Service>) -> Value {
-    let end = Instant::now() + setting::deadline();
-    loop {
-        let mut command = Command::new(setting::taskscope());
-        command.args(["explain", "--format", "json", &pid.to_string()]);
-        match daemon {
-            Some(service) => command.arg("--socket").arg(service.socket()),
-            None => command.arg("--alone"),
-        };
-        let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
-        let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{command:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
-        });
-        if explained["verdict"]["code"] != "just_died" {
-            return explained["verdict"].clone();
-        }
-        assert!(Instant::now() < end, "{explained:#}");
-    }
-}
+use taskscope_tests::{
+    cgroup::Cgroup,
+    scenario::Scenario,
+    service::Service,
+    setting,
+    verdict::{explain, pid, says},
+};
 
 #[track_caller]
 fn expect(verdict: &Value, code: &str, certainty: &str, culprit: i64) {
     assert_eq!(verdict["code"], code, "{verdict:#}");
     assert_eq!(verdict["certainty"], certainty, "{verdict:#}");
     assert_eq!(verdict["culprit"]["pid"], culprit, "{verdict:#}");
-}
-
-fn says(verdict: &Value, key: &str, text: &str) -> bool {
-    verdict[key].to_string().contains(text)
-}
-
-fn pid(scenario: &Scenario, role: &str) -> i64 {
-    scenario.facts().role(role).pid
 }
 
 /// The verdict on a role of a scenario without arguments, held at `at`.
@@ -71,7 +47,7 @@ fn a_child_of_before_an_exec_was_forked_by_another_program() {
     assert!(says(&verdict, "remedy", "( helper & )") && !says(&verdict, "remedy", "waitpid"), "{verdict:#}");
     let parent = explain(pid(&scenario, "parent"), Some(&service));
     assert_eq!(parent["code"], "owes_waits", "{parent:#}");
-    assert!(says(&parent, "summary", "before it execed"), "{parent:#}");
+    assert!(says(&parent, "summary", "before it called exec"), "{parent:#}");
     scenario.go();
     scenario.finish();
     service.stop_clean();

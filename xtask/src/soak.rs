@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// In a guest with this kernel of xtask/vm/kernels.table, and not on the running one
     #[arg(long, value_name = "KERNEL")]
     vm: Option<String>,
-    /// Use only the rungs of one family
+    /// Attach each hook only by this kind of program
     #[arg(long, default_value = "auto", value_name = "FAMILY", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
     attach: String,
 }

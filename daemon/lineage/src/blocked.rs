@@ -1,5 +1,5 @@
-//! Tasks that stay in uninterruptible sleep, by the rule of the kernel's own khungtaskd: a task that two looks find asleep, with
-//! the same number of context switches, has slept from the one to the other.
+//! Tasks that stay in uninterruptible sleep, by the rule of the kernel's own khungtaskd: a task that two polls find asleep, with
+//! the same number of context switches, has slept from the first poll to the second.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::model::figures::{Doing, Figures};
 use crate::model::id::{Ktime, TaskKey};
 use crate::model::kinds::{Bound, Span};
 
-/// Sleeps under way.
+/// Sleeps that have not ended.
 #[derive(Debug, Default)]
 pub struct Blocked {
     episodes: HashMap<TaskKey, Episode>,
@@ -21,14 +21,14 @@ pub struct Blocked {
 /// One sleep of one task.
 #[derive(Debug)]
 struct Episode {
-    /// First look that found it.
+    /// First poll that found it.
     since: Ktime,
-    /// Last look that did.
+    /// Last poll that found it.
     seen: Ktime,
     /// Context switches so far: one more, and it was awake in between.
     switches: u64,
     doing: Doing,
-    /// What was told of it, once it was flagged.
+    /// The effect that flagged it, if it was flagged.
     reported: Option<Box<Effect>>,
 }
 
@@ -64,8 +64,8 @@ impl Blocked {
         Duration::from_nanos(flagged.map(Episode::ns).max().unwrap_or(0))
     }
 
-    /// Takes in a look at all tasks, of which `blocked` were found asleep. Sleeps that are over are told; those that have become
-    /// too long are answered, for [`Blocked::flag`].
+    /// Takes the result of a poll: `blocked` are the tasks that it found asleep. Emits sleeps that have ended, and returns sleeps that
+    /// have become too long, for [`Blocked::flag`].
     pub fn poll(
         &mut self,
         lineage: &Lineage,
@@ -113,7 +113,7 @@ impl Blocked {
         overdue
     }
 
-    /// Tells of a sleep that is too long, with the kernel's functions that it is in.
+    /// Emits a sleep that is too long, with its kernel stack.
     pub fn flag(
         &mut self,
         lineage: &Lineage,
@@ -144,7 +144,7 @@ impl Episode {
         Span { ns: self.ns(), bound: Bound::AtLeast }
     }
 
-    /// Tells that it is over, if anybody was told of it.
+    /// Emits that it has ended, if it was flagged.
     fn clear(self, lineage: &Lineage, at: Ktime, out: &mut Vec<Effect>) {
         let blocked = self.span();
         let Some(reported) = self.reported else { return };
@@ -244,7 +244,7 @@ mod tests {
         lineage
     }
 
-    /// Looks at times with what was seen then; answers what was told, with how long the sleep was.
+    /// Polls at the given times; returns the effects with the length of the sleep.
     fn reported(polls: &[(u64, Option<(u64, Doing)>)]) -> Vec<(&'static str, u64)> {
         let lineage = lineage();
         let mut blocked = Blocked::default();

@@ -15,25 +15,25 @@ pub struct Config {
     pub zombie_after: Duration,
     /// A task longer in uninterruptible sleep than this is flagged; zero: never.
     pub blocked_after: Duration,
-    /// A task longer in `do_exit()` than this is told as stuck.
+    /// A task longer in `do_exit()` than this is reported as stuck.
     pub exit_stuck_after: Duration,
     /// Each exec is followed by a record of its arguments, and waits for it.
     pub exec_args: bool,
-    /// How long a released task is known as such, for records that come late.
+    /// How long a released task is remembered (tombstone), for records that arrive late.
     pub tombstone: Duration,
-    /// How many of them at most.
+    /// The most tombstones.
     pub tombstones: usize,
     /// Within this time the RCU callback of a released task comes at the latest. Lazy RCU callbacks wait for up to ten seconds.
     pub release_within: Duration,
-    /// How many lives that are over are remembered.
+    /// The most ended processes that are remembered.
     pub dead_lives: usize,
-    /// For how long they are.
+    /// How long ended processes are remembered.
     pub dead_lives_age: Duration,
     /// `Released` of a leader carries the whole life.
     pub tells_lives: bool,
-    /// A task the kernel must have let go (`EXIT_DEAD`) is taken for released after this long without a word of it.
+    /// A task in `EXIT_DEAD` counts as released after this time without a record of it.
     pub dead_after: Duration,
-    /// Told of each large piece of memory that is taken for tasks, so that it can be asked to be of huge pages.
+    /// Called for each large piece of memory for tasks, so that the caller can request huge pages for it.
     pub room: Option<Room>,
 }
 

@@ -122,7 +122,7 @@ use self::store::tables::arena::Ix;
 /// record: the caller can have been stopped in between.
 const FUTURE_NS: u64 = 86_400_000_000_000;
 
-/// Every task of the host and how it came to be where it is.
+/// The task tree of a host, and the history of its processes.
 ///
 /// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it answers with [`Effect`]s.
 pub struct Lineage {
@@ -143,7 +143,7 @@ pub struct Lineage {
     stats: Stats,
     /// Signals that may end a group, and how groups ended.
     deaths: Deaths,
-    /// What becomes of the present record.
+    /// Outcome of the current record.
     outcome: Outcome,
 }
 
@@ -157,7 +157,7 @@ pub enum Outcome {
 }
 
 impl Lineage {
-    /// An empty lineage: nothing but the idle task, which was never born.
+    /// Returns an empty lineage. It has only the idle task, which no fork created.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut lineage = Self {
@@ -177,27 +177,27 @@ impl Lineage {
         lineage
     }
 
-    /// From now on a zombie older than this is flagged. Those flagged already stay so.
+    /// Sets the age at which a zombie is flagged. Zombies that are flagged already stay flagged.
     pub const fn set_zombie_after(&mut self, after: Duration) {
         self.config.zombie_after = after;
     }
 
-    /// From now on an uninterruptible sleep longer than this is flagged; zero: none. Those flagged already stay so.
+    /// Sets the length at which an uninterruptible sleep is flagged; zero flags none. Flagged sleeps stay flagged.
     pub const fn set_blocked_after(&mut self, after: Duration) {
         self.config.blocked_after = after;
     }
 
-    /// From now on so many lives that are over are remembered at most. [`Lineage::shed_lives`] forgets those there are too many.
+    /// Sets how many ended processes are remembered. [`Lineage::shed_lives`] forgets those above the limit.
     pub const fn set_dead_lives(&mut self, most: usize) {
         self.config.dead_lives = most;
     }
 
-    /// From now on `Released` of a leader carries the whole life, or does not: it costs an allocation for each process.
+    /// Sets whether `Released` of a leader carries the whole life, which costs an allocation for each process.
     pub const fn set_tells_lives(&mut self, tells: bool) {
         self.config.tells_lives = tells;
     }
 
-    /// The kernel hides these groups from the programs that send records: what they do, and what is done on top of them, is in none.
+    /// Marks groups that the kernel hides from the programs: no record shows what they do, or what is done to them.
     pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
         self.reconcile.hidden = groups.into_iter().collect();
     }
@@ -211,7 +211,7 @@ impl Lineage {
     /// How many records are best handed to [`Lineage::prefetch`] together.
     pub const PREFETCHED: usize = Store::PREFETCHED;
 
-    /// Fetches the cache lines that the next records are about. Changes nothing; looks at the first [`Lineage::PREFETCHED`] only.
+    /// Prefetches the cache lines that the next records need. Changes nothing; reads the first [`Lineage::PREFETCHED`] records only.
     pub fn prefetch(&self, records: &[Record]) {
         let records = records.get(..Self::PREFETCHED).unwrap_or(records);
         let released = records.iter().filter(|record| matches!(record.fact, Fact::Released(_)));
@@ -253,13 +253,13 @@ impl Lineage {
         self.outcome
     }
 
-    /// Ends a change: what zombies have beside them becomes small, and effects say how late they are.
+    /// Ends a change: packs the extra facts of zombies, and sets in each effect how late it is.
     pub(crate) fn finish(&mut self, from: usize, out: &mut [Effect]) {
         self.store.pack_extras();
         self.mark_late(from, out);
     }
 
-    /// Notes of effects how far they lie before another that was emitted already.
+    /// Sets in each effect how far it lies before an effect that was emitted already, ns.
     fn mark_late(&mut self, from: usize, out: &mut [Effect]) {
         for effect in out.iter_mut().skip(from) {
             effect.late_ns = self.emitted_until.since(effect.at);
@@ -273,7 +273,7 @@ impl Lineage {
         self.outcome = Outcome::Refused;
     }
 
-    /// What became of the records so far.
+    /// Returns counters of how records were handled.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.stats

@@ -29,8 +29,8 @@ const MOST: usize = 200;
 const REASONS: &[(&[&str], &str, &str)] = &[
     (
         &["coredump"],
-        "its core dump to be written",
-        "look at the program or disk that takes core dumps (core_pattern)",
+        "the end of its core dump",
+        "check the program or disk that receives core dumps (core_pattern)",
     ),
     (
         &["percpu_rwsem_wait"],
@@ -42,31 +42,27 @@ const REASONS: &[(&[&str], &str, &str)] = &[
         "a frozen file system, or a lock that every CPU shares",
         "thaw it: fsfreeze -u MOUNTPOINT",
     ),
-    (&["fuse_"], "a FUSE daemon", "look at the daemon that serves the mount"),
-    (&["nfs"], "an NFS server", "look at the server and the network to it"),
-    (&["rpc_"], "an RPC server", "look at the server and the network to it"),
-    (&["cifs"], "an SMB server", "look at the server and the network to it"),
-    (&["smb2"], "an SMB server", "look at the server and the network to it"),
-    (&["p9_"], "a 9p server", "look at the server of the mount"),
-    (&["io_schedule"], "storage", "look at the disk below the file system (dmesg, iostat)"),
-    (&["folio_wait"], "storage", "look at the disk below the file system (dmesg, iostat)"),
-    (&["blk_"], "storage", "look at the disk (dmesg, iostat)"),
-    (&["jbd2"], "a journal of ext4", "look at the disk below the file system (dmesg, iostat)"),
+    (&["fuse_"], "a FUSE daemon", "check the daemon that serves the mount"),
+    (&["nfs"], "an NFS server", "check the server and the network to it"),
+    (&["rpc_"], "an RPC server", "check the server and the network to it"),
+    (&["cifs"], "an SMB server", "check the server and the network to it"),
+    (&["smb2"], "an SMB server", "check the server and the network to it"),
+    (&["p9_"], "a 9p server", "check the server of the mount"),
+    (&["io_schedule"], "storage", "check the disk below the file system (dmesg, iostat)"),
+    (&["folio_wait"], "storage", "check the disk below the file system (dmesg, iostat)"),
+    (&["blk_"], "storage", "check the disk (dmesg, iostat)"),
+    (&["jbd2"], "a journal of ext4", "check the disk below the file system (dmesg, iostat)"),
     (
         &["mutex_lock"],
         "a lock that another task holds",
-        "look at the other blocked tasks: one of them may hold it",
+        "check the other blocked tasks: one of them may hold it",
     ),
     (
         &["rwsem_down"],
         "a lock that another task holds",
-        "look at the other blocked tasks: one of them may hold it",
+        "check the other blocked tasks: one of them may hold it",
     ),
-    (
-        &["synchronize_rcu"],
-        "all CPUs to pass a quiescent state",
-        "look for a CPU that does not schedule (dmesg)",
-    ),
+    (&["synchronize_rcu"], "a quiescent state of every CPU", "look for a CPU that does not schedule (dmesg)"),
 ];
 
 /// The answer to `/v1/blocked`.
@@ -112,7 +108,7 @@ pub struct BlockedTask {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// Where it lives.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -227,8 +223,8 @@ fn one(
 type Why = (Option<String>, Option<ProcessRef>, Option<String>);
 
 fn by_child(child: &Named, stamp: &Stamp) -> Why {
-    let words = format!("its vfork child {child} to exec or end");
-    let remedy = format!("look at the child: taskscope explain {}", child.key.tgid);
+    let words = format!("the exec or the end of its vfork child {child}");
+    let remedy = format!("find out what the child does: taskscope explain {}", child.key.tgid);
     (Some(words), Some(ProcessRef::of(child, stamp)), Some(remedy))
 }
 

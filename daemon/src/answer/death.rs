@@ -57,7 +57,7 @@ pub struct Death {
     pub timestamp: String,
     /// The same moment on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
-    /// Who ended.
+    /// The process that ended.
     pub process: ProcessRef,
     /// Its parent then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,11 +125,11 @@ pub struct Signal {
     /// The system call that a seccomp filter refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub syscall: Option<i32>,
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
 }
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
     /// The sender's process; the name is the sending task's.
@@ -150,7 +150,7 @@ pub struct Sender {
     /// The processes above it then, its parent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<ProcessRef>,
-    /// Where it lives.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -158,7 +158,7 @@ pub struct Sender {
 /// Which ends are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeathFilter {
-    /// Also processes that exited with code 0.
+    /// Show also processes that exited with code 0.
     pub all: bool,
     /// Codes of causes.
     pub causes: Vec<String>,

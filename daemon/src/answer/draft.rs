@@ -1,4 +1,4 @@
-//! What a verdict takes from the lineage; the rest comes from /proc later.
+//! The part of an explanation that comes from the lineage; /proc adds the rest later.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub struct ExplainDraft {
     pub(super) parent_then: Option<Then>,
 }
 
-/// A life with those who stand between it and its end.
+/// A life with its tracer and its parent's thread.
 #[derive(Clone, Debug)]
 pub(super) struct Tied {
     pub(super) life: Life,
@@ -143,7 +143,7 @@ impl ExplainDraft {
     }
 }
 
-/// /proc tells where a thread sleeps only to who may trace it; the kernel's task iterator told it already, and how it sleeps.
+/// /proc shows where a thread sleeps only to processes that may trace it. The kernel's task iterator has shown it already.
 fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
     for thread in &mut process.threads {
         let Some(does) = doing.tasks.iter().find(|does| does.tid == thread.tid.0) else { continue };
@@ -258,7 +258,8 @@ pub(super) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Opti
     Some(Holder { child: of_view(child), is_seen })
 }
 
-/// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
+/// Returns the new parent of a process's children when it ends: the nearest ancestor that is a known subreaper, else the init of its
+/// namespace.
 fn new_reaper(of: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Named> {
     let own = of.life(lineage_at.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {
@@ -275,7 +276,7 @@ fn new_reaper(of: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Named> {
     None
 }
 
-/// What the init of a pid namespace waits for in its exit: everybody else in that namespace.
+/// Returns the processes for which an exiting init of a pid namespace waits: all others in that namespace.
 fn obstacles(life: &Life, lineage_at: &LineageAt<'_>) -> Vec<Obstacle> {
     let Some(namespace) = life.namespace.filter(|it| it.vtgid == Some(1) && it.level > 0) else {
         return Vec::new();

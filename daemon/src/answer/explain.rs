@@ -1,4 +1,4 @@
-//! One life: its story, and what is the matter with it.
+//! The answer of `explain`: the history of one process, and the verdict on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +28,11 @@ pub struct Explanation {
     /// When.
     #[serde(flatten)]
     pub made: Made,
-    /// Who.
+    /// The process.
     pub process: Process,
-    /// What the kernel knows of it besides.
+    /// Further facts from the kernel.
     pub task: Task,
-    /// Where it lives.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// Its parent, if that lives.
@@ -49,15 +49,15 @@ pub struct Explanation {
     pub death: Option<Death>,
     /// What happened so far.
     pub story: Vec<Step>,
-    /// What is the matter.
+    /// The verdict: what is wrong with it.
     pub verdict: Verdict,
-    /// What that is drawn from: itself, its parent, and its oldest zombie child.
+    /// The lives that the verdict uses: its own, its parent's, and its oldest zombie child's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Related>,
-    /// Limits on pids that it is held to, those that are used most first; none of the dead.
+    /// Limits on pids for its forks, the fullest first; empty for an ended process.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
-    /// How its unit or container stopped, or is stopping: the last first.
+    /// How its unit or container stopped or is stopping, the latest stop first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<StopStory>,
 }
@@ -137,7 +137,7 @@ impl ExplainDraft {
         self
     }
 
-    /// Whom it is about.
+    /// The process in question.
     #[must_use]
     pub const fn key(&self) -> GroupKey {
         self.subject.life.key

@@ -61,7 +61,7 @@ pub struct HostFacts<'a> {
     pub places: &'a mut dyn FnMut(u64) -> Option<place::Place>,
 }
 
-/// Nobody to tell of.
+/// No such process.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotFound {
     /// No such pid, now or among the dead that are remembered.
@@ -72,7 +72,7 @@ pub enum NotFound {
     Pid(u32),
     /// It was a zombie, and may be gone.
     #[error(
-        "records were lost since {0} became a zombie, and nothing has shown it since: ask again in some seconds"
+        "records were lost after {0} became a zombie, and it is not known whether it still exists: ask again in a few seconds"
     )]
     Unconfirmed(u32),
     /// No such entity.
@@ -83,7 +83,7 @@ pub enum NotFound {
     Malformed(String),
 }
 
-/// Whom a question is about.
+/// The process that a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskSelector {
     /// Whoever has this pid or tid, or had it last.

@@ -1,4 +1,4 @@
-//! Who only looks like a zombie, or is about to become one: dead leaders, exits that do not end.
+//! Processes that are not zombies but look like them: dead leaders, and exits that do not end.
 
 use std::{thread::sleep, time::Duration};
 
@@ -9,13 +9,13 @@ use crate::{
     verdict::facts::Named,
 };
 
-/// Of each at most so many are named.
+/// The most processes of each kind that are listed.
 const MOST: usize = 50;
 
-/// An exit is stuck after this long.
+/// An exit counts as stuck after this time, ns.
 const STUCK_AFTER_NS: u64 = 10_000_000_000;
 
-/// Without observation an exit is taken for stuck if it has not ended after this; a large memory takes its time.
+/// Without observation an exit counts as stuck if it has not ended after this time; freeing a large memory takes long.
 const EXITS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The part that comes from the lineage.
@@ -48,7 +48,7 @@ impl NotZombies {
                     LifeState::DeadLeader => {
                         dead_leaders.push(case(life.leader_died_at.unwrap_or(life.since)));
                     }
-                    // Found in its exit by the only look there was, it may just be on its way: /proc will tell.
+                    // Found in its exit by the only poll, it may just be on its way: /proc will tell.
                     LifeState::Exiting if !observed || lineage_at.now.since(life.since) >= STUCK_AFTER_NS => {
                         stuck_exits.push(case(life.since));
                     }

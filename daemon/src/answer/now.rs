@@ -19,7 +19,7 @@ use crate::{
     verdict::duration,
 };
 
-/// Tasks that are told one by one; of the others there are sums.
+/// Tasks that are reported one by one; of the others there are sums.
 const MOST: usize = 64;
 
 /// Tasks that are shown one by one in text.
@@ -301,7 +301,7 @@ pub(super) fn missing(figures: &AllFigures, life: &Life) -> Vec<Missing> {
     if is_over { Vec::new() } else { figures.missing().to_vec() }
 }
 
-/// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is told elsewhere.
+/// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is reported elsewhere.
 #[must_use]
 pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
     let doing = match now.leader(pid) {

@@ -1,7 +1,7 @@
-//! What a daemon remembers together with what its client may see: one verdict, drawn from both fact by fact.
+//! Combines the facts of a daemon with those that its client can read, and makes one verdict of both.
 //!
-//! A daemon has the history, but has given up the right to look into processes; a client that runs as root has that right and no
-//! history. So the answer carries the lives that its verdict was drawn from, and the client draws it again.
+//! A daemon has the history, but has dropped `CAP_SYS_PTRACE`; a client that runs as root has that capability but no history. So the
+//! answer carries the lives that its verdict uses, and the client makes the verdict again with its own facts.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::{
 /// A process that a verdict was drawn from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
-    /// Who.
+    /// The process.
     pub process: ProcessRef,
     /// What is known of it.
     pub task: Task,
@@ -45,8 +45,8 @@ impl ExplainDraft {
     }
 }
 
-/// Draws a verdict again from what a daemon remembered and what may be seen here. `None` where the process is gone, or not in the
-/// same state any more.
+/// Makes a verdict again from what a daemon remembered and what this process can read. Returns `None` if the process is gone, or is
+/// in another state now.
 pub(super) fn judge_again(
     key: GroupKey,
     made: &Made,

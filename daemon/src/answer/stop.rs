@@ -1,4 +1,4 @@
-//! How units and containers stopped, as the API tells it: who was asked, who was not, and who had to be killed.
+//! The answer about stops of units and containers: which processes received a stop signal, and which were killed.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
@@ -22,7 +22,7 @@ pub struct Stops {
     /// When.
     #[serde(flatten)]
     pub made: Made,
-    /// Stops under way, and then those that have ended, the last first.
+    /// Stops in progress, then those that have ended, the latest first.
     pub stops: Vec<StopStory>,
 }
 
@@ -41,7 +41,7 @@ pub struct StopStory {
     pub place: Option<Place>,
     /// The name of that signal.
     pub signal_name: String,
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
     /// `by_itself`, `killed`, or `unfinished` while a process lives.
     pub outcome: String,
@@ -51,7 +51,7 @@ pub struct StopStory {
     /// Until the first SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_after_ns: Option<u64>,
-    /// It in a sentence.
+    /// The same as one sentence.
     pub summary: String,
     /// Its processes.
     pub processes: Vec<StoppedProcess>,
@@ -68,7 +68,7 @@ const fn is_zero(number: &u64) -> bool {
 /// A process of a unit or container that stopped. Times count from the first stop signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedProcess {
-    /// Who.
+    /// The process.
     pub process: ProcessRef,
     /// Its parent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct StoppedProcess {
     /// Why it ended: a code of docs/deaths.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// It in a sentence.
+    /// The same as one sentence.
     pub summary: String,
 }
 
@@ -317,7 +317,7 @@ fn sentence(
         Some(asked) => request(asked),
         None => match (parent, parent_ref) {
             (Some(parent), Some(by)) if parent.asked.is_some() => {
-                format!("was never sent a stop signal: its parent {by} got one and did not pass it on")
+                format!("was never sent a stop signal: its parent {by} received one and did not pass it on")
             }
             _ => "was never sent a stop signal".into(),
         },
@@ -354,6 +354,6 @@ fn request(asked: &StopRequest) -> String {
         (Some(Disposition::Caught), _) => ", for which it has a handler",
         (Some(Disposition::Default) | None, false) => "",
     };
-    let from = if asked.is_passed_on { " from a process beside it" } else { "" };
-    format!("got {name}{from}{what}")
+    let from = if asked.is_passed_on { " from a process of its cgroup" } else { "" };
+    format!("received {name}{from}{what}")
 }

@@ -1,4 +1,4 @@
-//! A life as a short story: what happened, in the order in which it did.
+//! The history of one life as steps, in the order in which they happened.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub struct Step {
     pub text: String,
 }
 
-/// Who else is in the story.
+/// Other processes that the steps name.
 pub(super) struct Cast<'a> {
     pub(super) parent: Option<Named>,
     pub(super) first_parent: Option<&'a Named>,
@@ -58,7 +58,10 @@ pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
     ran(life, cast, &mut step);
     if life.threads_created > 0 {
         let threads = count(life.threads_created, "thread");
-        step(None, format!("made {threads} besides its main one, {} at most at once", life.threads_peak));
+        step(
+            None,
+            format!("created {threads} besides its main thread, at most {} at one time", life.threads_peak),
+        );
     }
     if let Some((thread, at)) = life.forked_by {
         let parent = cast.first_parent.cloned().or_else(|| cast.parent.clone());
@@ -66,7 +69,9 @@ pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
         let tid = thread.key.tid;
         step(
             Some(at),
-            format!("the thread of {of} that forked it (tid {tid}) ended; handed to another thread of it"),
+            format!(
+                "the thread of {of} that forked it (tid {tid}) ended; another thread of that process is its parent now"
+            ),
         );
     }
     handed_on(life, cast, &mut step);
@@ -81,7 +86,7 @@ fn count(number: u32, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Flags that every fork of the C library has: they tell nothing of a life.
+/// Flags that every fork of the C library sets, which are not worth listing.
 const OF_THE_C_LIBRARY: [&str; 4] =
     ["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID", "CLONE_PARENT_SETTID", "CLONE_SETTLS"];
 
@@ -90,9 +95,9 @@ fn birth(life: &Life, cast: &Cast<'_>) -> String {
     let by = cast.creator.cloned().or_else(|| first.clone());
     let Some(creation) = life.creation else {
         let found = if life.provenance == Provenance::Repaired {
-            "its birth was lost and mended"
+            "its fork record was lost; a snapshot found it"
         } else {
-            "it was there before taskscope looked"
+            "it started before taskscope"
         };
         return match (first, life.reparented) {
             (Some(parent), 0) => format!("started; {found}, its parent is {parent}"),
@@ -102,10 +107,10 @@ fn birth(life: &Life, cast: &Cast<'_>) -> String {
     };
     let call = match creation {
         Creation::Fork => "forked",
-        Creation::Vfork => "vforked (its parent was held until it exec'ed or ended)",
+        Creation::Vfork => "vforked (its parent slept until it called exec or ended)",
         Creation::Hybrid => "cloned with shared memory (CLONE_VM)",
-        Creation::Thread => "made as a thread",
-        Creation::Kernel => "made by the kernel",
+        Creation::Thread => "created as a thread",
+        Creation::Kernel => "created by the kernel",
     };
     let by = by.map_or(String::new(), |by| format!(" by {by}"));
     let mut text = format!("{call}{by}");
@@ -133,12 +138,14 @@ fn ran(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String
     match (life.execs, path) {
         (0, Some(path)) if never => step(None, format!("runs {path}, inherited from its parent")),
         (0, Some(path)) => step(None, format!("runs {path}")),
-        (0, None) if never => step(None, "never exec'ed: ran what its parent ran".into()),
+        (0, None) if never => step(None, "never called exec: ran its parent's program".into()),
         (0, None) => {}
-        (1, path) => step(life.exec_at, format!("exec'ed {}", path.unwrap_or_else(|| "a program".into()))),
+        (1, path) => {
+            step(life.exec_at, format!("called exec of {}", path.unwrap_or_else(|| "a program".into())));
+        }
         (execs, path) => {
             let path = path.unwrap_or_else(|| "a program".into());
-            step(life.exec_at, format!("exec'ed {path}, the last of {execs} execs"));
+            step(life.exec_at, format!("called exec of {path}, the last of {execs} execs"));
         }
     }
 }
@@ -155,12 +162,12 @@ fn handed_on(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, 
     };
     let times =
         if life.reparented > 1 { format!(" ({} times in all)", life.reparented) } else { String::new() };
-    step(Some(at), format!("{from} ended; handed to {to}{what}{times}"));
+    step(Some(at), format!("{from} ended; reparented to {to}{what}{times}"));
 }
 
 fn ended(status: Option<WaitStatus>) -> String {
     match status.map(|status| (status, status.signal())) {
-        None => "ended; how was not seen".into(),
+        None => "ended; its wait status was not seen".into(),
         Some((status, None)) => format!("ended with exit code {}", status.code().unwrap_or_default()),
         Some((status, Some(signal))) => {
             let name = signal_name(signal).map_or_else(|| format!("signal {signal}"), Into::into);
@@ -172,7 +179,7 @@ fn ended(status: Option<WaitStatus>) -> String {
 
 fn end(life: &Life, cast: &Cast<'_>, stamp: &Stamp, step: &mut impl FnMut(Option<Ktime>, String)) {
     if let Some(at) = life.leader_died_at {
-        step(Some(at).filter(|&at| cast.saw(at)), "its main thread ended, others lived on".into());
+        step(Some(at).filter(|&at| cast.saw(at)), "its main thread ended, other threads continued".into());
     }
     let zombie_since = life.zombie.and_then(|span| match life.state {
         LifeState::Zombie => (span.bound == Bound::Exact).then_some(life.since),
@@ -184,21 +191,24 @@ fn end(life: &Life, cast: &Cast<'_>, stamp: &Stamp, step: &mut impl FnMut(Option
         LifeState::Exiting => step(Some(life.since).filter(|&at| cast.saw(at)), "its exit began".into()),
         LifeState::DeadLeader => {
             if life.leader_died_at.is_none() {
-                step(None, "its main thread ended, others live on".into());
+                step(None, "its main thread ended, other threads continue".into());
             }
         }
         LifeState::Zombie => {
             let text = format!("{}; a zombie since", ended(life.status));
             match zombie_since {
                 Some(at) => step(Some(at), format!("{text}, {}", duration(cast.now.since(at)))),
-                None => step(None, format!("{}; a zombie, since when was not seen", ended(life.status))),
+                None => step(
+                    None,
+                    format!("{}; a zombie; the time of its death was not seen", ended(life.status)),
+                ),
             }
         }
         LifeState::Dead | LifeState::Released => {
             let text = ended(life.status);
             match life.ended_at.or(zombie_since) {
                 Some(at) => step(Some(at), text),
-                None => step(None, format!("{text}; when was not seen")),
+                None => step(None, format!("{text}; the time was not seen")),
             }
             step(life.taken_at.or(life.released_at), taken(life, stamp));
         }
@@ -215,19 +225,19 @@ fn taken(life: &Life, stamp: &Stamp) -> String {
         format!(" after {about}{} as a zombie", duration(span.ns))
     });
     match (life.end, life.reaper) {
-        (Some(End::Autoreaped), _) => "gone by itself: its parent wanted no wait".into(),
+        (Some(End::Autoreaped), _) => "released without a wait: its parent ignores SIGCHLD".into(),
         (_, Some(reaper)) => {
             let by = ProcessRef::by(reaper.process, reaper.name, stamp);
             let role = match reaper.kind {
                 ReaperKind::Parent => ", its parent",
                 ReaperKind::Tracer => ", its tracer",
-                ReaperKind::NamespaceInit => ", the init of its pid namespace, in its own end",
-                ReaperKind::ExitingParent => ", its parent, in its own end",
+                ReaperKind::NamespaceInit => ", the init of its pid namespace, while that exited",
+                ReaperKind::ExitingParent => ", its parent, while that exited",
                 ReaperKind::Itself | ReaperKind::DeThread | ReaperKind::Other => "",
             };
             format!("reaped by {by}{role}{after}")
         }
-        (Some(End::Reaped), None) => format!("reaped{after}; by whom was not seen"),
+        (Some(End::Reaped), None) => format!("reaped{after}; the reaper was not seen"),
         (None, None) => format!("gone{after}"),
     }
 }

@@ -61,7 +61,7 @@ pub struct PidNs {
     pub level: u32,
 }
 
-/// Who took it.
+/// The process that reaped it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reaper {
     /// The process.
@@ -77,11 +77,11 @@ pub struct Reaper {
 /// A parent's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children {
-    /// Born, as far as seen.
+    /// Children that it forked, as far as seen.
     pub forked: u64,
-    /// Taken by its waits.
+    /// Children that its waits reaped.
     pub reaped: u64,
-    /// Gone without one.
+    /// Children that the kernel released without a wait.
     pub autoreaped: u64,
     /// Zombies that wait for it.
     pub zombies: u32,
@@ -160,7 +160,7 @@ impl BeforeExec {
     }
 }
 
-/// What the kernel knows of it besides.
+/// Further facts from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`, `released`.
@@ -214,13 +214,13 @@ pub struct Task {
     pub before_exec: Option<BeforeExec>,
     /// Changes of comm seen.
     pub renames: u32,
-    /// Who traces it.
+    /// Its tracer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracer: Option<Ids>,
     /// When the leader died before the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader_died_boottime_ns: Option<u64>,
-    /// How often it was handed to another process.
+    /// How often it was reparented.
     pub reparented: u32,
     /// When last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -237,7 +237,7 @@ pub struct Task {
     /// `reaped` or `autoreaped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    /// Who took it.
+    /// The process that reaped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<Reaper>,
     /// When its last task died, as the event `group_exited` has it.
@@ -341,7 +341,7 @@ pub struct TaskAnswer {
     /// What could not be read of it at this moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
-    /// Where it lives.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }

@@ -20,12 +20,12 @@ pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
     }
     let moment = in_zone(text.strip_suffix('Z').unwrap_or(text), stamp.wall_ns(now), &TimeZone::UTC);
     let moment = moment.ok_or_else(|| {
-        format!("`{text}` is no moment such as 5m (ago), 14:30:05, or 2026-11-20T14:30:05Z (times are UTC)")
+        format!("`{text}` is not a time; write 5m (ago), 14:30:05, or 2026-11-20T14:30:05Z (times are UTC)")
     })?;
     stamp
         .at_wall(moment.as_nanosecond())
         .filter(|at| *at <= now)
-        .ok_or_else(|| format!("{text} is in the future, or before this host was started"))
+        .ok_or_else(|| format!("{text} is in the future, or before this host booted"))
 }
 
 /// Turns a moment in local time, as the command line takes it, into one in UTC for [`parse`]. What ends in `Z` is UTC already, and

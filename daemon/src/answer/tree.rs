@@ -1,4 +1,4 @@
-//! Every process and whose child it is, now or at a moment that is still remembered.
+//! The process tree, now or at an earlier time that the daemon remembers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,7 +44,7 @@ pub struct TreeOptions {
 }
 
 impl TreeOptions {
-    /// Whether a look at all tasks is needed.
+    /// Whether the figures of all tasks have to be read.
     #[must_use]
     pub const fn needs_figures(&self) -> bool {
         self.now || self.usage
@@ -57,8 +57,8 @@ pub enum TreeError {
     /// No such process.
     #[error("no process had the pid {0} at that moment, as far as is remembered")]
     NoRoot(u32),
-    /// Nobody watched then.
-    #[error("what was before is told only by a daemon that was running then (`taskscope run`): {0}")]
+    /// No daemon observed at that time.
+    #[error("only a daemon that was running at that time (`taskscope run`) knows the tree: {0}")]
     NotObserved(&'static str),
 }
 
@@ -74,8 +74,7 @@ pub struct Tree {
     /// What was asked for and could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
-    /// Lives that ended before this moment are forgotten: some that were there at the moment shown may be missing. Absent where
-    /// none is.
+    /// Processes that ended before this time are forgotten, so some of the time shown may be missing. Absent if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_before: Option<String>,
     /// Each with its children behind it.
@@ -119,13 +118,13 @@ pub struct Node {
     /// Each of them but the leader, where asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Thread>,
-    /// Whose child it was at first, where its parent has ended since.
+    /// Its first parent, if that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan_of: Option<Box<ProcessRef>>,
     /// Its pid namespace, where that is not its parent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_pid_ns: Option<PidNs>,
-    /// It was seen to take in orphans.
+    /// Orphans were reparented to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub subreaper: bool,
     /// Zombies that wait for it.
@@ -178,7 +177,7 @@ struct Entry<'a> {
 }
 
 impl Tree {
-    /// Draws it. A step a process.
+    /// Returns the tree. Costs one step for each process.
     pub fn of(
         options: TreeOptions,
         lineage_at: &LineageAt<'_>,
@@ -189,9 +188,9 @@ impl Tree {
         let at = options.at.unwrap_or(lineage_at.now);
         if options.at.is_some() {
             match lineage_at.observed_since {
-                None => return Err(TreeError::NotObserved("none was asked")),
+                None => return Err(TreeError::NotObserved("no daemon was asked")),
                 Some(since) if at < since => {
-                    return Err(TreeError::NotObserved("this one began to watch later"));
+                    return Err(TreeError::NotObserved("this one started later"));
                 }
                 Some(_) => {}
             }
@@ -350,7 +349,7 @@ impl Walk<'_> {
         Some(ProcessRef::by(first, self.lineage_at.lineage.name_by_key(first), self.stamp))
     }
 
-    /// What tells of usage, where that is wished for.
+    /// Its usage, if that was asked for.
     fn spending(&self) -> Option<&AllFigures> {
         self.figures.filter(|_| self.options.usage)
     }

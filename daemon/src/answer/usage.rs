@@ -44,10 +44,10 @@ pub struct Usage {
     /// Of these, tasks whose last switch is still to come.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_pending: u32,
-    /// Tasks whose figures nobody saw.
+    /// Tasks whose figures were lost.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_unknown: u32,
-    /// It was there before anybody looked: tasks that had ended by then are not in it.
+    /// It is older than the observation: tasks that had ended before are not included.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
@@ -68,13 +68,13 @@ pub struct Descent {
 /// Children by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChildrenUsage {
-    /// A wait(2) took them: `getrusage(RUSAGE_CHILDREN)`.
+    /// Children that a wait(2) reaped: `getrusage(RUSAGE_CHILDREN)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaped: Option<Descent>,
-    /// Nobody waited for them: the kernel forgets what they used.
+    /// Children without a wait(2): the kernel does not add up their usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoreaped: Option<Descent>,
-    /// It was there before anybody looked: children that were gone by then are not in it.
+    /// It is older than the observation: children that had ended before are not included.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
@@ -142,7 +142,7 @@ impl ChildrenUsage {
     }
 }
 
-/// Whether it began before anybody looked.
+/// Whether it is older than the observation.
 const fn is_older(life: &Life) -> bool {
     !matches!(life.provenance, Provenance::Observed)
 }
@@ -153,7 +153,7 @@ pub(super) fn reported(life: &Life) -> Vec<String> {
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
             LifeState::Running | LifeState::Exiting if usage.at_least => {
-                "its threads that ended since taskscope looks used "
+                "its threads that ended since taskscope started used "
             }
             LifeState::Running | LifeState::Exiting => "its ended threads used ",
             LifeState::DeadLeader => "its ended tasks used ",
@@ -161,21 +161,20 @@ pub(super) fn reported(life: &Life) -> Vec<String> {
         };
         let mut text = format!("{whose}{}", in_words(&usage.figures));
         if usage.tasks_unknown > 0 {
-            let _ =
-                write!(text, "; {} of its tasks not counted, their records were lost", usage.tasks_unknown);
+            let _ = write!(text, "; without {} of its threads, whose records were lost", usage.tasks_unknown);
         }
         reported.push(text);
     }
     let children = ChildrenUsage::of(life).unwrap_or_default();
-    let kinds = [(children.reaped, "waited for"), (children.autoreaped, "nobody waited for")];
+    let kinds = [(children.reaped, "waited for"), (children.autoreaped, "not waited for")];
     for (descent, which) in kinds {
         let Some(Descent { figures, processes, processes_unknown }) = descent else { continue };
         let who =
-            if processes == 1 { "1 dead process".into() } else { format!("{processes} dead processes") };
-        let since = if children.at_least { ", dead since taskscope looks" } else { "" };
+            if processes == 1 { "1 ended process".into() } else { format!("{processes} ended processes") };
+        let since = if children.at_least { ", ended since taskscope started" } else { "" };
         let mut text = format!("{who} below it{since}, {which}, used {}", in_words(&figures));
         if let Some(unknown) = processes_unknown {
-            let _ = write!(text, "; of {unknown} not all is known");
+            let _ = write!(text, "; not everything is known of {unknown}");
         }
         reported.push(text);
     }

@@ -16,7 +16,7 @@ pub struct Verdict {
     pub certainty: String,
     /// One sentence.
     pub summary: String,
-    /// Who has to act.
+    /// The process that has to act.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub culprit: Option<ProcessRef>,
     /// What it is drawn from.

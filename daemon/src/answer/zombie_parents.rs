@@ -1,4 +1,4 @@
-//! Gathers zombies by the parent that owes the wait, and asks why.
+//! Groups zombies by the parent that has not waited for them, and finds the reason.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ const MOST_PARENTS: usize = 100;
 /// Zombies of one parent that are named, the oldest first.
 const MOST_CHILDREN: usize = 5;
 
-/// Over this time the rate is taken.
+/// Window of the rate, ns.
 const RATE_WINDOW_NS: u64 = 60_000_000_000;
 
-/// Of a shorter time no rate is taken.
+/// The shortest observation that gives a rate, ns.
 const RATE_AT_LEAST_NS: u64 = 5_000_000_000;
 
 /// Younger ones do not count for it.
@@ -80,7 +80,7 @@ impl ZombiesDraft {
         parents.chain(self.limits.cgroups()).collect()
     }
 
-    /// Gathers who owes whom. A step a zombie.
+    /// Groups zombies by parent. Costs one step for each zombie.
     #[must_use]
     pub fn of(
         lineage_at: &LineageAt<'_>,
@@ -138,7 +138,7 @@ impl ZombiesDraft {
         }
     }
 
-    /// Completes it from /proc. Zombies that are gone meanwhile were none that anybody owes.
+    /// Completes it from /proc, and drops zombies that are gone by now.
     #[must_use]
     pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Zombies {
         let stamp = host_facts.stamp;
@@ -156,7 +156,7 @@ impl ZombiesDraft {
             }
             parents.push(zombie_parent(owing, self.now, window_ns, host_facts));
         }
-        // Whoever has only just been told is not the first to look at.
+        // Whoever has only just been reported is not the first to look at.
         let is_early = |parent: &ZombieParent| parent.verdict.code == Code::JustDied.name();
         parents.sort_by_key(is_early);
         let early = parents.iter().filter(|parent| is_early(parent));

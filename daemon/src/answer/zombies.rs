@@ -1,4 +1,4 @@
-//! Who owes waits: zombies by parent, with the reason; and who only looks like a zombie.
+//! The answer of `zombies`: zombies by parent, with the reason; and processes that only look like zombies.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,18 +21,18 @@ pub struct Zombies {
     pub made: Made,
     /// How many zombies there are.
     pub zombies: u64,
-    /// How many of them died just now, so that nobody is late yet.
+    /// How many of them died a moment ago, so that their parent may still be about to wait.
     pub just_died: u64,
-    /// Those who owe them a wait, the worst first.
+    /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,
-    /// Parents left off, where there are very many.
+    /// Number of parents that are not listed because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parents_left_off: u64,
     /// Not zombies: their main thread has ended, others live.
     pub dead_leaders: Vec<Other>,
-    /// In `do_exit()` for long.
+    /// Tasks that are stuck in `do_exit()`.
     pub stuck_exits: Vec<Other>,
-    /// Limits on pids that are full, and who fills them.
+    /// Limits on pids that are full, and the processes that fill them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub full_limits: Vec<Limit>,
 }
@@ -42,12 +42,12 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// A parent that owes waits.
+/// A parent that has not waited for its zombies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ZombieParent {
-    /// Who.
+    /// The process.
     pub process: Process,
-    /// Where it lives.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// Its account.
@@ -58,11 +58,11 @@ pub struct ZombieParent {
     /// How long the oldest of them has waited.
     #[serde(flatten)]
     pub oldest: ZombieAge,
-    /// Why, of the oldest.
+    /// The verdict on the oldest.
     pub verdict: Verdict,
     /// The oldest.
     pub oldest_zombies: Vec<Zombie>,
-    /// What the verdict is drawn from: its oldest zombie, then itself.
+    /// The lives that the verdict uses: its oldest zombie's, then its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Related>,
 }
@@ -70,7 +70,7 @@ pub struct ZombieParent {
 /// A zombie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zombie {
-    /// Who.
+    /// The process.
     #[serde(flatten)]
     pub process: ProcessRef,
     /// What wait(2) would say.
@@ -84,7 +84,7 @@ pub struct Zombie {
 /// Dead leader or stuck exit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Other {
-    /// Who.
+    /// The process.
     #[serde(flatten)]
     pub process: ProcessRef,
     /// Its threads besides the leader.
@@ -114,7 +114,7 @@ impl Filter {
 }
 
 impl Zombies {
-    /// How many of them somebody is late with.
+    /// How many of them a parent should have waited for by now.
     #[must_use]
     pub const fn overdue(&self) -> u64 {
         self.zombies.saturating_sub(self.just_died)

@@ -41,19 +41,19 @@ const RING_BYTES: u32 = 8 << 20;
 pub(super) struct Source {
     #[command(flatten)]
     pub(super) socket: Socket,
-    /// Read the kernel here, even if a daemon could be asked
+    /// Observe the kernel directly, even if a daemon is running
     #[arg(long)]
     pub(super) alone: bool,
-    /// Watch for this long before answering, such as 10s, and do not ask the daemon
+    /// Observe the kernel for this long, such as 10s, before answering; does not ask the daemon
     #[arg(long, value_name = "AGE", value_parser = duration::parse)]
     pub(super) observe: Option<Duration>,
-    /// When watching, use only the rungs of one family
+    /// While observing, attach each hook only by this kind of program
     #[arg(long, value_enum, default_value_t, hide_short_help = true)]
     attach: Attach,
     /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true)]
     no_iterator: bool,
-    /// Use this eBPF object and not the embedded one, for work on the programs
+    /// Use this eBPF object instead of the embedded one, for development of the programs
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     object: Option<PathBuf>,
 }
@@ -203,16 +203,16 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
         let exit = Exit::from(&error);
         if exit == Exit::Privilege {
             log::info!(
-                "to look for oneself takes that: run this as root, or let root run a daemon (taskscope run)"
+                "without a daemon this needs privileges: run it as root, or start a daemon as root (taskscope run)"
             );
         }
         exit
     })
 }
 
-/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `look` makes the same answer here.
+/// Gets the answer that `path` has in the API, such as `/v1/zombies`; `observe` makes the same answer here.
 ///
-/// The daemon has given up the right to look into processes. If this process has it, facts that the daemon lacks are added here.
+/// The daemon has dropped `CAP_SYS_PTRACE`. If this process has it, it adds the facts that the daemon lacks.
 pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
@@ -256,7 +256,7 @@ pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<Opti
 fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
     let runtime = event_loop::start().map_err(Exit::failed)?;
     if observe >= Duration::from_secs(2) {
-        log::info!("watching for {} s", observe.as_secs());
+        log::info!("observing for {} s", observe.as_secs());
     }
     let outcome = runtime.block_on(async { pipeline.run(&mut Nobody, tokio::time::sleep(observe)).await });
     outcome.map_err(Exit::failed)
@@ -269,7 +269,7 @@ impl EventSink for Nobody {
     fn take(&mut self, _: &[Effect]) {}
 
     fn lost(&mut self, _: Place, count: u64) {
-        log::warn!("{count} records were lost; what they told is read again from the kernel");
+        log::warn!("{count} records were lost; the tasks are read again from the kernel");
     }
 }
 

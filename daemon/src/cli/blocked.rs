@@ -21,11 +21,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope blocked                  who sleeps uninterruptibly, where in the kernel, and what for
-  taskscope blocked --min-age 10s    only those that a daemon, or two looks, saw for so long
+  taskscope blocked                  tasks in state D: since when, where in the kernel, and what they wait for
+  taskscope blocked --min-age 10s    only tasks that have slept for at least 10 s
   taskscope blocked --format json | jq '.tasks[] | [.process.pid, .task.wchan]'
 
-Two looks a tenth of a second apart: a task that was awake in between is not listed. A running daemon looks all the time \
+Without a daemon the tasks are polled twice, a tenth of a second apart; a task that ran in between is not listed. A running daemon polls all the time \
 (--blocked-after), so that it knows longer ages.")]
 pub(super) struct Args {
     /// Output format

@@ -74,7 +74,7 @@ pub(super) enum ClientError {
     /// The daemon's accept queue is full.
     #[error(
         "the daemon on {socket} has no room for another connection (EAGAIN): {} clients or more wait for it to accept them; \
-         ask again later, or look who they are: ss -xp | grep {socket}",
+         ask again later, or list its clients: ss -xp | grep {socket}",
         queue_length()
     )]
     Busy {
@@ -211,7 +211,7 @@ impl Client {
         let hint = match state {
             Some(b'T') => format!(": it is stopped by a signal (state T); kill -CONT {pid}"),
             Some(b't') => {
-                ": its tracer has stopped it (state t); let the debugger continue, or detach it".into()
+                ": its tracer has stopped it (state t); continue it in the debugger, or detach".into()
             }
             Some(b'D') => ": it is in uninterruptible sleep (state D); cat /proc/{pid}/stack shows where"
                 .replace("{pid}", &pid.to_string()),

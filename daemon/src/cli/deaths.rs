@@ -24,18 +24,18 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope deaths                       recent ends, the last first, with who sent the signal
-  taskscope deaths --follow              and go on
+  taskscope deaths                       processes that ended recently, the latest first, and why
+  taskscope deaths --follow              the same, then each end as it happens
   taskscope deaths --cause oom --cause fault
   taskscope deaths --comm 'nginx*' --format json | jq '.deaths[] | [.process.pid, .cause, .summary]'
   taskscope deaths --observe 10s         without a daemon
 
-Processes that exited with code 0 are left out unless --all is given. docs/deaths.md lists the causes.")]
+Only --all shows processes that exited with code 0. docs/deaths.md lists the causes.")]
 pub(super) struct Args {
-    /// Output format; with --follow one JSON object for the ends that came together
+    /// Output format; with --follow one JSON object for ends that arrive together
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Also processes that exited with code 0
+    /// Show also processes that exited with code 0
     #[arg(long)]
     all: bool,
     /// Only this cause, such as killed, oom or fault
@@ -62,19 +62,19 @@ pub(super) struct Args {
     /// Only processes in this container, by the beginning of its id
     #[arg(long, value_name = "ID")]
     container: Vec<String>,
-    /// At most so many; with --follow, of those so far
+    /// The most ends to show; with --follow, of those before it started
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// Show the ends so far, oldest first, and then each as it comes; needs a daemon
+    /// Show the ends so far, oldest first, then each new end; needs a daemon
     #[arg(long, conflicts_with_all = ["alone", "observe"])]
     follow: bool,
     #[command(flatten)]
     source: Source,
 }
 
-/// What ends meanwhile is asked for together.
+/// Delay after an event before the daemon is asked: ends in this time are asked for together.
 const BATCH: Duration = Duration::from_millis(50);
-/// Between two looks whether a daemon that went away is back.
+/// Pause between two attempts to reach a daemon that has stopped.
 const AGAIN: Duration = Duration::from_millis(250);
 /// Ends that a daemon keeps.
 const ALL: usize = 4_096;
@@ -192,7 +192,7 @@ async fn follow_events(args: &Args, client: &Client) -> Result<(), Stopped> {
                         Ok(None) | Err(_) => break,
                     }
                 }
-                log::warn!("the daemon went away; waiting for it");
+                log::warn!("the daemon has stopped; waiting until it is back");
             }
             Err(ClientError::NotThere(_) | ClientError::Broken { .. }) if was_there => {}
             Err(error) => return Err(error.into()),
@@ -212,7 +212,7 @@ async fn news(args: &Args, client: &Client, after: u64) -> Result<Option<u64>, S
         return Ok(Some(after));
     };
     answer.deaths.reverse();
-    // Told at the end of an answer, and once.
+    // Reported once, at the end of an answer.
     if after > 0 {
         answer.crash_loops.clear();
     }

@@ -21,17 +21,17 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope doctor                       what this kernel offers, for people
-  taskscope doctor --format json | jq .  the same for programs
-  taskscope doctor --attach tracepoint   what would be told without kprobes and fentry
+  taskscope doctor                       what this kernel supports, as text
+  taskscope doctor --format json | jq .  the same as JSON
+  taskscope doctor --attach tracepoint   what could be reported without kprobes and fentry
 
-Exit codes: 0 everything can be told, 8 observing works but not everything can be told,
+Exit codes: 0 everything can be reported, 8 observing works but not everything can be reported,
 4 nothing can be observed, or not from this pid namespace, 3 not permitted to find out.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Try only the rungs of one family
+    /// Attach each hook only by this kind of program
     #[arg(long, value_enum, default_value_t)]
     attach: Attach,
 }
@@ -55,8 +55,8 @@ impl Surroundings {
         let mounts = cgroup_mounts::of_host();
         Self {
             cgroups: finding(mounts.lacks().map(str::to_owned), &mounts.sources()),
-            proc: finding(Procfs::default().lacks().map(str::to_owned), "every process is shown"),
-            time_namespace: finding(timens::lacks(), "the initial one, or one that shifts nothing"),
+            proc: finding(Procfs::default().lacks().map(str::to_owned), "all processes are visible"),
+            time_namespace: finding(timens::lacks(), "the initial one, or one without an offset"),
         }
     }
 
@@ -147,11 +147,15 @@ fn text(survey: &Survey, host: &Surroundings) -> String {
     if let Some(hidden) = &survey.hidden {
         let _ = writeln!(out, "  ~  {hidden}");
     }
-    finding(&mut out, "what tasks are doing now, tasks that stay in state D", &survey.figures);
+    finding(&mut out, "current state of tasks, tasks that stay in state D", &survey.figures);
     finding(&mut out, "processes in /proc", &host.proc);
     finding(&mut out, "time namespace", &host.time_namespace);
     finding(&mut out, "units and containers, by cgroup", &host.cgroups);
-    let _ = writeln!(out, "     what the daemon denies itself once it observes: {}", sandbox::offered());
+    let _ = writeln!(
+        out,
+        "     restrictions that the daemon sets for itself after it has attached: {}",
+        sandbox::offered()
+    );
     if !survey.hooks.is_empty() {
         out.push_str("\nhooks\n");
         let width = survey.hooks.iter().map(|hook| hook.hook.len()).max().unwrap_or(0);
@@ -184,8 +188,8 @@ fn text(survey: &Survey, host: &Surroundings) -> String {
         let _ = writeln!(out, "\nnot checked: {unchecked}");
     }
     let verdict = match host.verdict(survey) {
-        Verdict::Full => "full: everything can be told",
-        Verdict::Degraded => "degraded: observing works, but not everything can be told (see above)",
+        Verdict::Full => "full: everything can be reported",
+        Verdict::Degraded => "degraded: observing works, but not everything can be reported (see above)",
         Verdict::Nothing => "nothing can be observed on this kernel (see above)",
         Verdict::Unknown => "unknown: run as root to find out",
     };
@@ -224,9 +228,9 @@ fn hook_line(out: &mut String, hook: &HookState, width: usize) {
     let rung = hook.rung.as_deref().unwrap_or("none");
     let _ = writeln!(out, "  {mark:<3}{:<width$}  {rung}", hook.hook);
     if let Some(lacks) = hook.lacks {
-        let _ = writeln!(out, "     {:width$}  cannot tell: {lacks}", "");
+        let _ = writeln!(out, "     {:width$}  not reported: {lacks}", "");
     } else if hook.rung.is_none() {
-        let _ = writeln!(out, "     {:width$}  cannot tell: {}", "", hook.gives);
+        let _ = writeln!(out, "     {:width$}  not reported: {}", "", hook.gives);
     }
     for refusal in &hook.refused {
         let _ = writeln!(out, "     {:width$}  not {refusal}", "");

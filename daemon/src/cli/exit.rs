@@ -33,9 +33,9 @@ Exit codes:
   2  wrong use of the command line
   3  a privilege is missing
   4  this kernel cannot be observed, or not from this pid namespace (use --pid=host, hostPID: true)
-  5  the eBPF object does not fit this binary, or is missing in it
-  8  doctor: observing works, but not everything can be told
-  9  zombies: somebody is late with a wait";
+  5  the eBPF object does not match this binary, or is missing in it
+  8  doctor: observing works, but not everything can be reported
+  9  zombies: a parent has not waited for its zombies";
 
 impl Exit {
     /// Says why the command failed.

@@ -18,16 +18,16 @@ use crate::answer::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope explain 4711                 why is it a zombie, stuck, stopped, and who has to do what
-  taskscope explain nginx.service        the same of the topmost process of a unit, or of a name (nginx)
-  taskscope explain --observe 10s 4711   having watched how its parent treats others
-  taskscope explain web.service          of one that is gone: how it stopped, who was asked, who was killed
+  taskscope explain 4711                 why it is a zombie, stuck or stopped, and what to do
+  taskscope explain nginx.service        the same for the topmost process of a unit, or of a name (nginx)
+  taskscope explain --observe 10s 4711   the same, after observing for 10 s how its parent reaps children
+  taskscope explain web.service          for a unit that has stopped: signals, exits and kills
   taskscope explain --format json 1 | jq -r .verdict.code
 
-A zombie's story names who owes it a wait. Of a parent it says what that owes. The dead are known to a running daemon for \
-a while: `taskscope run`.")]
+For a zombie it names the parent that has not waited; for a parent it lists its zombies. Only a running daemon (`taskscope run`) \
+remembers processes that have ended.")]
 pub(super) struct Args {
-    /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit that is there now
+    /// A pid, a tid, an entity id from an event, or the name of a present process or systemd unit
     #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
     selector: Selector,
     /// Output format

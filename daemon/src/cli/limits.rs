@@ -15,15 +15,15 @@ use crate::answer::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope limits                       limits on pids of the whole host, those that are used most first
-  taskscope limits 4711                  those that the forks of one process are held to
+  taskscope limits                       limits on pids of the whole host, the fullest first
+  taskscope limits 4711                  the limits that apply to forks of one process
   taskscope limits nginx.service         the same of the topmost process of a systemd unit, or of that name
   taskscope limits --format json | jq '.limits[] | select(.full)'
 
 Limits are pids.max of cgroups (v1 and v2), RLIMIT_NPROC by user, kernel.threads-max, kernel.pid_max, and a pid namespace whose \
 init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
-    /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit
+    /// A pid, a tid, an entity id from an event, or the name of a process or systemd unit
     #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
     selector: Option<Selector>,
     /// Output format

@@ -13,13 +13,13 @@ use crate::{answer::death::DeathFilter, event_loop, service::KNOWN_SINCE};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope lives                                 every process that is gone and remembered, the oldest first
-  taskscope lives --since 5m --unit 'nginx*'      those of a service in the last five minutes
+  taskscope lives                                 released processes that the daemon remembers, the oldest first
+  taskscope lives --since 5m --unit 'nginx*'      processes of a service that ended in the last five minutes
   taskscope lives | jq -c '[.process.name, .usage.exec_runtime_ns]'
-  taskscope events --lives                        those that end from now on
+  taskscope events --lives                        processes that end from now on
 
-Each line is one JSON object; docs/lives.md describes it, `taskscope schema lives` for programs. Standard error says since when lives
-are known.")]
+Each line is one JSON object; docs/lives.md and `taskscope schema lives` describe it. Standard error says since when all ends are
+known.")]
 pub(super) struct Args {
     /// Only lives that ended within this time
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Only processes that ended by this cause, such as killed, oom or fault
     #[arg(long, value_name = "CAUSE")]
     cause: Vec<String>,
-    /// At most so many, the oldest first
+    /// The most lives to show, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     #[command(flatten)]
@@ -64,7 +64,7 @@ async fn ask(args: &Args) -> Result<(), ClientError> {
     let client = Client::at(&args.socket.socket);
     let answer = client.get(&path(args), "application/x-ndjson").await?;
     if let Some(known) = answer.headers().get(KNOWN_SINCE).and_then(|value| value.to_str().ok()) {
-        log::info!("lives that ended before {known} are not known");
+        log::info!("processes that ended before {known} are not known");
     }
     let (mut body, mut stdout) = (answer.into_body(), Stdout::new());
     while let Some(piece) = client.piece(&mut body).await? {

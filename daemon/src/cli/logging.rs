@@ -78,7 +78,7 @@ impl Log for Stderr {
         let gap = |dropped| {
             self.line(
                 Level::Warn,
-                &format_args!("{dropped} lines of this log are missing: nobody read standard error"),
+                &format_args!("{dropped} lines of this log are missing: standard error was not read"),
             )
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,27 +49,27 @@ struct Cli {
 enum Command {
     /// Run as a daemon: metrics for Prometheus, an API on a Unix socket
     Run(run::Args),
-    /// Print what the kernel's tasks do, as it happens: one JSON object a line
+    /// Print the events of all tasks as they happen, one JSON object per line
     Events(events::Args),
     /// Show the process tree: zombies, dead leaders, stuck exits, namespaces, containers
     Tree(tree::Args),
-    /// Show which parents owe zombies a wait, why, and what to do about it
+    /// Show parents that have not waited for their zombies, why, and what to do
     Zombies(zombies::Args),
     /// Show tasks in uninterruptible sleep (state D): for how long, where, and what they wait for
     Blocked(blocked::Args),
     /// Show which processes ended, and why: who sent the signal, out of memory, a fault, a limit
     Deaths(deaths::Args),
-    /// Print one JSON object a line for each process that has ended and was released: its whole life in one record
+    /// Print the life of each released process, one JSON object per line
     Lives(lives::Args),
-    /// Show the history of one process, what is wrong with it, and what to do about it
+    /// Show the history of one process, what is wrong with it, and what to do
     Explain(explain::Args),
     /// Show how full each limit on pids is, and which processes fill it
     Limits(limits::Args),
-    /// Show all of this live in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
+    /// Show a live view in the terminal: zombies, deaths, blocked tasks, limits, the tree, events
     Top(top::Args),
     /// Show the daemon's health: hooks, losses, repairs, memory, readers
     Status(status::Args),
-    /// Show what this kernel supports, which rung each hook would use, and what cannot be reported
+    /// Show what this kernel supports, how each hook would be attached, and what cannot be reported
     Doctor(doctor::Args),
     /// Print the JSON Schema of lines that other commands print
     Schema(schema::Args),

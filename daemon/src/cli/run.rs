@@ -21,7 +21,8 @@ Examples:
   taskscope run --listen 0.0.0.0:9753 --zombie-after 1m
   taskscope run --check-config --config ./taskscope.toml
 
-Signals: SIGTERM and Ctrl-C drain and detach, SIGHUP reads the configuration again and says what needs a restart.")]
+Signals: SIGTERM and Ctrl-C end the daemon after it has handled all records; SIGHUP reloads the configuration and logs the keys that
+need a restart.")]
 pub(super) struct Args {
     /// Configuration in TOML; flags take precedence over it [default: /etc/taskscope/taskscope.toml, if it exists]
     #[arg(long, value_name = "FILE")]
@@ -38,13 +39,13 @@ pub(super) struct Args {
     /// Group that may use the socket [default: taskscope]
     #[arg(long, value_name = "GROUP")]
     socket_group: Option<String>,
-    /// Serve the whole API on --listen, and not only metrics and health
+    /// Serve the whole API on --listen instead of only metrics and health
     #[arg(long)]
     api_on_tcp: bool,
     /// Also answer requests on --listen for this host name; IP addresses and localhost are always allowed; can be repeated
     #[arg(long, value_name = "NAME")]
     allowed_host: Vec<String>,
-    /// Use only the rungs of one family
+    /// Attach each hook only by this kind of program
     #[arg(long, value_enum)]
     attach: Option<Attach>,
     /// Size of the ring between kernel and taskscope, in KiB; rounded up to a power of two [default: by the number of CPUs]
@@ -59,7 +60,7 @@ pub(super) struct Args {
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     audit_every: Option<Duration>,
-    /// How often a short-lived process of taskscope's own must be seen whole; 0s is never [default: 15s]
+    /// Interval of canaries, short-lived processes by which taskscope checks itself; 0s is never [default: 15s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     canary_every: Option<Duration>,
     /// The most ended processes that are remembered [default: 16384]
@@ -71,39 +72,39 @@ pub(super) struct Args {
     /// Events kept for readers that connect again [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,
-    /// Memory that taskscope may use, such as 256M; 0 is no limit. Above 80 % of it the backlog is given up, then ended
-    /// processes, then new readers are refused [default: 90 % of the limit of its memory cgroup]
+    /// Memory that taskscope may use, such as 256M; 0 is no limit. Above 80 % of it the daemon drops the backlog, then ended
+    /// processes, then refuses new readers [default: 90 % of the limit of its memory cgroup]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<String>,
     /// Parents named in metrics, those with most zombies first [default: 20]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Directory in which processes that are gone and rare events are kept on disk, such as /var/lib/taskscope (docs/lives.md)
+    /// Directory for the history of ended processes and rare events, such as /var/lib/taskscope (docs/lives.md)
     /// [default: none]
     #[arg(long, value_name = "DIR")]
     history: Option<String>,
-    /// Bytes of it at most, such as 1G; the oldest goes first [default: 1G]
+    /// Maximum size of the history, such as 1G; the oldest segment is removed first [default: 1G]
     #[arg(long, value_name = "SIZE")]
     history_size: Option<String>,
-    /// For how long it is kept [default: 7d]
+    /// How long the history is kept [default: 7d]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     history_age: Option<Duration>,
     /// Read argument vectors of execs; they can hold secrets
     #[arg(long = "args")]
     argument_vectors: bool,
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
-    /// Count in the kernel how long tasks wait for a CPU and are off it, by unit and container: taskscope_sched_* in /metrics.
-    /// Loads eBPF programs that run at each context switch and wakeup
+    /// Measure run-queue latency and off-CPU time by unit and container: taskscope_sched_* in /metrics. Loads eBPF programs that
+    /// run at each context switch and wakeup
     #[arg(long)]
     sched: bool,
-    /// Do not restrict the daemon's own system calls and files. Without this flag it denies itself what it does not need
-    /// (seccomp, and Landlock if the kernel has it) as soon as it observes
+    /// Do not restrict the daemon's own system calls and files. Without this flag the daemon installs seccomp and Landlock filters
+    /// (if the kernel has them) as soon as its programs are attached
     #[arg(long)]
     no_sandbox: bool,
     /// Keep all capabilities, for work on taskscope itself
     #[arg(long, hide_short_help = true)]
     keep_capabilities: bool,
-    /// Use this eBPF object and not the embedded one, for work on the programs
+    /// Use this eBPF object instead of the embedded one, for development of the programs
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     object: Option<PathBuf>,
 }

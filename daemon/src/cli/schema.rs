@@ -9,10 +9,10 @@ use crate::answer::life;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope schema lives > life.schema.json       what `lives`, `events --lives` and the history on disk consist of
+  taskscope schema lives > life.schema.json       the format of `lives`, `events --lives` and the history on disk
   taskscope schema lives | check-jsonschema --schemafile /dev/stdin life.json")]
 pub(super) struct Args {
-    /// Of which lines
+    /// Kind of line
     #[arg(value_enum)]
     of: Of,
 }
@@ -20,7 +20,7 @@ pub(super) struct Args {
 /// Kinds of lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Of {
-    /// Processes that are gone: docs/lives.md
+    /// Lives of released processes: docs/lives.md
     Lives,
 }
 

@@ -70,7 +70,7 @@ impl Selector {
     pub(super) fn pid(&self, socket: Option<&Path>) -> Result<u32, Exit> {
         match self.resolve(socket)? {
             TaskSelector::Pid(0) => {
-                log::error!("0 is no pid: it is the kernel's idle task");
+                log::error!("0 is the kernel's idle task, not a process");
                 Err(Exit::Usage)
             }
             TaskSelector::Pid(pid) => Ok(pid),
@@ -100,7 +100,7 @@ fn topmost<'a>(all: &'a [Candidate], name: &str) -> Vec<&'a Candidate> {
 fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
     match topmost(all, name).as_slice() {
         [] => Err(format!(
-            "`{}` is no pid, no entity id, and no process or systemd unit has this name now; one that is gone is found by its pid",
+            "`{}` is not a pid or entity id, and no process or systemd unit has this name now; select an ended process by its pid",
             escape(name)
         )),
         [only] => Ok(only.pid),

@@ -39,9 +39,7 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()>> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            log::error!(
-                "stopped by a second signal before all events were written; the programs are detached"
-            );
+            log::error!("a second signal ended it before all events were written; the programs are detached");
             std::process::exit(Exit::Failure as i32);
         });
     })

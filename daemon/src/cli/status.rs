@@ -20,7 +20,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   taskscope status                       hooks, losses, repairs, memory, readers
-  taskscope status --format json | jq .  the same for programs")]
+  taskscope status --format json | jq .  the same as JSON")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -85,7 +85,7 @@ fn text(status: &Status) -> String {
     line(
         "records",
         format!(
-            "{} received, {} dropped for want of room, {} shed by rule; {} resyncs, the last took {}",
+            "{} received, {} dropped for lack of room, {} shed by rule; {} resyncs, the last took {}",
             status.records_received,
             status.records_dropped,
             status.records_shed,
@@ -126,7 +126,7 @@ fn text(status: &Status) -> String {
         [
             held("tasks", memory.tasks),
             held("dying", memory.dying),
-            format!("spare places {}", mebibytes(memory.spare.bytes)),
+            format!("unused slots {}", mebibytes(memory.spare.bytes)),
             held("lives remembered", memory.lives),
             held("events of the backlog", memory.backlog),
             held("readers", memory.readers),
@@ -144,7 +144,7 @@ fn text(status: &Status) -> String {
     }
     for (index, lack) in status.degraded.iter().enumerate() {
         line(
-            if index == 0 { "cannot tell" } else { "" },
+            if index == 0 { "no report" } else { "" },
             format!("{}{lack}", if index == 0 { " " } else { "" }),
         );
     }
@@ -155,12 +155,12 @@ fn text(status: &Status) -> String {
 fn given_up(status: &Status) -> Vec<String> {
     let mut shown = Vec::new();
     if let Some(what) = &status.memory_given_up {
-        shown.push(format!("SHORT OF MEMORY, given up: {what}"));
+        shown.push(format!("SHORT OF MEMORY, dropped: {what}"));
     }
     if status.memory_shed.values().any(|count| *count > 0) {
         let shed = |what: &str| status.memory_shed.get(what).copied().unwrap_or(0);
         let (backlog, lives, readers) = (shed("backlog"), shed("lives"), shed("readers"));
-        shown.push(format!("given up so far: {backlog} events, {lives} lives; {readers} readers refused"));
+        shown.push(format!("dropped so far: {backlog} events, {lives} lives; {readers} readers refused"));
     }
     shown
 }
@@ -180,7 +180,7 @@ fn kept_on_disk(history: &HistoryStatus) -> Vec<(&'static str, String)> {
     }
     if history.cut_bytes > 0 {
         let cut = history.cut_bytes;
-        rows.push(("", format!("{cut} bytes that were not written whole were cut off at the start")));
+        rows.push(("", format!("{cut} bytes of incomplete frames were cut off at the start")));
     }
     rows
 }

@@ -20,22 +20,22 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope tree                  every process, zombies and other trouble marked
-  taskscope tree --threads 4711   one process with its threads, and all below it
-  taskscope tree nginx.service    the topmost process of a unit, or of a name (nginx), and all below it
-  taskscope tree --now            what each is doing, and the CPU time it has used
-  taskscope tree --usage          who used the CPUs, dead children included
-  taskscope tree --at 10m         as it was ten minutes ago, by a daemon that was running then
+  taskscope tree                  every process; marks zombies and other problems
+  taskscope tree --threads 4711   one process with its threads, and its descendants
+  taskscope tree nginx.service    the topmost process of a unit, or of a name (nginx), and its descendants
+  taskscope tree --now            what each process is doing, and its CPU time
+  taskscope tree --usage          CPU time of each process, including its ended children
+  taskscope tree --at 10m         the tree of ten minutes ago, from a daemon that was running then
   taskscope tree --format json | jq '.processes[] | select(.state == \"zombie\") | .pid'
 
-What a line says behind the name and the pid: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
-the main thread ended and others live; `exiting`; `owes`, zombies that wait for it; `subreaper`, seen to take in orphans; a \
-pid namespace or cgroup, unit or container that is not its parent's.
+After the name and the pid a line can have these marks: `vpid`, the pid in its own pid namespace; `zombie` with its age; `dead leader`, \
+the main thread has ended and others run; `exiting`; `owes`, zombies that it has not waited for; `subreaper`, orphans were reparented \
+to it; its pid namespace, unit or container, if its parent is in another one.
 
-Columns of --usage, CPU time by the kernel's own count: TOTAL, of the process, its dead children and all below it; OWN, of its own \
-threads, living and ended; CHILDREN, of its children that ended, and of theirs, also of those that nobody waited for and that \
-the kernel forgets; ENDED, how many these were. `>` is at least: it was there before taskscope looked, or a record was lost. A \
-daemon (taskscope run) sees children end; without one there are only those that end while --observe lasts. With --format json: \
+Columns of --usage are CPU times as the kernel counts them. TOTAL: the process, its ended children and its descendants. OWN: its own \
+threads, running and ended. CHILDREN: its ended children and their ended children, including those that no process waited for, \
+which the kernel does not add up. ENDED: the number of these. `>` marks a lower bound: the process is older than taskscope, or a \
+record was lost. Without a daemon (taskscope run) only children that end during --observe are counted. With --format json: \
 user and system time, waiting for a CPU, switches and page faults, too.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
@@ -51,10 +51,10 @@ pub(super) struct Args {
     /// Show every zombie, however many there are
     #[arg(long)]
     all: bool,
-    /// Show what each process is doing now, and the CPU time that it has used
+    /// Show what each process is doing now, and its CPU time
     #[arg(long, conflicts_with = "at")]
     now: bool,
-    /// Show what each process has used so far, with its ended children; the heaviest first
+    /// Show the CPU time of each process and of its ended children, the largest first
     #[arg(long, conflicts_with = "at")]
     usage: bool,
     /// Show the tree of an earlier time: 10m (ago), 14:30:05 or 2026-11-20T14:30:05 in local time, 2026-11-20T14:30:05Z in UTC
@@ -71,7 +71,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Exit {
     let shown = ask(args).and_then(|answer| {
         for missing in &answer.missing {
-            log::warn!("it is not known {}; it takes {}", missing.fact, missing.needs);
+            log::warn!("not known: {}; this needs {}", missing.fact, missing.needs);
         }
         ask::show(&answer, args.format, |answer| text::tree(answer, terminal::style(), args.all))
     });
@@ -113,7 +113,7 @@ fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
 fn observe(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> {
     if at.is_some() && args.source.observe.is_none() {
         log::error!(
-            "--at: no daemon is there to remember what was: run one (taskscope run) and ask again later"
+            "--at needs a daemon that was running at that time: start one (taskscope run) and ask again later"
         );
         return Err(Exit::Failure);
     }
@@ -128,7 +128,7 @@ fn observe(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exi
     };
     if args.usage && local.observed_since.is_none() {
         log::info!(
-            "no daemon is there to have seen children end: run one (taskscope run), or count from now on by --observe 10s"
+            "--usage needs a daemon for children that have ended: start one (taskscope run), or count from now on with --observe 10s"
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;

@@ -31,13 +31,13 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  taskscope zombies                      who owes zombies a wait, why, and what to do
-  taskscope zombies --watch 2s           the same again and again, with ages and rates
-  taskscope zombies --unit 'nginx*'       only of parents in such a systemd unit
-  taskscope zombies --observe 1s --min-age 500ms   only those that stay
+  taskscope zombies                      parents that have not waited for their zombies, why, and what to do
+  taskscope zombies --watch 2s           repeat this every 2 s, with ages and rates
+  taskscope zombies --unit 'nginx*'       only parents in these systemd units
+  taskscope zombies --observe 1s --min-age 500ms   only zombies that are at least 500 ms old
   taskscope zombies --format json | jq '.parents[] | [.process.pid, .verdict.code]'
 
-Exit codes: 0 nobody is late with a wait, 9 somebody is; others as in `taskscope --help`.")]
+Exit codes: 0 no zombies, 9 a parent has not waited for its zombies; others as in `taskscope --help`.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Only zombies that have been zombies for at least this long
     #[arg(long, value_name = "AGE", default_value = "0s", value_parser = duration::parse)]
     min_age: Duration,
-    /// Only zombies of parents in such a systemd unit; * and ? as in a shell
+    /// Only zombies of parents in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     unit: Option<String>,
     #[command(flatten)]

@@ -121,7 +121,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// A read-only or full file system is told at the start.
+    /// A read-only or full file system is reported at the start.
     fn try_writing(&self) -> Result<(), HistoryError> {
         const NAME: &str = ".taskscope-try";
         let wrong = |source: Errno| HistoryError::Write { path: self.path.clone(), source: source.into() };

@@ -197,7 +197,7 @@ impl Drop for History {
     fn drop(&mut self) {
         if let Some((sender, thread)) = self.writer.take() {
             drop(sender);
-            // A panic has been told.
+            // A panic has been reported.
             let _ = thread.join();
         }
     }

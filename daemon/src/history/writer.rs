@@ -35,7 +35,7 @@ const FLUSH_AFTER: Duration = Duration::from_secs(5);
 /// After a batch, before the next are taken: the owner of the lineage then wakes nobody up.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks at what is too old, where nothing happens.
+/// Between two polls at what is too old, where nothing happens.
 const IDLE: Duration = Duration::from_secs(600);
 
 /// After a failure, before the disk is tried again.

@@ -53,7 +53,7 @@ impl Pipeline {
             Ok(asleep) => asleep,
             Err(reason) => {
                 if !std::mem::replace(&mut self.last_poll.reported, true) {
-                    log::warn!("tasks in uninterruptible sleep are not looked for: {reason}");
+                    log::warn!("polling for tasks in uninterruptible sleep is not possible: {reason}");
                 }
                 return self.forget_blocked(now, sink);
             }

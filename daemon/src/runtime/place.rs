@@ -48,7 +48,7 @@ impl Place {
             Self::Skipped => {
                 "the kernel skipped a program because one was at work on that CPU already; --attach kprobe has that least"
             }
-            Self::Program => "a program could not tell what it saw",
+            Self::Program => "a program could not read what it saw",
             Self::Decode => "not understood",
         }
     }

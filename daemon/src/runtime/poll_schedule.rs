@@ -77,7 +77,7 @@ impl PollSchedule {
     fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.reported, true) {
             log::error!(
-                "waiting for the ring buffer: {error}; it is looked at every {} ms",
+                "waiting for the ring buffer: {error}; it is polled every {} ms",
                 FALL_BACK.as_millis()
             );
         }

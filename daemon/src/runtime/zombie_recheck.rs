@@ -122,7 +122,7 @@ impl Pipeline {
         let (mut there, mut gone) = (HashSet::new(), Vec::new());
         for (turn, zombie) in self.lineage.zombies_due(now).enumerate() {
             let key = zombie.key();
-            // Without its start it cannot be told from another with its pid.
+            // Without its start it cannot be reported from another with its pid.
             match key.start.map(|start| self.procfs.is_still_zombie(key.tgid, start)) {
                 Some(Ok(false)) => gone.push(key),
                 None | Some(Ok(true)) => drop(there.insert(key)),
@@ -138,7 +138,7 @@ impl Pipeline {
         if self.releases_by_tracepoint() {
             self.end_reaped(&gone, sink);
         }
-        // The others wait for the next tick: what stands before them may have to be mended first.
+        // The others wait for the next tick: what stands before them may have to be repaired first.
         self.lineage.zombies_due(now).take_while(|zombie| there.contains(&zombie.key())).count()
     }
 }

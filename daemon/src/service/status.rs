@@ -152,7 +152,7 @@ impl Status {
             observer.hooks.iter().filter_map(|hook| Some(format!("{}: {}", hook.hook, hook.lacks?)));
         let unattached = observer.hooks.iter().filter(|hook| hook.rung.is_none());
         let unattached =
-            unattached.map(|hook| format!("{}: not attached; cannot tell {}", hook.hook, hook.gives));
+            unattached.map(|hook| format!("{}: not attached; not reported: {}", hook.hook, hook.gives));
         let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));

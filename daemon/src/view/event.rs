@@ -229,7 +229,7 @@ impl Event {
             add(format_args!("after {}", duration(length)));
         }
         if let Some(left) = task.threads_left {
-            add(format_args!("{left} threads live on"));
+            add(format_args!("{left} threads still run"));
         }
         text
     }

@@ -123,10 +123,10 @@ impl Pane {
     #[must_use]
     pub const fn nothing(self) -> &'static str {
         match self {
-            Self::ZombieParents => "no parent owes a wait",
-            Self::Deaths => "no process has ended but with exit code 0",
+            Self::ZombieParents => "no parent has zombies",
+            Self::Deaths => "no process has ended with a signal or a code other than 0",
             Self::Blocked => "no task is blocked or stuck",
-            Self::Reparented => "no process got another parent",
+            Self::Reparented => "no process was reparented",
             Self::Tree => "no process is known yet",
             Self::Events => "nothing has happened yet",
         }

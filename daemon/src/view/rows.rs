@@ -250,7 +250,7 @@ fn stuck_row(stuck: &Other) -> Row {
             stuck.for_at_least_ns.map_or_else(|| "-".into(), duration),
             "exiting".into(),
             escape(&name_pid(stuck.process.name.as_deref(), stuck.process.pid)),
-            format!("do_exit() has not ended, {} threads besides", stuck.threads_left),
+            format!("do_exit() has not ended; {} other threads", stuck.threads_left),
         ],
         target: Some(target_of(&stuck.process, None)),
     }

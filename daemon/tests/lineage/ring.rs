@@ -6,10 +6,10 @@
 //!
 //! In any such order the tree converges. What does not, and so is not tried here:
 //!
-//! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is told before the fork leaves the
+//! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is reported before the fork leaves the
 //!   fork late (nothing goes back), but a child that is told only after its parent's death, by a fork that names the dead parent,
 //!   can only be given to the new reaper that the kernel's rule names.
-//! - A father's last switch, on the tracepoint rung, that names an new reaper and is told after that new reaper's own last switch: whose the
+//! - A father's last switch, on the tracepoint rung, that names an new reaper and is reported after that new reaper's own last switch: whose the
 //!   children are then is concluded by rule, and the rule does not know a subreaper that has never adopted. The hook would have to
 //!   stand still between its read and its reservation for the new reaper's whole way through its exit. An audit finds it (drift).
 //! - What is *told* of a task in between: its effects can say `inferred` where kernel order says `observed`. Trees are compared here,
@@ -71,7 +71,7 @@ fn may_pass(earlier: &Record, later: &Record) -> bool {
         (Fact::Exited(exited), Fact::Released(released)) if is_same => {
             exited.source != ExitSource::FinalSwitch || released.source != ReleaseSource::Free
         }
-        // A tid is free after the release; that of a thread which exec'ed before its exec is told, but tids go round before it
+        // A tid is free after the release; that of a thread which exec'ed before its exec is reported, but tids go round before it
         // is handed out again.
         (Fact::Renamed(_) | Fact::Exec(_), Fact::New(_)) => false,
         // The hook comes before what it reports, so its consequences cannot overtake it.

@@ -1,4 +1,4 @@
-//! What a verdict is drawn from: the lives, and what /proc said of the processes concerned when the question came.
+//! The input of a verdict: lives from the lineage, and what /proc shows of the processes concerned at the time of the question.
 
 use lineage::Life;
 use lineage::flags::{PF_SIGNALED, SIGCHLD, SIGKILL, SIGTERM};
@@ -11,50 +11,50 @@ pub const WALL: u32 = 0x4000_0000;
 /// `__WCLONE`: only children whose exit signal is not SIGCHLD.
 pub const WCLONE: u32 = 0x8000_0000;
 
-/// A set of signals, as the masks of /proc/PID/status have it.
+/// A set of signals in the format of the masks in /proc/PID/status: bit N - 1 is signal N.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signals(pub u64);
 
 impl Signals {
-    /// Whether a signal is in it.
+    /// Whether the set has this signal; false for numbers outside 1 to 64.
     #[must_use]
     pub const fn has(self, signal: i32) -> bool {
         signal > 0 && signal <= 64 && self.0 & (1 << (signal - 1)) != 0
     }
 }
 
-/// Whom a wait(2) takes.
+/// The children that a wait(2) reaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitTarget {
     /// Any child.
     Any,
-    /// This one, by its pid in the caller's pid namespace.
+    /// One child, by its pid in the caller's pid namespace.
     Pid(u32),
     /// A process group; 0 is the caller's own.
     ProcessGroup(u32),
-    /// The one behind a pidfd.
+    /// The child behind a pidfd (`P_PIDFD`).
     Pidfd,
 }
 
-/// A wait(2) that a thread sits in.
+/// A wait(2) that a thread is in now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitCall {
-    /// Whom it takes.
+    /// The children that it reaps.
     pub target: WaitTarget,
-    /// Its options.
+    /// Its options: [`WNOTHREAD`], [`WALL`], [`WCLONE`] and others.
     pub options: u32,
-    /// Whether it takes the dead: wait4(2) always does, waitid(2) only with `WEXITED`.
+    /// Whether it reaps dead children: wait4(2) always does, waitid(2) only with `WEXITED`.
     pub exited: bool,
 }
 
-/// What a thread is in.
+/// The system call that a thread is in, from /proc/PID/task/TID/syscall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// On a CPU, or about to be.
     Running,
     /// wait4(2) or waitid(2).
     Wait(WaitCall),
-    /// vfork(2), or a clone(2) that may be one: to sleep in it is to be held by the child.
+    /// vfork(2), or a clone(2) that may be one: a thread that sleeps in it waits for its child.
     Vfork,
     /// `rt_sigtimedwait(2)`, which sigwait(3) calls, and the signals it waits for where they could be read.
     SignalWait(Option<Signals>),
@@ -74,30 +74,30 @@ pub enum Call {
     Other,
 }
 
-/// What /proc says of one thread. `None` is not readable.
+/// What /proc shows of one thread. `None` means not readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadFacts {
-    /// Which.
+    /// The thread.
     pub tid: Tid,
-    /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two looks agreed.
+    /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two polls agree.
     pub state: Option<u8>,
-    /// Signals it blocks; where SIGCHLD was blocked, those blocked at two looks.
+    /// Signals that it blocks (`SigBlk`); if SIGCHLD is among them, those blocked at two polls.
     pub blocked: Option<Signals>,
-    /// Whether it ran between two looks at its signal mask; `None` where there was one look.
+    /// Whether it ran between two polls of its signal mask; `None` after a single poll.
     pub has_run: Option<bool>,
-    /// Times that it was switched out.
+    /// Its context switches so far, voluntary and involuntary.
     pub switches: Option<u64>,
     /// `PF_` bits, of threads in state D or t only.
     pub flags: Option<u32>,
-    /// Signals sent to this thread that it has not taken.
+    /// Signals that are pending for this thread (`SigPnd`).
     pub pending: Option<Signals>,
-    /// Who traces it.
+    /// Pid of its tracer (`TracerPid`); 0 if it has none.
     pub tracer: Option<u32>,
-    /// The system call it sits in.
+    /// The system call that it is in.
     pub call: Option<Call>,
-    /// The kernel function it sleeps in.
+    /// The kernel function in which it sleeps (/proc/PID/wchan).
     pub wchan: Option<String>,
-    /// Of a thread in state D, what its kernel stack says.
+    /// What the kernel stack of a thread in state D shows.
     pub sleep: Option<Sleep>,
 }
 
@@ -106,22 +106,22 @@ pub struct ThreadFacts {
 pub struct Sleep {
     /// Whether SIGKILL ends it (`TASK_KILLABLE`).
     pub is_killable: bool,
-    /// For how long it has been seen in it, at least, ns.
+    /// How long it has been in that sleep at least, ns.
     pub at_least_ns: Option<u64>,
-    /// What it waits for, where its kernel stack tells.
+    /// What it waits for, if its kernel stack shows it.
     pub waits_for: Option<String>,
-    /// Who can help then.
+    /// What to do about it.
     pub remedy: Option<String>,
 }
 
-/// A pipe that a thread waits to read from, and a process that still holds its other end.
+/// A pipe that a thread waits to read from, and a process that still has it open for writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipeRead {
     /// The thread.
     pub tid: Tid,
     /// Its descriptor of the pipe.
     pub fd: u32,
-    /// Who has that pipe open for writing, and began after the reader.
+    /// The process that has the pipe open for writing and is younger than the reader.
     pub writer: Named,
 }
 
@@ -158,7 +158,7 @@ impl ThreadFacts {
         Some(format!("thread {} has been in that sleep for {} at least", self.tid, crate::duration(ns)))
     }
 
-    /// Whether it can still do anything.
+    /// Whether it is alive: its state is not Z or X.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !matches!(self.state, Some(b'Z' | b'X' | b'x'))
@@ -170,13 +170,13 @@ impl ThreadFacts {
         self.pending.is_some_and(|pending| pending.has(SIGKILL))
     }
 
-    /// Whether a signal ends it: it is still to be taken, or `get_signal()` has taken it and set `PF_SIGNALED`.
+    /// Whether a signal ends it: SIGKILL is pending, or `get_signal()` has dequeued a fatal signal and set `PF_SIGNALED`.
     #[must_use]
     pub fn is_killed(&self) -> bool {
         self.has_sigkill() || self.flags.is_some_and(|flags| flags & PF_SIGNALED != 0)
     }
 
-    /// Who traces it.
+    /// Returns the pid of its tracer; `None` if it has none.
     #[must_use]
     pub fn tracer(&self) -> Option<u32> {
         self.tracer.filter(|&tracer| tracer != 0)
@@ -186,9 +186,9 @@ impl ThreadFacts {
 /// A cgroup that is frozen, with all tasks in it and below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frozen {
-    /// Path of the cgroup that was told to freeze: the process's own or one above it.
+    /// Path of the cgroup that is set to frozen: the process's own or an ancestor of it.
     pub cgroup: String,
-    /// Whether all tasks have come to rest; until then they are on their way.
+    /// Whether all its tasks are frozen; before that the kernel is still freezing them.
     pub is_settled: bool,
     /// Whether a kill ends a frozen task: in the v2 hierarchy it does.
     pub is_killable: bool,
@@ -196,44 +196,44 @@ pub struct Frozen {
     pub thaw: String,
 }
 
-/// What /proc says of a process. `None` is not readable.
+/// What /proc shows of a process. `None` means not readable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
     /// Signals it ignores.
     pub ignored: Option<Signals>,
     /// Signals it has handlers for.
     pub caught: Option<Signals>,
-    /// Signals sent to the process that no thread has taken.
+    /// Signals that are pending for the process (`ShdPnd`).
     pub pending: Option<Signals>,
     /// Its pids, from the mounted /proc's namespace down to its own.
     pub namespace_pids: Vec<u32>,
-    /// Whether it has waited for any child, by the kernel's accounting of waited-for children.
+    /// Whether it has waited for any child, by cutime and cminflt in /proc/PID/stat.
     pub has_waited: Option<bool>,
     /// Whether it reads SIGCHLD from a signalfd.
     pub signalfd: Option<bool>,
-    /// Its program, by what /proc/PID/exe shows.
+    /// Path of its program (/proc/PID/exe).
     pub executable: Option<Vec<u8>>,
     /// Whether it is writing a core dump.
     pub is_dumping_core: bool,
     /// The frozen cgroup that holds it.
     pub frozen: Option<Frozen>,
-    /// The pipe that it waits to read from; looked for only where it has a zombie.
+    /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
     /// The call that another process holds it in; looked for only where it has a zombie.
     pub held_call: Option<HeldCall>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
-    /// Threads not looked at, where there are very many.
+    /// Number of threads that were not read because there are too many.
     pub threads_omitted: usize,
 }
 
 impl ProcessFacts {
-    /// Threads that can still do anything.
+    /// Returns the live threads.
     pub fn live(&self) -> impl Iterator<Item = &ThreadFacts> {
         self.threads.iter().filter(|thread| thread.is_live())
     }
 
-    /// The state letter that all live threads share.
+    /// Returns the state letter that all live threads share; `None` if they differ or not all were read.
     #[must_use]
     pub fn common_state(&self) -> Option<u8> {
         let mut states = self.live().map(|thread| thread.state);
@@ -254,8 +254,8 @@ impl ProcessFacts {
         (any && self.threads_omitted == 0).then_some(true)
     }
 
-    /// What ends it: `kill`, or `kill -9` where SIGTERM would stay pending or be ignored. A sleep in state D that a signal ends at all
-    /// (`TASK_KILLABLE`) is ended by SIGKILL only.
+    /// Returns the command that ends it: `kill`, or `kill -9` if SIGTERM would stay pending or be ignored. Only SIGKILL ends a killable
+    /// sleep in state D (`TASK_KILLABLE`).
     #[must_use]
     pub fn kill_command(&self) -> &'static str {
         let is_held = |thread: &ThreadFacts| {
@@ -266,13 +266,13 @@ impl ProcessFacts {
         if ignores || self.live().all(is_held) { "kill -9" } else { "kill" }
     }
 
-    /// Whether no thread of it can do anything any more.
+    /// Whether all its threads are dead.
     #[must_use]
     pub fn is_all_dead(&self) -> bool {
         !self.threads.is_empty() && self.threads_omitted == 0 && self.live().next().is_none()
     }
 
-    /// A live thread to which SIGKILL was sent and which has not ended; the one that explains most comes first.
+    /// Returns a live thread that SIGKILL has not ended yet; one in state D first, then one stopped by a tracer.
     #[must_use]
     pub fn killed_thread(&self) -> Option<&ThreadFacts> {
         let rank = |thread: &&ThreadFacts| match thread.state {
@@ -289,7 +289,7 @@ impl ProcessFacts {
         self.live().any(|thread| thread.call == Some(Call::TemporaryMask))
     }
 
-    /// The waits that its threads sit in.
+    /// Returns the threads that are in a wait(2), with that call.
     pub fn waits(&self) -> impl Iterator<Item = (&ThreadFacts, WaitCall)> {
         self.live().filter_map(|thread| match thread.call {
             Some(Call::Wait(wait)) => Some((thread, wait)),
@@ -298,10 +298,10 @@ impl ProcessFacts {
     }
 }
 
-/// A process, as a sentence names it.
+/// A process as texts name it: `name (pid N)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Which.
+    /// Its tgid and start time.
     pub key: GroupKey,
     /// Its comm, any byte but NUL.
     pub name: Option<Vec<u8>>,
@@ -322,29 +322,29 @@ impl From<&Life> for Named {
     }
 }
 
-/// A process with all that is known of it.
+/// A process with everything that is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
     /// Its life.
     pub life: Life,
-    /// What /proc says; an error says why there is nothing.
+    /// What /proc shows, or why it could not be read.
     pub process: Result<ProcessFacts, String>,
 }
 
 impl Known {
-    /// Its name in a sentence.
+    /// Returns it as texts name it.
     #[must_use]
     pub fn named(&self) -> Named {
         Named::from(&self.life)
     }
 
-    /// What /proc says.
+    /// Returns what /proc shows, if it could be read.
     #[must_use]
     pub fn process(&self) -> Option<&ProcessFacts> {
         self.process.as_ref().ok()
     }
 
-    /// Whether it is pid 1 of a pid namespace, and that namespace's depth.
+    /// Returns the level of its pid namespace if it is pid 1 there; 0 is the initial namespace.
     #[must_use]
     pub fn init_of_level(&self) -> Option<u32> {
         if let Some(own) = self.life.namespace
@@ -363,7 +363,7 @@ impl Known {
 /// A process that keeps another from ending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Obstacle {
-    /// Which.
+    /// The process.
     pub process: Named,
     /// Whether it is a zombie.
     pub is_zombie: bool,
@@ -371,36 +371,36 @@ pub struct Obstacle {
     pub parent: Option<Named>,
 }
 
-/// A process that may wait to be reaped, and who stands between it and that.
+/// A process with its parent's thread and its tracer, which decide who can reap it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
     /// The process.
     pub known: Known,
     /// The thread of its parent that is its `real_parent`.
     pub parent_thread: Option<Tid>,
-    /// Who traces it.
+    /// Its tracer.
     pub tracer: Option<Named>,
-    /// That one's state letter.
+    /// The tracer's state letter.
     pub tracer_state: Option<u8>,
 }
 
 /// A vforked child that holds its parent, and what holds the child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VforkChild {
-    /// Which.
+    /// The child.
     pub named: Named,
-    /// What /proc says of it.
+    /// What /proc shows of it.
     pub process: Option<ProcessFacts>,
-    /// Who traces it.
+    /// Its tracer.
     pub tracer: Option<Named>,
 }
 
-/// Everything a verdict is drawn from.
+/// The input of a verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// When.
+    /// Time of the question, `CLOCK_BOOTTIME`.
     pub now: Ktime,
-    /// Since when every task has been observed; `None` where there was only a look at the present.
+    /// Since when all tasks have been observed; `None` for a snapshot.
     pub observed_since: Option<Ktime>,
     /// The process in question.
     pub subject: Child,
@@ -414,6 +414,6 @@ pub struct Facts {
     pub parents_vfork_child: Option<VforkChild>,
     /// What an exiting init of a pid namespace waits for.
     pub obstacles: Vec<Obstacle>,
-    /// Who would get the children of the culprit if that ended, where it is known.
+    /// The process that would become the parent of the children if their parent ended, if known.
     pub new_reaper: Option<Named>,
 }

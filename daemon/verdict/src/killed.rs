@@ -1,4 +1,4 @@
-//! SIGKILL was sent, and the process is still there: which thread cannot end, and why.
+//! SIGKILL was sent and the process still exists: which thread cannot end, and why.
 
 use super::facts::{Facts, Named, ProcessFacts, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, tracer_named};
@@ -14,10 +14,10 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
         (Some(frozen), _) if !frozen.is_killable => (
             Certainty::Certain,
             format!(
-                "it is frozen with its cgroup {}, and a task frozen by the v1 freezer takes no signal",
+                "its cgroup {} is frozen, and a task in a frozen v1 cgroup cannot handle a signal",
                 frozen.cgroup
             ),
-            format!("thaw it, and it ends: {}", frozen.thaw),
+            format!("thaw the cgroup, then the process ends: {}", frozen.thaw),
             None,
         ),
         (_, Some(b'D')) => (
@@ -37,22 +37,24 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
             let by = tracer.as_ref().map_or_else(|| "its tracer".into(), ToString::to_string);
             (
                 Certainty::Certain,
-                format!("thread {tid} is stopped on its way out by {by} (PTRACE_EVENT_EXIT)"),
-                format!("let {by} continue or detach; ending the tracer lets the process end"),
+                format!("{by} has stopped thread {tid} in its exit (PTRACE_EVENT_EXIT)"),
+                format!(
+                    "{by} must continue the process or detach from it; if the tracer ends, the process ends too"
+                ),
                 tracer,
             )
         }
         _ => (
             Certainty::Likely,
             format!("thread {tid} has not ended yet{place}"),
-            "look again in a moment: a kill takes effect when the thread runs next".into(),
+            "ask again in a moment: SIGKILL takes effect when the thread runs next".into(),
             None,
         ),
     };
     let verdict = Verdict::new(
         Code::KilledButBlocked,
         certainty,
-        format!("it was killed by a signal and is not gone: {why}"),
+        format!("a signal has killed it, but it has not ended: {why}"),
     );
     let verdict = verdict
         .since_all(leader_died(facts))
@@ -65,31 +67,33 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
 fn dumping_core(facts: &Facts, process: &ProcessFacts) -> Verdict {
     let verdict = Verdict::certain(
         Code::KilledButBlocked,
-        "it got a fatal signal and is writing a core dump; it ends when that is written".into(),
+        "it received a fatal signal and is writing a core dump; it ends when the dump is complete".into(),
     );
     let writer = process.live().find(|thread| thread.state == Some(b'D')).or_else(|| process.live().next());
     verdict
         .since("CoreDumping in /proc/PID/status is 1")
         .since_all(writer.map(|thread| format!("thread {} is in state {}{}", thread.tid, state_of(thread), sleeps_in(thread))))
-        .remedy("leave it alone, or stop the dump: kill -9 ends it; a dump to a pipe (core_pattern) waits for the program that reads it".into())
+        .remedy("wait for the dump, or stop it: kill -9 ends the process; a dump to a pipe (core_pattern) waits for the program that reads it".into())
         .by(facts.subject.known.named())
 }
 
-/// Where threads are dead already.
+/// The death of the main thread, as evidence.
 fn leader_died(facts: &Facts) -> Option<String> {
     let life = &facts.subject.known.life;
     let died_at = life.leader_died_at?;
     // What a snapshot found began at a time that nobody saw.
     let is_seen = facts.observed_since.is_some_and(|began| began < died_at);
     let when = if is_seen { format!(" {} ago", duration(facts.now.since(died_at))) } else { String::new() };
-    Some(format!("its main thread died{when}; ps and top show that thread's state, Z, for the whole process"))
+    Some(format!(
+        "its main thread has ended{when}; ps and top show that thread's state, Z, for the whole process"
+    ))
 }
 
 fn how_known(thread: &ThreadFacts) -> String {
     if thread.has_sigkill() {
-        format!("SigPnd of thread {} has SIGKILL", thread.tid)
+        format!("SIGKILL is pending for thread {} (SigPnd in /proc)", thread.tid)
     } else {
-        format!("thread {} has taken a fatal signal (PF_SIGNALED)", thread.tid)
+        format!("thread {} has received a fatal signal (PF_SIGNALED)", thread.tid)
     }
 }
 
@@ -106,7 +110,7 @@ fn sleeps_in(thread: &ThreadFacts) -> String {
     thread.wchan.as_ref().map_or(String::new(), |place| format!(" in {place}()"))
 }
 
-/// All its threads are dead, and somebody has not let them go: a debugger that has not waited for them.
+/// All its threads are dead, but a tracer has not waited for them.
 pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
     let process = facts.subject.known.process().filter(|process| process.is_all_dead())?;
     let held = process.threads.iter().find(|thread| thread.tracer().is_some());
@@ -114,10 +118,10 @@ pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
         return Some(
             Verdict::likely(
                 Code::JustDied,
-                "all its threads have ended, and the last ones are being released".into(),
+                "all its threads have ended, and the kernel is releasing the last ones".into(),
             )
             .since("every thread in /proc/PID/task is in state Z or X")
-            .remedy("look again in a moment".into())
+            .remedy("ask again in a moment".into())
             .by(facts.subject.known.named()),
         );
     };
@@ -126,16 +130,16 @@ pub(super) fn all_dead(facts: &Facts) -> Option<Verdict> {
     let verdict = Verdict::certain(
         Code::HeldByTracer,
         format!(
-            "all its threads have ended, and its tracer {tracer} has not waited for them: no parent can reap it before"
+            "all its threads have ended, but its tracer {tracer} has not waited for them: its parent cannot reap it before that"
         ),
     );
     let pid = tracer.key.tgid;
     Some(
         verdict
             .since(format!("thread {} is dead and its TracerPid is {pid}", thread.tid))
-            .since("a tracer is offered a dead tracee first; the parent is told only after that (ptrace(2))")
+            .since("the tracer of a process can wait for it first; its parent is notified only after that (ptrace(2))")
             .remedy(format!(
-                "let {tracer} wait for it or detach; ending it gives the dead to their parent: kill {pid}"
+                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: kill {pid}"
             ))
             .by(tracer),
     )

@@ -1,10 +1,15 @@
-//! Verdicts: why a process is as it is, who has to act, and what to do. Pure functions of [`Facts`].
+//! Verdicts: what is wrong with a process, which process has to act, and what to do. Pure functions of [`Facts`]; no I/O, no clock.
+//!
+//! [`judge`] is the entry: the caller collects [`Facts`] from the lineage and /proc, and gets a [`Verdict`]. docs/verdicts.md lists every
+//! [`Code`].
 //!
 //! | file | what |
 //! |---|---|
-//! | `facts` | what a verdict is made from: lives, and what /proc shows of the processes concerned |
-//! | `living` | a process that is no zombie |
-//! | `zombie/` | a zombie: one file a group of reasons |
+//! | `facts` | the input of a verdict: lives, and what /proc shows of the processes concerned |
+//! | `living` | a process that is not a zombie |
+//! | `killed` | SIGKILL was sent, and a thread cannot end |
+//! | `vfork` | a vfork child that holds its parent |
+//! | `zombie/` | a zombie: one file for each group of reasons |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -34,7 +39,7 @@ use self::facts::{Known, Named};
 use lineage::id::{GroupKey, Tgid};
 use lineage::{End, LifeState};
 
-/// What is the matter, by a name that does not change.
+/// The kind of verdict. Its name ([`Code::name`]) is stable: `verdict.code` of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The parent has never waited for a child.
@@ -51,29 +56,29 @@ pub enum Code {
     ParentHeldByVfork,
     /// The parent is in `do_exit()` itself.
     ParentExiting,
-    /// The parent execed another program after it had forked this child.
+    /// The parent called exec after it had forked this child.
     ForkedBeforeExec,
     /// The parent blocks SIGCHLD.
     SigchldBlocked,
-    /// The parent blocks SIGCHLD, maybe only for the call that it sits in.
+    /// The parent blocks SIGCHLD, possibly only during its current system call.
     SigchldBlockedForNow,
-    /// The parent does not read the signalfd that tells it of dead children.
+    /// The parent does not read its signalfd for SIGCHLD.
     SignalfdNotRead,
-    /// A thread sits in sigwait(3) for SIGCHLD, which is dropped because the thread that forked does not block it.
+    /// A thread is in sigwait(3) for SIGCHLD, but the kernel drops the signal because the thread that forked does not block it.
     SigwaitNeverReturns,
-    /// The parent takes one child per SIGCHLD, and the kernel merges signals.
+    /// The parent reaps one child per SIGCHLD, but the kernel merges pending signals.
     SigchldCoalesced,
-    /// The parent ignores SIGCHLD only since after the death.
+    /// The parent ignores SIGCHLD, but did not ignore it when the child died.
     IgnoredTooLate,
     /// A plain wait does not see a child with this exit signal.
     ExitSignal,
-    /// A tracer has it first.
+    /// A tracer has to wait for it first (ptrace(2)).
     HeldByTracer,
     /// Init of a pid namespace that does not reap.
     ContainerInit,
     /// Pid 1 of the host does not reap.
     Init,
-    /// Came to a subreaper that does not reap.
+    /// It was reparented to a subreaper that does not reap.
     Subreaper,
     /// The parent's thread waits with `__WNOTHREAD`, and another thread is the parent.
     WaitNoThread,
@@ -83,13 +88,13 @@ pub enum Code {
     WaitWithoutWexited,
     /// The parent reads from a pipe that another process holds open, and waits after that.
     ReadsOutputFirst,
-    /// The parent sits in a write or in a wait for a lock that another process has to end.
+    /// The parent is in a write, or in a wait for a lock, that only another process can end.
     BlockedElsewhere,
-    /// The parent waits for children now and then, not for this one.
+    /// The parent waits for some children, but not for this one.
     NotWaitedFor,
-    /// Died just now.
+    /// It died a moment ago; the parent may be about to wait.
     JustDied,
-    /// Why is not known.
+    /// The reason is not known.
     Unknown,
     /// Not a zombie: the main thread has ended, others live.
     DeadLeader,
@@ -107,17 +112,17 @@ pub enum Code {
     HeldByVfork,
     /// Sleeps uninterruptibly.
     InDState,
-    /// Lives, and a limit on pids is full: its next fork fails.
+    /// It is alive, and a limit on pids is full: its next fork fails.
     CannotFork,
-    /// Lives, and owes zombies a wait.
+    /// It is alive and has not waited for its zombies.
     OwesWaits,
-    /// Lives, and nothing is wrong that could be told.
+    /// It is alive, and no problem is visible.
     Alive,
     /// Reaped by a wait.
     Reaped,
-    /// Gone without one.
+    /// Released by the kernel without a wait, because the parent ignores SIGCHLD.
     Autoreaped,
-    /// Gone; how is not known.
+    /// Released; how is not known.
     Gone,
 }
 
@@ -173,7 +178,7 @@ impl Code {
         self.texts().0
     }
 
-    /// The reason in a few words, as a column of a table has it.
+    /// The reason in a few words, for a column of a table: at most 40 bytes.
     #[must_use]
     pub const fn words(self) -> &'static str {
         self.texts().1
@@ -226,12 +231,12 @@ impl Code {
     }
 }
 
-/// How sure a verdict is.
+/// How certain a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
-    /// The facts leave nothing else.
+    /// No other cause fits the facts.
     Certain,
-    /// What the facts look like; something else would look the same.
+    /// Another cause would leave the same facts; [`Verdict::missing`] names what would decide.
     Likely,
 }
 
@@ -246,31 +251,31 @@ impl Certainty {
     }
 }
 
-/// A fact that could not be had, and what it would take.
+/// A fact that was not available, and what is needed to get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// What.
+    /// The fact.
     pub fact: String,
-    /// What it would take.
+    /// What is needed to get it: a capability, a daemon, a flag.
     pub needs: String,
 }
 
-/// What is the matter with a process, and what to do about it.
+/// What is wrong with a process, and what to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// By name.
+    /// The kind of verdict.
     pub code: Code,
-    /// How sure it is.
+    /// How certain it is.
     pub certainty: Certainty,
-    /// In one sentence, without a full stop.
+    /// One sentence, without a full stop.
     pub summary: String,
-    /// Who has to act.
+    /// The process that has to act.
     pub responsible: Option<Named>,
-    /// What it is drawn from, a sentence each.
+    /// The evidence, one sentence each.
     pub evidence: Vec<String>,
     /// What to do; `None` where there is nothing to do.
     pub remedy: Option<String>,
-    /// What could not be had.
+    /// Facts that were not available and would make it more certain.
     pub missing: Vec<Missing>,
 }
 
@@ -313,7 +318,7 @@ impl Verdict {
     }
 }
 
-/// A tracer by its pid, with its name where the lineage has it.
+/// Returns a tracer by its pid, with its name if the lineage knows it.
 fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
     let tgid = Tgid(tracer?);
     match &facts.subject.tracer {
@@ -322,7 +327,7 @@ fn tracer_named(facts: &Facts, tracer: Option<u32>) -> Option<Named> {
     }
 }
 
-/// Says what is the matter.
+/// Returns the verdict on the process [`Facts::subject`].
 #[must_use]
 pub fn judge(facts: &Facts) -> Verdict {
     match facts.subject.known.life.state {
@@ -336,9 +341,12 @@ fn gone(subject: &Known) -> Verdict {
     let life = &subject.life;
     match (life.end, life.reaper) {
         (Some(End::Autoreaped), _) => {
-            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so no wait was needed; its status went with it, and a wait(2) for it fails with ECHILD";
-            Verdict::certain(Code::Autoreaped, "it is over: it ended and nobody had to wait for it".into())
-                .since(why)
+            let why = "its parent ignores SIGCHLD or set SA_NOCLDWAIT, so the kernel released it without a wait; its status is lost, and a wait(2) for it fails with ECHILD";
+            Verdict::certain(
+                Code::Autoreaped,
+                "it is over: it ended, and its parent did not have to wait for it".into(),
+            )
+            .since(why)
         }
         (_, Some(reaper)) => {
             let name = reaper.name.map(|name| name.bytes().to_vec());
@@ -346,17 +354,18 @@ fn gone(subject: &Known) -> Verdict {
             let verdict = Verdict::certain(Code::Reaped, format!("it is over: it was reaped by {by}"));
             match reaper.task {
                 Some(_) => verdict,
-                None => verdict.since("who reaped it was concluded from the kernel's rules, not seen"),
+                None => verdict
+                    .since("the reaper is concluded from the kernel's rules; the wait itself was not seen"),
             }
         }
         (Some(End::Reaped), None) => {
-            Verdict::certain(Code::Reaped, "it is over: it was reaped; by target was not seen".into())
+            Verdict::certain(Code::Reaped, "it is over: it was reaped; the reaper was not seen".into())
         }
-        (None, None) => Verdict::likely(Code::Gone, "it is over; how it went was not seen".into()),
+        (None, None) => Verdict::likely(Code::Gone, "it is over; whether it was reaped was not seen".into()),
     }
 }
 
-/// A length of time in a sentence: two units at most.
+/// Formats a time in ns for a sentence, with at most two units: `2.1 s`, `3 h 12 min`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];

@@ -1,10 +1,10 @@
-//! Verdicts on who is not a zombie: alive, held, stopped, a dead leader, an exit that does not end.
+//! Verdicts on processes that are not zombies: alive, held, stopped, a dead leader, an exit that does not end.
 
 use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
-/// An exit is on its way, and not stuck, for this long.
+/// An exit is not called stuck before this time, ns.
 const EXITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -23,9 +23,9 @@ fn dead_leader(facts: &Facts) -> Verdict {
     let others: Vec<&ThreadFacts> =
         facts.subject.known.process().map_or_else(Vec::new, |it| it.live().collect());
     let count = if others.is_empty() { life.threads.saturating_sub(1) as usize } else { others.len() };
-    let verb = if count == 1 { "lives" } else { "live" };
+    let verb = if count == 1 { "still runs" } else { "still run" };
     let summary = format!(
-        "not a zombie: its main thread has ended, {} of it {verb} on; no wait can reap it before the last has ended",
+        "not a zombie: its main thread has ended, but {} {verb}; no wait can reap it before the last thread has ended",
         threads(count)
     );
     let mut verdict = Verdict::certain(Code::DeadLeader, summary).by(facts.subject.known.named());
@@ -36,7 +36,7 @@ fn dead_leader(facts: &Facts) -> Verdict {
         _ => String::new(),
     };
     verdict = verdict.since(format!(
-        "the main thread called exit(2) or pthread_exit(3){when}; ps and top show its state, Z, for all of it"
+        "the main thread called exit(2) or pthread_exit(3){when}; ps and top show that thread's state, Z, for the whole process"
     ));
     let tids: Vec<String> = others.iter().take(8).map(|thread| described(thread)).collect();
     if !tids.is_empty() {
@@ -45,7 +45,7 @@ fn dead_leader(facts: &Facts) -> Verdict {
     }
     let pid = life.key.tgid;
     verdict.remedy(format!(
-        "leave it alone if its threads do its work: a monitor that takes state Z for dead is wrong here. To end it: kill {pid}"
+        "nothing, if its threads do their work: a monitor that takes state Z for a dead process is wrong here. To end it: kill {pid}"
     ))
 }
 
@@ -65,13 +65,13 @@ fn exiting(facts: &Facts) -> Verdict {
     let life = &facts.subject.known.life;
     let age = facts.now.since(life.since);
     if age < EXITS_WITHIN_NS && facts.observed_since.is_some() {
-        return Verdict::certain(Code::Alive, format!("it is in its exit, since {}", duration(age)));
+        return Verdict::certain(Code::Alive, format!("it has been in do_exit() for {}", duration(age)));
     }
     let place = facts.subject.known.process().and_then(|it| it.threads.first()?.wchan.clone());
     let began_in_sight = facts.observed_since.is_some_and(|began| began < life.since);
     let summary = match facts.obstacles.first() {
         Some(first) => format!(
-            "its exit does not end: as init of a pid namespace it waits for {} of that namespace to be gone, first {}",
+            "its exit does not end: as init of a pid namespace it waits for {} of that namespace to end; the first is {}",
             if facts.obstacles.len() == 1 {
                 "a process".into()
             } else {
@@ -114,7 +114,7 @@ fn running(facts: &Facts) -> Verdict {
     let subject = facts.subject.known.named();
     let pid = subject.key.tgid;
     let zombies = facts.subject.known.life.debt.map_or(0, |debt| debt.zombies);
-    let owed = (zombies > 0).then(|| format!("{} for it meanwhile", waiting(zombies)));
+    let owed = (zombies > 0).then(|| format!("meanwhile {} for it", waiting(zombies)));
     if let Some(frozen) = facts.subject.known.process().and_then(|process| process.frozen.as_ref()) {
         return frozen_with(frozen, subject, owed);
     }
@@ -128,7 +128,7 @@ fn running(facts: &Facts) -> Verdict {
         .by(subject)
         .since("every live thread is in state T")
         .since_all(owed)
-        .remedy(format!("let it go on: kill -CONT {pid}")),
+        .remedy(format!("continue it: kill -CONT {pid}")),
         Some(b't') => {
             let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
             let by =
@@ -148,11 +148,9 @@ fn running(facts: &Facts) -> Verdict {
         _ if zombies > 0 => owes(facts, zombies),
         _ => {
             let summary = match leader.and_then(|leader| leader.state) {
-                Some(b'R') => "it runs; nothing is wrong with it that could be told from outside",
-                Some(b'S' | b'I') => {
-                    "it lives and sleeps; nothing is wrong with it that could be told from outside"
-                }
-                _ => "it lives; nothing is wrong with it that could be told from outside",
+                Some(b'R') => "it runs; no problem is visible from outside",
+                Some(b'S' | b'I') => "it is alive and sleeps; no problem is visible from outside",
+                _ => "it is alive; no problem is visible from outside",
             };
             let place = leader.filter(|it| it.state == Some(b'S')).and_then(|it| it.wchan.clone());
             let mut verdict = Verdict::likely(Code::Alive, summary.into());
@@ -168,30 +166,30 @@ fn running(facts: &Facts) -> Verdict {
     }
 }
 
-/// Children that it can get no status of.
+/// Children whose wait status is lost, as evidence.
 fn lost_statuses(facts: &Facts) -> Option<String> {
     let went = facts.subject.known.life.debt.map_or(0, |debt| debt.autoreaped);
     let children = if went == 1 { "1 child".into() } else { format!("{went} children") };
     (went > 0).then(|| {
         format!(
-            "{children} of it went without a wait, as it ignores SIGCHLD (which an exec passes on) or set SA_NOCLDWAIT: wait(2) for them fails with ECHILD"
+            "the kernel released {children} of it without a wait, because it ignores SIGCHLD (an exec keeps that) or set SA_NOCLDWAIT: wait(2) for them fails with ECHILD"
         )
     })
 }
 
-/// A tracer that is stopped itself can let nobody go on.
+/// A stopped tracer, as evidence: it cannot continue its tracee.
 fn tracer_stops(facts: &Facts) -> Option<String> {
     let state = facts.subject.tracer_state.filter(|state| matches!(state, b'T' | b't'))?;
-    Some(format!("that tracer is stopped itself, in state {}", char::from(state)))
+    Some(format!("the tracer is stopped too, in state {}", char::from(state)))
 }
 
 fn tracers_remedy(facts: &Facts, tracer: Option<&Named>) -> String {
     match (tracer, tracer_stops(facts)) {
         (Some(Named { key, .. }), Some(_)) => format!(
-            "what stops the tracer must let it go on first: taskscope explain {0}. Two that trace each other are ended by kill -9 {0}",
+            "the tracer must be continued first: taskscope explain {0}. If two processes trace each other, kill -9 {0} ends this",
             key.tgid
         ),
-        _ => "let the debugger continue or detach; ending it lets this process go on".into(),
+        _ => "the debugger must continue the process or detach from it; if the debugger ends, this process continues".into(),
     }
 }
 
@@ -199,11 +197,13 @@ fn in_d_state(leader: Option<&ThreadFacts>, subject: Named, owed: Option<String>
     let pid = subject.key.tgid;
     let sleep = leader.and_then(|leader| leader.sleep.as_ref());
     let how = match sleep {
-        Some(Sleep { is_killable: true, .. }) => "it sleeps in the kernel (D), where only SIGKILL reaches it",
-        _ => "it sleeps uninterruptibly in the kernel (D)",
+        Some(Sleep { is_killable: true, .. }) => {
+            "it sleeps in the kernel (state D), and only SIGKILL ends this sleep"
+        }
+        _ => "it sleeps uninterruptibly in the kernel (state D)",
     };
     let summary = match sleep.and_then(|sleep| sleep.waits_for.as_ref()) {
-        Some(whom) => format!("{how}: it waits for {whom}"),
+        Some(what) => format!("{how}: it waits for {what}"),
         None => how.into(),
     };
     let find_out = format!(
@@ -226,10 +226,10 @@ fn in_d_state(leader: Option<&ThreadFacts>, subject: Named, owed: Option<String>
 
 fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
     let Some(child) = &facts.vfork_child else {
-        return Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (D)".into());
+        return Verdict::likely(Code::InDState, "it sleeps uninterruptibly in the kernel (state D)".into());
     };
     let holder = vfork::holder(child);
-    Verdict::certain(Code::HeldByVfork, format!("it is held by its vfork child {}", holder.what))
+    Verdict::certain(Code::HeldByVfork, format!("its vfork child holds it: {}", holder.what))
         .since("vfork(2) suspends the caller (state D) until the child execs or exits")
         .since_all(owed)
         .remedy(holder.remedy)
@@ -245,10 +245,10 @@ fn frozen_with(frozen: &Frozen, subject: Named, owed: Option<String>) -> Verdict
     Verdict::new(
         Code::Frozen,
         certainty,
-        format!("it {does} with its cgroup {} and does not run before that thaws", frozen.cgroup),
+        format!("its cgroup {} {does}, so it does not run before the cgroup is thawed", frozen.cgroup),
     )
     .by(subject)
-    .since(format!("the freezer of {} is on", frozen.cgroup))
+    .since(format!("the cgroup {} is set to frozen", frozen.cgroup))
     .since_all(owed)
     .remedy(format!("thaw it: {}", frozen.thaw))
 }
@@ -257,19 +257,23 @@ fn waiting(zombies: u32) -> String {
     if zombies == 1 { "1 zombie waits".into() } else { format!("{zombies} zombies wait") }
 }
 
-/// It lives, and owes: the reason is that of its oldest zombie.
+/// The verdict on a parent of zombies: the reason is that of its oldest zombie.
 fn owes(facts: &Facts, zombies: u32) -> Verdict {
     let subject = facts.subject.known.named();
     let count = if zombies == 1 { "a zombie child".into() } else { format!("{zombies} zombie children") };
     let Some(case) = zombie::Case::of_child(facts) else {
-        return Verdict::certain(Code::OwesWaits, format!("it lives and owes {count} a wait")).by(subject);
+        return Verdict::certain(Code::OwesWaits, format!("it is alive and has not waited for {count}"))
+            .by(subject);
     };
     let why = zombie::judge(&case);
     let child = Named::from(case.life);
     let mut verdict = Verdict::new(
         Code::OwesWaits,
         why.certainty,
-        format!("it lives and owes {count} a wait; of the oldest, {child}: {}", why.summary),
+        format!(
+            "it is alive and has not waited for {count}; the reason for the oldest, {child}: {}",
+            why.summary
+        ),
     );
     verdict.responsible = why.responsible;
     verdict.evidence = why.evidence;

@@ -1,13 +1,13 @@
-//! A vforked child that holds its parent, and what holds that child.
+//! A vfork child that holds its parent, and what holds the child.
 
 use super::facts::{Named, VforkChild};
 
-/// In the words of a verdict.
+/// The child in the texts of a verdict.
 pub(super) struct Holder {
-    /// The child, and what it is in.
+    /// The child and its state.
     pub(super) what: String,
     pub(super) remedy: String,
-    /// Who has to act.
+    /// The process that has to act.
     pub(super) responsible: Named,
 }
 
@@ -19,7 +19,7 @@ pub(super) fn holder(child: &VforkChild) -> Holder {
         process.and_then(|process| process.frozen.as_ref())
     {
         (
-            format!("{named}, which is frozen with its cgroup {}", frozen.cgroup),
+            format!("{named}, whose cgroup {} is frozen", frozen.cgroup),
             format!("thaw it: {}", frozen.thaw),
             named,
         )
@@ -28,21 +28,23 @@ pub(super) fn holder(child: &VforkChild) -> Holder {
         (
             format!("{named}, which is stopped by its tracer {by}"),
             format!(
-                "let {by} continue the child or detach from it (for a debugger: continue, detach or quit); ending the child frees the parent too: kill -9 {pid}"
+                "{by} must continue the child or detach from it (in a debugger: continue, detach or quit); if the child ends, the parent continues too: kill -9 {pid}"
             ),
             child.tracer.as_ref().unwrap_or(named),
         )
     } else if state == Some(b'T') {
         (
             format!("{named}, which is stopped by a signal"),
-            format!("let the child go on: kill -CONT {pid}"),
+            format!("continue the child: kill -CONT {pid}"),
             named,
         )
     } else {
         let kill = process.map_or("kill", super::facts::ProcessFacts::kill_command);
         (
-            format!("{named}, which has neither execed nor ended"),
-            format!("look at the child: taskscope explain {pid}; ending it frees the parent: {kill} {pid}"),
+            format!("{named}, which has neither called exec nor ended"),
+            format!(
+                "find out what the child does: taskscope explain {pid}; if the child ends, the parent continues: {kill} {pid}"
+            ),
             named,
         )
     };

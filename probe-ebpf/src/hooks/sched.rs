@@ -63,7 +63,7 @@ static SCHED_LOST: PerCpuArray<SchedLosses> = PerCpuArray::with_max_entries(1, 0
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_histograms_btf(ctx: BtfTracePointContext) -> i32 {
-    switched(Switch::told(&ctx));
+    switched(Switch::from_tracepoint(&ctx));
     0
 }
 

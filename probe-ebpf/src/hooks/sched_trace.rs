@@ -49,7 +49,7 @@ static SCHED_TIMES: HashMap<u64, Times> = HashMap::with_max_entries(1, 0);
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn sched_trace_btf(ctx: BtfTracePointContext) -> i32 {
-    switched(Switch::told(&ctx));
+    switched(Switch::from_tracepoint(&ctx));
     0
 }
 
@@ -196,7 +196,7 @@ fn entered<M: Mem>(task: Task<M>, prev: Task<M>) {
     });
 }
 
-/// Somebody is about to wake the task: who, is known only here.
+/// The task is about to be woken; only this hook knows which task wakes it.
 #[inline(always)]
 fn waking<M: Mem>(task: Task<M>) {
     if !is_chosen(task) {

@@ -84,7 +84,7 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
         if differences.is_empty() {
             return;
         }
-        assert!(Instant::now() < deadline, "the tree is not mended:\n{}", differences.join("\n"));
+        assert!(Instant::now() < deadline, "the tree is not repaired:\n{}", differences.join("\n"));
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -66,7 +66,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_repaired() {
     assert_sums(&end);
     assert!(sum(&end, "dropped") > 0, "nothing was dropped, so nothing was tested: {}", end.text());
     let summary = end.summary().unwrap_or_default();
-    assert!(!summary.contains("mended 0,"), "nothing was mended: {summary}");
+    assert!(!summary.contains("repaired 0,"), "nothing was repaired: {summary}");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
     let group = facts.role("group").pid;
     let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
     until_all_reported(&view, &["exiting", "exited", "released"], &tids);
-    let mended: Vec<String> = view
+    let repaired: Vec<String> = view
         .events()
         .iter()
         .filter(|seen| seen.pid == group && tids.contains(&seen.tid))
@@ -121,7 +121,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
         .filter(|seen| seen.text("task.provenance") == Some("repaired"))
         .map(ToString::to_string)
         .collect();
-    assert_eq!(mended, Vec::<String>::new(), "exits found no room and had to be mended");
+    assert_eq!(repaired, Vec::<String>::new(), "exits found no room and had to be repaired");
     // The births that were left out are made up for.
     let root = crowd.facts().role("scenario").pid;
     until_reported(&view, "forked", root);

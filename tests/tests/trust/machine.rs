@@ -198,7 +198,7 @@ fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
     let threads = threads_allowed();
     report("threads", threads);
     // 64 thousand that end at once on two CPUs are more than a ring holds and than a reader of lines takes: their begin and
-    // their end are told all the same, from a comparison where the records were lost.
+    // their end are reported all the same, from a comparison where the records were lost.
     let observer = Observer::start(&["--action", "forked,released"]);
     let view = observer.from_now();
     let mut crowd = scenario("crowd", &[&threads.to_string()]);

@@ -195,7 +195,7 @@ fn starts_without_drift() -> bool {
         std::thread::sleep(Duration::from_millis(50));
     }
     let renamed = observer.stream().since(0);
-    let mended: Vec<String> = renamed
+    let repaired: Vec<String> = renamed
         .iter()
         .filter(|seen| seen.text("task.provenance") == Some("repaired"))
         .map(ToString::to_string)
@@ -207,7 +207,7 @@ fn starts_without_drift() -> bool {
         println!("something was lost, which proves nothing: {summary}");
         return false;
     }
-    assert!(summary.contains(", drift 0,"), "{summary}: {mended:?}");
+    assert!(summary.contains(", drift 0,"), "{summary}: {repaired:?}");
     true
 }
 

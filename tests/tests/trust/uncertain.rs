@@ -31,7 +31,7 @@ fn zombies(count: &str) -> Scenario {
 /// So many zombies are held until they are old, and then reaped together.
 const MANY: &str = "3000";
 
-/// After that none of them is told any more.
+/// After that none of them is reported any more.
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
 /// Pids of its zombies, gone ones among them.

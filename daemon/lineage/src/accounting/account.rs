@@ -1,4 +1,4 @@
-//! What a second record of a death adds to the first, and what a task used to its group's account.
+//! Merges a second record of a death with the first, and adds what a task used to its group's account.
 
 use crate::Lineage;
 use crate::accounting::awaiting_last_switch::UsageAtDeath;
@@ -12,7 +12,7 @@ use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// A later exit record of a task adds what the first could not know.
+    /// Adds the fields of a later exit record that the first record of the death did not have.
     pub(crate) fn complete(&mut self, ix: Ix<Task>, exited: &Exited) {
         if exited.source == ExitSource::FinalSwitch && !self.store[ix].knows(known::ACCOUNTED) {
             self.stats.completed += 1;
@@ -70,7 +70,7 @@ impl Lineage {
         }
     }
 
-    /// Remembers what a task had used when it was dead; what was known of that before.
+    /// Remembers what a task had used at its death; returns what was remembered before.
     fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
             // Of that one its death's figures stand.
@@ -80,7 +80,7 @@ impl Lineage {
         self.accounting.awaiting_last_switch.put(ix, early)
     }
 
-    /// A task ends of which nobody saw what it used.
+    /// Counts a task that ended and whose usage no record had.
     pub(crate) fn account_unknown(&mut self, group: Ix<Group>) {
         let start = self.store[group].start();
         let mut more = Descent::default();
@@ -89,13 +89,13 @@ impl Lineage {
             account.unknown += 1;
             more = account.descent().minus(&before);
         });
-        // Passed on already where the end of the group was told before that of this task.
+        // Passed on already where the end of the group was reported before that of this task.
         if let Some(charged_to) = charged_to {
             self.add_to_ancestors(charged_to, start, true, &more);
         }
     }
 
-    /// A tombstone goes: what its task used and is not known by now never will be.
+    /// Ends a tombstone: usage of its task that is not known by now stays unknown.
     pub(crate) fn close_account(&mut self, ix: Ix<Task>) {
         let task = &self.store[ix];
         if task.knows(known::ACCOUNTED) || !task.knows(known::END_EMITTED) {
@@ -111,7 +111,7 @@ impl Lineage {
         self.accounting.ended.unknown += u64::from(was_seen_alive);
     }
 
-    /// Changes the account of a group, and of all to whom that was passed on. Its cgroup.
+    /// Changes the account of a group and of all groups to which it was passed on. Returns the cgroup of the group.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
         let start = self.store[group].start();
         let mut more = Descent::default();
@@ -128,7 +128,7 @@ impl Lineage {
         self.store.cgroup_of(&self.store[group])
     }
 
-    /// The same of a group that is gone.
+    /// Does the same for a group that has been released.
     fn charge_exited(&mut self, task: TaskRef, start: Ktime, charge: &Charge) -> Option<u64> {
         let exited = self.exited.last_before(task.tgid, start)?;
         let cgroup = exited.has(fact::CGROUP).then(|| self.store.profile_at(exited.profile).cgroup_id);

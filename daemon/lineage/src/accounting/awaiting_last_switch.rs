@@ -1,7 +1,7 @@
-//! What tasks had used when they were dead, until their last switch tells the rest.
+//! What tasks had used at their death, until the record of their last switch has the final figures.
 //!
-//! From one to the other is a matter of microseconds, so at any time these are about as many as there are CPUs: a short list, and no
-//! field in each task. Where last switches are lost it has a bound.
+//! The last switch follows within microseconds, so at any time there are about as many entries as CPUs: a short list needs less memory
+//! than a field in each task. The list is bounded, because records of last switches can be lost.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "two lists that change together"))]
 
 use crate::model::record::Usage;
@@ -9,10 +9,10 @@ use crate::model::task::TaskKind;
 use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
-/// Tasks waited for at most; many more than CPUs, so that only losses come to it.
+/// The most entries; many more than CPUs, so that only losses reach this limit.
 const MOST: usize = 256;
 
-/// What was told of a task's death.
+/// Usage in the record of a task's death.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageAtDeath {
     pub(crate) kind: TaskKind,
@@ -32,7 +32,7 @@ impl AwaitingLastSwitch {
         self.tasks.iter().rposition(|&other| other == task)
     }
 
-    /// Remembers it, in place of what was remembered of this task before, which is given back.
+    /// Remembers it, and returns what was remembered of this task before.
     pub(crate) fn put(&mut self, task: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some(place) = self.position(task) {
             return Some(std::mem::replace(&mut self.figures[place], early).usage);
@@ -42,14 +42,14 @@ impl AwaitingLastSwitch {
         None
     }
 
-    /// Gives back and forgets a task's.
+    /// Removes and returns the entry of a task.
     pub(crate) fn take(&mut self, task: Ix<Task>) -> Option<UsageAtDeath> {
         let place = self.position(task)?;
         self.tasks.remove(place);
         Some(self.figures.remove(place))
     }
 
-    /// Gives back and forgets the oldest, if there is no room for another.
+    /// Removes and returns the oldest entry if the list is full.
     pub(crate) fn make_room(&mut self) -> Option<(Ix<Task>, UsageAtDeath)> {
         (self.tasks.len() >= MOST).then(|| (self.tasks.remove(0), self.figures.remove(0)))
     }

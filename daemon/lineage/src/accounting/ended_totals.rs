@@ -13,10 +13,10 @@ use crate::model::record::Usage;
 use crate::model::task::TaskKind;
 use crate::model::usage::Share;
 
-/// Cgroups kept apart until somebody asks; what others use counts as nobody's.
+/// The most cgroups with their own sum between two queries; the usage of more cgroups is added to the sum without a cgroup.
 const CGROUPS: usize = 4096;
 
-/// The kernel gives ids in turn: a multiplication spreads them well enough.
+/// Hashes cgroup ids. The kernel assigns them in sequence, so one multiplication spreads them well enough.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -42,11 +42,11 @@ pub(crate) struct EndedTotals {
     /// User and system time as the kernel splits each one's.
     kinds: [Usage; TaskKind::COUNT],
     cgroups: HashMap<u64, Share, BuildHasherDefault<IdHasher>>,
-    /// What came last, and of which cgroup: the next is often of the same.
+    /// The usage that was added last, with its cgroup: the next task is often of the same cgroup.
     last: (Option<u64>, Share),
     /// Of tasks whose cgroup is unknown, or one too many.
     nowhere: Share,
-    /// Tasks that ended and of which nobody saw the figures.
+    /// Tasks that ended and whose figures no record had.
     pub(crate) unknown: u64,
 }
 
@@ -62,7 +62,7 @@ impl EndedTotals {
         self.last.1.add(&Share { exec_runtime_ns, run_delay_ns });
     }
 
-    /// Puts what came last with what came before.
+    /// Adds the usage that was added last to the sum of its cgroup.
     fn put_away(&mut self) {
         let (cgroup, share) = std::mem::take(&mut self.last);
         let is_full = self.cgroups.len() >= CGROUPS;
@@ -76,19 +76,19 @@ impl EndedTotals {
 }
 
 impl Lineage {
-    /// What tasks of a kind used that have ended: `Process` are the main threads, `Thread` the others.
+    /// Returns what ended tasks of a kind used: `Process` means leaders, `Thread` other threads.
     #[must_use]
     pub const fn ended(&self, kind: TaskKind) -> &Usage {
         &self.accounting.ended.kinds[kind as usize]
     }
 
-    /// Tasks that ended and of which nobody saw what they used; known once no record of them is expected any more.
+    /// Returns how many tasks ended whose usage is not known; a task is counted once no record of it is expected.
     #[must_use]
     pub const fn ended_unknown(&self) -> u64 {
         self.accounting.ended.unknown
     }
 
-    /// What tasks used that have ended, by cgroup, since the last call; `None` is a cgroup that is not known.
+    /// Returns, and resets, what ended tasks used since the last call, by cgroup; `None` is an unknown cgroup.
     pub fn take_shares(&mut self) -> impl Iterator<Item = (Option<u64>, Share)> {
         self.accounting.ended.put_away();
         let nowhere = std::mem::take(&mut self.accounting.ended.nowhere);

@@ -1,7 +1,8 @@
-//! What a dead child used goes to its parent's account, as in the kernel's `wait_task_zombie()`, and on with that one's own end.
+//! Adds what a dead child used to its parent's account, as the kernel's `wait_task_zombie()` does, and to that of each ancestor when the
+//! child's parent ends.
 //!
-//! The kernel adds a child's figures when it is waited for, which can be before its last switch. Here what that switch tells is
-//! added too, to all to whom the figures were passed on by then: so the sums do not hang on the order of the records.
+//! The kernel adds a child's figures when the parent waits for it, which can be before the last switch. This file adds the figures of
+//! the last switch too, to every group that has received the child's figures by then. So the sums do not depend on the order of records.
 
 use crate::Lineage;
 use crate::model::id::{Ktime, Tgid};
@@ -11,18 +12,18 @@ use crate::store::slot::charged_to::ChargedTo;
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// Generations that a late figure is handed up. Parents are older than their children, so only nonsense goes round in circles.
+/// The most generations that a late figure is passed up. Parents are older than their children, so a cycle needs a wrong record.
 const GENERATIONS: usize = 4096;
 
 impl ReaperKind {
-    /// Whether the kernel adds what a child used to its parent's account when this one takes it.
+    /// Whether the kernel adds what a child used to its parent's account when the parent reaps it.
     pub(crate) const fn charges_the_parent(self) -> bool {
         matches!(self, Self::Parent | Self::NamespaceInit)
     }
 }
 
 impl Lineage {
-    /// A group is gone: who waited for it, or else its parent, gets what it used. Once only.
+    /// Adds what a released group used to the process that waited for it, or else to its parent. Does so only once.
     pub(crate) fn charge_parent(&mut self, group: Ix<Group>, waiter: Option<Tgid>, by_wait: bool) {
         let members = &mut self.store[group];
         let parent = members.has(fact::PARENT).then_some(Tgid(members.parent_tgid()));
@@ -36,7 +37,7 @@ impl Lineage {
         self.charge_ancestors(group, charged_to, Descent::clone);
     }
 
-    /// It is not gone after all: what was passed on is taken back.
+    /// Subtracts again what was passed on, because the group has not been released after all.
     pub(crate) fn uncharge_parent(&mut self, group: Ix<Group>) {
         if let Some(charged_to) = self.store.charged_to(&self.store[group]) {
             self.store.set_charged_to(group, None);
@@ -45,8 +46,8 @@ impl Lineage {
         }
     }
 
-    /// Passes on what a group used and what it had of its own children. Of a group that nobody waited for the kernel passes nothing on,
-    /// not even what its own waits had brought it.
+    /// Passes on what a group and its own children used. If no process waited for the group, the kernel passes nothing on, not even
+    /// the usage of children that the group had waited for.
     fn charge_ancestors(
         &mut self,
         group: Ix<Group>,

@@ -1,4 +1,4 @@
-//! Zombie or not: whether anyone waits for a dead leader, and what became of one that was gone before it was looked at.
+//! Decides whether a dead leader becomes a zombie, and how a leader ended that was released before a record showed it.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -11,8 +11,8 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// A leader that is already `EXIT_DEAD` at its final switch either went by itself, or was a zombie for a moment and was
-    /// taken by a wait. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
+    /// Handles a leader that is already `EXIT_DEAD` at its last switch: either it was autoreaped, or it was a zombie for a moment and
+    /// a wait(2) reaped it. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
     pub(crate) fn die_before_final_switch(
         &mut self,
         ix: Ix<Task>,
@@ -36,7 +36,7 @@ impl Lineage {
         self.die_and_be_reaped(ix, group, death, &mut t.with(exit_ctx));
     }
 
-    /// A leader went without ever having been a zombie, before this.
+    /// Emits that a leader was autoreaped before this record.
     pub(crate) fn die_autoreaped(
         &mut self,
         ix: Ix<Task>,
@@ -50,7 +50,7 @@ impl Lineage {
         self.autoreaped(ix, group, t);
     }
 
-    /// The same of one that may have died before its last thread, and gone with that one.
+    /// Does the same for a leader that may have died before its last thread, and was released together with it.
     pub(crate) fn autoreap_late(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[ix].state() < TaskState::Zombie {
             self.die_autoreaped(ix, group, Death::default(), t);
@@ -63,7 +63,7 @@ impl Lineage {
         self.store.enqueue(ix, Queue::Dead);
     }
 
-    /// A leader became a zombie and its parent took it, both before this.
+    /// Emits that a leader became a zombie and its parent reaped it, both before this record.
     pub(crate) fn die_and_be_reaped(
         &mut self,
         ix: Ix<Task>,
@@ -88,7 +88,7 @@ impl Lineage {
         self.store.extra_of(&self.store[group]).is_some_and(|extra| extra.threads_created > 0)
     }
 
-    /// Whether a group's end makes its leader go by itself, where that can be told.
+    /// Whether the leader is autoreaped when its group ends; `None` if this is not known.
     pub(crate) fn would_autoreap(&self, group: Ix<Group>) -> Option<bool> {
         let members = &self.store[group];
         if self.never_autoreaps(group) {
@@ -101,7 +101,7 @@ impl Lineage {
         parents.has(fact::IGNORES_KNOWN).then_some(parents.has(fact::IGNORES))
     }
 
-    /// Only `SIGCHLD` can be ignored in such a way that nobody waits, and only for who is not traced.
+    /// Only an ignored `SIGCHLD` makes the kernel autoreap, and only if the task is not traced (`do_notify_parent()`).
     pub(crate) fn never_autoreaps(&self, group: Ix<Group>) -> bool {
         let members = &self.store[group];
         let is_traced = self.store.rare_of(members).is_some_and(|rare| rare.tracer.is_some());

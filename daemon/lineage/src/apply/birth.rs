@@ -1,4 +1,4 @@
-//! `copy_process()`: a task is made, or is not.
+//! `copy_process()`: a task is created, or the call fails.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -15,7 +15,7 @@ use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::Profile;
 
 impl Creation {
-    /// Tells the way by the flags of clone(2) and the PF_ bits.
+    /// Returns how the task was created, from the flags of clone(2) and the PF_ bits.
     #[must_use]
     pub const fn of(clone_flags: u64, task_flags: u32) -> Self {
         if task_flags & PF_KTHREAD != 0 {
@@ -76,7 +76,7 @@ impl Lineage {
         self.emit(t, ix, Action::Forked { creation, clone_flags, creator });
     }
 
-    /// What only the birth of a group tells.
+    /// Stores the facts that only a fork record of a group has.
     fn learn_birth(&mut self, group: Ix<Group>, new: &New) {
         if let Some(flags) = new.clone_flags {
             let profile = Profile { clone_flags: flags, ..*self.store.profile(group) };

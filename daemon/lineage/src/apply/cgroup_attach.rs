@@ -1,4 +1,4 @@
-//! A task is moved to another cgroup, as service managers and container runtimes do with what they have forked.
+//! Moves of tasks to another cgroup; service managers and container runtimes move the processes that they fork.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -8,7 +8,7 @@ use crate::model::id::Ktime;
 use crate::model::record::{CgroupAttached, Place};
 
 impl Lineage {
-    /// A process is where its leader is: a move of another thread changes nothing.
+    /// Applies a move. The cgroup of a process is that of its leader, so a move of another thread changes nothing.
     pub(crate) fn on_cgroup_attached(&mut self, at: Ktime, attached: &CgroupAttached, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
         let Some((ix, group)) = self.resolve_or_create(attached.task, t) else { return };

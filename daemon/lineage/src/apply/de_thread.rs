@@ -1,7 +1,7 @@
 //! `de_thread()`: an exec by a thread that is not the leader.
 //!
-//! All other threads die; the exec'ing one takes over the leader's tid and start time, and so its identity. What is left of
-//! the old leader is released under the thread's former tid. One life goes on.
+//! All other threads die. The thread that calls execve(2) takes over the leader's tid and start time, and so its identity. The kernel
+//! releases the old leader under the thread's former tid. The life of the process continues.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -34,8 +34,8 @@ impl Lineage {
         thread_waits || !awaits_its_exec
     }
 
-    /// The exec'ing thread had this tid: whoever else has it in the tree is gone, and was not seen to go. False if a younger
-    /// task has it: then the old leader is gone by now as well.
+    /// Frees the tid that the exec'ing thread had: another task with it in the tree has ended unseen. Returns false if a younger task
+    /// has the tid: then the old leader has been released too.
     pub(crate) fn vacate_for_exec(&mut self, group: Ix<Group>, old_tid: Tid, t: &mut Transition<'_>) -> bool {
         if old_tid.0 == 0 || old_tid.0 >= TID_LIMIT {
             self.refuse();
@@ -49,7 +49,7 @@ impl Lineage {
         !t.ctx.may_be_belated() && self.vacate(old_tid, t.ctx.at, t)
     }
 
-    /// The thread that must have taken the place of a leader that acts though it is dying: the only one that lives.
+    /// Returns the thread that must have replaced a leader that acts although it is exiting: the only live thread of the group.
     pub(crate) fn find_unseen_exec_thread(
         &self,
         leader: Ix<Task>,
@@ -69,7 +69,7 @@ impl Lineage {
         live.next().filter(|_| live.next().is_none())
     }
 
-    /// The thread that has `old_tid` becomes the leader; the old leader stays behind with that tid.
+    /// Makes the thread with `old_tid` the leader; the old leader keeps that tid until it is released.
     pub(crate) fn take_over(&mut self, group: Ix<Group>, old_tid: Tid, t: &mut Transition<'_>) {
         let Some(old_leader) = self.store[group].leader() else { return };
         let leader_key = self.store[old_leader].key();
@@ -109,14 +109,14 @@ impl Lineage {
         self.emit(&mut t.with(t.ctx.without_hook()), thread, Action::ExecTakeover { old_tid });
     }
 
-    /// Whether a record of this time is about a leader whose place another has taken since.
+    /// Whether a record of this time is about a leader that another thread has replaced since.
     pub(crate) fn is_of_old_leader(&self, ix: Ix<Task>, group: Ix<Group>, at: Ktime) -> bool {
         let taken_over_at = self.store.rare_of(&self.store[group]).and_then(|rare| rare.taken_over_at);
         self.store[group].leader() == Some(ix)
             && taken_over_at.is_some_and(|taken_over_at| at < taken_over_at)
     }
 
-    /// Whether a leader was seen to live after a record of its death: another thread has taken its place in between.
+    /// Whether a record shows a leader alive after its death: another thread has replaced it in between.
     pub(crate) fn was_seen_alive_after(&self, ix: Ix<Task>, death: Ktime) -> bool {
         let task = &self.store[ix];
         task.state() == TaskState::Running
@@ -125,7 +125,7 @@ impl Lineage {
             && self.store.is_leader(ix)
     }
 
-    /// A leader that was seen to die lives: another thread took its place, and neither its birth nor its exec was seen.
+    /// Handles a leader that died and is alive again: another thread replaced it, and neither the thread's fork nor its exec was seen.
     pub(crate) fn revive_leader(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         let at = t.ctx.at;
         self.store.clear_zombie(group);
@@ -151,7 +151,7 @@ impl Lineage {
         self.end_others(group, ix, &mut t.with(EventContext { at: died_at, ..t.ctx }));
     }
 
-    /// What was seen of the leader since a thread took its place, before that was known, is the thread's.
+    /// Moves to the thread what records showed of the leader after the thread had replaced it.
     fn copy_name_to_new_leader(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
         let taken_over_at = self.store.rare_of(&self.store[group]).and_then(|rare| rare.taken_over_at);
         let &Task { comm, comm_at, known: facts, .. } = &self.store[old_leader];
@@ -160,7 +160,7 @@ impl Lineage {
         }
     }
 
-    /// The exec'ing thread, where its birth was lost.
+    /// Creates the exec'ing thread if its fork record was lost.
     fn create_exec_thread(&mut self, group: Ix<Group>, key: TaskKey, ctx: EventContext) -> Ix<Task> {
         let ix = self.store.add_task(key, known::START, ctx.at);
         self.store.add_to_group(group, ix);
@@ -169,7 +169,7 @@ impl Lineage {
         ix
     }
 
-    /// The old leader is released by the thread that took its place: the first that is seen of it on the function rungs.
+    /// Handles the release of the old leader by the thread that replaces it: with kprobes or fentry this is the first record of the exec.
     pub(crate) fn take_over_at_release(&mut self, released: &Released, t: &mut Transition<'_>) {
         let TaskRef { key, tgid } = released.task;
         if self.store.find(key).is_some() || key.tid == tgid.leader() {

@@ -49,13 +49,13 @@ impl Lineage {
         }
     }
 
-    /// The parent as it was told: where it is open whether a child was handed on, the former one.
+    /// The parent as effects reported it: the former one while it is open whether the child was reparented.
     fn emitted_parent(&self, group: &Group) -> Option<GroupKey> {
         let open = if group.has(fact::PARENT_PENDING) { self.store.pending_reparent(group) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
-    /// That one's name.
+    /// Its name.
     pub(crate) fn emitted_parent_name(&self, group: &Group) -> Option<Comm> {
         match group.parent() {
             Some(parent) if !group.has(fact::PARENT_PENDING) => self.store.process_name(parent),

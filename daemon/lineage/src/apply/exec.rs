@@ -1,4 +1,4 @@
-//! Another program, another name.
+//! execve(2), and changes of a task's comm.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -12,7 +12,7 @@ use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
-/// Within this time after an exec its arguments come, or never.
+/// The arguments of an exec arrive within this time, or never.
 const ARGS_WITHIN_NS: u64 = 100_000_000;
 
 impl Lineage {
@@ -87,7 +87,7 @@ impl Lineage {
         out.push(effect);
     }
 
-    /// Tells an exec whose arguments have not come before another record of its task.
+    /// Emits an exec whose arguments did not arrive before another record of its task.
     pub(crate) fn stop_waiting_for_args(&mut self, fact: &Fact, out: &mut Vec<Effect>) {
         let key = match fact {
             Fact::ExecArgs(_) | Fact::Signal(_) | Fact::OomVictim(_) => return,
@@ -107,7 +107,7 @@ impl Lineage {
         }
     }
 
-    /// Tells execs whose arguments will not come any more.
+    /// Emits execs whose arguments are overdue.
     pub(crate) fn give_up_args(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         if !self.awaiting_args.is_empty() {
             let late = self.awaiting_args.extract_if(|_, effect| now.since(effect.at) >= ARGS_WITHIN_NS);
@@ -147,8 +147,8 @@ impl Lineage {
         self.emit(t, ix, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 
-    /// An exec leaves one task in the group. Others that were seen to begin their exit still have records to come; the ends of
-    /// the rest went unseen.
+    /// Ends the other tasks of the group, because an exec leaves only one. Tasks that are exiting still get their own records; the
+    /// ends of the others were not seen.
     pub(crate) fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, t: &mut Transition<'_>) {
         if self.store.present(&self.store[group]) <= 1 {
             return;
@@ -164,7 +164,7 @@ impl Lineage {
         }
     }
 
-    /// The parent that a vfork'ed child held goes on; for how long it was held.
+    /// Resumes the parent of a vfork'ed child; returns for how long the child held it.
     pub(crate) fn end_vfork_hold(&mut self, group: Ix<Group>, at: Ktime) -> Option<u64> {
         let members = &mut self.store[group];
         if !members.has(fact::HOLDS_PARENT) {

@@ -14,21 +14,21 @@ use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 use crate::store::tables::index::TID_LIMIT;
 
-/// What is known of a task's death, from whichever record told it first.
+/// What is known of a task's death, from the first record of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Death {
-    /// `None` where nobody saw what was decided.
+    /// What `exit_notify()` decided; `None` if no record shows it.
     pub(crate) exit_state: Option<u32>,
     pub(crate) exit: ExitParts,
     pub(crate) task_flags: Option<u32>,
     pub(crate) nr_threads: Option<i32>,
     pub(crate) tracer: Option<TaskRef>,
     pub(crate) usage: Option<Usage>,
-    /// Told by what came after: when it became a zombie is not known.
+    /// Concluded from a later record: the time at which it became a zombie is not known.
     pub(crate) seen_late: bool,
-    /// A dead leader that went in the second turn of its last thread's release.
+    /// A dead leader that `release_task()` of its last thread released in its second turn.
     pub(crate) second_turn: bool,
-    /// The old leader dies for an exec by another thread: the group lives.
+    /// The old leader dies because another thread calls execve(2): the group stays alive.
     pub(crate) de_thread: bool,
 }
 
@@ -208,14 +208,14 @@ impl Lineage {
         hidden
     }
 
-    /// A record of the end of a thread of which nothing else is known, nor of its group: both may be gone for long.
+    /// Handles the end of a thread if neither the thread nor its group is known: both may have been released long ago.
     pub(crate) fn is_end_of_unknown_thread(&self, task: TaskRef) -> bool {
         !task.is_leader()
             && self.store.find(task.key).is_none()
             && self.store.find_current(task.tgid.leader()).is_none()
     }
 
-    /// Remembers that it is gone: an older word may still come.
+    /// Remembers that it has been released, because an older record may still arrive.
     pub(crate) fn add_released_unseen(&mut self, task: TaskRef, at: Ktime) {
         self.stats.late += 1;
         if task.key.tid.0 == 0
@@ -240,7 +240,7 @@ impl Lineage {
         }
     }
 
-    /// A live task dies: `exit_notify()` has decided between zombie and dead.
+    /// Ends a live task: `exit_notify()` has decided between zombie and dead.
     pub(crate) fn die(&mut self, ix: Ix<Task>, death: &Death, t: &mut Transition<'_>) {
         let state = match death.exit_state {
             Some(EXIT_DEAD) => TaskState::Dead,

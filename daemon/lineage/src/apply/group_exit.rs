@@ -10,7 +10,7 @@ use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// A leader died before the others of its group.
+    /// Handles a leader that died before other tasks of its group.
     pub(crate) fn leader_died(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         self.store.extra(group).set_leader_died_at(t.ctx.at);
         self.store.set_dead_leader(group, true);
@@ -23,7 +23,7 @@ impl Lineage {
         }
     }
 
-    /// What the death or the departure of one task means for its group.
+    /// Updates a group after one of its tasks died or was released.
     pub(crate) fn after_task_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         self.emit_group_exit(group, t);
         self.begin_zombie_if_due(group, t);

@@ -1,4 +1,4 @@
-//! What only the outside knows of processes that were there before records came: their programs and arguments.
+//! Programs and arguments of processes that are older than the first record; the caller reads them from /proc.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use crate::model::id::GroupKey;
 use crate::{Arguments, Lineage};
 
 impl Lineage {
-    /// Processes of which it is not known what they run, kernel threads among them.
+    /// Processes whose program is not known, kernel threads included.
     pub fn without_executable(&self) -> impl Iterator<Item = GroupKey> {
         self.groups().filter(|group| group.executable().is_none()).map(|group| group.key())
     }
 
-    /// Takes the path of the program that a process was seen to run. What an exec reported is not overwritten.
+    /// Stores the path of the program that a process runs. A path that an exec reported is not overwritten.
     pub fn learn_executable(&mut self, key: GroupKey, path: &[u8]) {
         let leader = self.store.find_current(key.tgid.leader()).filter(|&ix| self.store.is_leader(ix));
         let Some(group) = leader.and_then(|ix| self.store[ix].group()) else { return };

@@ -1,4 +1,4 @@
-//! Who ran `release_task()` on a task, in relation to it.
+//! Which task ran `release_task()` on another, and how the two are related.
 
 use crate::Lineage;
 use crate::model::effect::Reaper;

@@ -1,4 +1,4 @@
-//! `release_task()`: a tid is free again, and a life may be over.
+//! `release_task()`: the tid is free, and the release of a leader ends the process.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ impl Lineage {
         self.emit_released(ix, reaper.filter(|_| is_known && !goes_by_itself), t);
     }
 
-    /// Tells who took a task, or that nobody had to.
+    /// Emits which process reaped a task, or that it was autoreaped.
     fn emit_end(
         &mut self,
         ix: Ix<Task>,
@@ -149,7 +149,7 @@ impl Lineage {
         }
     }
 
-    /// Where the record does not name the reaper: a thread nobody waits for; a leader if it never was a zombie.
+    /// Whether a task without a reaper in its record was autoreaped: a thread always, a leader if it never was a zombie.
     fn goes_by_itself(&self, ix: Ix<Task>, group: Ix<Group>) -> bool {
         let task = &self.store[ix];
         if task.state() == TaskState::Zombie {
@@ -158,7 +158,7 @@ impl Lineage {
         self.store[group].leader() != Some(ix) || self.would_autoreap(group) == Some(true)
     }
 
-    /// Nobody waits for it.
+    /// Handles a task that was autoreaped.
     pub(crate) fn autoreaped(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_EMITTED;
         if self.store[group].leader() == Some(ix) {
@@ -175,7 +175,7 @@ impl Lineage {
         self.emit(t, ix, Action::Autoreaped);
     }
 
-    /// Somebody took it.
+    /// Handles a task that was reaped.
     fn reaped(&mut self, ix: Ix<Task>, group: Ix<Group>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         self.store[ix].known |= known::END_EMITTED;
         let ended_at = self.store.ended_at(group);
@@ -204,7 +204,7 @@ impl Lineage {
         self.emit(t, ix, Action::Reaped { reaper, zombie });
     }
 
-    /// Somebody must have taken it: its parent. When exactly is not known.
+    /// Concludes that the parent reaped it; the exact time is not known.
     pub(crate) fn reaped_by_rule(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if !self.store[group].has(fact::ZOMBIE_OLDER) {
             self.store[group].set(fact::ZOMBIE_YOUNGER, true);
@@ -213,7 +213,7 @@ impl Lineage {
         self.reaped(ix, group, reaper, t);
     }
 
-    /// A task is gone; with its leader the group is.
+    /// Removes a task, and the group with its leader.
     pub(crate) fn emit_released(&mut self, ix: Ix<Task>, reaper: Option<Reaper>, t: &mut Transition<'_>) {
         let Some(group) = self.store[ix].group() else { return };
         let is_leader = self.store[group].leader() == Some(ix);
@@ -239,7 +239,7 @@ impl Lineage {
         self.store.enqueue(ix, Queue::Tombstone);
     }
 
-    /// The group's last task is gone.
+    /// Handles the removal of the group's last task.
     fn remember_exited(&mut self, group: Ix<Group>, at: Ktime) {
         let key = self.store[group].key();
         let is_remembered = key.tgid.0 != 0 && self.config.dead_lives > 0;

@@ -1,4 +1,4 @@
-//! From a record's task to the slot that holds it; unknown ones get a slot with what is known.
+//! Finds the slot of a record's task, or creates one for an unknown task.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -27,7 +27,7 @@ impl Lineage {
         Some(subject)
     }
 
-    /// The same for a record that may well be the first of its task.
+    /// Does the same for a record that can be the first of its task.
     pub(crate) fn resolve_or_create_new(
         &mut self,
         reference: TaskRef,
@@ -181,7 +181,8 @@ impl Lineage {
         Some(task)
     }
 
-    /// A tid is free before it is handed out again: an older task that has it went unseen. False if a younger one has it.
+    /// Frees a tid: the kernel reuses a tid only after a release, so an older task with it ended unseen. Returns false if a younger task has
+    /// the tid.
     pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, t: &mut Transition<'_>) -> bool {
         let Some(holder) = self.store.newest(tid) else { return true };
         let task = &self.store[holder];

@@ -1,4 +1,4 @@
-//! Facts that any record may bring. What can change carries the time it was seen: an older word does not undo a newer one.
+//! Facts that any record can have. A fact that can change has a time, so an older record does not overwrite a newer one.
 
 use crate::Lineage;
 use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};

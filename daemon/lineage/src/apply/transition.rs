@@ -1,4 +1,4 @@
-//! Where effects of one record or one tick go, and how what they tell is known.
+//! The context of one record or tick: where its effects go, and how the facts in them are known.
 
 use crate::model::effect::Effect;
 use crate::model::event_context::EventContext;

@@ -1,4 +1,4 @@
-//! Zombies: only a wait(2) is missing. And what a tick finds to have taken too long.
+//! Zombies, for which only a wait(2) is missing; and zombies and exits that a tick finds overdue.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SECOND_TURN: Duration = Duration::from_millis(10);
 const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
 impl Lineage {
-    /// A leader is a zombie once it is the only task of its group.
+    /// Makes a leader a zombie if it is the only task left in its group.
     pub(crate) fn begin_zombie_if_due(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         let members = &self.store[group];
         let Some(leader) = members.leader() else { return };
@@ -78,7 +78,7 @@ impl Lineage {
         }
     }
 
-    /// For how long a leader has been a zombie.
+    /// Returns for how long a leader has been a zombie.
     pub(crate) fn zombie_span(&self, leader: Ix<Task>, at: Ktime) -> Span {
         let task = &self.store[leader];
         let bound = match task.group().map(|group| &self.store[group]) {
@@ -89,12 +89,12 @@ impl Lineage {
         Span { ns: at.since(task.since), bound }
     }
 
-    /// What time alone brings about: zombies and exits that take too long, and the end of what was kept for late records.
+    /// Handles what depends on time alone: overdue zombies and exits, and the end of state that was kept for late records.
     pub fn tick(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         self.tick_flagging(now, usize::MAX, out);
     }
 
-    /// The same, but it flags only so many zombies: the first of [`Lineage::zombies_due`].
+    /// Does the same, but flags only the first `most` zombies of [`Lineage::zombies_due`].
     pub fn tick_flagging(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         let from = out.len();
         self.give_up_args(now, out);
@@ -129,7 +129,7 @@ impl Lineage {
         self.finish(from, out);
     }
 
-    /// A dead leader that no second turn released is a zombie since its last thread went.
+    /// Makes dead leaders zombies if no second turn released them; they are zombies since the release of their last thread.
     fn settle_candidates(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         let mut next = self.store.queue_ends(Queue::Candidate).first;
         while let Some(leader) = next {

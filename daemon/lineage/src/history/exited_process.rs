@@ -1,4 +1,4 @@
-//! A life that is over, as it is remembered: 184 bytes, and more only for what few lives have.
+//! An ended process as it is remembered: 184 bytes, and more only for facts that few processes have.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::store::slots::Held;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
-/// A life that is over. [`Lineage::life_of_exited`] makes a [`Life`] of it.
+/// An ended process. [`Lineage::life_of_exited`] makes a [`Life`] of it.
 #[derive(Debug)]
 pub(crate) struct ExitedProcess {
     start: Ktime,
@@ -61,7 +61,7 @@ pub(crate) struct ExitedProcess {
 const _: () =
     assert!(size_of::<ExitedProcess>() == 184, "remembered lives are budgeted: see tests/memory.rs");
 
-/// What few lives have.
+/// Facts that few processes have.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
     debt: Option<Debt>,
@@ -69,7 +69,7 @@ pub(crate) struct Side {
     details: Option<Box<Details>>,
 }
 
-/// What fewer have.
+/// Facts that even fewer processes have.
 #[derive(Debug, Default)]
 struct Details {
     reaper: Option<Reaper>,
@@ -99,11 +99,11 @@ enum EndedForm {
     Unknown,
     /// When its time as a zombie began.
     WithZombie,
-    /// When it was taken: it went by itself, or its end was told with that.
+    /// When it was reaped; absent if it was autoreaped, or if its end was reported with its release.
     WithTaken,
 }
 
-/// Who took it.
+/// The task that reaped it.
 #[derive(Clone, Copy, Debug)]
 enum ReaperForm {
     /// Unknown, or nobody had to.
@@ -269,7 +269,7 @@ impl Lineage {
         }
     }
 
-    /// A life that is over, with all that is remembered of it.
+    /// Returns the life of an ended process, with everything that is remembered.
     pub(crate) fn life_of_exited(&self, exited: &ExitedProcess) -> Life {
         let none = Details::default();
         let side = exited.side.as_deref();

@@ -1,4 +1,4 @@
-//! Lives that are over, kept for a while: "who was pid 4711 ten minutes ago, and who was its parent".
+//! Ended processes, remembered for a while. They answer which process had pid 4711 ten minutes ago, and which was its parent.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "fewer are forgotten than a chunk holds"))]
 
 use std::collections::VecDeque;
@@ -13,10 +13,10 @@ use crate::store::slot::packed_usage::PackedUsage;
 use crate::store::tables::index::TidTable;
 use crate::store::tables::profile::ProfileIx;
 
-/// Number of a dead life, counted up for ever.
+/// Serial number of an ended process; serials are never reused.
 type Serial = u64;
 
-/// Lives a chunk: growing copies nothing, and what is forgotten is given back piece by piece.
+/// Lives in one chunk. With chunks, growth copies nothing, and forgotten lives free their memory step by step.
 const CHUNK: usize = 512;
 
 /// Serials as the table of tgids has them begin again after this many.
@@ -72,7 +72,7 @@ impl ExitedProcesses {
         self.first + (short + ROUND - first) % ROUND
     }
 
-    /// Forgets the oldest life; answers what it held.
+    /// Forgets the oldest life; returns the references that it held.
     fn drop_oldest(&mut self) -> Option<(ProfileIx, PackedUsage)> {
         let (first, newest) = (short(self.first), &mut self.newest);
         let life = self.chunks.front_mut()?.get_mut(self.forgotten)?;
@@ -101,7 +101,7 @@ impl ExitedProcesses {
         Some(held)
     }
 
-    /// Fetches what is looked at of the next lives to be forgotten.
+    /// Prefetches the memory of the lives that are forgotten next.
     pub(crate) fn prefetch(&self, lives: usize) -> u64 {
         let see = |life: &ExitedProcess| {
             let owns = life.executable.is_some() ^ life.side.is_some();
@@ -141,7 +141,7 @@ impl ExitedProcesses {
         self.serials_of(tgid).map_while(|serial| self.at(serial))
     }
 
-    /// The last life with this tgid that was there at a moment: whoever began then was a thread or a child of it.
+    /// Returns the last life with this tgid that existed at a time.
     pub(crate) fn last_before(&mut self, tgid: Tgid, moment: Ktime) -> Option<&mut ExitedProcess> {
         let serial = self.serial_before(tgid, moment)?;
         self.at_mut(serial)
@@ -202,7 +202,7 @@ impl ExitedProcesses {
 }
 
 impl Lineage {
-    /// Keeps a life that is over, in place of the oldest where there are enough.
+    /// Remembers an ended process; forgets the oldest one if there are too many.
     pub(crate) fn remember(&mut self, life: ExitedProcess) {
         while self.exited.len() >= self.config.dead_lives && self.forget_oldest_life() {
             self.exited.crowded_out += 1;
@@ -240,25 +240,26 @@ impl Lineage {
         true
     }
 
-    /// A life that is over and not remembered at all.
+    /// Counts an ended process that is not remembered at all.
     pub(crate) fn forget_at_once(&mut self, at: Ktime) {
         self.exited.forgotten_until = self.exited.forgotten_until.max(at);
         self.exited.crowded_out += 1;
     }
 
-    /// Until when lives that are over may be forgotten: whoever was released later is remembered. `None` if none was forgotten.
+    /// Returns the time up to which ended processes may be forgotten; all that were released later are remembered. `None` if none was
+    /// forgotten.
     #[must_use]
     pub fn forgotten_until(&self) -> Option<Ktime> {
         Some(self.exited.forgotten_until).filter(|&until| until > Ktime(0))
     }
 
-    /// Lives forgotten before their time, because there were too many or for want of memory.
+    /// Returns how many lives were forgotten early, because there were too many or memory was short.
     #[must_use]
     pub const fn lives_crowded_out(&self) -> u64 {
         self.exited.crowded_out
     }
 
-    /// Forgets the oldest lives until `keep` are left; answers the bytes that came free.
+    /// Forgets the oldest lives until `keep` are left; returns the freed bytes.
     pub fn shed_lives(&mut self, keep: usize) -> usize {
         let before = self.memory().dead;
         while self.exited.len() > keep && self.forget_oldest_life() {

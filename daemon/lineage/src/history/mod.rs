@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `exited_process` | what is remembered of a life that is over, in 176 bytes |
+//! | `exited_process` | what is remembered of an ended process, in 184 bytes |
 //! | `exited_processes` | these lives by tgid and time, bounded by number and age |
 //! | `life` | puts the life of a group together from what is stored |
 //! | `query` | lookups by pid and time, walks through the tree, counts |

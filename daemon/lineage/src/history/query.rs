@@ -1,4 +1,4 @@
-//! Questions to the lineage: lives by pid and time, walks through the tree, who owes what. A step costs O(1).
+//! Queries: lives by pid and time, walks through the tree, waits that parents owe. A step costs O(1).
 
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
@@ -15,7 +15,7 @@ use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
-/// Not a task anyone made.
+/// The idle task, which no clone(2) created.
 const IDLE: Tid = Tid(0);
 
 /// A thread group that lives, as a place to walk from.
@@ -156,7 +156,7 @@ impl<'a> GroupView<'a> {
         matches!(leader.queue(), Queue::Zombie | Queue::Flagged).then_some(leader.since)
     }
 
-    /// Whether it is a zombie that nothing has shown since records were lost: it may be gone.
+    /// Whether it is a zombie that no record or snapshot has shown since records were lost: it may have been reaped.
     #[must_use]
     pub fn is_unconfirmed(&self) -> bool {
         self.group().has(fact::UNCONFIRMED)
@@ -210,7 +210,7 @@ impl Lineage {
         [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
     }
 
-    /// The zombies behind this one, in the same order; all of them if it is none any more.
+    /// The zombies after this one, in the same order; all zombies if this one has been reaped.
     pub fn zombies_after(&self, last: Option<GroupKey>) -> impl Iterator<Item = GroupView<'_>> {
         let first_in = |queue| self.store.queue_ends(queue).first;
         let last = last.and_then(|key| self.find_zombie(key)).map(|(leader, _)| &self.store[leader]);
@@ -239,7 +239,7 @@ impl Lineage {
             .count()
     }
 
-    /// Zombies that nothing has shown since records were lost, the longest first.
+    /// Zombies that no record or snapshot has shown since records were lost, the longest first.
     pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         self.leaders_in(Queue::Unconfirmed)
     }
@@ -272,13 +272,13 @@ impl Lineage {
         self.store.queue_ends(Queue::Flagged).len
     }
 
-    /// How many tasks are in `do_exit()` and not told as stuck there.
+    /// How many tasks are in `do_exit()` and not reported as stuck.
     #[must_use]
     pub fn exiting_count(&self) -> usize {
         self.store.queue_ends(Queue::Exiting).len
     }
 
-    /// How many tasks are told as stuck in `do_exit()`, and are still there.
+    /// How many tasks that were reported as stuck are still in `do_exit()`.
     #[must_use]
     pub fn stuck_count(&self) -> usize {
         self.store.queue_ends(Queue::Stuck).len

@@ -1,4 +1,4 @@
-//! What a parent owes its children: the waits it has made and those it has not.
+//! Counts of a parent's children: forked, reaped, autoreaped, and zombies that it has not waited for.
 
 use crate::model::kinds::{Bound, Span};
 
@@ -7,17 +7,17 @@ use crate::model::kinds::{Bound, Span};
 pub struct Debt {
     /// Children forked, as far as seen.
     pub forked: u64,
-    /// Children taken by a wait(2) of it.
+    /// Children that its wait(2) calls reaped.
     pub reaped: u64,
-    /// Children that went without one, because it ignores `SIGCHLD`.
+    /// Children that the kernel released without a wait(2), because it ignores `SIGCHLD`.
     pub autoreaped: u64,
     /// Zombies that wait for it now.
     pub zombies: u32,
-    /// Of those it has taken, how many were seen both dying and being taken.
+    /// Of the reaped children, those whose death and wait were both seen.
     pub timed: u64,
-    /// For how long these waited for it, all together.
+    /// Sum of the times for which these children were zombies, ns.
     pub latency_sum_ns: u64,
-    /// For how long one of these waited for it at most.
+    /// The longest of these times, ns.
     pub latency_max_ns: u64,
 }
 

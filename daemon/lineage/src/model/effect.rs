@@ -1,4 +1,4 @@
-//! What a record changed, told so that it can be shown, counted or sent on without looking back into the tree.
+//! What a record changed. An effect has everything that a sink needs to show, count or send it without a query.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Effect {
     pub provenance: Provenance,
     /// Where it was seen, where more than one place is possible.
     pub hook: Option<Hook>,
-    /// How far it lies before an effect that was told already, ns: 0 is in order.
+    /// How far it lies before an effect that was emitted already, ns; 0 means in order.
     pub late_ns: u64,
     /// The thread group, as it is after this.
     pub process: Process,
@@ -222,7 +222,7 @@ pub enum Action {
     },
     /// Taken by a wait(2), or by another's `release_task()`.
     Reaped {
-        /// By whom.
+        /// The task that did it.
         reaper: Option<Reaper>,
         /// For how long it was a zombie; `None` for a thread that is not the leader.
         zombie: Option<Span>,
@@ -231,7 +231,7 @@ pub enum Action {
     Autoreaped,
     /// `release_task()`: its tid is free.
     Released {
-        /// By whom.
+        /// The task that did it.
         reaper: Option<Reaper>,
         /// With its leader the group is gone: what its tasks used, as far as known.
         usage: Option<GroupUsage>,

@@ -1,4 +1,4 @@
-//! The kinds of things that effects tell, each with its stable name.
+//! Enumerations in effects, each value with its stable name.
 
 use crate::model::record::{ExitSource, ReleaseSource};
 
@@ -8,7 +8,7 @@ pub enum Provenance {
     /// Concluded from the kernel's rules and what else is known.
     #[default]
     Inferred,
-    /// Found by a snapshot that mended what a loss had left wrong.
+    /// Found by a snapshot that repaired what a loss had left wrong.
     Repaired,
     /// Found by the snapshot at the start.
     Snapshot,
@@ -114,7 +114,7 @@ impl Bound {
     }
 }
 
-/// To whom a child was handed on.
+/// The kind of the new parent of a reparented child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReparentKind {
     /// To another thread of the dying task's group: the parent process stays the same.

@@ -9,7 +9,7 @@ pub struct Stats {
     pub refused: u64,
     /// Records of a task already further in its life, or gone: facts were added where they were missing, nothing went back.
     pub late: u64,
-    /// Records that told what was known.
+    /// Records that changed nothing.
     pub duplicate: u64,
     /// Records that cannot be true together with what is known; the newer word of the kernel was kept.
     pub contradictory: u64,

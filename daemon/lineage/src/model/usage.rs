@@ -54,9 +54,9 @@ impl Share {
 /// How a group's account changes by one task's figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
-    /// What it used beyond what was told before.
+    /// What it used beyond what was reported before.
     pub(crate) more: Usage,
-    /// Nothing was told before.
+    /// Nothing was reported before.
     pub(crate) is_first: bool,
     /// These are its last figures.
     pub(crate) is_final: bool,

@@ -1,4 +1,4 @@
-//! Ends that nobody told: concluded from what came after, or from time.
+//! Ends without a record, concluded from later records or from elapsed time.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -14,7 +14,7 @@ use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Threads whose own release has not been told when their leader's is: the leader is always the last.
+    /// Threads whose own release has not been reported when their leader's is: the leader is always the last.
     pub(crate) fn end_threads(&mut self, group: Ix<Group>, leader: Ix<Task>, t: &mut Transition<'_>) {
         let mut next = self.store.first_thread(group);
         while let Some(ix) = next {

@@ -2,9 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `snapshot` | merges the kernel's tasks, as the iterator or /proc shows them, with what the records told |
+//! | `snapshot` | merges the kernel's tasks, as the iterator or /proc shows them, with what the records showed |
 //! | `snapshot_conflict` | a snapshot that shows another parent than the one that was concluded |
-//! | `concluded_end` | ends that no record told |
+//! | `concluded_end` | ends without a record |
 //! | `unconfirmed` | zombies whose release may be among lost records |
 //!
 //! Reparentings that may not have taken place are in `apply/parents/pending_reparent`.

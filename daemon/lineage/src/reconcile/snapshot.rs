@@ -1,4 +1,4 @@
-//! Tasks as the kernel has them now, merged with what the records told; and the tree mended by them after a loss.
+//! Merges snapshots of tasks, which show the kernel's present state, with what the records showed; repairs the tree after a loss.
 //!
 //! A snapshot is not of one moment: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller hands in
 //! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
@@ -35,7 +35,7 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
-    /// Whether any record told of this task, also if it is released since.
+    /// Whether any record reported this task, also if it is released since.
     #[must_use]
     pub fn knows(&self, key: TaskKey) -> bool {
         self.store.find(key).is_some()

@@ -20,7 +20,7 @@ pub(in crate::store) struct LastReaping {
 /// How a group was reaped, or went by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reaping {
-    /// By whom.
+    /// The task that did it.
     pub(crate) reaper: Option<Reaper>,
     /// For how long it was a zombie.
     pub(crate) zombie: Option<Span>,

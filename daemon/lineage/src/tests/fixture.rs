@@ -238,7 +238,7 @@ impl Fixture {
         self.lineage.tick(self.now, &mut self.effects);
     }
 
-    /// What was told since the last call.
+    /// What was reported since the last call.
     pub(crate) fn new_effects(&mut self) -> Vec<Effect> {
         let effects = self.effects[self.reported..].to_vec();
         self.reported = self.effects.len();

@@ -1,4 +1,4 @@
-//! Programs of processes that no exec told.
+//! Programs of processes that no exec reported.
 
 use crate::Arguments;
 use crate::tests::fixture::Fixture;

@@ -17,7 +17,7 @@ use crate::{
 pub const CRASH_LOOP_ENDS: u64 = 5;
 /// within this time, ns, are a crash loop.
 const WITHIN_NS: u64 = 600_000_000_000;
-/// Those that are told.
+/// Those that are reported.
 const MOST: usize = 20;
 
 /// A crash loop.

@@ -64,24 +64,22 @@ impl Oom {
     pub fn words(&self) -> String {
         let likely = if self.certainty == "likely" { " (likely)" } else { "" };
         if self.scope == "host" {
-            let total = self
-                .limit_bytes
-                .map_or_else(String::new, |total| format!(" of {} of memory", rounded(total)));
+            let total = self.limit_bytes.map_or_else(String::new, |total| format!(" of {}", rounded(total)));
             let swap = match (self.swap_bytes, self.swap_free_bytes) {
                 (Some(0), _) => " and no swap".into(),
                 (Some(_), Some(free)) => format!(", with {} of swap free", rounded(free)),
                 _ => String::new(),
             };
-            return format!("the host had none left{total}{swap}{likely}");
+            return format!("the host had no memory left{total}{swap}{likely}");
         }
         let name = match (&self.cgroup, &self.cgroup_name) {
             (Some(path), _) => path.clone(),
-            (None, Some(name)) => format!("{name} (gone by now)"),
+            (None, Some(name)) => format!("{name} (removed since)"),
             (None, None) => "(unknown)".into(),
         };
         let Some(limit) = self.limit_bytes else {
             return format!(
-                "the memory cgroup {name} has no limit on memory alone, so that on memory and swap was met{likely}"
+                "the memory cgroup {name} reached its limit on memory and swap; it has no limit on memory alone{likely}"
             );
         };
         let file = match self.hierarchy.as_deref() {
@@ -90,8 +88,9 @@ impl Oom {
             None => "the memory limit",
         };
         let used = self.used_bytes.map_or_else(String::new, |used| format!("{} of ", rounded(used)));
-        let group = if self.kills_group { "; memory.oom.group ends all of it" } else { "" };
-        format!("{file} of the cgroup {name} was met, {used}{} used{group}{likely}", rounded(limit))
+        let group =
+            if self.kills_group { "; memory.oom.group is set: all its processes are killed" } else { "" };
+        format!("{file} of the cgroup {name} was reached, {used}{} used{group}{likely}", rounded(limit))
     }
 }
 
@@ -132,7 +131,7 @@ mod tests {
         };
         assert_eq!(
             Oom::of(&limit).words(),
-            "memory.limit_in_bytes of the cgroup /a was met, 15.9M of 16M used"
+            "memory.limit_in_bytes of the cgroup /a was reached, 15.9M of 16M used"
         );
         limit.cgroup = None;
         limit.limit_bytes = None;
@@ -140,6 +139,6 @@ mod tests {
         limit.scope = OomScope::Host;
         limit.is_certain = false;
         limit.host = Some(HostMemory { total_bytes: 2 << 30, swap_bytes: 0, swap_free_bytes: 0 });
-        assert_eq!(Oom::of(&limit).words(), "the host had none left of 2G of memory and no swap (likely)");
+        assert_eq!(Oom::of(&limit).words(), "the host had no memory left of 2G and no swap (likely)");
     }
 }

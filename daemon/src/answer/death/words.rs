@@ -47,8 +47,8 @@ pub(super) const fn code_name(signal: i32, code: i32) -> Option<&'static str> {
 fn meaning(signal: &Signal) -> &'static str {
     match signal.code_name.as_deref() {
         Some("SEGV_MAPERR") => "an address that is not mapped",
-        Some("SEGV_ACCERR") => "an address that it may not access so",
-        Some("BUS_ADRERR") => "an address behind the end of the mapped file",
+        Some("SEGV_ACCERR") => "an address that it must not access in this way",
+        Some("BUS_ADRERR") => "an address beyond the end of the mapped file",
         Some("BUS_ADRALN") => "an address that is not aligned",
         Some("ILL_ILLOPC" | "ILL_ILLOPN") => "an instruction that does not exist",
         Some("FPE_INTDIV") => "a division by zero",
@@ -107,15 +107,15 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
             (None, Some(name), _) => format!("ended by {name}"),
             (None, None, signal) => format!("ended by signal {}", signal.unwrap_or_default()),
         },
-        None => "ended, how was not seen".into(),
+        None => "ended; its wait status was not seen".into(),
     };
     let core = if made.exit.as_ref().is_some_and(|exit| exit.core_dumped) { "; core dumped" } else { "" };
     let Some(signal) = &made.signal else {
         return match death.cause {
             Cause::Exited => exited(made, &status),
-            Cause::Seccomp => format!("{status} without a signal being sent: seccomp"),
-            Cause::Tracer => format!("{status}, as its tracer asked"),
-            _ => format!("{status}; by whom is not known"),
+            Cause::Seccomp => format!("{status}, but no signal was sent: seccomp"),
+            Cause::Tracer => format!("{status} on request of its tracer"),
+            _ => format!("{status}; the sender is not known"),
         };
     };
     let (by, sig) = (sender(signal), name(signal));
@@ -134,14 +134,14 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
                     Some(Disposition::Ignored) => ", which it ignores",
                     Some(Disposition::Blocked) => ", which it blocks",
                     Some(Disposition::Caught) => ", for which it has a handler",
-                    Some(Disposition::Default) | None => ", which had not ended it",
+                    Some(Disposition::Default) | None => ", which did not end it",
                 };
                 format!(", {} after {name}{why}", duration(signal.boottime_ns.saturating_sub(first.at.0)))
             });
             format!("killed by {sig} from {by}{gap}")
         }
         Cause::Timeout => format!("timeout(1) ended it by {sig}: {by}"),
-        Cause::CgroupKill => format!("killed through cgroup.kill of its cgroup, written by {by}"),
+        Cause::CgroupKill => format!("killed by a write to cgroup.kill of its cgroup: {by}"),
         Cause::Oom => {
             let trigger = made.oom_trigger.as_ref().or(signal.sender.process.as_ref());
             let trigger = match trigger {
@@ -154,27 +154,27 @@ fn cause(death: &GroupDeath, made: &Death) -> String {
         }
         Cause::PidNamespaceInit => format!("killed because the init of its pid namespace ended: {by}"),
         Cause::ParentDeathSignal => {
-            format!("got {sig} because its parent ended (PR_SET_PDEATHSIG): {by}")
+            format!("received {sig} because its parent ended (PR_SET_PDEATHSIG): {by}")
         }
         Cause::BrokenPipe => "wrote to a pipe or socket that nobody reads (SIGPIPE)".into(),
         Cause::TerminalHangup => format!("its terminal was hung up ({sig}) by {by}"),
         Cause::TerminalKey => {
-            format!("somebody pressed a key of its terminal ({sig}); the terminal was written by {by}")
+            format!("a key was pressed in its terminal ({sig}); the input came from {by}")
         }
         Cause::Fault => {
             let address = signal.address.map_or_else(String::new, |address| format!(" at {address:#x}"));
             format!("{sig}: {}{address}{core}", meaning(signal))
         }
-        Cause::Abort => format!("aborted itself ({sig}: abort(3) or an assertion){core}"),
+        Cause::Abort => format!("called abort(3), possibly after a failed assertion ({sig}){core}"),
         Cause::Seccomp => {
             let call = signal.syscall.map_or_else(String::new, |number| format!(" {number}"));
             format!("a seccomp filter refused system call{call} ({sig}){core}")
         }
         Cause::CpuLimit => format!("used more CPU time than RLIMIT_CPU allows ({sig}){core}"),
         Cause::FileSizeLimit => format!("wrote a file larger than RLIMIT_FSIZE allows ({sig}){core}"),
-        Cause::Tracer => format!("its tracer ended and took it along ({sig}): {by}"),
+        Cause::Tracer => format!("its tracer ended and the kernel killed it with the tracer ({sig}): {by}"),
         Cause::Kernel => format!("the kernel sent {sig} while {by} ran{core}"),
-        Cause::Exited | Cause::Unknown => format!("{status}; by whom is not known"),
+        Cause::Exited | Cause::Unknown => format!("{status}; the sender is not known"),
     }
 }
 
@@ -183,7 +183,7 @@ fn exited(made: &Death, status: &str) -> String {
     let code = made.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
     match (129..=128 + 31).contains(&code).then(|| crate::lineage::flags::signal_name(code - 128)).flatten() {
         Some(name) => {
-            format!("{status}: no signal ended it; a shell exits so when its command was ended by {name}")
+            format!("{status}: no signal ended it; a shell exits with this code if {name} ended its command")
         }
         None => status.to_owned(),
     }

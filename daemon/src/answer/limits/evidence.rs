@@ -1,4 +1,4 @@
-//! What a full limit adds to the verdict on a process that is held to it.
+//! Adds a full limit to the verdict on a process whose forks it limits.
 
 use super::Limits;
 use crate::{
@@ -9,16 +9,16 @@ use crate::{
 /// Consumers named in a verdict.
 const NAMED: usize = 3;
 
-/// Adds the limits that are full. Of a process of which nothing else can be said, that is what is the matter.
+/// Adds full limits to the verdict. They become the verdict if nothing else is wrong with the process.
 pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else { return };
     let namespace = fullest.kind == "pid_namespace";
     let reason = if namespace {
-        format!("its next child would be born into {}", fullest.what())
+        format!("its next child would start in {}", fullest.what())
     } else {
         format!("{} is full: {} of {} used", fullest.what(), fullest.used, fullest.limit)
     };
-    let mut evidence = vec![format!("fork(2) and clone(2) of it fail with {}: {reason}", fullest.errno)];
+    let mut evidence = vec![format!("its fork(2) and clone(2) fail with {}: {reason}", fullest.errno)];
     evidence.extend(fullest.consumers.iter().take(NAMED).map(super::Consumer::words));
     evidence.extend(fullest.refused.filter(|&count| count > 0).map(|count| {
         format!(
@@ -27,7 +27,7 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
         )
     }));
     for other in limits.limits.iter().filter(|limit| limit.full && limit.what() != fullest.what()) {
-        evidence.push(format!("{} is full, too: {} of {} used", other.what(), other.used, other.limit));
+        evidence.push(format!("{} is full too: {} of {} used", other.what(), other.used, other.limit));
     }
     let remedy = remedy(limits, fullest);
     if verdict.code == Code::Alive.name() {
@@ -61,7 +61,7 @@ fn remedy(limits: &Limits, fullest: &super::Limit) -> String {
     match zombies.and_then(|zombies| zombies.parent.as_ref()) {
         Some(parent) if limits.process.as_ref().is_none_or(|process| process.pid != parent.pid) => {
             format!(
-                "let {parent} wait for its zombies (taskscope explain {}), or {}",
+                "{parent} must wait for its zombies (taskscope explain {}), or {}",
                 parent.pid,
                 fullest.raise()
             )

@@ -57,7 +57,7 @@ pub struct Limit {
     pub full_in_ns: Option<u64>,
     /// Of `used`, zombies.
     pub zombies: u64,
-    /// Who fills it, most tasks first.
+    /// The processes that fill it, those with most tasks first.
     pub consumers: Vec<Consumer>,
 }
 
@@ -129,14 +129,14 @@ impl Limit {
                 format!("raise the limit: systemctl set-property {unit} TasksMax=N")
             }
             ("cgroup", _) => {
-                format!("raise the limit: write a larger number into pids.max of {} (docker: --pids-limit)", self.name)
+                format!("raise the limit: write a larger number to pids.max of {} (docker: --pids-limit)", self.name)
             }
             ("rlimit_nproc", _) => {
                 "raise the limit: ulimit -u, LimitNPROC= of the unit, or nproc in /etc/security/limits.conf".into()
             }
             ("threads_max", _) => "raise the limit: sysctl kernel.threads-max=N".into(),
             ("pid_max", _) => "raise the limit: sysctl kernel.pid_max=N".into(),
-            _ => "make a new pid namespace: unshare --pid --fork, so that its first process lives as long as the others".into(),
+            _ => "create a new pid namespace (unshare --pid --fork) whose first process lives as long as the others".into(),
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn blocked(answer: &BlockedTasks, style: Style) -> String {
         let _ = write!(text, "; {} are not listed", answer.tasks_left_off);
     }
     if answer.made.observed_ns.is_none() {
-        text.push_str("; looked twice: ages are limits (a running daemon knows them longer)");
+        text.push_str("; polled twice: ages are lower limits (a running daemon knows more)");
     }
     let _ = writeln!(out, "\n{}", style.wrap(&text, 0));
     out
@@ -54,7 +54,7 @@ fn table(tasks: &[BlockedTask], style: Style, out: &mut String) {
             escape(&task.who()),
             task.place.as_ref().map_or("-".into(), |place| escape(&place.short())),
             task.task.wchan.as_deref().map_or("?".into(), escape),
-            if task.killable { "ends it" } else { "no help" }.into(),
+            if task.killable { "ends it" } else { "no effect" }.into(),
         ]
     }));
     // A column that no row has anything in is left out.
@@ -86,14 +86,14 @@ fn in_full(task: &BlockedTask, style: Style, out: &mut String) {
     let mut line = |label: &str, text: &str| {
         let _ = writeln!(out, "  {label:<10}{}", style.wrap(text, INDENT));
     };
-    line("waits for", task.waits_for.as_deref().unwrap_or("not known: its kernel stack does not tell"));
+    line("waits for", task.waits_for.as_deref().unwrap_or("not known: its kernel stack does not show it"));
     if !task.task.kernel_stack.is_empty() {
         let names: Vec<&str> =
             task.task.kernel_stack.iter().filter_map(|frame| frame.split('+').next()).collect();
         line("stack", &names.join(" < "));
     }
     if !task.killable {
-        line("kill", "SIGKILL is taken only when the sleep ends");
+        line("kill", "SIGKILL takes effect only when the sleep ends");
     }
     if let Some(remedy) = &task.remedy {
         line("remedy", remedy);
@@ -130,6 +130,6 @@ mod tests {
         assert!(text.lines().all(|line| columns(line) <= 60), "{text}");
         assert!(text.contains("percpu_rwsem_wait < mnt_want_write"), "{text}");
         assert!(text.contains("thread 8") && !text.contains('\x1b'), "{text}");
-        assert!(text.contains("SIGKILL is taken only when the sleep ends"), "{text}");
+        assert!(text.contains("SIGKILL takes effect only when the sleep ends"), "{text}");
     }
 }

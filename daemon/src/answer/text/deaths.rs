@@ -10,17 +10,14 @@ use crate::answer::death::{Death, Deaths};
 pub fn deaths(answer: &Deaths, style: Style) -> String {
     if answer.deaths.is_empty() {
         return match answer.made.observed_ns {
-            Some(_) => "no process has ended but with exit code 0\n".into(),
-            None => {
-                "ends are known only to a daemon that was running then (`taskscope run`), or with --observe\n"
-                    .into()
-            }
+            Some(_) => "no process has ended with a signal or a code other than 0\n".into(),
+            None => "only a running daemon (`taskscope run`), or --observe, can report ends\n".into(),
         };
     }
     let mut out: String = answer.deaths.iter().map(|it| death(it, style)).collect();
     for it in &answer.crash_loops {
         let text = format!(
-            "crash loop: {} ended by {} {} times in 10 minutes, {} last",
+            "crash loop: processes of {} ended by `{}` {} times in 10 minutes, the last was {}",
             it.place.short(),
             it.cause,
             it.count,

@@ -27,7 +27,7 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         }
     }
     for missing in &answer.missing {
-        let text = format!("not known {}; it takes {}", missing.fact, missing.needs);
+        let text = format!("not known: {}; this needs {}", missing.fact, missing.needs);
         let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, "now  "), style.wrap(&text, 7));
     }
     let is_reported = answer.now.is_some() || !answer.missing.is_empty();
@@ -39,7 +39,7 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         );
     }
     out.push('\n');
-    // An exit by itself is told by the story.
+    // An exit by itself is reported by the story.
     let is_plain = |death: &&Death| death.cause == "exited" && death.other_signals.is_empty();
     if let Some(death) = answer.death.as_ref().filter(|death| !is_plain(death)) {
         let text = style.wrap(&format!("{}: {}", death.cause.replace('_', " "), death.summary), 0);
@@ -73,7 +73,7 @@ fn title(answer: &Explanation) -> String {
     let task = &answer.task;
     let now = answer.made.boottime_ns;
     let state = match task.state.as_str() {
-        "running" => "lives".into(),
+        "running" => "is alive".into(),
         "exiting" => "is exiting".into(),
         "dead_leader" => "is a dead leader with live threads".into(),
         "zombie" => match task.zombie {
@@ -176,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_told_apart_from_its_beginning_and_harmless() {
+    fn a_life_is_reported_from_its_beginning_and_harmless() {
         let text = of(&born(*b"ev\x1b[2Jil\n\0\0\0\0\0\0\0"));
-        assert!(text.starts_with("ev\\x1b[2Jil\\x0a (pid 4194000) lives\n"), "{text}");
+        assert!(text.starts_with("ev\\x1b[2Jil\\x0a (pid 4194000) is alive\n"), "{text}");
         assert!(text.contains("id 0badcafe-4194000-4000000000"), "{text}");
         assert!(text.contains("1970-01-01 00:00:04.000 UTC  vforked"), "{text}");
         assert!(text.contains("CLONE_VM|CLONE_VFORK, exit signal SIGUSR1"), "{text}");

@@ -23,7 +23,7 @@ pub fn limits(answer: &Limits, style: Style) -> String {
         let _ = writeln!(out, "{}", style.paint(Ink::Strong, &title));
     }
     if answer.limits.is_empty() {
-        out.push_str("no limit on pids is known\n");
+        out.push_str("no limit on pids could be read\n");
     }
     let width = answer.limits.iter().map(|limit| columns(&used(limit))).max().unwrap_or(0);
     for (n, limit) in answer.limits.iter().enumerate() {
@@ -33,7 +33,7 @@ pub fn limits(answer: &Limits, style: Style) -> String {
         }
     }
     for missing in &answer.missing {
-        let text = style.wrap(&format!("{}; it takes {}", missing.fact, missing.needs), 9);
+        let text = style.wrap(&format!("{}; this needs {}", missing.fact, missing.needs), 9);
         let _ = writeln!(out, "unknown: {text}");
     }
     out
@@ -64,7 +64,7 @@ fn line(limit: &Limit, width: usize, style: Style, out: &mut String) {
         let _ = write!(text, "; {refused} forks refused so far");
     }
     if let Some(ns) = limit.full_in_ns {
-        let _ = write!(text, "; full in {} at the present growth", duration(ns));
+        let _ = write!(text, "; full in {} at the current growth", duration(ns));
     }
     let text = style.wrap(&text, width + 2);
     let text = if limit.full { style.paint(Ink::Bad, &text) } else { text };

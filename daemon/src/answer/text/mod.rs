@@ -165,7 +165,7 @@ fn verdict(verdict: &Verdict, style: Style, out: &mut String) {
         line("remedy", style.paint(Ink::Good, &style.wrap(remedy, INDENT)));
     }
     for (n, missing) in verdict.missing.iter().enumerate() {
-        let text = format!("{}; it takes {}", missing.fact, missing.needs);
+        let text = format!("{}; this needs {}", missing.fact, missing.needs);
         line(if n == 0 { "unknown" } else { "" }, style.wrap(&text, INDENT));
     }
 }

@@ -12,7 +12,7 @@ const MOST: usize = 20;
 #[must_use]
 pub fn stops(answer: &Stops, style: Style) -> String {
     if answer.stops.is_empty() {
-        return "no such unit or container has been asked to stop\n".into();
+        return "no stop of such a unit or container is known\n".into();
     }
     answer.stops.iter().map(|it| stop(it, style)).collect()
 }

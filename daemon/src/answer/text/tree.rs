@@ -33,7 +33,10 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     let mut out = String::new();
     if let Some(at) = &answer.at {
         let forgotten = answer.incomplete_before.as_ref().map_or_else(String::new, |until| {
-            format!("; incomplete before {}: who had ended by then is forgotten", moment(until, style))
+            format!(
+                "; incomplete before {}: processes that ended before that are forgotten",
+                moment(until, style)
+            )
         });
         let text = format!("as of {}{forgotten}", moment(at, style));
         out.push_str(&style.paint(Ink::Faint, &style.wrap(&text, 0)));
@@ -353,7 +356,7 @@ mod tests {
         answer.incomplete_before = Some("2026-11-20T14:03:00.000000000Z".into());
         assert_eq!(
             tree(&answer, Style::default(), false),
-            "as of 2026-11-20 14:00:00.000 UTC; incomplete before 2026-11-20 14:03:00.000 UTC: who had ended by then is forgotten\n\
+            "as of 2026-11-20 14:00:00.000 UTC; incomplete before 2026-11-20 14:03:00.000 UTC: processes that ended before that are forgotten\n\
              sleep(9)  orphan of bash (pid 7)\n"
         );
     }

@@ -82,7 +82,7 @@ pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
         if left == waiting {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("its reader took nothing for {} s; {left} bytes are lost", FINISH.as_secs()),
+                format!("its reader read nothing for {} s; {left} bytes are lost", FINISH.as_secs()),
             ));
         }
         waiting = left;
@@ -105,7 +105,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     let repairs = &pipeline.repairs;
     let _ = write!(
         text,
-        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}, {} ends concluded; canaries {} whole, {} broken",
+        "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, repaired {}, drift {}, {} ends concluded; canaries {} whole, {} broken",
         pipeline.counts.lost(),
         pipeline.sums(),
         lines.output.handed,

@@ -38,16 +38,16 @@ use crate::{
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 Examples:
-  taskscope events | jq 'select(.event.action == \"exited\")'   all that die
-  taskscope events --action reaped,zombie_flagged               who takes which dead child, and who does not
-  taskscope events --format text --subtree 4711                 one process and all below it, for eyes
-  taskscope events --subtree nginx.service                      the same of a unit's topmost process
+  taskscope events | jq 'select(.event.action == \"exited\")'   every task that dies
+  taskscope events --action reaped,zombie_flagged               children that are reaped, and zombies that are not
+  taskscope events --format text --subtree 4711                 one process and its descendants, as text
+  taskscope events --subtree nginx.service                      the same for the topmost process of a unit
   taskscope events --sched --pid 4711 --format text             each switch and wakeup of a process
-  taskscope events --unit 'nginx*' --since 5m                   what a service did and does, from the daemon
-  taskscope events --lives | jq .usage                          what each process used, once it is gone
+  taskscope events --unit 'nginx*' --since 5m                   the last 5 minutes of a service, then new events; needs a daemon
+  taskscope events --lives | jq .usage                          CPU time and faults of each process that has ended
 
-A running daemon is asked on its socket. Without one, or with --alone or one of the options for it, the kernel is observed
-from here on.")]
+Events come from a running daemon. Without one, or with --alone or one of its options, this command observes the kernel itself
+from now on.")]
 pub(super) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Only events with these actions (docs/events.md lists them)
     #[arg(long, value_delimiter = ',', value_name = "ACTION", value_parser = ActionName, hide_possible_values = true)]
     action: Vec<String>,
-    /// Only events of these processes: pids, or names of processes or systemd units that are there now
+    /// Only events of these processes: pids, or names of present processes or systemd units
     #[arg(long = "pid", value_delimiter = ',', value_name = "PID|NAME|UNIT")]
     pid_selectors: Vec<Selector>,
     /// `--pid` as pids.
@@ -67,10 +67,10 @@ pub(super) struct Args {
     /// `--subtree` as a pid.
     #[arg(skip)]
     subtree: Option<u32>,
-    /// Only events of processes or threads with such a name; * and ? as in a shell
+    /// Only events of processes or threads with this name; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     comm: Vec<String>,
-    /// Only events in such a systemd unit; * and ? as in a shell
+    /// Only events in this systemd unit; * and ? as in a shell
     #[arg(long, value_name = "GLOB")]
     unit: Vec<String>,
     /// Only events in this container, by the beginning of its id
@@ -85,13 +85,13 @@ pub(super) struct Args {
     /// Stop after this many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// One line for each process that is gone, with all that is known of its life, and nothing else: docs/lives.md. `taskscope
-    /// lives` shows those that are gone already
+    /// Print only lives, one line for each process when it is released (docs/lives.md). `taskscope lives` shows those that were
+    /// released before
     #[arg(long, conflicts_with_all = ["action", "since", "follow_from", "sched"])]
     lives: bool,
     #[expect(clippy::doc_markdown, reason = "the text of --help")]
-    /// Print every context switch and wakeup of the processes of --pid, and nothing else: switched_out, woken, switched_in.
-    /// Observed here, with eBPF programs for this only, whether a daemon runs or not; ends when all these processes have ended
+    /// Print only the context switches and wakeups of the processes of --pid: switched_out, woken, switched_in. This command
+    /// observes them itself, with extra eBPF programs, whether a daemon runs or not; it ends when all these processes have ended
     #[arg(long, conflicts_with_all = ["subtree_selector", "comm", "unit", "container", "since", "follow_from",
         "argument_vectors", "zombie_after", "blocked_after", "audit_every", "canary_every", "no_iterator", "object"])]
     sched: bool,
@@ -100,10 +100,10 @@ pub(super) struct Args {
     color: Color,
     #[command(flatten)]
     socket: Socket,
-    /// Observe here, and do not ask a daemon
+    /// Observe the kernel directly, and do not ask a daemon
     #[arg(long, help_heading = ALONE, conflicts_with_all = ["since", "follow_from"])]
     alone: bool,
-    /// Use only the rungs of one family
+    /// Attach each hook only by this kind of program
     #[arg(long, value_enum, help_heading = ALONE)]
     attach: Option<Attach>,
     /// Read argument vectors of execs; they can hold secrets
@@ -121,13 +121,13 @@ pub(super) struct Args {
     /// How often the tree is compared with the kernel's tasks even if no loss is known; 0s is never [default: 5m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     audit_every: Option<Duration>,
-    /// How often a short-lived process of taskscope's own, which is not shown, must be seen whole; 0s is never [default: 15s]
+    /// Interval of canaries, short-lived processes by which taskscope checks itself; they are not shown; 0s is never [default: 15s]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse, help_heading = ALONE)]
     canary_every: Option<Duration>,
     /// Do not use the kernel's task iterator, only /proc
     #[arg(long, hide_short_help = true, help_heading = ALONE)]
     no_iterator: bool,
-    /// Use this eBPF object and not the embedded one, for work on the programs
+    /// Use this eBPF object instead of the embedded one, for development of the programs
     #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = ALONE)]
     object: Option<PathBuf>,
 }
@@ -229,7 +229,7 @@ pub(super) fn run(args: &Args) -> Exit {
         return Exit::Usage;
     }
     if args.lives && args.format == Format::Text {
-        log::error!("--lives: a life is one line of JSON: leave out --format text");
+        log::error!("--lives prints JSON only: leave out --format text");
         return Exit::Usage;
     }
     let args = &match resolved(args) {
@@ -287,9 +287,9 @@ fn doubt(option: &str, pid: u32) -> Option<String> {
         Some(tgid) => Some(format!(
             "{option} {pid}: a thread of the process {tgid}, whose events come with {option} {tgid}"
         )),
-        None => {
-            Some(format!("{option} {pid}: no such process in /proc now; its events are shown if it comes"))
-        }
+        None => Some(format!(
+            "{option} {pid}: no such process in /proc now; events are shown if one gets this pid"
+        )),
     }
 }
 

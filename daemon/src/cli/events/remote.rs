@@ -57,7 +57,7 @@ pub(super) async fn follow(args: &Args) -> Result<Exit, ClientError> {
         };
         match end {
             End::Stopped | End::Full => return Ok(Exit::Success),
-            End::Away => log::warn!("the daemon went away; waiting for it"),
+            End::Away => log::warn!("the daemon has stopped; waiting until it is back"),
         }
         body = loop {
             select! {

@@ -104,7 +104,7 @@ impl Lines<'_> {
                 let lost: u64 = lost.iter().sum();
                 if lost > self.reported_lost {
                     log::warn!(
-                        "{} steps lost: more than the ring holds, or too many tasks",
+                        "{} steps lost: the ring was full, or there were too many tasks",
                         lost - self.reported_lost
                     );
                     self.buffer = Self::gap(self.args.format, "ring", lost - self.reported_lost);

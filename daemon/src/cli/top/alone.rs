@@ -41,7 +41,7 @@ use crate::{
 /// How often every question is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Between the two looks at tasks that sleep.
+/// Between the two polls at tasks that sleep.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Events handed on at once; of more the view would show none.

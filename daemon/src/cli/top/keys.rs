@@ -10,26 +10,26 @@ use crate::{
 pub(super) const HELP: &str = "\
 Panes
   Tab, Shift-Tab, 1 to 6   choose the pane that keys act on
-  z                        show this pane alone, and all again
+  z                        show this pane alone, or all panes
 
 Rows
   Up Down k j, PgUp PgDn   choose a row
-  Home End, g G            the first (which stays first), the last
-  Enter                    the story of its process, as taskscope explain tells it
+  Home End, g G            choose the first or the last row
+  Enter                    what `taskscope explain` prints for the process
   p                        its parent in the tree
-  c                        the parent that owes it a wait; of that one: where it is in the tree
+  c                        on a zombie: the parent that has not waited for it; on that parent: its place in the tree
 
 What is shown
-  /                        only rows that contain what is typed; Enter keeps it, Esc ends it
-  s                        sort by the next column that can be sorted by
-  f                        in the tree: fold what is below a row, or show each process of a row `x 500`
-  x                        in the tree: like processes as one row, or each by itself
-  Space                    pause and go on; events that come meanwhile are added then
+  /                        only rows with the text that you type; Enter keeps the filter, Esc removes it
+  s                        change the sort order
+  f                        in the tree: fold a subtree, or unfold a row `x 500`
+  x                        in the tree: processes of one name as one row, or each on its own row
+  Space                    pause or continue; events in the meantime are added then
 
-q, Ctrl-C                  end
-?                          these keys
+q, Ctrl-C                  quit
+?                          show these keys
 
-! somebody has to act      * worth a look";
+! needs action             * may need action";
 
 /// What the user looks at besides the panes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,7 +135,7 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::Char('c') => {
             let missing = match view.focus() {
                 Pane::ZombieParents => "it is not in the tree yet",
-                _ => "nobody owes it a wait",
+                _ => "no parent has to wait for it",
             };
             choice.note = (!view.jump_to_responsible()).then_some(missing);
         }

@@ -19,13 +19,13 @@ use crate::view::View;
 #[command(after_help = "\
 Examples:
   taskscope top                          a live view: q ends it, ? lists the keys
-  taskscope top --once                   one picture, for scripts and bug reports
+  taskscope top --once                   one frame, for scripts and bug reports
   COLUMNS=200 LINES=60 taskscope top --once
-  taskscope top --alone                  observe by oneself, also where a daemon could be asked
+  taskscope top --alone                  observe the kernel directly, even if a daemon is running
 
-docs/top.md describes the panes, and what the view asks of the daemon.")]
+docs/top.md describes the panes, and the requests that the view sends to the daemon.")]
 pub(super) struct Args {
-    /// Print one picture of COLUMNS x LINES characters (else as large as the terminal, else 80x24), and end
+    /// Print one frame of COLUMNS x LINES characters (else the terminal's size, else 80x24), and end
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Exit {
     let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if !args.once && !is_terminal {
-        log::error!("top: standard input and output must be a terminal; --once prints one picture");
+        log::error!("top: standard input and output must be a terminal; --once prints one frame");
         return Exit::Usage;
     }
     let outcome = watcher::Watcher::start(&args.source)

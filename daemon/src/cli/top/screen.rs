@@ -222,7 +222,7 @@ impl Screen {
                 Then::Explain(selector) => {
                     // One at a time: what is asked meanwhile is not told.
                     let _ = channels.explain_requests.try_send(selector);
-                    self.choice.note = Some("asking for its story");
+                    self.choice.note = Some("asking the daemon");
                 }
             }
         }

@@ -90,7 +90,7 @@ impl Watcher {
             }
         };
         thread::Builder::new().name("watcher".into()).spawn(work).map_err(|error| {
-            log::error!("starting a thread: {error}; taskscope zombies, limits and tree need none");
+            log::error!("starting a thread: {error}; taskscope zombies, limits and tree need no thread");
             Exit::Failure
         })?;
         started.recv().unwrap_or(Err(Exit::Failure))?;

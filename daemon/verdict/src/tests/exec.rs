@@ -24,7 +24,7 @@ fn exec_over() -> Facts {
 #[test]
 fn a_child_of_before_the_exec_was_forked_by_another_program() {
     let verdict = expect(&exec_over(), Code::ForkedBeforeExec, Certainty::Certain, 50);
-    assert!(verdict.summary.contains("while that ran bash, before it execed parent"), "{verdict:#?}");
+    assert!(verdict.summary.contains("while that ran bash, before it called exec of parent"), "{verdict:#?}");
     let remedy = verdict.remedy.unwrap();
     assert!(remedy.contains("( helper & )") && !remedy.contains("waitpid(-1"), "{remedy}");
 }
@@ -48,7 +48,7 @@ fn waits_of_before_the_exec_do_not_count_for_the_new_program() {
     parent.process.as_mut().unwrap().has_waited = Some(true);
     let verdict = expect(&facts, Code::NeverWaits, Certainty::Certain, 50);
     assert!(
-        verdict.evidence.iter().any(|line| line.contains("it forked 6 children, its waits took 0")),
+        verdict.evidence.iter().any(|line| line.contains("it forked 6 children and reaped 0")),
         "{verdict:#?}"
     );
 }

@@ -8,7 +8,7 @@ fn not_watched_from_its_beginning_never_waits_is_only_likely() {
     facts.observed_since = Some(Ktime(55 * SECOND));
     let verdict = expect(&facts, Code::NeverWaits, Certainty::Likely, 50);
     assert!(
-        verdict.missing.iter().any(|missing| missing.fact.contains("before taskscope began")),
+        verdict.missing.iter().any(|missing| missing.fact.contains("before taskscope started")),
         "{verdict:#?}"
     );
 }

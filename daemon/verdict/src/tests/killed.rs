@@ -27,7 +27,7 @@ fn a_thread_in_d_state_keeps_a_killed_process() {
         "{verdict:#?}"
     );
     assert!(
-        verdict.evidence.iter().any(|line| line.contains("its main thread died 10 s ago")),
+        verdict.evidence.iter().any(|line| line.contains("its main thread has ended 10 s ago")),
         "{verdict:#?}"
     );
     assert!(!verdict.remedy.unwrap().contains("leave it alone"));
@@ -52,7 +52,7 @@ fn the_v1_freezer_keeps_a_killed_process() {
     let process = facts.subject.known.process.as_mut().unwrap();
     process.frozen = Some(Frozen { is_killable: false, ..frozen() });
     let verdict = expect(&facts, Code::KilledButBlocked, Certainty::Certain, 60);
-    assert!(verdict.remedy.unwrap().starts_with("thaw it"));
+    assert!(verdict.remedy.unwrap().starts_with("thaw the cgroup"));
 }
 
 #[test]

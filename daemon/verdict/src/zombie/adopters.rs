@@ -1,4 +1,4 @@
-//! Who takes in orphans and does not reap them.
+//! Inits and subreapers that do not reap the orphans that they get.
 
 use super::Case;
 use crate::{Code, Verdict, duration};
@@ -8,7 +8,7 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
     let level = case.parent?.init_of_level()?;
     let (who, pid) = (case.who(), case.pid());
     let adopted = matches!(case.life.reparent_kind, Some(ReparentKind::NamespaceInit | ReparentKind::Init));
-    let whose = if adopted { "an orphan that came to it" } else { "its child" };
+    let whose = if adopted { "an orphan that was reparented to it" } else { "its child" };
     let reaps = case.has_waited() == Some(true);
     // It may wait for children of its own only, or look for dead ones now and then.
     let does = if reaps { "reaps late, or other children only" } else { "does not reap" };
@@ -21,19 +21,19 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
         )
         .remedy(
             "give the container an init that reaps: `docker run --init`, tini or dumb-init as its entry point, in Kubernetes shareProcessNamespace; \
-             until then restarting the container clears its zombies"
+             until then, a restart of the container removes its zombies"
                 .into(),
         )
     } else {
         Verdict::likely(Code::Init, format!("{who} is this system's init and {does}: {whose} {stays}")).remedy(
-            "find out why init does not run: it may be hung, stopped or frozen after a crash (systemd says so in its log); zombies of init go only with a reboot"
+            "find out why init does not run: it may be hung, stopped or frozen after a crash (see the log of systemd); only a reboot removes zombies of init"
                 .into(),
         )
     };
     let or_shell = super::exec::shell_that_never_execed(case).filter(|_| !adopted);
     let verdict = verdict
         .since_all(or_shell.map(|name| {
-            format!("it never execed and is called {name}: an orphan of a shell, or a child of the shell that pid {pid} was before it execed")
+            format!("it never called exec and its name is {name}: it is an orphan of a shell, or pid {pid} was a shell when it forked it")
         }))
         .since_all((level > 0).then(|| format!("pid {pid} is pid 1 in its own pid namespace, level {level}")))
         .since_all(handed(case))
@@ -49,11 +49,9 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
     }
     let who = case.who();
     let summary = if case.has_waited() == Some(true) {
-        format!(
-            "{who} is a subreaper and has not reaped this orphan that came to it; it takes others, or takes them late"
-        )
+        format!("{who} is a subreaper and has not reaped this orphan; it reaps other children, or reaps late")
     } else {
-        format!("{who} is a subreaper and does not reap the orphans that come to it; this is one")
+        format!("{who} is a subreaper and does not reap its orphans, such as this one")
     };
     let verdict = Verdict::new(Code::Subreaper, case.certainty_of_never(), summary);
     let verdict = verdict
@@ -62,7 +60,7 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.disposition())
         .since_all(case.debts())
         .remedy(case.or_now(
-            "it must wait for any child (waitpid(-1)), as it asked for orphans by PR_SET_CHILD_SUBREAPER, or not ask",
+            "it must wait for any child (waitpid(-1)), because it asked for orphans with PR_SET_CHILD_SUBREAPER; or it must not ask",
         ));
     Some(case.blame(verdict))
 }
@@ -70,7 +68,7 @@ pub(super) fn subreaper(case: &Case<'_>) -> Option<Verdict> {
 fn handed(case: &Case<'_>) -> Option<String> {
     let at = case.life.reparented_at?;
     Some(format!(
-        "it came to {} {} ago, when its former parent ended",
+        "it was reparented to {} {} ago, when its former parent ended",
         case.who(),
         duration(case.now.since(at))
     ))

@@ -1,4 +1,4 @@
-//! A zombie and those who could end it, and what can be said of them in a sentence.
+//! A zombie and the processes that could end it, with the phrases that describe them.
 
 use crate::facts::{Child, Facts, Known, Named, ProcessFacts, Signals, ThreadFacts, VforkChild};
 use crate::{Certainty, Missing, Verdict, duration};
@@ -7,16 +7,15 @@ use lineage::effect::Bound;
 use lineage::flags::SIGCHLD;
 use lineage::id::{Ktime, Tid};
 
-/// A parent that looks for dead children now and then takes one within this time, as a rule. Before, nobody can tell it from one
-/// that never does.
+/// A parent that polls for dead children usually reaps one within this time. Until then it looks the same as one that never does.
 const OVERDUE_NS: u64 = 60_000_000_000;
 
-/// A zombie and what is known of those who could end it.
+/// A zombie and what is known of the processes that could end it.
 pub(crate) struct Case<'a> {
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
     pub(crate) life: &'a Life,
-    /// The zombie's own pids, where they could be read.
+    /// The zombie's pids in each namespace (`NSpid`); empty if not readable.
     pub(super) pids: &'a [u32],
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
@@ -26,12 +25,12 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The subject is the zombie.
+    /// Returns the case of a subject that is a zombie.
     pub(crate) fn of(facts: &'a Facts) -> Self {
         Self::new(facts, &facts.subject, facts.parent.as_ref(), facts.parents_vfork_child.as_ref())
     }
 
-    /// The subject is the parent, its oldest zombie the case.
+    /// Returns the case of the oldest zombie of a subject that is a parent.
     pub(crate) fn of_child(facts: &'a Facts) -> Option<Self> {
         let child = facts.owed.as_ref()?;
         Some(Self::new(facts, child, Some(&facts.subject.known), facts.vfork_child.as_ref()))
@@ -78,7 +77,7 @@ impl<'a> Case<'a> {
     pub(super) fn forked_by_thread(&self) -> Option<String> {
         let (thread, at) = self.life.forked_by?;
         Some(format!(
-            "the thread that forked it (tid {}) ended {} ago; the child is another thread's of {} since",
+            "the thread that forked it (tid {}) ended {} ago; since then its parent is another thread of {}",
             thread.key.tid,
             duration(self.now.since(at)),
             self.who()
@@ -88,7 +87,7 @@ impl<'a> Case<'a> {
     /// That neither the parent nor a former parent called clone(2), as evidence: the parent's code may not know of the child.
     pub(super) fn made_by_another(&self) -> Option<String> {
         let creator = self.life.creator?.tgid;
-        Some(format!("pid {creator} made it a child of its own parent's, by clone(2) with CLONE_PARENT"))
+        Some(format!("pid {creator} created it with clone(2) and CLONE_PARENT, as a child of its own parent"))
     }
 
     /// That the parent has never waited, as evidence.
@@ -102,7 +101,7 @@ impl<'a> Case<'a> {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }
 
-    /// When the parent execed last, as far as that was seen.
+    /// When the parent called exec last, if that was seen.
     pub(super) fn exec_at(&self) -> Option<Ktime> {
         self.parent?.life.exec_at
     }
@@ -195,11 +194,11 @@ impl<'a> Case<'a> {
         if self.reaped() > 0 || self.is_watched_from_its_beginning() {
             "it has waited for other children"
         } else {
-            "it has waited for other children, or a program that it ran before an exec has: the kernel counts both (cutime, cminflt)"
+            "it has waited for other children, or a program that it ran before an exec did: the kernel counts both (cutime, cminflt)"
         }
     }
 
-    /// What can be done at once, if the parent does not reap: another parent may.
+    /// What can be done at once if the parent does not reap: end it, so that another parent reaps.
     pub(super) fn way_out(&self) -> Option<String> {
         // A parent that reaps others is worth more than one zombie.
         if self.has_waited() == Some(true) || self.blocked_thread().is_some() {
@@ -210,7 +209,7 @@ impl<'a> Case<'a> {
         let kill = self.process().map_or("kill", ProcessFacts::kill_command);
         let when = if self.is_overdue() { "now" } else { "if it stays a zombie" };
         Some(format!(
-            "{when}: {kill} {}, its zombies then go to {new_reaper}, which should reap them",
+            "{when}: {kill} {}; its zombies are then reparented to {new_reaper}, which should reap them",
             self.pid()
         ))
     }
@@ -243,7 +242,7 @@ impl<'a> Case<'a> {
         Some(self.process()?.pending?.has(SIGCHLD))
     }
 
-    /// A verdict with the parent as the culprit.
+    /// Names the parent as the process that has to act.
     pub(super) fn blame(&self, verdict: Verdict) -> Verdict {
         match self.parent {
             Some(parent) => verdict.by(parent.named()),
@@ -251,7 +250,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// How many wait, and what the parent has done so far.
+    /// How many zombies the parent has, and how many children it forked and reaped, as evidence.
     pub(super) fn debts(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let Some(parent) = self.parent else { return lines };
@@ -266,7 +265,7 @@ impl<'a> Case<'a> {
             let began = self.exec_at().or(parent.life.key.start);
             let since = began.map_or(since, |began| began.max(since));
             lines.push(format!(
-                "seen in the last {}: it forked {forked} children, its waits took {reaped}",
+                "in the last {} it forked {forked} children and reaped {reaped}",
                 duration(self.now.since(since)),
             ));
         }
@@ -299,7 +298,7 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// Where the parent is instead.
+    /// The kernel function in which the parent sleeps, as evidence.
     pub(super) fn whereabouts(&self) -> Option<String> {
         let process = self.process()?;
         if process.live().any(|thread| thread.state == Some(b'R')) {
@@ -309,18 +308,21 @@ impl<'a> Case<'a> {
         Some(format!("it sleeps in {place}()"))
     }
 
-    /// Facts that could not be had and would make this surer.
+    /// Facts that were not available and would make the verdict more certain.
     pub(super) fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         let mut lack = |fact: &str, needs: &str| {
             missing.push(Missing { fact: fact.into(), needs: needs.into() });
         };
         match self.parent.map(|parent| &parent.process) {
-            None => lack("who its parent is", "a look at a moment when the parent is known"),
+            None => lack("who its parent is", "a poll while its parent is known"),
             Some(Err(why)) => lack("the parent's signals and state", why),
             Some(Ok(process)) => {
                 if process.live().all(|thread| thread.call.is_none()) {
-                    lack("the system call its parent sits in", "CAP_SYS_PTRACE, to read /proc/PID/syscall");
+                    lack(
+                        "the current system call of its parent",
+                        "CAP_SYS_PTRACE, to read /proc/PID/syscall",
+                    );
                 }
                 if process.signalfd.is_none() {
                     lack("whether its parent has a signalfd", "CAP_SYS_PTRACE, to read /proc/PID/fdinfo");
@@ -338,14 +340,14 @@ impl<'a> Case<'a> {
         }
         if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {
             lack(
-                "what its parent did before taskscope began to watch, such as waits for children that used no CPU time",
+                "what its parent did before taskscope started, such as waits for children that used no CPU time",
                 "a parent that starts after the daemon",
             );
         }
         if self.observed_since.is_none() {
             lack(
-                "whether it is an orphan, when its parent execed, and whether that reaps other children",
-                "watching: a running daemon (taskscope run), or --observe 10s",
+                "whether it is an orphan, when its parent called exec, and whether its parent reaps other children",
+                "observation: a running daemon (taskscope run), or --observe 10s",
             );
         }
         missing

@@ -1,13 +1,13 @@
-//! A child of the program that its parent ran before an exec.
+//! A child of the program that the parent ran before an exec.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration};
 use lineage::flags::PF_FORKNOEXEC;
 
-/// Shells fork helpers and exec over them. Their names, where only names tell.
+/// Names of shells, which fork helpers and then call exec; used if no exec was seen.
 const SHELLS: [&[u8]; 8] = [b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox"];
 
-/// What tells that the child is of another program than the one its parent runs now.
+/// Evidence that the parent forked the child before its last exec.
 struct Boundary {
     /// The program that forked it, where that is known.
     forker: Option<String>,
@@ -25,18 +25,18 @@ pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
     let ran = forker.as_deref().unwrap_or("another program");
     let pid = case.pid();
     let (by, while_it) = match case.life.creator {
-        Some(creator) => (format!("made a child of pid {pid} by pid {}", creator.tgid), "that parent"),
+        Some(creator) => (format!("created as a child of pid {pid} by pid {}", creator.tgid), "that parent"),
         None => (format!("forked by this same parent, pid {pid}"), "that"),
     };
     let summary = format!(
-        "it was {by}, while {while_it} ran {ran}, before it execed {now_runs}: the program that runs there now did not fork it"
+        "it was {by}, while {while_it} ran {ran}, before it called exec of {now_runs}: the program that runs there now did not fork it"
     );
     let launcher = forker.as_deref().unwrap_or("the program that execs");
     let mut remedy = format!(
-        "change what execed {now_runs}, not {now_runs}: {launcher} must wait for its children before it execs, or start them so that they are not its own (in a shell: `( helper & )`), and init reaps them"
+        "change the program that called exec, not {now_runs}: {launcher} must wait for its children before its exec, or start them so that init becomes their parent (in a shell: `( helper & )`)"
     );
     if case.parent.is_some_and(|parent| parent.init_of_level().is_some_and(|level| level > 0)) {
-        remedy.push_str("; an init in front does not help, as the child stays this process's");
+        remedy.push_str("; an init in front does not help, because the child stays a child of this process");
     } else if let Some(way_out) = case.way_out() {
         remedy.push_str("; ");
         remedy.push_str(&way_out);
@@ -84,7 +84,10 @@ fn by_name(case: &Case<'_>) -> Option<Boundary> {
     }
     shell_that_never_execed(case).map(|own| Boundary {
         certainty: Certainty::Likely,
-        evidence: format!("it never execed, and is called {own}, while its parent runs {}", program(case)),
+        evidence: format!(
+            "it never called exec and its name is {own}, but its parent runs {}",
+            program(case)
+        ),
         forker: Some(own),
     })
 }
@@ -108,7 +111,7 @@ fn own_name(case: &Case<'_>) -> Option<String> {
 fn program(case: &Case<'_>) -> String {
     let parent = case.parent.map(|parent| &parent.life);
     let seen = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));
-    // A daemon has seen the exec; who looks at the present finds the same in /proc.
+    // A daemon has seen the exec; a snapshot has the same path from /proc.
     let found = || {
         let path = case.process()?.executable.as_deref()?;
         Some(base_name(path))

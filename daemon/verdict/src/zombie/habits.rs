@@ -1,23 +1,23 @@
-//! What the parent does with its children, as far as that is known.
+//! How the parent waits for its children in general.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration};
 
-/// A parent may take this long to come round to its wait.
-const PATIENCE_NS: u64 = 1_000_000_000;
+/// A parent may take this long until it waits, ns.
+const WAITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn just_died(case: &Case<'_>) -> Option<Verdict> {
     let age = case.age_at_most();
     let is_idle =
         case.has_waited() == Some(false) && case.process().is_some_and(|it| it.waits().next().is_none());
-    if age >= PATIENCE_NS || (is_idle && age >= PATIENCE_NS / 2) {
+    if age >= WAITS_WITHIN_NS || (is_idle && age >= WAITS_WITHIN_NS / 2) {
         return None;
     }
     let verdict = Verdict::likely(
         Code::JustDied,
-        format!("it died {} ago or less: {} may be about to wait for it", duration(age), case.who()),
+        format!("it died at most {} ago: {} may be about to wait for it", duration(age), case.who()),
     );
-    Some(verdict.remedy("look again in a moment".into()))
+    Some(verdict.remedy("ask again in a moment".into()))
 }
 
 pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
@@ -37,11 +37,11 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     let certainty = if knows_calls { case.certainty_of_never() } else { Certainty::Likely };
     let verdict = Verdict::new(Code::NeverWaits, certainty, summary);
     let source = if is_watched {
-        format!("watched since {}: its waits took no child", case.since_when())
+        format!("taskscope has observed it since {}: it has reaped no child", case.since_when())
     } else {
-        "the kernel's accounting of its waited-for children (cutime, cminflt) is zero".into()
+        "the kernel's counters of its waited-for children (cutime, cminflt) are zero".into()
     };
-    let remedy = "it must call waitpid(-1, .., WNOHANG) until there is no more, at each SIGCHLD, or ignore SIGCHLD if it needs no status";
+    let remedy = "at each SIGCHLD it must call waitpid(-1, .., WNOHANG) until no dead child is left, or ignore SIGCHLD if it needs no status";
     let verdict = verdict
         .since(source)
         .since_all(case.disposition())
@@ -52,26 +52,26 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// Nothing stands in the way, and it is not done.
+/// The last resort: the parent could wait and does not.
 pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
     let who = case.who();
     if case.parent.is_none() {
         return Verdict::likely(
             Code::Unknown,
-            "why it is a zombie cannot be told: its parent is not known".into(),
+            "the reason is not known, because its parent is not known".into(),
         );
     }
     if case.has_waited() != Some(true) {
         let verdict = Verdict::likely(
             Code::Unknown,
-            format!("{who} does not wait for it; why cannot be told from what could be read"),
+            format!("{who} does not wait for it; the facts that could be read do not show why"),
         );
         return case
             .blame(verdict.since_all(case.disposition()).since_all(case.debts()).remedy_of(case.way_out()));
     }
     let verdict = Verdict::likely(
         Code::NotWaitedFor,
-        format!("{who} waits for children of its choice, and has not waited for this one"),
+        format!("{who} waits for some of its children, but has not waited for this one"),
     );
     let verdict = verdict
         .since(case.waited_for_others())
@@ -80,7 +80,7 @@ pub(super) fn not_waited_for(case: &Case<'_>) -> Verdict {
         .since_all(case.sits_in())
         .since_all(case.debts())
         .remedy(
-            "it must wait for each child it makes (in Python: poll() or wait() of each Popen), or for any (waitpid(-1))".into(),
+            "it must wait for each of its children (in Python: poll() or wait() of each Popen), or for any child (waitpid(-1))".into(),
         );
     case.blame(verdict)
 }

@@ -1,4 +1,4 @@
-//! Somebody keeps the parent, or the zombie, from the wait: a tracer, a stop, the kernel, its own end.
+//! The parent cannot wait, or not for this zombie: a tracer, a stop, a frozen cgroup, a sleep in the kernel, its own exit.
 
 use super::Case;
 use crate::{Certainty, Code, Verdict, duration, vfork};
@@ -13,16 +13,16 @@ pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
     let verdict = Verdict::certain(
         Code::HeldByTracer,
         format!(
-            "its tracer {tracer} holds it: {who} cannot reap it before that one has waited for it, detached or ended"
+            "its tracer {tracer} holds it: {who} cannot reap it before the tracer has waited for it, detached or ended"
         ),
     );
     let pid = tracer.key.tgid;
     Some(
         verdict
             .since(format!("TracerPid of the zombie is {pid}, its parent is pid {}", case.pid()))
-            .since("a tracer is offered a dead tracee first; the parent is told only after that (ptrace(2))")
+            .since("the tracer of a process can wait for it first; its parent is notified only after that (ptrace(2))")
             .remedy(format!(
-                "let {tracer} wait for it or detach; ending it gives the zombie to its parent: kill {pid}"
+                "{tracer} must wait for it or detach; if the tracer ends, the parent can reap: kill {pid}"
             ))
             .by(tracer.clone()),
     )
@@ -37,10 +37,10 @@ pub(super) fn parent_exiting(case: &Case<'_>) -> Option<Verdict> {
     let age = duration(case.now.since(parent.life.since));
     let verdict = Verdict::certain(
         Code::ParentExiting,
-        format!("its parent {who} is in its own exit, and cannot wait any more"),
+        format!("its parent {who} is exiting, and cannot wait any more"),
     );
     let remedy = format!(
-        "nothing while that goes on: with its end the zombie is handed on. If it does not end: taskscope explain {}",
+        "nothing: when the parent ends, the zombie gets another parent. If the parent does not end: taskscope explain {}",
         case.pid()
     );
     Some(case.blame(verdict.since(format!("{who} has been in do_exit() for {age}")).remedy(remedy)))
@@ -55,11 +55,11 @@ pub(super) fn parent_frozen(case: &Case<'_>) -> Option<Verdict> {
         (Certainty::Likely, "is being frozen")
     };
     let summary = format!(
-        "its parent {who} {does} with its cgroup {}, and cannot wait before that thaws",
+        "the cgroup {} of its parent {who} {does}, and the parent cannot wait before the cgroup is thawed",
         frozen.cgroup
     );
     let verdict = Verdict::new(Code::ParentFrozen, certainty, summary)
-        .since(format!("the freezer of {} is on", frozen.cgroup))
+        .since(format!("the cgroup {} is set to frozen", frozen.cgroup))
         .since_all(case.debts())
         .remedy(format!("thaw it: {}", frozen.thaw));
     Some(case.blame(verdict))
@@ -75,7 +75,7 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
         )
         .since(format!("every live thread of pid {pid} is in state T"))
         .since_all(case.debts())
-        .remedy(format!("let it go on: kill -CONT {pid}; then it can reap")),
+        .remedy(format!("continue it: kill -CONT {pid}; then it can reap")),
         b't' => {
             let tracer = process.live().find_map(|thread| thread.tracer).filter(|&tracer| tracer != 0);
             let by = tracer.map_or_else(|| "its tracer".into(), |tracer| format!("its tracer, pid {tracer}"));
@@ -85,7 +85,9 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
             )
             .since(format!("every live thread of pid {pid} is in state t (tracing stop)"))
             .since_all(case.debts())
-            .remedy("let the debugger continue or detach; then the parent can reap".into())
+            .remedy(
+                "the debugger must continue the parent or detach from it; then the parent can reap".into(),
+            )
         }
         _ => return None,
     };
@@ -101,7 +103,7 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
     let (who, pid) = (case.who(), case.pid());
     if let Some(child) = case.vfork_child {
         let holder = vfork::holder(child);
-        let summary = format!("its parent {who} is held by another child that it vforked, {}", holder.what);
+        let summary = format!("another vfork child holds its parent {who}: {}", holder.what);
         let verdict = Verdict::certain(Code::ParentHeldByVfork, summary)
             .since(format!(
                 "pid {pid} is in state D: vfork(2) suspends the caller until the child execs or exits"
@@ -109,7 +111,7 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
             .since_all(case.debts());
         return Some(verdict.remedy(holder.remedy).by(holder.responsible));
     }
-    let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
+    let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (state D) and cannot wait");
     // Without its system call a vfork(2) looks the same.
     let verdict = if all && sleeper.call.is_some() {
         Verdict::certain(Code::ParentInDState, summary)
@@ -117,10 +119,10 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
         Verdict::likely(Code::ParentInDState, summary)
     };
     let verdict = verdict
-        .since(format!("thread {} of it was in state D at two looks", sleeper.tid))
+        .since(format!("its thread {} was in state D at two polls", sleeper.tid))
         .since_all(sleeper.wchan.as_ref().map(|place| format!("it sleeps in {place}()")))
         .since_all(sleeper.is_killed().then(|| {
-            "SIGKILL was sent to it already: it ends, and hands its zombies on, once that sleep ends"
+            "SIGKILL is already pending: when that sleep ends, it ends, and its zombies get another parent"
                 .to_owned()
         }))
         .since_all(case.debts());

@@ -1,14 +1,15 @@
-//! Why a zombie is one: each reason a function of the facts, asked in the order in which they exclude each other.
+//! Reasons why a zombie is not reaped. Each reason is a function of the facts; the first in [`REASONS`] that applies is the verdict.
 //!
 //! | file | reasons |
 //! |---|---|
-//! | `case` | the zombie, its parent and who else can act: what the reasons are asked about |
+//! | `case` | the zombie, its parent and other processes that can act: the input of the reasons |
 //! | `held` | a tracer, a stop or an uninterruptible sleep holds the parent |
 //! | `output` | the parent reads output before it waits, or is blocked in a write or by a lock |
-//! | `waits` | the parent waits, but for others |
-//! | `signals` | the parent does not get SIGCHLD, or does nothing at it |
-//! | `habits` | the parent has never waited, or waits now and then |
-//! | `adopters` | the parent is an init or a subreaper that came to it |
+//! | `waits` | the parent waits, but for other children |
+//! | `signals` | the parent does not get SIGCHLD, or does not handle it |
+//! | `habits` | the parent has never waited, or waits for some children |
+//! | `exec` | the parent forked the child before its last exec |
+//! | `adopters` | the parent is an init or a subreaper |
 
 mod adopters;
 mod case;
@@ -22,7 +23,7 @@ mod waits;
 pub(super) use self::case::Case;
 use super::{Certainty, Verdict};
 
-/// The reasons, the first that holds is the one.
+/// The reasons in order: the first that applies is the verdict.
 const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 22] = [
     held::held_by_tracer,
     held::parent_exiting,

@@ -1,4 +1,4 @@
-//! What the parent makes of SIGCHLD, and why that is not enough.
+//! The parent does not get SIGCHLD, or does not handle it correctly.
 
 use super::Case;
 use crate::facts::{Call, ProcessFacts, ThreadFacts};
@@ -52,14 +52,14 @@ fn blocked_for_now(case: &Case<'_>, process: &ProcessFacts) -> Verdict {
     let (summary, call) = if process.has_temporary_mask() {
         (
             format!(
-                "{who} blocks SIGCHLD for now: it sits in a call that sets another signal mask until it returns"
+                "{who} blocks SIGCHLD for now: it is in a call that sets another signal mask until it returns"
             ),
-            "a thread of it is in ppoll(2), pselect6(2), epoll_pwait(2) or rt_sigsuspend(2)",
+            "one of its threads is in ppoll(2), pselect6(2), epoll_pwait(2) or rt_sigsuspend(2)",
         )
     } else {
         (
-            format!("{who} blocks SIGCHLD for now, maybe only for the call that it sits in"),
-            "it has waited for other children, so that it unblocks the signal at times",
+            format!("{who} blocks SIGCHLD for now, possibly only during its current system call"),
+            "it has waited for other children, so it unblocks the signal at times",
         )
     };
     let deadlock = in_handler(case);
@@ -83,7 +83,7 @@ pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let who = case.who();
-    let summary = format!("{who} is to learn of dead children by a signalfd, and does not read it");
+    let summary = format!("{who} uses a signalfd for SIGCHLD and does not read it");
     // One that reaps may just be busy.
     let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
     let verdict = Verdict::new(Code::SignalfdNotRead, certainty, summary)
@@ -92,7 +92,7 @@ pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(case.or_now(
-            "it must read the signalfd, and then call waitpid(-1, .., WNOHANG) until there is no more: one SIGCHLD can stand for several children",
+            "it must read the signalfd, and then call waitpid(-1, .., WNOHANG) until no dead child is left: one SIGCHLD can stand for several children",
         ));
     Some(case.blame(verdict))
 }
@@ -118,17 +118,17 @@ pub(super) fn sigwait_never_returns(case: &Case<'_>) -> Option<Verdict> {
     let verdict = Verdict::new(
         Code::SigwaitNeverReturns,
         certainty,
-        format!("{who} waits for SIGCHLD in sigwait(3), and the kernel drops the signal before that sees it"),
+        format!("{who} waits for SIGCHLD in sigwait(3), but the kernel drops the signal before sigwait(3) sees it"),
     )
     .since(format!(
-        "thread {tid} sits in rt_sigtimedwait(2); thread {forker}, which forked, does not block SIGCHLD"
+        "thread {tid} is in rt_sigtimedwait(2); thread {forker}, which forked the child, does not block SIGCHLD"
     ))
     .since(
         "a signal that is ignored by default and not blocked is dropped (sig_ignored() in kernel/signal.c)",
     )
     .since_all(case.debts())
     .remedy(case.or_now(
-        "it must block SIGCHLD in every thread: by pthread_sigmask(3) in main(), before it makes threads",
+        "it must block SIGCHLD in every thread: with pthread_sigmask(3) in main(), before it creates threads",
     ));
     Some(case.blame(verdict))
 }
@@ -144,23 +144,22 @@ pub(super) fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
         let verdict = Verdict::certain(Code::HeldByTracer, summary)
             .since_all(case.disposition())
             .since(format!("TracerPid of the zombie is its parent's, {}", case.pid()))
-            .since("do_notify_parent() in kernel/signal.c lets no tracee go by itself")
+            .since("do_notify_parent() in kernel/signal.c never releases a tracee without a wait")
             .since_all(case.debts())
-            .remedy(
-                case.or_now("it must wait for its tracee (waitpid with __WALL), or detach before that ends"),
-            );
+            .remedy(case.or_now(
+                "it must wait for its tracee (waitpid with __WALL), or detach before the tracee ends",
+            ));
         return Some(case.blame(verdict));
     }
     let verdict = Verdict::certain(
         Code::IgnoredTooLate,
         format!(
-            "{who} ignores SIGCHLD, but did not yet when this child died: later children vanish by themselves, this one does not"
+            "{who} ignores SIGCHLD, but did not ignore it when this child died: the kernel releases later children without a wait, but not this one"
         ),
     );
-    let verdict = verdict
-        .since_all(case.disposition())
-        .since_all(case.debts())
-        .remedy(case.or_now("one wait of it after it began to ignore SIGCHLD takes those left"));
+    let verdict = verdict.since_all(case.disposition()).since_all(case.debts()).remedy(
+        case.or_now("it must wait once more after it began to ignore SIGCHLD, to reap the earlier children"),
+    );
     Some(case.blame(verdict))
 }
 
@@ -172,13 +171,13 @@ pub(super) fn sigchld_coalesced(case: &Case<'_>) -> Option<Verdict> {
     let verdict = Verdict::likely(
         Code::SigchldCoalesced,
         format!(
-            "{who} reaps one child per SIGCHLD, and this one died while such a signal was pending already: the kernel merges them"
+            "{who} reaps one child per SIGCHLD, and this one died while a SIGCHLD was already pending: the kernel merges the two signals"
         ),
     );
     let verdict = verdict
         .since_all(case.disposition())
         .since(case.waited_for_others())
-        .since("no SIGCHLD is pending for it any more")
+        .since("no SIGCHLD is pending for it now")
         .since_all(case.whereabouts())
         .since_all(case.debts())
         .remedy(format!(

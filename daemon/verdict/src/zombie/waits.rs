@@ -1,4 +1,4 @@
-//! The parent waits, or would, in a way that passes this child over.
+//! The parent is in a wait(2) that skips this child.
 
 use super::Case;
 use crate::facts::{WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget};
@@ -15,14 +15,14 @@ pub(super) fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
     let who = case.who();
     let verdict = Verdict::certain(
         Code::ExitSignal,
-        format!("its exit signal is {name} and not SIGCHLD: a plain wait() of {who} never sees it"),
+        format!("its exit signal is {name}, not SIGCHLD: a plain wait() of {who} never sees it"),
     );
     let other = if signal == 0 { "no signal at all" } else { "that signal" };
     let verdict = verdict
-        .since(format!("clone(2) was called with this exit signal, so the parent got {other} and wait(2) passes over it"))
+        .since(format!("clone(2) was called with this exit signal, so the parent got {other}, and a wait(2) without options skips the child"))
         .since_all(case.debts())
         .remedy(case.or_now(
-            "it must wait with __WALL or __WCLONE, or clone with SIGCHLD as exit signal (an orphan's becomes SIGCHLD by itself)",
+            "it must wait with __WALL or __WCLONE, or call clone(2) with SIGCHLD as exit signal (the kernel sets SIGCHLD for orphans)",
         ));
     Some(case.blame(verdict))
 }
@@ -49,15 +49,11 @@ pub(super) fn about_to_be_reaped(case: &Case<'_>) -> Option<Verdict> {
         .find(|(thread, wait)| takes(case, *wait) == Some(true) && !passes_over(case, thread.tid, *wait))?;
     let verdict = Verdict::likely(
         Code::JustDied,
-        format!("its parent {} is in a wait(2) that takes it: it should be gone by now", case.who()),
+        format!("its parent {} is in a wait(2) that reaps it: it should be gone by now", case.who()),
     );
-    Some(
-        case.blame(
-            verdict
-                .since(format!("thread {} of the parent sits in a wait", thread.tid))
-                .remedy("look again".into()),
-        ),
-    )
+    Some(case.blame(
+        verdict.since(format!("thread {} of the parent is in a wait", thread.tid)).remedy("ask again".into()),
+    ))
 }
 
 pub(super) fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
@@ -70,14 +66,14 @@ pub(super) fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
     let verdict = Verdict::certain(
         Code::WaitNoThread,
         format!(
-            "{who} waits in another thread than the one that forked it, and only for that thread's own children (__WNOTHREAD)"
+            "{who} waits in a thread that did not fork this child, and only for that thread's own children (__WNOTHREAD)"
         ),
     );
     let verdict = verdict
-        .since(format!("thread {} sits in a wait with __WNOTHREAD, the zombie's parent is thread {parent_thread}", thread.tid))
+        .since(format!("thread {} is in a wait with __WNOTHREAD; the zombie's parent is thread {parent_thread}", thread.tid))
         .since_all(case.debts())
         .remedy(format!(
-            "it must wait in the thread that forked, or without __WNOTHREAD; once thread {parent_thread} ends, its children are another thread's"
+            "it must wait in the thread that forked the child, or without __WNOTHREAD; when thread {parent_thread} ends, its children get another thread as parent"
         ));
     Some(case.blame(verdict))
 }
@@ -102,10 +98,10 @@ pub(super) fn waits_for_another(case: &Case<'_>) -> Option<Verdict> {
     let verdict =
         Verdict::new(Code::WaitsForAnother, certainty, format!("{who} waits, but only for {target}"));
     let verdict = verdict
-        .since(format!("thread {} of it sits in such a wait", thread.tid))
+        .since(format!("its thread {} is in such a wait", thread.tid))
         .since_all(case.debts())
         .remedy(case.or_now(
-            "it may come to this child after that. If not, it must wait for any child (waitpid(-1))",
+            "it may wait for this child after that. If it does not, it must wait for any child (waitpid(-1))",
         ));
     Some(case.blame(verdict))
 }
@@ -115,10 +111,10 @@ pub(super) fn wait_without_wexited(case: &Case<'_>) -> Option<Verdict> {
     let who = case.who();
     let is_certain = is_alone(case) && case.has_waited() != Some(true);
     let certainty = if is_certain { Certainty::Certain } else { Certainty::Likely };
-    let summary = format!("{who} waits in waitid(2) without WEXITED: that never takes a dead child");
+    let summary = format!("{who} waits in waitid(2) without WEXITED, which never reaps a child");
     let verdict = Verdict::new(Code::WaitWithoutWexited, certainty, summary)
         .since(format!(
-            "thread {} of it sits in a waitid(2) for children that stop or continue (WSTOPPED, WCONTINUED)",
+            "its thread {} is in a waitid(2) for children that stop or continue (WSTOPPED, WCONTINUED)",
             thread.tid
         ))
         .since_all(case.debts())

@@ -97,7 +97,7 @@ pub(crate) fn resyncs(run: &mut Run) -> anyhow::Result<()> {
         zombie()?.wait().context("reaping a child")?;
     }
     signal(pid, libc::SIGCONT)?;
-    let after_loss = until("a loss was mended", || {
+    let after_loss = until("a loss was repaired", || {
         let now = metrics()?;
         let of = |name: &str| now.get(name).copied().unwrap_or(0.0);
         let count = of("taskscope_resyncs_total{cause=\"loss\"}");

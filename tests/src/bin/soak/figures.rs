@@ -62,7 +62,7 @@ impl Figures {
         self.dropped += dropped;
         self.shed += shed;
         self.lost += after("lost")?;
-        self.repaired += after("mended")?;
+        self.repaired += after("repaired")?;
         self.drift += after("drift")?;
         self.resyncs += before("resyncs")?;
         self.longest_us = self.longest_us.max(after("longest")?);
@@ -97,7 +97,7 @@ impl Figures {
     /// One line of progress.
     pub(crate) fn line(&self) -> String {
         format!(
-            "{} rounds, {} trees equal, {} records, {} dropped, {} mended, drift {}, RSS {} KiB",
+            "{} rounds, {} trees equal, {} records, {} dropped, {} repaired, drift {}, RSS {} KiB",
             self.rounds,
             self.comparisons,
             self.produced,
@@ -147,7 +147,7 @@ impl Figures {
                     audits.longest_us
                 ),
             ),
-            ("mended after losses", self.repaired.to_string()),
+            ("repaired after losses", self.repaired.to_string()),
             ("drift", self.drift.to_string()),
             ("events told as repaired", self.repaired_events.to_string()),
             ("canaries whole, broken", format!("{}, {}", self.whole, self.broken)),
@@ -202,7 +202,7 @@ mod tests {
             format!(
                 "taskscope: summary: 9 events; lost 3; 10 produced = {received} received + 2 dropped + 1 shed + 0 not understood; \
                  7 received + 5 by snapshot = 12 applied + 0 refused; 9 lines = 9 written + 0 not written; 2 resyncs, \
-                 longest 1200 us, mended 4 (missed_fork 4), drift 1; canaries 6 whole, 1 broken"
+                 longest 1200 us, repaired 4 (missed_fork 4), drift 1; canaries 6 whole, 1 broken"
             )
         };
         let end = |received| End { summary: summary(received), repaired_events: 4, gaps: 1 };

@@ -1,6 +1,6 @@
-//! From what was sent to a group and its status to the cause of its end.
+//! Concludes the cause of a group's end from the signals sent to it and from its wait status.
 //!
-//! A cause is certain only where nothing else looks the same; else the fact that is missing is named.
+//! A cause is certain only if no other cause leaves the same evidence; otherwise the missing fact is named.
 
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
 use crate::model::id::Ktime;
@@ -42,12 +42,12 @@ pub(super) struct Case<'a> {
     pub(super) is_traced: bool,
     /// When it began, where that was seen.
     pub(super) began: Ktime,
-    /// Signals to it were forgotten for want of room.
+    /// Signals to it were dropped because there was no room.
     pub(super) has_forgotten: bool,
     pub(super) watch: &'a Watch,
 }
 
-/// A cause, with what it rests on.
+/// A cause, with its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Conclusion {
     pub(super) cause: Cause,
@@ -82,7 +82,8 @@ impl Case<'_> {
         }
     }
 
-    /// The signal that ended the group. SIGKILL ends it at once, so the first counts; another may be handled, and sent again.
+    /// Returns the signal that ended the group: the first SIGKILL, which ends it at once; of other signals the last, because earlier ones may have
+    /// been handled.
     fn killer(&self, signal: i32) -> Option<(usize, &Sent)> {
         let mut fitting =
             self.sent.iter().enumerate().filter(|(_, sent)| sent.signal == signal && sent.is_delivered());

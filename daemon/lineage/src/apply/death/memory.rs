@@ -1,4 +1,4 @@
-//! What is kept of signals until a group ends, and of ends: beside the groups, so that a live one costs nothing for it.
+//! Stores signals until their group ends, and ends. It is separate from the groups, so a group without signals needs no memory for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct Deaths {
     pending: HashMap<u32, Pending>,
     /// Groups with pending signals, the oldest first; a group's last place counts.
     order: VecDeque<(Ktime, u32)>,
-    /// Until then signals were forgotten for want of room.
+    /// Time until which signals were dropped because there was no room.
     forgotten_until: Ktime,
     recent: VecDeque<Arc<GroupDeath>>,
     by_key: HashMap<GroupKey, Arc<GroupDeath>>,
@@ -40,7 +40,7 @@ pub(crate) struct Deaths {
 }
 
 impl Deaths {
-    /// Adds one more of a signal that is kept already; false if it is not.
+    /// Counts a repeated signal; returns false if this signal is not stored yet.
     pub(super) fn repeat(
         &mut self,
         tgid: u32,

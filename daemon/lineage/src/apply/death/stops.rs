@@ -17,7 +17,7 @@ use crate::store::tables::arena::Ix;
 
 /// Stops that are under way at most, and those that are kept after their end.
 const STOPS: usize = 256;
-/// Processes of one stop that are told one by one.
+/// The most processes of one stop that are listed.
 const MEMBERS: usize = 256;
 /// A unit that lives on for so long was not stopped: supervisors wait minutes.
 const KEEP_NS: u64 = 600_000_000_000;
@@ -27,17 +27,17 @@ const KEEP_NS: u64 = 600_000_000_000;
 pub(crate) struct Stops {
     under_way: HashMap<u64, Stop>,
     ended: VecDeque<Arc<Stop>>,
-    /// Ended ones that nobody has taken yet.
+    /// Ended stops that [`Stops::take_ended`] has not returned yet.
     untaken: VecDeque<Arc<Stop>>,
 }
 
 impl Stops {
-    /// Those that have ended since the last call.
+    /// Returns the stops that have ended since the last call.
     pub(crate) fn take_ended(&mut self) -> impl Iterator<Item = Arc<Stop>> {
         self.untaken.drain(..)
     }
 
-    /// Forgets those whose processes live on.
+    /// Removes stops whose processes still live after [`KEEP_NS`].
     pub(super) fn forget_old(&mut self, now: Ktime) {
         if !self.under_way.is_empty() {
             self.under_way.retain(|_, stop| now.since(stop.began) <= KEEP_NS);
@@ -68,7 +68,7 @@ impl Lineage {
         self.deaths.stops.take_ended()
     }
 
-    /// A signal to a group: it begins a stop, or is part of one.
+    /// Handles a signal to a group: it can begin a stop or be part of one.
     pub(super) fn follow_stop(&mut self, at: Ktime, sent: &SignalSent, group: Ix<Group>) {
         let is_request = matches!(sent.signal, SIGTERM | SIGINT | SIGQUIT);
         if !is_request && sent.signal != SIGKILL || sent.info == SignalInfo::Kernel {
@@ -115,7 +115,7 @@ impl Lineage {
         self.deaths.stops.under_way.insert(cgroup_id, stop);
     }
 
-    /// Adds the processes of the cgroup that live and are not known yet; answers whether there are any.
+    /// Adds live processes of the cgroup that the stop does not have yet; returns whether there are any.
     fn add_members(&self, stop: &mut Stop) -> bool {
         let (known, more) = (stop.members.len(), stop.more);
         stop.more = 0;
@@ -145,7 +145,7 @@ impl Lineage {
         lives
     }
 
-    /// A group has ended: perhaps the last one of a cgroup that stops.
+    /// Handles the end of a group, which may be the last one of a cgroup that is stopping.
     pub(super) fn end_stop_of(&mut self, key: GroupKey, cgroup_id: Option<u64>, at: Ktime, cause: Cause) {
         if self.deaths.stops.under_way.is_empty() {
             return;

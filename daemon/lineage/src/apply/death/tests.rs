@@ -1,4 +1,4 @@
-//! Every cause from what the kernel shows of it, and what each lacks without that.
+//! Each cause with the evidence that the kernel reports, and the missing fact without that evidence.
 
 use super::conclude::Case;
 use crate::model::death::{Cause, Missing, OomMark, Sender, Sent, Watch};

@@ -1,4 +1,4 @@
-//! Who inherits the children of a dying task, by the kernel's own rule.
+//! The new parent of an exiting task's children, by the kernel's rule.
 
 use crate::Lineage;
 use crate::model::event_context::EventContext;
@@ -12,8 +12,8 @@ use crate::store::tables::arena::Ix;
 pub(crate) const INIT: Tid = Tid(1);
 
 impl Lineage {
-    /// The kernel's rule, `find_new_reaper()`: a live thread of the same group, else the nearest subreaper above in the same
-    /// namespace, else the namespace's init. Who is a subreaper is known only of those that were seen to adopt.
+    /// Applies the rule of `find_new_reaper()`: a live thread of the same group, else the nearest subreaper among the ancestors in the
+    /// same namespace, else the namespace's init. A subreaper is known only after orphans were reparented to it.
     pub(crate) fn new_reaper_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
         let group = self.store[dying].group()?;
         // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
@@ -38,7 +38,7 @@ impl Lineage {
         })
     }
 
-    /// For a child whose parent was gone before it was heard of.
+    /// Finds the new parent of a child whose parent was released before the first record of the child.
     pub(crate) fn init_if_alive(&self) -> Option<Ix<Task>> {
         self.store.find_current(INIT).filter(|&init| self.store[init].state() < TaskState::Zombie)
     }

@@ -1,4 +1,4 @@
-//! What a dying task leaves: its children, who go to its new reaper.
+//! Reparents the children of an exiting task to its new reaper.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -11,14 +11,14 @@ use crate::store::slot::pending_reparent::ReparentStep;
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
-/// Whose children go to whom, and what of that is not sure.
+/// A transfer of children from an exiting task to a new reaper, with the parts that are uncertain.
 struct OrphanTransfer {
     /// The dying task as records name it.
     own: Option<TaskRef>,
     new_reaper: Option<Ix<Task>>,
     /// The kernel showed this new reaper; else it is the one by its rule.
     is_shown: bool,
-    /// A new reaper that was shown and is dead by now: it has handed them on in its turn.
+    /// A new reaper that the kernel showed and that has died since: the children have been reparented again.
     intermediate_parent: Option<TaskRef>,
     /// How they came to the intermediate parent, which was seen.
     came: EventContext,
@@ -29,7 +29,7 @@ struct OrphanTransfer {
 }
 
 impl Lineage {
-    /// A dying task's children go to its new reaper: the one the kernel showed, or the one its rule names.
+    /// Reparents an exiting task's children to the new reaper that the kernel showed, or to the one by the kernel's rule.
     pub(crate) fn reparent_children(
         &mut self,
         dying: Ix<Task>,
@@ -55,7 +55,7 @@ impl Lineage {
         }
     }
 
-    /// Whether a child has gone from its parent for good: what became of it is told, and only its release is awaited.
+    /// Whether the end of a child is reported already, and only its release is awaited.
     fn was_reaped(&self, child: Ix<Group>) -> bool {
         self.store[child].leader().is_some_and(|leader| {
             let leader = &self.store[leader];
@@ -89,7 +89,7 @@ impl Lineage {
         OrphanTransfer { own, new_reaper, is_shown, intermediate_parent, came, ctx: t.ctx, may_be_lost }
     }
 
-    /// One child goes to the new reaper, by the intermediate parent where there is one.
+    /// Reparents one child to the new reaper, through the intermediate parent if there is one.
     fn transfer_orphan(&mut self, child: Ix<Group>, transfer: &OrphanTransfer, out: &mut Vec<Effect>) {
         let &OrphanTransfer { own, new_reaper, is_shown, ctx, .. } = transfer;
         if !is_shown {

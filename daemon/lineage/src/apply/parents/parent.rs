@@ -1,4 +1,4 @@
-//! What records show of a group's parent, and what was concluded meanwhile.
+//! Compares the parent that a record shows with the parent in the tree.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -10,8 +10,8 @@ use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// A record shows who a group's parent is at its time. What differs from the tree is a reparenting that was not seen.
-    /// False if it has another by now; `None` if the group is gone: see [`Lineage::still_leads`].
+    /// Applies the parent that a record shows at its time. A difference from the tree means a reparenting that was not seen. Returns
+    /// false if the group has another parent by now, `None` if the group is gone: see [`Lineage::still_leads`].
     #[must_use]
     pub(crate) fn learn_parent(
         &mut self,
@@ -107,7 +107,7 @@ impl Lineage {
         is_there
     }
 
-    /// The parent in another process that the children of a dead task had when it died. What was seen of them before that is older.
+    /// Returns the parent, in another process, that the children of a dead task had when it died. Earlier records are older than that.
     fn new_reaper_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
         let task = &self.store[dead];
         let (of, new_reaper) = self.store.rare_of(&self.store[task.group()?])?.new_reaper?;
@@ -134,8 +134,8 @@ impl Lineage {
         }
     }
 
-    /// The task a record names as a parent, if it can be one now. A dead leader stands for its group: an exec by another of
-    /// its threads is under way.
+    /// Returns the task that a record names as a parent, if it can be one now. A dead leader counts, because another thread of its
+    /// group may be in an exec.
     pub(crate) fn resolve_or_create_living(
         &mut self,
         reference: TaskRef,
@@ -175,7 +175,7 @@ impl Lineage {
         })
     }
 
-    /// When a record last showed a group's parent: one that is older, or the same again, corrects nothing.
+    /// Returns when a record last showed a group's parent; an older record must not change it.
     pub(crate) fn parent_shown_at(&self, group: Ix<Group>) -> Ktime {
         let members = &self.store[group];
         if members.has(fact::PARENT_INFERRED) {
@@ -185,7 +185,7 @@ impl Lineage {
         }
     }
 
-    /// A group's parent is about to be concluded: what was shown of the former one stays known.
+    /// Prepares to conclude a group's parent: keeps what records showed of the former one.
     pub(crate) fn conclude_parent(&mut self, group: Ix<Group>) {
         let shown_at = self.parent_shown_at(group);
         let is_first = !self.store[group].has(fact::PARENT_INFERRED);

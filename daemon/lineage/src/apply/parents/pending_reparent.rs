@@ -1,8 +1,8 @@
-//! The tracepoints' blind spot: a wait(2) is not seen, the release of its child only an RCU grace period later.
+//! Tracepoints do not show a wait(2), and they show the release of the child only an RCU grace period later.
 //!
-//! When a parent dies in between, its dead child is still in the tree. Either the parent had taken it, or the child was handed
-//! on as a zombie. Two things the kernel side shows tell which: whether the parent had any child left when it began to die, and
-//! the child's `real_parent`, which does not change any more once it is released.
+//! If the parent dies in between, its dead child is still in the tree. Either the parent had reaped the child, or the kernel reparented
+//! the child as a zombie. Two facts decide: whether the parent had any child left when its exit began, and the child's `real_parent`,
+//! which does not change after the release.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -23,7 +23,7 @@ const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 const CALLBACK_WITHIN_NS: u64 = 1_000_000_000;
 
 impl Lineage {
-    /// A task begins to die and has no children: those it still has in the tree were taken before, by it.
+    /// Handles an exiting task without children: it has reaped those that it still has in the tree.
     pub(crate) fn reap_unseen_children(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         // Where releases are seen as they happen, the child's own is on its way and says more.
         if self.reconcile.sees_releases {
@@ -52,7 +52,7 @@ impl Lineage {
         }
     }
 
-    /// Whether a dying task, as its last switch tells it, can have lost children that are still in the tree.
+    /// Whether an exiting task, by the record of its last switch, can have lost children that are still in the tree.
     pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, ctx: EventContext) -> bool {
         if !ctx.is_by_tracepoint() || self.reconcile.sees_reparenting {
             return false;
@@ -69,7 +69,7 @@ impl Lineage {
         !(nobody_waits && is_zombie && self.store[dying].knows(known::HAD_CHILDREN))
     }
 
-    /// Whether a child can be gone already: all its tasks have at least begun to die.
+    /// Whether a child can have been released already: all its tasks are at least exiting.
     pub(crate) fn may_have_been_reaped(&self, child: Ix<Group>) -> bool {
         self.store[child].leader().is_some_and(|leader| {
             matches!(self.store[leader].state(), TaskState::Exiting | TaskState::Zombie)
@@ -99,7 +99,7 @@ impl Lineage {
         self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
-    /// Moves a child to its new parent, by another one that died meanwhile (`via`), and leaves open whether it ever came to it.
+    /// Moves a child to its new parent, through another parent that died in between (`via`), and keeps open whether it was reparented.
     pub(crate) fn reparent_pending(
         &mut self,
         group: Ix<Group>,
@@ -304,7 +304,7 @@ impl Lineage {
         old_group
     }
 
-    /// The child never left its dead parent.
+    /// Concludes that the child was never reparented: its former parent reaped it.
     fn restore_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
         self.store.set_unlinked_parent(group, parent);
         self.store[group].set(IGNORED, false);
@@ -337,14 +337,14 @@ impl Lineage {
         true
     }
 
-    /// The child did come to the parent it has in the tree.
+    /// Concludes that the child was reparented to the parent that it has in the tree.
     pub(crate) fn confirm_pending_reparent(&mut self, group: Ix<Group>, out: &mut Vec<Effect>) {
         if let Some(open) = self.take_pending(group) {
             self.emit_pending_reparents(group, &open, open.steps().count(), None, out);
         }
     }
 
-    /// Those still there after an RCU grace period were handed on.
+    /// Concludes that children that still exist after an RCU grace period were reparented.
     pub(crate) fn confirm_pending_reparents(&mut self, now: Ktime, out: &mut Vec<Effect>) {
         while let Some(&(at, key)) = self.reconcile.pending_reparents.front() {
             if u128::from(now.since(at)) < self.config.release_within.as_nanos() {

@@ -1,4 +1,4 @@
-//! `forget_original_parent()`: whose children become whose.
+//! `forget_original_parent()`: reparentings that a hook reported.
 
 use crate::Lineage;
 use crate::apply::parents::new_reaper::INIT;
@@ -57,7 +57,7 @@ impl Lineage {
         }
     }
 
-    /// Moves a child to its new parent and tells it.
+    /// Moves a child to its new parent and emits that.
     pub(crate) fn reparent(
         &mut self,
         group: Ix<Group>,
@@ -76,7 +76,7 @@ impl Lineage {
         }
     }
 
-    /// Tells that a child was handed on.
+    /// Emits that a child was reparented.
     pub(crate) fn emit_reparented(
         &mut self,
         group: Ix<Group>,
@@ -110,7 +110,7 @@ impl Lineage {
         }
     }
 
-    /// Whatever signal clone(2) asked for, from an exec and from a reparenting on the parent gets the usual.
+    /// Sets the exit signal to SIGCHLD: an exec and a reparenting replace the signal that clone(2) asked for.
     pub(crate) fn reset_exit_signal(&mut self, group: Ix<Group>) {
         self.store[group].set_exit_signal(SIGCHLD);
     }

@@ -8,7 +8,7 @@ use crate::model::record::Comm;
 pub struct OomMark {
     /// When.
     pub at: Ktime,
-    /// Who asked for memory.
+    /// The task that asked for memory.
     pub trigger: Option<TaskRef>,
     /// Its comm.
     pub trigger_name: Option<Comm>,

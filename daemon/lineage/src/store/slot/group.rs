@@ -37,9 +37,9 @@ pub(crate) mod fact {
     pub(crate) const SUBREAPER: u32 = 1 << 11;
     /// The kernel itself counted no other task than the leader any more.
     pub(crate) const SOLE: u32 = 1 << 12;
-    /// The death of its last task was told.
+    /// The death of its last task was reported.
     pub(crate) const EXIT_EMITTED: u32 = 1 << 13;
-    /// It is a zombie, and that was told.
+    /// It is a zombie, and that was reported.
     pub(crate) const ZOMBIE: u32 = 1 << 14;
     /// The zombie is older than the time kept for it.
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
@@ -286,7 +286,7 @@ impl Group {
         }
     }
 
-    /// How it ended, once that was told.
+    /// How it ended, once that was reported.
     pub(crate) const fn end(&self) -> Option<End> {
         if self.has(fact::REAPED) {
             Some(End::Reaped)

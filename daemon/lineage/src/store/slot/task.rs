@@ -18,9 +18,9 @@ pub(crate) mod known {
     pub(crate) const COMM: u16 = 1 << 3;
     /// Its start is known; a leader learned of through another thread has none yet.
     pub(crate) const START: u16 = 1 << 4;
-    /// Its birth was told as an effect.
+    /// Its birth was reported as an effect.
     pub(crate) const FORK_EMITTED: u16 = 1 << 5;
-    /// Who took it, or that nobody had to, was told as an effect.
+    /// Who took it, or that nobody had to, was reported as an effect.
     pub(crate) const END_EMITTED: u16 = 1 << 6;
     /// It was taken for gone because a snapshot did not show it.
     pub(crate) const CONCLUDED_GONE: u16 = 1 << 7;
@@ -45,9 +45,9 @@ pub(crate) enum Queue {
     /// None.
     #[default]
     None,
-    /// In `do_exit()`, and not yet told as stuck.
+    /// In `do_exit()`, and not yet reported as stuck.
     Exiting,
-    /// In `do_exit()`, and told as stuck.
+    /// In `do_exit()`, and reported as stuck.
     Stuck,
     /// Became a zombie by the end of its last thread; the same `release_task()` may yet release it.
     Candidate,

@@ -18,12 +18,12 @@ const KEYS: [(&str, &str); 9] = [
     ("q", "quit"),
     ("?", "keys"),
     ("Tab", "pane"),
-    ("Enter", "story"),
+    ("Enter", "explain"),
     ("/", "filter"),
     ("s", "sort"),
     ("f", "fold"),
     ("p", "parent"),
-    ("c", "culprit"),
+    ("c", "zombie parent"),
 ];
 
 /// Who observes, how far that can be trusted, and the limits on pids; returns how many rows that takes.
@@ -122,7 +122,7 @@ pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
         return;
     }
     if choice.over == Over::Typing {
-        let text = format!("filter: {}_   Enter keeps it, Esc ends it", escape(view.filter()));
+        let text = format!("filter: {}_   Enter keeps it, Esc removes it", escape(view.filter()));
         pen.text(x, y, &text, TerminalCaps::strong(), width);
         return;
     }

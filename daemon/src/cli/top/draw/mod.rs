@@ -47,7 +47,13 @@ pub(super) fn draw(
 ) -> bool {
     let mut pen = Pen { out, caps, area };
     if area.height < 5 || area.width < 40 {
-        pen.text(area.x, area.y, "the terminal is too small: 40x5 at least", Style::new(), area.width);
+        pen.text(
+            area.x,
+            area.y,
+            "the terminal is too small: it needs at least 40x5",
+            Style::new(),
+            area.width,
+        );
         return false;
     }
     let top = head::head(view, &mut pen);
