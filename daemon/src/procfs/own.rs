@@ -18,6 +18,7 @@ pub struct OwnUsage {
 
 impl OwnUsage {
     /// As it is now.
+    #[must_use]
     pub fn read() -> Self {
         spare::retry(|| fs::read("/proc/self/status"))
             .map_or_else(|_| Self::default(), |status| Self::of(&status))
@@ -31,6 +32,7 @@ impl OwnUsage {
 }
 
 /// The start of this process, in ticks of `USER_HZ` after boot.
+#[must_use]
 pub fn own_start_ticks() -> Option<u64> {
     Some(Stat::parse(&fs::read("/proc/self/stat").ok()?).ok()?.start_ticks)
 }
