@@ -421,7 +421,7 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
         (&["--sched", "--pid", "1", "--blocked-after", "1s"], "--blocked-after"),
         (&["--sched", "--pid", "1", "--zombie-after", "1s"], "--zombie-after"),
         (&["--sched", "--pid", "1", "--args"], "--args"),
-        (&["--pid", "0"], "0 is no pid"),
+        (&["--pid", "0"], "0 is the kernel's idle task"),
     ] {
         let mut command = Command::new(setting::taskscope());
         let output = command.arg("events").args(args).output().unwrap();
