@@ -141,7 +141,7 @@ pub(crate) struct Group {
     pub(in crate::store) sibling_prev: Option<Ix<Self>>,
     pub(in crate::store) sibling_next: Option<Ix<Self>>,
     pub(in crate::store) exit_signal: i16,
-    /// Its tasks: see [`Threads`](super::threads::Threads).
+    /// Its tasks: see [`Threads`].
     pub(in crate::store) threads: ThreadBits,
     /// See [`Group::status`].
     pub(in crate::store) status_code: i32,
