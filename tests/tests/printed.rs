@@ -70,7 +70,7 @@ fn normal(text: &str) -> Vec<String> {
         }
     }
     // Who inherits is known by name where init is.
-    if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "go" && words[at] == "to") {
+    if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "reparented" && words[at] == "to") {
         let skipped = words[at..].iter().position(|word| word == "which").unwrap_or_default();
         words.drain(at..at + skipped);
     }
