@@ -69,11 +69,15 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let children = fs::read_to_string(&children).with_context(|| format!("reading {children}"))?;
     let zombie = children.split_whitespace().next().context("the entry point has no children")?;
     ensure!(status(zombie.parse()?, "State")?.starts_with('Z'), "{zombie} is no zombie");
-    let reported = sh("taskscope", &["explain", zombie])?;
-    let one_line = reported.split_whitespace().collect::<Vec<_>>().join(" ");
-    for words in ["is pid 1 of a container (pid namespace) and does not reap", "docker run --init"] {
-        ensure!(one_line.contains(words), "explain does not say `{words}`:\n{reported}");
-    }
+    // In the first second its parent may be about to wait.
+    until("the verdict names the container's init", || {
+        let reported = sh("taskscope", &["explain", zombie])?;
+        let one_line = reported.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in ["is pid 1 of a container (pid namespace) and does not reap", "docker run --init"] {
+            ensure!(one_line.contains(words), "explain does not say `{words}`:\n{reported}");
+        }
+        Ok(())
+    })?;
     podman("rm", &["--force", "--time=0", "leaky"])?;
     until("the culprit is gone with its container", || {
         // What its ended tasks used stays in the counter.
