@@ -218,10 +218,21 @@ pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     path: &str,
     observe: impl FnOnce(&mut LocalObserver) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
+    ask_or_observe(source, path, None, observe)
+}
+
+/// The same for a question that can only be answered after observing for some time. A daemon has done so already.
+pub(super) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
+    source: &Source,
+    path: &str,
+    at_least: Option<Duration>,
+    observe: impl FnOnce(&mut LocalObserver) -> Result<T, NotFound>,
+) -> Result<T, Exit> {
     if let Some(answer) = from_daemon::<T>(source, path)? {
         return Ok(merged_with_local_facts(source, answer));
     }
-    let mut local = LocalObserver::start(source)?;
+    let source = Source { observe: source.observe.max(at_least), ..source.clone() };
+    let mut local = LocalObserver::start(&source)?;
     observe(&mut local).map_err(Exit::failed)
 }
 

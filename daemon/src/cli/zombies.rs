@@ -86,17 +86,8 @@ fn path(args: &Args) -> String {
 }
 
 fn once(args: &Args) -> Result<u64, Exit> {
-    let mut source = args.source.clone();
-    if !args.min_age.is_zero() {
-        if let Some(answer) = ask::from_daemon::<Zombies>(&source, &path(args))? {
-            let answer = ask::merged_with_local_facts(&source, answer);
-            show(args, &answer)?;
-            return Ok(answer.overdue());
-        }
-        // Without a daemon, observing has to go on for that long.
-        source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
-    }
-    let answer = ask::ask(&source, &path(args), |local| now(local, &filter(args)))?;
+    let at_least = (!args.min_age.is_zero()).then(|| args.min_age + WATCH_AT_LEAST);
+    let answer = ask::ask_or_observe(&args.source, &path(args), at_least, |local| now(local, &filter(args)))?;
     show(args, &answer)?;
     Ok(answer.overdue())
 }
