@@ -2,16 +2,18 @@
 
 use super::fixture::Fixture;
 use crate::model::flags::EXIT_ZOMBIE;
+use crate::model::id::{TaskRef, Tgid};
 use crate::model::record::{Fact, ReleaseSource};
 
 /// What a parent's waits took: in all, and before its last exec.
 fn taken(fixture: &Fixture) -> (u64, u64) {
-    let parent = fixture.lineage.group(crate::model::id::Tgid(100)).unwrap();
+    let parent = fixture.lineage.group(Tgid(100)).unwrap();
     let life = parent.life(fixture.now).unwrap();
     (life.debt.unwrap().reaped, life.before_exec.unwrap().reaped)
 }
 
-fn freed_after(exec_age_ns: u64) -> (u64, u64) {
+/// A parent, pid 100, and its child that was a zombie when the parent execed.
+fn zombie_over_an_exec() -> (Fixture, TaskRef, TaskRef) {
     let mut fixture = Fixture::new();
     let init = fixture.init();
     let parent = fixture.fork(init, 100);
@@ -19,6 +21,11 @@ fn freed_after(exec_age_ns: u64) -> (u64, u64) {
     fixture.exiting(child, 0);
     fixture.exited(child, EXIT_ZOMBIE, 0, true);
     fixture.exec(parent, "/bin/sleep");
+    (fixture, parent, child)
+}
+
+fn freed_after(exec_age_ns: u64) -> (u64, u64) {
+    let (mut fixture, _, child) = zombie_over_an_exec();
     fixture.wait(exec_age_ns);
     let freed = Fixture::released_of(child, None, ReleaseSource::Free);
     fixture.record(Fact::Released(Box::new(freed)));
@@ -37,13 +44,7 @@ fn a_release_long_after_the_exec_is_the_new_programs_wait() {
 
 #[test]
 fn a_release_that_names_its_reaper_counts_when_it_was() {
-    let mut fixture = Fixture::new();
-    let init = fixture.init();
-    let parent = fixture.fork(init, 100);
-    let child = fixture.fork(parent, 101);
-    fixture.exiting(child, 0);
-    fixture.exited(child, EXIT_ZOMBIE, 0, true);
-    fixture.exec(parent, "/bin/sleep");
+    let (mut fixture, parent, child) = zombie_over_an_exec();
     fixture.released(child, parent);
     assert_eq!(taken(&fixture), (1, 0));
 }
