@@ -18,7 +18,17 @@ pub fn boottime() -> Ktime {
 /// CPU time of this thread so far, ns.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {
-    let used = clock_gettime(ClockId::ThreadCPUTime);
+    cpu_ns(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of this process so far, all its threads and those that have ended, ns.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    cpu_ns(ClockId::ProcessCPUTime)
+}
+
+fn cpu_ns(clock: ClockId) -> u64 {
+    let used = clock_gettime(clock);
     used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs()
 }
 

@@ -11,7 +11,7 @@ mod tasks;
 
 pub use self::{
     limits::NextNamespace,
-    own::{OwnUsage, own_start_ticks},
+    own::{OwnUsage, own_descriptors, own_start_ticks},
     stat::{Stat, StatError},
     tasks::Sight,
 };

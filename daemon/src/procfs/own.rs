@@ -1,6 +1,6 @@
 //! What this process itself uses, by /proc/self.
 
-use std::fs;
+use std::{fs, io};
 
 use super::{Stat, facts::value};
 use crate::fd::spare;
@@ -29,6 +29,11 @@ impl OwnUsage {
         let bytes = |key| number(key)?.checked_mul(1024);
         Self { resident: bytes("VmRSS"), size: bytes("VmSize"), threads: number("Threads") }
     }
+}
+
+/// Open descriptors of this process, with the one that this takes to count them.
+pub fn own_descriptors() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
 }
 
 /// The start of this process, in ticks of `USER_HZ` after boot.

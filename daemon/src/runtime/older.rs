@@ -17,6 +17,9 @@ use crate::{
 /// that does not answer.
 const ARGUMENTS_WITHIN: Duration = Duration::from_secs(2);
 
+/// What the warnings are about.
+const READING: &str = "reading the arguments of processes that are older than taskscope";
+
 impl Pipeline {
     /// Reads what each process runs that is known from the snapshot alone. A process that is still alive after every record up to
     /// the end of the reading is handled kept its pid all the time, so the program is its own, or that of an exec which a record
@@ -53,9 +56,7 @@ fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments
         }
     };
     if let Err(error) = thread::Builder::new().name("arguments".into()).spawn(read) {
-        log::warn!(
-            "reading the arguments of processes that are older than taskscope: making a thread: {error}"
-        );
+        log::warn!("{READING}: making a thread: {error}");
         return Vec::new();
     }
     let end = Instant::now() + ARGUMENTS_WITHIN;
@@ -66,7 +67,8 @@ fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments
             Err(mpsc::RecvTimeoutError::Disconnected) => return found,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 log::warn!(
-                    "reading the arguments of processes that are older than taskscope: one took longer than 2 s; some are not known"
+                    "{READING}: one took longer than {} s; some are not known",
+                    ARGUMENTS_WITHIN.as_secs()
                 );
                 return found;
             }

@@ -1,8 +1,8 @@
 //! File descriptors: connections never take the last ones, because answers need them to read /proc and the kernel's iterators.
 
-use std::fs;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::procfs::own_descriptors;
 
 /// Descriptors kept for answers, for reading all tasks and for the log.
 const KEPT: u64 = 32;
@@ -21,8 +21,7 @@ pub(super) fn for_connections() -> usize {
         }
     }
     let Some(limit) = getrlimit(Resource::Nofile).current else { return usize::MAX };
-    // The directory itself is one of them.
-    let open = fs::read_dir("/proc/self/fd").map_or(KEPT, |entries| entries.count() as u64);
+    let open = own_descriptors().map_or(KEPT, |open| open as u64);
     usize::try_from(left(limit, open)).unwrap_or(usize::MAX)
 }
 

@@ -1,20 +1,21 @@
 //! The `process_*` metrics that every client library of Prometheus exports. The collector of the `prometheus` crate brings two more
 //! crates and a second version of `rustix`, which take a sixth of the time of a first build.
 
-use std::{fs, time::Duration};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
     Counter, Gauge, IntGauge,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use rustix::{
-    process::{Resource, getrlimit},
-    time::{ClockId, Timespec, clock_gettime},
-};
+use rustix::process::{Resource, getrlimit};
 
-use super::families::int;
-use crate::procfs::{NS_PER_TICK, OwnUsage, own_start_ticks};
+use super::families::{int, seconds};
+use crate::{
+    kernel::clock,
+    procfs::{NS_PER_TICK, OwnUsage, own_descriptors, own_start_ticks},
+    timens::shown_boottime_ns,
+};
 
 /// What this process uses, read at each scrape. A metric whose source cannot be read is left out of that scrape.
 pub(super) struct OwnProcess {
@@ -60,9 +61,8 @@ impl Collector for OwnProcess {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = Vec::with_capacity(7);
-        // User and system time of all threads, see clock_getres(2).
         self.cpu.reset();
-        self.cpu.inc_by(duration(clock_gettime(ClockId::ProcessCPUTime)).as_secs_f64());
+        self.cpu.inc_by(seconds(clock::process_cpu_ns()));
         families.extend(self.cpu.collect());
         if self.started.get() > 0.0 {
             families.extend(self.started.collect());
@@ -75,7 +75,8 @@ impl Collector for OwnProcess {
         };
         // A limit of `RLIM_INFINITY` is no number.
         show(&self.max_fds, Some(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)));
-        show(&self.open_fds, open_descriptors());
+        // Without the one that it takes to count them.
+        show(&self.open_fds, own_descriptors().ok().map(|open| open.saturating_sub(1) as u64));
         let usage = OwnUsage::read();
         show(&self.resident, usage.resident);
         show(&self.threads, usage.threads);
@@ -84,22 +85,12 @@ impl Collector for OwnProcess {
     }
 }
 
-/// Descriptors of this process, without the one that reads them.
-fn open_descriptors() -> Option<u64> {
-    let entries = fs::read_dir("/proc/self/fd").ok()?.count();
-    Some(int(entries.saturating_sub(1)).unsigned_abs())
-}
-
-/// Seconds after 1970, by the wall clock of now.
+/// Seconds after 1970, by the wall clock of now. The kernel shows the start in this time namespace.
 fn start_time() -> Option<f64> {
-    let started = Duration::from_nanos(own_start_ticks()?.saturating_mul(NS_PER_TICK));
-    let boot =
-        duration(clock_gettime(ClockId::Realtime)).checked_sub(duration(clock_gettime(ClockId::Boottime)))?;
-    Some((boot + started).as_secs_f64())
-}
-
-fn duration(time: Timespec) -> Duration {
-    Duration::try_from(time).unwrap_or_default()
+    let started_ns = own_start_ticks()?.saturating_mul(NS_PER_TICK);
+    let age = Duration::from_nanos(shown_boottime_ns().saturating_sub(started_ns));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(now.checked_sub(age)?.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -119,8 +110,8 @@ mod tests {
 
     #[test]
     fn the_start_is_before_now_and_after_the_boot() {
-        let now = duration(clock_gettime(ClockId::Realtime)).as_secs_f64();
-        let up = duration(clock_gettime(ClockId::Boottime)).as_secs_f64();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let up = seconds(shown_boottime_ns());
         let started = start_time().unwrap();
         assert!(started <= now && started >= now - up - 0.02, "{started}, now {now}, up {up}");
     }
