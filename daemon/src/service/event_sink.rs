@@ -225,9 +225,9 @@ impl Shedding for Held<'_> {
 }
 
 impl EventSink for Service {
-    fn take(&mut self, effects: &[Effect]) {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
         self.wall.follow();
-        for effect in effects {
+        for effect in &*effects {
             self.metrics.count(effect);
             // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
             // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.
