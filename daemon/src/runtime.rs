@@ -122,7 +122,7 @@ pub trait EventSink {
     /// Takes the number of records that were lost at `place` before they could be applied.
     fn lost(&mut self, place: Place, count: u64);
     /// Returns for how long an effect may wait for the next poll of the ring after one that found records: under load one wake-up then
-    /// serves many.
+    /// serves many. A long delay ends early for records that cannot wait, and when the ring fills up.
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
@@ -365,7 +365,7 @@ impl Pipeline {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(sink);
-        let mut looks = PollSchedule::new(self.ring_fd()?)?;
+        let mut looks = PollSchedule::new(self.ring_fd()?, self.observer.wake_ups.take())?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {

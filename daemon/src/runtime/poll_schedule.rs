@@ -1,13 +1,22 @@
 //! Decides when the ring is polled next.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
-use tokio::{task::yield_now, time::sleep};
+use tokio::{select, task::yield_now, time::sleep};
 
 use super::{BATCH, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
+use crate::kernel::wake_ups::WakeUps;
 
 /// Interval of polls where neither the kernel's notification nor a timer can be waited for.
 const FALL_BACK: Duration = Duration::from_millis(20);
+
+/// The longest batch delay during which nothing wakes up the daemon. A longer one ends early for records that cannot wait and when the
+/// ring fills up, but not before this time: a storm of such records makes no more polls than others do.
+const UNDISTURBED: Duration = Duration::from_millis(10);
 
 /// What the next poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +25,8 @@ enum Next {
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime wake nobody.
     Rested,
+    /// The end of the batch delay, or a record that cannot wait.
+    RestedOrWoken,
     /// Nothing: the last poll found a whole batch.
     Now,
 }
@@ -25,14 +36,28 @@ pub(super) struct PollSchedule {
     gate: OneshotEpoll,
     rest: TimerFd,
     next: Next,
+    /// Which records wake up; `None` where that cannot be chosen.
+    wake_ups: Option<WakeUps>,
+    /// Whether only urgent records do now.
+    only_urgent: bool,
+    /// When the last poll found records.
+    polled: Instant,
     /// Whether the log already says that the ring cannot be waited for.
     told: bool,
 }
 
 impl PollSchedule {
     /// The first poll waits for a notification.
-    pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
-        Ok(Self { gate: OneshotEpoll::new(ring)?, rest: TimerFd::new()?, next: Next::Notified, told: false })
+    pub(super) fn new(ring: OwnedFd, wake_ups: Option<WakeUps>) -> io::Result<Self> {
+        Ok(Self {
+            gate: OneshotEpoll::new(ring)?,
+            rest: TimerFd::new()?,
+            next: Next::Notified,
+            wake_ups,
+            only_urgent: false,
+            polled: Instant::now(),
+            told: false,
+        })
     }
 
     /// Waits until the next poll is due. Cancelling the wait loses nothing.
@@ -40,6 +65,7 @@ impl PollSchedule {
         let waited = match self.next {
             Next::Notified => self.gate.passed().await,
             Next::Rested => self.rest.rung().await,
+            Next::RestedOrWoken => self.rested_or_woken().await,
             Next::Now => {
                 // Timers, signals and sinks get a turn.
                 yield_now().await;
@@ -52,12 +78,26 @@ impl PollSchedule {
         }
     }
 
+    async fn rested_or_woken(&mut self) -> io::Result<()> {
+        select! {
+            rested = self.rest.rung() => return rested,
+            woken = self.gate.passed() => woken?,
+        }
+        let left = UNDISTURBED.saturating_sub(self.polled.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        self.rest.after(left)?;
+        self.next = Next::Rested;
+        self.rest.rung().await
+    }
+
     /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
-    /// not wake it.
+    /// not wake it, unless the delay is long and they are urgent.
     pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
-            0 => (Next::Notified, self.gate.open()),
-            1..BATCH => (Next::Rested, self.rest.after(max_batch_delay)),
+            0 => self.after_none(),
+            1..BATCH => self.after_some(max_batch_delay),
             _ => (Next::Now, Ok(())),
         };
         self.next = next;
@@ -66,6 +106,40 @@ impl PollSchedule {
             // The next poll finds out what there is, and what can be waited for then.
             self.next = Next::Now;
         }
+    }
+
+    fn after_none(&mut self) -> (Next, io::Result<()>) {
+        match &self.wake_ups {
+            Some(wake_ups) if self.only_urgent => {
+                wake_ups.any();
+                self.only_urgent = false;
+                // A record may have come that woke nobody.
+                (Next::Now, Ok(()))
+            }
+            _ => (Next::Notified, self.gate.open()),
+        }
+    }
+
+    fn after_some(&mut self, max_batch_delay: Duration) -> (Next, io::Result<()>) {
+        let is_long = max_batch_delay > UNDISTURBED;
+        let Some(wake_ups) = &self.wake_ups else {
+            return (Next::Rested, self.rest.after(max_batch_delay.min(UNDISTURBED)));
+        };
+        if is_long != self.only_urgent {
+            if is_long {
+                wake_ups.only_urgent();
+            } else {
+                wake_ups.any();
+            }
+            self.only_urgent = is_long;
+        }
+        if !is_long {
+            let set = self.gate.open_for_one().and_then(|()| self.rest.after(max_batch_delay));
+            return (Next::Rested, set);
+        }
+        self.polled = Instant::now();
+        let set = self.gate.open_for_each().and_then(|()| self.rest.after(max_batch_delay));
+        (Next::RestedOrWoken, set)
     }
 
     /// Logs this once. The ring is polled all the same.
@@ -81,19 +155,17 @@ impl PollSchedule {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read as _, Write as _},
-        time::Instant,
-    };
+    use std::io::{Read as _, Write as _};
 
     use super::*;
 
-    const MAX_BATCH_DELAY: Duration = Duration::from_millis(20);
+    const MAX_BATCH_DELAY: Duration = UNDISTURBED;
+    const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
     async fn what_comes_in_a_rest_waits_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.try_clone()?.into())?;
+        let mut looks = PollSchedule::new(reader.try_clone()?.into(), None)?;
         writer.write_all(b"a")?;
         looks.due().await;
         let start = Instant::now();
@@ -113,8 +185,37 @@ mod tests {
     #[tokio::test]
     async fn after_a_whole_batch_the_next_look_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.into())?;
-        looks.after(BATCH, Duration::from_secs(3600));
+        let mut looks = PollSchedule::new(reader.into(), None)?;
+        looks.after(BATCH, LONG);
+        looks.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_long_rest_ends_early_for_what_wakes_up_but_not_at_once() -> io::Result<()> {
+        let (mut reader, mut writer) = io::pipe()?;
+        let mut looks = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
+        writer.write_all(b"a")?;
+        looks.due().await;
+        reader.read_exact(&mut [0; 1])?;
+        let start = Instant::now();
+        looks.after(1, LONG);
+        writer.write_all(b"b")?;
+        looks.due().await;
+        assert!(start.elapsed() >= UNDISTURBED);
+        // Nothing was found, so each record wakes up again; one that came before that is found by one more poll.
+        looks.after(0, LONG);
+        looks.due().await;
+        looks.after(0, LONG);
+        looks.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn without_wake_ups_that_are_chosen_no_rest_is_long() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let mut looks = PollSchedule::new(reader.into(), None)?;
+        looks.after(1, LONG);
         looks.due().await;
         Ok(())
     }

@@ -24,9 +24,9 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, and what
-/// a record names in /proc or among the cgroups still exists after it.
-const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
+/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, nor does a
+/// record that names what is soon gone from /proc or from among the cgroups.
+const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(50);
 
 /// What the service publishes.
 pub struct Service {
