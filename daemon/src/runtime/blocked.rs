@@ -15,11 +15,11 @@ use crate::{
 
 /// Polls that fall into a sleep of the threshold's length. The second poll that finds the task asleep for long enough flags it,
 /// so the flag comes up to two polls late.
-const LOOKS: u32 = 4;
+const POLLS: u32 = 4;
 
 /// A poll that walks over all tasks takes long. The next one comes at the earliest after this many times its CPU time, so that all polls together
 /// take at most a hundredth of one CPU.
-const REST: u64 = 100;
+const POLL_COST_DIVISOR: u64 = 100;
 
 /// Polls are made at ticks: a poll that is due within half a tick is not put off by a whole one.
 const SLACK_NS: u64 = 125_000_000;
@@ -30,7 +30,7 @@ const POLLS_PER_WALK: u32 = 40;
 
 /// The last poll.
 #[derive(Debug, Default)]
-pub(super) struct LastLook {
+pub(super) struct LastPoll {
     at: Ktime,
     cpu_ns: u64,
     /// Polls until the next walk.
@@ -38,30 +38,30 @@ pub(super) struct LastLook {
     /// Calls of programs that the kernel had skipped, and how often hooks had been attached again, at the last walk.
     unnoted: (u64, u64),
     /// Whether the log already says that polling is not possible.
-    told: bool,
+    reported: bool,
 }
 
 impl Pipeline {
     /// Polls for tasks that have slept for too long, if a poll is due.
-    pub(super) fn look_for_blocked(&mut self, sink: &mut impl EventSink) {
+    pub(super) fn poll_blocked(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let after = self.lineage.blocked_after();
         if after.is_zero() || !self.trust.iterator {
             return self.forget_blocked(now, sink);
         }
-        let every = duration::ns(after / LOOKS);
-        let rest = every.max(REST * self.last_look.cpu_ns);
-        if now.since(self.last_look.at).saturating_add(SLACK_NS) < rest {
+        let every = duration::ns(after / POLLS);
+        let interval = every.max(POLL_COST_DIVISOR * self.last_poll.cpu_ns);
+        if now.since(self.last_poll.at).saturating_add(SLACK_NS) < interval {
             return;
         }
         let cpu_ns = thread_cpu_ns();
         let outcome = self.find_blocked();
-        self.last_look.at = now;
-        self.last_look.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
+        self.last_poll.at = now;
+        self.last_poll.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
         let asleep = match outcome {
             Ok(asleep) => asleep,
             Err(reason) => {
-                if !std::mem::replace(&mut self.last_look.told, true) {
+                if !std::mem::replace(&mut self.last_poll.reported, true) {
                     log::warn!("tasks in uninterruptible sleep are not looked for: {reason}");
                 }
                 return self.forget_blocked(now, sink);
@@ -69,7 +69,7 @@ impl Pipeline {
         };
         // A task whose record is still in the ring is known after this.
         self.catch_up(sink);
-        let overdue = self.blocked.look(&self.lineage, now, &asleep, &mut self.effects);
+        let overdue = self.blocked.poll(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {
             let mut stacks = self.observer.stacks(Want::Blocked).unwrap_or_else(|reason| {
                 log::warn!("reading the kernel stacks of tasks in uninterruptible sleep: {reason}");
@@ -86,23 +86,23 @@ impl Pipeline {
     /// Reads the tasks in uninterruptible sleep.
     fn find_blocked(&mut self) -> Result<Vec<Figures>, String> {
         let unnoted = (self.counts.missed, self.reattached);
-        if let Some(polls) = self.last_look.until_walk.checked_sub(1)
-            && unnoted == self.last_look.unnoted
+        if let Some(polls) = self.last_poll.until_walk.checked_sub(1)
+            && unnoted == self.last_poll.unnoted
             && let Some(asleep) = self.observer.sleepers().map_err(|error| error.to_string())?
         {
-            self.last_look.until_walk = polls;
+            self.last_poll.until_walk = polls;
             return Ok(asleep);
         }
         log::debug!("all tasks are walked over for those in uninterruptible sleep");
         // The walk adds to the noted tasks what it finds.
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
-        (self.last_look.until_walk, self.last_look.unnoted) = (POLLS_PER_WALK, unnoted);
+        (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
         Ok(asleep)
     }
 
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
-        self.blocked.look(&self.lineage, now, &[], &mut self.effects);
+        self.blocked.poll(&self.lineage, now, &[], &mut self.effects);
         self.hand_on(sink);
     }
 }

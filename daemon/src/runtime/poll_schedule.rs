@@ -24,7 +24,7 @@ enum Next {
     /// The kernel's notification that the ring has a record.
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime wake nobody.
-    Rested,
+    AfterDelay,
     /// The end of the batch delay, or a record that cannot wait.
     RestedOrWoken,
     /// Nothing: the last poll found a whole batch.
@@ -33,8 +33,8 @@ enum Next {
 
 /// When the ring is polled: after a notification, then after each batch delay until a poll finds nothing.
 pub(super) struct PollSchedule {
-    gate: OneshotEpoll,
-    rest: TimerFd,
+    epoll: OneshotEpoll,
+    batch_delay: TimerFd,
     next: Next,
     /// Which records wake up; `None` where that cannot be chosen.
     wake_ups: Option<WakeUps>,
@@ -43,28 +43,28 @@ pub(super) struct PollSchedule {
     /// When the last poll found records.
     polled: Instant,
     /// Whether the log already says that the ring cannot be waited for.
-    told: bool,
+    reported: bool,
 }
 
 impl PollSchedule {
     /// The first poll waits for a notification.
     pub(super) fn new(ring: OwnedFd, wake_ups: Option<WakeUps>) -> io::Result<Self> {
         Ok(Self {
-            gate: OneshotEpoll::new(ring)?,
-            rest: TimerFd::new()?,
+            epoll: OneshotEpoll::new(ring)?,
+            batch_delay: TimerFd::new()?,
             next: Next::Notified,
             wake_ups,
             only_urgent: false,
             polled: Instant::now(),
-            told: false,
+            reported: false,
         })
     }
 
     /// Waits until the next poll is due. Cancelling the wait loses nothing.
     pub(super) async fn due(&mut self) {
         let waited = match self.next {
-            Next::Notified => self.gate.passed().await,
-            Next::Rested => self.rest.rung().await,
+            Next::Notified => self.epoll.passed().await,
+            Next::AfterDelay => self.batch_delay.rung().await,
             Next::RestedOrWoken => self.rested_or_woken().await,
             Next::Now => {
                 // Timers, signals and sinks get a turn.
@@ -80,16 +80,16 @@ impl PollSchedule {
 
     async fn rested_or_woken(&mut self) -> io::Result<()> {
         select! {
-            rested = self.rest.rung() => return rested,
-            woken = self.gate.passed() => woken?,
+            rested = self.batch_delay.rung() => return rested,
+            woken = self.epoll.passed() => woken?,
         }
         let left = UNDISTURBED.saturating_sub(self.polled.elapsed());
         if left.is_zero() {
             return Ok(());
         }
-        self.rest.after(left)?;
-        self.next = Next::Rested;
-        self.rest.rung().await
+        self.batch_delay.after(left)?;
+        self.next = Next::AfterDelay;
+        self.batch_delay.rung().await
     }
 
     /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
@@ -116,14 +116,14 @@ impl PollSchedule {
                 // A record may have come that woke nobody.
                 (Next::Now, Ok(()))
             }
-            _ => (Next::Notified, self.gate.open()),
+            _ => (Next::Notified, self.epoll.open()),
         }
     }
 
     fn after_some(&mut self, max_batch_delay: Duration) -> (Next, io::Result<()>) {
         let is_long = max_batch_delay > UNDISTURBED;
         let Some(wake_ups) = &self.wake_ups else {
-            return (Next::Rested, self.rest.after(max_batch_delay.min(UNDISTURBED)));
+            return (Next::AfterDelay, self.batch_delay.after(max_batch_delay.min(UNDISTURBED)));
         };
         if is_long != self.only_urgent {
             if is_long {
@@ -134,17 +134,17 @@ impl PollSchedule {
             self.only_urgent = is_long;
         }
         if !is_long {
-            let set = self.gate.open_for_one().and_then(|()| self.rest.after(max_batch_delay));
-            return (Next::Rested, set);
+            let set = self.epoll.open_for_one().and_then(|()| self.batch_delay.after(max_batch_delay));
+            return (Next::AfterDelay, set);
         }
         self.polled = Instant::now();
-        let set = self.gate.open_for_each().and_then(|()| self.rest.after(max_batch_delay));
+        let set = self.epoll.open_for_each().and_then(|()| self.batch_delay.after(max_batch_delay));
         (Next::RestedOrWoken, set)
     }
 
     /// Logs this once. The ring is polled all the same.
     fn complain(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.reported, true) {
             log::error!(
                 "waiting for the ring buffer: {error}; it is looked at every {} ms",
                 FALL_BACK.as_millis()
@@ -163,60 +163,60 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn what_comes_in_a_rest_waits_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
+    async fn records_in_a_batch_delay_wait_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.try_clone()?.into(), None)?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), None)?;
         writer.write_all(b"a")?;
-        looks.due().await;
+        schedule.due().await;
         let start = Instant::now();
-        looks.after(1, MAX_BATCH_DELAY);
+        schedule.after(1, MAX_BATCH_DELAY);
         writer.write_all(b"b")?;
-        looks.due().await;
+        schedule.due().await;
         assert!(start.elapsed() >= MAX_BATCH_DELAY);
         // Nothing is left: the notification is waited for, and there is none.
         reader.read_exact(&mut [0; 2])?;
-        looks.after(0, MAX_BATCH_DELAY);
-        assert!(tokio::time::timeout(MAX_BATCH_DELAY, looks.due()).await.is_err());
+        schedule.after(0, MAX_BATCH_DELAY);
+        assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());
         writer.write_all(b"c")?;
-        looks.due().await;
+        schedule.due().await;
         Ok(())
     }
 
     #[tokio::test]
-    async fn after_a_whole_batch_the_next_look_waits_for_nothing() -> io::Result<()> {
+    async fn after_a_whole_batch_the_next_poll_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.into(), None)?;
-        looks.after(BATCH, LONG);
-        looks.due().await;
+        let mut schedule = PollSchedule::new(reader.into(), None)?;
+        schedule.after(BATCH, LONG);
+        schedule.due().await;
         Ok(())
     }
 
     #[tokio::test]
     async fn a_long_rest_ends_early_for_what_wakes_up_but_not_at_once() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
         writer.write_all(b"a")?;
-        looks.due().await;
+        schedule.due().await;
         reader.read_exact(&mut [0; 1])?;
         let start = Instant::now();
-        looks.after(1, LONG);
+        schedule.after(1, LONG);
         writer.write_all(b"b")?;
-        looks.due().await;
+        schedule.due().await;
         assert!(start.elapsed() >= UNDISTURBED);
         // Nothing was found, so each record wakes up again; one that came before that is found by one more poll.
-        looks.after(0, LONG);
-        looks.due().await;
-        looks.after(0, LONG);
-        looks.due().await;
+        schedule.after(0, LONG);
+        schedule.due().await;
+        schedule.after(0, LONG);
+        schedule.due().await;
         Ok(())
     }
 
     #[tokio::test]
     async fn without_wake_ups_that_are_chosen_no_rest_is_long() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.into(), None)?;
-        looks.after(1, LONG);
-        looks.due().await;
+        let mut schedule = PollSchedule::new(reader.into(), None)?;
+        schedule.after(1, LONG);
+        schedule.due().await;
         Ok(())
     }
 }
