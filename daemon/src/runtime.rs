@@ -117,12 +117,12 @@ impl Default for Trust {
 
 /// Takes effects: the daemon's counters and readers, or the lines of a command.
 pub trait EventSink {
-    /// Takes a batch of effects, in order.
-    fn take(&mut self, effects: &[Effect]);
+    /// Takes a batch of effects, in order. Those that it keeps it takes out; the caller drops the others.
+    fn take(&mut self, effects: &mut Vec<Effect>);
     /// Takes the number of records that were lost at `place` before they could be applied.
     fn lost(&mut self, place: Place, count: u64);
     /// Returns for how long an effect may wait for the next poll of the ring after one that found records: under load one wake-up then
-    /// serves many.
+    /// serves many. A long delay ends early for records that cannot wait, and when the ring fills up.
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
@@ -319,7 +319,7 @@ impl Pipeline {
     fn hand_on(&mut self, sink: &mut impl EventSink) {
         self.canary.filter(&mut self.effects);
         if !self.effects.is_empty() {
-            sink.take(&self.effects);
+            sink.take(&mut self.effects);
             self.effects.clear();
             // A comparison of many tasks makes many effects at once.
             self.effects.shrink_to(KEPT_EFFECTS);
@@ -365,7 +365,7 @@ impl Pipeline {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(sink);
-        let mut schedule = PollSchedule::new(self.ring_fd()?)?;
+        let mut schedule = PollSchedule::new(self.ring_fd()?, self.observer.wake_ups.take())?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {

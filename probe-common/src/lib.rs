@@ -14,6 +14,7 @@ mod offsets;
 mod record;
 mod sched;
 mod signal;
+mod sleepers;
 pub mod task_state;
 mod valid;
 mod wire;
@@ -35,6 +36,7 @@ pub use signal::{
     CGROUP_NAME_LEN, INFO_NONE, INFO_PRIV, INFO_REAL, OOM_CGROUP, OOM_CGROUP_BY_USAGE, OOM_HOST,
     OOM_HOST_BY_USAGE, OOM_UNKNOWN, OomVictim, SIGNALS_DEFAULT, SignalSent, signal_bit,
 };
+pub use sleepers::{SLEEPER_SLOTS, SLEEPER_TAG, SLEEPERS_READ, Sleeper};
 pub use valid::Valid;
 #[cfg(feature = "codec")]
 pub use wire::Wire;

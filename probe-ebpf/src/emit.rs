@@ -5,15 +5,17 @@
 //! exit.
 
 use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{Array, PerCpuArray, RingBuf},
 };
 use probe_common::{
     CgroupAttached, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
     OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent, Snapshot, TaskNew,
 };
+
+use crate::sleepers::MAPPED;
 
 /// One ring for all CPUs: one total order. The daemon sets its size.
 #[map]
@@ -22,6 +24,22 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
+/// How records wake up the daemon. Zero: each that finds the ring empty does. Otherwise the daemon polls the ring by its timer, and
+/// only records wake it that cannot wait, or that bring the ring to this many bytes.
+#[map]
+static WAKE_ABOVE: Array<u64> = Array::with_max_entries(1, MAPPED);
+
+/// Whether a record wakes up a daemon that polls the ring by its timer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// Never. Each life has records of other kinds.
+    Never,
+    /// When the ring fills up.
+    Full,
+    /// At once: what it lacks is read from /proc or from a cgroup's files, and soon gone.
+    AtOnce,
+}
+
 /// A structure that is sent as a record of one kind.
 ///
 /// # Safety
@@ -29,31 +47,50 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 pub unsafe trait Record: Sized + 'static {
     /// Its kind.
     const KIND: Kind;
+    /// Whether records of this kind wake up the daemon.
+    const WAKES: Wakes;
+
+    /// Whether this record does at once.
+    #[inline(always)]
+    fn wakes_at_once(&self) -> bool {
+        matches!(Self::WAKES, Wakes::AtOnce)
+    }
 }
 
+/// `CLONE_INTO_CGROUP` of clone3(2): the cgroup may be new, and gone with its first task.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 macro_rules! record {
-    ($($t:ident: $kind:ident),* $(,)?) => {$(
+    ($($t:ident: $kind:ident $wakes:ident $(or $at_once:expr)?),* $(,)?) => {$(
         const _: () = assert!(size_of::<$t>() == Kind::$kind.size());
         // SAFETY: declared by `wire_struct!` in probe-common with a Header as the first field; the size is asserted above.
         unsafe impl Record for $t {
             const KIND: Kind = Kind::$kind;
+            const WAKES: Wakes = Wakes::$wakes;
+            $(
+                #[inline(always)]
+                fn wakes_at_once(&self) -> bool {
+                    let at_once: fn(&Self) -> bool = $at_once;
+                    at_once(self)
+                }
+            )?
         }
     )*};
 }
 record!(
-    TaskNew: TaskNew,
-    CloneFailed: CloneFailed,
-    Exec: Exec,
-    ExecArgs: ExecArgs,
-    Renamed: Renamed,
-    Exiting: Exiting,
-    Exited: Exited,
-    Reparented: Reparented,
-    Released: Released,
-    Snapshot: Snapshot,
-    CgroupAttached: CgroupAttached,
-    SignalSent: SignalSent,
-    OomVictim: OomVictim,
+    TaskNew: TaskNew Full or |record| record.clone_flags & CLONE_INTO_CGROUP != 0,
+    CloneFailed: CloneFailed AtOnce,
+    Exec: Exec Full,
+    ExecArgs: ExecArgs Never,
+    Renamed: Renamed Full,
+    Exiting: Exiting Never,
+    Exited: Exited Full,
+    Reparented: Reparented Full,
+    Released: Released Never,
+    Snapshot: Snapshot Never,
+    CgroupAttached: CgroupAttached AtOnce,
+    SignalSent: SignalSent AtOnce,
+    OomVictim: OomVictim AtOnce,
 );
 
 /// The header of a record of type `T` made now.
@@ -122,7 +159,29 @@ pub fn send_if<T: Record>(may: impl FnOnce() -> bool, fill: impl FnOnce(&mut T))
         &mut *record
     };
     fill(record);
-    entry.submit(0);
+    let flags = wake_up::<T>(record);
+    entry.submit(flags);
+}
+
+/// Flags for submitting a record.
+#[inline(always)]
+fn wake_up<T: Record>(record: &T) -> u64 {
+    let Some(above) = WAKE_ABOVE.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the map's value, which the daemon writes whole.
+    let above = unsafe { above.read_volatile() };
+    if above == 0 {
+        return 0;
+    }
+    if record.wakes_at_once() {
+        return u64::from(BPF_RB_FORCE_WAKEUP);
+    }
+    // More records than one wake it, because several CPUs may pass the mark at once; but not all of those behind the mark.
+    if matches!(T::WAKES, Wakes::Full)
+        && RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(above) < above / 2
+    {
+        return u64::from(BPF_RB_FORCE_WAKEUP);
+    }
+    u64::from(BPF_RB_NO_WAKEUP)
 }
 
 /// The ring for steps of the scheduler. It is separate because there can be a million steps a second, and none may cost a

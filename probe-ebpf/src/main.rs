@@ -20,6 +20,7 @@ mod globals;
 mod hooks;
 mod kread;
 mod path;
+mod sleepers;
 mod switch;
 mod task;
 

@@ -94,6 +94,12 @@ impl<M: Mem> Task<M> {
         self.base as u64
     }
 
+    /// The address as a pointer that the verifier knows.
+    #[inline(always)]
+    pub fn base(self) -> *const u8 {
+        self.base
+    }
+
     #[inline(always)]
     fn get<T: Copy>(self, offset: u32) -> Option<T> {
         M::get(self.base, offset)
@@ -117,6 +123,11 @@ impl<M: Mem> Task<M> {
             tgid: self.get(offset!(task_tgid)).unwrap_or(u32::MAX),
             start_ns: self.get(offset!(task_start_boottime)).unwrap_or(u64::MAX),
         })
+    }
+
+    #[inline(always)]
+    pub fn tid(self) -> Option<u32> {
+        self.get(offset!(task_pid))
     }
 
     #[inline(always)]

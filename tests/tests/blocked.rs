@@ -8,7 +8,7 @@ use common::scenario;
 use taskscope_tests::{
     facts::Facts,
     matcher::event,
-    observer::shared_with,
+    observer::{Observer, shared_with},
     service::{self, Service},
     setting,
     skipped::attempts,
@@ -75,6 +75,39 @@ fn a_task_that_stays_in_uninterruptible_sleep_is_flagged_with_where_it_waits_and
         view.expect(event("blocked_cleared").pid(parent).between("task.blocked_ns", FLAG_AFTER_NS, longest))
             .soon();
         view.fence();
+    });
+}
+
+/// What the log says when all tasks are walked over.
+const WALK: &str = "all tasks are walked over for those in uninterruptible sleep";
+
+#[test]
+fn sleeps_are_found_and_cleared_without_a_second_walk_whenever_they_began() {
+    attempts(|| {
+        // This one sleeps before any program can note it.
+        let mut before = scenario("vfork-held", &[]);
+        before.pause("held");
+        let sleeper = held(before.facts());
+        until_state(sleeper, "D");
+        let observer = Observer::start(&["--blocked-after", "300ms", "--verbose"]);
+        let view = observer.view(&before);
+        view.expect(event("blocked_flagged").pid(sleeper)).soon();
+        let mut after = scenario("vfork-held", &[]);
+        after.pause("held");
+        let later = observer.view(&after);
+        let other = held(after.facts());
+        later.expect(event("blocked_flagged").pid(other)).soon();
+        view.never(&event("blocked_cleared").pid(sleeper));
+        before.go();
+        before.finish();
+        view.expect(event("blocked_cleared").pid(sleeper)).soon();
+        later.never(&event("blocked_cleared").pid(other));
+        after.go();
+        after.finish();
+        later.expect(event("blocked_cleared").pid(other)).soon();
+        let end = observer.stop();
+        let walks = end.stderr.iter().filter(|line| line.contains(WALK)).count();
+        assert!(end.skipped > 0 || walks == 1, "{walks} walks: {}", end.stderr.join("\n"));
     });
 }
 

@@ -277,7 +277,7 @@ fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
 pub(super) struct Nobody;
 
 impl EventSink for Nobody {
-    fn take(&mut self, _: &[Effect]) {}
+    fn take(&mut self, _: &mut Vec<Effect>) {}
 
     fn lost(&mut self, _: Place, count: u64) {
         log::warn!("{count} records were lost; the tasks are read again from the kernel");

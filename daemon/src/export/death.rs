@@ -1,6 +1,9 @@
 //! Why a group ended, as part of its event.
 
-use super::{Stamp, encode::Object};
+use super::{
+    Stamp,
+    encode::{Key, Object, key},
+};
 use crate::lineage::{
     death::{CERTAIN, Cause, GroupDeath, LIKELY, OomLimit, Sent, UNKNOWN},
     flags::signal_name,
@@ -15,20 +18,20 @@ pub(super) fn write(
     status: Option<WaitStatus>,
     stamp: &Stamp,
 ) {
-    task.object("death", |object| {
+    task.object(key!("death"), |object| {
         let Some(death) = death else {
             let is_known = status.is_some();
-            object.name("cause", if is_known { Cause::Exited } else { Cause::Unknown }.code());
-            object.name("certainty", if is_known { CERTAIN } else { UNKNOWN });
+            object.name(key!("cause"), if is_known { Cause::Exited } else { Cause::Unknown }.code());
+            object.name(key!("certainty"), if is_known { CERTAIN } else { UNKNOWN });
             return;
         };
-        object.name("cause", death.cause.code());
-        object.name("certainty", death.certainty());
+        object.name(key!("cause"), death.cause.code());
+        object.name(key!("certainty"), death.certainty());
         if let Some(missing) = death.missing {
-            object.name("missing", missing.code());
+            object.name(key!("missing"), missing.code());
         }
         if let Some(by) = &death.by {
-            write_signal(object, "by_signal", by, stamp);
+            write_signal(object, key!("by_signal"), by, stamp);
         }
         if let Some(limit) = death.oom.as_ref().and_then(|oom| oom.limit.as_deref())
             && death.cause == Cause::Oom
@@ -36,61 +39,61 @@ pub(super) fn write(
             write_oom(object, limit);
         }
         if let Some(last) = death.others.last() {
-            write_signal(object, "other_signal", last, stamp);
+            write_signal(object, key!("other_signal"), last, stamp);
         }
     });
 }
 
 fn write_oom(object: &mut Object<'_>, limit: &OomLimit) {
-    object.object("oom", |object| {
-        object.name("scope", limit.scope.code());
-        object.name("certainty", if limit.is_certain { CERTAIN } else { LIKELY });
+    object.object(key!("oom"), |object| {
+        object.name(key!("scope"), limit.scope.code());
+        object.name(key!("certainty"), if limit.is_certain { CERTAIN } else { LIKELY });
         if let Some(cgroup) = &limit.cgroup {
-            object.bytes("cgroup", cgroup.path.as_bytes());
+            object.bytes(key!("cgroup"), cgroup.path.as_bytes());
         }
         if let Some(name) = &limit.cgroup_name {
-            object.bytes("cgroup_name", name.as_bytes());
+            object.bytes(key!("cgroup_name"), name.as_bytes());
         }
         if let Some(bytes) = limit.limit_bytes.or(limit.host.map(|host| host.total_bytes)) {
-            object.number("limit_bytes", bytes);
+            object.number(key!("limit_bytes"), bytes);
         }
         if let Some(bytes) = limit.used_bytes {
-            object.number("used_bytes", bytes);
+            object.number(key!("used_bytes"), bytes);
         }
     });
 }
 
-fn write_signal(object: &mut Object<'_>, key: &str, sent: &Sent, stamp: &Stamp) {
+fn write_signal(object: &mut Object<'_>, key: Key, sent: &Sent, stamp: &Stamp) {
     object.object(key, |object| {
-        object.signed("signal", sent.signal);
+        object.signed(key!("signal"), sent.signal);
         if let Some(name) = signal_name(sent.signal) {
-            object.name("signal_name", name);
+            object.name(key!("signal_name"), name);
         }
         if let Some(code) = sent.code {
-            object.signed("si_code", code);
+            object.signed(key!("si_code"), code);
         }
-        object.number("sent_boottime_ns", sent.at.0);
-        object.name("sent_to", if sent.to_group { "process" } else { "thread" });
+        object.number(key!("sent_boottime_ns"), sent.at.0);
+        object.name(key!("sent_to"), if sent.to_group { "process" } else { "thread" });
         if !sent.is_delivered() {
-            object.yes("ignored");
+            object.yes(key!("ignored"));
         }
-        object.number("times", sent.times);
-        object.object("sender", |object| {
+        object.number(key!("times"), sent.times);
+        object.object(key!("sender"), |object| {
             if let Some(task) = sent.sender.task {
-                object.number("pid", task.tgid.0);
-                object.number("tid", task.key.tid.0);
+                object.number(key!("pid"), task.tgid.0);
+                object.number(key!("tid"), task.key.tid.0);
                 if task.is_leader()
                     && let Some(id) =
                         stamp.entity_id(GroupKey { tgid: task.tgid, start: Some(task.key.start) })
                 {
-                    object.name("entity_id", &id);
+                    object.name(key!("entity_id"), &id);
                 }
             }
             if let Some(name) = sent.sender.name {
-                object.bytes("name", name.bytes());
+                object.bytes(key!("name"), name.bytes());
             }
             if let Some(uid) = sent.sender.uid {
-                object.object("real_user", |user| user.number("id", uid));
+                object.object(key!("real_user"), |user| user.number(key!("id"), uid));
             }
             let ancestors: Vec<Vec<u8>> = sent
                 .sender
@@ -103,7 +106,7 @@ fn write_signal(object: &mut Object<'_>, key: &str, sent: &Sent, stamp: &Stamp) 
                 })
                 .collect();
             if !ancestors.is_empty() {
-                object.list("ancestors", &ancestors);
+                object.list(key!("ancestors"), &ancestors);
             }
         });
     });

@@ -12,13 +12,14 @@ const MAX_DIGITS: usize = 20;
 pub(super) fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut text = [b'0'; MAX_DIGITS];
     let mut at = MAX_DIGITS;
-    for digit in text.iter_mut().rev() {
+    for pair in text.rchunks_exact_mut(2) {
         if value == 0 {
             break;
         }
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-        at -= 1;
+        let two = (value % 100) as u8;
+        value /= 100;
+        pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
+        at -= if value == 0 && two < 10 { 1 } else { 2 };
     }
     let from = at.min(MAX_DIGITS - width.clamp(1, MAX_DIGITS));
     out.extend_from_slice(text.get(from..).unwrap_or_default());
@@ -87,6 +88,30 @@ pub(super) fn hex(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
+/// A field's name as it stands in an object, with the comma before it, the quotes and the colon: one piece to copy.
+#[derive(Clone, Copy)]
+pub(super) struct Key(&'static str);
+
+impl Key {
+    /// See [`key`].
+    pub(super) const fn of(piece: &'static str) -> Self {
+        Self(piece)
+    }
+
+    /// The name, without anything around it.
+    fn name(self) -> &'static str {
+        self.0.get(2..self.0.len().saturating_sub(2)).unwrap_or_default()
+    }
+}
+
+/// The [`Key`] of a name that needs no escape.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::export::encode::Key::of(concat!(",\"", $name, "\":"))
+    };
+}
+pub(super) use key;
+
 /// A JSON object that is being written. A field that is not known is not written.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -105,34 +130,30 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn key(&mut self, key: Key) -> &mut Vec<u8> {
+        // No comma before the first.
+        let from = usize::from(std::mem::replace(&mut self.empty, false));
+        self.out.extend_from_slice(key.0.as_bytes().get(from..).unwrap_or_default());
         self.out
     }
 
     /// Writes a number.
-    pub(super) fn number(&mut self, key: &str, value: impl Into<u64>) {
+    pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
         number(self.key(key), value.into());
     }
 
     /// Writes a number that can be negative.
-    pub(super) fn signed(&mut self, key: &str, value: i32) {
+    pub(super) fn signed(&mut self, key: Key, value: i32) {
         signed(self.key(key), i64::from(value));
     }
 
     /// Writes `true`; an absent field means false.
-    pub(super) fn yes(&mut self, key: &str) {
+    pub(super) fn yes(&mut self, key: Key) {
         self.key(key).extend_from_slice(b"true");
     }
 
     /// Writes a name of taskscope's own, which needs no escape.
-    pub(super) fn name(&mut self, key: &str, value: &str) {
+    pub(super) fn name(&mut self, key: Key, value: &str) {
         let out = self.key(key);
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
@@ -140,12 +161,12 @@ impl<'a> Object<'a> {
     }
 
     /// Writes bytes that somebody else chose. If they are not UTF-8, the exact bytes follow as hex under `key` + `_bytes`.
-    pub(super) fn bytes(&mut self, key: &str, value: &[u8]) {
+    pub(super) fn bytes(&mut self, key: Key, value: &[u8]) {
         if string(self.key(key), value) {
             return;
         }
         self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(key.name().as_bytes());
         self.out.extend_from_slice(b"_bytes\":\"");
         for &byte in value {
             hex(self.out, byte);
@@ -155,7 +176,7 @@ impl<'a> Object<'a> {
 
     /// Writes a list of byte strings that somebody else chose. If some are not UTF-8, the exact bytes follow as hex under `key` +
     /// `_bytes`, in the same places; `null` stands for the others.
-    pub(super) fn list(&mut self, key: &str, values: &[impl AsRef<[u8]>]) {
+    pub(super) fn list(&mut self, key: Key, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');
         let mut clean = true;
@@ -170,7 +191,7 @@ impl<'a> Object<'a> {
             return;
         }
         out.extend_from_slice(b",\"");
-        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(key.name().as_bytes());
         out.extend_from_slice(b"_bytes\":[");
         for (n, value) in values.iter().map(AsRef::as_ref).enumerate() {
             if n > 0 {
@@ -190,7 +211,7 @@ impl<'a> Object<'a> {
     }
 
     /// Writes the names of the bits that are set.
-    pub(super) fn bits<T: Copy>(&mut self, key: &str, names: &[(T, &str)], is_set: impl Fn(T) -> bool) {
+    pub(super) fn bits<T: Copy>(&mut self, key: Key, names: &[(T, &str)], is_set: impl Fn(T) -> bool) {
         let out = self.key(key);
         out.push(b'[');
         let mut empty = true;
@@ -207,7 +228,7 @@ impl<'a> Object<'a> {
     }
 
     /// Writes a nested object.
-    pub(super) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn object(&mut self, key: Key, fill: impl FnOnce(&mut Object<'_>)) {
         let out = self.key(key);
         let mut inner = Object::open(out);
         fill(&mut inner);
@@ -215,7 +236,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the buffer, for a value that writes itself between quotes.
-    pub(super) fn text(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn text(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let out = self.key(key);
         out.push(b'"');
         write(out);
@@ -233,7 +254,7 @@ mod tests {
     fn json(bytes: &[u8]) -> String {
         let mut out = Vec::new();
         let mut object = Object::open(&mut out);
-        object.bytes("name", bytes);
+        object.bytes(key!("name"), bytes);
         object.close();
         String::from_utf8(out).unwrap()
     }

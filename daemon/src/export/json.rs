@@ -2,7 +2,7 @@
 
 use super::Stamp;
 use super::death;
-use super::encode::Object;
+use super::encode::{Key, Object, key};
 use super::time::rfc3339;
 use super::usage;
 use crate::cgroup::Place;
@@ -16,37 +16,37 @@ use crate::lineage::status::WaitStatus;
 /// Appends an event to `line`. `place` is the task's place, as far as it is known.
 pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
-    event.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(effect.at)));
-    event.object("event", |event| {
-        event.name("action", effect.action.name());
-        event.number("sequence", sequence);
+    event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(effect.at)));
+    event.object(key!("event"), |event| {
+        event.name(key!("action"), effect.action.name());
+        event.number(key!("sequence"), sequence);
         if effect.late_ns > 0 {
-            event.number("late_ns", effect.late_ns);
+            event.number(key!("late_ns"), effect.late_ns);
         }
     });
-    event.number("boottime_ns", effect.at.0);
-    event.object("process", |process| write_process(process, effect, stamp));
-    event.object("thread", |thread| {
-        thread.number("id", effect.thread.key.tid.0);
+    event.number(key!("boottime_ns"), effect.at.0);
+    event.object(key!("process"), |process| write_process(process, effect, stamp));
+    event.object(key!("thread"), |thread| {
+        thread.number(key!("id"), effect.thread.key.tid.0);
         if let Some(name) = effect.thread.name {
-            thread.bytes("name", name.bytes());
+            thread.bytes(key!("name"), name.bytes());
         }
         if let Some(namespace) = effect.thread.namespace {
-            thread.number("vid", namespace.vtid);
+            thread.number(key!("vid"), namespace.vtid);
         }
     });
     if let Some(place) = place {
         write_place(&mut event, place);
     }
-    event.object("task", |task| {
+    event.object(key!("task"), |task| {
         write_task(task, &effect.thread);
         write_action(task, &effect.action, stamp);
         if let Action::GroupExited { death, .. } = &effect.action {
             death::write(task, death.as_deref(), effect.process.status, stamp);
         }
-        task.name("provenance", effect.provenance.name());
+        task.name(key!("provenance"), effect.provenance.name());
         if let Some(hook) = effect.hook {
-            task.name("hook", hook.name());
+            task.name(key!("hook"), hook.name());
         }
     });
     event.close();
@@ -56,10 +56,10 @@ pub fn write(effect: &Effect, sequence: u64, stamp: &Stamp, place: Option<&Place
 /// Appends a line that says that events are missing here: how many, if that is known, and where they were lost.
 pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
-    event.object("event", |event| event.name("action", "gap"));
-    event.object("gap", |gap| {
-        gap.name("place", place);
-        write_number(gap, "lost", lost);
+    event.object(key!("event"), |event| event.name(key!("action"), "gap"));
+    event.object(key!("gap"), |gap| {
+        gap.name(key!("place"), place);
+        write_number(gap, key!("lost"), lost);
     });
     event.close();
     line.push(b'\n');
@@ -68,57 +68,57 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
 /// The same at a moment, for lines that are kept.
 pub fn write_gap_at(stamp: &Stamp, at: Ktime, place: &str, lost: u64, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
-    event.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(at)));
-    event.object("event", |event| event.name("action", "gap"));
-    event.number("boottime_ns", at.0);
-    event.object("gap", |gap| {
-        gap.name("place", place);
-        gap.number("lost", lost);
+    event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(at)));
+    event.object(key!("event"), |event| event.name(key!("action"), "gap"));
+    event.number(key!("boottime_ns"), at.0);
+    event.object(key!("gap"), |gap| {
+        gap.name(key!("place"), place);
+        gap.number(key!("lost"), lost);
     });
     event.close();
     line.push(b'\n');
 }
 
 fn write_place(event: &mut Object<'_>, place: &Place) {
-    event.object("cgroup", |cgroup| {
-        cgroup.bytes("path", place.path.as_bytes());
+    event.object(key!("cgroup"), |cgroup| {
+        cgroup.bytes(key!("path"), place.path.as_bytes());
         if let Some(unit) = &place.unit {
-            cgroup.bytes("unit", unit.as_bytes());
+            cgroup.bytes(key!("unit"), unit.as_bytes());
         }
     });
     if let Some(container) = &place.container {
-        event.object("container", |object| {
-            object.bytes("id", container.id.as_bytes());
-            object.name("runtime", container.runtime);
+        event.object(key!("container"), |object| {
+            object.bytes(key!("id"), container.id.as_bytes());
+            object.name(key!("runtime"), container.runtime);
         });
     }
     if let Some(uid) = &place.pod_uid {
-        event.object("pod", |pod| pod.bytes("uid", uid.as_bytes()));
+        event.object(key!("pod"), |pod| pod.bytes(key!("uid"), uid.as_bytes()));
     }
 }
 
 fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
     let process: &Process = &effect.process;
-    object.number("pid", process.key.tgid.0);
+    object.number(key!("pid"), process.key.tgid.0);
     if let Some(vpid) = process.vpid {
-        object.number("vpid", vpid);
+        object.number(key!("vpid"), vpid);
     }
-    write_entity(object, "entity_id", process.key, stamp);
+    write_entity(object, key!("entity_id"), process.key, stamp);
     if let Some(parent) = process.parent {
-        object.number("parent_pid", parent.tgid.0);
-        write_entity(object, "parent_entity_id", parent, stamp);
+        object.number(key!("parent_pid"), parent.tgid.0);
+        write_entity(object, key!("parent_entity_id"), parent, stamp);
     }
     if let Some(name) = process.name.or(effect.thread.name) {
-        object.bytes("name", name.bytes());
+        object.bytes(key!("name"), name.bytes());
     }
     if let Some(executable) = &process.executable {
-        object.object("executable", |inner| {
-            inner.bytes("path", executable.bytes());
+        object.object(key!("executable"), |inner| {
+            inner.bytes(key!("path"), executable.bytes());
             if executable.is_deleted() {
-                inner.yes("deleted");
+                inner.yes(key!("deleted"));
             }
             if executable.is_cut() {
-                inner.yes("truncated");
+                inner.yes(key!("truncated"));
             }
         });
     }
@@ -128,71 +128,71 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
     };
     let arguments = of_exec.or(process.arguments.as_ref().map(|it| (&it.args, it.truncated)));
     if let Some((args, truncated)) = arguments {
-        object.list("command_args", args);
+        object.list(key!("command_args"), args);
         if truncated {
-            object.yes("command_args_truncated");
+            object.yes(key!("command_args_truncated"));
         }
     }
     if let Some((real, effective)) = process.credentials {
-        object.object("user", |user| user.number("id", effective));
-        object.object("real_user", |user| user.number("id", real));
+        object.object(key!("user"), |user| user.number(key!("id"), effective));
+        object.object(key!("real_user"), |user| user.number(key!("id"), real));
     }
     if let Some(status) = process.status {
-        object.object("exit", |exit| write_status(exit, status));
+        object.object(key!("exit"), |exit| write_status(exit, status));
     }
 }
 
-fn write_entity(object: &mut Object<'_>, key: &str, group: GroupKey, stamp: &Stamp) {
+fn write_entity(object: &mut Object<'_>, key: Key, group: GroupKey, stamp: &Stamp) {
     if let Some(start) = group.start {
         object.text(key, |out| stamp.write_entity_id(out, group, start));
     }
 }
 
 fn write_status(exit: &mut Object<'_>, status: WaitStatus) {
-    exit.signed("status", status.0);
+    exit.signed(key!("status"), status.0);
     if let Some(code) = status.code() {
-        exit.signed("code", code);
+        exit.signed(key!("code"), code);
     }
     if let Some(signal) = status.signal() {
-        exit.signed("signal", signal);
+        exit.signed(key!("signal"), signal);
         if let Some(name) = signal_name(signal) {
-            exit.name("signal_name", name);
+            exit.name(key!("signal_name"), name);
         }
     }
     if status.core_dumped() {
-        exit.yes("core_dumped");
+        exit.yes(key!("core_dumped"));
     }
 }
 
 fn write_task(task: &mut Object<'_>, thread: &Thread) {
-    task.name("kind", thread.kind.name());
-    task.number("start_boottime_ns", thread.key.start.0);
+    task.name(key!("kind"), thread.kind.name());
+    task.number(key!("start_boottime_ns"), thread.key.start.0);
     write_exit_signal(task, thread.exit_signal);
     if let Some(name) = thread.exit_state.and_then(exit_state_name) {
-        task.name("exit_state", name);
+        task.name(key!("exit_state"), name);
     }
     if let Some(code) = thread.exit_code {
-        task.signed("exit_code", code);
+        task.signed(key!("exit_code"), code);
     }
     if let Some(flags) = thread.flags {
-        task.bits("flags", TASK_FLAGS, |bit| flags & bit != 0);
+        task.bits(key!("flags"), TASK_FLAGS, |bit| flags & bit != 0);
     }
     if let Some(cgroup_id) = thread.cgroup_id {
-        task.number("cgroup_id", cgroup_id);
+        task.number(key!("cgroup_id"), cgroup_id);
     }
     if let Some(namespace) = thread.namespace {
-        task.object("pid_ns", |ns| {
-            ns.number("inode", namespace.inode);
-            ns.number("level", namespace.level);
+        task.object(key!("pid_ns"), |ns| {
+            ns.number(key!("inode"), namespace.inode);
+            ns.number(key!("level"), namespace.level);
         });
     }
 }
 
 fn write_exit_signal(task: &mut Object<'_>, signal: Option<i32>) {
     if let Some(signal) = signal {
-        task.signed("exit_signal", signal);
+        task.signed(key!("exit_signal"), signal);
         if let Some(name) = signal_name(signal) {
-            task.name("exit_signal_name", name);
+            task.name(key!("exit_signal_name"), name);
         }
     }
 }
@@ -201,79 +201,79 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
     match action {
         Action::Forked { creation, clone_flags, creator } => {
             if let Some(creation) = creation {
-                task.name("creation", creation.name());
+                task.name(key!("creation"), creation.name());
             }
             write_clone_flags(task, *clone_flags);
-            write_ref(task, "creator", *creator);
+            write_ref(task, key!("creator"), *creator);
         }
         Action::CloneFailed { clone_flags, exit_signal, errno, refused_by } => {
             write_clone_flags(task, *clone_flags);
-            task.object("clone", |clone| write_exit_signal(clone, *exit_signal));
-            task.signed("errno", *errno);
+            task.object(key!("clone"), |clone| write_exit_signal(clone, *exit_signal));
+            task.signed(key!("errno"), *errno);
             if let Some(name) = errno_name(*errno) {
-                task.name("errno_name", name);
+                task.name(key!("errno_name"), name);
             }
             if let Some(limit) = refused_by {
-                task.object("refused_by", |object| {
-                    object.name("kind", limit.kind.code());
+                task.object(key!("refused_by"), |object| {
+                    object.name(key!("kind"), limit.kind.code());
                     if !limit.name.is_empty() {
-                        object.bytes("name", limit.name.as_bytes());
+                        object.bytes(key!("name"), limit.name.as_bytes());
                     }
-                    write_number(object, "used", limit.used);
-                    write_number(object, "limit", limit.limit);
+                    write_number(object, key!("used"), limit.used);
+                    write_number(object, key!("limit"), limit.limit);
                 });
             }
         }
         Action::Execed { path, truncated, vfork_held_ns, args: _ } => {
             if let Some(path) = path {
-                task.bytes("exec_path", path.bytes());
+                task.bytes(key!("exec_path"), path.bytes());
             }
             if *truncated {
-                task.yes("path_truncated");
+                task.yes(key!("path_truncated"));
             }
-            write_number(task, "vfork_held_ns", *vfork_held_ns);
+            write_number(task, key!("vfork_held_ns"), *vfork_held_ns);
         }
-        Action::ExecTakeover { old_tid } => task.number("old_tid", old_tid.0),
+        Action::ExecTakeover { old_tid } => task.number(key!("old_tid"), old_tid.0),
         Action::Renamed { old, new } => {
-            task.bytes("old_name", old.bytes());
-            task.bytes("new_name", new.bytes());
+            task.bytes(key!("old_name"), old.bytes());
+            task.bytes(key!("new_name"), new.bytes());
         }
         Action::Exiting { nr_threads } => write_threads(task, *nr_threads),
         Action::Exited { usage, nr_threads, tracer, vfork_held_ns, exit_ns } => {
             write_threads(task, *nr_threads);
-            write_ref(task, "tracer", *tracer);
-            write_number(task, "vfork_held_ns", *vfork_held_ns);
-            write_number(task, "exit_duration_ns", *exit_ns);
+            write_ref(task, key!("tracer"), *tracer);
+            write_number(task, key!("vfork_held_ns"), *vfork_held_ns);
+            write_number(task, key!("exit_duration_ns"), *exit_ns);
             if let Some(usage) = usage {
-                task.object("usage", |object| usage::write(object, usage));
+                task.object(key!("usage"), |object| usage::write(object, usage));
             }
         }
-        Action::LeaderDied { threads_left } => task.number("threads_left", *threads_left),
-        Action::ExitStuck { stuck_ns } => task.number("stuck_ns", *stuck_ns),
+        Action::LeaderDied { threads_left } => task.number(key!("threads_left"), *threads_left),
+        Action::ExitStuck { stuck_ns } => task.number(key!("stuck_ns"), *stuck_ns),
         Action::BlockedFlagged(sleep) => {
             write_blocked(task, sleep.blocked);
-            task.name("sleep", sleep.doing().name());
+            task.name(key!("sleep"), sleep.doing().name());
             if let Some(wchan) = wchan(&sleep.stack) {
-                task.bytes("wchan", wchan.as_bytes());
+                task.bytes(key!("wchan"), wchan.as_bytes());
             }
-            task.list("kernel_stack", &sleep.stack);
+            task.list(key!("kernel_stack"), &sleep.stack);
         }
         Action::BlockedCleared { blocked } => write_blocked(task, *blocked),
-        Action::ZombieBegan { tracer } => write_ref(task, "tracer", *tracer),
+        Action::ZombieBegan { tracer } => write_ref(task, key!("tracer"), *tracer),
         Action::ZombieFlagged { zombie, parent_name } => {
             write_span(task, Some(*zombie));
             if let Some(name) = parent_name {
-                task.bytes("parent_name", name.bytes());
+                task.bytes(key!("parent_name"), name.bytes());
             }
         }
         Action::Reparented { old_parent, new_parent, kind } => {
             if let Some(old) = old_parent {
-                task.number("old_parent_pid", old.tgid.0);
-                task.number("old_parent_tid", old.key.tid.0);
+                task.number(key!("old_parent_pid"), old.tgid.0);
+                task.number(key!("old_parent_tid"), old.key.tid.0);
             }
-            task.number("new_parent_pid", new_parent.tgid.0);
-            task.number("new_parent_tid", new_parent.key.tid.0);
-            task.name("reparent_kind", kind.name());
+            task.number(key!("new_parent_pid"), new_parent.tgid.0);
+            task.number(key!("new_parent_tid"), new_parent.key.tid.0);
+            task.name(key!("reparent_kind"), kind.name());
         }
         Action::Reaped { reaper, zombie } => {
             write_reaper(task, *reaper, stamp);
@@ -283,7 +283,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             write_reaper(task, *reaper, stamp);
             usage::write_group(task, usage.as_ref());
             if let Some(children) = children_usage {
-                task.object("children_usage", |object| usage::write_children(object, children));
+                task.object(key!("children_usage"), |object| usage::write_children(object, children));
             }
         }
         Action::GroupExited { usage, death: _ } => usage::write_group(task, usage.as_ref()),
@@ -291,7 +291,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
     }
 }
 
-fn write_number(task: &mut Object<'_>, key: &str, value: Option<u64>) {
+fn write_number(task: &mut Object<'_>, key: Key, value: Option<u64>) {
     if let Some(value) = value {
         task.number(key, value);
     }
@@ -299,56 +299,56 @@ fn write_number(task: &mut Object<'_>, key: &str, value: Option<u64>) {
 
 fn write_threads(task: &mut Object<'_>, nr_threads: Option<i32>) {
     if let Some(nr_threads) = nr_threads {
-        task.signed("nr_threads", nr_threads);
+        task.signed(key!("nr_threads"), nr_threads);
     }
 }
 
 fn write_clone_flags(task: &mut Object<'_>, flags: Option<u64>) {
     if let Some(flags) = flags {
-        task.bits("clone_flags", CLONE_FLAGS, |bit| flags & bit != 0);
+        task.bits(key!("clone_flags"), CLONE_FLAGS, |bit| flags & bit != 0);
     }
 }
 
-fn write_ref(task: &mut Object<'_>, key: &str, reference: Option<TaskRef>) {
+fn write_ref(task: &mut Object<'_>, key: Key, reference: Option<TaskRef>) {
     if let Some(reference) = reference {
         task.object(key, |object| {
-            object.number("pid", reference.tgid.0);
-            object.number("tid", reference.key.tid.0);
+            object.number(key!("pid"), reference.tgid.0);
+            object.number(key!("tid"), reference.key.tid.0);
         });
     }
 }
 
 fn write_reaper(task: &mut Object<'_>, reaper: Option<Reaper>, stamp: &Stamp) {
     let Some(reaper) = reaper else { return };
-    task.object("reaper", |object| {
-        object.number("pid", reaper.process.tgid.0);
+    task.object(key!("reaper"), |object| {
+        object.number(key!("pid"), reaper.process.tgid.0);
         if let Some(by) = reaper.task {
-            object.number("tid", by.key.tid.0);
+            object.number(key!("tid"), by.key.tid.0);
         }
-        write_entity(object, "entity_id", reaper.process, stamp);
+        write_entity(object, key!("entity_id"), reaper.process, stamp);
         if let Some(name) = reaper.name {
             write_name(object, name);
         }
-        object.name("kind", reaper.kind.name());
+        object.name(key!("kind"), reaper.kind.name());
     });
 }
 
 fn write_name(object: &mut Object<'_>, name: Comm) {
-    object.bytes("name", name.bytes());
+    object.bytes(key!("name"), name.bytes());
 }
 
 fn write_span(task: &mut Object<'_>, span: Option<Span>) {
     if let Some(span) = span {
-        task.number("zombie_duration_ns", span.ns);
+        task.number(key!("zombie_duration_ns"), span.ns);
         if let Some(bound) = span.bound.name() {
-            task.name("zombie_duration_bound", bound);
+            task.name(key!("zombie_duration_bound"), bound);
         }
     }
 }
 
 fn write_blocked(task: &mut Object<'_>, span: Span) {
-    task.number("blocked_ns", span.ns);
+    task.number(key!("blocked_ns"), span.ns);
     if let Some(bound) = span.bound.name() {
-        task.name("blocked_bound", bound);
+        task.name(key!("blocked_bound"), bound);
     }
 }

@@ -2,7 +2,11 @@
 
 use probe_common::{COMM_LEN, OffCpu, SchedEvent, SchedKind, SchedValid, task_state};
 
-use super::{Stamp, encode::Object, time::rfc3339};
+use super::{
+    Stamp,
+    encode::{Key, Object, key},
+    time::rfc3339,
+};
 use crate::lineage::id::{GroupKey, Ktime, Tgid};
 
 /// Names of the steps. docs/events.md describes them.
@@ -40,61 +44,61 @@ pub fn write_sched(event: &SchedEvent, sequence: u64, stamp: &Stamp, line: &mut 
     let Some(action) = action(event) else { return false };
     let at = Ktime(event.boottime_ns);
     let mut object = Object::open(line);
-    object.text("@timestamp", |out| rfc3339(out, stamp.wall_ns(at)));
-    object.object("event", |object| {
-        object.name("action", action);
-        object.number("sequence", sequence);
+    object.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(at)));
+    object.object(key!("event"), |object| {
+        object.name(key!("action"), action);
+        object.number(key!("sequence"), sequence);
     });
-    object.number("boottime_ns", event.boottime_ns);
-    object.object("process", |process| {
-        process.number("pid", event.task.tgid);
+    object.number(key!("boottime_ns"), event.boottime_ns);
+    object.object(key!("process"), |process| {
+        process.number(key!("pid"), event.task.tgid);
         if let Some(start) = known(event, SchedValid::GROUP_START, event.group_start_ns) {
             let start = Ktime(start);
             let group = GroupKey { tgid: Tgid(event.task.tgid), start: Some(start) };
-            process.text("entity_id", |out| stamp.write_entity_id(out, group, start));
+            process.text(key!("entity_id"), |out| stamp.write_entity_id(out, group, start));
         }
     });
-    object.object("thread", |thread| {
-        thread.number("id", event.task.tid);
-        thread.bytes("name", name(&event.comm));
+    object.object(key!("thread"), |thread| {
+        thread.number(key!("id"), event.task.tid);
+        thread.bytes(key!("name"), name(&event.comm));
     });
-    object.object("sched", |sched| write_step(sched, event));
+    object.object(key!("sched"), |sched| write_step(sched, event));
     object.close();
     line.push(b'\n');
     true
 }
 
 fn write_step(sched: &mut Object<'_>, event: &SchedEvent) {
-    sched.number("cpu", event.cpu);
-    let mut number = |key: &str, bit, value| {
+    sched.number(key!("cpu"), event.cpu);
+    let mut number = |key: Key, bit, value| {
         if let Some(value) = known(event, bit, value) {
             sched.number(key, value);
         }
     };
     let other = match event.kind {
         kind if kind == SchedKind::SwitchedOut as u32 => {
-            number("ran_ns", SchedValid::RAN, event.ran_ns);
-            sched.name("state", state(event));
-            "next"
+            number(key!("ran_ns"), SchedValid::RAN, event.ran_ns);
+            sched.name(key!("state"), state(event));
+            key!("next")
         }
         kind if kind == SchedKind::Woken as u32 => {
-            number("slept_ns", SchedValid::OFF_CPU, event.off_cpu_ns);
+            number(key!("slept_ns"), SchedValid::OFF_CPU, event.off_cpu_ns);
             if event.valid & SchedValid::NEW != 0 {
-                sched.yes("new");
+                sched.yes(key!("new"));
             }
-            "waker"
+            key!("waker")
         }
         _ => {
-            number("waited_ns", SchedValid::WAITED, event.waited_ns);
-            number("off_cpu_ns", SchedValid::OFF_CPU, event.off_cpu_ns);
-            "previous"
+            number(key!("waited_ns"), SchedValid::WAITED, event.waited_ns);
+            number(key!("off_cpu_ns"), SchedValid::OFF_CPU, event.off_cpu_ns);
+            key!("previous")
         }
     };
     if event.valid & SchedValid::OTHER != 0 {
         sched.object(other, |task| {
-            task.number("pid", event.other_tgid);
-            task.number("tid", event.other_tid);
-            task.bytes("name", name(&event.other_comm));
+            task.number(key!("pid"), event.other_tgid);
+            task.number(key!("tid"), event.other_tid);
+            task.bytes(key!("name"), name(&event.other_comm));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What tasks used, as JSON.
 
-use super::encode::Object;
+use super::encode::{Object, key};
 use crate::lineage::{ChildrenUsage, Descent, GroupUsage, record::Usage};
 
 /// The figures of one task. User and system time are split as wait4(2) and /proc do it.
@@ -12,23 +12,23 @@ pub(super) fn write(object: &mut Object<'_>, usage: &Usage) {
 /// The sum of a group's tasks that are dead.
 pub(super) fn write_group(task: &mut Object<'_>, usage: Option<&GroupUsage>) {
     let Some(usage) = usage else { return };
-    task.object("usage", |object| {
+    task.object(key!("usage"), |object| {
         if usage.tasks > 0 {
             write(object, &usage.sum);
-            object.number("tasks", usage.tasks);
+            object.number(key!("tasks"), usage.tasks);
         }
         if usage.pending > 0 {
-            object.number("tasks_pending", usage.pending);
+            object.number(key!("tasks_pending"), usage.pending);
         }
         if usage.unknown > 0 {
-            object.number("tasks_unknown", usage.unknown);
+            object.number(key!("tasks_unknown"), usage.unknown);
         }
     });
 }
 
 /// The sums of dead children.
 pub(super) fn write_children(object: &mut Object<'_>, children: &ChildrenUsage) {
-    for (key, descent) in [("reaped", &children.reaped), ("autoreaped", &children.autoreaped)] {
+    for (key, descent) in [(key!("reaped"), &children.reaped), (key!("autoreaped"), &children.autoreaped)] {
         if descent.processes > 0 {
             object.object(key, |object| write_descent(object, descent));
         }
@@ -37,20 +37,20 @@ pub(super) fn write_children(object: &mut Object<'_>, children: &ChildrenUsage) 
 
 fn write_descent(object: &mut Object<'_>, descent: &Descent) {
     write_split(object, &descent.sum, descent.sum.utime_ns, descent.sum.stime_ns);
-    object.number("processes", descent.processes);
+    object.number(key!("processes"), descent.processes);
     if descent.unknown > 0 {
-        object.number("processes_unknown", descent.unknown);
+        object.number(key!("processes_unknown"), descent.unknown);
     }
 }
 
 fn write_split(object: &mut Object<'_>, usage: &Usage, user_ns: u64, system_ns: u64) {
-    object.number("exec_runtime_ns", usage.exec_runtime_ns);
-    object.number("run_delay_ns", usage.run_delay_ns);
-    object.number("run_count", usage.run_count);
-    object.number("user_ns", user_ns);
-    object.number("system_ns", system_ns);
-    object.number("voluntary_switches", usage.nvcsw);
-    object.number("involuntary_switches", usage.nivcsw);
-    object.number("minor_faults", usage.min_flt);
-    object.number("major_faults", usage.maj_flt);
+    object.number(key!("exec_runtime_ns"), usage.exec_runtime_ns);
+    object.number(key!("run_delay_ns"), usage.run_delay_ns);
+    object.number(key!("run_count"), usage.run_count);
+    object.number(key!("user_ns"), user_ns);
+    object.number(key!("system_ns"), system_ns);
+    object.number(key!("voluntary_switches"), usage.nvcsw);
+    object.number(key!("involuntary_switches"), usage.nivcsw);
+    object.number(key!("minor_faults"), usage.min_flt);
+    object.number(key!("major_faults"), usage.maj_flt);
 }

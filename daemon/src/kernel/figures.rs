@@ -132,7 +132,7 @@ fn decode(from: &probe_common::Figures) -> Figures {
 }
 
 /// As `__task_state_index()` does it: <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>.
-fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
+pub(super) fn doing(state: u32, exit_state: u32, on_cpu: Option<bool>) -> Doing {
     use task_state as bit;
     let has = |bits: u32| state & bits != 0;
     if exit_state & EXIT_ZOMBIE != 0 {

@@ -228,7 +228,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("OFFSETS", &offset_bytes[..], true)
         .override_global("SETTINGS", &settings_bytes[..], true)
-        .map_max_entries("RECORDS", if options.sched == Sched::Trace { ring_size(0) } else { ring_bytes })
+        .map_max_entries("RECORDS", records_bytes(options))
         .load(object)
         .map_err(|error| ObjectError::of_load(error, Obstacles::read))?;
     Ok(Loaded { ebpf, btf, offsets, missing })
@@ -239,6 +239,11 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
 pub fn default_ring_kib() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
     (cpus.saturating_mul(2 << 10)).clamp(8 << 10, 128 << 10)
+}
+
+/// Returns the size of the ring of records, bytes. Steps of the scheduler have a ring of their own, and nothing is sent here then.
+pub(super) fn records_bytes(options: Options) -> u32 {
+    ring_size(if options.sched == Sched::Trace { 0 } else { options.ring_bytes })
 }
 
 /// A ring's size must be a power of two and a multiple of the page size.

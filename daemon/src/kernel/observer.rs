@@ -2,14 +2,12 @@
 
 use std::{
     collections::HashMap,
+    io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
 };
 
-use aya::{
-    Ebpf,
-    maps::{MapData, MapError, RingBuf},
-};
+use aya::{Ebpf, maps::Map};
 use aya_log::EbpfLogger;
 use log::Log;
 use thiserror::Error;
@@ -27,8 +25,11 @@ use super::{
     object::{self, EMBEDDED, ObjectError, Options},
     privilege,
     program_stats::{self, ProgramStats},
+    ring::Ring,
     sched::{Sched, SchedError, SchedMaps},
+    sleepers::{Sleepers, SleepersError},
     snapshot::{self, Reading, SnapshotError},
+    wake_ups::WakeUps,
 };
 use crate::{
     bounded,
@@ -56,7 +57,7 @@ pub enum ObserveError {
     Ladder(#[from] LadderError),
     /// A map is missing or refused.
     #[error("opening the ring buffer RECORDS: {0}")]
-    Ring(#[from] MapError),
+    Ring(#[source] io::Error),
     /// The object has no ring.
     #[error("the eBPF object has no map RECORDS")]
     NoRing,
@@ -71,7 +72,7 @@ pub enum ObserveError {
 /// Everything needed to observe. Dropping it detaches all programs.
 pub struct Observer {
     links: Links,
-    ring: RingBuf<MapData>,
+    ring: Ring,
     counters: CountersMap,
     logger: Option<EbpfLogger<&'static dyn Log>>,
     /// Programs and the maps that are only theirs.
@@ -88,6 +89,10 @@ pub struct Observer {
     pub no_iterator: Option<String>,
     /// Why the state of tasks cannot be read; `None` if it can.
     pub no_figures: Option<String>,
+    /// Tasks in uninterruptible sleep; without it they are found by walks.
+    sleepers: Option<Sleepers>,
+    /// Which records wake up who waits for the ring; for the one that polls it.
+    pub wake_ups: Option<WakeUps>,
 }
 
 impl Observer {
@@ -121,8 +126,8 @@ impl Observer {
         options: Options,
         choice: Option<Choice>,
     ) -> Result<Self, ObserveError> {
-        let object::Loaded { mut ebpf, btf, offsets: _, missing } = object::load(name, object, options)?;
-        let records = ebpf.take_map("RECORDS").ok_or(ObserveError::NoRing)?;
+        let object::Loaded { mut ebpf, btf, offsets, missing } = object::load(name, object, options)?;
+        let Some(Map::RingBuf(records)) = ebpf.take_map("RECORDS") else { return Err(ObserveError::NoRing) };
         let counters = CountersMap::take(&mut ebpf)?;
         // An object whose programs never log has no log map; that is not an error.
         let logger = EbpfLogger::init(&mut ebpf).ok();
@@ -138,10 +143,18 @@ impl Observer {
         };
         let no_iterator = snapshot::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
+        let sleepers = match Sleepers::take(&mut ebpf, &offsets) {
+            Ok(sleepers) => choice.map(|_| sleepers),
+            Err(error) => {
+                log::debug!("tasks in uninterruptible sleep are found by walks over all tasks: {error}");
+                None
+            }
+        };
+        let wake_ups = WakeUps::take(&ebpf, object::records_bytes(options));
         drop(btf);
         memory::give_back();
         // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
-        let ring = RingBuf::try_from(records)?;
+        let ring = Ring::new(records, object::records_bytes(options)).map_err(ObserveError::Ring)?;
         Ok(Self {
             links,
             ring,
@@ -154,16 +167,14 @@ impl Observer {
             missing,
             no_iterator,
             no_figures,
+            sleepers,
+            wake_ups,
         })
     }
 
     /// Passes up to `limit` records to `take`. Returns how many there were.
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(Result<Record, DecodeError>)) -> usize {
-        for taken in 0..limit {
-            let Some(item) = self.ring.next() else { return taken };
-            take(decode(&item));
-        }
-        limit
+        self.ring.drain(limit, |record| take(decode(record)))
     }
 
     /// Starts to read all tasks through the kernel's iterator.
@@ -174,6 +185,12 @@ impl Observer {
     /// What tasks are doing at this moment: one walk over all tasks.
     pub fn figures(&mut self, want: Want) -> Result<Vec<Figures>, FiguresError> {
         figures::read(&mut self.ebpf, want)
+    }
+
+    /// The tasks in uninterruptible sleep that the programs have noted; `None` if one may be missing, so that only a walk finds
+    /// all: [`Observer::figures`].
+    pub fn sleepers(&self) -> Result<Option<Vec<Figures>>, SleepersError> {
+        self.sleepers.as_ref().map_or(Ok(None), |sleepers| sleepers.read(&self.ebpf))
     }
 
     /// Where tasks sleep: functions of the kernel, the innermost first, as `name+offset/size`.
@@ -270,6 +287,6 @@ impl AsFd for Observer {
 
 impl AsRawFd for Observer {
     fn as_raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+        self.ring.as_fd().as_raw_fd()
     }
 }

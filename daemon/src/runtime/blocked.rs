@@ -1,4 +1,5 @@
-//! Finds tasks that stay in uninterruptible sleep. No hook reports a sleep that does not end, so all tasks are polled.
+//! Finds tasks that stay in uninterruptible sleep. No hook reports a sleep that does not end, so they are polled: those that the
+//! program on `sched_switch` has noted, or all tasks where some may not have been noted.
 
 use std::collections::HashMap;
 
@@ -9,25 +10,33 @@ use crate::{
         clock::{boottime, thread_cpu_ns},
         figures::Want,
     },
-    lineage::id::Ktime,
+    lineage::{figures::Figures, id::Ktime},
 };
 
 /// Polls that fall into a sleep of the threshold's length. The second poll that finds the task asleep for long enough flags it,
 /// so the flag comes up to two polls late.
 const POLLS: u32 = 4;
 
-/// A poll walks over all tasks. The next one comes at the earliest after this many times its CPU time, so that all polls together
+/// A poll that walks over all tasks takes long. The next one comes at the earliest after this many times its CPU time, so that all polls together
 /// take at most a hundredth of one CPU.
 const POLL_COST_DIVISOR: u64 = 100;
 
 /// Polls are made at ticks: a poll that is due within half a tick is not put off by a whole one.
 const SLACK_NS: u64 = 125_000_000;
 
+/// Between two walks there are at most so many polls of the tasks that were noted: a walk finds those that were not, for whatever
+/// reason.
+const POLLS_PER_WALK: u32 = 40;
+
 /// The last poll.
 #[derive(Debug, Default)]
 pub(super) struct LastPoll {
     at: Ktime,
     cpu_ns: u64,
+    /// Polls until the next walk.
+    until_walk: u32,
+    /// Calls of programs that the kernel had skipped, and how often hooks had been attached again, at the last walk.
+    unnoted: (u64, u64),
     /// Whether the log already says that polling is not possible.
     reported: bool,
 }
@@ -46,7 +55,7 @@ impl Pipeline {
             return;
         }
         let cpu_ns = thread_cpu_ns();
-        let outcome = self.observer.figures(Want::Blocked);
+        let outcome = self.find_blocked();
         self.last_poll.at = now;
         self.last_poll.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
         let asleep = match outcome {
@@ -72,6 +81,23 @@ impl Pipeline {
             }
         }
         self.hand_on(sink);
+    }
+
+    /// Reads the tasks in uninterruptible sleep.
+    fn find_blocked(&mut self) -> Result<Vec<Figures>, String> {
+        let unnoted = (self.counts.missed, self.reattached);
+        if let Some(polls) = self.last_poll.until_walk.checked_sub(1)
+            && unnoted == self.last_poll.unnoted
+            && let Some(asleep) = self.observer.sleepers().map_err(|error| error.to_string())?
+        {
+            self.last_poll.until_walk = polls;
+            return Ok(asleep);
+        }
+        log::debug!("all tasks are walked over for those in uninterruptible sleep");
+        // The walk adds to the noted tasks what it finds.
+        let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
+        (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
+        Ok(asleep)
     }
 
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.

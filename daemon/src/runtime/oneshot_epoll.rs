@@ -26,10 +26,15 @@ use crate::{
 /// An epoll instance that gives one notification, then none until it is armed again.
 const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
+/// An epoll instance that gives a notification for each wake-up.
+const EACH: EventFlags = EventFlags::IN.union(EventFlags::ET);
+
 /// The one descriptor that is waited for.
 pub(super) struct OneshotEpoll {
     epoll: AsyncFd<OwnedFd>,
     behind: OwnedFd,
+    /// Whether it is open for every wake-up.
+    is_open_for_each: bool,
 }
 
 impl OneshotEpoll {
@@ -37,7 +42,7 @@ impl OneshotEpoll {
     pub(super) fn new(behind: OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &behind, EventData::new_u64(0), ONCE)?;
-        Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind })
+        Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind, is_open_for_each: false })
     }
 
     /// Waits for the notification, which disarms it. Waiting while it is disarmed takes until it is armed.
@@ -61,8 +66,28 @@ impl OneshotEpoll {
     }
 
     /// Arms it: the next notification is for what is there now or comes later.
-    pub(super) fn open(&self) -> io::Result<()> {
-        Ok(epoll::modify(self.epoll.get_ref(), self.behind.as_fd(), EventData::new_u64(0), ONCE)?)
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        self.is_open_for_each = false;
+        self.arm(ONCE)
+    }
+
+    /// Arms it for every wake-up from now on, also where the ring is not empty before it. What is there now may be notified.
+    pub(super) fn open_for_each(&mut self) -> io::Result<()> {
+        if self.is_open_for_each {
+            return Ok(());
+        }
+        self.arm(EACH)?;
+        self.is_open_for_each = true;
+        Ok(())
+    }
+
+    /// Ends [`OneshotEpoll::open_for_each`].
+    pub(super) fn open_for_one(&mut self) -> io::Result<()> {
+        if self.is_open_for_each { self.open() } else { Ok(()) }
+    }
+
+    fn arm(&self, flags: EventFlags) -> io::Result<()> {
+        Ok(epoll::modify(self.epoll.get_ref(), self.behind.as_fd(), EventData::new_u64(0), flags)?)
     }
 }
 
@@ -85,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn it_passes_once_and_again_when_it_is_opened() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let epoll_wait = OneshotEpoll::new(reader.try_clone()?.into())?;
+        let mut epoll_wait = OneshotEpoll::new(reader.try_clone()?.into())?;
         assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "nothing is there");
         writer.write_all(b"a")?;
         timeout(SOON, epoll_wait.passed()).await??;
@@ -98,6 +123,23 @@ mod tests {
         assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "all was read");
         writer.write_all(b"c")?;
         timeout(SOON, epoll_wait.passed()).await??;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn open_for_each_it_passes_for_a_second_wake_up_without_a_read() -> io::Result<()> {
+        let (reader, mut writer) = io::pipe()?;
+        let mut epoll_wait = OneshotEpoll::new(reader.try_clone()?.into())?;
+        epoll_wait.open_for_each()?;
+        for _ in 0..2 {
+            writer.write_all(b"a")?;
+            timeout(SOON, epoll_wait.passed()).await??;
+            assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "it was told of all that came");
+        }
+        epoll_wait.open_for_one()?;
+        timeout(SOON, epoll_wait.passed()).await??;
+        writer.write_all(b"b")?;
+        assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "it is shut");
         Ok(())
     }
 

@@ -1,13 +1,22 @@
 //! Decides when the ring is polled next.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
-use tokio::{task::yield_now, time::sleep};
+use tokio::{select, task::yield_now, time::sleep};
 
 use super::{BATCH, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
+use crate::kernel::wake_ups::WakeUps;
 
 /// Interval of polls where neither the kernel's notification nor a timer can be waited for.
 const FALL_BACK: Duration = Duration::from_millis(20);
+
+/// The longest batch delay during which nothing wakes up the daemon. A longer one ends early for records that cannot wait and when the
+/// ring fills up, but not before this time: a storm of such records makes no more polls than others do.
+const UNDISTURBED: Duration = Duration::from_millis(10);
 
 /// What the next poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +25,8 @@ enum Next {
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime wake nobody.
     AfterDelay,
+    /// The end of the batch delay, or a record that cannot wait.
+    DelayedOrWoken,
     /// Nothing: the last poll found a whole batch.
     Now,
 }
@@ -25,17 +36,26 @@ pub(super) struct PollSchedule {
     epoll: OneshotEpoll,
     batch_delay: TimerFd,
     next: Next,
+    /// Which records wake up; `None` where that cannot be chosen.
+    wake_ups: Option<WakeUps>,
+    /// Whether only urgent records do now.
+    only_urgent: bool,
+    /// When the last poll found records.
+    polled: Instant,
     /// Whether the log already says that the ring cannot be waited for.
     reported: bool,
 }
 
 impl PollSchedule {
     /// The first poll waits for a notification.
-    pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(ring: OwnedFd, wake_ups: Option<WakeUps>) -> io::Result<Self> {
         Ok(Self {
             epoll: OneshotEpoll::new(ring)?,
             batch_delay: TimerFd::new()?,
             next: Next::Notified,
+            wake_ups,
+            only_urgent: false,
+            polled: Instant::now(),
             reported: false,
         })
     }
@@ -45,6 +65,7 @@ impl PollSchedule {
         let waited = match self.next {
             Next::Notified => self.epoll.passed().await,
             Next::AfterDelay => self.batch_delay.rung().await,
+            Next::DelayedOrWoken => self.delayed_or_woken().await,
             Next::Now => {
                 // Timers, signals and sinks get a turn.
                 yield_now().await;
@@ -57,12 +78,26 @@ impl PollSchedule {
         }
     }
 
+    async fn delayed_or_woken(&mut self) -> io::Result<()> {
+        select! {
+            delayed = self.batch_delay.rung() => return delayed,
+            woken = self.epoll.passed() => woken?,
+        }
+        let left = UNDISTURBED.saturating_sub(self.polled.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        self.batch_delay.after(left)?;
+        self.next = Next::AfterDelay;
+        self.batch_delay.rung().await
+    }
+
     /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
-    /// not wake it.
+    /// not wake it, unless the delay is long and they are urgent.
     pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
-            0 => (Next::Notified, self.epoll.open()),
-            1..BATCH => (Next::AfterDelay, self.batch_delay.after(max_batch_delay)),
+            0 => self.after_none(),
+            1..BATCH => self.after_some(max_batch_delay),
             _ => (Next::Now, Ok(())),
         };
         self.next = next;
@@ -71,6 +106,40 @@ impl PollSchedule {
             // The next poll finds out what there is, and what can be waited for then.
             self.next = Next::Now;
         }
+    }
+
+    fn after_none(&mut self) -> (Next, io::Result<()>) {
+        match &self.wake_ups {
+            Some(wake_ups) if self.only_urgent => {
+                wake_ups.any();
+                self.only_urgent = false;
+                // A record may have come that woke nobody.
+                (Next::Now, Ok(()))
+            }
+            _ => (Next::Notified, self.epoll.open()),
+        }
+    }
+
+    fn after_some(&mut self, max_batch_delay: Duration) -> (Next, io::Result<()>) {
+        let is_long = max_batch_delay > UNDISTURBED;
+        let Some(wake_ups) = &self.wake_ups else {
+            return (Next::AfterDelay, self.batch_delay.after(max_batch_delay.min(UNDISTURBED)));
+        };
+        if is_long != self.only_urgent {
+            if is_long {
+                wake_ups.only_urgent();
+            } else {
+                wake_ups.any();
+            }
+            self.only_urgent = is_long;
+        }
+        if !is_long {
+            let set = self.epoll.open_for_one().and_then(|()| self.batch_delay.after(max_batch_delay));
+            return (Next::AfterDelay, set);
+        }
+        self.polled = Instant::now();
+        let set = self.epoll.open_for_each().and_then(|()| self.batch_delay.after(max_batch_delay));
+        (Next::DelayedOrWoken, set)
     }
 
     /// Logs this once. The ring is polled all the same.
@@ -86,19 +155,17 @@ impl PollSchedule {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read as _, Write as _},
-        time::Instant,
-    };
+    use std::io::{Read as _, Write as _};
 
     use super::*;
 
-    const MAX_BATCH_DELAY: Duration = Duration::from_millis(20);
+    const MAX_BATCH_DELAY: Duration = UNDISTURBED;
+    const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
     async fn records_in_a_batch_delay_wait_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut schedule = PollSchedule::new(reader.try_clone()?.into())?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), None)?;
         writer.write_all(b"a")?;
         schedule.due().await;
         let start = Instant::now();
@@ -118,8 +185,37 @@ mod tests {
     #[tokio::test]
     async fn after_a_whole_batch_the_next_poll_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut schedule = PollSchedule::new(reader.into())?;
-        schedule.after(BATCH, Duration::from_secs(3600));
+        let mut schedule = PollSchedule::new(reader.into(), None)?;
+        schedule.after(BATCH, LONG);
+        schedule.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_long_rest_ends_early_for_what_wakes_up_but_not_at_once() -> io::Result<()> {
+        let (mut reader, mut writer) = io::pipe()?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
+        writer.write_all(b"a")?;
+        schedule.due().await;
+        reader.read_exact(&mut [0; 1])?;
+        let start = Instant::now();
+        schedule.after(1, LONG);
+        writer.write_all(b"b")?;
+        schedule.due().await;
+        assert!(start.elapsed() >= UNDISTURBED);
+        // Nothing was found, so each record wakes up again; one that came before that is found by one more poll.
+        schedule.after(0, LONG);
+        schedule.due().await;
+        schedule.after(0, LONG);
+        schedule.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn without_wake_ups_that_are_chosen_no_rest_is_long() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let mut schedule = PollSchedule::new(reader.into(), None)?;
+        schedule.after(1, LONG);
         schedule.due().await;
         Ok(())
     }

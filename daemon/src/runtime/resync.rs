@@ -237,8 +237,8 @@ fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
 pub(super) struct Kept(pub(super) Vec<Effect>);
 
 impl EventSink for Kept {
-    fn take(&mut self, effects: &[Effect]) {
-        self.0.extend_from_slice(effects);
+    fn take(&mut self, effects: &mut Vec<Effect>) {
+        self.0.append(effects);
     }
 
     fn lost(&mut self, _: Place, _: u64) {}

@@ -24,9 +24,9 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, and what
-/// a record names in /proc or among the cgroups still exists after it.
-const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
+/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, nor does a
+/// record that names what is soon gone from /proc or from among the cgroups.
+const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(50);
 
 /// What the service publishes.
 pub struct Service {
@@ -225,9 +225,9 @@ impl Shedding for Held<'_> {
 }
 
 impl EventSink for Service {
-    fn take(&mut self, effects: &[Effect]) {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
         self.wall.follow();
-        for effect in effects {
+        for effect in &*effects {
             self.metrics.count(effect);
             // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
             // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.

@@ -72,6 +72,9 @@ fn still_works(pipeline: &mut Pipeline) -> bool {
     if pipeline.observer.sched.as_mut().is_some_and(|maps| maps.read().is_err()) {
         return false;
     }
+    if pipeline.observer.sleepers().is_err() {
+        return false;
+    }
     // A capability does not help if the kernel has no iterator.
     pipeline.observer.no_iterator.is_some() || pipeline.observer.snapshot().is_ok()
 }

@@ -14,6 +14,7 @@ use crate::{
     emit::lose,
     hooks::iterator::{IterMeta, IterTask},
     kread::Direct,
+    sleepers,
     task::Task,
 };
 
@@ -37,7 +38,12 @@ pub extern "C" fn task_figures(ctx: *const IterTask) -> i32 {
     let (meta, task) = unsafe { ((*ctx).meta, (*ctx).task) };
     if !task.is_null() {
         let task = Task::<Direct>::new(task);
-        if is_wanted(task) {
+        let wanted = wanted();
+        if is_wanted(task, wanted) {
+            if wanted == WANT_BLOCKED {
+                // It may have gone to sleep before the program that notes sleeps was attached.
+                sleepers::found(task);
+            }
             figures(meta, task);
         }
     }
@@ -52,7 +58,7 @@ pub extern "C" fn task_stacks(ctx: *const IterTask) -> i32 {
     if !base.is_null() {
         let task = Task::<Direct>::new(base);
         // The stack of a running task changes while it is read.
-        if is_wanted(task) && task.state().unwrap_or(0) != 0 {
+        if is_wanted(task, wanted()) && task.state().unwrap_or(0) != 0 {
             stack(meta, base, task);
         }
     }
@@ -60,8 +66,13 @@ pub extern "C" fn task_stacks(ctx: *const IterTask) -> i32 {
 }
 
 #[inline(always)]
-fn is_wanted(task: Task<Direct>) -> bool {
-    match WANTED.get(0).copied().unwrap_or(WANT_ALL) {
+fn wanted() -> u64 {
+    WANTED.get(0).copied().unwrap_or(WANT_ALL)
+}
+
+#[inline(always)]
+fn is_wanted(task: Task<Direct>, wanted: u64) -> bool {
+    match wanted {
         WANT_ALL => true,
         WANT_BLOCKED => task_state::is_blocked(task.state().unwrap_or(0)),
         tgid => task.tgid().is_some_and(|of| u64::from(of) == tgid),

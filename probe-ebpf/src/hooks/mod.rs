@@ -15,3 +15,4 @@ mod sched;
 mod sched_switch;
 mod sched_trace;
 mod signal;
+mod sleepers;

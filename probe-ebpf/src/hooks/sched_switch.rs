@@ -1,4 +1,5 @@
-//! The final switch of a dead task: it leaves its CPU for good, with its accounting complete.
+//! The final switch of a dead task: it leaves its CPU for good, with its accounting complete. And tasks that go to uninterruptible
+//! sleep, for [`crate::sleepers`].
 //!
 //! The hot path: every switch of the machine comes through here. One load and a compare, then out.
 
@@ -11,6 +12,7 @@ use probe_common::{ExitSource, task_state};
 use crate::{
     hooks::{do_exit::new_reaper, exit_notify::report},
     kread::{Direct, Mem, Probed},
+    sleepers,
     switch::PREV,
     task::Task,
 };
@@ -29,8 +31,15 @@ pub fn sched_switch_raw(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn switched<M: Mem>(prev: Task<M>) {
+    let state = prev.state().unwrap_or(0);
+    if state & (task_state::DEAD | task_state::UNINTERRUPTIBLE | task_state::RTLOCK_WAIT) == 0 {
+        return;
+    }
     // A dead task can be preempted between exit_notify() and do_task_dead(); only TASK_DEAD never runs again.
-    if prev.state().unwrap_or(0) & task_state::DEAD == 0 || prev.exit_state().unwrap_or(0) == 0 {
+    if state & task_state::DEAD == 0 {
+        return sleepers::note(prev, state);
+    }
+    if prev.exit_state().unwrap_or(0) == 0 {
         return;
     }
     report(prev, ExitSource::FinalSwitch, new_reaper(&prev.id().raw()), 0);

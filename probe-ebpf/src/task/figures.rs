@@ -39,6 +39,13 @@ impl<M: Mem> Task<M> {
             | known(offset!(task_on_cpu), 5)
     }
 
+    /// Context switches so far, voluntary and not.
+    #[inline(always)]
+    pub fn switches(self) -> Option<u64> {
+        let voluntary: u64 = self.get(offset!(task_nvcsw))?;
+        Some(voluntary + self.get::<u64>(offset!(task_nivcsw))?)
+    }
+
     /// Fills `usage`.
     #[inline(always)]
     pub fn usage(self, usage: &mut Usage, valid: &mut u32) {

@@ -76,7 +76,7 @@ impl Lines {
 }
 
 impl EventSink for Lines {
-    fn take(&mut self, effects: &[Effect]) {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
         self.wall.follow();
         let stamp = self.wall.stamp();
         let mut lines = 0;

@@ -73,7 +73,7 @@ impl Sink {
 }
 
 impl EventSink for Sink {
-    fn take(&mut self, effects: &[Effect]) {
+    fn take(&mut self, effects: &mut Vec<Effect>) {
         self.wall.follow();
         self.sequence += effects.len() as u64;
         let from = effects.len().saturating_sub(EVENTS);

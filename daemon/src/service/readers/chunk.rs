@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    vec::Drain,
 };
 
 use axum::body::Bytes;
@@ -15,6 +16,7 @@ use crate::{
     lineage::{
         Life,
         effect::{Action, Effect},
+        id::Ktime,
     },
 };
 
@@ -26,6 +28,10 @@ pub(super) struct Chunk {
     /// Sequence number of the first.
     pub(super) first: u64,
     pub(super) events: Vec<Effect>,
+    /// Memory that the events hold outside themselves, and the youngest one's time. Whoever drops a chunk that has left the CPU's cache
+    /// need not read all of its events for them.
+    heap_bytes: usize,
+    youngest: Option<Ktime>,
     /// The places of these events' tasks, by cgroup id.
     places: Vec<(u64, Option<Arc<Place>>)>,
     stamp: Arc<Stamp>,
@@ -41,22 +47,24 @@ enum Texts {
 }
 
 impl Chunk {
-    /// `room` is what [`Chunk::into_room`] gave, if there is some.
+    /// Takes as many effects as it can. `room` is what [`Chunk::into_room`] gave, if there is some.
     pub(super) fn new(
         first: u64,
-        effects: &[Effect],
+        effects: &mut Drain<'_, Effect>,
         room: Option<Vec<Effect>>,
         stamp: &Arc<Stamp>,
         cgroups: &Cgroups,
     ) -> Self {
         let mut chunk = Self {
             first,
-            events: room.unwrap_or_else(|| Vec::with_capacity(effects.len())),
+            events: room.unwrap_or_else(|| Vec::with_capacity(effects.len().min(EVENTS))),
+            heap_bytes: 0,
+            youngest: None,
             places: Vec::new(),
             stamp: Arc::clone(stamp),
             texts: Mutex::default(),
         };
-        chunk.extend(effects, cgroups);
+        chunk.extend(effects, EVENTS, cgroups);
         chunk
     }
 
@@ -66,14 +74,18 @@ impl Chunk {
         Some(self.events).filter(|events| events.capacity() == EVENTS)
     }
 
-    /// Adds events to a chunk that no reader has seen.
-    pub(super) fn extend(&mut self, effects: &[Effect], cgroups: &Cgroups) {
-        for id in effects.iter().filter_map(|effect| effect.thread.cgroup_id) {
-            if !self.places.iter().any(|(known, _)| *known == id) {
+    /// Moves so many events, or all if there are fewer, to a chunk that no reader has seen.
+    pub(super) fn extend(&mut self, effects: &mut Drain<'_, Effect>, most: usize, cgroups: &Cgroups) {
+        for effect in effects.as_slice().iter().take(most) {
+            if let Some(id) = effect.thread.cgroup_id
+                && !self.places.iter().any(|(known, _)| *known == id)
+            {
                 self.places.push((id, cgroups.known(id).cloned()));
             }
+            self.heap_bytes += heap_bytes(effect);
+            self.youngest = self.youngest.max(Some(effect.at));
         }
-        self.events.extend_from_slice(effects);
+        self.events.extend(effects.take(most));
     }
 
     /// How many of `effects` this chunk can take; none once there are texts of it, or where the wall clock was set.
@@ -95,8 +107,12 @@ impl Chunk {
 
     /// Memory of the events, without their texts.
     pub(super) fn bytes(&self) -> usize {
-        let heap: usize = self.events.iter().map(heap_bytes).sum();
-        size_of::<Self>() + self.events.capacity() * size_of::<Effect>() + heap
+        size_of::<Self>() + self.events.capacity() * size_of::<Effect>() + self.heap_bytes
+    }
+
+    /// The time of the youngest event.
+    pub(super) const fn youngest(&self) -> Option<Ktime> {
+        self.youngest
     }
 
     /// Returns the texts of the events from `offset` on, and how many were made for that.

@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     task::Waker,
+    vec::Drain,
 };
 
 use super::{Budget, chunk::Chunk};
@@ -117,20 +118,25 @@ impl Log {
     }
 
     /// Adds as many events as the last chunk takes. Returns how many.
-    pub(super) fn extend(&mut self, effects: &[Effect], stamp: &Arc<Stamp>, cgroups: &Cgroups) -> usize {
+    pub(super) fn extend(
+        &mut self,
+        effects: &mut Drain<'_, Effect>,
+        stamp: &Arc<Stamp>,
+        cgroups: &Cgroups,
+    ) -> usize {
         let Some(Entry::Events(last)) = self.entries.back_mut() else { return 0 };
         let Some(chunk) = Arc::get_mut(last) else { return 0 };
-        let more = effects.get(..chunk.room(stamp).min(effects.len())).unwrap_or_default();
+        let more = chunk.room(stamp).min(effects.len());
         let before = chunk.bytes();
-        chunk.extend(more, cgroups);
+        chunk.extend(effects, more, cgroups);
         self.bytes += chunk.bytes() - before;
-        self.events += more.len() as u64;
-        self.next += more.len() as u64;
+        self.events += more as u64;
+        self.next += more as u64;
         if !self.cursors.is_empty() {
             // A reader that had read the chunk to its end has not any more.
             self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
         }
-        more.len()
+        more
     }
 
     /// Adds events. Returns those that had to be dropped, so that the caller can drop them without holding the lock.
@@ -165,7 +171,7 @@ impl Log {
                 }
                 self.events -= chunk.events.len() as u64;
                 self.bytes = self.bytes.saturating_sub(chunk.bytes());
-                self.dropped_at = chunk.events.iter().map(|effect| effect.at).max().max(self.dropped_at);
+                self.dropped_at = chunk.youngest().max(self.dropped_at);
                 gone.push(Arc::clone(chunk));
             } else if self.entries.len() == 1 || !self.is_front_dropped_next() {
                 // A gap is dropped with the events after it: a reader that did not see the gap gets one for those events.

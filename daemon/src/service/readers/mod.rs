@@ -111,19 +111,20 @@ impl Readers {
         Self { shared: Arc::new(shared), stamp: Arc::new(stamp.clone()), sequence: 0, rooms: Vec::new() }
     }
 
-    /// Appends what happened.
-    pub(super) fn publish(&mut self, effects: &[Effect], stamp: &Stamp, cgroups: &Cgroups) {
+    /// Appends what happened: takes all effects.
+    pub(super) fn publish(&mut self, effects: &mut Vec<Effect>, stamp: &Stamp, cgroups: &Cgroups) {
         if *self.stamp != *stamp {
             self.stamp = Arc::new(stamp.clone());
         }
-        let extended = self.shared.log().extend(effects, &self.stamp, cgroups);
+        let mut effects = effects.drain(..);
+        let extended = self.shared.log().extend(&mut effects, &self.stamp, cgroups);
         self.sequence += extended as u64;
         let mut chunks = Vec::with_capacity(effects.len().div_ceil(chunk::EVENTS));
-        for effects in effects.get(extended..).unwrap_or_default().chunks(chunk::EVENTS) {
+        while effects.len() > 0 {
             let room = if effects.len() < FEW { None } else { self.rooms.pop() };
-            let chunk = Chunk::new(self.sequence + 1, effects, room, &self.stamp, cgroups);
+            let chunk = Chunk::new(self.sequence + 1, &mut effects, room, &self.stamp, cgroups);
+            self.sequence = chunk.end() - 1;
             chunks.push(Arc::new(chunk));
-            self.sequence += effects.len() as u64;
         }
         let mut log = self.shared.log();
         let gone = log.push(chunks);

@@ -71,10 +71,10 @@ impl World {
 
     /// Publishes so many events as one batch; each second one is of process 2.
     fn publish(&mut self, count: u64) {
-        let batch: Vec<_> =
+        let mut batch: Vec<_> =
             (self.events..self.events + count).map(|at| effect(1 + (at % 2) as u32, at + 1)).collect();
         self.events += count;
-        self.readers.publish(&batch, &self.stamp, &self.cgroups);
+        self.readers.publish(&mut batch, &self.stamp, &self.cgroups);
         assert_eq!(self.readers.sequence(), self.events);
     }
 

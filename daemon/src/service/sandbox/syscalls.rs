@@ -187,13 +187,14 @@ pub(super) const DEADLY_OLD: &[c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, lib
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const DEADLY_OLD: &[c_long] = &[];
 
-/// Commands of bpf(2) (`enum bpf_cmd` of `linux/bpf.h`) that read maps, run iterators and attach programs that are loaded. Loading
+/// Commands of bpf(2) (`enum bpf_cmd` of `linux/bpf.h`) that read maps, run iterators and a program that reads tasks, and attach programs that are loaded. Loading
 /// a program and making a map are not among them.
 pub(super) const BPF_COMMANDS: &[u32] = &[
     1,  // BPF_MAP_LOOKUP_ELEM
     2,  // BPF_MAP_UPDATE_ELEM
     3,  // BPF_MAP_DELETE_ELEM
     4,  // BPF_MAP_GET_NEXT_KEY
+    10, // BPF_PROG_TEST_RUN
     15, // BPF_OBJ_GET_INFO_BY_FD
     17, // BPF_RAW_TRACEPOINT_OPEN
     24, // BPF_MAP_LOOKUP_BATCH

@@ -1,0 +1,295 @@
+//! Takes records from a ring buffer of the kernel (`BPF_MAP_TYPE_RINGBUF`).
+//!
+//! aya's reader maps the data twice, one behind the other, as the kernel offers it, so that a record is in one piece where the ring ends.
+//! Every mapped page counts as resident memory, so this one maps it once, and copies the few records that lie across the end.
+//! Layout and order: <https://elixir.bootlin.com/linux/v6.18/source/kernel/bpf/ringbuf.c>.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    slice,
+    sync::atomic::{AtomicU64, Ordering, fence},
+};
+
+use aya::maps::MapData;
+
+use super::mapped::Mapping;
+
+/// `BPF_RINGBUF_BUSY_BIT`: a program has reserved the record and not submitted it yet.
+const BUSY: u32 = 1 << 31;
+/// `BPF_RINGBUF_DISCARD_BIT`: there is no record after all.
+const DISCARDED: u32 = 1 << 30;
+/// `BPF_RINGBUF_HDR_SZ`: length and flags, and the kernel's own number.
+const HEADER: usize = 8;
+
+/// After so many records their space is given back to the programs: each time costs them a miss in their CPU's cache.
+const GIVE_BACK_AFTER: usize = 32;
+
+/// The reader of a ring; there is one.
+#[derive(Debug)]
+pub(super) struct Ring {
+    map: MapData,
+    memory: Memory,
+    /// A record that lies across the end of the data, in one piece.
+    whole: Vec<u8>,
+}
+
+/// The pages of a ring.
+#[derive(Debug)]
+struct Memory {
+    /// Its first word is how far the reader is.
+    consumer: Mapping,
+    /// A page whose first word is how far the programs are, then the data.
+    producer: Mapping,
+    page: usize,
+    /// Bytes of the data, a power of two.
+    size: usize,
+    /// How far the reader is. Positions only grow, and wrap with the number.
+    at: u64,
+}
+
+/// What is next in the ring.
+enum Next {
+    /// Nothing, or a record that is not submitted yet.
+    Nothing,
+    /// A record's place in the data and its length, and whether it is one.
+    Record { from: usize, length: usize, is_discarded: bool },
+}
+
+/// The first of the two numbers that lie in one word of memory.
+const fn first_half(word: u64) -> u32 {
+    if cfg!(target_endian = "big") { (word >> 32) as u32 } else { word as u32 }
+}
+
+impl Ring {
+    /// Maps the ring.
+    pub(super) fn new(map: MapData, size: u32) -> io::Result<Self> {
+        // SAFETY: a call without pointers.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let page = usize::try_from(page).map_err(|_| io::Error::last_os_error())?;
+        let memory = Memory::new(
+            Mapping::writable(map.fd().as_fd(), page)?,
+            Mapping::readable(map.fd().as_fd(), page, page + size as usize)?,
+            page,
+            size as usize,
+        );
+        Ok(Self { map, memory, whole: Vec::new() })
+    }
+
+    /// Passes up to `limit` records to `take`. Returns how many there were.
+    pub(super) fn drain(&mut self, limit: usize, take: impl FnMut(&[u8])) -> usize {
+        self.memory.drain(limit, &mut self.whole, take)
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.fd().as_fd()
+    }
+}
+
+impl Memory {
+    fn new(consumer: Mapping, producer: Mapping, page: usize, size: usize) -> Self {
+        let at = consumer.words().first().map_or(0, |word| word.load(Ordering::Acquire));
+        Self { consumer, producer, page, size, at }
+    }
+
+    fn drain(&mut self, limit: usize, whole: &mut Vec<u8>, mut take: impl FnMut(&[u8])) -> usize {
+        let (mut taken, mut given_back) = (0, self.at);
+        while taken < limit {
+            let (from, length) = match self.next() {
+                Next::Record { from, length, is_discarded: false } => (from, length),
+                Next::Record { length, is_discarded: true, .. } => {
+                    self.pass(length);
+                    continue;
+                }
+                // A program wakes nobody up if it sees that the reader is not there yet. So space is given back first, and what came in
+                // between is looked for once more.
+                Next::Nothing if self.at != given_back => {
+                    self.give_back();
+                    given_back = self.at;
+                    continue;
+                }
+                Next::Nothing => return taken,
+            };
+            take(self.bytes(from, length, whole));
+            self.pass(length);
+            taken += 1;
+            if taken.is_multiple_of(GIVE_BACK_AFTER) {
+                self.give_back();
+                given_back = self.at;
+            }
+        }
+        self.give_back();
+        taken
+    }
+
+    fn next(&self) -> Next {
+        let produced = self.producer.words().first().map_or(0, |word| word.load(Ordering::Acquire));
+        if produced == self.at {
+            return Next::Nothing;
+        }
+        let from = self.at as usize & (self.size - 1);
+        // The record was written before its length was.
+        let Some(header) = self.header(from).map(|word| word.load(Ordering::Acquire)) else {
+            return Next::Nothing;
+        };
+        let header = first_half(header);
+        if header & BUSY != 0 {
+            return Next::Nothing;
+        }
+        let length = (header & !DISCARDED) as usize;
+        Next::Record { from, length, is_discarded: header & DISCARDED != 0 }
+    }
+
+    /// The header at `from`: positions are multiples of eight.
+    fn header(&self, from: usize) -> Option<&AtomicU64> {
+        self.producer.words().get((self.page + from) / size_of::<u64>())
+    }
+
+    /// The bytes of the record at `from`.
+    fn bytes<'a>(&'a self, from: usize, length: usize, whole: &'a mut Vec<u8>) -> &'a [u8] {
+        let begin = (from + HEADER) & (self.size - 1);
+        // No record is longer than the data; a number from outside decides nothing about memory.
+        let length = length.min(self.size);
+        let first = length.min(self.size - begin);
+        // SAFETY: both pieces lie within the data. The programs do not write a record that is submitted and not given back.
+        let pieces = unsafe {
+            [
+                slice::from_raw_parts(self.data(begin), first),
+                slice::from_raw_parts(self.data(0), length - first),
+            ]
+        };
+        if first == length {
+            let [piece, _] = pieces;
+            return piece;
+        }
+        whole.clear();
+        for piece in pieces {
+            whole.extend_from_slice(piece);
+        }
+        whole
+    }
+
+    /// Address of a byte of the data.
+    const fn data(&self, at: usize) -> *const u8 {
+        // SAFETY: `at` is below `size`, and so many bytes follow the page of the position.
+        unsafe { self.producer.start().add(self.page + at) }
+    }
+
+    /// Goes on behind a record.
+    const fn pass(&mut self, length: usize) {
+        self.at = self.at.wrapping_add((HEADER + length).next_multiple_of(HEADER) as u64);
+    }
+
+    /// Gives the space of all records so far back to the programs.
+    fn give_back(&self) {
+        if let Some(word) = self.consumer.words().first() {
+            word.store(self.at, Ordering::Release);
+        }
+        // Either this sees the next record, or the program that submits it sees the position and wakes up whoever waits.
+        fence(Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: usize = 4096;
+    const SIZE: usize = 4096;
+
+    /// The kernel's side, over memory that it shares with a reader.
+    struct Programs {
+        memory: Memory,
+        produced: u64,
+        /// Records that are in the ring: the bytes of each, and whether it is one.
+        queued: VecDeque<(Vec<u8>, bool)>,
+        /// Where records are that are not submitted.
+        busy: VecDeque<(u64, u32)>,
+    }
+
+    impl Programs {
+        fn new(begin: u64) -> Self {
+            let (consumer, producer) = (Mapping::private(PAGE), Mapping::private(PAGE + SIZE));
+            consumer.words()[0].store(begin, Ordering::Relaxed);
+            producer.words()[0].store(begin, Ordering::Relaxed);
+            let memory = Memory::new(consumer, producer, PAGE, SIZE);
+            Self { memory, produced: begin, queued: VecDeque::new(), busy: VecDeque::new() }
+        }
+
+        fn write_header(&self, at: u64, length: u32) {
+            let mut word = [0; 8];
+            word[..4].copy_from_slice(&length.to_ne_bytes());
+            let header = self.memory.header(at as usize & (SIZE - 1)).unwrap();
+            header.store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        }
+
+        /// Reserves and fills a record, as far as there is room.
+        fn reserve(&mut self, bytes: &[u8], is_discarded: bool) -> bool {
+            let consumed = self.memory.consumer.words()[0].load(Ordering::Relaxed);
+            let needed = (HEADER + bytes.len()).next_multiple_of(HEADER) as u64;
+            if self.produced + needed - consumed > SIZE as u64 {
+                return false;
+            }
+            for (n, byte) in bytes.iter().enumerate() {
+                let at = (self.produced as usize + HEADER + n) & (SIZE - 1);
+                // SAFETY: within the private memory of the test, which nobody else writes.
+                unsafe { self.memory.data(at).cast_mut().write(*byte) };
+            }
+            let flags = if is_discarded { DISCARDED } else { 0 };
+            self.write_header(self.produced, bytes.len() as u32 | BUSY);
+            self.busy.push_back((self.produced, bytes.len() as u32 | flags));
+            self.queued.push_back((bytes.to_vec(), is_discarded));
+            self.produced += needed;
+            self.memory.producer.words()[0].store(self.produced, Ordering::Relaxed);
+            true
+        }
+
+        fn submit(&mut self) {
+            if let Some((at, header)) = self.busy.pop_front() {
+                self.write_header(at, header);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_comes_once_whole_and_in_order(
+            begin in (0..2 * SIZE as u64).prop_map(|at| at & !7),
+            steps in prop::collection::vec((0..3_u8, 0..700_usize, 0..70_usize, any::<bool>()), 1..200),
+        ) {
+            let mut programs = Programs::new(begin);
+            let mut whole = Vec::new();
+            let mut number = 0_u8;
+            for (step, length, limit, is_discarded) in steps {
+                match step {
+                    0 => {
+                        number = number.wrapping_add(1);
+                        programs.reserve(&vec![number; length], is_discarded && length % 3 == 0);
+                    }
+                    1 => programs.submit(),
+                    _ => {
+                        let mut got = Vec::new();
+                        let taken = programs.memory.drain(limit, &mut whole, |bytes| got.push(bytes.to_vec()));
+                        prop_assert_eq!(taken, got.len());
+                        let mut expected = Vec::new();
+                        while expected.len() < limit && programs.queued.len() > programs.busy.len() {
+                            let (bytes, is_discarded) = programs.queued.pop_front().unwrap();
+                            if !is_discarded {
+                                expected.push(bytes);
+                            }
+                        }
+                        prop_assert_eq!(got, expected);
+                        let given_back = programs.memory.consumer.words()[0].load(Ordering::Relaxed);
+                        prop_assert_eq!(given_back, programs.memory.at, "all space is given back");
+                    }
+                }
+            }
+        }
+    }
+}

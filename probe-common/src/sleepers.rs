@@ -1,0 +1,34 @@
+//! The table of tasks that went to uninterruptible sleep, which the programs write and the daemon maps.
+
+use crate::{record::TaskId, wire::wire_struct};
+
+/// Slots of the table; a task's slot is its tid modulo this. One more value, behind them, is not zero where a slot was overwritten that
+/// another task had.
+pub const SLEEPER_SLOTS: u32 = 32_768;
+
+/// The bits of a slot that the next sleep of the same task changes. The others are the address of its `task_struct`, which the kernel
+/// aligns to a cache line: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>, `fork_init()`. Zero is an empty slot.
+pub const SLEEPER_TAG: u64 = 63;
+
+/// The most tasks that one call of the program that reads them takes.
+pub const SLEEPERS_READ: u32 = 64;
+
+wire_struct! {
+    /// A task of the table, as the daemon asks for it and as a program reads it.
+    pub struct Sleeper = 48 {
+        /// Address of the `task_struct`; zero is the end of what is asked for.
+        pub address: u64,
+        /// The task; all ones where it could not be read.
+        pub task: TaskId,
+        /// Context switches so far, voluntary and not.
+        pub switches: u64,
+        /// `__state`: see [`crate::task_state`].
+        pub state: u32,
+        /// `exit_state`.
+        pub exit_state: u32,
+        /// PF_ bits.
+        pub task_flags: u32,
+        /// Zero.
+        pub pad: u32,
+    }
+}
