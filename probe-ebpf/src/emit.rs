@@ -11,7 +11,7 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
 };
 use probe_common::{
-    CgroupAttached, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
+    CgroupAttached, CgroupChanged, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
     OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent, Snapshot, TaskNew,
 };
 
@@ -54,6 +54,7 @@ record!(
     CgroupAttached: CgroupAttached,
     SignalSent: SignalSent,
     OomVictim: OomVictim,
+    CgroupChanged: CgroupChanged,
 );
 
 /// The header of a record of type `T` made now.
