@@ -11,8 +11,9 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
 };
 use probe_common::{
-    CgroupAttached, CgroupChanged, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
-    OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent, Snapshot, TaskNew,
+    CgroupAttached, CgroupChanged, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind,
+    Lost, NEVER_SHED, OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent,
+    Snapshot, TaskNew,
 };
 
 /// One ring for all CPUs: one total order. The daemon sets its size.

@@ -13,6 +13,7 @@ pub mod moment;
 pub mod now;
 pub mod place;
 pub mod process;
+pub mod scope;
 pub mod spent;
 pub mod stop;
 pub mod task;

@@ -116,7 +116,9 @@ impl Cgroups {
             return;
         }
         let root = if parent_id == ROOT_ID { Some("") } else { None };
-        let Some(path) = root.or_else(|| places.get(&parent_id).map(|place| place.path.as_str())) else { return };
+        let Some(path) = root.or_else(|| places.get(&parent_id).map(|place| place.path.as_str())) else {
+            return;
+        };
         let place = Arc::new(Place::of(&format!("{path}/{name}")));
         places.insert(id, place);
     }

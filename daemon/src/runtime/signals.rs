@@ -32,7 +32,10 @@ impl Counts {
     /// Of the records lost at a place, those that say why tasks end and when cgroups do: the tree is the same without them.
     pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
         let of = |counts: &[u64; Kind::COUNT]| {
-            [Kind::SignalSent, Kind::OomVictim, Kind::CgroupChanged].iter().filter_map(|&kind| counts.get(kind as usize)).sum()
+            [Kind::SignalSent, Kind::OomVictim, Kind::CgroupChanged]
+                .iter()
+                .filter_map(|&kind| counts.get(kind as usize))
+                .sum()
         };
         match place {
             Place::Ring => of(&self.kernel.dropped),

@@ -155,7 +155,8 @@ fn the_same_name_again_is_a_restart_also_in_another_cgroup() {
     let (_, _, unit) = &scopes(&told)[0];
     assert_eq!((unit.cgroup_id, unit.starts), (AGAIN, 2));
     assert!(unit.empty_ns.unwrap() >= 100_000_000);
-    let kept: Vec<_> = scene.lineage.scopes().map(|scope| (scope.cgroup_id, scope.removed.is_some())).collect();
+    let kept: Vec<_> =
+        scene.lineage.scopes().map(|scope| (scope.cgroup_id, scope.removed.is_some())).collect();
     assert!(kept.contains(&(AGAIN, false)) && kept.contains(&(UNIT, true)), "{kept:?}");
 }
 

@@ -5,7 +5,6 @@
 
 mod memory;
 
-
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -131,8 +130,9 @@ impl Lineage {
             .flatten()
             .flat_map(|id| self.scopes.upward(id).collect::<Vec<_>>())
             .collect();
-        let (due, left) =
-            std::mem::take(&mut self.scopes.beginning).into_iter().partition(|it| own.contains(&it.cgroup_id));
+        let (due, left) = std::mem::take(&mut self.scopes.beginning)
+            .into_iter()
+            .partition(|it| own.contains(&it.cgroup_id));
         self.scopes.beginning = left;
         let member = self.scope_member(group);
         for beginning in due {
@@ -293,8 +293,7 @@ impl Lineage {
             return;
         }
         let t = &mut Transition::new(EventContext::observed(now), out);
-        let late: Vec<_> =
-            self.scopes.beginning.extract_if(.., |it| now.since(it.at) > WAIT_NS).collect();
+        let late: Vec<_> = self.scopes.beginning.extract_if(.., |it| now.since(it.at) > WAIT_NS).collect();
         for beginning in late {
             self.emit_beginning(beginning, None, t);
         }
@@ -329,9 +328,10 @@ impl Lineage {
     fn member_of(&self, task: TaskRef) -> Option<ScopeMember> {
         match self.group_of_task(task) {
             Some(group) => Some(self.scope_member(group)),
-            None if task.is_leader() => {
-                Some(ScopeMember { key: GroupKey { tgid: task.tgid, start: Some(task.key.start) }, name: None })
-            }
+            None if task.is_leader() => Some(ScopeMember {
+                key: GroupKey { tgid: task.tgid, start: Some(task.key.start) },
+                name: None,
+            }),
             None => None,
         }
     }
