@@ -157,7 +157,7 @@ impl ScopeStory {
         let stamp = outside.stamp;
         let mut story = Self {
             place,
-            name: scope.name.as_ref().map(|name| name.to_string()),
+            name: scope.name.as_ref().map(ToString::to_string),
             began: scope.began.map(|at| stamp.timestamp(at)),
             began_boottime_ns: scope.began.map(|at| at.0),
             ended: scope.ended.map(|at| stamp.timestamp(at)),

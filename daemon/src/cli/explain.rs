@@ -80,12 +80,12 @@ fn stopped(args: &Args) -> Option<Exit> {
     let scopes = ask::get::<Scopes>(socket, &format!("/v1/scopes{query}")).ok().flatten();
     let stops = stops.filter(|answer| !answer.stops.is_empty());
     let lives = scopes.filter(|answer| !answer.scopes.is_empty());
-    let lines = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
+    let told = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
     let shown = match (&stops, &lives) {
         (Some(stops), _) => {
-            ask::show(stops, args.format, |answer| lines + &text::stops(answer, terminal::style()))
+            ask::show(stops, args.format, |answer| told + &text::stops(answer, terminal::style()))
         }
-        (None, Some(lives)) => ask::show(lives, args.format, |_| lines),
+        (None, Some(lives)) => ask::show(lives, args.format, |_| told),
         (None, None) => return None,
     };
     Some(shown.map_or_else(|exit| exit, |()| Exit::Success))

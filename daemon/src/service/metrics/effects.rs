@@ -90,7 +90,7 @@ fn scopes(registry: &Registry) -> prometheus::Result<Family> {
         "taskscope_scopes_total",
         "Cgroups that got their first task (`began`) or lost their last (`ended`): units, containers, sessions and the slices above them.",
         "change",
-        ["began", "ended"].into_iter(),
+        ["began", "ended"],
     )
 }
 
