@@ -34,7 +34,7 @@ use thiserror::Error;
 use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
-    blocked::LastLook,
+    blocked::LastPoll,
     local_facts::LocalFacts,
     poll_schedule::PollSchedule,
     put_off::PutOff,
@@ -91,13 +91,13 @@ const QUESTIONS_A_TICK: usize = 16;
 const KEPT_EFFECTS: usize = 8 * BATCH;
 
 /// How often the ring is polled after detaching, for records of programs that were still running.
-const LAST_LOOKS: u32 = 100;
+const LAST_POLLS: u32 = 100;
 
 /// The time between two of these polls.
-const LAST_REST: Duration = Duration::from_millis(1);
+const LAST_POLL_DELAY: Duration = Duration::from_millis(1);
 
 /// Size of the ring of a pipeline that attaches nothing: it stays empty, but the kernel needs one.
-const LOOK_RING_BYTES: u32 = 64 << 10;
+const SNAPSHOT_RING_BYTES: u32 = 64 << 10;
 
 /// How the pipeline checks that the tree is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,25 +161,25 @@ pub struct Pipeline {
     /// Counts of records by what became of them.
     pub counts: Counts,
     /// What comparisons with the kernel have repaired.
-    pub mending: RepairStats,
+    pub repairs: RepairStats,
     /// Canaries: processes of our own whose lives must be seen.
     pub canary: Canary,
     /// Tasks that stay in uninterruptible sleep.
     pub blocked: Blocked,
-    last_look: LastLook,
+    last_poll: LastPoll,
     /// How often all hooks were attached again because canaries were not seen.
     pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
     /// Records that go to the lineage together. Empty between two turns.
     decoded: Vec<Record>,
-    lost_told: [u64; Place::COUNT],
+    lost_reported: [u64; Place::COUNT],
     /// Lost records that would say why tasks end, part of the lost ones.
-    causes_lost_told: [u64; Place::COUNT],
+    causes_lost_reported: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and the earliest time of the next one.
     resynced: Ktime,
-    rest_until: Ktime,
+    backoff_until: Ktime,
     /// The time of the youngest record so far.
     drained_to: Ktime,
     /// Whether records were lost and no comparison has followed yet.
@@ -190,7 +190,7 @@ pub struct Pipeline {
     uncompared: u64,
     /// Time spent on handling records in [`Pipeline::handle_batch`].
     handling_ns: u64,
-    told_blind: bool,
+    reported_blind: bool,
     /// Comparisons that failed since the last successful one.
     failed_in_a_row: u32,
     /// Why the programs' counters cannot be read now.
@@ -240,9 +240,9 @@ impl Pipeline {
     }
 
     /// Reads all tasks and attaches nothing: later events are not seen.
-    pub fn look(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
-        let options = Options { ring_bytes: LOOK_RING_BYTES, args: false, sched: Sched::No };
-        Ok(Self::begin(Observer::look(object, options)?, Config::default(), trust))
+    pub fn snapshot_only(object: Option<&Path>, trust: Trust) -> Result<Self, ObserveError> {
+        let options = Options { ring_bytes: SNAPSHOT_RING_BYTES, args: false, sched: Sched::No };
+        Ok(Self::begin(Observer::load_only(object, options)?, Config::default(), trust))
     }
 
     fn begin(observer: Observer, mut config: Config, trust: Trust) -> Self {
@@ -252,25 +252,25 @@ impl Pipeline {
             observer,
             lineage: Lineage::new(config),
             counts: Counts::default(),
-            mending: RepairStats::default(),
+            repairs: RepairStats::default(),
             canary: Canary::new(trust.canary_every),
             blocked: Blocked::default(),
-            last_look: LastLook::default(),
+            last_poll: LastPoll::default(),
             reattached: 0,
             trust,
             effects: Vec::with_capacity(BATCH),
             decoded: Vec::with_capacity(Lineage::PREFETCHED),
-            lost_told: [0; Place::COUNT],
-            causes_lost_told: [0; Place::COUNT],
+            lost_reported: [0; Place::COUNT],
+            causes_lost_reported: [0; Place::COUNT],
             ticks: 0,
             resynced: Ktime(0),
-            rest_until: Ktime(0),
+            backoff_until: Ktime(0),
             drained_to: Ktime(0),
             owes_resync: false,
             put_off: PutOff::default(),
             uncompared: 0,
             handling_ns: 0,
-            told_blind: false,
+            reported_blind: false,
             failed_in_a_row: 0,
             no_counters: None,
             confirmed: HashSet::new(),
@@ -336,7 +336,7 @@ impl Pipeline {
 
     /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
     fn answer<S: EventSink>(&mut self, question: Question<S>, sink: &mut S) {
-        self.look_for_losses(sink);
+        self.check_losses(sink);
         self.settle_orphans(sink);
         self.end_reaped_before_answer(sink);
         let shares: Vec<_> = self.lineage.take_shares().collect();
@@ -373,7 +373,7 @@ impl Pipeline {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         self.hand_on(sink);
-        let mut looks = PollSchedule::new(self.ring_fd()?)?;
+        let mut schedule = PollSchedule::new(self.ring_fd()?)?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
         loop {
@@ -388,11 +388,11 @@ impl Pipeline {
                         self.answer(question, sink);
                     }
                 }
-                () = looks.due() => {
+                () = schedule.due() => {
                     let handled = self.turn();
                     self.hand_on(sink);
                     self.settle_new_orphans(sink);
-                    looks.after(handled, sink.max_batch_delay());
+                    schedule.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
                         self.answer(question, sink);
                     }
@@ -413,17 +413,17 @@ impl Pipeline {
     async fn end(&mut self, sink: &mut impl EventSink) -> Result<(), RunError> {
         self.canary.stop();
         self.observer.detach();
-        self.look_for_misses();
+        self.check_misses();
         // A program that was running on another CPU may still send its last record.
-        for _ in 0..LAST_LOOKS {
+        for _ in 0..LAST_POLLS {
             while self.turn() > 0 {
                 self.hand_on(sink);
             }
-            self.look_for_losses(sink);
+            self.check_losses(sink);
             if self.sums().check().is_empty() {
                 break;
             }
-            sleep(LAST_REST).await;
+            sleep(LAST_POLL_DELAY).await;
         }
         if std::mem::take(&mut self.owes_resync) {
             self.resync(Why::Loss, sink);

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_told_also_where_it_is_not_known() {
+    fn a_shift_is_reported_also_where_it_is_not_known() {
         assert!(describe(&Shift::Known(-7_000_000_000)).is_some_and(|text| text.contains("-7 s")));
         assert!(describe(&Shift::Unknown("EACCES".into())).is_some_and(|text| text.contains("EACCES")));
     }

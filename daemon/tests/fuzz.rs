@@ -9,12 +9,12 @@ mod btf;
 mod cgroup;
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
-#[path = "../fuzz/bodies/moment.rs"]
-mod moment;
 #[path = "../fuzz/bodies/procfs.rs"]
 mod procfs;
 #[path = "../fuzz/bodies/query.rs"]
 mod query;
+#[path = "../fuzz/bodies/time_arg.rs"]
+mod time_arg;
 #[path = "../fuzz/bodies/wire.rs"]
 mod wire;
 
@@ -92,7 +92,7 @@ fn any_configuration_is_read_or_refused_with_a_line() {
 
 #[test]
 fn any_moment_is_over_or_refused_by_name() {
-    try_all("moment", 5_000, moment::run);
+    try_all("time_arg", 5_000, time_arg::run);
 }
 
 #[test]

@@ -71,8 +71,9 @@ fn attempt(name: &str) -> End {
         return End::Signal(signal);
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let told = text.lines().find_map(|line| line.split_once("attempt: ")).map(|(_, told)| told.trim());
-    match told {
+    let reported =
+        text.lines().find_map(|line| line.split_once("attempt: ")).map(|(_, reported)| reported.trim());
+    match reported {
         Some("worked") => End::Worked,
         Some(errno) => End::Errno(errno.parse().unwrap()),
         None => panic!("{name} told nothing: {output:?}"),
@@ -123,7 +124,7 @@ impl<'a> Inside<'a> {
             done.send(OpenOptions::new().append(true).open(directory.join("secret")).map(drop)).unwrap();
         });
         let inner = UnixDatagram::unbound()?;
-        let told = UnixDatagram::bind(self.directory.join("notify"))?;
+        let reported = UnixDatagram::bind(self.directory.join("notify"))?;
         let history = File::open(self.directory.join("history"))?;
         let (below, what) = self.name.split_once(": ").unwrap();
         if below.contains("landlock") {
@@ -169,7 +170,7 @@ impl<'a> Inside<'a> {
             "list a directory" => fs::read_dir(self.directory).map(drop),
             "remove a file elsewhere" => fs::remove_file(self.directory.join("secret")),
             "make a file beside the socket" => File::create(self.directory.join("run/new")).map(drop),
-            "work" => self.work(&inner, &told),
+            "work" => self.work(&inner, &reported),
             other => panic!("no such attempt: {other}"),
         };
         drop(to_thread);
@@ -229,14 +230,14 @@ impl<'a> Inside<'a> {
     }
 
     /// What the daemon does while it runs.
-    fn work(&self, inner: &UnixDatagram, told: &UnixDatagram) -> io::Result<()> {
+    fn work(&self, inner: &UnixDatagram, reported: &UnixDatagram) -> io::Result<()> {
         fs::read("/proc/self/status")?;
         fs::read_dir("/proc")?.try_for_each(|entry| entry.map(drop))?;
         fs::read_dir("/sys/kernel")?;
         assert_eq!(fs::read(self.directory.join("config/t.toml"))?, b"top = 3\n");
         inner.send_to(b"READY=1", self.directory.join("notify"))?;
         let mut word = [0; 16];
-        assert_eq!(told.recv(&mut word)?, 7);
+        assert_eq!(reported.recv(&mut word)?, 7);
         thread::spawn(|| vec![7_u8; 4 << 20]).join().unwrap();
         Self::clone(0)?;
         // SAFETY: a null status pointer is allowed.

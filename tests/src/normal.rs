@@ -288,15 +288,15 @@ mod tests {
     #[test]
     fn tracepoints_may_tell_a_reparenting_later_and_not_earlier() {
         let expected = ["forked", "reparented new=init", "exiting", "exited"];
-        let told = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
-        let late = told(&["forked", "exiting", "exited", "reparented new=init"]);
+        let reported = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        let late = reported(&["forked", "exiting", "exited", "reparented new=init"]);
         assert!(Family::Tracepoint.accepts_all(&expected, &late));
         assert!(!Family::Full.accepts_all(&expected, &late));
         for wrong in [
-            told(&["reparented new=init", "forked", "exiting", "exited"]),
-            told(&["forked", "exiting", "exited", "reparented new=other"]),
-            told(&["forked", "exited", "reparented new=init", "exiting"]),
-            told(&["forked", "exiting", "exited"]),
+            reported(&["reparented new=init", "forked", "exiting", "exited"]),
+            reported(&["forked", "exiting", "exited", "reparented new=other"]),
+            reported(&["forked", "exited", "reparented new=init", "exiting"]),
+            reported(&["forked", "exiting", "exited"]),
         ] {
             assert!(!Family::Tracepoint.accepts_all(&expected, &wrong), "{wrong:?}");
         }

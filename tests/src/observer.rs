@@ -183,8 +183,8 @@ impl Observer {
             } else {
                 Some(programs::skipped(self.pid()))
             };
-            let skips = Skips { kernel: kernel?, told: self.told() };
-            if skips.told == Some(skips.kernel) && self.stream.broken().is_empty() {
+            let skips = Skips { kernel: kernel?, reported: self.reported() };
+            if skips.reported == Some(skips.kernel) && self.stream.broken().is_empty() {
                 return Some(skips);
             }
             if Instant::now() > end {
@@ -195,7 +195,7 @@ impl Observer {
     }
 
     /// How much it has said so far that it lost; `None` where it does not answer.
-    fn told(&self) -> Option<u64> {
+    fn reported(&self) -> Option<u64> {
         match self.socket.get() {
             Some(socket) => service::records_lost(socket),
             None => Some(self.stream.skipped()),

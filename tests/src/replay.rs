@@ -69,7 +69,7 @@ pub fn apply(tree: &mut Tree, event: &Event) {
 /// Every process whose birth and no release is among the events is one that /proc shows, with that parent and in that state,
 /// once both are quiet.
 #[track_caller]
-pub fn assert_mended(stream: &Stream) {
+pub fn assert_repaired(stream: &Stream) {
     let end = Instant::now() + setting::deadline();
     loop {
         let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn births_that_are_told_late_are_in_the_tree_as_they_are_now() {
+    fn births_that_are_reported_late_are_in_the_tree_as_they_are_now() {
         let mut events = vec![event("forked", 5, 6, "", "")];
         events.push(event("forked", 5, 5, r#","parent_pid":1"#, r#","exit_state":"EXIT_ZOMBIE""#));
         let tree = replay(&events);

@@ -33,7 +33,7 @@ pub struct Skips {
     /// As the kernel counts them.
     pub kernel: u64,
     /// As its gap records, or a daemon's status, say.
-    pub told: Option<u64>,
+    pub reported: Option<u64>,
 }
 
 /// Of the observers that a panic took with it. `None` is one that lost something else.
@@ -90,7 +90,7 @@ pub fn attempts(test: impl Fn()) {
                 );
                 report("attempts_that_skipped_programs_explain", attempt);
                 if let Some(observer) = shared_so_far() {
-                    replay::assert_mended(observer.stream());
+                    replay::assert_repaired(observer.stream());
                 }
             }
             _ if missed && attempt < ATTEMPTS => {

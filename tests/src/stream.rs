@@ -9,7 +9,7 @@ use std::{
 use crate::{event::Event, matcher::Matcher, setting};
 
 /// From the record of a loss to the comparison that follows, on a slow machine.
-const MENDED_WITHIN: Duration = Duration::from_secs(10);
+const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Events as they come, shared between the thread that reads and the tests that wait.
 #[derive(Default)]
@@ -181,7 +181,7 @@ impl Expectation<'_> {
             }
             // What was lost is repaired by then, if that is possible at all.
             if let Some(skipped_at) = state.skipped_at.filter(|at| *at >= begin) {
-                end = end.min(skipped_at + MENDED_WITHIN);
+                end = end.min(skipped_at + REPAIRED_WITHIN);
             }
             let rest = end.saturating_duration_since(Instant::now());
             if rest.is_zero() || state.ended || !state.broken.is_empty() {

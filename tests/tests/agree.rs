@@ -188,7 +188,7 @@ fn zombies_of_one_unit_are_those_of_parents_in_it() {
 }
 
 #[test]
-fn a_worker_that_the_kernel_made_is_told_as_one() {
+fn a_worker_that_the_kernel_made_is_reported_as_one() {
     let service = Service::start(&[]);
     let mut scenario = scenario("io-worker", &["hold"]);
     if scenario.until(&["pause", "skip"])["fact"] == "skip" {

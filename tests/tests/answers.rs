@@ -79,22 +79,22 @@ fn a_life_that_is_over_ended_and_was_taken_when_the_events_say() {
         scenario.go();
         scenario.finish();
         let dead = until(&asked, |answer| answer["task"]["state"] == "released");
-        let told = |action: &str| {
+        let reported = |action: &str| {
             let query = format!("?since=1h&pid={child}&action={action}&limit=1");
             let lines = service.events(&query, "").rest();
             let event: Value = serde_json::from_str(&lines[0]).unwrap_or_else(|error| panic!("{error}"));
             event["boottime_ns"].as_u64()
         };
-        assert_eq!(dead["task"]["ended_boottime_ns"].as_u64(), told("group_exited"), "{dead:#}");
-        assert_eq!(dead["task"]["taken_boottime_ns"].as_u64(), told("reaped"), "{dead:#}");
+        assert_eq!(dead["task"]["ended_boottime_ns"].as_u64(), reported("group_exited"), "{dead:#}");
+        assert_eq!(dead["task"]["taken_boottime_ns"].as_u64(), reported("reaped"), "{dead:#}");
         let story = dead["story"].as_array().cloned().unwrap_or_default();
         let at = |words: &str| {
             let step =
                 story.iter().find(|step| step["text"].as_str().is_some_and(|text| text.contains(words)));
             step.unwrap_or_else(|| panic!("no {words}: {dead:#}"))["boottime_ns"].as_u64()
         };
-        assert_eq!(at("ended with exit code"), told("group_exited"), "{dead:#}");
-        assert_eq!(at("reaped by"), told("reaped"), "{dead:#}");
+        assert_eq!(at("ended with exit code"), reported("group_exited"), "{dead:#}");
+        assert_eq!(at("reaped by"), reported("reaped"), "{dead:#}");
         service.stop_clean();
     });
 }

@@ -9,7 +9,7 @@ use taskscope_tests::{matcher::event, observer::Observer, skipped::attempts};
 const ARGS: [&str; 4] = ["scenario", "report", "child", "5"];
 
 #[test]
-fn argument_vectors_are_not_told_by_default() {
+fn argument_vectors_are_not_reported_by_default() {
     attempts(|| {
         let observer = Observer::start(&[]);
         let mut scenario = scenario("exec", &[]);
@@ -25,7 +25,7 @@ fn argument_vectors_are_not_told_by_default() {
 }
 
 #[test]
-fn argument_vectors_are_told_whole_where_asked_for() {
+fn argument_vectors_are_reported_whole_where_asked_for() {
     attempts(|| {
         let observer = Observer::start(&["--args"]);
         let mut scenario = scenario("exec", &[]);

@@ -109,7 +109,7 @@ fn a_seccomp_filter_is_certain_where_the_kernel_generates_its_signal() {
 }
 
 #[test]
-fn a_victim_of_the_out_of_memory_killer_is_told_from_one_of_kill() {
+fn a_victim_of_the_out_of_memory_killer_is_told_apart_from_one_of_kill() {
     let service = Service::start(&[]);
     if let Some((death, facts)) = ended(&service, "death-oom") {
         let counted = facts.all("oom").next().and_then(|fact| fact["oom_kill"].as_i64());
@@ -169,7 +169,7 @@ fn by_tracepoints_alone_the_limit_is_that_of_the_cgroup_that_is_full() {
 }
 
 #[test]
-fn a_victim_of_the_hosts_want_of_memory_is_told_from_one_of_a_cgroup() {
+fn a_victim_of_the_hosts_want_of_memory_is_told_apart_from_one_of_a_cgroup() {
     if !setting::in_vm() {
         return setting::skip("it takes all memory of the machine");
     }
@@ -237,7 +237,7 @@ fn a_storm_of_signals_loses_no_life_and_is_counted() {
 }
 
 #[test]
-fn what_the_parent_of_a_killed_child_did_then_is_told() {
+fn what_the_parent_of_a_killed_child_did_then_is_reported() {
     let service = Service::start(&[]);
     let Some((_, facts)) = ended(&service, "death-child") else { return };
     // The parent has ended as well.

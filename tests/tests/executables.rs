@@ -22,7 +22,7 @@ fn faces(service: &Service, pid: i64) -> [(&'static str, Value); 2] {
 }
 
 #[test]
-fn a_program_without_a_name_or_with_a_long_one_is_told_as_proc_shows_it() {
+fn a_program_without_a_name_or_with_a_long_one_is_reported_as_proc_shows_it() {
     attempts(|| {
         let service = Service::start(&[]);
         let mut scenario = scenario("executables", &[]);
@@ -36,10 +36,10 @@ fn a_program_without_a_name_or_with_a_long_one_is_told_as_proc_shows_it() {
             })
             .collect();
         assert_eq!(facts.len(), 3);
-        let mut told: Vec<(String, i64, String, &'static str, Value)> = Vec::new();
+        let mut reported: Vec<(String, i64, String, &'static str, Value)> = Vec::new();
         for (role, pid, exe) in &facts {
             for (face, executable) in faces(&service, *pid) {
-                told.push((role.clone(), *pid, exe.clone(), face, executable));
+                reported.push((role.clone(), *pid, exe.clone(), face, executable));
             }
         }
         scenario.go();
@@ -47,9 +47,9 @@ fn a_program_without_a_name_or_with_a_long_one_is_told_as_proc_shows_it() {
         for (role, pid, exe) in &facts {
             let lines = service.events(&format!("?since=1h&pid={pid}&action=execed&limit=1"), "").rest();
             let event: Value = serde_json::from_str(&lines[0]).unwrap_or_else(|error| panic!("{error}"));
-            told.push((role.clone(), *pid, exe.clone(), "event", event["process"]["executable"].clone()));
+            reported.push((role.clone(), *pid, exe.clone(), "event", event["process"]["executable"].clone()));
         }
-        for (role, _, exe, face, executable) in &told {
+        for (role, _, exe, face, executable) in &reported {
             let path = executable["path"].as_str().unwrap_or_default();
             let is_whole = role != "long" || *face == "client";
             if is_whole {

@@ -60,7 +60,7 @@ fn sigterm_is_a_signal() {
 }
 
 #[test]
-fn a_core_dump_is_told_exactly_when_wait_tells_it() {
+fn a_core_dump_is_reported_exactly_when_wait_tells_it() {
     attempts(|| {
         // Whether a core is written is up to core_pattern and the limits: wait(2) says.
         ends_as_wait_says("core-dump", &["3"], |status| status & 0x7f == libc::SIGQUIT);

@@ -94,7 +94,7 @@ fn a_stopped_parent_is_to_be_continued() {
 }
 
 #[test]
-fn a_parent_that_a_debugger_stopped_is_told_from_one_that_is_stopped() {
+fn a_parent_that_a_debugger_stopped_is_told_apart_from_one_that_is_stopped() {
     verdict("parent-traced", "child", "parent", "parent_stopped_by_tracer", "debugger");
 }
 
@@ -183,7 +183,7 @@ fn a_dead_leader_is_no_zombie_and_none_is_counted() {
         zombies[list].as_array().into_iter().flatten().map(|other| other["pid"].clone()).collect()
     };
     assert!(pids("dead_leaders").contains(&group.into()), "{zombies:#}");
-    let owed = debtor(&zombies, scenario.facts().role("scenario").pid);
+    let owed = zombie_parent(&zombies, scenario.facts().role("scenario").pid);
     assert_eq!(owed, None, "{zombies:#}");
     scenario.go();
     scenario.finish();
@@ -203,7 +203,7 @@ fn an_init_whose_exit_hangs_names_the_zombie_and_its_parent() {
 }
 
 /// What `zombies` says of one parent.
-fn debtor(zombies: &Value, pid: i64) -> Option<Value> {
+fn zombie_parent(zombies: &Value, pid: i64) -> Option<Value> {
     zombies["parents"].as_array()?.iter().find(|parent| parent["process"]["pid"] == pid).cloned()
 }
 
@@ -214,13 +214,15 @@ fn zombies_are_counted_by_the_parent_that_owes_the_wait() {
     let output = taskscope(&["zombies", "--observe", "1s", "--min-age", "500ms", "--format", "json"]);
     assert_eq!(output.status.code(), Some(ZOMBIES), "{output:?}");
     let zombies: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let debtor = debtor(&zombies, parent).unwrap_or_else(|| panic!("{zombies:#}"));
-    assert_eq!(debtor["children"]["zombies"], 3, "{debtor:#}");
-    assert_eq!(debtor["verdict"]["code"], "never_waits", "{debtor:#}");
-    assert_eq!(debtor["oldest_zombies"].as_array().map(Vec::len), Some(3), "{debtor:#}");
-    let age = |bound: &str| debtor[bound].as_u64().unwrap_or_else(|| panic!("no {bound}: {debtor:#}"));
-    assert!(age("zombie_at_least_ns") >= 500_000_000, "{debtor:#}");
-    assert!(age("zombie_at_least_ns") <= age("zombie_at_most_ns"), "{debtor:#}");
+    let zombie_parent = zombie_parent(&zombies, parent).unwrap_or_else(|| panic!("{zombies:#}"));
+    assert_eq!(zombie_parent["children"]["zombies"], 3, "{zombie_parent:#}");
+    assert_eq!(zombie_parent["verdict"]["code"], "never_waits", "{zombie_parent:#}");
+    assert_eq!(zombie_parent["oldest_zombies"].as_array().map(Vec::len), Some(3), "{zombie_parent:#}");
+    let age = |bound: &str| {
+        zombie_parent[bound].as_u64().unwrap_or_else(|| panic!("no {bound}: {zombie_parent:#}"))
+    };
+    assert!(age("zombie_at_least_ns") >= 500_000_000, "{zombie_parent:#}");
+    assert!(age("zombie_at_least_ns") <= age("zombie_at_most_ns"), "{zombie_parent:#}");
     // For people: the culprit's pid and what to do, on the same screen.
     let text = taskscope(&["zombies"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
@@ -266,7 +268,7 @@ fn watching_sees_the_orphan_come_to_the_subreaper_that_does_not_reap() {
     let mut scenario = owing("subreaper-no-reap", &[], "owed");
     let parent = scenario.facts().role("parent").pid;
     let seen = loop {
-        match debtor(&next(), parent) {
+        match zombie_parent(&next(), parent) {
             Some(seen) if seen["verdict"]["code"] != "just_died" => break seen,
             _ => {}
         }
@@ -275,7 +277,7 @@ fn watching_sees_the_orphan_come_to_the_subreaper_that_does_not_reap() {
     assert_eq!(seen["children"]["reaped"], 1, "it has waited for the orphan's parent: {seen:#}");
     scenario.go();
     scenario.finish();
-    while debtor(&next(), parent).is_some() {}
+    while zombie_parent(&next(), parent).is_some() {}
     spawner::signal(&watcher, libc::SIGTERM);
     // The exit code says whether there were zombies at last: others' may be.
     assert!(matches!(watcher.wait().unwrap().code(), Some(NONE | ZOMBIES)));
@@ -305,9 +307,9 @@ fn without_the_right_to_look_it_says_what_to_do() {
 
 #[test]
 fn who_is_not_there_is_said_by_name() {
-    for whom in ["4194303", "0badcafe-7-7", "no-such-name"] {
-        let output = taskscope(&["explain", whom]);
+    for selector in ["4194303", "0badcafe-7-7", "no-such-name"] {
+        let output = taskscope(&["explain", selector]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains(whom), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(selector), "{output:?}");
     }
 }

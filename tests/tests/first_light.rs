@@ -275,7 +275,7 @@ fn a_kernel_thread_is_seen_as_one() {
 }
 
 #[test]
-fn a_clone_that_fails_is_told_with_the_errno_that_its_caller_got() {
+fn a_clone_that_fails_is_reported_with_the_errno_that_its_caller_got() {
     attempts(|| {
         let (view, facts) = run("failed-clone", &[]);
         let cloner = facts.role("cloner");

@@ -151,9 +151,11 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
         scenario.finish();
         // The record of the last release may still be on its way, on the tracepoint rung for an RCU grace period.
         service.until("the lives of the scenario are told", |_| {
-            let told = service.get_local("/v1/lives?comm=scenario").body;
-            pids_of(&told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>(), me)
-                == pids
+            let reported = service.get_local("/v1/lives?comm=scenario").body;
+            pids_of(
+                &reported.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>(),
+                me,
+            ) == pids
         });
         service.stop_clean();
         let lives = history.lines("lives");
@@ -175,7 +177,7 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
 }
 
 #[test]
-fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_told() {
+fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
     if setting::in_vm() {
         setting::skip("a guest has no zstd(1), and files do not depend on the kernel");
         return;
@@ -218,15 +220,18 @@ fn kill_9_in_a_storm_costs_at_most_what_was_not_flushed() {
             .unwrap_or_else(|error| panic!("starting sh: {error}"));
         // A moment of its own each time, without a source of chance.
         sleep(Duration::from_millis(200 + turn * 7919 % 6000));
-        let told = service.metrics()["taskscope_history_lines_total{kind=\"lives\"}"];
+        let reported = service.metrics()["taskscope_history_lines_total{kind=\"lives\"}"];
         fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
         let _ = storm.kill();
         let _ = storm.wait();
         // Every whole frame is read by zstd(1) without a complaint, and has what the daemon said that it wrote.
         let now = history.lines("lives").len();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
-        let told = told as usize;
-        assert!(now >= written + told, "turn {turn}: {now} lines, and {written} and {told} were written");
+        let reported = reported as usize;
+        assert!(
+            now >= written + reported,
+            "turn {turn}: {now} lines, and {written} and {reported} were written"
+        );
         written = now;
     }
     let service = history.start();
@@ -289,7 +294,7 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-fn a_full_disk_is_told_costs_history_alone_and_is_written_again_once_there_is_room() {
+fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_is_room() {
     let Some(disk) = Tmpfs::new("256k") else {
         setting::skip("no tmpfs can be mounted");
         return;

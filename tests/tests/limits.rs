@@ -132,7 +132,7 @@ fn a_user_that_has_all_its_processes_is_named() {
 }
 
 #[test]
-fn a_pid_namespace_without_an_init_is_told_from_a_full_limit() {
+fn a_pid_namespace_without_an_init_is_told_apart_from_a_full_limit() {
     let mut scenario = scenario("dead-namespace", &[]);
     scenario.pause("full");
     refused(&scenario, libc::ENOMEM);
@@ -146,7 +146,7 @@ fn a_pid_namespace_without_an_init_is_told_from_a_full_limit() {
 }
 
 #[test]
-fn who_can_fork_is_not_told_that_it_cannot() {
+fn who_can_fork_is_not_reported_that_it_cannot() {
     let mut scenario = scenario("never-waits", &[]);
     scenario.pause("owed");
     let pid = scenario.facts().role("scenario").pid.to_string();

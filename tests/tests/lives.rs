@@ -42,7 +42,7 @@ fn printed(service: &Service, args: &[&str]) -> String {
 
 /// Lives of these pids by pid, once all are told.
 #[track_caller]
-fn told(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
+fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
     let end = Instant::now() + deadline();
     loop {
         let all = records(&printed(service, &["lives"]));
@@ -90,13 +90,13 @@ fn used(life: &Value) -> (i64, i64) {
 }
 
 #[test]
-fn a_life_says_what_wait_told_of_it() {
+fn a_life_says_what_wait_reported_it() {
     attempts(|| {
         let service = Service::start(&[]);
         let Some(mut scenario) = waited(if setting::in_vm() { "200" } else { "1000" }) else { return };
         let expected = rusages(scenario.facts());
         let me = scenario.facts().role("scenario").pid;
-        let lives = told(&service, &expected.keys().copied().collect(), me);
+        let lives = reported(&service, &expected.keys().copied().collect(), me);
         let mut wrong = Vec::new();
         for (pid, life) in &lives {
             assert_eq!(life["life_version"], 1, "{life:#}");
@@ -112,8 +112,8 @@ fn a_life_says_what_wait_told_of_it() {
             let id = life["process"]["entity_id"].as_str().unwrap_or_default();
             assert!(id.ends_with(&format!("-{pid}-{start}")), "{life:#}");
             // Wait4 rounds user and system time down, each by itself.
-            let ((told_us, told_minor), (waited_us, waited_minor)) = (used(life), expected[pid]);
-            if told_minor != waited_minor || !(0..=3).contains(&(told_us - waited_us)) {
+            let ((reported_us, reported_minor), (waited_us, waited_minor)) = (used(life), expected[pid]);
+            if reported_minor != waited_minor || !(0..=3).contains(&(reported_us - waited_us)) {
                 wrong.push((*pid, used(life), expected[pid]));
             }
         }
@@ -153,7 +153,7 @@ fn a_life_tells_its_program_threads_signal_and_reaper() {
         child.wait().unwrap_or_else(|error| panic!("waiting: {error}")),
     );
     let me = i64::from(std::process::id());
-    let life = told(&service, &BTreeSet::from([pid]), me).remove(&pid).unwrap_or_default();
+    let life = reported(&service, &BTreeSet::from([pid]), me).remove(&pid).unwrap_or_default();
     assert_eq!(life["process"]["exit"]["status"], status, "{life:#}");
     assert_eq!(life["process"]["name"], "sleep", "{life:#}");
     assert_eq!(life["execs"], 2, "{life:#}");

@@ -126,7 +126,7 @@ fn an_init_that_cannot_finish_its_exit_is_neither_dead_nor_a_zombie() {
 }
 
 #[test]
-fn an_exit_that_hangs_is_told_as_stuck_with_its_time() {
+fn an_exit_that_hangs_is_reported_as_stuck_with_its_time() {
     attempts(|| {
         // The daemon's threshold.
         const STUCK_AFTER: Duration = Duration::from_secs(10);

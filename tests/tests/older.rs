@@ -24,8 +24,8 @@ fn an_event_of_an_older_process_has_its_program_its_start_its_parent_and_its_sta
         assert_eq!(process["executable"]["path"], program.to_string_lossy().as_ref(), "{event}");
         assert_eq!(process["parent_pid"], scenario_pid, "{event}");
         assert_eq!(process["name"], "scenario", "{event}");
-        let told = event["task"]["start_boottime_ns"].as_u64().unwrap_or_default();
-        assert_eq!(told / 10_000_000, began_at_ticks, "{event}");
+        let reported = event["task"]["start_boottime_ns"].as_u64().unwrap_or_default();
+        assert_eq!(reported / 10_000_000, began_at_ticks, "{event}");
         if event["event"]["action"] == "group_exited" {
             assert_eq!(process["exit"]["signal"], libc::SIGKILL, "{event}");
         }

@@ -290,14 +290,14 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     first.pause("zombie");
     first.go();
     let facts = first.finish();
-    let told = |pid: i64| {
+    let reported = |pid: i64| {
         let deadline = std::time::Instant::now() + setting::deadline();
         while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
             assert!(std::time::Instant::now() < deadline, "{pid} is not told:\n{}", reader.log().text());
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    told(facts.role("child").pid);
+    reported(facts.role("child").pid);
     let directory = service.kill();
     let away = reader.log().line("taskscope: warning: the daemon went away", setting::deadline());
     assert!(away.is_some(), "{}", reader.log().text());
@@ -307,7 +307,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     let mut second = scenario("zombie", &[]);
     second.pause("zombie");
     second.go();
-    told(second.finish().role("child").pid);
+    reported(second.finish().role("child").pid);
     let is_gap = |line: &String| line.contains(r#""action":"gap""#) && line.contains("restart");
     assert!(reader.stream().broken().iter().any(is_gap), "the stream does not say what is missing");
     reader.signal(libc::SIGINT);

@@ -157,7 +157,7 @@ fn an_orphan_with_another_exit_signal_gets_sigchld_with_its_new_parent() {
 const ORPHANS: usize = 5;
 
 /// A reparenting of zombies is told within this time: the next tick of the daemon is enough.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
+const REPORTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The observer first: a scenario that began before it got ready would not be seen.
 fn watched(name: &str, args: &[&str]) -> (&'static Observer, Scenario) {
@@ -182,7 +182,7 @@ fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2])
                     .field("task.reparent_kind", "subreaper")
                     .field("process.parent_pid", new.pid),
             )
-            .within(TOLD_WITHIN);
+            .within(REPORTED_WITHIN);
         assert!(reparented.at_ns > 0, "{reparented}");
     }
 }
@@ -215,7 +215,7 @@ fn assert_steps(view: &View<'_>, scenario: &Scenario) {
 }
 
 #[test]
-fn zombies_of_a_parent_that_is_killed_are_told_with_each_new_parent_at_once() {
+fn zombies_of_a_parent_that_is_killed_are_reported_with_each_new_parent_at_once() {
     attempts(|| {
         let (observer, mut scenario) = watched("orphaned-zombies", &[]);
         let view = observer.view(&scenario);

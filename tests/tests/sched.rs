@@ -438,7 +438,7 @@ fn what_sched_cannot_do_is_said_with_the_remedy() {
 }
 
 #[test]
-fn a_pid_that_nobody_has_is_told_and_waited_for() {
+fn a_pid_that_nobody_has_is_reported_and_waited_for() {
     let end = Observer::start(&["--alone", "--pid", "4194305,1"]).stop();
     let warnings: Vec<_> = end.stderr.iter().filter(|line| line.contains("--pid")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains("--pid 4194305: no such process"), "{}", end.text());

@@ -60,7 +60,7 @@ fn process<'a>(stop: &'a Value, facts: &Facts, role: &str) -> &'a Value {
 }
 
 #[test]
-fn a_unit_that_ignores_sigterm_is_told_with_who_ignored_it_and_who_was_never_asked() {
+fn a_unit_that_ignores_sigterm_is_reported_with_who_ignored_it_and_who_was_never_asked() {
     let service = Service::start(&[]);
     let Some((stop, facts)) = stopped(&service, "stop-ignored") else { return };
     assert_eq!((&stop["outcome"], &stop["signal_name"]), (&"killed".into(), &"SIGTERM".into()), "{stop:#}");
@@ -92,7 +92,7 @@ fn a_unit_that_ignores_sigterm_is_told_with_who_ignored_it_and_who_was_never_ask
 }
 
 #[test]
-fn an_init_of_a_namespace_without_a_handler_is_told_as_one_that_the_kernel_protects() {
+fn an_init_of_a_namespace_without_a_handler_is_reported_as_one_that_the_kernel_protects() {
     let service = Service::start(&[]);
     let Some((stop, facts)) = stopped(&service, "stop-init") else { return };
     let main = process(&stop, &facts, "main");

@@ -172,7 +172,7 @@ fn a_hostile_name_and_another_size_leave_the_screen_whole() {
 }
 
 #[test]
-fn a_daemon_that_dies_is_told_and_the_next_one_is_shown() {
+fn a_daemon_that_dies_is_reported_and_the_next_one_is_shown() {
     let service = Service::start(&[]);
     let Some(tmux) = top(&service, 80, 24) else { return };
     let first = service.process().pid();

@@ -133,8 +133,9 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         scenario.finish();
         // Who forked it is known by name when it is gone itself.
         until_state("released", &["explain", "--socket", &socket, "--format", "json", &parent.to_string()]);
-        for whom in [&child, &id] {
-            let dead = until_state("released", &["explain", "--socket", &socket, "--format", "json", whom]);
+        for selector in [&child, &id] {
+            let dead =
+                until_state("released", &["explain", "--socket", &socket, "--format", "json", selector]);
             assert_eq!(dead["process"]["entity_id"], id.as_str(), "{dead:#}");
             assert_eq!(dead["verdict"]["code"], "reaped", "{dead:#}");
             assert_eq!(dead["verdict"]["certainty"], "certain", "{dead:#}");

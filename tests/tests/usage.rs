@@ -47,12 +47,12 @@ fn number(usage: &Value, key: &str) -> i64 {
 
 impl Used {
     /// As taskscope reports it.
-    fn told(usage: &Value) -> Self {
-        Self::told_together(&[usage])
+    fn reported(usage: &Value) -> Self {
+        Self::reported_together(&[usage])
     }
 
     /// The sum of several.
-    fn told_together(usages: &[&Value]) -> Self {
+    fn reported_together(usages: &[&Value]) -> Self {
         let sum = |key: &str| usages.iter().map(|usage| number(usage, key)).sum::<i64>();
         let (user, system) = (sum("user_ns"), sum("system_ns"));
         assert_eq!(user + system, sum("exec_runtime_ns"), "the parts are not the whole: {usages:?}");
@@ -136,7 +136,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
         }
         let expected = rusages(scenario.facts());
         let parent = scenario.facts().role("scenario").pid;
-        let mut told: BTreeMap<i64, Event> = BTreeMap::new();
+        let mut reported: BTreeMap<i64, Event> = BTreeMap::new();
         let view = observer.view(&scenario);
         let whole = view.until(|event| {
             // Others' storms can be so large that pids are used again.
@@ -146,23 +146,24 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
                 && is_child
                 && expected.contains_key(&event.pid)
             {
-                let twice = told.insert(event.pid, event.clone());
+                let twice = reported.insert(event.pid, event.clone());
                 assert!(twice.is_none(), "released twice: {event}");
             }
-            told.len() == expected.len()
+            reported.len() == expected.len()
         });
-        assert!(whole, "{} of {} were seen to be released", told.len(), expected.len());
+        assert!(whole, "{} of {} were seen to be released", reported.len(), expected.len());
         let mut ours = NOTHING;
         let mut wait = NOTHING;
         let (mut longest, mut wrong) = (0, Vec::new());
         for (pid, expected) in &expected {
-            let usage = told[pid].get("task.usage").unwrap_or_else(|| panic!("no usage: {}", told[pid]));
+            let usage =
+                reported[pid].get("task.usage").unwrap_or_else(|| panic!("no usage: {}", reported[pid]));
             assert_eq!(usage["tasks"], 1, "{usage}");
             assert!(usage.get("tasks_pending").is_none() && usage.get("tasks_unknown").is_none(), "{usage}");
             // RUSAGE_BOTH: with the grandchildren that it waited for.
-            let reaped = told[pid].get("task.children_usage.reaped");
+            let reaped = reported[pid].get("task.children_usage.reaped");
             let usages: Vec<&Value> = [usage].into_iter().chain(reaped).collect();
-            let found = Used::told_together(&usages);
+            let found = Used::reported_together(&usages);
             if found != *expected {
                 wrong.push((*pid, found, *expected));
             }
@@ -211,11 +212,11 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         });
         let children = &answer["task"]["children_usage"];
         assert!(children["reaped"].get("processes_unknown").is_none(), "{children}");
-        assert_eq!(Used::told(&children["reaped"]), expected, "{children}");
+        assert_eq!(Used::reported(&children["reaped"]), expected, "{children}");
         // The kernel reports their figures to no process.
         let forgotten = &children["autoreaped"];
         assert!(
-            Used::told(forgotten).user_us + Used::told(forgotten).system_us >= 50 * grandchildren,
+            Used::reported(forgotten).user_us + Used::reported(forgotten).system_us >= 50 * grandchildren,
             "{children}"
         );
         let explained = service.json(&format!("/v1/explain/{me}"))["story"].to_string();
@@ -225,8 +226,8 @@ fn what_children_used_is_what_getrusage_tells_of_them() {
         );
         let all = expected.user_us
             + expected.system_us
-            + Used::told(forgotten).user_us
-            + Used::told(forgotten).system_us;
+            + Used::reported(forgotten).user_us
+            + Used::reported(forgotten).system_us;
         counters_grew(&service, &before, all);
         scenario.go();
         scenario.finish();
@@ -290,7 +291,7 @@ fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches()
         });
         let usage = &answer["task"]["usage"];
         assert!(usage.get("tasks_unknown").is_none(), "{usage}");
-        let more = Used::told(usage).minus(expected);
+        let more = Used::reported(usage).minus(expected);
         report("usage_of_threads_beyond_wait_us", more.user_us + more.system_us);
         // Each thread has given itself up before its last switch.
         assert_eq!((more.voluntary, more.minor, more.major), (THREADS, 0, 0), "{usage} {expected:?}");
@@ -316,7 +317,7 @@ fn a_wait_that_is_faster_than_the_last_switch_misses_only_that() {
         let all = count + count / 8;
         let answer = until(&service, me, |task| task["children_usage"]["reaped"]["processes"] == all);
         let children = &answer["task"]["children_usage"]["reaped"];
-        let more = Used::told(children).minus(expected);
+        let more = Used::reported(children).minus(expected);
         report("usage_beyond_quick_waits_us", more.user_us + more.system_us);
         report("usage_beyond_quick_waits_switches", more.voluntary);
         assert!((0..=all).contains(&more.voluntary), "{more:?} of {children}");
@@ -393,7 +394,7 @@ fn a_tree_tells_who_used_the_cpu_and_what_dead_children_did() {
         assert_eq!(of_worker["usage_so_far"]["tasks"], 2, "{of_worker:#}");
         // For what ended, the kernel's own sum is reported.
         let reaped = &of_worker["children_usage"]["reaped"];
-        assert_eq!(Used::told(reaped), expected, "{of_worker:#}");
+        assert_eq!(Used::reported(reaped), expected, "{of_worker:#}");
         assert!(expected.user_us + expected.system_us >= CHILDREN * 5000, "{expected:?}");
         // And the whole is the sum of its parts.
         let below = total(of_sleeper) + total(of_zombie);

@@ -29,7 +29,7 @@ struct Episode {
     switches: u64,
     doing: Doing,
     /// What was told of it, once it was flagged.
-    told: Option<Box<Effect>>,
+    reported: Option<Box<Effect>>,
 }
 
 /// A sleep that has just become too long.
@@ -47,7 +47,7 @@ impl Blocked {
     /// How many sleeps are flagged now: in all, and those of them that a fatal signal would end.
     #[must_use]
     pub fn flagged(&self) -> (usize, usize) {
-        let flagged = || self.episodes.values().filter(|episode| episode.told.is_some());
+        let flagged = || self.episodes.values().filter(|episode| episode.reported.is_some());
         (flagged().count(), flagged().filter(|episode| episode.doing == Doing::Killable).count())
     }
 
@@ -60,13 +60,13 @@ impl Blocked {
     /// For how long the longest of the flagged ones has lasted, at least; zero without one.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        let flagged = self.episodes.values().filter(|episode| episode.told.is_some());
+        let flagged = self.episodes.values().filter(|episode| episode.reported.is_some());
         Duration::from_nanos(flagged.map(Episode::ns).max().unwrap_or(0))
     }
 
     /// Takes in a look at all tasks, of which `blocked` were found asleep. Sleeps that are over are told; those that have become
     /// too long are answered, for [`Blocked::flag`].
-    pub fn look(
+    pub fn poll(
         &mut self,
         lineage: &Lineage,
         at: Ktime,
@@ -82,7 +82,7 @@ impl Blocked {
                 seen: figures.at,
                 switches,
                 doing: figures.doing,
-                told: None,
+                reported: None,
             };
             let episode = self.episodes.entry(figures.task.key).or_insert_with(fresh);
             if episode.switches != switches {
@@ -90,7 +90,9 @@ impl Blocked {
                 former.clear(lineage, at, out);
             }
             episode.seen = figures.at;
-            if episode.told.is_none() && u128::from(episode.ns()) >= lineage.config.blocked_after.as_nanos() {
+            if episode.reported.is_none()
+                && u128::from(episode.ns()) >= lineage.config.blocked_after.as_nanos()
+            {
                 overdue.push(Overdue {
                     task: figures.task.key,
                     blocked: episode.span(),
@@ -129,7 +131,7 @@ impl Blocked {
             ix,
             Action::BlockedFlagged(sleep),
         );
-        episode.told = out.get(from).cloned().map(Box::new);
+        episode.reported = out.get(from).cloned().map(Box::new);
     }
 }
 
@@ -145,15 +147,15 @@ impl Episode {
     /// Tells that it is over, if anybody was told of it.
     fn clear(self, lineage: &Lineage, at: Ktime, out: &mut Vec<Effect>) {
         let blocked = self.span();
-        let Some(told) = self.told else { return };
+        let Some(reported) = self.reported else { return };
         let action = Action::BlockedCleared { blocked };
         let from = out.len();
-        if let Some(ix) = lineage.store.find(told.thread.key) {
+        if let Some(ix) = lineage.store.find(reported.thread.key) {
             lineage.emit(&mut Transition::new(EventContext::observed(at), out), ix, action.clone());
         }
         if out.len() == from {
             // It has ended since: as it was then.
-            out.push(Effect { at, action, ..*told });
+            out.push(Effect { at, action, ..*reported });
         }
     }
 }
@@ -243,14 +245,14 @@ mod tests {
     }
 
     /// Looks at times with what was seen then; answers what was told, with how long the sleep was.
-    fn told(looks: &[(u64, Option<(u64, Doing)>)]) -> Vec<(&'static str, u64)> {
+    fn reported(polls: &[(u64, Option<(u64, Doing)>)]) -> Vec<(&'static str, u64)> {
         let lineage = lineage();
         let mut blocked = Blocked::default();
         let mut out = Vec::new();
-        for &(at, found) in looks {
+        for &(at, found) in polls {
             let figures: Vec<_> =
                 found.into_iter().map(|(switches, doing)| seen(at, switches, doing)).collect();
-            for overdue in blocked.look(&lineage, Ktime(at), &figures, &mut out) {
+            for overdue in blocked.poll(&lineage, Ktime(at), &figures, &mut out) {
                 blocked.flag(&lineage, Ktime(at), overdue, vec!["a+0x1/0x2".into()], &mut out);
             }
         }
@@ -265,17 +267,17 @@ mod tests {
     #[test]
     fn a_long_sleep_is_flagged_once_and_cleared() {
         let d = Some((5, Doing::Uninterruptible));
-        let looks = [(10, d), (60, d), (110, d), (160, d), (210, None), (260, None)];
-        assert_eq!(told(&looks), [("blocked_flagged", 100), ("blocked_cleared", 150)]);
+        let polls = [(10, d), (60, d), (110, d), (160, d), (210, None), (260, None)];
+        assert_eq!(reported(&polls), [("blocked_flagged", 100), ("blocked_cleared", 150)]);
     }
 
     #[test]
     fn one_switch_more_begins_a_new_sleep() {
         let d = |switches| Some((switches, Doing::Killable));
-        assert_eq!(told(&[(10, d(5)), (90, d(6)), (170, d(7)), (250, d(7))]), []);
+        assert_eq!(reported(&[(10, d(5)), (90, d(6)), (170, d(7)), (250, d(7))]), []);
         let flagged = [(10, d(5)), (110, d(5)), (120, d(6)), (200, d(6)), (220, d(6))];
         assert_eq!(
-            told(&flagged),
+            reported(&flagged),
             [("blocked_flagged", 100), ("blocked_cleared", 100), ("blocked_flagged", 100)]
         );
     }
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn other_states_are_no_matter() {
         let s = Some((5, Doing::Sleeping));
-        assert_eq!(told(&[(10, s), (500, s)]), []);
+        assert_eq!(reported(&[(10, s), (500, s)]), []);
     }
 
     #[test]

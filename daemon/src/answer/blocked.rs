@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     LineageAt, Made, MergeLocalFacts,
     draft::vforked,
-    now::{Does, Look},
+    now::{AllFigures, Does},
     place::Place,
     process::ProcessRef,
     task::Ids,
@@ -119,11 +119,11 @@ pub struct BlockedTask {
 
 /// A first look at tasks in uninterruptible sleep: only those that the second finds in the same sleep are blocked.
 #[derive(Debug, Default)]
-pub struct FirstLook {
+pub struct FirstPoll {
     sleeps: HashMap<TaskKey, (Ktime, u64)>,
 }
 
-impl FirstLook {
+impl FirstPoll {
     /// Of what was read of them.
     #[must_use]
     pub fn of(figures: &[Figures]) -> Self {
@@ -152,24 +152,24 @@ pub struct BlockedFilter {
 impl BlockedTasks {
     /// Nothing could be read.
     #[must_use]
-    pub fn unknown(scene: &LineageAt<'_>, stamp: &Stamp, why: String) -> Self {
-        let made = Made::at(scene.now, scene.observed_since, stamp);
+    pub fn unknown(lineage_at: &LineageAt<'_>, stamp: &Stamp, why: String) -> Self {
+        let made = Made::at(lineage_at.now, lineage_at.observed_since, stamp);
         Self { made, blocked: 0, tasks: Vec::new(), tasks_left_off: 0, unknown_because: Some(why) }
     }
 
     /// Tasks that both looks found in the same sleep. `age` tells for how long a daemon has seen that, in ns.
     #[must_use]
     pub fn of(
-        before: &FirstLook,
-        look: &Look,
+        before: &FirstPoll,
+        figures: &AllFigures,
         filter: BlockedFilter,
         age: &dyn Fn(TaskKey) -> Option<u64>,
-        scene: &LineageAt<'_>,
+        lineage_at: &LineageAt<'_>,
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<Place>,
     ) -> Self {
         let mut found: Vec<(u64, &Figures, Does)> = Vec::new();
-        for (figures, does) in look.blocked() {
+        for (figures, does) in figures.blocked() {
             let Some(seen) = before.asleep_ns(figures) else { continue };
             let ns = age(figures.task.key).map_or(seen, |age| age.max(seen));
             if ns >= filter.min_age_ns {
@@ -180,9 +180,10 @@ impl BlockedTasks {
         let blocked = found.len() as u64;
         let tasks_left_off = found.len().saturating_sub(MOST) as u64;
         found.truncate(MOST);
-        let tasks = found.into_iter().map(|(ns, figures, does)| one(ns, figures, does, scene, stamp, places));
+        let tasks =
+            found.into_iter().map(|(ns, figures, does)| one(ns, figures, does, lineage_at, stamp, places));
         Self {
-            made: Made::at(scene.now, scene.observed_since, stamp),
+            made: Made::at(lineage_at.now, lineage_at.observed_since, stamp),
             blocked,
             tasks: tasks.collect(),
             tasks_left_off,
@@ -195,15 +196,15 @@ fn one(
     ns: u64,
     figures: &Figures,
     does: Does,
-    scene: &LineageAt<'_>,
+    lineage_at: &LineageAt<'_>,
     stamp: &Stamp,
     places: &mut dyn FnMut(u64) -> Option<Place>,
 ) -> BlockedTask {
-    let group = scene.lineage.group(figures.task.tgid);
+    let group = lineage_at.lineage.group(figures.task.tgid);
     let key = group.map_or(GroupKey { tgid: figures.task.tgid, start: None }, |group| group.key());
     let name = group.and_then(|group| group.name());
     let has = |function: &str| does.kernel_stack.iter().any(|frame| frame.contains(function));
-    let holder = group.and_then(|group| vforked(group, scene));
+    let holder = group.and_then(|group| vforked(group, lineage_at));
     // `wait_for_vfork_done()` is the only sleep in `kernel_clone()`, `_do_fork()` before Linux 5.10.
     let is_in_clone = matches!(does.wchan.as_deref(), Some("kernel_clone" | "_do_fork"));
     let child = holder.filter(|_| is_in_clone).map(|holder| holder.child);
@@ -259,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_task_waits_for_is_told_by_its_kernel_stack() {
+    fn what_a_task_waits_for_is_reported_by_its_kernel_stack() {
         let of = |stack: &[&str]| by_stack(|function| stack.iter().any(|frame| frame.contains(function))).0;
         assert!(
             of(&["percpu_rwsem_wait+0x1/0x2", "mnt_want_write+0x1/0x2"])

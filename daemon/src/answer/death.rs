@@ -227,11 +227,11 @@ pub struct DeathsDraft {
 impl DeathsDraft {
     /// Takes what is asked for from the lineage.
     #[must_use]
-    pub fn of(scene: &LineageAt<'_>, filter: DeathFilter) -> Self {
-        let lineage = scene.lineage;
+    pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
+        let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
         // What is asked for from one that descends from somebody.
-        let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, scene);
+        let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
             deaths.extend(plain.filter(|death| filter.wants(death)).map(Arc::new));
@@ -241,9 +241,16 @@ impl DeathsDraft {
         if filter.units.is_empty() && filter.containers.is_empty() {
             deaths.truncate(filter.limit);
         }
-        let parents = parents_then(&deaths, scene);
-        let crashes = recent(lineage, scene.now).cloned().collect();
-        Self { deaths, parents, crashes, filter, now: scene.now, observed_since: scene.observed_since }
+        let parents = parents_then(&deaths, lineage_at);
+        let crashes = recent(lineage, lineage_at.now).cloned().collect();
+        Self {
+            deaths,
+            parents,
+            crashes,
+            filter,
+            now: lineage_at.now,
+            observed_since: lineage_at.observed_since,
+        }
     }
 
     /// Cgroups whose places are wanted.
@@ -258,15 +265,15 @@ impl DeathsDraft {
 
     /// Completes the answer.
     #[must_use]
-    pub fn finish(self, outside: &mut HostFacts<'_>) -> Deaths {
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Deaths {
         let filter = &self.filter;
         let deaths = self.deaths.iter().zip(&self.parents).filter_map(|(of, then)| {
-            let death = Death::with_parent(of, then.as_ref(), outside);
+            let death = Death::with_parent(of, then.as_ref(), host_facts);
             filter.wants_place(death.place.as_ref()).then_some(death)
         });
         let deaths = deaths.take(filter.limit).collect();
-        let crash_loops = crash_loop::find(&self.crashes, outside);
-        Deaths { made: Made::at(self.now, self.observed_since, outside.stamp), deaths, crash_loops }
+        let crash_loops = crash_loop::find(&self.crashes, host_facts);
+        Deaths { made: Made::at(self.now, self.observed_since, host_facts.stamp), deaths, crash_loops }
     }
 }
 
@@ -298,10 +305,10 @@ fn exited(life: &Life) -> GroupDeath {
 
 impl Death {
     /// Of a dead group, with what its parent did then.
-    pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, outside: &mut HostFacts<'_>) -> Self {
-        let mut death = Self::of(of, outside);
+    pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, host_facts: &mut HostFacts<'_>) -> Self {
+        let mut death = Self::of(of, host_facts);
         if let Some(then) = then {
-            let then = ParentThen::of(then, of, outside.stamp);
+            let then = ParentThen::of(then, of, host_facts.stamp);
             death.summary.push_str(&then.words(death.parent.as_ref()));
             death.parent_then = Some(then);
         }
@@ -310,10 +317,10 @@ impl Death {
 
     /// Of a dead group.
     #[must_use]
-    pub fn of(death: &GroupDeath, outside: &mut HostFacts<'_>) -> Self {
-        let stamp = outside.stamp;
-        let signal = death.by.as_ref().map(|sent| Signal::of(sent, outside));
-        let other_signals = death.others.iter().map(|sent| Signal::of(sent, outside)).collect();
+    pub fn of(death: &GroupDeath, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp = host_facts.stamp;
+        let signal = death.by.as_ref().map(|sent| Signal::of(sent, host_facts));
+        let other_signals = death.others.iter().map(|sent| Signal::of(sent, host_facts)).collect();
         let parent = death.parent.filter(|parent| parent.tgid.0 != 0);
         let trigger = death.oom.as_ref().and_then(|oom| Some((oom.trigger?, oom.trigger_name)));
         let oom =
@@ -324,7 +331,7 @@ impl Death {
             process: ProcessRef::by(death.key, death.name, stamp),
             parent: parent.map(|parent| ProcessRef::by(parent, death.parent_name, stamp)),
             user: death.uid.map(|id| User { id }),
-            place: death.cgroup_id.and_then(|id| (outside.places)(id)),
+            place: death.cgroup_id.and_then(|id| (host_facts.places)(id)),
             exit: death.status.map(Exit::of),
             cause: death.cause.code().into(),
             certainty: death.certainty().into(),
@@ -343,7 +350,7 @@ impl Death {
 }
 
 impl Signal {
-    pub(super) fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
+    pub(super) fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
         let is_fault = sent.code.is_some_and(|code| code > 0 && code != 0x80) && sent.is_from_itself();
         let code_name = sent.code.and_then(|code| words::code_name(sent.signal, code));
         Self {
@@ -364,18 +371,18 @@ impl Signal {
             times: sent.times,
             address: (is_fault && sent.signal != words::SIGSYS).then_some(sent.address),
             syscall: (is_fault && sent.signal == words::SIGSYS).then_some(sent.syscall),
-            sender: Sender::of(sent, outside),
+            sender: Sender::of(sent, host_facts),
         }
     }
 }
 
 impl Sender {
-    fn of(sent: &Sent, outside: &mut HostFacts<'_>) -> Self {
-        Self::new(&sent.sender, outside)
+    fn of(sent: &Sent, host_facts: &mut HostFacts<'_>) -> Self {
+        Self::new(&sent.sender, host_facts)
     }
 
-    pub(super) fn new(sender: &lineage::death::Sender, outside: &mut HostFacts<'_>) -> Self {
-        let stamp: &Stamp = outside.stamp;
+    pub(super) fn new(sender: &lineage::death::Sender, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp: &Stamp = host_facts.stamp;
         let process = sender.task.map(|task| {
             let start = task.is_leader().then_some(task.key.start);
             ProcessRef::by(GroupKey { tgid: task.tgid, start }, sender.name, stamp)
@@ -387,7 +394,7 @@ impl Sender {
             kernel_thread: sender.is_kernel_thread(),
             exiting: sender.is_exiting(),
             ancestors: sender.ancestors.iter().map(|it| ProcessRef::by(it.key, it.name, stamp)).collect(),
-            place: sender.cgroup_id.and_then(|id| (outside.places)(id)),
+            place: sender.cgroup_id.and_then(|id| (host_facts.places)(id)),
         }
     }
 }

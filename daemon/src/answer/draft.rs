@@ -60,33 +60,35 @@ pub(super) struct Tied {
 impl ExplainDraft {
     /// Of one life, live or dead; `None` if it is not known any more.
     #[must_use]
-    pub fn of(key: GroupKey, scene: &LineageAt<'_>) -> Option<Self> {
-        let life = scene.lineage.life_by_key(key, scene.now)?;
-        let view = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
+    pub fn of(key: GroupKey, lineage_at: &LineageAt<'_>) -> Option<Self> {
+        let life = lineage_at.lineage.life_by_key(key, lineage_at.now)?;
+        let view = lineage_at.lineage.group(key.tgid).filter(|group| group.key() == key);
         let parent_view = match (view, life.parent) {
             (Some(view), _) => view.parent(),
-            (None, Some(parent)) => scene.lineage.group(parent.tgid).filter(|group| group.key() == parent),
+            (None, Some(parent)) => {
+                lineage_at.lineage.group(parent.tgid).filter(|group| group.key() == parent)
+            }
             _ => None,
         };
         let parent = parent_view.filter(|parent| parent.key().tgid.0 != 0);
         let owed = view
             .and_then(|view| view.oldest_zombie())
-            .and_then(|(child, _)| scene.lineage.group(child.tgid))
-            .and_then(|child| tied(child, scene));
+            .and_then(|(child, _)| lineage_at.lineage.group(child.tgid))
+            .and_then(|child| tied(child, lineage_at));
         let culprit = if life.state == LifeState::Zombie { parent } else { view };
         Some(Self {
-            now: scene.now,
-            observed_since: scene.observed_since,
+            now: lineage_at.now,
+            observed_since: lineage_at.observed_since,
             doing: None,
             not_read: Vec::new(),
-            parent: parent.and_then(|parent| parent.life(scene.now)),
-            first_parent: life.first_parent.map(|key| named(key, scene)),
-            creator: life.creator.map(|creator| process_of(creator, scene)),
-            vfork_child: view.and_then(|view| vforked(view, scene)),
-            parents_vfork_child: parent.and_then(|parent| vforked(parent, scene)),
-            obstacles: obstacles(&life, scene),
-            new_reaper: culprit.and_then(|culprit| new_reaper(culprit, scene)),
-            subject: match view.and_then(|view| tied(view, scene)) {
+            parent: parent.and_then(|parent| parent.life(lineage_at.now)),
+            first_parent: life.first_parent.map(|key| named(key, lineage_at)),
+            creator: life.creator.map(|creator| process_of(creator, lineage_at)),
+            vfork_child: view.and_then(|view| vforked(view, lineage_at)),
+            parents_vfork_child: parent.and_then(|parent| vforked(parent, lineage_at)),
+            obstacles: obstacles(&life, lineage_at),
+            new_reaper: culprit.and_then(|culprit| new_reaper(culprit, lineage_at)),
+            subject: match view.and_then(|view| tied(view, lineage_at)) {
                 Some(tied) => tied,
                 None => Tied { life, parent_thread: None, tracer: None },
             },
@@ -195,19 +197,19 @@ fn by_stat(pid: u32, procfs: &Procfs) -> Named {
     Named { key: GroupKey { tgid, start: None }, name }
 }
 
-fn tied(view: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Tied> {
-    let life = view.life(scene.now)?;
-    let tracer = life.tracer.map(|tracer| process_of(tracer, scene));
+fn tied(view: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Tied> {
+    let life = view.life(lineage_at.now)?;
+    let tracer = life.tracer.map(|tracer| process_of(tracer, lineage_at));
     Some(Tied { parent_thread: view.parent_task().map(|task| task.key.tid), tracer, life })
 }
 
-pub(super) fn named(key: GroupKey, scene: &LineageAt<'_>) -> Named {
-    Named { key, name: scene.lineage.name_by_key(key).map(bytes) }
+pub(super) fn named(key: GroupKey, lineage_at: &LineageAt<'_>) -> Named {
+    Named { key, name: lineage_at.lineage.name_by_key(key).map(bytes) }
 }
 
 /// The process that a task was of, which may be gone, and its pid another's.
-fn process_of(task: TaskRef, scene: &LineageAt<'_>) -> Named {
-    match scene.lineage.life_at(task.tgid, task.key.start, scene.now) {
+fn process_of(task: TaskRef, lineage_at: &LineageAt<'_>) -> Named {
+    match lineage_at.lineage.life_at(task.tgid, task.key.start, lineage_at.now) {
         Some(life) => Named { key: life.key, name: life.name.map(bytes) },
         None => Named { key: GroupKey { tgid: task.tgid, start: None }, name: None },
     }
@@ -246,9 +248,9 @@ impl Holder {
 }
 
 /// Where no birth was seen, it can only be the youngest.
-pub(super) fn vforked(parent: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Holder> {
+pub(super) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
-        let life = child.life(scene.now);
+        let life = child.life(lineage_at.now);
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))
     });
     let is_seen = seen.is_some();
@@ -259,10 +261,10 @@ pub(super) fn vforked(parent: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Ho
 }
 
 /// Who inherits when a process ends: its nearest ancestor that is known to take orphans, else the init of its namespace.
-fn new_reaper(of: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Named> {
-    let own = of.life(scene.now)?.namespace.map(|namespace| namespace.inode);
+fn new_reaper(of: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Named> {
+    let own = of.life(lineage_at.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {
-        let life = ancestor.life(scene.now)?;
+        let life = ancestor.life(lineage_at.now)?;
         let namespace = life.namespace;
         if namespace.map(|namespace| namespace.inode) != own {
             return None;
@@ -276,18 +278,18 @@ fn new_reaper(of: GroupView<'_>, scene: &LineageAt<'_>) -> Option<Named> {
 }
 
 /// What the init of a pid namespace waits for in its exit: everybody else in that namespace.
-fn obstacles(life: &Life, scene: &LineageAt<'_>) -> Vec<Obstacle> {
+fn obstacles(life: &Life, lineage_at: &LineageAt<'_>) -> Vec<Obstacle> {
     let Some(namespace) = life.namespace.filter(|it| it.vtgid == Some(1) && it.level > 0) else {
         return Vec::new();
     };
     if life.state != LifeState::Exiting {
         return Vec::new();
     }
-    let mut found: Vec<Obstacle> = scene
+    let mut found: Vec<Obstacle> = lineage_at
         .lineage
         .groups()
         .filter(|group| group.key() != life.key)
-        .filter_map(|group| Some((group, group.life(scene.now)?)))
+        .filter_map(|group| Some((group, group.life(lineage_at.now)?)))
         .filter(|(_, other)| other.namespace.is_some_and(|it| it.inode == namespace.inode))
         .map(|(group, _)| Obstacle {
             process: of_view(group),

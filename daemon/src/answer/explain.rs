@@ -7,7 +7,7 @@ use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
     limits::{self, Limit, Limits, LimitsDraft},
-    now::{Look, Now, missing},
+    now::{AllFigures, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
     recall::judge_again,
@@ -73,16 +73,16 @@ impl MergeLocalFacts for Explanation {
         self.verdict.needs_local_facts() || has_program
     }
 
-    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
+    fn merge_local_facts(&mut self, lineage_at: &LineageAt<'_>, host_facts: &mut HostFacts<'_>) {
         let Some(id) = self.process.entity_id.clone() else { return };
-        let Ok(key) = TaskSelector::Entity(id).find(scene, outside.stamp) else { return };
+        let Ok(key) = TaskSelector::Entity(id).find(lineage_at, host_facts.stamp) else { return };
         let Some((verdict, facts)) =
-            judge_again(key, &self.made, &self.related, self.now.as_ref(), scene, outside)
+            judge_again(key, &self.made, &self.related, self.now.as_ref(), lineage_at, host_facts)
         else {
             return;
         };
         self.verdict = verdict;
-        let limits = LimitsDraft::about(Some(key), scene).finish(outside);
+        let limits = LimitsDraft::about(Some(key), lineage_at).finish(host_facts);
         self.limits = held_to(Some(limits), &mut self.verdict);
         if let Some(path) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             let executable = Executable::of_proc(path);
@@ -109,26 +109,30 @@ impl ExplainDraft {
     }
 
     /// Takes what is asked for from the lineage.
-    pub fn asked(whom: &TaskSelector, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
-        let key = whom.find(scene, stamp)?;
-        let mut draft = Self::of(key, scene).ok_or_else(|| match whom {
+    pub fn asked(
+        selector: &TaskSelector,
+        lineage_at: &LineageAt<'_>,
+        stamp: &Stamp,
+    ) -> Result<Self, NotFound> {
+        let key = selector.find(lineage_at, stamp)?;
+        let mut draft = Self::of(key, lineage_at).ok_or_else(|| match selector {
             TaskSelector::Pid(pid) => NotFound::Pid(*pid),
             TaskSelector::Entity(id) => NotFound::Entity(id.clone()),
         })?;
-        draft.limits = Some(LimitsDraft::about(Some(key), scene));
+        draft.limits = Some(LimitsDraft::about(Some(key), lineage_at));
         let death = draft.subject.life.death.clone();
         draft.parent_then =
-            death.and_then(|death| death::parents_then(&[death], scene).into_iter().next().flatten());
-        draft.stops = scene.lineage.stops().collect();
-        draft.scopes = scene.lineage.scopes().collect();
+            death.and_then(|death| death::parents_then(&[death], lineage_at).into_iter().next().flatten());
+        draft.stops = lineage_at.lineage.stops().collect();
+        draft.scopes = lineage_at.lineage.scopes().collect();
         Ok(draft)
     }
 
     /// Takes over what its tasks are doing now.
     #[must_use]
-    pub fn doing(mut self, look: &Look) -> Self {
-        self.doing = look.of(self.subject.life.key);
-        self.not_read = missing(look, &self.subject.life);
+    pub fn doing(mut self, figures: &AllFigures) -> Self {
+        self.doing = figures.of(self.subject.life.key);
+        self.not_read = missing(figures, &self.subject.life);
         self
     }
 
@@ -147,8 +151,8 @@ impl ExplainDraft {
 
     /// Completes an explanation from /proc.
     #[must_use]
-    pub fn explain(self, outside: &mut HostFacts<'_>) -> Explanation {
-        let stamp = outside.stamp;
+    pub fn explain(self, host_facts: &mut HostFacts<'_>) -> Explanation {
+        let stamp = host_facts.stamp;
         let life = self.subject.life.clone();
         let parent = match &self.parent {
             Some(parent) => Some(Named::from(parent)),
@@ -164,7 +168,7 @@ impl ExplainDraft {
         let parent_then = self.parent_then.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
-        let facts = self.finish(outside.procfs);
+        let facts = self.finish(host_facts.procfs);
         let executable =
             facts.subject.known.process().and_then(|process| process.executable.as_deref()).map(text);
         let cast = Cast {
@@ -177,16 +181,16 @@ impl ExplainDraft {
         };
         let story = story::tell(&life, &cast, stamp);
         let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
-        let limits = limits.map(|limits| limits.finish(outside));
+        let limits = limits.map(|limits| limits.finish(host_facts));
         let limits = held_to(limits, &mut verdict);
         let mut process = Process::of(&life, stamp);
         // What /proc shows now is newer than what the exec showed: the file can have been deleted or renamed since.
         if let Some(seen) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             process.executable = Some(Executable::of_proc(seen));
         }
-        let place = life.cgroup_id.and_then(|id| (outside.places)(id));
-        let stops = stop::of_place(&stops, life.cgroup_id, place.as_ref(), now, outside);
-        let scopes = scope::of_place(&scopes, life.cgroup_id, place.as_ref(), now, outside);
+        let place = life.cgroup_id.and_then(|id| (host_facts.places)(id));
+        let stops = stop::of_place(&stops, life.cgroup_id, place.as_ref(), now, host_facts);
+        let scopes = scope::of_place(&scopes, life.cgroup_id, place.as_ref(), now, host_facts);
         Explanation {
             made: Made::at(now, observed_since, stamp),
             process,
@@ -195,7 +199,7 @@ impl ExplainDraft {
             parent: parent.map(|parent| ProcessRef::of(&parent, stamp)),
             now: doing,
             missing,
-            death: life.death.as_deref().map(|it| Death::with_parent(it, parent_then.as_ref(), outside)),
+            death: life.death.as_deref().map(|it| Death::with_parent(it, parent_then.as_ref(), host_facts)),
             story,
             verdict,
             related,
@@ -210,7 +214,7 @@ impl ExplainDraft {
 fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
     let Some(limits) = limits else { return Vec::new() };
     let Some(subject) = &limits.process else { return Vec::new() };
-    limits::tell(&limits, subject, verdict);
+    limits::add_evidence(&limits, subject, verdict);
     // Of a process with which something else is the matter, this is not what is missing.
     if verdict.code == Code::Alive.name() {
         verdict.missing.extend(limits.missing.iter().cloned());

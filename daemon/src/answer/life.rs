@@ -241,12 +241,12 @@ impl LifeDeath {
                 signal: None,
             };
         };
-        let outside = &mut HostFacts { stamp, procfs: &Procfs::default(), places };
+        let host_facts = &mut HostFacts { stamp, procfs: &Procfs::default(), places };
         Self {
             cause: death.cause.code().into(),
             certainty: death.certainty().into(),
             missing: death.missing.map(|missing| missing.code().into()),
-            signal: death.by.as_ref().map(|sent| Signal::of(sent, outside)),
+            signal: death.by.as_ref().map(|sent| Signal::of(sent, host_facts)),
         }
     }
 }

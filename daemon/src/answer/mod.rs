@@ -9,7 +9,6 @@ pub mod death;
 pub mod explain;
 pub mod life;
 pub mod limits;
-pub mod moment;
 pub mod now;
 pub mod place;
 pub mod process;
@@ -18,16 +17,17 @@ pub mod spent;
 pub mod stop;
 pub mod task;
 pub mod text;
+pub mod time_arg;
 pub mod tree;
 pub mod usage;
 pub mod verdict;
 pub mod zombies;
 
-mod debtors;
 mod draft;
-mod others;
+mod not_zombies;
 mod recall;
 mod story;
+mod zombie_parents;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -127,17 +127,17 @@ impl std::fmt::Display for TaskSelector {
 
 impl TaskSelector {
     /// The thread group that is meant.
-    pub fn find(&self, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
-        let key = self.find_life(scene, stamp)?;
-        let group = scene.lineage.group(key.tgid).filter(|group| group.key() == key);
+    pub fn find(&self, lineage_at: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+        let key = self.find_life(lineage_at, stamp)?;
+        let group = lineage_at.lineage.group(key.tgid).filter(|group| group.key() == key);
         match group.filter(GroupView::is_unconfirmed) {
             Some(_) => Err(NotFound::Unconfirmed(key.tgid.0)),
             None => Ok(key),
         }
     }
 
-    fn find_life(&self, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
-        let LineageAt { lineage, now, .. } = scene;
+    fn find_life(&self, lineage_at: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
+        let LineageAt { lineage, now, .. } = lineage_at;
         match self {
             // The idle task is nobody's business.
             Self::Pid(0) => Err(NotFound::Pid(0)),
@@ -174,7 +174,7 @@ pub trait MergeLocalFacts: Sized {
     }
 
     /// Adds what may be seen here.
-    fn merge_local_facts(&mut self, _scene: &LineageAt<'_>, _outside: &mut HostFacts<'_>) {}
+    fn merge_local_facts(&mut self, _lineage_at: &LineageAt<'_>, _host_facts: &mut HostFacts<'_>) {}
 }
 
 impl MergeLocalFacts for tree::Tree {}

@@ -82,14 +82,14 @@ pub struct Now {
 
 /// What was read of one or of all groups.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct AllFigures {
     /// By tgid, each in the order of its tids.
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
     missing: Vec<Missing>,
 }
 
-impl Look {
+impl AllFigures {
     /// Of what was read of them, or why it cannot be.
     #[must_use]
     #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
@@ -282,9 +282,9 @@ impl Now {
 }
 
 /// What a look could not read of a life. Of one that is over there is nothing to read.
-pub(super) fn missing(look: &Look, life: &Life) -> Vec<Missing> {
+pub(super) fn missing(figures: &AllFigures, life: &Life) -> Vec<Missing> {
     let is_over = matches!(life.state, LifeState::Dead | LifeState::Released);
-    if is_over { Vec::new() } else { look.missing().to_vec() }
+    if is_over { Vec::new() } else { figures.missing().to_vec() }
 }
 
 /// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is told elsewhere.
@@ -307,9 +307,9 @@ mod tests {
     #[test]
     fn what_an_iterator_could_not_read_is_named_with_the_reason() {
         let error = "opening it: Too many open files (os error 24)";
-        let look = Look::new((Err(error.into()), Ok(HashMap::new())));
-        let [missing] = look.missing() else { panic!("{:?}", look.missing()) };
+        let figures = AllFigures::new((Err(error.into()), Ok(HashMap::new())));
+        let [missing] = figures.missing() else { panic!("{:?}", figures.missing()) };
         assert!(missing.fact.contains("doing now") && missing.needs.ends_with(error), "{missing:?}");
-        assert!(Look::new((Ok(Vec::new()), Ok(HashMap::new()))).missing().is_empty());
+        assert!(AllFigures::new((Ok(Vec::new()), Ok(HashMap::new()))).missing().is_empty());
     }
 }

@@ -52,11 +52,11 @@ pub(super) fn judge_again(
     made: &Made,
     related: &[Related],
     doing: Option<&Now>,
-    scene: &LineageAt<'_>,
-    outside: &mut HostFacts<'_>,
+    lineage_at: &LineageAt<'_>,
+    host_facts: &mut HostFacts<'_>,
 ) -> Option<(Verdict, Facts)> {
-    let mut draft = ExplainDraft::of(key, scene)?;
-    let stamp = outside.stamp;
+    let mut draft = ExplainDraft::of(key, lineage_at)?;
+    let stamp = host_facts.stamp;
     let remembered = |life: &Life| {
         let id = stamp.entity_id(life.key)?;
         related.iter().find(|it| it.process.entity_id.as_ref() == Some(&id)).map(|it| &it.task)
@@ -73,7 +73,7 @@ pub(super) fn judge_again(
     draft.doing = doing.cloned();
     draft.now = Ktime(made.boottime_ns);
     draft.observed_since = made.observed_ns.map(|observed| Ktime(made.boottime_ns.saturating_sub(observed)));
-    let facts = draft.finish(outside.procfs);
+    let facts = draft.finish(host_facts.procfs);
     Some((Verdict::of(verdict::judge(&facts), stamp), facts))
 }
 

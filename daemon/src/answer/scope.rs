@@ -95,9 +95,10 @@ pub struct ScopesDraft {
 impl ScopesDraft {
     /// Takes what is asked for from the lineage.
     #[must_use]
-    pub fn of(scene: &LineageAt<'_>, filter: StopFilter) -> Self {
-        let (scopes, is_watched) = (scene.lineage.scopes().collect(), scene.lineage.watches_scopes());
-        Self { scopes, filter, is_watched, now: scene.now, observed_since: scene.observed_since }
+    pub fn of(lineage_at: &LineageAt<'_>, filter: StopFilter) -> Self {
+        let (scopes, is_watched) =
+            (lineage_at.lineage.scopes().collect(), lineage_at.lineage.watches_scopes());
+        Self { scopes, filter, is_watched, now: lineage_at.now, observed_since: lineage_at.observed_since }
     }
 
     /// Cgroups whose places are wanted.
@@ -108,13 +109,13 @@ impl ScopesDraft {
 
     /// Completes the answer.
     #[must_use]
-    pub fn finish(self, outside: &mut HostFacts<'_>) -> Scopes {
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Scopes {
         let scopes = self.scopes.iter().filter_map(|scope| {
-            let place = (outside.places)(scope.cgroup_id);
-            self.filter.wants(place.as_ref()).then(|| ScopeStory::of(scope, place, self.now, outside))
+            let place = (host_facts.places)(scope.cgroup_id);
+            self.filter.wants(place.as_ref()).then(|| ScopeStory::of(scope, place, self.now, host_facts))
         });
         let scopes = scopes.take(self.filter.limit).collect();
-        let made = Made::at(self.now, self.observed_since, outside.stamp);
+        let made = Made::at(self.now, self.observed_since, host_facts.stamp);
         Scopes { made, watched: self.is_watched, scopes }
     }
 }
@@ -131,12 +132,12 @@ pub(super) fn of_place(
     cgroup_id: Option<u64>,
     place: Option<&Place>,
     now: Ktime,
-    outside: &mut HostFacts<'_>,
+    host_facts: &mut HostFacts<'_>,
 ) -> Vec<ScopeStory> {
     const MOST: usize = 3;
     let mut found = Vec::new();
     for scope in scopes {
-        let of_scope = (outside.places)(scope.cgroup_id);
+        let of_scope = (host_facts.places)(scope.cgroup_id);
         let is_same = |one: &Place, other: &Place| {
             let is_unit = one.cgroup.unit.is_some() || one.container.is_some();
             is_unit && one.cgroup.path == other.cgroup.path && one.container == other.container
@@ -144,17 +145,17 @@ pub(super) fn of_place(
         let is_its = cgroup_id == Some(scope.cgroup_id)
             || place.zip(of_scope.as_ref()).is_some_and(|(one, other)| is_same(one, other));
         // Of one that is older than taskscope and lives there is nothing to tell.
-        let is_told = scope.began.is_some() || scope.ended.is_some();
-        if is_its && is_told && found.len() < MOST {
-            found.push(ScopeStory::of(scope, of_scope, now, outside));
+        let is_reported = scope.began.is_some() || scope.ended.is_some();
+        if is_its && is_reported && found.len() < MOST {
+            found.push(ScopeStory::of(scope, of_scope, now, host_facts));
         }
     }
     found
 }
 
 impl ScopeStory {
-    fn of(scope: &Scope, place: Option<Place>, now: Ktime, outside: &mut HostFacts<'_>) -> Self {
-        let stamp = outside.stamp;
+    fn of(scope: &Scope, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp = host_facts.stamp;
         let mut story = Self {
             place,
             name: scope.name.as_ref().map(ToString::to_string),
@@ -169,7 +170,7 @@ impl ScopeStory {
             made_by: scope.made.and_then(|(_, by)| member(by, stamp)),
             first: member(scope.first, stamp),
             last: member(scope.last, stamp),
-            first_death: scope.first_death.as_deref().map(|death| Death::of(death, outside)),
+            first_death: scope.first_death.as_deref().map(|death| Death::of(death, host_facts)),
             removed: scope.removed.is_some(),
             summary: String::new(),
         };

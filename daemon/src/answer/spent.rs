@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    now::Look,
+    now::AllFigures,
     tree::Node,
     usage::{ChildrenUsage, Usage},
 };
@@ -31,12 +31,12 @@ impl Spent {
     /// By itself and its dead children: the part below it comes with [`add_up`]. A step a thread.
     ///
     /// Of a task that is dead the lineage has all, even where the kernel still shows it; of one that lives only the look has.
-    pub(super) fn of(life: &Life, view: Option<&GroupView<'_>>, look: &Look) -> Self {
+    pub(super) fn of(life: &Life, view: Option<&GroupView<'_>>, figures: &AllFigures) -> Self {
         let mut account = life.usage.unwrap_or_default();
         let alive =
             view.into_iter().flat_map(GroupView::threads).filter(|task| task.state < TaskState::Zombie);
         for task in alive {
-            match look.used(task.task) {
+            match figures.used(task.task) {
                 Some(used) => {
                     account.sum.add(used);
                     account.tasks += 1;

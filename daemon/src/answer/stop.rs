@@ -143,9 +143,9 @@ pub struct StopsDraft {
 impl StopsDraft {
     /// Takes what is asked for from the lineage.
     #[must_use]
-    pub fn of(scene: &LineageAt<'_>, filter: StopFilter) -> Self {
-        let stops = scene.lineage.stops().collect();
-        Self { stops, filter, now: scene.now, observed_since: scene.observed_since }
+    pub fn of(lineage_at: &LineageAt<'_>, filter: StopFilter) -> Self {
+        let stops = lineage_at.lineage.stops().collect();
+        Self { stops, filter, now: lineage_at.now, observed_since: lineage_at.observed_since }
     }
 
     /// Cgroups whose places are wanted.
@@ -156,13 +156,13 @@ impl StopsDraft {
 
     /// Completes the answer.
     #[must_use]
-    pub fn finish(self, outside: &mut HostFacts<'_>) -> Stops {
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Stops {
         let stops = self.stops.iter().filter_map(|stop| {
-            let place = (outside.places)(stop.cgroup_id);
-            self.filter.wants(place.as_ref()).then(|| StopStory::of(stop, place, self.now, outside))
+            let place = (host_facts.places)(stop.cgroup_id);
+            self.filter.wants(place.as_ref()).then(|| StopStory::of(stop, place, self.now, host_facts))
         });
         let stops = stops.take(self.filter.limit).collect();
-        Stops { made: Made::at(self.now, self.observed_since, outside.stamp), stops }
+        Stops { made: Made::at(self.now, self.observed_since, host_facts.stamp), stops }
     }
 }
 
@@ -177,12 +177,12 @@ pub(super) fn of_place(
     cgroup_id: Option<u64>,
     place: Option<&Place>,
     now: Ktime,
-    outside: &mut HostFacts<'_>,
+    host_facts: &mut HostFacts<'_>,
 ) -> Vec<StopStory> {
     const MOST: usize = 3;
     let mut found = Vec::new();
     for stop in stops {
-        let of_stop = (outside.places)(stop.cgroup_id);
+        let of_stop = (host_facts.places)(stop.cgroup_id);
         let is_same = |one: &Place, other: &Place| match (&one.container, &other.container) {
             (Some(one), Some(other)) => one.id == other.id,
             (None, None) => one.cgroup.unit.is_some() && one.cgroup.unit == other.cgroup.unit,
@@ -191,7 +191,7 @@ pub(super) fn of_place(
         let is_its = cgroup_id == Some(stop.cgroup_id)
             || place.zip(of_stop.as_ref()).is_some_and(|(one, other)| is_same(one, other));
         if is_its && found.len() < MOST {
-            found.push(StopStory::of(stop, of_stop, now, outside));
+            found.push(StopStory::of(stop, of_stop, now, host_facts));
         }
     }
     found
@@ -199,8 +199,8 @@ pub(super) fn of_place(
 
 impl StopStory {
     /// Of a stop at a place.
-    pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, outside: &mut HostFacts<'_>) -> Self {
-        let stamp = outside.stamp;
+    pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp = host_facts.stamp;
         let names: HashMap<GroupKey, &StopMember> =
             stop.members.iter().map(|member| (member.key, member)).collect();
         let processes: Vec<_> =
@@ -210,7 +210,7 @@ impl StopStory {
             boottime_ns: stop.began.0,
             place,
             signal_name: name(stop.signal),
-            sender: Sender::new(&stop.sender, outside),
+            sender: Sender::new(&stop.sender, host_facts),
             outcome: stop.outcome().code().into(),
             duration_ns: stop.duration_ns(),
             kill_after_ns: stop.first_kill().map(|at| at.since(stop.began)),

@@ -70,7 +70,7 @@ pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
         );
     }
     handed_on(life, cast, &mut step);
-    for text in usage::told(life) {
+    for text in usage::reported(life) {
         step(None, text);
     }
     end(life, cast, stamp, &mut step);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    now::{Look, Now, missing},
+    now::{AllFigures, Now, missing},
     place::Place,
     process::{Process, ProcessRef},
     usage::{ChildrenUsage, Usage},
@@ -351,17 +351,17 @@ impl TaskAnswer {
     #[must_use]
     pub fn of(
         life: &Life,
-        scene: &super::LineageAt<'_>,
-        outside: &mut super::HostFacts<'_>,
-        look: &Look,
+        lineage_at: &super::LineageAt<'_>,
+        host_facts: &mut super::HostFacts<'_>,
+        figures: &AllFigures,
     ) -> Self {
         Self {
-            made: super::Made::at(scene.now, scene.observed_since, outside.stamp),
-            process: Process::of(life, outside.stamp),
-            task: Task::of(life, scene.now, outside.stamp),
-            now: look.of(life.key),
-            missing: missing(look, life),
-            place: life.cgroup_id.and_then(|id| (outside.places)(id)),
+            made: super::Made::at(lineage_at.now, lineage_at.observed_since, host_facts.stamp),
+            process: Process::of(life, host_facts.stamp),
+            task: Task::of(life, lineage_at.now, host_facts.stamp),
+            now: figures.of(life.key),
+            missing: missing(figures, life),
+            place: life.cgroup_id.and_then(|id| (host_facts.places)(id)),
         }
     }
 }

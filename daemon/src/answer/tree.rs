@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     LineageAt, Made,
-    now::{Look, Now},
+    now::{AllFigures, Now},
     place::Place,
     process::{ProcessRef, names},
     spent::{self, Spent},
@@ -46,7 +46,7 @@ pub struct TreeOptions {
 impl TreeOptions {
     /// Whether a look at all tasks is needed.
     #[must_use]
-    pub const fn looks(&self) -> bool {
+    pub const fn needs_figures(&self) -> bool {
         self.now || self.usage
     }
 }
@@ -180,15 +180,15 @@ struct Entry<'a> {
 impl Tree {
     /// Draws it. A step a process.
     pub fn of(
-        wish: TreeOptions,
-        scene: &LineageAt<'_>,
+        options: TreeOptions,
+        lineage_at: &LineageAt<'_>,
         stamp: &Stamp,
         places: &mut dyn FnMut(u64) -> Option<Place>,
-        look: Option<&Look>,
+        figures: Option<&AllFigures>,
     ) -> Result<Self, TreeError> {
-        let at = wish.at.unwrap_or(scene.now);
-        if wish.at.is_some() {
-            match scene.observed_since {
+        let at = options.at.unwrap_or(lineage_at.now);
+        if options.at.is_some() {
+            match lineage_at.observed_since {
                 None => return Err(TreeError::NotObserved("none was asked")),
                 Some(since) if at < since => {
                     return Err(TreeError::NotObserved("this one began to watch later"));
@@ -197,34 +197,34 @@ impl Tree {
             }
         }
         let mut entries: Vec<Entry<'_>> = Vec::new();
-        for view in scene.lineage.groups() {
-            let Some(life) = view.life(scene.now) else { continue };
+        for view in lineage_at.lineage.groups() {
+            let Some(life) = view.life(lineage_at.now) else { continue };
             let is_there = life.key.start.is_none_or(|start| start <= at);
             // Who was taken is in its parent's account, also before the kernel lets go of it: once is enough.
-            let is_charged = wish.usage && life.end.is_some();
+            let is_charged = options.usage && life.end.is_some();
             // A zombie that may be gone is not told.
             let is_certain = !view.is_unconfirmed() || at < life.since;
             if is_there && is_certain && !is_charged && life.state < LifeState::Released {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
             }
         }
-        if wish.at.is_some() {
+        if options.at.is_some() {
             let had = |life: &Life| {
                 life.key.start.is_none_or(|start| start <= at)
                     && life.released_at.is_some_and(|end| at <= end)
             };
-            for life in scene.lineage.dead_lives().filter(had) {
+            for life in lineage_at.lineage.dead_lives().filter(had) {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: None });
             }
             entries.sort_by_key(|entry| entry.life.key);
         }
-        let walk = Walk { wish, at, scene, stamp, look, index: index(&entries), entries };
+        let walk = Walk { options, at, lineage_at, stamp, figures, index: index(&entries), entries };
         Ok(Self {
-            made: Made::at(scene.now, scene.observed_since, stamp),
-            at: wish.at.map(|at| stamp.timestamp(at)),
-            missing: look.map(|look| look.missing().to_vec()).unwrap_or_default(),
-            incomplete_before: wish.at.and_then(|at| {
-                let until = scene.lineage.forgotten_until().filter(|&until| at < until)?;
+            made: Made::at(lineage_at.now, lineage_at.observed_since, stamp),
+            at: options.at.map(|at| stamp.timestamp(at)),
+            missing: figures.map(|figures| figures.missing().to_vec()).unwrap_or_default(),
+            incomplete_before: options.at.and_then(|at| {
+                let until = lineage_at.lineage.forgotten_until().filter(|&until| at < until)?;
                 Some(stamp.timestamp(until))
             }),
             processes: walk.all(places)?,
@@ -252,11 +252,11 @@ fn index(entries: &[Entry<'_>]) -> HashMap<Option<GroupKey>, Vec<usize>> {
 }
 
 struct Walk<'a> {
-    wish: TreeOptions,
+    options: TreeOptions,
     at: Ktime,
-    scene: &'a LineageAt<'a>,
+    lineage_at: &'a LineageAt<'a>,
     stamp: &'a Stamp,
-    look: Option<&'a Look>,
+    figures: Option<&'a AllFigures>,
     index: HashMap<Option<GroupKey>, Vec<usize>>,
     entries: Vec<Entry<'a>>,
 }
@@ -265,12 +265,12 @@ impl Walk<'_> {
     fn all(&self, places: &mut dyn FnMut(u64) -> Option<Place>) -> Result<Vec<Node>, TreeError> {
         let mut nodes = Vec::new();
         // Places still to go to, the next one last; with it the depth, and the parent's place.
-        let mut open: Vec<(usize, u32, Option<usize>)> = match self.wish.root {
+        let mut open: Vec<(usize, u32, Option<usize>)> = match self.options.root {
             None => self.children(None).map(|n| (n, 0, None)).collect(),
             Some(pid) => {
                 // Of a thread its process is meant.
                 let leader =
-                    self.scene.lineage.group_of(Tid(pid)).map_or(Tgid(pid), |group| group.key().tgid);
+                    self.lineage_at.lineage.group_of(Tid(pid)).map_or(Tgid(pid), |group| group.key().tgid);
                 let root = self.entries.iter().rposition(|entry| entry.life.key.tgid == leader);
                 vec![(root.ok_or(TreeError::NoRoot(pid))?, 0, None)]
             }
@@ -278,8 +278,8 @@ impl Walk<'_> {
         open.reverse();
         while let Some((n, depth, parent)) = open.pop() {
             let Some(entry) = self.entries.get(n) else { continue };
-            let is_root = depth == 0 && self.wish.root.is_some();
-            if entry.life.kind == TaskKind::KernelThread && !self.wish.kernel && !is_root {
+            let is_root = depth == 0 && self.options.root.is_some();
+            if entry.life.kind == TaskKind::KernelThread && !self.options.kernel && !is_root {
                 continue;
             }
             nodes.push(self.node(entry, depth, parent.and_then(|n| self.entries.get(n)), places));
@@ -287,7 +287,7 @@ impl Walk<'_> {
             open.extend(self.children(Some(entry.life.key)).map(|child| (child, depth + 1, Some(n))));
             open.get_mut(from..).unwrap_or_default().reverse();
         }
-        Ok(if self.wish.usage { spent::add_up(nodes) } else { nodes })
+        Ok(if self.options.usage { spent::add_up(nodes) } else { nodes })
     }
 
     fn children(&self, of: Option<GroupKey>) -> impl Iterator<Item = usize> {
@@ -326,16 +326,19 @@ impl Walk<'_> {
             state_for_ns: since.map(|since| self.at.since(since)),
             zombie,
             threads: life.threads,
-            tasks: entry.view.filter(|_| self.wish.threads).map_or_else(Vec::new, |view| self.threads(&view)),
+            tasks: entry
+                .view
+                .filter(|_| self.options.threads)
+                .map_or_else(Vec::new, |view| self.threads(&view)),
             orphan_of: self.orphan_of(life).map(Box::new),
             new_pid_ns: life
                 .namespace
                 .filter(|_| is_new)
                 .map(|it| PidNs { inode: it.inode, level: it.level }),
             subreaper: entry.view.is_some_and(|view| view.is_subreaper()),
-            zombies: if self.wish.at.is_none() { life.debt.map_or(0, |debt| debt.zombies) } else { 0 },
-            now: self.look.filter(|_| self.wish.now).and_then(|look| look.of(life.key)),
-            spent: self.spending().map(|look| Box::new(Spent::of(life, entry.view.as_ref(), look))),
+            zombies: if self.options.at.is_none() { life.debt.map_or(0, |debt| debt.zombies) } else { 0 },
+            now: self.figures.filter(|_| self.options.now).and_then(|figures| figures.of(life.key)),
+            spent: self.spending().map(|figures| Box::new(Spent::of(life, entry.view.as_ref(), figures))),
             place,
         }
     }
@@ -344,18 +347,18 @@ impl Walk<'_> {
     fn orphan_of(&self, life: &Life) -> Option<ProcessRef> {
         life.reparented_at.filter(|&handed_on| handed_on <= self.at)?;
         let first = life.first_parent.filter(|first| first.tgid.0 != 0)?;
-        Some(ProcessRef::by(first, self.scene.lineage.name_by_key(first), self.stamp))
+        Some(ProcessRef::by(first, self.lineage_at.lineage.name_by_key(first), self.stamp))
     }
 
     /// What tells of usage, where that is wished for.
-    fn spending(&self) -> Option<&Look> {
-        self.look.filter(|_| self.wish.usage)
+    fn spending(&self) -> Option<&AllFigures> {
+        self.figures.filter(|_| self.options.usage)
     }
 
     /// Its state at the moment shown, and since when, where that was seen.
     fn state(&self, life: &Life) -> (LifeState, Option<Ktime>, Option<ZombieAge>) {
-        let saw = |at: &Ktime| self.scene.observed_since.is_some_and(|began| began < *at);
-        if self.wish.at.is_none() {
+        let saw = |at: &Ktime| self.lineage_at.observed_since.is_some_and(|began| began < *at);
+        if self.options.at.is_none() {
             let zombie = (life.state == LifeState::Zombie).then(|| ZombieAge::of(life, self.at)).flatten();
             let since = match life.state {
                 LifeState::DeadLeader => life.leader_died_at,
@@ -363,7 +366,7 @@ impl Walk<'_> {
             };
             return (life.state, since.filter(saw).filter(|_| life.state != LifeState::Running), zombie);
         }
-        let end = life.released_at.unwrap_or(self.scene.now);
+        let end = life.released_at.unwrap_or(self.lineage_at.now);
         let became_zombie = life.zombie.map(|span| Ktime(end.0.saturating_sub(span.ns)));
         let is_exact = life.zombie.is_some_and(|span| span.bound == Bound::Exact);
         match (became_zombie, life.leader_died_at) {
@@ -401,7 +404,7 @@ impl Walk<'_> {
                     },
                     usage_so_far: self
                         .spending()
-                        .and_then(|look| look.used(thread.task))
+                        .and_then(|figures| figures.used(thread.task))
                         .map(|used| Figures::of(used, used.split())),
                 }
             })

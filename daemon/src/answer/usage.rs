@@ -148,8 +148,8 @@ const fn is_older(life: &Life) -> bool {
 }
 
 /// What a life and those below it used, in words.
-pub(super) fn told(life: &Life) -> Vec<String> {
-    let mut told = Vec::new();
+pub(super) fn reported(life: &Life) -> Vec<String> {
+    let mut reported = Vec::new();
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {
         let whose = match life.state {
             LifeState::Running | LifeState::Exiting if usage.at_least => {
@@ -164,7 +164,7 @@ pub(super) fn told(life: &Life) -> Vec<String> {
             let _ =
                 write!(text, "; {} of its tasks not counted, their records were lost", usage.tasks_unknown);
         }
-        told.push(text);
+        reported.push(text);
     }
     let children = ChildrenUsage::of(life).unwrap_or_default();
     let kinds = [(children.reaped, "waited for"), (children.autoreaped, "nobody waited for")];
@@ -177,9 +177,9 @@ pub(super) fn told(life: &Life) -> Vec<String> {
         if let Some(unknown) = processes_unknown {
             let _ = write!(text, "; of {unknown} not all is known");
         }
-        told.push(text);
+        reported.push(text);
     }
-    told
+    reported
 }
 
 pub(super) fn in_words(figures: &Figures) -> String {

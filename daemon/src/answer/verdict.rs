@@ -54,7 +54,7 @@ impl Verdict {
             words: verdict.code.words().into(),
             certainty: verdict.certainty.name().into(),
             summary: verdict.summary,
-            culprit: verdict.culprit.map(|culprit| ProcessRef::of(&culprit, stamp)),
+            culprit: verdict.responsible.map(|culprit| ProcessRef::of(&culprit, stamp)),
             evidence: verdict.evidence,
             remedy: verdict.remedy,
             missing: missing.map(|missing| Missing { fact: missing.fact, needs: missing.needs }).collect(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::debtors::ZombiesDraft;
+pub use super::zombie_parents::ZombiesDraft;
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
     limits::Limit,
@@ -24,7 +24,7 @@ pub struct Zombies {
     /// How many of them died just now, so that nobody is late yet.
     pub just_died: u64,
     /// Those who owe them a wait, the worst first.
-    pub parents: Vec<Debtor>,
+    pub parents: Vec<ZombieParent>,
     /// Parents left off, where there are very many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parents_left_off: u64,
@@ -44,7 +44,7 @@ const fn is_zero(count: &u64) -> bool {
 
 /// A parent that owes waits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Debtor {
+pub struct ZombieParent {
     /// Who.
     pub process: Process,
     /// Where it lives.
@@ -126,14 +126,18 @@ impl MergeLocalFacts for Zombies {
         self.parents.iter().any(|parent| parent.verdict.needs_local_facts())
     }
 
-    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
+    fn merge_local_facts(&mut self, lineage_at: &LineageAt<'_>, host_facts: &mut HostFacts<'_>) {
         for parent in self.parents.iter_mut().filter(|parent| parent.verdict.needs_local_facts()) {
             // The first is the oldest zombie, of which the verdict is.
             let id = parent.related.first().and_then(|zombie| zombie.process.entity_id.clone());
-            let Some(key) = id.and_then(|id| TaskSelector::Entity(id).find(scene, outside.stamp).ok()) else {
+            let Some(key) =
+                id.and_then(|id| TaskSelector::Entity(id).find(lineage_at, host_facts.stamp).ok())
+            else {
                 continue;
             };
-            if let Some((verdict, _)) = judge_again(key, &self.made, &parent.related, None, scene, outside) {
+            if let Some((verdict, _)) =
+                judge_again(key, &self.made, &parent.related, None, lineage_at, host_facts)
+            {
                 parent.verdict = verdict;
             }
         }

@@ -37,7 +37,7 @@ pub struct Cgroups {
     of_controller: HashMap<u64, Arc<Place>>,
     next_walk_ns: u64,
     next_roll_call_ns: u64,
-    told_unreadable: bool,
+    reported_unreadable: bool,
     /// Ids that were looked up and not found.
     pub unresolved: u64,
 }
@@ -64,7 +64,7 @@ impl Cgroups {
             of_controller: HashMap::new(),
             next_walk_ns: 0,
             next_roll_call_ns: 0,
-            told_unreadable: false,
+            reported_unreadable: false,
             unresolved: 0,
         }
     }
@@ -232,7 +232,7 @@ impl Cgroups {
 
     /// Logs this once, until a walk reaches its end again.
     fn unreadable(&mut self, directory: &Path, error: &io::Error) {
-        if !std::mem::replace(&mut self.told_unreadable, true) {
+        if !std::mem::replace(&mut self.reported_unreadable, true) {
             log::warn!(
                 "listing {}: {error}; cgroups below it have no names until that works",
                 directory.display()

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     answer::{
         HostFacts, LineageAt, MergeLocalFacts, NotFound,
-        blocked::{BlockedFilter, BlockedTasks, FirstLook},
-        now::Look,
+        blocked::{BlockedFilter, BlockedTasks, FirstPoll},
+        now::AllFigures,
         tree::{Tree, TreeError, TreeOptions},
     },
     cgroup::Cgroups,
@@ -77,9 +77,9 @@ impl Source {
 }
 
 /// The tasks as this process sees them, and facts besides the lineage.
-pub(super) struct Looker {
+pub(super) struct LocalObserver {
     pub(super) pipeline: Pipeline,
-    pub(super) around: LocalContext,
+    pub(super) context: LocalContext,
     pub(super) observed_since: Option<Ktime>,
 }
 
@@ -109,20 +109,20 @@ impl LocalContext {
     }
 }
 
-impl Looker {
+impl LocalObserver {
     /// Takes a snapshot, or observes for as long as `--observe` says.
-    pub(super) fn look(source: &Source) -> Result<Self, Exit> {
+    pub(super) fn start(source: &Source) -> Result<Self, Exit> {
         let Some(observe) = source.observe.filter(|observe| !observe.is_zero()) else {
-            let pipeline = Pipeline::look(source.object.as_deref(), source.trust());
+            let pipeline = Pipeline::snapshot_only(source.object.as_deref(), source.trust());
             return Ok(Self {
                 pipeline: started(pipeline)?,
-                around: LocalContext::new(),
+                context: LocalContext::new(),
                 observed_since: None,
             });
         };
-        let mut looker = Self::attach(source)?;
-        watch(&mut looker.pipeline, observe)?;
-        Ok(looker)
+        let mut local = Self::attach(source)?;
+        watch(&mut local.pipeline, observe)?;
+        Ok(local)
     }
 
     /// Starts to observe.
@@ -133,11 +133,11 @@ impl Looker {
             Pipeline::start_with(object, options, source.attach.into(), Config::default(), source.trust());
         // What the first snapshot found was not seen from its beginning.
         let pipeline = started(pipeline)?;
-        Ok(Self { pipeline, around: LocalContext::new(), observed_since: Some(clock::boottime()) })
+        Ok(Self { pipeline, context: LocalContext::new(), observed_since: Some(clock::boottime()) })
     }
 
     /// Returns the tasks as they are now.
-    pub(super) fn scene(&self) -> LineageAt<'_> {
+    pub(super) fn lineage_at(&self) -> LineageAt<'_> {
         LineageAt {
             lineage: &self.pipeline.lineage,
             now: clock::boottime(),
@@ -147,37 +147,42 @@ impl Looker {
 
     /// Returns the wall clock and the boot id.
     pub(super) const fn stamp(&self) -> &Stamp {
-        &self.around.stamp
+        &self.context.stamp
     }
 
     /// Makes the tree.
     pub(super) fn tree(&mut self, options: TreeOptions) -> Result<Tree, TreeError> {
-        let Self { pipeline, around, observed_since } = self;
-        let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+        let Self { pipeline, context, observed_since } = self;
+        let figures = options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
         let now = clock::boottime();
-        let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
-        let LocalContext { stamp, cgroups, .. } = around;
+        let lineage_at = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let LocalContext { stamp, cgroups, .. } = context;
         Tree::of(
             options,
-            &scene,
+            &lineage_at,
             stamp,
             &mut |id| cgroups.place(id, now.0).map(|place| (&**place).into()),
-            look.as_ref(),
+            figures.as_ref(),
         )
     }
 
     /// Returns the tasks that two polls found in the same uninterruptible sleep.
-    pub(super) fn blocked(&mut self, first: &FirstLook, look: &Look, filter: BlockedFilter) -> BlockedTasks {
-        let Self { pipeline, around: LocalContext { stamp, cgroups, .. }, observed_since } = self;
+    pub(super) fn blocked(
+        &mut self,
+        first: &FirstPoll,
+        figures: &AllFigures,
+        filter: BlockedFilter,
+    ) -> BlockedTasks {
+        let Self { pipeline, context: LocalContext { stamp, cgroups, .. }, observed_since } = self;
         let now = clock::boottime();
-        let scene = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
+        let lineage_at = LineageAt { lineage: &pipeline.lineage, now, observed_since: *observed_since };
         let mut places = |id| cgroups.place(id, now.0).map(|place| (&**place).into());
-        BlockedTasks::of(first, look, filter, &|_| None, &scene, stamp, &mut places)
+        BlockedTasks::of(first, figures, filter, &|_| None, &lineage_at, stamp, &mut places)
     }
 
     /// Reads what a process is doing at this moment.
-    pub(super) fn doing(&mut self, of: GroupKey) -> Look {
-        Look::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
+    pub(super) fn doing(&mut self, of: GroupKey) -> AllFigures {
+        AllFigures::new(self.pipeline.observer.doing(Want::Group(of.tgid)))
     }
 
     /// Makes an answer from the lineage, and completes it.
@@ -186,8 +191,8 @@ impl Looker {
         draft: impl FnOnce(&LineageAt<'_>, &Stamp) -> Result<D, NotFound>,
         complete: impl FnOnce(D, &mut HostFacts<'_>) -> T,
     ) -> Result<T, NotFound> {
-        let draft = draft(&self.scene(), &self.around.stamp)?;
-        Ok(self.around.with(|outside| complete(draft, outside)))
+        let draft = draft(&self.lineage_at(), &self.context.stamp)?;
+        Ok(self.context.with(|host_facts| complete(draft, host_facts)))
     }
 }
 
@@ -211,23 +216,24 @@ fn started(pipeline: Result<Pipeline, ObserveError>) -> Result<Pipeline, Exit> {
 pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,
-    look: impl FnOnce(&mut Looker) -> Result<T, NotFound>,
+    observe: impl FnOnce(&mut LocalObserver) -> Result<T, NotFound>,
 ) -> Result<T, Exit> {
     if let Some(answer) = from_daemon::<T>(source, path)? {
         return Ok(merged_with_local_facts(source, answer));
     }
-    let mut looker = Looker::look(source)?;
-    look(&mut looker).map_err(Exit::failed)
+    let mut local = LocalObserver::start(source)?;
+    observe(&mut local).map_err(Exit::failed)
 }
 
 /// Adds local facts to a daemon's answer. The answer is used even if that fails.
 pub(super) fn merged_with_local_facts<T: MergeLocalFacts>(source: &Source, mut answer: T) -> T {
     if answer.needs_local_facts()
         && privilege::missing().is_empty()
-        && let Ok(pipeline) = Pipeline::look(source.object.as_deref(), source.trust())
+        && let Ok(pipeline) = Pipeline::snapshot_only(source.object.as_deref(), source.trust())
     {
-        let scene = LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
-        LocalContext::new().with(|outside| answer.merge_local_facts(&scene, outside));
+        let lineage_at =
+            LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: None };
+        LocalContext::new().with(|host_facts| answer.merge_local_facts(&lineage_at, host_facts));
     }
     answer
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    ask::{self, Format, Looker, Source},
+    ask::{self, Format, LocalObserver, Source},
     exit::Exit,
     terminal,
 };
 use crate::{
     answer::{
-        blocked::{BlockedFilter, BlockedTasks, FirstLook},
-        now::Look,
+        blocked::{BlockedFilter, BlockedTasks, FirstPoll},
+        now::AllFigures,
         text,
     },
     duration,
@@ -45,23 +45,23 @@ const BETWEEN: Duration = Duration::from_millis(100);
 pub(super) fn run(args: &Args) -> Exit {
     let path = format!("/v1/blocked?min_age={}ms", args.min_age.as_millis());
     let answer: Result<BlockedTasks, Exit> =
-        ask::ask(&args.source, &path, |looker| ask::always(look(looker, args)));
+        ask::ask(&args.source, &path, |local| ask::always(observe(local, args)));
     let shown = answer.and_then(|answer| {
         ask::show(&answer, args.format, |answer| text::blocked(answer, terminal::style()))
     });
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-fn look(looker: &mut Looker, args: &Args) -> BlockedTasks {
-    let first = match looker.pipeline.observer.figures(Want::Blocked) {
-        Ok(figures) => FirstLook::of(&figures),
+fn observe(local: &mut LocalObserver, args: &Args) -> BlockedTasks {
+    let first = match local.pipeline.observer.figures(Want::Blocked) {
+        Ok(figures) => FirstPoll::of(&figures),
         Err(why) => {
-            return BlockedTasks::unknown(&looker.scene(), looker.stamp(), why.to_string());
+            return BlockedTasks::unknown(&local.lineage_at(), local.stamp(), why.to_string());
         }
     };
     // Without a daemon, polling has to go on for that long.
     std::thread::sleep(args.min_age + BETWEEN);
-    let look = Look::new(looker.pipeline.observer.doing(Want::Blocked));
+    let figures = AllFigures::new(local.pipeline.observer.doing(Want::Blocked));
     let filter = BlockedFilter { min_age_ns: duration::ns(args.min_age) };
-    looker.blocked(&first, &look, filter)
+    local.blocked(&first, &figures, filter)
 }

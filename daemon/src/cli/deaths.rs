@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{
-    ask::{self, Format, Looker, Source},
+    ask::{self, Format, LocalObserver, Source},
     client::{Client, ClientError, encoded},
     exit::Exit,
     terminal,
@@ -118,8 +118,8 @@ fn path(args: &Args, after: u64) -> String {
 }
 
 fn once(args: &Args, filter: DeathFilter) -> Result<(), Exit> {
-    let answer = ask::ask(&args.source, &path(args, 0), |looker: &mut Looker| {
-        looker.answer(|scene, _| ask::always(DeathsDraft::of(scene, filter)), DeathsDraft::finish)
+    let answer = ask::ask(&args.source, &path(args, 0), |local: &mut LocalObserver| {
+        local.answer(|lineage_at, _| ask::always(DeathsDraft::of(lineage_at, filter)), DeathsDraft::finish)
     })?;
     show(args, &answer)
 }

@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Exit {
 
 /// Reads what /proc shows and the kernel's iterator does not.
 fn hidden() -> Option<String> {
-    match Pipeline::look(None, Trust::default()) {
+    match Pipeline::snapshot_only(None, Trust::default()) {
         Ok(pipeline) => pipeline.hidden.reason(),
         Err(error) => {
             log::debug!("comparing the task iterator with /proc: {error}");

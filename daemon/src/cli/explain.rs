@@ -30,7 +30,7 @@ a while: `taskscope run`.")]
 pub(super) struct Args {
     /// A pid, a tid, an entity id as events have it, or the name of a process or systemd unit that is there now
     #[arg(value_name = "PID|ENTITY_ID|NAME|UNIT")]
-    whom: Selector,
+    selector: Selector,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -43,13 +43,14 @@ pub(super) fn run(args: &Args) -> Exit {
     if let Some(exit) = stopped(args) {
         return exit;
     }
-    let answer: Result<Explanation, Exit> = args.whom.resolve(args.source.daemon()).and_then(|whom| {
-        ask::ask(&args.source, &format!("/v1/explain/{whom}"), |looker| {
-            let draft = ExplainDraft::asked(&whom, &looker.scene(), looker.stamp())?;
-            let look = looker.doing(draft.key());
-            looker.answer(|_, _| Ok(draft.doing(&look)), ExplainDraft::explain)
-        })
-    });
+    let answer: Result<Explanation, Exit> =
+        args.selector.resolve(args.source.daemon()).and_then(|selector| {
+            ask::ask(&args.source, &format!("/v1/explain/{selector}"), |local| {
+                let draft = ExplainDraft::asked(&selector, &local.lineage_at(), local.stamp())?;
+                let figures = local.doing(draft.key());
+                local.answer(|_, _| Ok(draft.doing(&figures)), ExplainDraft::explain)
+            })
+        });
     let shown = answer.and_then(|answer| {
         ask::show(&answer, args.format, |answer| text::explanation(answer, terminal::style()))
     });
@@ -59,8 +60,8 @@ pub(super) fn run(args: &Args) -> Exit {
 /// A name that nothing has any more, and that a unit or container had which stopped: what the daemon tells of that. `None` for
 /// anything else.
 fn stopped(args: &Args) -> Option<Exit> {
-    let (Selector::Name(name), Some(socket)) = (&args.whom, args.source.daemon()) else { return None };
-    if args.whom.is_there(Some(socket)) {
+    let (Selector::Name(name), Some(socket)) = (&args.selector, args.source.daemon()) else { return None };
+    if args.selector.is_there(Some(socket)) {
         return None;
     }
     let filter = StopFilter::named(name);
@@ -80,12 +81,12 @@ fn stopped(args: &Args) -> Option<Exit> {
     let scopes = ask::get::<Scopes>(socket, &format!("/v1/scopes{query}")).ok().flatten();
     let stops = stops.filter(|answer| !answer.stops.is_empty());
     let lives = scopes.filter(|answer| !answer.scopes.is_empty());
-    let told = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
+    let reported = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
     let shown = match (&stops, &lives) {
         (Some(stops), _) => {
-            ask::show(stops, args.format, |answer| told + &text::stops(answer, terminal::style()))
+            ask::show(stops, args.format, |answer| reported + &text::stops(answer, terminal::style()))
         }
-        (None, Some(lives)) => ask::show(lives, args.format, |_| told),
+        (None, Some(lives)) => ask::show(lives, args.format, |_| reported),
         (None, None) => return None,
     };
     Some(shown.map_or_else(|exit| exit, |()| Exit::Success))

@@ -24,7 +24,7 @@ init has ended. Zombies count against all of them.")]
 pub(super) struct Args {
     /// A pid, a tid, or an entity id as events have it
     #[arg(value_name = "PID|ENTITY_ID")]
-    whom: Option<TaskSelector>,
+    selector: Option<TaskSelector>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -34,13 +34,14 @@ pub(super) struct Args {
 
 /// Runs `limits`.
 pub(super) fn run(args: &Args) -> Exit {
-    let path = args.whom.as_ref().map_or("/v1/limits".into(), |whom| format!("/v1/limits?pid={whom}"));
-    let answer: Result<Limits, Exit> = ask::ask(&args.source, &path, |looker| {
-        let draft = match &args.whom {
-            Some(whom) => LimitsDraft::asked(whom, &looker.scene(), looker.stamp())?,
-            None => LimitsDraft::of(&looker.scene()),
+    let path =
+        args.selector.as_ref().map_or("/v1/limits".into(), |selector| format!("/v1/limits?pid={selector}"));
+    let answer: Result<Limits, Exit> = ask::ask(&args.source, &path, |local| {
+        let draft = match &args.selector {
+            Some(selector) => LimitsDraft::asked(selector, &local.lineage_at(), local.stamp())?,
+            None => LimitsDraft::of(&local.lineage_at()),
         };
-        looker.answer(|_, _| Ok(draft), LimitsDraft::finish)
+        local.answer(|_, _| Ok(draft), LimitsDraft::finish)
     });
     let shown = answer
         .and_then(|answer| ask::show(&answer, args.format, |answer| text::limits(answer, terminal::style())));

@@ -96,7 +96,7 @@ impl Pending {
         if self.dropped > 0 {
             text.extend_from_slice(&gap(self.dropped));
         }
-        let told = text.len();
+        let reported = text.len();
         text.extend_from_slice(line);
         // A reader that has taken nothing since is not waited for again.
         let mut waits = if begun > 0 || self.dropped > 0 { Duration::ZERO } else { self.waits };
@@ -113,10 +113,10 @@ impl Pending {
             }
         }
         // A line that was begun is finished later, so that no two lines become one. A line that was not begun is dropped.
-        let (end, dropped) = if written > told {
+        let (end, dropped) = if written > reported {
             (text.len(), 0)
         } else if written > begun {
-            (told, 1)
+            (reported, 1)
         } else {
             (begun, self.dropped + 1)
         };
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!((pending.dropped, pending.rest.len()), (0, 0));
         drop(writer);
         let text = String::from_utf8(room).unwrap() + &read(reader);
-        let told: Vec<&str> = text.lines().filter(|line| line.starts_with("lost")).collect();
-        assert_eq!(told, [format!("lost {dropped}")]);
+        let reported: Vec<&str> = text.lines().filter(|line| line.starts_with("lost")).collect();
+        assert_eq!(reported, [format!("lost {dropped}")]);
         assert!(text.lines().filter(|line| !line.starts_with("lost")).all(|line| line.len() == 999));
         assert_eq!(text.lines().count() as u64 - 1 + dropped, u64::from(lines) + 1);
     }

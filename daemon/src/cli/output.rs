@@ -82,7 +82,7 @@ impl Output {
         let batches = Arc::new(AtomicUsize::new(0));
         let written = Arc::new(AtomicU64::new(0));
         let (ended, closed) = watch::channel(false);
-        let tell_end = ended.clone();
+        let report_end = ended.clone();
         let thread = {
             let (waiting, batches) = (Arc::clone(&waiting), Arc::clone(&batches));
             let written = Arc::clone(&written);
@@ -99,7 +99,7 @@ impl Output {
                 log::warn!(
                     "starting the thread that writes standard output: {error}; it is written in line, and a slow reader delays observing"
                 );
-                Writer::Inline(Ok(()), tell_end)
+                Writer::Inline(Ok(()), report_end)
             }
         };
         Ok(Self {

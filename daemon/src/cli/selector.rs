@@ -46,7 +46,7 @@ impl Selector {
     /// it, a unit the topmost process in it, if there is only one.
     pub(super) fn resolve(&self, socket: Option<&Path>) -> Result<TaskSelector, Exit> {
         match self {
-            Self::Id(whom) => Ok(whom.clone()),
+            Self::Id(selector) => Ok(selector.clone()),
             Self::Name(name) => {
                 let tree = match socket {
                     Some(socket) => ask::get::<Tree>(socket, "/v1/tree?kernel=true")?,

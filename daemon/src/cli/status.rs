@@ -163,20 +163,20 @@ fn given_up(status: &Status) -> Vec<String> {
 fn kept_on_disk(history: &HistoryStatus) -> Vec<(&'static str, String)> {
     let HistoryStatus { directory, segments, lives_written: lives, events_written: events, .. } = history;
     let (disk, lost) = (mebibytes(history.disk_bytes), history.lost_queue.saturating_add(history.lost_disk));
-    let mut told = vec![(
+    let mut rows = vec![(
         "history",
         format!(
             "{directory}: {disk} in {segments} segments; {lives} lives and {events} events written, {lost} lines lost"
         ),
     )];
     if let Some(error) = &history.error {
-        told.push(("", format!("NOT WRITTEN: {error}")));
+        rows.push(("", format!("NOT WRITTEN: {error}")));
     }
     if history.cut_bytes > 0 {
         let cut = history.cut_bytes;
-        told.push(("", format!("{cut} bytes that were not written whole were cut off at the start")));
+        rows.push(("", format!("{cut} bytes that were not written whole were cut off at the start")));
     }
-    told
+    rows
 }
 
 /// How much of the daemon's memory limit is in use.

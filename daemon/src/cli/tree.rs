@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     answer::{
-        moment, text,
+        text, time_arg,
         tree::{Tree, TreeOptions},
     },
     export::Zone,
@@ -82,11 +82,11 @@ fn ask(args: &Args) -> Result<Tree, Exit> {
     let root = args.pid.as_ref().map(|pid| pid.pid(args.source.daemon())).transpose()?;
     let now_ns = i128::from(clock::boottime().0) + clock::wall_offset_ns();
     // A text that is not a moment is refused by the API with its name.
-    let utc = |text: &String| moment::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
+    let utc = |text: &String| time_arg::to_utc(text, now_ns, Zone::Local).unwrap_or_else(|| text.clone());
     let at = args.at.as_ref().map(utc);
     match ask::from_daemon(&args.source, &path(args, root, at.as_deref()))? {
         Some(answer) => Ok(answer),
-        None => look(args, root, at.as_deref()),
+        None => observe(args, root, at.as_deref()),
     }
 }
 
@@ -110,28 +110,28 @@ fn path(args: &Args, root: Option<u32>, at: Option<&str>) -> String {
     path
 }
 
-fn look(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> {
+fn observe(args: &Args, root: Option<u32>, at: Option<&str>) -> Result<Tree, Exit> {
     if at.is_some() && args.source.observe.is_none() {
         log::error!(
             "--at: no daemon is there to remember what was: run one (taskscope run) and ask again later"
         );
         return Err(Exit::Failure);
     }
-    let mut looker = ask::Looker::look(&args.source)?;
-    let scene = looker.scene();
+    let mut local = ask::LocalObserver::start(&args.source)?;
+    let lineage_at = local.lineage_at();
     let at = match at {
-        Some(text) => Some(moment::parse(text, scene.now, looker.stamp()).map_err(|error| {
+        Some(text) => Some(time_arg::parse(text, lineage_at.now, local.stamp()).map_err(|error| {
             log::error!("--at: {error}");
             Exit::Usage
         })?),
         None => None,
     };
-    if args.usage && looker.observed_since.is_none() {
+    if args.usage && local.observed_since.is_none() {
         log::info!(
             "no daemon is there to have seen children end: run one (taskscope run), or count from now on by --observe 10s"
         );
     }
     let Args { threads, kernel, now, usage, .. } = *args;
     let options = TreeOptions { root, threads, kernel, at, now, usage };
-    looker.tree(options).map_err(Exit::failed)
+    local.tree(options).map_err(Exit::failed)
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    ask::{self, Format, Looker, Nobody, Source},
+    ask::{self, Format, LocalObserver, Nobody, Source},
     client::{Client, encoded},
     exit::Exit,
     signals, terminal,
@@ -91,20 +91,26 @@ fn once(args: &Args) -> Result<u64, Exit> {
     if !args.min_age.is_zero() {
         source.observe = source.observe.max(Some(args.min_age + WATCH_AT_LEAST));
     }
-    let answer = ask::ask(&source, &path(args), |looker| now(looker, &filter(args)))?;
+    let answer = ask::ask(&source, &path(args), |local| now(local, &filter(args)))?;
     show(args, &answer)?;
     Ok(answer.overdue())
 }
 
-fn now(looker: &mut Looker, filter: &Filter) -> Result<Zombies, crate::answer::NotFound> {
-    looker.answer(
-        |scene, _| ask::always(ZombiesDraft::of(scene, filter, &mut places(&mut Cgroups::of_host(), scene))),
+fn now(local: &mut LocalObserver, filter: &Filter) -> Result<Zombies, crate::answer::NotFound> {
+    local.answer(
+        |lineage_at, _| {
+            ask::always(ZombiesDraft::of(
+                lineage_at,
+                filter,
+                &mut places(&mut Cgroups::of_host(), lineage_at),
+            ))
+        },
         ZombiesDraft::finish,
     )
 }
 
-fn places(cgroups: &mut Cgroups, scene: &LineageAt<'_>) -> impl FnMut(u64) -> Option<Place> {
-    let now_ns = scene.now.0;
+fn places(cgroups: &mut Cgroups, lineage_at: &LineageAt<'_>) -> impl FnMut(u64) -> Option<Place> {
+    let now_ns = lineage_at.now.0;
     move |id| cgroups.place(id, now_ns).map(|place| (&**place).into())
 }
 
@@ -145,7 +151,7 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
 
 /// Observes here, and shows the list.
 fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
-    let Looker { mut pipeline, mut around, observed_since } = Looker::attach(&args.source)?;
+    let LocalObserver { mut pipeline, mut context, observed_since } = LocalObserver::attach(&args.source)?;
     let runtime = event_loop::start().map_err(Exit::failed)?;
     let filter = filter(args);
     let mut last = Ok(0);
@@ -160,16 +166,20 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
                 let filter = filter.clone();
                 let question: Question<Nobody> = Box::new(move |pipeline, _| {
                     let mut cgroups = Cgroups::of_host();
-                    let scene =
+                    let lineage_at =
                         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since };
                     // The receiver is gone if it was stopped in the meantime.
-                    let _ = answer.send(ZombiesDraft::of(&scene, &filter, &mut places(&mut cgroups, &scene)));
+                    let _ = answer.send(ZombiesDraft::of(
+                        &lineage_at,
+                        &filter,
+                        &mut places(&mut cgroups, &lineage_at),
+                    ));
                 });
                 if ask.send(question).await.is_err() {
                     return Ok(0);
                 }
                 let Ok(draft) = draft.await else { return Ok(0) };
-                let zombies = around.with(|outside| draft.finish(outside));
+                let zombies = context.with(|host_facts| draft.finish(host_facts));
                 last = Ok(zombies.overdue());
                 terminal::clear();
                 show(args, &zombies)?;

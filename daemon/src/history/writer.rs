@@ -78,7 +78,7 @@ pub(super) struct Writer {
     /// Nothing is written before.
     again: Option<Instant>,
     /// Lost lines that a gap line tells of.
-    told: u64,
+    reported: u64,
     /// Where the wall clock stands.
     stamp: Option<Arc<Stamp>>,
 }
@@ -103,7 +103,7 @@ impl Writer {
             events,
             closed,
             again: None,
-            told: 0,
+            reported: 0,
             stamp: None,
         };
         writer.keep_limits(0);
@@ -169,9 +169,9 @@ impl Writer {
     /// Writes what is large enough or has waited for long enough; or all.
     fn flush(&mut self, all: bool) {
         let lost = self.stats.lost_so_far();
-        if lost > self.told && self.again.is_none_or(|again| Instant::now() >= again) {
-            self.add_gap("history", lost - self.told);
-            self.told = lost;
+        if lost > self.reported && self.again.is_none_or(|again| Instant::now() >= again) {
+            self.add_gap("history", lost - self.reported);
+            self.reported = lost;
         }
         for kind in Kind::ALL {
             let stream = self.stream(kind);

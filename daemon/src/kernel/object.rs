@@ -100,7 +100,7 @@ struct Obstacles {
 }
 
 impl Obstacles {
-    fn look() -> Self {
+    fn read() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
             memlock: memlock(),
@@ -112,7 +112,7 @@ impl Obstacles {
 
 impl ObjectError {
     /// Returns the error with its remedy, where one is known.
-    fn of_load(error: aya::EbpfError, look: impl FnOnce() -> Obstacles) -> Self {
+    fn of_load(error: aya::EbpfError, obstacles: impl FnOnce() -> Obstacles) -> Self {
         let (map, source) = match error {
             aya::EbpfError::MapError(MapError::CreateError { name, io_error })
                 if io_error.raw_os_error() == Some(libc::EPERM) =>
@@ -121,7 +121,7 @@ impl ObjectError {
             }
             error => return Self::Load(error),
         };
-        match look() {
+        match obstacles() {
             Obstacles { refused: true, seccomp, .. } => Self::Refused { map, source, seccomp },
             Obstacles { memlock: Some(limit), .. } => Self::Memlock { map, source, limit_kib: limit / 1024 },
             _ => Self::Load(aya::EbpfError::MapError(MapError::CreateError { name: map, io_error: source })),
@@ -230,7 +230,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         .override_global("SETTINGS", &settings_bytes[..], true)
         .map_max_entries("RECORDS", if options.sched == Sched::Trace { ring_size(0) } else { ring_bytes })
         .load(object)
-        .map_err(|error| ObjectError::of_load(error, Obstacles::look))?;
+        .map_err(|error| ObjectError::of_load(error, Obstacles::read))?;
     Ok(Loaded { ebpf, btf, offsets, missing })
 }
 

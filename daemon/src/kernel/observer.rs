@@ -97,7 +97,7 @@ impl Observer {
     }
 
     /// Loads an object without attaching any hook: it can only take snapshots.
-    pub fn look(file: Option<&Path>, options: Options) -> Result<Self, ObserveError> {
+    pub fn load_only(file: Option<&Path>, options: Options) -> Result<Self, ObserveError> {
         Self::start_file(file, options, None)
     }
 

@@ -24,7 +24,7 @@ const MOST_THREADS: usize = 256;
 const MOST_DESCRIPTORS: usize = 4096;
 
 /// A thread that is in state D, or that blocks SIGCHLD, is read again after this time: a moment of it means nothing.
-const SECOND_LOOK: Duration = Duration::from_millis(30);
+const SECOND_READ: Duration = Duration::from_millis(30);
 
 /// `WEXITED` of waitid(2).
 const WEXITED: u32 = 4;
@@ -79,7 +79,7 @@ impl Procfs {
         for tid in tids {
             threads.extend(thread(&directory, tid).map_err(unreadable)?);
         }
-        look_again(&directory, &mut threads).map_err(unreadable)?;
+        read_again(&directory, &mut threads).map_err(unreadable)?;
         Ok(ProcessFacts {
             ignored: mask(&status, "SigIgn"),
             caught: mask(&status, "SigCgt"),
@@ -152,14 +152,14 @@ fn switches(status: &[u8]) -> Option<u64> {
 
 /// Reads threads in state D again, and keeps that state only for those that are still in it. If every thread blocks SIGCHLD,
 /// reads all again and keeps what they still block.
-fn look_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
+fn read_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
     let blocks = |thread: &ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
     let all_block = threads.iter().filter(|thread| thread.is_live()).all(blocks);
     let is_wanted = |thread: &ThreadFacts| thread.is_live() && (all_block || thread.state == Some(b'D'));
     if !threads.iter().any(is_wanted) {
         return Ok(());
     }
-    sleep(SECOND_LOOK);
+    sleep(SECOND_READ);
     for known in threads.iter_mut().filter(|thread| is_wanted(thread)) {
         match thread(process, known.tid)? {
             Some(again) => *known = both(known, again),

@@ -14,45 +14,45 @@ use crate::{
 
 /// Polls that fall into a sleep of the threshold's length. The second poll that finds the task asleep for long enough flags it,
 /// so the flag comes up to two polls late.
-const LOOKS: u32 = 4;
+const POLLS: u32 = 4;
 
 /// A poll walks over all tasks. The next one comes at the earliest after this many times its CPU time, so that all polls together
 /// take at most a hundredth of one CPU.
-const REST: u64 = 100;
+const POLL_COST_DIVISOR: u64 = 100;
 
 /// Polls are made at ticks: a poll that is due within half a tick is not put off by a whole one.
 const SLACK_NS: u64 = 125_000_000;
 
 /// The last poll.
 #[derive(Debug, Default)]
-pub(super) struct LastLook {
+pub(super) struct LastPoll {
     at: Ktime,
     cpu_ns: u64,
     /// Whether the log already says that polling is not possible.
-    told: bool,
+    reported: bool,
 }
 
 impl Pipeline {
     /// Polls for tasks that have slept for too long, if a poll is due.
-    pub(super) fn look_for_blocked(&mut self, sink: &mut impl EventSink) {
+    pub(super) fn poll_blocked(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let after = self.lineage.blocked_after();
         if after.is_zero() || !self.trust.iterator {
             return self.forget_blocked(now, sink);
         }
-        let every = duration::ns(after / LOOKS);
-        let rest = every.max(REST * self.last_look.cpu_ns);
-        if now.since(self.last_look.at).saturating_add(SLACK_NS) < rest {
+        let every = duration::ns(after / POLLS);
+        let interval = every.max(POLL_COST_DIVISOR * self.last_poll.cpu_ns);
+        if now.since(self.last_poll.at).saturating_add(SLACK_NS) < interval {
             return;
         }
         let cpu_ns = thread_cpu_ns();
         let outcome = self.observer.figures(Want::Blocked);
-        self.last_look.at = now;
-        self.last_look.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
+        self.last_poll.at = now;
+        self.last_poll.cpu_ns = thread_cpu_ns().saturating_sub(cpu_ns);
         let asleep = match outcome {
             Ok(asleep) => asleep,
             Err(reason) => {
-                if !std::mem::replace(&mut self.last_look.told, true) {
+                if !std::mem::replace(&mut self.last_poll.reported, true) {
                     log::warn!("tasks in uninterruptible sleep are not looked for: {reason}");
                 }
                 return self.forget_blocked(now, sink);
@@ -60,7 +60,7 @@ impl Pipeline {
         };
         // A task whose record is still in the ring is known after this.
         self.catch_up(sink);
-        let overdue = self.blocked.look(&self.lineage, now, &asleep, &mut self.effects);
+        let overdue = self.blocked.poll(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {
             let mut stacks = self.observer.stacks(Want::Blocked).unwrap_or_else(|reason| {
                 log::warn!("reading the kernel stacks of tasks in uninterruptible sleep: {reason}");
@@ -76,7 +76,7 @@ impl Pipeline {
 
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
-        self.blocked.look(&self.lineage, now, &[], &mut self.effects);
+        self.blocked.poll(&self.lineage, now, &[], &mut self.effects);
         self.hand_on(sink);
     }
 }

@@ -230,7 +230,7 @@ impl Canary {
 
     /// Returns whether to attach all hooks again: after the second life in a row that was not seen without a known loss, and ever
     /// more rarely after that.
-    pub(super) const fn take_alarm(&mut self) -> bool {
+    pub(super) const fn take_alert(&mut self) -> bool {
         let is_due = self.unexplained >= 2 && self.unexplained.is_power_of_two();
         let is_new = self.unexplained != self.alarmed;
         self.alarmed = self.unexplained;
@@ -357,19 +357,19 @@ mod tests {
     fn the_second_that_is_missed_raises_an_alarm_and_one_in_a_known_loss_does_not() {
         let mut canary = Canary::new(Duration::from_secs(3600));
         canary.complain(&["forked"]);
-        assert!(!canary.take_alarm(), "one can be an accident");
+        assert!(!canary.take_alert(), "one can be an accident");
         canary.loss_is_known();
         canary.complain(&["forked"]);
-        assert!(!canary.take_alarm(), "that one was lost with others");
+        assert!(!canary.take_alert(), "that one was lost with others");
         canary.lossy = false;
         let alarms: Vec<u32> = (2..=9)
             .filter(|_| {
                 canary.complain(&["forked"]);
-                canary.take_alarm()
+                canary.take_alert()
             })
             .collect();
         assert_eq!(alarms, [2, 4, 8]);
-        assert!(!canary.take_alarm(), "an alarm is taken once");
+        assert!(!canary.take_alert(), "an alarm is taken once");
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Pipeline {
         for Shown { tgid, tids, stats } in read {
             let mut leader = None;
             for (tid, at, stat) in &stats {
-                let Some(task) = self.whom(tgid, *tid, stat, leader, span) else { continue };
+                let Some(task) = self.identity(tgid, *tid, stat, leader, span) else { continue };
                 if task.is_leader() {
                     leader = Some(task.key.start);
                 }
@@ -140,7 +140,7 @@ impl Pipeline {
     }
 
     /// Returns the identity of a task in /proc; `None` if the task is too young to be reported.
-    fn whom(
+    fn identity(
         &self,
         group: Tgid,
         task: Tid,

@@ -26,7 +26,7 @@ const NAMED: usize = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HiddenTasks {
     groups: BTreeMap<Tgid, u64>,
-    was_told: bool,
+    was_reported: bool,
 }
 
 impl HiddenTasks {
@@ -116,7 +116,7 @@ impl Pipeline {
     /// What hidden tasks did so far.
     #[must_use]
     pub const fn hidden_counts(&self) -> HiddenCounts {
-        HiddenCounts { canaries: self.canary.hidden, ..self.mending.hidden }
+        HiddenCounts { canaries: self.canary.hidden, ..self.repairs.hidden }
     }
 
     /// Returns the groups older than the reading that /proc shows and the iterator did not.
@@ -151,7 +151,7 @@ impl Pipeline {
             !self.hidden.is_empty() && self.observer.hooks.iter().any(by_free);
         // A command that reads all tasks once has these tasks from /proc and misses nothing.
         if let Some(reason) = self.hidden.reason().filter(|_| !self.observer.hooks.is_empty())
-            && !std::mem::replace(&mut self.hidden.was_told, true)
+            && !std::mem::replace(&mut self.hidden.was_reported, true)
         {
             log::warn!("{reason}");
         }

@@ -85,28 +85,28 @@ mod tests {
     #[tokio::test]
     async fn it_passes_once_and_again_when_it_is_opened() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let gate = OneshotEpoll::new(reader.try_clone()?.into())?;
-        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "nothing is there");
+        let epoll_wait = OneshotEpoll::new(reader.try_clone()?.into())?;
+        assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "nothing is there");
         writer.write_all(b"a")?;
-        timeout(SOON, gate.passed()).await??;
+        timeout(SOON, epoll_wait.passed()).await??;
         writer.write_all(b"b")?;
-        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "it is shut");
-        gate.open()?;
-        timeout(SOON, gate.passed()).await??;
+        assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "it is shut");
+        epoll_wait.open()?;
+        timeout(SOON, epoll_wait.passed()).await??;
         reader.read_exact(&mut [0; 2])?;
-        gate.open()?;
-        assert!(timeout(MOMENT, gate.passed()).await.is_err(), "all was read");
+        epoll_wait.open()?;
+        assert!(timeout(MOMENT, epoll_wait.passed()).await.is_err(), "all was read");
         writer.write_all(b"c")?;
-        timeout(SOON, gate.passed()).await??;
+        timeout(SOON, epoll_wait.passed()).await??;
         Ok(())
     }
 
     #[tokio::test]
-    async fn what_was_there_before_is_told_of() -> io::Result<()> {
+    async fn what_was_there_before_is_reported() -> io::Result<()> {
         let (reader, mut writer) = io::pipe()?;
         writer.write_all(b"a")?;
-        let gate = OneshotEpoll::new(reader.into())?;
-        timeout(SOON, gate.passed()).await??;
+        let epoll_wait = OneshotEpoll::new(reader.into())?;
+        timeout(SOON, epoll_wait.passed()).await??;
         Ok(())
     }
 }

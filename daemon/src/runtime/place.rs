@@ -63,7 +63,7 @@ impl Counts {
                 Place::Ring => self.kernel.dropped.iter().sum(),
                 Place::Shed => self.kernel.all_shed(),
                 Place::Skipped => self.missed,
-                Place::Program => self.untold().iter().sum(),
+                Place::Program => self.unreported().iter().sum(),
                 Place::Decode => self.undecoded,
             };
             (place, count)

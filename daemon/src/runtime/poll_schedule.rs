@@ -15,31 +15,36 @@ enum Next {
     /// The kernel's notification that the ring has a record.
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime wake nobody.
-    Rested,
+    AfterDelay,
     /// Nothing: the last poll found a whole batch.
     Now,
 }
 
 /// When the ring is polled: after a notification, then after each batch delay until a poll finds nothing.
 pub(super) struct PollSchedule {
-    gate: OneshotEpoll,
-    rest: TimerFd,
+    epoll: OneshotEpoll,
+    batch_delay: TimerFd,
     next: Next,
     /// Whether the log already says that the ring cannot be waited for.
-    told: bool,
+    reported: bool,
 }
 
 impl PollSchedule {
     /// The first poll waits for a notification.
     pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
-        Ok(Self { gate: OneshotEpoll::new(ring)?, rest: TimerFd::new()?, next: Next::Notified, told: false })
+        Ok(Self {
+            epoll: OneshotEpoll::new(ring)?,
+            batch_delay: TimerFd::new()?,
+            next: Next::Notified,
+            reported: false,
+        })
     }
 
     /// Waits until the next poll is due. Cancelling the wait loses nothing.
     pub(super) async fn due(&mut self) {
         let waited = match self.next {
-            Next::Notified => self.gate.passed().await,
-            Next::Rested => self.rest.rung().await,
+            Next::Notified => self.epoll.passed().await,
+            Next::AfterDelay => self.batch_delay.rung().await,
             Next::Now => {
                 // Timers, signals and sinks get a turn.
                 yield_now().await;
@@ -56,8 +61,8 @@ impl PollSchedule {
     /// not wake it.
     pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
-            0 => (Next::Notified, self.gate.open()),
-            1..BATCH => (Next::Rested, self.rest.after(max_batch_delay)),
+            0 => (Next::Notified, self.epoll.open()),
+            1..BATCH => (Next::AfterDelay, self.batch_delay.after(max_batch_delay)),
             _ => (Next::Now, Ok(())),
         };
         self.next = next;
@@ -70,7 +75,7 @@ impl PollSchedule {
 
     /// Logs this once. The ring is polled all the same.
     fn complain(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.reported, true) {
             log::error!(
                 "waiting for the ring buffer: {error}; it is looked at every {} ms",
                 FALL_BACK.as_millis()
@@ -91,31 +96,31 @@ mod tests {
     const MAX_BATCH_DELAY: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn what_comes_in_a_rest_waits_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
+    async fn records_in_a_batch_delay_wait_for_its_end_and_the_next_after_it_does_not() -> io::Result<()> {
         let (mut reader, mut writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.try_clone()?.into())?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into())?;
         writer.write_all(b"a")?;
-        looks.due().await;
+        schedule.due().await;
         let start = Instant::now();
-        looks.after(1, MAX_BATCH_DELAY);
+        schedule.after(1, MAX_BATCH_DELAY);
         writer.write_all(b"b")?;
-        looks.due().await;
+        schedule.due().await;
         assert!(start.elapsed() >= MAX_BATCH_DELAY);
         // Nothing is left: the notification is waited for, and there is none.
         reader.read_exact(&mut [0; 2])?;
-        looks.after(0, MAX_BATCH_DELAY);
-        assert!(tokio::time::timeout(MAX_BATCH_DELAY, looks.due()).await.is_err());
+        schedule.after(0, MAX_BATCH_DELAY);
+        assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());
         writer.write_all(b"c")?;
-        looks.due().await;
+        schedule.due().await;
         Ok(())
     }
 
     #[tokio::test]
-    async fn after_a_whole_batch_the_next_look_waits_for_nothing() -> io::Result<()> {
+    async fn after_a_whole_batch_the_next_poll_waits_for_nothing() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let mut looks = PollSchedule::new(reader.into())?;
-        looks.after(BATCH, Duration::from_secs(3600));
-        looks.due().await;
+        let mut schedule = PollSchedule::new(reader.into())?;
+        schedule.after(BATCH, Duration::from_secs(3600));
+        schedule.due().await;
         Ok(())
     }
 }

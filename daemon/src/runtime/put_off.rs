@@ -148,7 +148,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_birth_that_no_record_told_of_is_missed_only_if_two_audits_find_it() {
+    fn a_birth_that_no_record_reported_is_missed_only_if_two_audits_find_it() {
         let mut audits = Audits::after_start();
         let all = || vec![snapshot(1, 0, 0), snapshot(20, 1, 0), snapshot(30, 20, 0)];
         assert_eq!(audits.audit(all()), Vec::<&str>::new());
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_that_no_record_told_of_is_missed_only_if_two_audits_find_it() {
+    fn a_death_that_no_record_reported_is_missed_only_if_two_audits_find_it() {
         let mut audits = Audits::after_start();
         let all = || vec![snapshot(1, 0, 0), snapshot(20, 1, EXIT_ZOMBIE)];
         assert_eq!(audits.audit(all()), Vec::<&str>::new());

@@ -167,31 +167,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mended_without_a_known_loss_is_drift() {
+    fn what_is_repaired_without_a_known_loss_is_drift() {
         let before = Stats { missed_forks: 3, ..Stats::default() };
         let after = Stats { missed_forks: 5, wrong_parents: 1, ..before };
-        let mut mending = RepairStats::default();
-        mending.add(Why::Start, &Stats::default(), &before, 1);
-        assert_eq!((mending.repaired.total(), mending.drift.total()), (0, 0));
-        mending.add(Why::Loss, &before, &after, 9);
-        mending.add(Why::Audit, &after, &Stats { missed_releases: 1, ..after }, 2);
-        assert_eq!(mending.repaired.to_string(), "3 (missed_fork 2, wrong_parent 1)");
-        assert_eq!(mending.drift.to_string(), "1 (missed_release 1)");
-        assert_eq!((mending.resyncs, mending.last_ns, mending.longest_ns), (3, 2, 9));
+        let mut repairs = RepairStats::default();
+        repairs.add(Why::Start, &Stats::default(), &before, 1);
+        assert_eq!((repairs.repaired.total(), repairs.drift.total()), (0, 0));
+        repairs.add(Why::Loss, &before, &after, 9);
+        repairs.add(Why::Audit, &after, &Stats { missed_releases: 1, ..after }, 2);
+        assert_eq!(repairs.repaired.to_string(), "3 (missed_fork 2, wrong_parent 1)");
+        assert_eq!(repairs.drift.to_string(), "1 (missed_release 1)");
+        assert_eq!((repairs.resyncs, repairs.last_ns, repairs.longest_ns), (3, 2, 9));
         assert_eq!(Repairs::default().to_string(), "0");
-        assert_eq!(mending.hidden, HiddenCounts::default());
+        assert_eq!(repairs.hidden, HiddenCounts::default());
     }
 
     #[test]
     fn what_the_kernel_hides_is_no_drift_and_a_release_after_a_loss_was_lost() {
         let before = Stats::default();
         let after = Stats { hidden_forks: 2, hidden_releases: 3, ..before };
-        let mut mending = RepairStats::default();
-        mending.add(Why::Audit, &before, &after, 1);
-        assert_eq!((mending.drift.total(), mending.repaired.total()), (0, 0));
-        assert_eq!((mending.hidden.forks, mending.hidden.releases), (2, 3));
-        mending.add(Why::Loss, &before, &after, 1);
-        assert_eq!(mending.repaired.to_string(), "3 (missed_release 3)");
-        assert_eq!((mending.hidden.forks, mending.hidden.releases), (4, 3));
+        let mut repairs = RepairStats::default();
+        repairs.add(Why::Audit, &before, &after, 1);
+        assert_eq!((repairs.drift.total(), repairs.repaired.total()), (0, 0));
+        assert_eq!((repairs.hidden.forks, repairs.hidden.releases), (2, 3));
+        repairs.add(Why::Loss, &before, &after, 1);
+        assert_eq!(repairs.repaired.to_string(), "3 (missed_release 3)");
+        assert_eq!((repairs.hidden.forks, repairs.hidden.releases), (4, 3));
     }
 }

@@ -16,16 +16,16 @@ use crate::{
 
 /// After a comparison the next one waits for this many times the comparison's own duration, so that under lasting loss
 /// comparisons take at most a tenth of one CPU. Time spent on records in between does not count.
-const REST: u64 = 10;
+const BACKOFF_FACTOR: u64 = 10;
 
 /// The shortest wait, ns.
-const REST_AT_LEAST_NS: u64 = 1_000_000_000;
+const BACKOFF_AT_LEAST_NS: u64 = 1_000_000_000;
 
 /// The longest wait, ns.
-const REST_AT_MOST_NS: u64 = 60_000_000_000;
+const BACKOFF_AT_MOST_NS: u64 = 60_000_000_000;
 
 /// After failures in a row the wait doubles, this many times at most: where comparisons never succeed, one is tried each minute.
-const LONGEST_REST: u32 = 6;
+const LONGEST_BACKOFF: u32 = 6;
 
 /// While all tasks are read, a batch of records is handled after each this many ns of reading: a slow reader of events then
 /// delays a comparison once for some thousand tasks, and not once for 150.
@@ -52,17 +52,17 @@ impl Pipeline {
                 self.lineage.end_snapshot(boottime(), &mut self.effects);
                 self.uncompared = self.uncompared.saturating_sub(uncompared);
                 self.failed_in_a_row = 0;
-                if std::mem::take(&mut self.told_blind) {
+                if std::mem::take(&mut self.reported_blind) {
                     log::warn!("tasks can be compared with the kernel's again");
                 }
             }
             Err(reason) => {
                 self.lineage.abandon_snapshot();
-                self.mending.failed += 1;
+                self.repairs.failed += 1;
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
                 // What the comparison was to repair still differs: it is tried again, ever more rarely.
                 self.owes_resync |= matches!(why, Why::Start | Why::Loss);
-                if !std::mem::replace(&mut self.told_blind, true) {
+                if !std::mem::replace(&mut self.reported_blind, true) {
                     log::warn!("tasks cannot be compared with the kernel's: {reason}");
                 }
             }
@@ -75,17 +75,20 @@ impl Pipeline {
         let lost = self.observer.totals().map_or(0, |totals| all(&totals));
         // The calls that the kernel skipped are read once a second only.
         let skipped = self.counts.missed;
-        self.look_for_misses();
+        self.check_misses();
         let is_drift = matches!(why, Why::Doubt | Why::Audit)
             && lost == all(&self.counts.kernel)
             && skipped == self.counts.missed;
         let why = if is_drift || why == Why::Start { why } else { Why::Loss };
-        self.mending.add(why, &before, self.lineage.stats(), duration);
+        self.repairs.add(why, &before, self.lineage.stats(), duration);
         self.resynced = ended;
         let cost = duration.saturating_sub(self.handling_ns - handling_ns);
-        let rest =
-            if is_whole { REST * cost } else { REST_AT_LEAST_NS << self.failed_in_a_row.min(LONGEST_REST) };
-        self.rest_until = Ktime(ended.0 + rest.clamp(REST_AT_LEAST_NS, REST_AT_MOST_NS));
+        let backoff = if is_whole {
+            BACKOFF_FACTOR * cost
+        } else {
+            BACKOFF_AT_LEAST_NS << self.failed_in_a_row.min(LONGEST_BACKOFF)
+        };
+        self.backoff_until = Ktime(ended.0 + backoff.clamp(BACKOFF_AT_LEAST_NS, BACKOFF_AT_MOST_NS));
         log::debug!(
             "compared with the kernel's tasks ({why:?}) in {} us, {cost} ns of it its own",
             duration / 1000
@@ -147,7 +150,7 @@ impl Pipeline {
         differing: &mut Vec<Record>,
         sink: &mut impl EventSink,
     ) -> Result<(), SnapshotError> {
-        let is_first = self.mending.resyncs == 0;
+        let is_first = self.repairs.resyncs == 0;
         let mut reading = self.observer.snapshot()?;
         let (mut handled_at, handling_ns) = (boottime(), self.handling_ns);
         loop {

@@ -43,7 +43,7 @@ impl Counts {
 
     /// Returns what programs could not report, by [`Lost`], without what the skipped calls already count.
     #[must_use]
-    pub fn untold(&self) -> [u64; Lost::COUNT] {
+    pub fn unreported(&self) -> [u64; Lost::COUNT] {
         let mut lost = self.kernel.lost;
         if let Some(missed) = lost.get_mut(Lost::MissedReturn as usize) {
             *missed = missed.saturating_sub(self.noticed_returns);
@@ -242,17 +242,17 @@ mod tests {
         let mut counts = Counts::default();
         // No kretprobe instance was left: only the next clone of that task shows it.
         counts.learn(&with(1), Skipped::default);
-        assert_eq!((counts.lost(), counts.untold()[3]), (1, 1));
+        assert_eq!((counts.lost(), counts.unreported()[3]), (1, 1));
         // Two programs are skipped, one of them a return program, which the task's next clone shows.
         counts.learn_skipped(Skipped { all: 2, returns: 1 });
-        assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
+        assert_eq!((counts.lost(), counts.unreported()[3]), (3, 1));
         counts.learn(&with(2), || Skipped { all: 2, returns: 1 });
-        assert_eq!((counts.lost(), counts.untold()[3]), (3, 1));
+        assert_eq!((counts.lost(), counts.unreported()[3]), (3, 1));
         // Another missed return, which the program notices first.
         counts.learn(&with(3), || Skipped { all: 3, returns: 2 });
-        assert_eq!((counts.lost(), counts.untold()[3]), (4, 1));
+        assert_eq!((counts.lost(), counts.unreported()[3]), (4, 1));
         counts.learn(&with(4), || Skipped { all: 3, returns: 2 });
-        assert_eq!((counts.lost(), counts.untold()[3]), (5, 2));
+        assert_eq!((counts.lost(), counts.unreported()[3]), (5, 2));
     }
 
     #[test]

@@ -7,32 +7,32 @@ use crate::{
 };
 
 /// The kernel is asked for skipped calls at every this many ticks: it takes a system call for each program.
-const TICKS_PER_LOOK: u64 = 4;
+const TICKS_PER_CHECK: u64 = 4;
 
 impl Pipeline {
     pub(super) fn tick(&mut self, sink: &mut impl EventSink) {
         failpoint::follow();
         self.canary.tick(boottime());
-        if self.canary.take_alarm() {
+        if self.canary.take_alert() {
             self.attach_again();
         }
         self.observer.flush_log();
         self.ticks += 1;
-        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
-            self.look_for_misses();
+        if self.ticks.is_multiple_of(TICKS_PER_CHECK) {
+            self.check_misses();
         }
-        self.look_for_losses(sink);
+        self.check_losses(sink);
         self.end_gone_zombies(sink);
         self.settle_orphans(sink);
         self.end_reaped_zombies(sink);
         self.compare(sink);
-        self.look_for_blocked(sink);
+        self.poll_blocked(sink);
         // A canary that was not seen in time may still be in the ring, if the daemon did not run.
         let now = boottime();
         self.catch_up(sink);
         self.settle_new_orphans(sink);
         // A zombie whose release was lost since then is not flagged.
-        self.look_for_losses(sink);
+        self.check_losses(sink);
         let flagged = self.zombies_to_flag(now, sink);
         self.lineage.tick_flagging(now, flagged, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
@@ -44,7 +44,7 @@ impl Pipeline {
     fn compare(&mut self, sink: &mut impl EventSink) {
         let now = boottime();
         let audit_ns = self.trust.audit_every.as_nanos();
-        if now < self.rest_until {
+        if now < self.backoff_until {
             return;
         }
         if std::mem::take(&mut self.owes_resync) {
@@ -59,7 +59,7 @@ impl Pipeline {
 
     /// Finds out what was lost, emits it, and notes what is uncertain since: whether the tree matches the kernel, and whether its
     /// zombies still exist. What is lost while the counters cannot be read is found later, because counters only grow.
-    pub(super) fn look_for_losses(&mut self, sink: &mut impl EventSink) {
+    pub(super) fn check_losses(&mut self, sink: &mut impl EventSink) {
         let totals = match self.observer.totals() {
             Ok(totals) => {
                 if self.no_counters.take().is_some() {
@@ -79,14 +79,18 @@ impl Pipeline {
         self.counts.learn(&totals, || skipped(&self.observer));
         let mut may_miss_releases = false;
         let mut may_miss_signals = false;
-        for (((place, lost), told), causes_told) in
-            self.counts.by_place().into_iter().zip(&mut self.lost_told).zip(&mut self.causes_lost_told)
+        for (((place, lost), reported), causes_reported) in self
+            .counts
+            .by_place()
+            .into_iter()
+            .zip(&mut self.lost_reported)
+            .zip(&mut self.causes_lost_reported)
         {
-            if lost > *told {
-                sink.lost(place, lost - *told);
+            if lost > *reported {
+                sink.lost(place, lost - *reported);
                 let causes = self.counts.causes_lost_at(place);
-                let of_tree = (lost - *told).saturating_sub(causes.saturating_sub(*causes_told));
-                (*told, *causes_told) = (lost, causes);
+                let of_tree = (lost - *reported).saturating_sub(causes.saturating_sub(*causes_reported));
+                (*reported, *causes_reported) = (lost, causes);
                 may_miss_signals = true;
                 // The tree does not depend on signals.
                 if of_tree == 0 {
@@ -122,7 +126,7 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn look_for_misses(&mut self) {
+    pub(super) fn check_misses(&mut self) {
         self.counts.learn_skipped(skipped(&self.observer));
     }
 }

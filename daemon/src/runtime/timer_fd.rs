@@ -31,9 +31,9 @@ impl TimerFd {
 
     /// Fires at once, and again each `time`. Firings that nobody waited for count as one.
     pub(super) fn every(time: Duration) -> io::Result<Self> {
-        let alarm = Self::new()?;
-        alarm.set(Duration::from_nanos(1), time)?;
-        Ok(alarm)
+        let timer = Self::new()?;
+        timer.set(Duration::from_nanos(1), time)?;
+        Ok(timer)
     }
 
     /// Fires once, after `time`.
@@ -65,22 +65,22 @@ impl TimerFd {
 
 /// A timer that works even if the kernel's cannot be waited for: then the event loop's own timer is used.
 pub(super) struct Ticks {
-    alarm: TimerFd,
+    timer: TimerFd,
     every: Duration,
     /// When the next one is due at the latest: other branches may be ready first, again and again.
     next: Instant,
-    told: bool,
+    reported: bool,
 }
 
 impl Ticks {
     pub(super) fn every(time: Duration) -> io::Result<Self> {
-        Ok(Self { alarm: TimerFd::every(time)?, every: time, next: Instant::now() + time, told: false })
+        Ok(Self { timer: TimerFd::every(time)?, every: time, next: Instant::now() + time, reported: false })
     }
 
     /// Waits for the next firing. Cancelling the wait loses nothing.
     pub(super) async fn due(&mut self) {
-        if let Err(error) = self.alarm.rung().await {
-            if !std::mem::replace(&mut self.told, true) {
+        if let Err(error) = self.timer.rung().await {
+            if !std::mem::replace(&mut self.reported, true) {
                 log::error!("waiting for a timer (timerfd): {error}; the event loop's own is used");
             }
             sleep_until(self.next).await;
@@ -99,11 +99,11 @@ mod tests {
 
     #[tokio::test]
     async fn it_rings_when_the_time_is_over_each_time() -> io::Result<()> {
-        let alarm = TimerFd::new()?;
+        let timer = TimerFd::new()?;
         for _ in 0..20 {
             let start = Instant::now();
-            alarm.after(Duration::from_micros(300))?;
-            alarm.rung().await?;
+            timer.after(Duration::from_micros(300))?;
+            timer.rung().await?;
             assert!(start.elapsed() >= Duration::from_micros(300));
         }
         Ok(())
@@ -112,9 +112,9 @@ mod tests {
     #[tokio::test]
     async fn it_rings_again_and_again() -> io::Result<()> {
         let start = Instant::now();
-        let alarm = TimerFd::every(Duration::from_millis(2))?;
+        let timer = TimerFd::every(Duration::from_millis(2))?;
         for _ in 0..20 {
-            alarm.rung().await?;
+            timer.rung().await?;
         }
         // If this test was kept from running, several firings count as one, and it takes longer.
         assert!(start.elapsed() >= Duration::from_millis(38));

@@ -25,7 +25,7 @@ pub(super) struct ZombieRecheck {
     /// The zombie that was looked up last; `None` once that was the last of all.
     last: Option<GroupKey>,
     /// Before this moment what was found for the last answer is good enough for the next.
-    answers_rest_until: Ktime,
+    answers_back_off_until: Ktime,
 }
 
 impl Pipeline {
@@ -91,7 +91,7 @@ impl Pipeline {
     /// The same before an answer: of all zombies, as far as the time allows.
     pub(super) fn end_reaped_before_answer(&mut self, sink: &mut impl EventSink) {
         let begun = boottime();
-        if begun < self.recheck.answers_rest_until {
+        if begun < self.recheck.answers_back_off_until {
             return;
         }
         // From the middle: to the end, and once again from the first.
@@ -108,7 +108,7 @@ impl Pipeline {
         }
         // Half of the time at most, however often somebody asks.
         let now = boottime();
-        self.recheck.answers_rest_until = Ktime(now.0 + now.since(begun));
+        self.recheck.answers_back_off_until = Ktime(now.0 + now.since(begun));
     }
 
     /// How many zombies the next tick of the lineage may flag: those that are due, and that /proc shows. Where releases are seen

@@ -64,7 +64,7 @@ impl Pipeline {
         for key in gone {
             self.lineage.end_unconfirmed_zombie(key, boottime(), &mut self.effects);
         }
-        self.mending.repair(&before, self.lineage.stats());
+        self.repairs.repair(&before, self.lineage.stats());
         self.hand_on(sink);
     }
 
@@ -106,10 +106,10 @@ impl Pipeline {
 
     fn resync_for_gone(&mut self, gone: Vec<GroupKey>, sink: &mut impl EventSink) {
         log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
-        let failed = self.mending.failed;
+        let failed = self.repairs.failed;
         self.resync(Why::Doubt, sink);
         // The kernel's iterator still shows this zombie and /proc does not: asking again would not help.
-        if self.mending.failed == failed && self.hidden.is_empty() {
+        if self.repairs.failed == failed && self.hidden.is_empty() {
             self.confirmed.extend(gone);
         }
     }

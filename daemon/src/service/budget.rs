@@ -103,7 +103,7 @@ impl Budget {
     }
 
     /// Reads the limits; `tasks` is the number of tasks.
-    pub(super) fn look(&mut self, now: Ktime, tasks: u64, mounts: &CgroupMounts) {
+    pub(super) fn poll(&mut self, now: Ktime, tasks: u64, mounts: &CgroupMounts) {
         for (what, file) in
             [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")]
         {
@@ -201,15 +201,15 @@ mod tests {
         let mounts = CgroupMounts { unified: Some(root.clone()), ..CgroupMounts::default() };
         let mut budget = Budget::default();
         assert_eq!(budget.refused_forks(), None);
-        budget.look(at(1), 10, &mounts);
+        budget.poll(at(1), 10, &mounts);
         let cgroup = budget.scopes().iter().find(|scope| scope.what == "cgroup").unwrap();
         assert_eq!((cgroup.name.as_str(), cgroup.used, cgroup.limit), ("/b", 50, 100));
         assert_eq!(budget.refused_forks(), Some(0), "what was refused before is not counted");
         fs::write(root.join("a/pids.events"), "max 8\n").unwrap();
-        budget.look(at(2), 10, &mounts);
+        budget.poll(at(2), 10, &mounts);
         assert_eq!(budget.refused_forks(), Some(5));
         fs::remove_dir_all(root.join("a")).unwrap();
-        budget.look(at(3), 10, &mounts);
+        budget.poll(at(3), 10, &mounts);
         assert_eq!(budget.refused_forks(), Some(5), "a cgroup that is gone lowers nothing");
         fs::remove_dir_all(root).unwrap();
     }

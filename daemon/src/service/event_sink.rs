@@ -84,7 +84,7 @@ impl Service {
 
     /// The text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
-        let sched = self.look_at_sched(pipeline);
+        let sched = self.poll_sched(pipeline);
         let sources = Sources {
             now: clock::boottime(),
             cgroups: &mut self.cgroups,
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// Reads the histograms of `--sched`, and frees those of cgroups that are gone before none is left.
-    pub(super) fn look_at_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
+    pub(super) fn poll_sched(&mut self, pipeline: &mut Pipeline) -> Option<(Reading, Shown)> {
         let maps = pipeline.observer.sched.as_mut()?;
         let now = clock::boottime();
         let taken = maps.read().map(|reading| {
@@ -136,21 +136,21 @@ impl Service {
     }
 
     /// Has the lineage report whole lives while somebody reads them.
-    pub(super) fn look_who_wants_lives(&self, pipeline: &mut Pipeline) {
+    pub(super) fn poll_life_readers(&self, pipeline: &mut Pipeline) {
         let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
         pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
     }
 
     /// Measures the memory in use, and gives up what [`super::memory`] says.
-    pub(super) fn look_at_memory(&mut self, pipeline: &mut Pipeline) {
+    pub(super) fn poll_memory(&mut self, pipeline: &mut Pipeline) {
         let Self { memory, readers, settings, .. } = self;
-        memory.look(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
+        memory.poll(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
     /// Reads the limits on pids.
-    pub(super) fn look_at_budget(&mut self, pipeline: &Pipeline) {
+    pub(super) fn poll_budget(&mut self, pipeline: &Pipeline) {
         let tasks = pipeline.lineage.state_counts().present() as u64;
-        self.budget.look(clock::boottime(), tasks, self.cgroups.mounts());
+        self.budget.poll(clock::boottime(), tasks, self.cgroups.mounts());
     }
 
     /// Returns whether canaries are seen, and if not why. `Ok` with a text names what this is judged by while no canary can be

@@ -7,23 +7,23 @@ use crate::kernel::sched::{CGROUPS, TASKS};
 /// The causes that were logged.
 #[derive(Default)]
 pub(super) struct Losses {
-    told: [bool; SchedLost::COUNT],
+    reported: [bool; SchedLost::COUNT],
 }
 
 impl Losses {
     /// Returns the causes that are to be logged now, given these counts.
     pub(super) fn news(&mut self, counts: &SchedLosses) -> Vec<String> {
         let mut news = Vec::new();
-        for ((why, count), told) in SchedLost::ALL.into_iter().zip(counts).zip(&mut self.told) {
+        for ((why, count), reported) in SchedLost::ALL.into_iter().zip(counts).zip(&mut self.reported) {
             if *count > 0
-                && !*told
+                && !*reported
                 && let Some(text) = text(why)
             {
                 news.push(format!(
                     "taskscope_sched_lost_total{{cause=\"{}\"}} grows: {text}; said once",
                     why.name()
                 ));
-                *told = true;
+                *reported = true;
             }
         }
         news
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_told_once_with_its_remedy() {
+    fn each_cause_is_reported_once_with_its_remedy() {
         let mut losses = Losses::default();
         assert!(losses.news(&[0, 0, 7, 7]).is_empty());
         let news = losses.news(&[1, 0, 7, 7]);

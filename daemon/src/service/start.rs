@@ -158,7 +158,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     if let Some(history) = &mut service.history {
         history.start();
     }
-    service.look_who_wants_lives(&mut pipeline);
+    service.poll_life_readers(&mut pipeline);
     let (sender, mut questions) = mpsc::channel(QUESTIONS);
     let (ended, mut has_ended) = mpsc::channel(1);
     if let Some(address) = tcp.as_ref().and_then(|listener| listener.local_addr().ok()) {
@@ -194,7 +194,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
             log::log!(level, "sandbox: {}; without {}", service.sandbox, missing.join(", without "));
         }
     }
-    service.look_at_budget(&pipeline);
+    service.poll_budget(&pipeline);
     let observer = &pipeline.observer;
     log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
     let line = Status::of(&pipeline, &service).line();
@@ -276,12 +276,12 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
     loop {
         let question: Question<Service> = select! {
             _ = budget.tick() => Box::new(|pipeline, service| {
-                service.look_at_budget(pipeline);
-                service.look_at_sched(pipeline);
-                service.look_who_wants_lives(pipeline);
+                service.poll_budget(pipeline);
+                service.poll_sched(pipeline);
+                service.poll_life_readers(pipeline);
             }),
             _ = memory.tick(), if has_memory_limit => Box::new(|pipeline, service| {
-                service.look_at_memory(pipeline);
+                service.poll_memory(pipeline);
             }),
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);

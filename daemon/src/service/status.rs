@@ -140,7 +140,7 @@ impl Status {
     #[must_use]
     pub fn of(pipeline: &Pipeline, service: &Service) -> Self {
         let now = clock::boottime();
-        let (lineage, counts, mending) = (&pipeline.lineage, &pipeline.counts, &pipeline.mending);
+        let (lineage, counts, repairs) = (&pipeline.lineage, &pipeline.counts, &pipeline.repairs);
         let ready = service.is_ready(pipeline);
         let memory = lineage.memory();
         let shed = service.memory.shed;
@@ -180,13 +180,13 @@ impl Status {
             records_shed: counts.kernel.shed.iter().sum(),
             records_lost: counts.lost(),
             records_uncompared: pipeline.uncompared(),
-            repaired: by_kind(&mending.repaired),
-            drift: by_kind(&mending.drift),
+            repaired: by_kind(&repairs.repaired),
+            drift: by_kind(&repairs.drift),
             hidden: hidden.map(|(kind, count)| (kind.to_owned(), count)).collect(),
             ends_concluded: lineage.stats().concluded,
-            resyncs: mending.resyncs,
-            resync_last_ns: mending.last_ns,
-            resync_longest_ns: mending.longest_ns,
+            resyncs: repairs.resyncs,
+            resync_last_ns: repairs.last_ns,
+            resync_longest_ns: repairs.longest_ns,
             canaries_whole: pipeline.canary.whole,
             canaries_broken: pipeline.canary.broken,
             canaries_no_pid: pipeline.canary.no_pid,

@@ -69,7 +69,7 @@ impl View {
             tree: TreeRows::default(),
             filter: String::new(),
             paused: false,
-            focus: Pane::Culprits,
+            focus: Pane::ZombieParents,
             panes: Default::default(),
         }
     }
@@ -90,7 +90,7 @@ impl View {
             Input::Limits(limits) => self.budget.add(limits),
             Input::Zombies(zombies) => {
                 self.zombies = Some(zombies);
-                self.rebuild(Pane::Culprits);
+                self.rebuild(Pane::ZombieParents);
                 self.rebuild(Pane::Blocked);
             }
             Input::Blocked(blocked) => {
@@ -266,9 +266,9 @@ impl View {
 
     /// Chooses the parent that owes the chosen zombie a wait; of a parent that owes waits, the parent itself in the tree. False where
     /// nobody owes one.
-    pub fn jump_to_culprit(&mut self) -> bool {
+    pub fn jump_to_responsible(&mut self) -> bool {
         let Some(target) = self.target() else { return false };
-        if self.focus == Pane::Culprits {
+        if self.focus == Pane::ZombieParents {
             return self.jump_in_tree(target.pid);
         }
         let parent = target.parent.or_else(|| self.tree.parent(target.pid));
@@ -280,10 +280,10 @@ impl View {
             return false;
         };
         self.set_filter(String::new());
-        let rows = &self.state(Pane::Culprits).rows;
-        let at = rows.iter().position(|&row| self.rows(Pane::Culprits).id(row) == u64::from(pid));
-        self.select(Pane::Culprits, at.unwrap_or(0));
-        self.focus = Pane::Culprits;
+        let rows = &self.state(Pane::ZombieParents).rows;
+        let at = rows.iter().position(|&row| self.rows(Pane::ZombieParents).id(row) == u64::from(pid));
+        self.select(Pane::ZombieParents, at.unwrap_or(0));
+        self.focus = Pane::ZombieParents;
         true
     }
 

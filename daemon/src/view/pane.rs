@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
     /// Parents that owe zombies a wait.
-    Culprits,
+    ZombieParents,
     /// Processes that ended, and why.
     Deaths,
     /// Tasks that sleep uninterruptibly, and those that do not come out of `do_exit()`.
@@ -104,13 +104,13 @@ const PROCESS: Column = text("PROCESS", 20, 4);
 impl Pane {
     /// All, in the order of their numbers.
     pub const ALL: [Self; 6] =
-        [Self::Culprits, Self::Deaths, Self::Blocked, Self::Reparented, Self::Tree, Self::Events];
+        [Self::ZombieParents, Self::Deaths, Self::Blocked, Self::Reparented, Self::Tree, Self::Events];
 
     /// Its title.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::Culprits => "Zombies by parent",
+            Self::ZombieParents => "Zombies by parent",
             Self::Deaths => "Deaths",
             Self::Blocked => "Blocked, stuck",
             Self::Reparented => "Reparented",
@@ -123,7 +123,7 @@ impl Pane {
     #[must_use]
     pub const fn nothing(self) -> &'static str {
         match self {
-            Self::Culprits => "no parent owes a wait",
+            Self::ZombieParents => "no parent owes a wait",
             Self::Deaths => "no process has ended but with exit code 0",
             Self::Blocked => "no task is blocked or stuck",
             Self::Reparented => "no process got another parent",
@@ -136,7 +136,7 @@ impl Pane {
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {
         match self {
-            Self::Culprits => {
+            Self::ZombieParents => {
                 const {
                     &[
                         number("ZOMBIES", 7),
@@ -163,7 +163,7 @@ impl Pane {
     #[must_use]
     pub const fn orders(self) -> &'static [&'static str] {
         match self {
-            Self::Culprits => &["zombies", "age", "rate", "name"],
+            Self::ZombieParents => &["zombies", "age", "rate", "name"],
             Self::Deaths => &["time", "cause", "name"],
             Self::Blocked => &["age", "name"],
             Self::Reparented | Self::Events => &["time", "name"],

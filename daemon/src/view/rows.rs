@@ -5,10 +5,10 @@ use crate::{
     answer::{
         blocked::BlockedTask,
         death::Death,
-        moment::wall_ns,
         process::ProcessRef,
         text::{age, escape},
-        zombies::{Debtor, Other},
+        time_arg::wall_ns,
+        zombies::{Other, ZombieParent},
     },
     export::local,
     verdict::{Code, duration},
@@ -34,7 +34,7 @@ fn target_of(process: &ProcessRef, parent: Option<u32>) -> Target {
 }
 
 impl<'a> Rows<'a> {
-    fn culprits(&self) -> &'a [Debtor] {
+    fn zombie_parents(&self) -> &'a [ZombieParent] {
         self.view.zombies.as_ref().map_or(&[], |zombies| &zombies.parents)
     }
 
@@ -52,7 +52,7 @@ impl<'a> Rows<'a> {
 
     fn count(&self) -> usize {
         match self.pane {
-            Pane::Culprits => self.culprits().len(),
+            Pane::ZombieParents => self.zombie_parents().len(),
             Pane::Deaths => self.view.deaths.len(),
             Pane::Blocked => self.stuck().len() + self.blocked().len(),
             Pane::Reparented | Pane::Events => self.events().len(),
@@ -78,14 +78,15 @@ impl<'a> Rows<'a> {
             }),
             // A parent whose children died just now is not late yet.
             "zombies" => rows.sort_by_key(|&row| {
-                std::cmp::Reverse(self.culprit(row).map(|it| (is_late(it), it.children.zombies)))
+                std::cmp::Reverse(self.zombie_parent(row).map(|it| (is_late(it), it.children.zombies)))
             }),
             "rate" => {
-                let rate = |row: u32| self.culprit(row).and_then(|it| it.zombies_per_minute).unwrap_or(0.0);
+                let rate =
+                    |row: u32| self.zombie_parent(row).and_then(|it| it.zombies_per_minute).unwrap_or(0.0);
                 rows.sort_by(|&a, &b| rate(b).total_cmp(&rate(a)));
             }
-            "age" if self.pane == Pane::Culprits => rows.sort_by_key(|&row| {
-                std::cmp::Reverse(self.culprit(row).map(|it| it.oldest.zombie_at_least_ns))
+            "age" if self.pane == Pane::ZombieParents => rows.sort_by_key(|&row| {
+                std::cmp::Reverse(self.zombie_parent(row).map(|it| it.oldest.zombie_at_least_ns))
             }),
             // They come so: the oldest sleep, the last event first.
             _ => {}
@@ -93,14 +94,14 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    fn culprit(&self, row: u32) -> Option<&'a Debtor> {
-        self.culprits().get(row as usize)
+    fn zombie_parent(&self, row: u32) -> Option<&'a ZombieParent> {
+        self.zombie_parents().get(row as usize)
     }
 
     fn name(&self, row: u32) -> Option<String> {
         let row = row as usize;
         match self.pane {
-            Pane::Culprits => self.culprits().get(row).and_then(|it| it.process.name.clone()),
+            Pane::ZombieParents => self.zombie_parents().get(row).and_then(|it| it.process.name.clone()),
             Pane::Deaths => self.view.deaths.get(row).and_then(|it| it.process.name.clone()),
             Pane::Blocked => self
                 .stuck()
@@ -119,7 +120,7 @@ impl<'a> Rows<'a> {
     pub(super) fn id(&self, row: u32) -> u64 {
         let n = row as usize;
         let id = match self.pane {
-            Pane::Culprits => self.culprits().get(n).map(|it| u64::from(it.process.pid)),
+            Pane::ZombieParents => self.zombie_parents().get(n).map(|it| u64::from(it.process.pid)),
             Pane::Deaths => self.view.deaths.get(n).map(|it| it.boottime_ns ^ u64::from(it.process.pid)),
             Pane::Blocked => match self.stuck().get(n) {
                 Some(stuck) => Some(u64::from(stuck.process.pid)),
@@ -135,7 +136,7 @@ impl<'a> Rows<'a> {
     pub(super) fn row(&self, row: u32) -> Option<Row> {
         let n = row as usize;
         match self.pane {
-            Pane::Culprits => self.culprits().get(n).map(culprit_row),
+            Pane::ZombieParents => self.zombie_parents().get(n).map(zombie_parent_row),
             Pane::Deaths => self.view.deaths.get(n).map(|death| self.death_row(death)),
             Pane::Blocked => match self.stuck().get(n) {
                 Some(stuck) => Some(stuck_row(stuck)),
@@ -220,11 +221,11 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn is_late(parent: &Debtor) -> bool {
+fn is_late(parent: &ZombieParent) -> bool {
     parent.verdict.code != Code::JustDied.name()
 }
 
-fn culprit_row(parent: &Debtor) -> Row {
+fn zombie_parent_row(parent: &ZombieParent) -> Row {
     Row {
         mark: if is_late(parent) { Mark::Bad } else { Mark::None },
         cells: vec![

@@ -47,7 +47,7 @@ fn zombies(parents: &[Value]) -> Input {
     )
 }
 
-fn debtor(pid: u32, name: &str, zombies: u32) -> Value {
+fn zombie_parent(pid: u32, name: &str, zombies: u32) -> Value {
     json!({
         "process": {"pid": pid, "name": name, "parent_pid": 1}, "zombies_per_minute": 1.5,
         "children": {"forked": 0, "reaped": 0, "autoreaped": 0, "zombies": zombies},
@@ -85,14 +85,14 @@ fn texts(view: &View, pane: Pane) -> Vec<String> {
 #[test]
 fn a_parent_that_owes_a_wait_is_shown_until_it_has_waited() {
     let mut view = view();
-    view.apply(zombies(&[debtor(7, "lazy", 2), debtor(8, "worse", 5)]));
+    view.apply(zombies(&[zombie_parent(7, "lazy", 2), zombie_parent(8, "worse", 5)]));
     assert_eq!(
-        texts(&view, Pane::Culprits),
+        texts(&view, Pane::ZombieParents),
         ["5|3.0 s|1.5|worse (8)|never waits", "2|3.0 s|1.5|lazy (7)|never waits"]
     );
-    assert_eq!(view.row(Pane::Culprits, 0).unwrap().mark, Mark::Bad);
+    assert_eq!(view.row(Pane::ZombieParents, 0).unwrap().mark, Mark::Bad);
     view.apply(zombies(&[]));
-    assert_eq!(view.len(Pane::Culprits), 0);
+    assert_eq!(view.len(Pane::ZombieParents), 0);
 }
 
 #[test]
@@ -171,18 +171,18 @@ fn a_jump_to_a_parent_unfolds_what_hides_it() {
 #[test]
 fn a_jump_to_the_culprit_goes_from_a_zombie_to_the_parent_that_owes_the_wait() {
     let mut view = view();
-    view.apply(zombies(&[debtor(7, "lazy", 2), debtor(2, "worse", 5)]));
+    view.apply(zombies(&[zombie_parent(7, "lazy", 2), zombie_parent(2, "worse", 5)]));
     view.apply(tree(
         1,
         &[node(0, 1, "init", 0), node(1, 2, "worse", 0), node(1, 7, "lazy", 0), node(2, 9, "z", 0)],
     ));
     assert!(view.jump_in_tree(9));
-    assert!(view.jump_to_culprit());
-    assert_eq!((view.focus(), view.target().unwrap().pid), (Pane::Culprits, 7));
-    assert!(view.jump_to_culprit());
+    assert!(view.jump_to_responsible());
+    assert_eq!((view.focus(), view.target().unwrap().pid), (Pane::ZombieParents, 7));
+    assert!(view.jump_to_responsible());
     assert_eq!((view.focus(), view.target().unwrap().pid), (Pane::Tree, 7));
     assert!(view.jump_in_tree(1));
-    assert!(!view.jump_to_culprit());
+    assert!(!view.jump_to_responsible());
 }
 
 #[test]
@@ -201,11 +201,11 @@ fn a_chosen_row_stays_chosen_and_the_first_stays_first() {
 fn a_paused_view_changes_nothing_and_has_the_events_later() {
     let mut view = view();
     view.toggle_pause();
-    view.apply(zombies(&[debtor(7, "lazy", 2)]));
+    view.apply(zombies(&[zombie_parent(7, "lazy", 2)]));
     view.apply(Input::Events(vec![event(1, "forked", 5, &json!({}))]));
-    assert_eq!((view.len(Pane::Culprits), view.len(Pane::Events)), (0, 0));
+    assert_eq!((view.len(Pane::ZombieParents), view.len(Pane::Events)), (0, 0));
     view.toggle_pause();
-    assert_eq!((view.len(Pane::Culprits), view.len(Pane::Events)), (0, 1));
+    assert_eq!((view.len(Pane::ZombieParents), view.len(Pane::Events)), (0, 1));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_death_in_the_stream_names_signal_and_sender() {
 }
 
 #[test]
-fn a_limit_that_fills_up_is_told_when() {
+fn a_limit_that_fills_up_is_reported_when() {
     let mut view = view();
     for second in 0..=20 {
         view.apply(limits(second, 100 + 10 * second, 1000));
@@ -256,12 +256,12 @@ fn a_limit_that_does_not_change_is_steady_and_a_short_past_says_nothing() {
 fn no_name_reaches_the_terminal_as_it_is() {
     let hostile = "\u{1b}[2J\u{202e}\r\n\\";
     let mut view = view();
-    view.apply(zombies(&[debtor(7, hostile, 2)]));
+    view.apply(zombies(&[zombie_parent(7, hostile, 2)]));
     view.apply(tree(1, &[node(0, 1, hostile, 0)]));
     let named = json!({"pid": 5, "name": hostile});
     let event = event_of(1, "execed", &named, &json!({"exec_path": hostile}));
     view.apply(Input::Events(vec![event]));
-    for pane in [Pane::Culprits, Pane::Tree, Pane::Events] {
+    for pane in [Pane::ZombieParents, Pane::Tree, Pane::Events] {
         let rows = texts(&view, pane);
         assert!(rows[0].contains("\\x1b[2J\\xe2\\x80\\xae\\x0d\\x0a\\x5c"), "{rows:?}");
         assert!(!rows[0].contains(char::is_control), "{rows:?}");

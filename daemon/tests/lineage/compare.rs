@@ -123,18 +123,18 @@ fn act(effect: &Effect) -> Option<String> {
 }
 
 /// The effects of each task.
-pub(crate) fn told(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
-    let mut told: BTreeMap<TaskKey, Vec<String>> = BTreeMap::new();
+pub(crate) fn reported(effects: &[Effect]) -> BTreeMap<TaskKey, Vec<String>> {
+    let mut reported: BTreeMap<TaskKey, Vec<String>> = BTreeMap::new();
     for effect in effects {
         if let Some(act) = act(effect) {
-            told.entry(effect.thread.key).or_default().push(act);
+            reported.entry(effect.thread.key).or_default().push(act);
         }
     }
-    told
+    reported
 }
 
 /// Checks that both runs had the same effects for each task.
-pub(crate) fn same_told(
+pub(crate) fn same_reports(
     once: &BTreeMap<TaskKey, Vec<String>>,
     twice: &BTreeMap<TaskKey, Vec<String>>,
 ) -> Result<(), String> {
@@ -151,14 +151,14 @@ pub(crate) fn same_told(
 /// Checks that the effects of each task are what it did, in that order. Returns how often they were not and were marked as
 /// inferred.
 pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> Result<usize, String> {
-    let told = told(effects);
+    let reported = reported(effects);
     let inferred = effects.iter().filter(|effect| effect.provenance == Provenance::Inferred);
     let guessed: BTreeSet<TaskKey> = inferred.map(|effect| effect.thread.key).collect();
     let mut wrong = String::new();
     let mut wrong_guesses = 0;
     let nothing = Vec::new();
     for (key, expected) in kernel.truth.acts() {
-        let found = told.get(key).unwrap_or(&nothing);
+        let found = reported.get(key).unwrap_or(&nothing);
         // Another task does the reparenting; a hook of the child's own exit can come before or after.
         let is_same = [true, false].into_iter().all(|handed_on| {
             let of = |acts: &[String]| -> Vec<String> {
@@ -177,7 +177,7 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
             let _ = writeln!(wrong, "{key:?}\n  did:  {}\n  told: {}", expected.join(", "), found.join(", "));
         }
     }
-    for (key, found) in told.iter().filter(|(key, _)| !kernel.truth.acts().contains_key(key)) {
+    for (key, found) in reported.iter().filter(|(key, _)| !kernel.truth.acts().contains_key(key)) {
         let _ = writeln!(wrong, "{key:?}\n  did:  nothing\n  told: {}", found.join(", "));
     }
     if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("what was told differs:\n{wrong}")) }

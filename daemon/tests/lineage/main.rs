@@ -21,7 +21,7 @@ use taskscope::lineage::id::Ktime;
 use taskscope::lineage::record::{Fact, Record};
 use taskscope::lineage::{Config, Effect, Lineage};
 
-use crate::compare::{same_acts, same_told, same_tree, told};
+use crate::compare::{reported, same_acts, same_reports, same_tree};
 use crate::history::{History, history};
 use crate::kernel::Kernel;
 use crate::tape::Family;
@@ -93,7 +93,7 @@ impl Dice {
 }
 
 #[test]
-fn in_kernel_order_the_tree_and_all_that_is_told_are_the_kernels() {
+fn in_kernel_order_the_tree_and_all_that_is_reported_are_the_kernels() {
     let (tasks, wrong_guesses) = (Cell::new(0), Cell::new(0));
     all_histories(|history, _| {
         let kernel = history.play();
@@ -171,7 +171,7 @@ fn records_that_come_twice_change_nothing() {
         let (_, once) = run(&kernel.tape.records)?;
         let (lineage, twice) = run(&records)?;
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &records, &twice))?;
-        same_told(&told(&once), &told(&twice)).map_err(|error| fail(error, &records, &twice))
+        same_reports(&reported(&once), &reported(&twice)).map_err(|error| fail(error, &records, &twice))
     });
 }
 
@@ -269,7 +269,7 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
 }
 
 #[test]
-fn after_losses_a_snapshot_mends_the_tree() {
+fn after_losses_a_snapshot_repairs_the_tree() {
     all_histories(|history, dice| {
         let mut dice = Dice(dice);
         let (kernel, shot) = play_with_shot(history, &mut dice);

@@ -10,7 +10,7 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
     }
     let thread = process.killed_thread()?;
     let (tid, place) = (thread.tid, sleeps_in(thread));
-    let (certainty, why, remedy, culprit) = match (&process.frozen, thread.state) {
+    let (certainty, why, remedy, responsible) = match (&process.frozen, thread.state) {
         (Some(frozen), _) if !frozen.is_killable => (
             Certainty::Certain,
             format!(
@@ -55,7 +55,7 @@ pub(super) fn judge(facts: &Facts) -> Option<Verdict> {
         .since_all(leader_died(facts))
         .since(format!("{}; its state is {}", how_known(thread), state_of(thread)))
         .remedy(remedy);
-    Some(verdict.by(culprit.unwrap_or_else(|| facts.subject.known.named())))
+    Some(verdict.by(responsible.unwrap_or_else(|| facts.subject.known.named())))
 }
 
 fn dumping_core(facts: &Facts, process: &ProcessFacts) -> Verdict {

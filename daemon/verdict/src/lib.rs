@@ -249,7 +249,7 @@ pub struct Verdict {
     /// In one sentence, without a full stop.
     pub summary: String,
     /// Who has to act.
-    pub culprit: Option<Named>,
+    pub responsible: Option<Named>,
     /// What it is drawn from, a sentence each.
     pub evidence: Vec<String>,
     /// What to do; `None` where there is nothing to do.
@@ -261,7 +261,7 @@ pub struct Verdict {
 impl Verdict {
     fn new(code: Code, certainty: Certainty, summary: String) -> Self {
         let (evidence, missing) = (Vec::new(), Vec::new());
-        Self { code, certainty, summary, culprit: None, evidence, remedy: None, missing }
+        Self { code, certainty, summary, responsible: None, evidence, remedy: None, missing }
     }
 
     fn certain(code: Code, summary: String) -> Self {
@@ -272,8 +272,8 @@ impl Verdict {
         Self::new(code, Certainty::Likely, summary)
     }
 
-    fn by(mut self, culprit: Named) -> Self {
-        self.culprit = Some(culprit);
+    fn by(mut self, responsible: Named) -> Self {
+        self.responsible = Some(responsible);
         self
     }
 

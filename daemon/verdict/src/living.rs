@@ -94,8 +94,8 @@ fn exiting(facts: &Facts) -> Verdict {
             obstacle.parent.as_ref().map_or(String::new(), |parent| format!(", its parent is {parent}"));
         verdict = verdict.since(format!("{} {what}{parent}", obstacle.process));
     }
-    let culprit = facts.obstacles.iter().find_map(|it| it.is_zombie.then(|| it.parent.clone()).flatten());
-    match culprit {
+    let responsible = facts.obstacles.iter().find_map(|it| it.is_zombie.then(|| it.parent.clone()).flatten());
+    match responsible {
         Some(parent) => {
             let pid = parent.key.tgid;
             let remedy = format!(
@@ -232,7 +232,7 @@ fn held_by_vfork(facts: &Facts, owed: Option<String>) -> Verdict {
         .since("vfork(2) suspends the caller (state D) until the child execs or exits")
         .since_all(owed)
         .remedy(holder.remedy)
-        .by(holder.culprit)
+        .by(holder.responsible)
 }
 
 fn frozen_with(frozen: &Frozen, subject: Named, owed: Option<String>) -> Verdict {
@@ -270,7 +270,7 @@ fn owes(facts: &Facts, zombies: u32) -> Verdict {
         why.certainty,
         format!("it lives and owes {count} a wait; of the oldest, {child}: {}", why.summary),
     );
-    verdict.culprit = why.culprit;
+    verdict.responsible = why.responsible;
     verdict.evidence = why.evidence;
     verdict.remedy = why.remedy;
     verdict.missing = why.missing;

@@ -113,7 +113,7 @@ fn process(pid: u32) -> ProcessFacts {
 }
 
 /// A zombie, 100 s old, of a parent that sleeps; watched from before the parent's birth.
-fn scene() -> Facts {
+fn base_facts() -> Facts {
     let zombie = Life {
         parent: Some(key(50)),
         zombie: Some(Span { ns: 100 * SECOND, bound: Bound::Exact }),
@@ -141,7 +141,7 @@ fn scene() -> Facts {
 
 /// The scene with its parent changed.
 fn with(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
-    let mut facts = scene();
+    let mut facts = base_facts();
     let parent = facts.parent.as_mut().unwrap();
     change(&mut parent.life, parent.process.as_mut().unwrap());
     facts
@@ -162,11 +162,11 @@ fn frozen() -> Frozen {
 }
 
 #[track_caller]
-fn expect(facts: &Facts, code: Code, certainty: Certainty, culprit: u32) -> Verdict {
+fn expect(facts: &Facts, code: Code, certainty: Certainty, responsible: u32) -> Verdict {
     let verdict = judge(facts);
     assert_eq!((verdict.code, verdict.certainty), (code, certainty), "{verdict:#?}");
-    let blamed = verdict.culprit.as_ref().map(|culprit| culprit.key.tgid.0);
-    assert_eq!(blamed, Some(culprit), "{verdict:#?}");
+    let blamed = verdict.responsible.as_ref().map(|responsible| responsible.key.tgid.0);
+    assert_eq!(blamed, Some(responsible), "{verdict:#?}");
     assert!(verdict.remedy.as_ref().is_some_and(|remedy| !remedy.is_empty()), "{verdict:#?}");
     assert!(!verdict.evidence.is_empty(), "{verdict:#?}");
     verdict

@@ -8,14 +8,16 @@ pub(super) struct Holder {
     pub(super) what: String,
     pub(super) remedy: String,
     /// Who has to act.
-    pub(super) culprit: Named,
+    pub(super) responsible: Named,
 }
 
 pub(super) fn holder(child: &VforkChild) -> Holder {
     let (named, pid) = (&child.named, child.named.key.tgid);
     let process = child.process.as_ref();
     let state = process.and_then(super::facts::ProcessFacts::common_state);
-    let (what, remedy, culprit) = if let Some(frozen) = process.and_then(|process| process.frozen.as_ref()) {
+    let (what, remedy, responsible) = if let Some(frozen) =
+        process.and_then(|process| process.frozen.as_ref())
+    {
         (
             format!("{named}, which is frozen with its cgroup {}", frozen.cgroup),
             format!("thaw it: {}", frozen.thaw),
@@ -44,5 +46,5 @@ pub(super) fn holder(child: &VforkChild) -> Holder {
             named,
         )
     };
-    Holder { what, remedy, culprit: culprit.clone() }
+    Holder { what, remedy, responsible: responsible.clone() }
 }

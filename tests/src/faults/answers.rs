@@ -50,8 +50,8 @@ pub fn questions(parent: i64, child: i64) -> [Question; 4] {
             Box::new(move |body: &str| {
                 let answer = json(body)?;
                 let owes = |debtor: &Value| debtor["process"]["pid"] == parent;
-                let told = answer["parents"].as_array().is_some_and(|parents| parents.iter().any(owes));
-                demand(told, &format!("{parent}, which owes a wait, is not told"), &answer)
+                let reported = answer["parents"].as_array().is_some_and(|parents| parents.iter().any(owes));
+                demand(reported, &format!("{parent}, which owes a wait, is not told"), &answer)
             }),
         ),
         question(

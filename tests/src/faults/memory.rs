@@ -8,7 +8,7 @@ use super::{Fault, Place, limits::Cgroup};
 const LIMIT: &str = "64M";
 
 /// The limit that the daemon is given if it cannot read one by itself: in a v1 hierarchy. 90 % of it, as otherwise.
-const LIMIT_TOLD: &str = "57M";
+const LIMIT_REPORTED: &str = "57M";
 
 /// More lives than that has room for, with what is kept of them, in bursts that a slow machine finishes within a deadline.
 const BURSTS: u32 = 8;
@@ -45,7 +45,7 @@ fn limited(command: &mut Command, _: &Place) {
         return;
     }
     if !cgroup.is_v2 {
-        command.args(["--memory-max", LIMIT_TOLD]);
+        command.args(["--memory-max", LIMIT_REPORTED]);
     }
     cgroup.begin(command);
     // The same directory is taken again when the fault begins.

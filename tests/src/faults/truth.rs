@@ -15,7 +15,7 @@ use crate::tree::{self, Group, State, Tree};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Reads the tree of `/v1/tree?threads=true`.
-fn told(answer: &Value) -> Result<Tree, String> {
+fn reported(answer: &Value) -> Result<Tree, String> {
     let processes = answer["processes"].as_array().ok_or_else(|| format!("no tree: {answer}"))?;
     processes
         .iter()
@@ -57,7 +57,7 @@ fn proc() -> Result<Tree, String> {
 /// The processes below each root are those of /proc, which stand still.
 pub fn becomes_proc(daemon: &Daemon, roots: &[i64]) -> Result<(), String> {
     until_equal(|| {
-        let (ours, proc) = (told(&daemon.json("/v1/tree?threads=true")?)?, proc()?);
+        let (ours, proc) = (reported(&daemon.json("/v1/tree?threads=true")?)?, proc()?);
         let mut all = Vec::new();
         for &root in roots {
             if !proc.contains_key(&root) {
@@ -75,7 +75,7 @@ pub fn has_no_phantoms(daemon: &Daemon) -> Result<(), String> {
         tree.into_iter().filter(|(_, group)| group.state == State::Zombie).map(|(pid, _)| pid).collect()
     };
     until_equal(|| {
-        let (ours, proc) = (zombies(told(&daemon.json("/v1/tree")?)?), zombies(proc()?));
+        let (ours, proc) = (zombies(reported(&daemon.json("/v1/tree")?)?), zombies(proc()?));
         let line = |what: &str, pid: &i64| format!("{pid} is a zombie in {what} only");
         let phantoms = ours.difference(&proc).map(|pid| line("the daemon's tree", pid));
         Ok(phantoms.chain(proc.difference(&ours).map(|pid| line("/proc", pid))).collect())

@@ -91,10 +91,10 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
 
 /// Waits for an event in a stream with gaps, which an expectation takes for broken.
 #[track_caller]
-pub(crate) fn until_told(view: &View<'_>, action: &str, pid: i64) {
-    let told =
+pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
+    let reported =
         || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
-    until(&format!("`{action}` of {pid} is never told"), told);
+    until(&format!("`{action}` of {pid} is never told"), reported);
 }
 
 /// The machine for oneself, as long as it is kept: a storm of another test would fill the ring that this one measures.
@@ -120,13 +120,14 @@ pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
 
 /// Waits until each of these actions was reported for each of these tasks.
 #[track_caller]
-pub(crate) fn until_all_told(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
+pub(crate) fn until_all_reported(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
     let mut missing: BTreeSet<(&str, i64)> =
         actions.iter().flat_map(|&action| tids.iter().map(move |&tid| (action, tid))).collect();
     until("not everything is told", || {
         let seen = view.events();
-        let told: BTreeSet<(&str, i64)> = seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();
-        missing.retain(|wanted| !told.contains(wanted));
+        let reported: BTreeSet<(&str, i64)> =
+            seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();
+        missing.retain(|wanted| !reported.contains(wanted));
         missing.is_empty()
     });
 }

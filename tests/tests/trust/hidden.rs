@@ -20,9 +20,9 @@ fn what_the_kernel_hides_is_a_gap_and_no_drift() {
     let audits = || service.metrics()["taskscope_resyncs_total{cause=\"audit\"}"];
     until("audits do not come", || audits() >= 3.0);
     if hides {
-        let told =
+        let reported =
             service.process().log().lines().iter().filter(|line| line.contains("hidden tasks: ")).count();
-        assert_eq!(told, 1, "it is told once:\n{}", service.process().log());
+        assert_eq!(reported, 1, "it is told once:\n{}", service.process().log());
     } else {
         assert!(
             all(&service, "taskscope_hidden_total") < 1.0,

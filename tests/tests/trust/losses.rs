@@ -7,8 +7,8 @@ use taskscope_tests::{facts::numbers, observer::Observer};
 use crate::{
     common::scenario,
     help::{
-        alone, assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_told,
-        until_told,
+        alone, assert_becomes_proc, assert_sums, lose_by_standing_still, stop, sum, until_all_reported,
+        until_reported,
     },
 };
 
@@ -28,7 +28,7 @@ fn without_a_loss_every_sum_comes_out() {
 }
 
 #[test]
-fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
+fn a_ring_of_a_page_loses_says_so_and_the_tree_is_repaired() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "4"]);
     let view = observer.from_now();
@@ -40,7 +40,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
     lose_by_standing_still(&observer, "500");
     let roots = [crowd.facts().role("scenario").pid, zombie.facts().role("scenario").pid];
     for root in roots {
-        until_told(&view, "forked", root);
+        until_reported(&view, "forked", root);
         assert_becomes_proc(&view, root);
     }
     // And deaths: those that were lost are repaired, too.
@@ -51,7 +51,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_mended() {
     zombie.finish();
     observer.signal(libc::SIGCONT);
     for root in roots {
-        until_told(&view, "released", root);
+        until_reported(&view, "released", root);
     }
     assert!(
         observer
@@ -84,7 +84,7 @@ fn a_stopped_daemon_counts_what_it_missed_and_finds_the_truth() {
     }
     observer.signal(libc::SIGCONT);
     let root = standing.facts().role("scenario").pid;
-    until_told(&view, "forked", root);
+    until_reported(&view, "forked", root);
     assert_becomes_proc(&view, root);
     standing.go();
     standing.finish();
@@ -112,7 +112,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
     // The exits found room, and came as they happened.
     let group = facts.role("group").pid;
     let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
-    until_all_told(&view, &["exiting", "exited", "released"], &tids);
+    until_all_reported(&view, &["exiting", "exited", "released"], &tids);
     let mended: Vec<String> = view
         .events()
         .iter()
@@ -124,7 +124,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
     assert_eq!(mended, Vec::<String>::new(), "exits found no room and had to be mended");
     // The births that were left out are made up for.
     let root = crowd.facts().role("scenario").pid;
-    until_told(&view, "forked", root);
+    until_reported(&view, "forked", root);
     assert_becomes_proc(&view, root);
     let end = stop(observer);
     crowd.go();

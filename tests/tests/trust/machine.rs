@@ -18,7 +18,7 @@ use taskscope_tests::{
 
 use crate::{
     common::scenario,
-    help::{alone, assert_becomes_proc, assert_sums, stop, sum, until_all_told, until_told},
+    help::{alone, assert_becomes_proc, assert_sums, stop, sum, until_all_reported, until_reported},
     wall_clock,
 };
 
@@ -94,7 +94,7 @@ fn survives_a_fork_bomb(args: &[&str]) {
     let pids = numbers(&facts.find("crowd", "role", "bomb")["pids"]);
     assert!(pids.len() > 20, "the bomb was a squib: {pids:?}");
     let view = observer.view(&bomb);
-    until_all_told(&view, &["exited", "released"], &pids);
+    until_all_reported(&view, &["exited", "released"], &pids);
     if observer.family() != Family::Tracepoint {
         let refused = view.events().iter().any(|seen| {
             seen.action == "clone_failed" && seen.number("task.errno") == Some(libc::EAGAIN.into())
@@ -204,13 +204,13 @@ fn as_many_threads_as_the_machine_allows_are_seen_to_begin_and_to_end() {
     let mut crowd = scenario("crowd", &[&threads.to_string()]);
     crowd.pause("all-alive");
     let root = crowd.facts().role("scenario").pid;
-    until_told(&view, "forked", root);
+    until_reported(&view, "forked", root);
     assert_becomes_proc(&view, root);
     crowd.go();
     let facts = crowd.finish();
     let tids = numbers(&facts.find("crowd", "role", "thread")["tids"]);
     assert_eq!(tids.len(), threads, "the scenario did not do what this test is about");
-    until_all_told(&view, &["forked", "released"], &tids);
+    until_all_reported(&view, &["forked", "released"], &tids);
     let end = stop(observer);
     assert_sums(&end);
     for what in ["dropped", "shed"] {

@@ -28,8 +28,8 @@ fn of_threads(service: &Service, field: &str) -> Vec<String> {
 #[test]
 fn every_thread_of_the_daemon_is_filtered_and_status_says_so() {
     let service = Service::start(&[]);
-    let told = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
-    assert!(told.starts_with("seccomp"), "{told}");
+    let reported = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
+    assert!(reported.starts_with("seccomp"), "{reported}");
     // An answer that may take a thread.
     service.json("/v1/zombies");
     for (field, wanted) in [("Seccomp", "2"), ("NoNewPrivs", "1")] {
@@ -78,16 +78,16 @@ fn a_file_that_the_daemon_does_not_need_is_out_of_reach_where_the_kernel_has_lan
         fs::write(file, "top = 3\n").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
     let service = Service::start_in(directory, &["--config", &config.to_string_lossy()]);
-    let told = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
-    let has_landlock = told.contains("landlock");
-    report("sandbox", &told);
+    let reported = service.json("/v1/status")["sandbox"].as_str().unwrap_or_default().to_owned();
+    let has_landlock = reported.contains("landlock");
+    report("sandbox", &reported);
     let pid = service.process().pid().cast_signed();
     let files = [(&config, false), (&secret, has_landlock), (&"/proc/version".into(), false)];
     for (file, is_denied) in files {
         let mut traced = Traced::stop(pid).unwrap_or_else(|error| panic!("stopping the daemon: {error}"));
         let answer = traced.open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let errno = if is_denied { -i64::from(libc::EACCES) } else { answer.max(0) };
-        assert_eq!(answer, errno, "{} below {told}", file.display());
+        assert_eq!(answer, errno, "{} below {reported}", file.display());
     }
     service.stop_clean();
 }
@@ -113,9 +113,9 @@ fn links_cut_under_a_sandboxed_daemon_with_its_capabilities_are_made_anew() {
     let log = || service.process().log();
     let cut = cut_links(service.process().pid()).unwrap_or_else(|error| panic!("cutting links: {error}"));
     assert!(cut >= 5, "it has {cut} links only");
-    for told in ["all hooks were attached again", "canary: whole lives"] {
-        let line = log().line(&format!("taskscope: warning: {told}"), SOON);
-        assert!(line.is_some(), "`{told}` is not told:\n{}", log().text());
+    for reported in ["all hooks were attached again", "canary: whole lives"] {
+        let line = log().line(&format!("taskscope: warning: {reported}"), SOON);
+        assert!(line.is_some(), "`{reported}` is not told:\n{}", log().text());
     }
     until("it does not become ready", || service.get("/readyz").status == 200);
     service.stop_clean();

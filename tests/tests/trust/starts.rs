@@ -83,14 +83,14 @@ fn knows_who_was_there_before(args: &[&str]) {
     let mut leader = scenario("leader-exits-first", &[]);
     leader.pause("dead-leader");
     let observer = Observer::start(args);
-    let told = |action: &str, pid| {
+    let reported = |action: &str, pid| {
         let wanted = event(action).pid(pid).tid(pid).field("task.provenance", "snapshot");
         observer.stream().expect(wanted, 0, observer.log()).soon()
     };
     let child = zombie.facts().role("child").pid;
     let parent = zombie.facts().role("scenario").pid;
-    assert_eq!(told("zombie_began", child).number("process.parent_pid"), Some(parent));
-    told("leader_died", leader.facts().role("group").pid);
+    assert_eq!(reported("zombie_began", child).number("process.parent_pid"), Some(parent));
+    reported("leader_died", leader.facts().role("group").pid);
     zombie.go();
     zombie.finish();
     observer.stream().expect(event("reaped").pid(child), 0, observer.log()).soon();
@@ -154,14 +154,15 @@ fn believes_in_a_hidden_zombie(command: Command, before: bool) {
         zombie.pause("zombie");
     }
     let child = zombie.facts().role("child").pid;
-    let told = |action: &str| observer.stream().expect(event(action).pid(child), 0, observer.log()).soon();
-    told("zombie_flagged");
+    let reported =
+        |action: &str| observer.stream().expect(event(action).pid(child), 0, observer.log()).soon();
+    reported("zombie_flagged");
     let gone = observer.stream().since(0).iter().any(|seen| seen.pid == child && seen.action == "released");
     assert!(!gone, "a zombie that is hidden was taken for gone");
     zombie.go();
     zombie.finish();
-    told("reaped");
-    told("released");
+    reported("reaped");
+    reported("released");
     observer.stop();
 }
 

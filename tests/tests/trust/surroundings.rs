@@ -85,18 +85,18 @@ fn start(prepare: fn(&mut Command), degraded: &str) -> Daemon {
         Daemon::start_program(&setting::taskscope(), &setting::attach(), &[], |command, _| prepare(command));
     let daemon = started.unwrap_or_else(|why| panic!("{why}"));
     let status = ask(&daemon, "/v1/status");
-    let told = |reason: &Value| reason.as_str().is_some_and(|reason| reason.contains(degraded));
-    assert!(status["degraded"].as_array().is_some_and(|reasons| reasons.iter().any(told)), "{status:#}");
+    let reported = |reason: &Value| reason.as_str().is_some_and(|reason| reason.contains(degraded));
+    assert!(status["degraded"].as_array().is_some_and(|reasons| reasons.iter().any(reported)), "{status:#}");
     assert!(status["uptime_ns"].as_u64().is_some_and(|up| up < HOUR_NS), "{status:#}");
     daemon
 }
 
 /// The parent of a zombie in `/v1/zombies`.
 #[track_caller]
-fn debtor(daemon: &Daemon, parent: i64) -> Value {
+fn zombie_parent(daemon: &Daemon, parent: i64) -> Value {
     let zombies = ask(daemon, "/v1/zombies");
     let parents = zombies["parents"].as_array().into_iter().flatten();
-    let found = parents.into_iter().find(|told| told["process"]["pid"] == parent);
+    let found = parents.into_iter().find(|reported| reported["process"]["pid"] == parent);
     found
         .cloned()
         .unwrap_or_else(|| panic!("{parent} owes a wait and is not told: {zombies:#}\n{}", daemon.log()))
@@ -115,9 +115,9 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
     later.pause("zombie");
     for scenario in [&zombie, &later] {
         let (parent, child) = (scenario.facts().role("scenario").pid, scenario.facts().role("child").pid);
-        let debtor = debtor(&daemon, parent);
-        let age = debtor["oldest_zombies"][0]["zombie_at_most_ns"].as_u64();
-        assert!(age.is_some_and(|age| age < HOUR_NS), "{debtor:#}");
+        let zombie_parent = zombie_parent(&daemon, parent);
+        let age = zombie_parent["oldest_zombies"][0]["zombie_at_most_ns"].as_u64();
+        assert!(age.is_some_and(|age| age < HOUR_NS), "{zombie_parent:#}");
         // The process of /proc is the one of the kernel's record.
         let explained = ask(&daemon, &format!("/v1/explain/{child}"));
         assert!(!explained.to_string().contains("another's by now"), "{explained:#}");
@@ -133,12 +133,12 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
 }
 
 #[test]
-fn a_proc_that_hides_others_is_told_and_hides_no_zombie() {
+fn a_proc_that_hides_others_is_reported_and_hides_no_zombie() {
     let mut zombie = scenario("zombie", &[]);
     zombie.pause("zombie");
     let daemon = start(with_hidepid, "hidepid");
     let (parent, child) = (zombie.facts().role("scenario").pid, zombie.facts().role("child").pid);
-    debtor(&daemon, parent);
+    zombie_parent(&daemon, parent);
     let explained = ask(&daemon, &format!("/v1/explain/{child}"));
     let text = explained.to_string();
     assert!(

@@ -59,7 +59,7 @@ fn scraped(service: &Service) -> f64 {
 }
 
 /// What answers and figures say of zombies of `holder`, which were all reaped before; empty if that is nothing.
-fn told_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
+fn reported_of(service: &Service, holder: i64, gone: &BTreeSet<i64>) -> String {
     let scraped = scraped(service);
     let charged = charged(&service.json("/v1/zombies"), holder);
     let tree = service.json("/v1/tree")["processes"].clone();
@@ -82,7 +82,7 @@ fn until_compared(service: &Service, kept: &Scenario) {
 }
 
 #[test]
-fn zombies_reaped_while_records_are_lost_are_never_told() {
+fn zombies_reaped_while_records_are_lost_are_never_reported() {
     let _alone = alone();
     let service = Service::start(&["--ring-kib", "4", "--zombie-after", "2s"]);
     let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
@@ -100,7 +100,7 @@ fn zombies_reaped_while_records_are_lost_are_never_told() {
     assert_eq!(ready.status, 200, "losing records does not take it out of service: {ready:?}");
     let end = Instant::now() + Duration::from_secs(3);
     while Instant::now() < end {
-        assert_eq!(told_of(&service, pid(&reaped), &gone), "");
+        assert_eq!(reported_of(&service, pid(&reaped), &gone), "");
     }
     until_compared(&service, &kept);
     let status = service.json("/v1/status");
@@ -129,11 +129,11 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     reaped.pause("reaped");
     let gone = children(&reaped);
     // On the tracepoint rung a release is seen an RCU grace period after it.
-    until("zombies are told that are gone", || told_of(&service, pid(&reaped), &gone).is_empty());
+    until("zombies are told that are gone", || reported_of(&service, pid(&reaped), &gone).is_empty());
     let end = Instant::now() + Duration::from_secs(5);
     let mut was_degraded = false;
     while Instant::now() < end {
-        assert_eq!(told_of(&service, pid(&reaped), &gone), "");
+        assert_eq!(reported_of(&service, pid(&reaped), &gone), "");
         let body = service.get("/readyz").body;
         was_degraded |= body.starts_with("degraded: ") && body.contains("records lost");
     }
@@ -146,7 +146,7 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     loop {
         let proc = tree::from_proc(Path::new("/proc")).unwrap_or_else(|error| panic!("{error:#}"));
         let nodes = service.json("/v1/tree?threads=true")["processes"].clone();
-        let (proc, ours) = (tree::below(&proc, me), tree::below(&told_tree(&nodes), me));
+        let (proc, ours) = (tree::below(&proc, me), tree::below(&reported_tree(&nodes), me));
         let differences = tree::differences(&proc, &ours);
         if differences.is_empty() {
             break;
@@ -187,11 +187,11 @@ fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
     holder.pause("reaped");
     let deadline = Instant::now() + GONE_AFTER;
     loop {
-        let told = told_of(&service, parent, &gone);
-        if told.is_empty() {
+        let reported = reported_of(&service, parent, &gone);
+        if reported.is_empty() {
             break;
         }
-        assert!(Instant::now() < deadline, "{told}");
+        assert!(Instant::now() < deadline, "{reported}");
     }
     let samples = service.metrics();
     assert!(samples["taskscope_zombies_old"] < 1.0, "{samples:#?}");
@@ -203,7 +203,7 @@ fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
 }
 
 /// The tree of `/v1/tree?threads=true`.
-fn told_tree(nodes: &Value) -> tree::Tree {
+fn reported_tree(nodes: &Value) -> tree::Tree {
     let nodes = nodes.as_array().into_iter().flatten();
     nodes
         .filter_map(|node| {
@@ -249,8 +249,8 @@ fn no_event_flags_a_zombie_whose_release_was_lost() {
     let events = observer.stream().since(0);
     let late = events.iter().filter(|seen| seen.action == "zombie_flagged" && seen.at_ns > before_ns);
     let late: BTreeSet<i64> = late.map(|seen| seen.pid).collect();
-    let told_in_vain: Vec<i64> = late.intersection(&children(&reaped)).copied().collect();
-    assert_eq!(told_in_vain, Vec::<i64>::new(), "zombies that were reaped long ago are flagged");
+    let reported_in_vain: Vec<i64> = late.intersection(&children(&reaped)).copied().collect();
+    assert_eq!(reported_in_vain, Vec::<i64>::new(), "zombies that were reaped long ago are flagged");
     let end = stop(observer);
     assert_sums(&end);
     assert!(sum(&end, "dropped") > 0, "{}", end.text());

@@ -6,7 +6,7 @@ use taskscope_tests::{observer::Observer, setting, skipped::attempts};
 
 use crate::{
     common::scenario,
-    help::{SOON, assert_becomes_proc, assert_sums, stop, times_said, until, until_told},
+    help::{SOON, assert_becomes_proc, assert_sums, stop, times_said, until, until_reported},
 };
 
 #[test]
@@ -137,15 +137,15 @@ fn links_cut_under_it_are_noticed_and_made_anew() {
     // Born unseen.
     let mut standing = scenario("many-threads", &["50"]);
     standing.pause("all-alive");
-    for told in ["canary:", "all hooks were attached again", "canary: whole lives"] {
-        let line = observer.log().line(&format!("taskscope: warning: {told}"), SOON);
-        assert!(line.is_some(), "`{told}` is not told:\n{}", observer.log());
+    for reported in ["canary:", "all hooks were attached again", "canary: whole lives"] {
+        let line = observer.log().line(&format!("taskscope: warning: {reported}"), SOON);
+        assert!(line.is_some(), "`{reported}` is not told:\n{}", observer.log());
     }
     let root = standing.facts().role("scenario").pid;
-    until_told(&view, "forked", root);
+    until_reported(&view, "forked", root);
     assert_becomes_proc(&view, root);
     standing.go();
     standing.finish();
-    until_told(&view, "released", root);
+    until_reported(&view, "released", root);
     assert_sums(&stop(observer));
 }

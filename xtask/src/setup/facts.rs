@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn llvm_libraries_are_told_by_their_names() {
+    fn llvm_libraries_are_reported_by_their_names() {
         for (name, major) in [
             ("libLLVM.so.22.1", Some(22)),
             ("libLLVM-22.so", Some(22)),

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_hang_the_rest_counts_and_the_hang_is_told() {
+    fn after_a_hang_the_rest_counts_and_the_hang_is_reported() {
         let (before, after) = GOOD.split_at(GOOD.find("START\tfentry").unwrap());
         let first = Run::judge(
             &boot(&format!("{before}START\tfentry\ta\tone"), Ending::Hung(Duration::from_secs(9))),

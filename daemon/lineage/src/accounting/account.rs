@@ -117,7 +117,7 @@ impl Lineage {
         let mut more = Descent::default();
         let charged_to = self.store.update_group_usage(group, |account, charged_to| {
             if charged_to.is_some() {
-                more = account.charge_and_tell(charge);
+                more = account.charge_and_diff(charge);
             } else {
                 account.charge(charge);
             }
@@ -134,7 +134,7 @@ impl Lineage {
         let cgroup = exited.has(fact::CGROUP).then(|| self.store.profile_at(exited.profile).cgroup_id);
         let start = exited.key().start.unwrap_or(Ktime(0));
         let mut account = self.store.usage_of(&exited.usage).unwrap_or_default();
-        let more = account.charge_and_tell(charge);
+        let more = account.charge_and_diff(charge);
         self.store.set_usage_of(&mut exited.usage, &account);
         if let Some(charged_to) = exited.usage.charged_to() {
             self.add_to_ancestors(charged_to, start, true, &more);

@@ -28,12 +28,12 @@ impl Lineage {
             Some(false) => !self.store[group].has(fact::IGNORED_LATER),
             None => false,
         };
-        let exit_told = if is_certain { t.ctx } else { t.ctx.inferred() };
+        let exit_ctx = if is_certain { t.ctx } else { t.ctx.inferred() };
         if goes_by_itself == Some(true) {
-            self.die_autoreaped(ix, group, death, &mut t.with(exit_told));
+            self.die_autoreaped(ix, group, death, &mut t.with(exit_ctx));
             return;
         }
-        self.die_and_be_reaped(ix, group, death, &mut t.with(exit_told));
+        self.die_and_be_reaped(ix, group, death, &mut t.with(exit_ctx));
     }
 
     /// A leader went without ever having been a zombie, before this.

@@ -126,8 +126,8 @@ impl Lineage {
         let is_counted_out = self.store.hidden_threads(members) == Some(0);
         // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
         let seems_dead = self.store[leader].state() == TaskState::Zombie && !members.has(fact::SOLE);
-        let is_told = thread_waits || (ctx.hook.is_some() && seems_dead && !is_done && !is_counted_out);
-        (has_its_start && is_told).then_some(group)
+        let is_proven = thread_waits || (ctx.hook.is_some() && seems_dead && !is_done && !is_counted_out);
+        (has_its_start && is_proven).then_some(group)
     }
 
     fn create(

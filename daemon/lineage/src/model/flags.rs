@@ -180,8 +180,8 @@ mod tests {
         {
             assert_eq!(signal_name(number), Some(name));
         }
-        for nameless in [-1, 0, 32, 64] {
-            assert_eq!(signal_name(nameless), None);
+        for unnamed in [-1, 0, 32, 64] {
+            assert_eq!(signal_name(unnamed), None);
         }
     }
 

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parents_wait_is_told_from_a_tracers() {
+    fn a_parents_wait_is_told_apart_from_a_tracers() {
         assert_eq!(ReaperKind::of(&relation(5)), ReaperKind::Parent);
         assert_eq!(ReaperKind::of(&relation(7)), ReaperKind::Tracer);
         assert_eq!(ReaperKind::of(&relation(10)), ReaperKind::Itself);

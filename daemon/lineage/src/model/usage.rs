@@ -132,7 +132,7 @@ impl GroupUsage {
     }
 
     /// The same; what that changes for the group's parent.
-    pub(crate) fn charge_and_tell(&mut self, charge: &Charge) -> Descent {
+    pub(crate) fn charge_and_diff(&mut self, charge: &Charge) -> Descent {
         let before = self.descent();
         self.charge(charge);
         self.descent().minus(&before)

@@ -162,7 +162,7 @@ impl Lineage {
     }
 
     pub(crate) fn on_snapshot(&mut self, at: Ktime, seen: &Snapshot, out: &mut Vec<Effect>) {
-        let (provenance, mends) = match &self.reconcile.snapshot {
+        let (provenance, repairs) = match &self.reconcile.snapshot {
             Some(sweep) => (sweep.provenance(), !sweep.is_first),
             None => (Provenance::Snapshot, false),
         };
@@ -205,17 +205,17 @@ impl Lineage {
         if is_leader && !self.learn_of_group(group, seen, t) {
             return;
         }
-        if !mends && !self.store[ix].knows(known::FORK_EMITTED) {
+        if !repairs && !self.store[ix].knows(known::FORK_EMITTED) {
             // Nobody missed its birth: it was there before.
             self.store[ix].provenance = Provenance::Snapshot;
         }
         let born_before = self.store[ix].provenance == Provenance::Snapshot;
-        if mends && !born_before && !self.store[ix].knows(known::FORK_EMITTED) {
+        if repairs && !born_before && !self.store[ix].knows(known::FORK_EMITTED) {
             let is_hidden = self.is_hidden_or_of_hidden(group);
             *(if is_hidden { &mut self.stats.hidden_forks } else { &mut self.stats.missed_forks }) += 1;
             self.store[ix].known |= known::FORK_EMITTED;
             self.emit(t, ix, Action::Forked { creation: None, clone_flags: None, creator: None });
-        } else if mends && knew_name && learned && self.store[ix].comm != old_name {
+        } else if repairs && knew_name && learned && self.store[ix].comm != old_name {
             let is_hidden = self.reconcile.hidden.contains(&seen.task.tgid);
             *(if is_hidden { &mut self.stats.hidden_names } else { &mut self.stats.wrong_names }) += 1;
             let new = self.store[ix].comm;
@@ -226,7 +226,7 @@ impl Lineage {
             self.store.set_state(ix, TaskState::Exiting, at);
             self.store[ix].known |= known::EXIT_BEGAN_UNSEEN;
             self.store.enqueue(ix, Queue::Exiting);
-            if mends {
+            if repairs {
                 self.emit(t, ix, Action::Exiting { nr_threads: seen.nr_threads });
             }
         }
@@ -234,7 +234,7 @@ impl Lineage {
         if let Some(exit_state) = exit_state.filter(|_| self.store[ix].state() < TaskState::Zombie) {
             let is_hidden = self.reconcile.hidden.contains(&seen.task.tgid);
             *(if is_hidden { &mut self.stats.hidden_exits } else { &mut self.stats.missed_exits }) +=
-                u64::from(mends && !is_new);
+                u64::from(repairs && !is_new);
             let death = Death {
                 exit_state: Some(if exit_state == EXIT_DEAD { EXIT_DEAD } else { EXIT_ZOMBIE }),
                 exit: seen.exit,

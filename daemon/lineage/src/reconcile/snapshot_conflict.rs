@@ -25,8 +25,8 @@ impl Lineage {
         let shown = SnapshotConflict { parent, exit_signal: seen.exit_signal, at };
         if !is_with_shown {
             self.reconcile.snapshot_conflicts.insert(seen.task.key, shown);
-        } else if let Some(dispute) = self.reconcile.snapshot_conflicts.get_mut(&seen.task.key) {
-            *dispute = shown;
+        } else if let Some(conflict) = self.reconcile.snapshot_conflicts.get_mut(&seen.task.key) {
+            *conflict = shown;
         }
     }
 
@@ -36,12 +36,12 @@ impl Lineage {
         let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal);
         if let (true, Some(parent), Some(leader)) = (self.is_in_snapshot(), parent, members.leader()) {
             let child = self.store[leader].key();
-            let dispute = self.reconcile.snapshot_conflicts.entry(child).or_insert(SnapshotConflict {
+            let conflict = self.reconcile.snapshot_conflicts.entry(child).or_insert(SnapshotConflict {
                 parent,
                 exit_signal,
                 at,
             });
-            (dispute.parent, dispute.at) = (parent, at);
+            (conflict.parent, conflict.at) = (parent, at);
         }
     }
 

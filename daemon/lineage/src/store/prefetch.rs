@@ -28,7 +28,7 @@ impl Store {
         let mut seen = 0;
         let mut tasks: [Option<Ix<Task>>; 2 * Self::PREFETCHED] = [None; 2 * Self::PREFETCHED];
         for (record, pair) in records.iter().zip(tasks.chunks_exact_mut(2)) {
-            let (subject, other) = whom(&record.fact);
+            let (subject, other) = tasks_of(&record.fact);
             pair[0] = self.index.get(subject);
             pair[1] = other.and_then(|other| self.index.get(other));
         }
@@ -59,7 +59,7 @@ impl Store {
 }
 
 /// The tasks a record is about: its own, and the one that most is done to besides.
-const fn whom(fact: &Fact) -> (Tid, Option<Tid>) {
+const fn tasks_of(fact: &Fact) -> (Tid, Option<Tid>) {
     match fact {
         Fact::New(new) => (new.task.key.tid, tid(new.parent)),
         Fact::CloneFailed(failed) => match failed.creator {

@@ -6,89 +6,89 @@
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid};
 use crate::model::record::{Exited, Fact, New, ReleaseSource, Released, Snapshot};
-use crate::tests::scene::Fixture;
+use crate::tests::fixture::Fixture;
 
 /// Younger tasks that have the child's tid: a leader, and a thread of the parent.
-fn impossible_parents(scene: &Fixture, child: TaskRef, parent: Tgid) -> [TaskRef; 2] {
-    let key = TaskKey { start: Ktime(scene.now.0 + 10), ..child.key };
+fn impossible_parents(fixture: &Fixture, child: TaskRef, parent: Tgid) -> [TaskRef; 2] {
+    let key = TaskKey { start: Ktime(fixture.now.0 + 10), ..child.key };
     [TaskRef { key, tgid: child.tgid }, TaskRef { key, tgid: parent }]
 }
 
 /// Tells a child's record for each parent that it cannot have; the child is gone then, and the record counted.
 fn each_ends_the_child(tell: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
     for which in 0..2 {
-        let mut scene = Fixture::new();
-        let init = scene.init();
-        let parent = scene.fork(init, 100);
-        let child = scene.fork(parent, 200);
-        let named = impossible_parents(&scene, child, parent.tgid)[which];
-        let before = scene.lineage.stats().contradictory;
-        tell(&mut scene, child, named);
-        scene.lineage.check().unwrap();
-        assert_eq!(scene.lineage.stats().contradictory, before + 1, "parent {named:?}");
-        let owner = scene.lineage.group(child.tgid).map(|group| group.key().start);
+        let mut fixture = Fixture::new();
+        let init = fixture.init();
+        let parent = fixture.fork(init, 100);
+        let child = fixture.fork(parent, 200);
+        let named = impossible_parents(&fixture, child, parent.tgid)[which];
+        let before = fixture.lineage.stats().contradictory;
+        tell(&mut fixture, child, named);
+        fixture.lineage.check().unwrap();
+        assert_eq!(fixture.lineage.stats().contradictory, before + 1, "parent {named:?}");
+        let owner = fixture.lineage.group(child.tgid).map(|group| group.key().start);
         assert_ne!(owner, Some(Some(child.key.start)), "the child is gone");
         // Another group gets the slot, and nothing of the former one.
-        let other = scene.fork(init, 300);
-        assert_eq!(scene.parent_of(other), Some(1));
+        let other = fixture.fork(init, 300);
+        assert_eq!(fixture.parent_of(other), Some(1));
     }
 }
 
 #[test]
 fn a_snapshot_that_names_the_child_as_its_parent_leaves_nothing_behind() {
-    each_ends_the_child(|scene, child, parent| {
-        scene.lineage.begin_snapshot(scene.now);
-        scene.record(Fact::Snapshot(Box::new(Snapshot {
+    each_ends_the_child(|fixture, child, parent| {
+        fixture.lineage.begin_snapshot(fixture.now);
+        fixture.record(Fact::Snapshot(Box::new(Snapshot {
             parent: Some(parent),
             tracer: Some(Some(parent)),
             exit_state: Some(EXIT_ZOMBIE),
             nr_threads: Some(3),
             ..Fixture::snapshot_of(child)
         })));
-        scene.lineage.end_snapshot(scene.now, &mut scene.effects);
+        fixture.lineage.end_snapshot(fixture.now, &mut fixture.effects);
     });
 }
 
 #[test]
 fn a_birth_that_names_the_child_as_its_parent_leaves_nothing_behind() {
-    each_ends_the_child(|scene, child, parent| {
-        let new = New { task: child, leader_start: None, ..scene.new_of(parent, 200, "sh") };
-        scene.record(Fact::New(new));
+    each_ends_the_child(|fixture, child, parent| {
+        let new = New { task: child, leader_start: None, ..fixture.new_of(parent, 200, "sh") };
+        fixture.record(Fact::New(new));
     });
 }
 
 #[test]
 fn a_death_that_names_the_child_as_its_parent_leaves_nothing_behind() {
-    each_ends_the_child(|scene, child, parent| {
+    each_ends_the_child(|fixture, child, parent| {
         let death = Fixture::exited_of(child, EXIT_ZOMBIE, 0, true);
-        scene.record(Fact::Exited(Box::new(Exited { parent: Some(parent), nr_threads: Some(3), ..death })));
+        fixture.record(Fact::Exited(Box::new(Exited { parent: Some(parent), nr_threads: Some(3), ..death })));
     });
 }
 
 #[test]
 fn a_death_that_names_itself_as_the_new_reaper_leaves_nothing_behind() {
-    each_ends_the_child(|scene, child, new_reaper| {
-        scene.fork(child, 400);
+    each_ends_the_child(|fixture, child, new_reaper| {
+        fixture.fork(child, 400);
         let death = Fixture::exited_of(child, EXIT_ZOMBIE, 0, true);
         let death = Exited { new_reaper: Some(new_reaper), nr_threads: Some(3), ..death };
-        scene.record(Fact::Exited(Box::new(death)));
+        fixture.record(Fact::Exited(Box::new(death)));
     });
 }
 
 #[test]
 fn a_reparenting_to_the_child_itself_leaves_nothing_behind() {
-    each_ends_the_child(|scene, child, parent| scene.reparented(child, child, parent));
+    each_ends_the_child(|fixture, child, parent| fixture.reparented(child, child, parent));
 }
 
 #[test]
 fn a_release_that_names_an_unknown_parent_with_the_childs_tid_is_a_release() {
-    let mut scene = Fixture::new();
-    let init = scene.init();
-    let child = scene.fork(init, 200);
-    for parent in impossible_parents(&scene, child, init.tgid) {
+    let mut fixture = Fixture::new();
+    let init = fixture.init();
+    let child = fixture.fork(init, 200);
+    for parent in impossible_parents(&fixture, child, init.tgid) {
         let by = Some(init);
         let released = Fixture::released_of(child, by, ReleaseSource::Entry);
-        scene.record(Fact::Released(Box::new(Released { parent: Some(parent), ..released })));
-        assert!(scene.lineage.group(child.tgid).is_none());
+        fixture.record(Fact::Released(Box::new(Released { parent: Some(parent), ..released })));
+        assert!(fixture.lineage.group(child.tgid).is_none());
     }
 }

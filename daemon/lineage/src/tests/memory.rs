@@ -1,6 +1,6 @@
 //! What live tasks, zombies and remembered lives cost.
 
-use super::scene::Fixture;
+use super::fixture::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
 use crate::model::record::{
     Comm, Exec, ExitParts, ExitSource, Exited, Fact, GroupExit, New, Place, Record, ReleaseSource, Released,
@@ -123,18 +123,18 @@ impl Host {
 
 #[test]
 fn a_live_task_costs_no_more_than_its_budget() {
-    let mut scene = Fixture::new();
-    let init = scene.init();
-    let template = scene.new_of(init, 2, "sh");
+    let mut fixture = Fixture::new();
+    let init = fixture.init();
+    let template = fixture.new_of(init, 2, "sh");
     for tid in 2..PROCESSES {
         let start = Ktime(2_000_000 + u64::from(tid));
         let mut new = template;
         new.task = TaskRef { key: TaskKey { tid: Tid(tid), start }, tgid: Tgid(tid) };
         let record = Record { at: start, cpu: 0, fact: Fact::New(new) };
-        scene.lineage.apply(&record, start, &mut scene.effects);
-        scene.effects.clear();
+        fixture.lineage.apply(&record, start, &mut fixture.effects);
+        fixture.effects.clear();
     }
-    let per_task = scene.lineage.memory().live / PROCESSES as usize;
+    let per_task = fixture.lineage.memory().live / PROCESSES as usize;
     println!("{per_task} bytes each");
     assert!(per_task <= BYTES_PER_TASK, "{per_task} bytes a live process");
 }

@@ -17,12 +17,12 @@
 mod before_exec;
 mod cgroup_attach;
 mod contradiction;
+mod fixture;
 mod life;
 mod memory;
 mod older;
 mod orphans;
 mod reaped_unseen;
-mod scene;
 mod scopes;
 mod stops;
 mod usage;

@@ -4,7 +4,7 @@ use crate::model::death::{Cause, Stop, StopOutcome, Watch};
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{Disposition, Fact, Place, SignalInfo, SignalSent};
-use crate::tests::scene::{Fixture, comm};
+use crate::tests::fixture::{Fixture, comm};
 
 const UNIT: u64 = 7;
 const SIGTERM: i32 = 15;
@@ -13,32 +13,32 @@ const SIGHUP: i32 = 1;
 
 /// A unit with a shell and its child, and a supervisor elsewhere.
 struct Unit {
-    scene: Fixture,
+    fixture: Fixture,
     supervisor: TaskRef,
     shell: TaskRef,
     child: TaskRef,
 }
 
-fn born(scene: &mut Fixture, parent: TaskRef, tid: u32, name: &str, cgroup_id: u64) -> TaskRef {
-    let mut new = scene.new_of(parent, tid, name);
+fn born(fixture: &mut Fixture, parent: TaskRef, tid: u32, name: &str, cgroup_id: u64) -> TaskRef {
+    let mut new = fixture.new_of(parent, tid, name);
     new.place = Place { cgroup_id: Some(cgroup_id), ..Place::default() };
-    scene.record(Fact::New(new));
+    fixture.record(Fact::New(new));
     new.task
 }
 
 fn unit() -> Unit {
-    let mut scene = Fixture::new();
-    scene.lineage.watch_signals(Watch {
+    let mut fixture = Fixture::new();
+    fixture.lineage.watch_signals(Watch {
         since: Some(Ktime(1)),
         signals: u32::MAX,
         oom: true,
         lost_until: Ktime(0),
     });
-    let init = scene.init();
-    let supervisor = born(&mut scene, init, 10, "systemd", 1);
-    let shell = born(&mut scene, supervisor, 20, "sh", UNIT);
-    let child = born(&mut scene, shell, 21, "sleep", UNIT);
-    Unit { scene, supervisor, shell, child }
+    let init = fixture.init();
+    let supervisor = born(&mut fixture, init, 10, "systemd", 1);
+    let shell = born(&mut fixture, supervisor, 20, "sh", UNIT);
+    let child = born(&mut fixture, shell, 21, "sleep", UNIT);
+    Unit { fixture, supervisor, shell, child }
 }
 
 impl Unit {
@@ -54,7 +54,7 @@ impl Unit {
         result: i32,
         disposition: Option<Disposition>,
     ) {
-        self.scene.record(Fact::Signal(Box::new(SignalSent {
+        self.fixture.record(Fact::Signal(Box::new(SignalSent {
             target: to,
             to_group: true,
             sender: Some(from),
@@ -72,12 +72,12 @@ impl Unit {
     }
 
     fn end(&mut self, task: TaskRef, status: i32) {
-        self.scene.exiting(task, status);
-        self.scene.exited(task, EXIT_ZOMBIE, status, true);
+        self.fixture.exiting(task, status);
+        self.fixture.exited(task, EXIT_ZOMBIE, status, true);
     }
 
     fn ended(&mut self) -> Option<Stop> {
-        self.scene.lineage.take_ended_stops().next().map(|stop| (*stop).clone())
+        self.fixture.lineage.take_ended_stops().next().map(|stop| (*stop).clone())
     }
 }
 
@@ -100,7 +100,7 @@ fn who_was_asked_and_who_was_killed_is_kept_until_the_last_exit() {
     assert_eq!(of(shell).cause, Some(Cause::Escalation));
     assert_eq!(of(child).asked, None, "the shell passed it on to nobody");
     assert!(stop.first_kill() < stop.ended && stop.duration_ns() > Some(0));
-    assert_eq!(unit.scene.lineage.stops().count(), 1, "it is kept");
+    assert_eq!(unit.fixture.lineage.stops().count(), 1, "it is kept");
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn a_stop_that_is_passed_on_ends_by_itself_with_the_last_process_also_one_born_m
     let (supervisor, shell, child) = (unit.supervisor, unit.shell, unit.child);
     unit.signal(supervisor, shell, SIGTERM);
     unit.signal(shell, child, SIGTERM);
-    let cleaner = born(&mut unit.scene, shell, 22, "rm", UNIT);
+    let cleaner = born(&mut unit.fixture, shell, 22, "rm", UNIT);
     unit.end(child, SIGTERM);
     unit.end(shell, 0);
     assert_eq!(unit.ended(), None, "one that was born meanwhile lives");
-    assert_eq!(unit.scene.lineage.stops().next().unwrap().outcome(), StopOutcome::Unfinished);
+    assert_eq!(unit.fixture.lineage.stops().next().unwrap().outcome(), StopOutcome::Unfinished);
     unit.end(cleaner, 0);
     let stop = unit.ended().unwrap();
     assert_eq!((stop.outcome(), stop.members.len()), (StopOutcome::ByItself, 3));
@@ -133,7 +133,7 @@ fn a_signal_to_a_worker_or_from_the_unit_itself_or_to_reload_stops_no_unit() {
     unit.end(child, SIGTERM);
     unit.end(shell, SIGKILL);
     assert_eq!(unit.ended(), None);
-    assert_eq!(unit.scene.lineage.stops().count(), 0);
+    assert_eq!(unit.fixture.lineage.stops().count(), 0);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_unit_that_lives_on_is_forgotten_with_its_stop() {
     let mut unit = unit();
     let (supervisor, shell) = (unit.supervisor, unit.shell);
     unit.signal(supervisor, shell, SIGTERM);
-    assert_eq!(unit.scene.lineage.stops().count(), 1);
-    unit.scene.wait(700_000_000_000);
-    assert_eq!(unit.scene.lineage.stops().count(), 0);
+    assert_eq!(unit.fixture.lineage.stops().count(), 1);
+    unit.fixture.wait(700_000_000_000);
+    assert_eq!(unit.fixture.lineage.stops().count(), 0);
 }

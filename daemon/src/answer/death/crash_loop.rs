@@ -59,16 +59,16 @@ pub fn recent(lineage: &Lineage, now: Ktime) -> impl Iterator<Item = &Arc<GroupD
 }
 
 /// The loops among these ends, the longest first.
-pub(super) fn find(crashes: &[Arc<GroupDeath>], outside: &mut HostFacts<'_>) -> Vec<CrashLoop> {
+pub(super) fn find(crashes: &[Arc<GroupDeath>], host_facts: &mut HostFacts<'_>) -> Vec<CrashLoop> {
     let mut found: HashMap<(String, Cause), CrashLoop> = HashMap::new();
     for death in crashes {
-        let Some(place) = death.cgroup_id.and_then(|id| (outside.places)(id)) else { continue };
+        let Some(place) = death.cgroup_id.and_then(|id| (host_facts.places)(id)) else { continue };
         let Some(name) = name(&place) else { continue };
         let entry = found.entry((name, death.cause)).or_insert_with(|| CrashLoop {
             place,
             cause: death.cause.code().into(),
             count: 0,
-            last: ProcessRef::by(death.key, death.name, outside.stamp),
+            last: ProcessRef::by(death.key, death.name, host_facts.stamp),
             last_boottime_ns: death.at.0,
         });
         entry.count += 1;

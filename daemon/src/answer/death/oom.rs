@@ -119,7 +119,7 @@ mod tests {
     use crate::lineage::death::{HostMemory, OomCgroup, OomScope};
 
     #[test]
-    fn a_limit_is_told_with_its_file_and_use() {
+    fn a_limit_is_reported_with_its_file_and_use() {
         let mut limit = OomLimit {
             scope: OomScope::Cgroup,
             is_certain: true,

@@ -50,12 +50,12 @@ pub(in crate::answer) enum Then {
 type Children = HashMap<(GroupKey, Option<Comm>), Vec<GroupKey>>;
 
 /// Of each of these ends; `None` where no signal ended it, or where the parent did neither.
-pub(in crate::answer) fn of(deaths: &[Arc<GroupDeath>], scene: &LineageAt<'_>) -> Vec<Option<Then>> {
+pub(in crate::answer) fn of(deaths: &[Arc<GroupDeath>], lineage_at: &LineageAt<'_>) -> Vec<Option<Then>> {
     let is_killed = |death: &GroupDeath| death.status.is_some_and(|status| status.signal().is_some());
     if !deaths.iter().any(|death| is_killed(death)) {
         return vec![None; deaths.len()];
     }
-    let lineage = scene.lineage;
+    let lineage = lineage_at.lineage;
     // Those that live, and those that have ended since.
     let mut children = Children::new();
     let present = lineage.groups().filter_map(|it| Some((it.parent()?.key(), it.name(), it.key())));
@@ -65,7 +65,7 @@ pub(in crate::answer) fn of(deaths: &[Arc<GroupDeath>], scene: &LineageAt<'_>) -
     }
     let then = |death: &Arc<GroupDeath>| {
         let parent = death.parent.filter(|parent| is_killed(death) && parent.tgid.0 != 0)?;
-        let life = lineage.life_by_key(parent, scene.now)?;
+        let life = lineage.life_by_key(parent, lineage_at.now)?;
         if let Some(at) = life.ended_at.filter(|at| *at >= death.at && at.since(death.at) <= EXIT_WITHIN_NS) {
             return Some(Then::Exited(at, life.status));
         }

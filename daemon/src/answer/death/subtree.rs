@@ -9,19 +9,20 @@ use crate::{
 const MOST: usize = 64;
 
 /// Whether one of these pids is its own or that of an ancestor, by birth or by adoption; true where none is given.
-pub(super) fn is_below_any(death: &GroupDeath, pids: &[u32], scene: &LineageAt<'_>) -> bool {
+pub(super) fn is_below_any(death: &GroupDeath, pids: &[u32], lineage_at: &LineageAt<'_>) -> bool {
     if pids.is_empty() {
         return true;
     }
     let is_one = |key: GroupKey| pids.contains(&key.tgid.0);
-    let first_parent = scene.lineage.life_by_key(death.key, scene.now).and_then(|life| life.first_parent);
+    let first_parent =
+        lineage_at.lineage.life_by_key(death.key, lineage_at.now).and_then(|life| life.first_parent);
     is_one(death.key)
         || [death.parent, first_parent].into_iter().flatten().any(|mut key| {
             for _ in 0..MOST {
                 if is_one(key) {
                     return true;
                 }
-                let life = scene.lineage.life_by_key(key, scene.now);
+                let life = lineage_at.lineage.life_by_key(key, lineage_at.now);
                 match life.and_then(|life| life.first_parent.or(life.parent)) {
                     Some(parent) if parent != key && parent.tgid.0 != 0 => key = parent,
                     _ => return false,

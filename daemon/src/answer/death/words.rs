@@ -83,9 +83,9 @@ fn sender(signal: &Signal) -> String {
 pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
     let mut text = cause(death, made);
     // An escalation tells them itself.
-    let is_told = death.cause == Cause::Escalation;
+    let is_reported = death.cause == Cause::Escalation;
     let is_own = |other: &Signal| other.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid);
-    for other in made.other_signals.iter().filter(|other| !is_told && !is_own(other)).take(2) {
+    for other in made.other_signals.iter().filter(|other| !is_reported && !is_own(other)).take(2) {
         let before = duration(death.at.0.saturating_sub(other.boottime_ns));
         let from =
             other.sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);

@@ -70,29 +70,33 @@ pub struct Forecast {
 impl LimitsDraft {
     /// Of the whole host.
     #[must_use]
-    pub fn of(scene: &LineageAt<'_>) -> Self {
-        Self::about(None, scene)
+    pub fn of(lineage_at: &LineageAt<'_>) -> Self {
+        Self::about(None, lineage_at)
     }
 
     /// Of one process, if it lives.
-    pub fn asked(whom: &TaskSelector, scene: &LineageAt<'_>, stamp: &Stamp) -> Result<Self, NotFound> {
-        let key = whom.find(scene, stamp)?;
-        Ok(Self::about(Some(key), scene))
+    pub fn asked(
+        selector: &TaskSelector,
+        lineage_at: &LineageAt<'_>,
+        stamp: &Stamp,
+    ) -> Result<Self, NotFound> {
+        let key = selector.find(lineage_at, stamp)?;
+        Ok(Self::about(Some(key), lineage_at))
     }
 
     /// A step a process.
-    pub(crate) fn about(key: Option<GroupKey>, scene: &LineageAt<'_>) -> Self {
+    pub(crate) fn about(key: Option<GroupKey>, lineage_at: &LineageAt<'_>) -> Self {
         let mut draft = Self {
-            now: scene.now,
-            observed_since: scene.observed_since,
+            now: lineage_at.now,
+            observed_since: lineage_at.observed_since,
             subject: None,
-            tasks: scene.lineage.state_counts().present() as u64,
+            tasks: lineage_at.lineage.state_counts().present() as u64,
             crowds: HashMap::new(),
             parents: HashMap::new(),
             namespaces: HashSet::new(),
             forecasts: Vec::new(),
         };
-        for group in scene.lineage.groups().filter(|group| !group.is_unconfirmed()) {
+        for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
             if Some(group.key()) == key && group.zombie_since().is_none() {
                 draft.subject = Some(Subject {
@@ -150,7 +154,7 @@ impl LimitsDraft {
 
     /// Completes it from /proc and the cgroup hierarchy.
     #[must_use]
-    pub fn finish(self, outside: &mut HostFacts<'_>) -> super::Limits {
-        super::read::read(&self, outside)
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> super::Limits {
+        super::read::read(&self, host_facts)
     }
 }

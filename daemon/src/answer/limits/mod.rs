@@ -2,13 +2,13 @@
 //! without an init.
 
 mod draft;
+mod evidence;
 mod read;
-mod told;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::draft::{Forecast, LimitsDraft};
-pub(super) use self::told::tell;
+pub(super) use self::evidence::add_evidence;
 use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 
 /// Cgroups that systemd sets the limits of.
@@ -85,16 +85,19 @@ impl MergeLocalFacts for Limits {
         !self.missing.is_empty()
     }
 
-    fn merge_local_facts(&mut self, scene: &LineageAt<'_>, outside: &mut HostFacts<'_>) {
+    fn merge_local_facts(&mut self, lineage_at: &LineageAt<'_>, host_facts: &mut HostFacts<'_>) {
         let key = match &self.process {
             None => None,
             Some(process) => {
-                let whom = process.entity_id.clone().map(TaskSelector::Entity);
-                let Some(Ok(key)) = whom.map(|whom| whom.find(scene, outside.stamp)) else { return };
+                let selector = process.entity_id.clone().map(TaskSelector::Entity);
+                let Some(Ok(key)) = selector.map(|selector| selector.find(lineage_at, host_facts.stamp))
+                else {
+                    return;
+                };
                 Some(key)
             }
         };
-        let by = LimitsDraft::about(key, scene).finish(outside);
+        let by = LimitsDraft::about(key, lineage_at).finish(host_facts);
         if by.missing.is_empty() {
             *self = by;
         }
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn consumers_are_told_as_what_they_are() {
+    fn consumers_are_reported_as_what_they_are() {
         assert_eq!(consumer(1, 30, 0), "30 tasks of py (pid 9), child of sh (pid 7)");
         assert_eq!(consumer(1, 1, 1), "1 zombie of py (pid 9), child of sh (pid 7)");
         assert_eq!(consumer(18, 18, 18), "18 zombies of py, children of sh (pid 7)");

@@ -37,18 +37,18 @@ struct Counting<'a> {
     paths: HashMap<u64, String>,
 }
 
-pub(super) fn read(draft: &LimitsDraft, outside: &mut HostFacts<'_>) -> Limits {
+pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limits {
     let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host());
     let version = hierarchy.as_ref().map(PidsHierarchy::version);
     let ids = draft.cgroups().into_iter();
-    let paths = ids.filter_map(|id| Some((id, path_of(&(outside.places)(id)?, version?)))).collect();
-    let counting = Counting { draft, stamp: outside.stamp, paths };
+    let paths = ids.filter_map(|id| Some((id, path_of(&(host_facts.places)(id)?, version?)))).collect();
+    let counting = Counting { draft, stamp: host_facts.stamp, paths };
     let mut limits: Vec<Limit> = counting.of_cgroups(hierarchy.as_ref());
-    limits.extend(counting.of_users(outside.procfs));
-    limits.extend(counting.of_kernel(outside.procfs));
+    limits.extend(counting.of_users(host_facts.procfs));
+    limits.extend(counting.of_kernel(host_facts.procfs));
     let mut missing = Vec::new();
     if let Some(subject) = &draft.subject {
-        match counting.of_namespace(subject, outside.procfs) {
+        match counting.of_namespace(subject, host_facts.procfs) {
             Ok(limit) => limits.extend(limit),
             Err(hidden) => missing.push(hidden),
         }
@@ -60,8 +60,8 @@ pub(super) fn read(draft: &LimitsDraft, outside: &mut HostFacts<'_>) -> Limits {
     });
     limits.truncate(MOST_LIMITS);
     Limits {
-        made: Made::at(draft.now, draft.observed_since, outside.stamp),
-        process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, outside.stamp)),
+        made: Made::at(draft.now, draft.observed_since, host_facts.stamp),
+        process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, host_facts.stamp)),
         limits,
         missing,
     }

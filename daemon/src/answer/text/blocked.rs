@@ -107,7 +107,7 @@ mod tests {
     use crate::answer::{Made, now::Does, process::ProcessRef};
 
     #[test]
-    fn a_blocked_task_is_told_with_its_stack_on_a_narrow_screen() {
+    fn a_blocked_task_is_reported_with_its_stack_on_a_narrow_screen() {
         let does: Does = serde_json::from_str(
             r#"{"tid":8,"doing":"uninterruptible","wchan":"percpu_rwsem_wait","kernel_stack":
             ["percpu_rwsem_wait+0x1/0x2","mnt_want_write+0x3/0x4","do_syscall_64+0x5/0x6"]}"#,

@@ -30,8 +30,8 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
         let text = format!("not known {}; it takes {}", missing.fact, missing.needs);
         let _ = writeln!(out, "  {}{}", style.paint(Ink::Faint, "now  "), style.wrap(&text, 7));
     }
-    let is_told = answer.now.is_some() || !answer.missing.is_empty();
-    if !is_told && matches!(answer.task.state.as_str(), "running" | "exiting") {
+    let is_reported = answer.now.is_some() || !answer.missing.is_empty();
+    if !is_reported && matches!(answer.task.state.as_str(), "running" | "exiting") {
         let _ = writeln!(
             out,
             "  {}not known: the kernel's task iterator does not show it",
@@ -147,12 +147,12 @@ mod tests {
         let mut lineage = Lineage::new(Config::default());
         lineage.apply(record, record.at, &mut Vec::new());
         let stamp = Stamp::new("0badcafe-0000", 0);
-        let scene =
+        let lineage_at =
             LineageAt { lineage: &lineage, now: Ktime(9_000_000_000), observed_since: Some(Ktime(0)) };
-        let draft = ExplainDraft::asked(&TaskSelector::Pid(4_194_000), &scene, &stamp).unwrap();
+        let draft = ExplainDraft::asked(&TaskSelector::Pid(4_194_000), &lineage_at, &stamp).unwrap();
         let nowhere = Procfs::at(std::path::Path::new("/nonexistent"));
-        let outside = &mut HostFacts { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
-        let explained = draft.explain(outside);
+        let host_facts = &mut HostFacts { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
+        let explained = draft.explain(host_facts);
         // What a client reads is what the daemon wrote.
         let json = serde_json::to_string(&explained).unwrap();
         assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), explained);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_told_from_its_beginning_and_harmless() {
+    fn a_life_is_reported_from_its_beginning_and_harmless() {
         let text = of(&born(*b"ev\x1b[2Jil\n\0\0\0\0\0\0\0"));
         assert!(text.starts_with("ev\\x1b[2Jil\\x0a (pid 4194000) lives\n"), "{text}");
         assert!(text.contains("id 0badcafe-4194000-4000000000"), "{text}");

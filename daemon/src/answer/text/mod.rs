@@ -23,7 +23,7 @@ pub use self::{
     zombies::zombies,
 };
 
-use super::{moment::wall_ns, task::ZombieAge, verdict::Verdict};
+use super::{task::ZombieAge, time_arg::wall_ns, verdict::Verdict};
 use crate::{
     export::{Zone, columns, fitting, local, text::is_unsafe},
     verdict::duration,

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_depth_that_cannot_be_is_told_and_costs_nothing() {
+    fn a_depth_that_cannot_be_is_reported_and_costs_nothing() {
         let nodes = vec![node(7, 1, "init"), node(u32::MAX, 2, "a"), node(1, 3, "b")];
         assert_eq!(
             tree(&of(nodes), Style::default(), false),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Ink, Style, age, columns, escape, fitting, verdict};
 use crate::{
-    answer::zombies::{Debtor, Other, Zombies},
+    answer::zombies::{Other, ZombieParent, Zombies},
     verdict::{Code, duration},
 };
 
@@ -15,7 +15,7 @@ const IN_FULL: usize = 3;
 const OTHERS: usize = 3;
 
 /// A column: its title, whether it is a number, and what is in it.
-type Column = (&'static str, bool, fn(&Debtor) -> String);
+type Column = (&'static str, bool, fn(&ZombieParent) -> String);
 
 const TABLE: [Column; 7] = [
     ("ZOMBIES", true, |parent| parent.children.zombies.to_string()),
@@ -27,13 +27,13 @@ const TABLE: [Column; 7] = [
     ("WHY", false, |parent| escape(&parent.verdict.words)),
 ];
 
-fn name(parent: &Debtor) -> String {
+fn name(parent: &ZombieParent) -> String {
     let name = parent.process.name.as_deref().map_or_else(|| "?".into(), escape);
     format!("{name} (pid {})", parent.process.pid)
 }
 
 /// How many it has reaped, and how long those waited.
-fn reaped(parent: &Debtor) -> String {
+fn reaped(parent: &ZombieParent) -> String {
     match parent.children.reap_latency_mean_ns {
         Some(mean) => format!("{} in {}", parent.children.reaped, duration(mean)),
         None if parent.zombies_per_minute.is_none() && parent.children.reaped == 0 => "-".into(),
@@ -49,7 +49,7 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
         out.push_str("no zombies\n");
     } else {
         table(answer, style, &mut out);
-        let late = |parent: &&Debtor| parent.verdict.code != Code::JustDied.name();
+        let late = |parent: &&ZombieParent| parent.verdict.code != Code::JustDied.name();
         for parent in answer.parents.iter().filter(late).take(IN_FULL) {
             out.push('\n');
             in_full(parent, style, &mut out);
@@ -109,7 +109,7 @@ fn table(answer: &Zombies, style: Style, out: &mut String) {
     }
 }
 
-fn in_full(parent: &Debtor, style: Style, out: &mut String) {
+fn in_full(parent: &ZombieParent, style: Style, out: &mut String) {
     let sure = if parent.verdict.certainty == "likely" { "likely: " } else { "" };
     let text = style.wrap(&format!("{sure}{}", parent.verdict.summary), 0);
     out.push_str(&style.paint(Ink::Bad, &text));
@@ -197,10 +197,10 @@ mod tests {
         }
     }
 
-    fn debtor(pid: u32, name: &str, zombies: u32, code: Code) -> Debtor {
+    fn zombie_parent(pid: u32, name: &str, zombies: u32, code: Code) -> ZombieParent {
         let age = ZombieAge { zombie_at_least_ns: 90 * SECOND, zombie_at_most_ns: 90 * SECOND };
         let zombie = ProcessRef { pid: pid + 1, entity_id: None, name: Some(name.into()), name_bytes: None };
-        Debtor {
+        ZombieParent {
             process: process(pid, name),
             place: Some(Place {
                 cgroup: Cgroup { controller_path: None, path: "/x".into(), unit: Some("app.service".into()) },
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    fn answer(parents: Vec<Debtor>) -> Zombies {
+    fn answer(parents: Vec<ZombieParent>) -> Zombies {
         let made = Made { timestamp: String::new(), boottime_ns: 0, observed_ns: Some(60 * SECOND) };
         let zombies = parents.iter().map(|parent| u64::from(parent.children.zombies)).sum();
         let (dead_leaders, stuck_exits) = (Vec::new(), Vec::new());
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn one_screen_names_the_culprit_the_reason_and_the_remedy() {
-        let text = zombies(&answer(vec![debtor(7, "app", 3, Code::NeverWaits)]), Style::default());
+        let text = zombies(&answer(vec![zombie_parent(7, "app", 3, Code::NeverWaits)]), Style::default());
         assert_eq!(
             text,
             "ZOMBIES      OLDEST  PER MIN      REAPED  PARENT       WHERE        WHY\n      \
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn who_only_just_heard_of_it_is_not_accused() {
-        let text = zombies(&answer(vec![debtor(7, "app", 3, Code::JustDied)]), Style::default());
+        let text = zombies(&answer(vec![zombie_parent(7, "app", 3, Code::JustDied)]), Style::default());
         assert!(text.contains("died just now") && !text.contains("to blame"), "{text}");
     }
 
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn hostile_names_and_narrow_screens_do_no_harm() {
-        let answer = answer(vec![debtor(7, "a\x1b[2J\nb\u{202e}", 3, Code::NeverWaits)]);
+        let answer = answer(vec![zombie_parent(7, "a\x1b[2J\nb\u{202e}", 3, Code::NeverWaits)]);
         for width in [20, 60, 200] {
             let text = zombies(&answer, Style { width: Some(width), ..Style::default() });
             assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");

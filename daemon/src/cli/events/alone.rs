@@ -102,7 +102,7 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
     if separator == ", " {
         text.push(')');
     }
-    let mending = &pipeline.mending;
+    let repairs = &pipeline.repairs;
     let _ = write!(
         text,
         "; lost {}; {}; {} lines = {} written + {} not written; {} resyncs, longest {} us, mended {}, drift {}, {} ends concluded; canaries {} whole, {} broken",
@@ -111,10 +111,10 @@ fn summary(pipeline: &Pipeline, lines: &Lines) -> String {
         lines.output.handed,
         lines.output.written(),
         lines.output.handed - lines.output.written(),
-        mending.resyncs,
-        mending.longest_ns / 1000,
-        mending.repaired,
-        mending.drift,
+        repairs.resyncs,
+        repairs.longest_ns / 1000,
+        repairs.repaired,
+        repairs.drift,
         pipeline.lineage.stats().concluded,
         pipeline.canary.whole,
         pipeline.canary.broken,

@@ -28,7 +28,7 @@ const BATCH: usize = 4096;
 const COALESCE: Duration = Duration::from_millis(2);
 
 /// Time between two checks for losses and for processes that are still alive.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(250);
 
 /// Returns what is wrong with the options, if anything is.
 pub(super) fn mistake(args: &Args) -> Option<String> {
@@ -51,7 +51,7 @@ struct Lines<'a> {
     colour: bool,
     sequence: u64,
     written: u64,
-    told_lost: u64,
+    reported_lost: u64,
 }
 
 impl Lines<'_> {
@@ -98,18 +98,18 @@ impl Lines<'_> {
     }
 
     /// Reports what was lost since the last check.
-    fn look_for_losses(&mut self, trace: &SchedTrace) {
+    fn check_losses(&mut self, trace: &SchedTrace) {
         match trace.lost() {
             Ok(lost) => {
                 let lost: u64 = lost.iter().sum();
-                if lost > self.told_lost {
+                if lost > self.reported_lost {
                     log::warn!(
                         "{} steps lost: more than the ring holds, or too many tasks",
-                        lost - self.told_lost
+                        lost - self.reported_lost
                     );
-                    self.buffer = Self::gap(self.args.format, "ring", lost - self.told_lost);
+                    self.buffer = Self::gap(self.args.format, "ring", lost - self.reported_lost);
                     self.push(1);
-                    self.told_lost = lost;
+                    self.reported_lost = lost;
                 }
             }
             Err(error) => log::error!("{error}"),
@@ -153,14 +153,14 @@ pub(super) async fn observe(args: &Args) -> Exit {
         colour: args.is_coloured(),
         sequence: 0,
         written: 0,
-        told_lost: 0,
+        reported_lost: 0,
     };
     let outcome = follow(&mut trace, &mut lines).await;
     trace.detach();
     while lines.take(&mut trace) > 0 {}
-    lines.look_for_losses(&trace);
+    lines.check_losses(&trace);
     let written = finish(&mut lines.output).await;
-    log::info!("summary: {} events; lost {}", lines.written, lines.told_lost);
+    log::info!("summary: {} events; lost {}", lines.written, lines.reported_lost);
     match outcome.and(written) {
         Ok(()) => Exit::Success,
         Err(error) => Exit::failed_at("following the scheduler", error),
@@ -179,15 +179,15 @@ async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()>
     };
     tokio::pin!(stop);
     let ring = watch(trace.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut poll = interval(POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !lines.is_full() {
         select! {
             biased;
             () = &mut stop => break,
-            _ = look.tick() => {
+            _ = poll.tick() => {
                 lines.wall.follow();
-                lines.look_for_losses(trace);
+                lines.check_losses(trace);
                 if !lines.args.pid.iter().any(|pid| is_alive(*pid)) {
                     log::info!("all processes to follow have ended");
                     break;

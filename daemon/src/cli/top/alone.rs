@@ -18,17 +18,17 @@ use super::{
 use crate::{
     answer::{
         ExplainDraft, LineageAt, TaskSelector,
-        blocked::{BlockedFilter, BlockedTasks, FirstLook},
+        blocked::{BlockedFilter, BlockedTasks, FirstPoll},
         death::{DeathFilter, DeathsDraft},
         limits::LimitsDraft,
-        now::Look,
+        now::AllFigures,
         text,
         tree::{Tree, TreeOptions},
         zombies::{Filter, ZombiesDraft},
     },
     cgroup::Cgroups,
     cli::{
-        ask::{LocalContext, Looker, Source},
+        ask::{LocalContext, LocalObserver, Source},
         exit::Exit,
     },
     export,
@@ -98,8 +98,8 @@ impl EventSink for Sink {
 
 /// Observes until nobody wants answers any more. Says first whether it can.
 pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>>) {
-    let started = runtime().and_then(|runtime| Ok((runtime, Looker::attach(source)?)));
-    let (runtime, looker) = match started {
+    let started = runtime().and_then(|runtime| Ok((runtime, LocalObserver::attach(source)?)));
+    let (runtime, local) = match started {
         Ok(started) => started,
         Err(exit) => {
             // Whoever started this waits for it.
@@ -108,8 +108,8 @@ pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>
         }
     };
     let _ = say.send(Ok(()));
-    let Looker { mut pipeline, mut around, observed_since } = looker;
-    let Ends { inputs, wants, mut stories, told } = ends;
+    let LocalObserver { mut pipeline, mut context, observed_since } = local;
+    let Ends { inputs, wants, mut explain_requests, explained } = ends;
     let mut sink = Sink { inputs: inputs.clone(), wall: Wall::of_this_boot(), sequence: 0, missed: 0 };
     let mut gone = wants.clone();
     let (ask, mut questions) = mpsc::channel::<Question<Sink>>(1);
@@ -120,8 +120,8 @@ pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>
         let stop = async {
             select! {
                 () = ended => {}
-                _ = asker.answers(&mut around, &inputs, &wants) => {}
-                _ = asker.tell(&mut other, &mut stories, &told) => {}
+                _ = asker.answers(&mut context, &inputs, &wants) => {}
+                _ = asker.explain(&mut other, &mut explain_requests, &explained) => {}
             }
         };
         pipeline.serve(&mut sink, &mut questions, stop).await
@@ -157,7 +157,7 @@ impl Asker {
     /// Makes every answer again and again. `None` once nobody is there to take it.
     async fn answers(
         &self,
-        around: &mut LocalContext,
+        context: &mut LocalContext,
         inputs: &mpsc::Sender<Input>,
         wants: &tokio::sync::watch::Receiver<Wants>,
     ) -> Option<()> {
@@ -166,7 +166,7 @@ impl Asker {
             let asked = Instant::now();
             let Wants { paused, tree } = *wants.borrow();
             if !paused {
-                self.round(around, inputs, tree, &mut newest_death).await?;
+                self.round(context, inputs, tree, &mut newest_death).await?;
             }
             // As of a daemon: a tenth of a CPU at most.
             sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * asker::COST)).await;
@@ -175,7 +175,7 @@ impl Asker {
 
     async fn round(
         &self,
-        around: &mut LocalContext,
+        context: &mut LocalContext,
         inputs: &mpsc::Sender<Input>,
         tree: bool,
         newest_death: &mut Ktime,
@@ -185,20 +185,20 @@ impl Asker {
         inputs.send(Input::Health(health)).await.ok()?;
         let draft = self
             .put(|pipeline, since| {
-                let (scene, mut cgroups) = (scene(pipeline, since), Cgroups::of_host());
-                let now_ns = scene.now.0;
+                let (lineage_at, mut cgroups) = (lineage_at(pipeline, since), Cgroups::of_host());
+                let now_ns = lineage_at.now.0;
                 let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
-                ZombiesDraft::of(&scene, &Filter::default(), &mut places)
+                ZombiesDraft::of(&lineage_at, &Filter::default(), &mut places)
             })
             .await?;
-        inputs.send(Input::Zombies(around.with(|outside| draft.finish(outside)))).await.ok()?;
+        inputs.send(Input::Zombies(context.with(|host_facts| draft.finish(host_facts)))).await.ok()?;
         let filter = DeathFilter { after: *newest_death, limit: DEATHS, ..DeathFilter::default() };
-        let draft = self.put(|pipeline, since| DeathsDraft::of(&scene(pipeline, since), filter)).await?;
-        let deaths = around.with(|outside| draft.finish(outside));
+        let draft = self.put(|pipeline, since| DeathsDraft::of(&lineage_at(pipeline, since), filter)).await?;
+        let deaths = context.with(|host_facts| draft.finish(host_facts));
         *newest_death = deaths.deaths.first().map_or(*newest_death, |death| Ktime(death.boottime_ns));
         inputs.send(Input::Deaths(deaths)).await.ok()?;
-        let draft = self.put(|pipeline, since| LimitsDraft::of(&scene(pipeline, since))).await?;
-        inputs.send(Input::Limits(around.with(|outside| draft.finish(outside)))).await.ok()?;
+        let draft = self.put(|pipeline, since| LimitsDraft::of(&lineage_at(pipeline, since))).await?;
+        inputs.send(Input::Limits(context.with(|host_facts| draft.finish(host_facts)))).await.ok()?;
         if tree && let Some(tree) = self.put(whole_tree).await? {
             inputs.send(Input::Tree(tree.into())).await.ok()?;
         }
@@ -206,14 +206,22 @@ impl Asker {
         sleep(BETWEEN).await;
         let blocked = self
             .put(move |pipeline, since| {
-                let Ok(first) = first.map(|figures| FirstLook::of(&figures)) else { return None };
-                let look = Look::new(pipeline.observer.doing(Want::Blocked));
+                let Ok(first) = first.map(|figures| FirstPoll::of(&figures)) else { return None };
+                let figures = AllFigures::new(pipeline.observer.doing(Want::Blocked));
                 let wall = Wall::of_this_boot();
                 let mut cgroups = Cgroups::of_host();
-                let scene = scene(pipeline, since);
-                let mut places = |id| cgroups.place(id, scene.now.0).map(|place| (&**place).into());
+                let lineage_at = lineage_at(pipeline, since);
+                let mut places = |id| cgroups.place(id, lineage_at.now.0).map(|place| (&**place).into());
                 let filter = BlockedFilter::default();
-                Some(BlockedTasks::of(&first, &look, filter, &|_| None, &scene, wall.stamp(), &mut places))
+                Some(BlockedTasks::of(
+                    &first,
+                    &figures,
+                    filter,
+                    &|_| None,
+                    &lineage_at,
+                    wall.stamp(),
+                    &mut places,
+                ))
             })
             .await?;
         if let Some(blocked) = blocked {
@@ -223,47 +231,47 @@ impl Asker {
     }
 
     /// Tells the stories that are asked for.
-    async fn tell(
+    async fn explain(
         &self,
-        around: &mut LocalContext,
-        stories: &mut mpsc::Receiver<TaskSelector>,
-        told: &mpsc::Sender<String>,
+        context: &mut LocalContext,
+        explain_requests: &mut mpsc::Receiver<TaskSelector>,
+        explained: &mpsc::Sender<String>,
     ) -> Option<()> {
-        while let Some(whom) = stories.recv().await {
+        while let Some(selector) = explain_requests.recv().await {
             let draft = self
                 .put(move |pipeline, since| {
                     let wall = Wall::of_this_boot();
-                    let draft = ExplainDraft::asked(&whom, &scene(pipeline, since), wall.stamp())?;
-                    let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-                    Ok::<_, crate::answer::NotFound>(draft.doing(&look))
+                    let draft = ExplainDraft::asked(&selector, &lineage_at(pipeline, since), wall.stamp())?;
+                    let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+                    Ok::<_, crate::answer::NotFound>(draft.doing(&figures))
                 })
                 .await?;
             let story = match draft {
                 Ok(draft) => {
-                    let answer = around.with(|outside| draft.explain(outside));
+                    let answer = context.with(|host_facts| draft.explain(host_facts));
                     text::explanation(&answer, asker::style())
                 }
                 Err(error) => text::escape(&error.to_string()),
             };
-            told.send(story).await.ok()?;
+            explained.send(story).await.ok()?;
         }
         std::future::pending().await
     }
 }
 
-fn scene(pipeline: &Pipeline, observed_since: Option<Ktime>) -> LineageAt<'_> {
+fn lineage_at(pipeline: &Pipeline, observed_since: Option<Ktime>) -> LineageAt<'_> {
     LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since }
 }
 
 fn whole_tree(pipeline: &mut Pipeline, since: Option<Ktime>) -> Option<Tree> {
-    let look = Look::new(pipeline.observer.doing(Want::All));
+    let figures = AllFigures::new(pipeline.observer.doing(Want::All));
     let wall = Wall::of_this_boot();
-    let wish = TreeOptions { usage: true, ..TreeOptions::default() };
-    Tree::of(wish, &scene(pipeline, since), wall.stamp(), &mut |_| None, Some(&look)).ok()
+    let options = TreeOptions { usage: true, ..TreeOptions::default() };
+    Tree::of(options, &lineage_at(pipeline, since), wall.stamp(), &mut |_| None, Some(&figures)).ok()
 }
 
 fn health(pipeline: &Pipeline, up: Duration) -> Health {
-    let (lineage, mending) = (&pipeline.lineage, &pipeline.mending);
+    let (lineage, repairs) = (&pipeline.lineage, &pipeline.repairs);
     let sum = |counts: &crate::runtime::Repairs| counts.by_kind().into_iter().map(|(_, count)| count).sum();
     let unconfirmed = lineage.unconfirmed_count();
     Health {
@@ -274,8 +282,8 @@ fn health(pipeline: &Pipeline, up: Duration) -> Health {
         zombies: lineage.zombie_count() as u64,
         zombies_unconfirmed: unconfirmed as u64,
         lost: pipeline.counts.lost(),
-        repaired: sum(&mending.repaired),
-        drift: sum(&mending.drift),
+        repaired: sum(&repairs.repaired),
+        drift: sum(&repairs.drift),
         canary_age_ns: pipeline.canary.age(clock::boottime()).map(crate::duration::ns),
         not_ready: None,
         ready_but: pipeline.degraded(),

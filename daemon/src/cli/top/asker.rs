@@ -58,7 +58,7 @@ enum Question {
 
 /// Asks until nobody wants answers any more.
 pub(super) fn run(socket: &Path, ends: Ends) {
-    let Ends { inputs, wants, mut stories, told } = ends;
+    let Ends { inputs, wants, mut explain_requests, explained } = ends;
     let Ok(runtime) = runtime() else { return };
     let mut gone = wants.clone();
     runtime.block_on(async {
@@ -67,7 +67,7 @@ pub(super) fn run(socket: &Path, ends: Ends) {
             () = ended => {}
             () = ask(socket, &inputs, &wants) => {}
             () = follow(socket, &inputs) => {}
-            () = tell(socket, &mut stories, &told) => {}
+            () = explain(socket, &mut explain_requests, &explained) => {}
         }
     });
 }
@@ -213,15 +213,19 @@ fn number(line: &str, key: &str) -> Option<u64> {
 }
 
 /// Tells the stories that are asked for.
-async fn tell(socket: &Path, stories: &mut mpsc::Receiver<TaskSelector>, told: &mpsc::Sender<String>) {
+async fn explain(
+    socket: &Path,
+    explain_requests: &mut mpsc::Receiver<TaskSelector>,
+    explained: &mpsc::Sender<String>,
+) {
     let client = Client::at(socket);
-    while let Some(whom) = stories.recv().await {
-        let answer: Result<Explanation, ClientError> = get(&client, &format!("/v1/explain/{whom}")).await;
+    while let Some(selector) = explain_requests.recv().await {
+        let answer: Result<Explanation, ClientError> = get(&client, &format!("/v1/explain/{selector}")).await;
         let story = match answer {
             Ok(answer) => text::explanation(&answer, style()),
             Err(error) => text::escape(&error.to_string()),
         };
-        if told.send(story).await.is_err() {
+        if explained.send(story).await.is_err() {
             return;
         }
     }

@@ -60,7 +60,7 @@ pub(super) struct Choice {
 pub(super) enum Then {
     Go,
     Quit,
-    Tell(TaskSelector),
+    Explain(TaskSelector),
 }
 
 /// Does what a key says.
@@ -108,7 +108,7 @@ fn typed(key: Key, view: &mut View, choice: &mut Choice) -> Then {
 fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
     let page = isize::try_from(choice.page.max(1)).unwrap_or(isize::MAX);
     let focus = view.focus() as usize;
-    let nth = |n: usize| Pane::ALL.get(n % Pane::ALL.len()).copied().unwrap_or(Pane::Culprits);
+    let nth = |n: usize| Pane::ALL.get(n % Pane::ALL.len()).copied().unwrap_or(Pane::ZombieParents);
     match key {
         Key::Char('q') => return Then::Quit,
         Key::Escape => {
@@ -134,15 +134,15 @@ fn chosen(key: Key, view: &mut View, choice: &mut Choice) -> Then {
         Key::Char('p') if !view.jump_to_parent() => choice.note = Some("its parent is not in the tree"),
         Key::Char('c') => {
             let missing = match view.focus() {
-                Pane::Culprits => "it is not in the tree yet",
+                Pane::ZombieParents => "it is not in the tree yet",
                 _ => "nobody owes it a wait",
             };
-            choice.note = (!view.jump_to_culprit()).then_some(missing);
+            choice.note = (!view.jump_to_responsible()).then_some(missing);
         }
         Key::Enter => {
             let Some(target) = view.target() else { return Then::Go };
-            let whom = target.entity_id.map_or(TaskSelector::Pid(target.pid), TaskSelector::Entity);
-            return Then::Tell(whom);
+            let selector = target.entity_id.map_or(TaskSelector::Pid(target.pid), TaskSelector::Entity);
+            return Then::Explain(selector);
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    draw::{self, Look},
+    draw::{self, TerminalCaps},
     keys::Choice,
     view,
     watcher::Watcher,
@@ -49,8 +49,8 @@ pub(super) fn print(mut watcher: Watcher) -> Result<(), Exit> {
     let width = style.width.and_then(|width| u16::try_from(width).ok()).unwrap_or(80).min(MOST);
     let area = Rect { x: 0, y: 0, width, height: height() };
     let mut buffer = Buffer::empty(area);
-    let look = Look { colour: false, unicode: style.unicode };
-    draw::draw(&view, &mut Choice::default(), look, area, &mut buffer);
+    let caps = TerminalCaps { colour: false, unicode: style.unicode };
+    draw::draw(&view, &mut Choice::default(), caps, area, &mut buffer);
     output::print(&text(&buffer)).map_err(|error| {
         log::error!("writing to standard output: {error}");
         Exit::Failure

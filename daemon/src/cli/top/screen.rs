@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    draw::{self, Look},
+    draw::{self, TerminalCaps},
     input,
     keys::{self, Choice, Over, Then},
     view,
@@ -120,11 +120,11 @@ pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
     let screen = Screen {
         view: view(),
         choice: Choice::default(),
-        look: Look { colour: style.colour, unicode: style.unicode },
+        caps: TerminalCaps { colour: style.colour, unicode: style.unicode },
     };
     let outcome = {
-        let Watcher { inputs, wants, stories, told, runtime, .. } = &mut watcher;
-        let mut channels = Channels { inputs, wants, stories, told };
+        let Watcher { inputs, wants, explain_requests, explained, runtime, .. } = &mut watcher;
+        let mut channels = Channels { inputs, wants, explain_requests, explained };
         runtime.block_on(screen.show(&mut channels))
     };
     drop(taken);
@@ -136,14 +136,14 @@ pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
 struct Channels<'a> {
     inputs: &'a mut tokio::sync::mpsc::Receiver<crate::view::Input>,
     wants: &'a tokio::sync::watch::Sender<Wants>,
-    stories: &'a tokio::sync::mpsc::Sender<crate::answer::TaskSelector>,
-    told: &'a mut tokio::sync::mpsc::Receiver<String>,
+    explain_requests: &'a tokio::sync::mpsc::Sender<crate::answer::TaskSelector>,
+    explained: &'a mut tokio::sync::mpsc::Receiver<String>,
 }
 
 struct Screen {
     view: View,
     choice: Choice,
-    look: Look,
+    caps: TerminalCaps,
 }
 
 impl Screen {
@@ -200,7 +200,7 @@ impl Screen {
                     self.view.apply(input);
                     due = due.or_else(|| Some(Instant::now() + REFRESH));
                 }
-                Some(story) = channels.told.recv() => {
+                Some(story) = channels.explained.recv() => {
                     self.choice.note = None;
                     self.choice.over = Over::Text("Story", story, 0);
                     due = Some(Instant::now());
@@ -219,9 +219,9 @@ impl Screen {
             match keys::press(key, &mut self.view, &mut self.choice) {
                 Then::Go => {}
                 Then::Quit => return true,
-                Then::Tell(whom) => {
+                Then::Explain(selector) => {
                     // One at a time: what is asked meanwhile is not told.
-                    let _ = channels.stories.try_send(whom);
+                    let _ = channels.explain_requests.try_send(selector);
                     self.choice.note = Some("asking for its story");
                 }
             }
@@ -234,10 +234,10 @@ impl Screen {
         terminal: &mut Terminal<CrosstermBackend<Drawn>>,
         channels: &Channels<'_>,
     ) -> io::Result<()> {
-        let Self { view, choice, look } = self;
+        let Self { view, choice, caps } = self;
         let mut is_tree_seen = false;
         terminal.draw(|frame| {
-            is_tree_seen = draw::draw(view, choice, *look, frame.area(), frame.buffer_mut());
+            is_tree_seen = draw::draw(view, choice, *caps, frame.area(), frame.buffer_mut());
         })?;
         let wants = Wants { paused: view.is_paused(), tree: is_tree_seen };
         channels.wants.send_if_modified(|before| std::mem::replace(before, wants) != wants);

@@ -37,8 +37,8 @@ pub(super) struct Wants {
 pub(super) struct Ends {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) wants: watch::Receiver<Wants>,
-    pub(super) stories: mpsc::Receiver<TaskSelector>,
-    pub(super) told: mpsc::Sender<String>,
+    pub(super) explain_requests: mpsc::Receiver<TaskSelector>,
+    pub(super) explained: mpsc::Sender<String>,
 }
 
 /// The thread, and the channels to it.
@@ -46,8 +46,8 @@ pub(super) struct Watcher {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) wants: watch::Sender<Wants>,
     /// Processes whose story is asked for, and the stories.
-    pub(super) stories: mpsc::Sender<TaskSelector>,
-    pub(super) told: mpsc::Receiver<String>,
+    pub(super) explain_requests: mpsc::Sender<TaskSelector>,
+    pub(super) explained: mpsc::Receiver<String>,
     /// The event loop of whoever draws.
     pub(super) runtime: Runtime,
     ended: mpsc::Receiver<()>,
@@ -66,10 +66,10 @@ impl Watcher {
         let runtime = runtime()?;
         let (to_view, inputs) = mpsc::channel(INPUTS);
         let (wants, wanted) = watch::channel(Wants { paused: false, tree: true });
-        let (stories, asked) = mpsc::channel(1);
-        let (tell, told) = mpsc::channel(1);
+        let (explain_requests, asked) = mpsc::channel(1);
+        let (explain, explained) = mpsc::channel(1);
         let (running, ended) = mpsc::channel(1);
-        let ends = Ends { inputs: to_view, wants: wanted, stories: asked, told: tell };
+        let ends = Ends { inputs: to_view, wants: wanted, explain_requests: asked, explained: explain };
         let is_there = match source.daemon() {
             None => false,
             Some(socket) => match runtime.block_on(Client::at(socket).get("/healthz", "*/*")) {
@@ -94,13 +94,13 @@ impl Watcher {
             Exit::Failure
         })?;
         started.recv().unwrap_or(Err(Exit::Failure))?;
-        Ok(Self { inputs, wants, stories, told, runtime, ended })
+        Ok(Self { inputs, wants, explain_requests, explained, runtime, ended })
     }
 
     /// Ends the thread, and waits until its programs are detached.
     pub(super) fn stop(self) {
-        let Self { inputs, wants, stories, told, runtime, mut ended } = self;
-        drop((inputs, wants, stories, told));
+        let Self { inputs, wants, explain_requests, explained, runtime, mut ended } = self;
+        drop((inputs, wants, explain_requests, explained));
         let waited = runtime.block_on(async { tokio::time::timeout(END, ended.recv()).await });
         if waited.is_err() {
             log::debug!("the watcher is left to the kernel");

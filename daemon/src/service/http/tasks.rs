@@ -14,13 +14,13 @@ use super::{
 use crate::{
     answer::{
         ExplainDraft, HostFacts, LineageAt, TaskSelector,
-        blocked::{BlockedFilter, BlockedTasks, FirstLook},
+        blocked::{BlockedFilter, BlockedTasks, FirstPoll},
         explain::Explanation,
         limits::{Limits, LimitsDraft},
-        moment,
-        now::Look,
+        now::AllFigures,
         place::Place,
         task::TaskAnswer,
+        time_arg,
         tree::{Tree, TreeOptions},
         zombies::{Filter, Zombies, ZombiesDraft},
     },
@@ -116,7 +116,7 @@ pub(super) async fn blocked(
     let filter = BlockedFilter { min_age_ns: duration::ns(min_age) };
     let first = api
         .ask(|pipeline, service| match pipeline.observer.figures(Want::Blocked) {
-            Ok(figures) => Ok(FirstLook::of(&figures)),
+            Ok(figures) => Ok(FirstPoll::of(&figures)),
             Err(why) => {
                 let stamp = service.wall.stamp();
                 Err(BlockedTasks::unknown(&service.lineage_at(pipeline), stamp, why.to_string()))
@@ -129,14 +129,14 @@ pub(super) async fn blocked(
     };
     tokio::time::sleep(BETWEEN).await;
     api.ask(move |pipeline, service| {
-        let look = Look::new(pipeline.observer.doing(Want::Blocked));
+        let figures = AllFigures::new(pipeline.observer.doing(Want::Blocked));
         // A task whose record is still in the ring is known after this.
         pipeline.catch_up(service);
         let view = service.lineage_at(pipeline);
         let stamp = service.wall.stamp().clone();
         let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
         let age = |task| pipeline.blocked.age_ns(task);
-        Json(BlockedTasks::of(&first, &look, filter, &age, &view, &stamp, &mut places))
+        Json(BlockedTasks::of(&first, &figures, filter, &age, &view, &stamp, &mut places))
     })
     .await
 }
@@ -181,8 +181,8 @@ pub(super) async fn explain(
     let asked = api
         .ask(move |pipeline, service| {
             let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
-            let look = Look::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
-            let draft = draft.doing(&look).with_forecasts(service.budget.forecasts());
+            let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+            let draft = draft.doing(&figures).with_forecasts(service.budget.forecasts());
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })
@@ -200,14 +200,14 @@ pub(super) async fn task(
     let answer = api
         .ask(move |pipeline, service| {
             let key = selector.find(&service.lineage_at(pipeline), service.wall.stamp())?;
-            let look = Look::new(pipeline.observer.doing(Want::Group(key.tgid)));
+            let figures = AllFigures::new(pipeline.observer.doing(Want::Group(key.tgid)));
             let view = service.lineage_at(pipeline);
             let life = view.lineage.life_by_key(key, view.now);
             let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
             let AnswerContext { stamp, mut places } = service.answer_context(cgroup.into_iter().collect());
             let mut places = |id| places.remove(&id);
             let host = &mut HostFacts { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
-            Ok(life.map(|life| TaskAnswer::of(&life, &view, host, &look)))
+            Ok(life.map(|life| TaskAnswer::of(&life, &view, host, &figures)))
         })
         .await?;
     match answer {
@@ -246,18 +246,19 @@ pub(super) async fn tree(
             }
             let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
             let options = TreeOptions { root, threads, kernel, at: None, now, usage };
-            let look = options.looks().then(|| Look::new(pipeline.observer.doing(Want::All)));
+            let figures =
+                options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
             if usage {
                 // A task that ended before the poll is in the lineage by then, so no CPU time is counted twice or missed.
                 pipeline.catch_up(service);
             }
             let view = service.lineage_at(pipeline);
             let stamp = service.wall.stamp().clone();
-            let at = query.at.map(|text| moment::parse(&text, view.now, &stamp));
+            let at = query.at.map(|text| time_arg::parse(&text, view.now, &stamp));
             let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
             let options = TreeOptions { at, ..options };
             let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
-            Tree::of(options, &view, &stamp, &mut places, look.as_ref())
+            Tree::of(options, &view, &stamp, &mut places, figures.as_ref())
                 .map_err(|error| ApiError::not_found(error.to_string()))
         })
         .await?;

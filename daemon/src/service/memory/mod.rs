@@ -107,7 +107,7 @@ impl MemoryGuard {
     }
 
     /// Measures the memory in use, and gives some up if there is too little. To be called four times a second.
-    pub(super) fn look(&mut self, from: &mut impl Shedding) {
+    pub(super) fn poll(&mut self, from: &mut impl Shedding) {
         self.skipped += 1;
         if self.level.is_some_and(|level| level.used < level.max / 2) && self.skipped < CALM_CALLS {
             return;

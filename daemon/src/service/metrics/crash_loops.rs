@@ -34,23 +34,23 @@ impl CrashLoopMetrics {
     pub(super) fn read(&self, lineage: &Lineage, sources: &mut Sources<'_>) {
         let mut ends: HashMap<(UnitLabels, Cause), u64> = HashMap::new();
         for death in recent(lineage, sources.now) {
-            let home = UnitLabels::of(death.cgroup_id, sources.cgroups, sources.now);
-            if home != UnitLabels::default() {
-                *ends.entry((home, death.cause)).or_default() += 1;
+            let labels_of_unit = UnitLabels::of(death.cgroup_id, sources.cgroups, sources.now);
+            if labels_of_unit != UnitLabels::default() {
+                *ends.entry((labels_of_unit, death.cause)).or_default() += 1;
             }
         }
         let mut loops: Vec<_> = ends.into_iter().filter(|(_, count)| *count >= CRASH_LOOP_ENDS).collect();
         loops.sort_unstable_by(|(one, ends), (other, others)| others.cmp(ends).then_with(|| one.cmp(other)));
         let rest: u64 = loops.iter().skip(sources.top).map(|(_, count)| count).sum();
         self.0.reset();
-        for ((home, cause), count) in loops.iter().take(sources.top) {
-            self.set(home, cause.code(), *count);
+        for ((labels_of_unit, cause), count) in loops.iter().take(sources.top) {
+            self.set(labels_of_unit, cause.code(), *count);
         }
         self.set(&UnitLabels::other(), "", rest);
     }
 
-    fn set(&self, home: &UnitLabels, cause: &str, count: u64) {
-        let [unit, container, runtime, pod] = home.labels();
+    fn set(&self, labels_of_unit: &UnitLabels, cause: &str, count: u64) {
+        let [unit, container, runtime, pod] = labels_of_unit.labels();
         self.0.with_label_values(&[unit, container, runtime, pod, cause]).set(int(count));
     }
 }

@@ -46,27 +46,27 @@ impl StopMetrics {
     }
 
     /// Counts one that has ended; `top` have a name.
-    pub(super) fn count(&mut self, stop: &Stop, home: UnitLabels, top: usize) {
+    pub(super) fn count(&mut self, stop: &Stop, labels_of_unit: UnitLabels, top: usize) {
         let Some(ns) = stop.duration_ns() else { return };
         self.stops.with_label_values(&[stop.outcome().code()]).inc();
-        let home = self.named(home, top);
-        self.duration.with_label_values(&home.labels()).observe(seconds(ns));
+        let labels_of_unit = self.named(labels_of_unit, top);
+        self.duration.with_label_values(&labels_of_unit.labels()).observe(seconds(ns));
     }
 
     /// The labels under which it is counted. What loses its name ends its series: a counter must not go back.
-    fn named(&mut self, home: UnitLabels, top: usize) -> UnitLabels {
-        if home == UnitLabels::default() || top == 0 {
+    fn named(&mut self, labels_of_unit: UnitLabels, top: usize) -> UnitLabels {
+        if labels_of_unit == UnitLabels::default() || top == 0 {
             return UnitLabels::other();
         }
-        self.named.retain(|it| *it != home);
-        self.named.push_back(home.clone());
+        self.named.retain(|it| *it != labels_of_unit);
+        self.named.push_back(labels_of_unit.clone());
         while self.named.len() > top {
             if let Some(oldest) = self.named.pop_front() {
                 // It has a series if anything was counted under its name.
                 let _ = self.duration.remove_label_values(&oldest.labels());
             }
         }
-        home
+        labels_of_unit
     }
 }
 
@@ -80,9 +80,9 @@ mod tests {
     fn units_that_stopped_last_have_a_name() {
         let mut metrics = StopMetrics::register(&Families(&Registry::new())).unwrap();
         for unit in ["a", "b", "a", "c"] {
-            let home = UnitLabels { unit: unit.into(), ..UnitLabels::default() };
-            let named = metrics.named(home.clone(), 2);
-            assert_eq!(named, home);
+            let labels_of_unit = UnitLabels { unit: unit.into(), ..UnitLabels::default() };
+            let named = metrics.named(labels_of_unit.clone(), 2);
+            assert_eq!(named, labels_of_unit);
             metrics.duration.with_label_values(&named.labels()).observe(1.0);
         }
         assert_eq!(metrics.named(UnitLabels::default(), 2), UnitLabels::other(), "a cgroup without a name");

@@ -5,7 +5,7 @@ use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 use super::{
     Sources,
     families::{Families, int, seconds},
-    top::{Culprit, culprits},
+    top::{ParentSeries, parent_series},
 };
 use crate::{lineage::TaskState, runtime::Pipeline};
 
@@ -101,7 +101,7 @@ impl TaskMetrics {
     }
 
     pub(super) fn read(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
-        self.read_culprits(pipeline, sources);
+        self.read_parent_series(pipeline, sources);
         let lineage = &pipeline.lineage;
         let state_counts = lineage.state_counts();
         let (dead_leaders, unconfirmed) = (lineage.dead_leader_count(), lineage.unconfirmed_count());
@@ -133,13 +133,13 @@ impl TaskMetrics {
         self.lives.set(int(lineage.remembered()));
     }
 
-    fn read_culprits(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
-        let (named, other) = culprits(&pipeline.lineage, sources.cgroups, sources.now, sources.top);
+    fn read_parent_series(&self, pipeline: &Pipeline, sources: &mut Sources<'_>) {
+        let (named, other) = parent_series(&pipeline.lineage, sources.cgroups, sources.now, sources.top);
         self.parent_zombies.reset();
         self.parent_oldest.reset();
         self.parent_debt.reset();
-        for culprit in named.iter().chain([&other]) {
-            let Culprit { who, zombies, oldest, debt } = culprit;
+        for parent in named.iter().chain([&other]) {
+            let ParentSeries { who, zombies, oldest, debt } = parent;
             let [unit, container, runtime, pod] = who.unit.labels();
             let labels = [who.parent.as_str(), unit, container, runtime, pod];
             self.parent_zombies.with_label_values(&labels).set(int(*zombies));

@@ -26,7 +26,7 @@ pub(super) struct Who {
 
 /// All parents of one name and unit together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Culprit {
+pub(super) struct ParentSeries {
     /// Who.
     pub(super) who: Who,
     /// Zombies that wait for them.
@@ -37,7 +37,7 @@ pub(super) struct Culprit {
     pub(super) debt: Duration,
 }
 
-impl Culprit {
+impl ParentSeries {
     fn add(&mut self, debt: &Self) {
         self.zombies += debt.zombies;
         self.debt += debt.debt;
@@ -49,37 +49,41 @@ impl Culprit {
 }
 
 /// Returns the `top` parents with most zombies, and the sum of all others, called `other`. It visits the zombies, not all tasks.
-pub(super) fn culprits(
+pub(super) fn parent_series(
     lineage: &Lineage,
     cgroups: &mut Cgroups,
     now: Ktime,
     top: usize,
-) -> (Vec<Culprit>, Culprit) {
+) -> (Vec<ParentSeries>, ParentSeries) {
     // Grouped by parent first, so that names and units are looked up once for each parent and not for each of ten thousand
     // zombies.
-    let mut by_parent: HashMap<Option<GroupKey>, (Option<GroupView<'_>>, Culprit)> = HashMap::new();
+    let mut by_parent: HashMap<Option<GroupKey>, (Option<GroupView<'_>>, ParentSeries)> = HashMap::new();
     for zombie in lineage.zombies() {
         let parent = zombie.parent();
         let since = zombie.zombie_since();
-        let one = Culprit {
+        let one = ParentSeries {
             zombies: 1,
             oldest: since,
             debt: since.map_or(Duration::ZERO, |since| Duration::from_nanos(now.since(since))),
-            ..Culprit::default()
+            ..ParentSeries::default()
         };
         let key = parent.map(|parent| parent.key());
-        by_parent.entry(key).or_insert_with(|| (parent, Culprit::default())).1.add(&one);
+        by_parent.entry(key).or_insert_with(|| (parent, ParentSeries::default())).1.add(&one);
     }
-    let mut by_who: HashMap<Who, Culprit> = HashMap::new();
+    let mut by_who: HashMap<Who, ParentSeries> = HashMap::new();
     for (parent, debt) in by_parent.into_values() {
         let who = who(parent, cgroups, now);
-        by_who.entry(who.clone()).or_insert_with(|| Culprit { who, ..Culprit::default() }).add(&debt);
+        by_who
+            .entry(who.clone())
+            .or_insert_with(|| ParentSeries { who, ..ParentSeries::default() })
+            .add(&debt);
     }
     // These are gauges, so it does not matter which parents had a series before.
     let weights = by_who.iter().map(|(who, debt)| (who.clone(), (debt.zombies, Reverse(debt.oldest))));
     let named = SeriesLimiter::default().choose(top, weights, |_, _| false).begun;
     let named = named.iter().filter_map(|who| by_who.remove(who)).collect();
-    let mut other = Culprit { who: Who { parent: OTHER.into(), ..Who::default() }, ..Culprit::default() };
+    let mut other =
+        ParentSeries { who: Who { parent: OTHER.into(), ..Who::default() }, ..ParentSeries::default() };
     for rest in by_who.values() {
         other.add(rest);
     }

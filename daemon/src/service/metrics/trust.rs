@@ -105,13 +105,13 @@ impl TrustMetrics {
             set(&self.dropped.with_label_values(&[kind.name()]), at(&counts.kernel.dropped));
             set(&self.shed.with_label_values(&[kind.name()]), at(&counts.kernel.shed));
         }
-        for (cause, count) in Lost::ALL.iter().zip(counts.untold()) {
+        for (cause, count) in Lost::ALL.iter().zip(counts.unreported()) {
             set(&self.lost.with_label_values(&[cause.name()]), count);
         }
         set(&self.lost.with_label_values(&["program_skipped"]), counts.missed);
         set(&self.lost.with_label_values(&["not_understood"]), counts.undecoded);
-        let mending = &pipeline.mending;
-        for (family, repairs) in [(&self.repaired, &mending.repaired), (&self.drift, &mending.drift)] {
+        let repairs = &pipeline.repairs;
+        for (family, repairs) in [(&self.repaired, &repairs.repaired), (&self.drift, &repairs.drift)] {
             for (kind, count) in repairs.by_kind() {
                 set(&family.with_label_values(&[kind]), count);
             }
@@ -121,11 +121,11 @@ impl TrustMetrics {
             set(&self.hidden.with_label_values(&[kind]), count);
         }
         set(&self.concluded, pipeline.lineage.stats().concluded);
-        for (why, count) in mending.by_cause() {
+        for (why, count) in repairs.by_cause() {
             set(&self.resyncs.with_label_values(&[why.name()]), count);
         }
-        set(&self.resyncs_failed, mending.failed);
-        self.resync_seconds.set(seconds(mending.last_ns));
+        set(&self.resyncs_failed, repairs.failed);
+        self.resync_seconds.set(seconds(repairs.last_ns));
         set(&self.canaries.with_label_values(&["whole"]), pipeline.canary.whole);
         set(&self.canaries.with_label_values(&["broken"]), pipeline.canary.broken);
         set(&self.canaries.with_label_values(&["no_pid"]), pipeline.canary.no_pid);

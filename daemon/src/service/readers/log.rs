@@ -369,7 +369,7 @@ impl Log {
     }
 
     /// Events that were dropped before present readers read them, and that these have not been told about.
-    pub(super) fn lost_untold(&self) -> u64 {
+    pub(super) fn lost_unreported(&self) -> u64 {
         self.cursors.values().map(|cursor| self.first().saturating_sub(cursor.sequence)).sum()
     }
 

@@ -168,7 +168,7 @@ impl Readers {
     /// Returns how many events readers lost because they were too slow.
     pub(super) fn lost(&self) -> u64 {
         let log = self.shared.log();
-        self.shared.lost.load(Ordering::Relaxed) + log.lost_untold()
+        self.shared.lost.load(Ordering::Relaxed) + log.lost_unreported()
     }
 
     /// Events that went to readers.

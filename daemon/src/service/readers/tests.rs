@@ -317,7 +317,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn any_interleaving_gives_each_reader_every_event_but_those_it_is_told_of(
+    fn any_interleaving_gives_each_reader_every_event_but_those_it_is_reported(
         keep in 0..300_usize,
         steps in prop::collection::vec(step(), 1..120),
     ) {

@@ -66,7 +66,7 @@ fn a_tracee_of_a_parent_that_ignores_sigchld_was_not_ignored_too_late() {
 
 #[test]
 fn who_made_a_child_by_clone_parent_is_named() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     let key = TaskKey { tid: Tid(55), start: Ktime(55 * SECOND) };
     facts.subject.known.life.creator = Some(TaskRef { key, tgid: Tgid(55) });
     let verdict = judge(&facts);
@@ -90,7 +90,7 @@ fn a_parent_in_d_state_whose_call_is_not_known_may_be_in_a_vfork() {
 
 /// A living process in state D, with what its kernel stack says.
 fn asleep(sleep: Option<Sleep>) -> Verdict {
-    let mut facts = scene();
+    let mut facts = base_facts();
     let process = facts.parent.as_mut().unwrap().process.as_mut().unwrap();
     (process.threads[0].state, process.threads[0].sleep) = (Some(b'D'), sleep);
     facts.subject.known = facts.parent.take().unwrap();
@@ -115,7 +115,7 @@ fn a_sleep_says_for_whom_and_whether_a_kill_ends_it() {
 
 #[test]
 fn a_tracer_that_is_stopped_itself_is_said_to_be() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     let process = facts.parent.as_mut().unwrap().process.as_mut().unwrap();
     (process.threads[0].state, process.threads[0].tracer) = (Some(b't'), Some(77));
     facts.subject.known = facts.parent.take().unwrap();
@@ -128,7 +128,7 @@ fn a_tracer_that_is_stopped_itself_is_said_to_be() {
 
 #[test]
 fn a_child_without_a_status_is_told_to_who_waits_for_it() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.subject.known = facts.parent.take().unwrap();
     facts.subject.known.life.debt = Some(Debt { forked: 1, autoreaped: 1, ..Debt::default() });
     let verdict = judge(&facts);

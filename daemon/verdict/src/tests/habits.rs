@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn not_watched_from_its_beginning_never_waits_is_only_likely() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.observed_since = Some(Ktime(55 * SECOND));
     let verdict = expect(&facts, Code::NeverWaits, Certainty::Likely, 50);
     assert!(

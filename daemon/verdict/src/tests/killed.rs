@@ -6,7 +6,7 @@ const SIGKILL_SET: Signals = Signals(1 << 8);
 
 /// A process of two threads, the subject, whose main thread is dead.
 fn killed(state: u8) -> Facts {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.subject.known.life = Life {
         leader_died_at: Some(Ktime(990 * SECOND)),
         threads: 2,
@@ -56,7 +56,7 @@ fn the_v1_freezer_keeps_a_killed_process() {
 }
 
 #[test]
-fn a_core_dump_is_told() {
+fn a_core_dump_is_reported() {
     let mut facts = killed(b'D');
     facts.subject.known.process.as_mut().unwrap().is_dumping_core = true;
     let verdict = expect(&facts, Code::KilledButBlocked, Certainty::Certain, 60);
@@ -78,7 +78,7 @@ fn threads_that_are_all_dead_are_their_tracers() {
 
 #[test]
 fn a_frozen_process_is_thawed() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.subject.known.life = life(60, b"db", LifeState::Running);
     facts.subject.known.process.as_mut().unwrap().frozen = Some(frozen());
     let verdict = expect(&facts, Code::Frozen, Certainty::Certain, 60);

@@ -4,7 +4,7 @@ use super::*;
 
 /// A living process.
 fn alive() -> Facts {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.subject = Child {
         known: Known { life: life(50, b"parent", LifeState::Running), process: Ok(process(50)) },
         parent_thread: None,
@@ -43,7 +43,7 @@ fn a_living_process_that_is_stopped_or_held_is_said_to_be() {
 fn a_parent_is_told_what_it_owes_and_why() {
     let mut facts = alive();
     facts.subject.known.life.debt = Some(Debt { forked: 3, zombies: 2, ..Debt::default() });
-    facts.owed = Some(scene().subject);
+    facts.owed = Some(base_facts().subject);
     let verdict = expect(&facts, Code::OwesWaits, Certainty::Certain, 50);
     assert!(
         verdict.summary.contains("2 zombie children") && verdict.summary.contains("never waited"),

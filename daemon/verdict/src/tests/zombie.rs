@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_parent_that_has_never_waited_is_named() {
-    let verdict = expect(&scene(), Code::NeverWaits, Certainty::Certain, 50);
+    let verdict = expect(&base_facts(), Code::NeverWaits, Certainty::Certain, 50);
     assert_eq!(verdict.summary, "parent (pid 50) has never waited for any child");
     assert!(verdict.evidence.iter().any(|line| line == "2 zombies wait for it"), "{verdict:#?}");
     assert!(verdict.remedy.unwrap().contains("kill 50"));
@@ -151,7 +151,7 @@ fn sigchld_ignored_after_the_death_does_not_help_it() {
 #[test]
 fn another_exit_signal_needs_another_wait() {
     for (signal, name) in [(10, "SIGUSR1"), (0, "none"), (40, "signal 40")] {
-        let mut facts = scene();
+        let mut facts = base_facts();
         facts.subject.known.life.exit_signal = Some(signal);
         let verdict = expect(&facts, Code::ExitSignal, Certainty::Certain, 50);
         assert!(verdict.summary.contains(name), "{verdict:#?}");
@@ -161,7 +161,7 @@ fn another_exit_signal_needs_another_wait() {
 
 #[test]
 fn a_foreign_tracer_holds_it_and_a_tracing_parent_does_not() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.subject.tracer = Some(Named { key: key(80), name: Some("strace".into()) });
     let verdict = expect(&facts, Code::HeldByTracer, Certainty::Certain, 80);
     assert!(verdict.summary.contains("strace (pid 80)"));
@@ -184,7 +184,7 @@ fn the_init_of_a_container_is_told_apart_from_that_of_the_host() {
 
 #[test]
 fn an_orphan_names_the_subreaper_it_came_to() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     let orphan = &mut facts.subject.known.life;
     (orphan.reparented, orphan.reparented_at, orphan.reparent_kind) =
         (1, Some(Ktime(950 * SECOND)), Some(ReparentKind::Subreaper));
@@ -214,7 +214,7 @@ fn a_wait_with_wnothread_in_another_thread_passes_over_it() {
 }
 
 #[test]
-fn a_wait_for_another_pid_is_told_from_one_for_this() {
+fn a_wait_for_another_pid_is_told_apart_from_one_for_this() {
     let facts = with(|_, process| process.threads[0].call = Some(waiting(WaitTarget::Pid(61), 0)));
     let verdict = expect(&facts, Code::WaitsForAnother, Certainty::Certain, 50);
     assert!(verdict.summary.ends_with("only for pid 61"), "{verdict:#?}");
@@ -250,7 +250,7 @@ fn who_died_just_now_is_nobodys_fault_yet() {
 
 #[test]
 fn what_could_not_be_read_is_named_with_what_it_takes() {
-    let mut facts = scene();
+    let mut facts = base_facts();
     facts.observed_since = None;
     facts.parent.as_mut().unwrap().process = Err("root".into());
     facts.parent.as_mut().unwrap().life.debt = None;

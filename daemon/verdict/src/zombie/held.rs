@@ -107,7 +107,7 @@ pub(super) fn parent_in_d_state(case: &Case<'_>) -> Option<Verdict> {
                 "pid {pid} is in state D: vfork(2) suspends the caller until the child execs or exits"
             ))
             .since_all(case.debts());
-        return Some(verdict.remedy(holder.remedy).by(holder.culprit));
+        return Some(verdict.remedy(holder.remedy).by(holder.responsible));
     }
     let summary = format!("its parent {who} sleeps uninterruptibly in the kernel (D) and cannot wait");
     // Without its system call a vfork(2) looks the same.

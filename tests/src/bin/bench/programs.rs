@@ -55,7 +55,7 @@ impl Drop for Statistics {
 /// What is measured: an observer, which of its programs count, and in which workloads.
 struct Case {
     observer: &'static str,
-    is_told: fn(&str) -> bool,
+    is_reported: fn(&str) -> bool,
     /// Programs that do nothing stand beside its own.
     has_empties: bool,
     workloads: &'static [(&'static str, u64)],
@@ -67,17 +67,17 @@ const SWITCHES: (&str, u64) = ("switches", 100_000);
 const CASES: [Case; 3] = [
     Case {
         observer: "taskscope run (metrics)",
-        is_told: |_| true,
+        is_reported: |_| true,
         has_empties: true,
         workloads: &[SWITCHES, ("vfork", 20_000), ("exec", 1_000)],
     },
     Case {
         observer: observers::SCHED,
-        is_told: |name| name.starts_with("sched_histogram") || name.starts_with("sched_wakeup"),
+        is_reported: |name| name.starts_with("sched_histogram") || name.starts_with("sched_wakeup"),
         has_empties: false,
         workloads: &[SWITCHES],
     },
-    Case { observer: observers::RUNQLAT, is_told: |_| true, has_empties: false, workloads: &[SWITCHES] },
+    Case { observer: observers::RUNQLAT, is_reported: |_| true, has_empties: false, workloads: &[SWITCHES] },
 ];
 
 /// Measures `taskscope run`, and what stands beside it.
@@ -115,7 +115,7 @@ impl Case {
             for (name, empty) in &empties {
                 all.push(((*name).to_owned(), empty.info()?));
             }
-            all.retain(|(name, _)| (self.is_told)(name));
+            all.retain(|(name, _)| (self.is_reported)(name));
             Ok(all)
         };
         let mut rows = Vec::new();

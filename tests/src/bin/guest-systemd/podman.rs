@@ -69,10 +69,10 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let children = fs::read_to_string(&children).with_context(|| format!("reading {children}"))?;
     let zombie = children.split_whitespace().next().context("the entry point has no children")?;
     ensure!(status(zombie.parse()?, "State")?.starts_with('Z'), "{zombie} is no zombie");
-    let told = sh("taskscope", &["explain", zombie])?;
-    let one_line = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let reported = sh("taskscope", &["explain", zombie])?;
+    let one_line = reported.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in ["is pid 1 of a container (pid namespace) and does not reap", "docker run --init"] {
-        ensure!(one_line.contains(words), "explain does not say `{words}`:\n{told}");
+        ensure!(one_line.contains(words), "explain does not say `{words}`:\n{reported}");
     }
     podman("rm", &["--force", "--time=0", "leaky"])?;
     until("the culprit is gone with its container", || {

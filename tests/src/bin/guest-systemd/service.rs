@@ -120,8 +120,8 @@ pub(crate) fn reloads(_run: &mut Run) -> anyhow::Result<()> {
     unit("reload")?;
     until("it says what it took", || {
         let journal = journal()?;
-        let told = "reloaded: zombie_after changed; needs a restart: ring_kib";
-        ensure!(journal.contains(told), "the journal has no `{told}`");
+        let reported = "reloaded: zombie_after changed; needs a restart: ring_kib";
+        ensure!(journal.contains(reported), "the journal has no `{reported}`");
         Ok(())
     })?;
     let mut child = zombie()?;
@@ -144,8 +144,8 @@ pub(crate) fn refuses_a_broken_configuration(_run: &mut Run) -> anyhow::Result<(
     unit("reload")?;
     until("it says what is wrong", || {
         let journal = journal()?;
-        let told = "line 1: unknown key `zombie_atfer`; did you mean `zombie_after`?";
-        ensure!(journal.contains(told), "the journal has no `{told}`");
+        let reported = "line 1: unknown key `zombie_atfer`; did you mean `zombie_after`?";
+        ensure!(journal.contains(reported), "the journal has no `{reported}`");
         Ok(())
     })?;
     get("/metrics")?;

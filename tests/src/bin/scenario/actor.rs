@@ -4,13 +4,13 @@ use std::sync::OnceLock;
 
 use crate::{
     fact::{Fact, die_with},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
 /// Prints the pid that has this `role`.
 pub(crate) fn announce(role: &str, pid: Pid, tid: Pid) {
-    look::describe(Fact::new("role").text("role", role), pid, tid).emit();
+    proc::describe(Fact::new("role").text("role", role), pid, tid).emit();
 }
 
 /// What spawned processes are called, if not as their parent.
@@ -66,7 +66,7 @@ pub(crate) fn spawn_with(role: &str, flags: i32, exit_signal: i32, act: impl FnO
 
 /// A thread that announces itself and then acts.
 pub(crate) fn thread(role: &'static str, act: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
-    let pid = look::outer_pid();
+    let pid = proc::outer_pid();
     std::thread::Builder::new()
         .spawn(move || {
             announce(role, pid, sys::gettid());

@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{announce, join, spawn, thread, wait},
     fact::{Fact, die},
-    look, number, sys,
+    number, proc, sys,
 };
 
 pub(crate) const SCENARIOS: &[Entry] = &[
@@ -31,7 +31,7 @@ fn exec(_: &[String]) {
 pub(crate) fn report(args: &[String]) {
     let role = args.first().map_or("", String::as_str);
     let fact = Fact::new("execed").text("role", role);
-    look::describe(fact, look::outer_pid(), sys::gettid()).emit();
+    proc::describe(fact, proc::outer_pid(), sys::gettid()).emit();
     sys::exit_group(number(args, 1, 0));
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, wait},
     fact::{Fact, die, die_with, pause},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
@@ -59,12 +59,12 @@ fn reads_output(to_end: fn(Channel)) {
     let (first, second) = (made.receive(), made.receive());
     // Which of the two was sent first is not certain: the helper is the younger.
     let (child, helper) = (first.min(second), first.max(second));
-    look::until_state(child, 'Z');
-    look::until_asleep(parent, parent);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(parent, parent);
     pause("owed");
     // What the verdict says: with the helper the read ends, and the parent waits.
     sys::kill(helper, libc::SIGKILL);
-    look::until_gone(child, child);
+    proc::until_gone(child, child);
     end(&[("parent", parent)]);
 }
 
@@ -90,8 +90,8 @@ fn ignores_and_traces() {
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    look::until_state(child, 'Z');
-    look::until_asleep(parent, parent);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(parent, parent);
     pause("owed");
     end(&[("parent", parent)]);
 }
@@ -109,8 +109,8 @@ fn clone_parent() {
     });
     let child = made.receive();
     gate.receive();
-    look::until_state(child, 'Z');
-    look::until_asleep(parent, parent);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(parent, parent);
     pause("owed");
     end(&[("parent", parent)]);
 }
@@ -125,7 +125,7 @@ fn status_lost() {
         sys::sleep_for_ever()
     });
     done.receive();
-    look::until_asleep(parent, parent);
+    proc::until_asleep(parent, parent);
     pause("lost");
     end(&[("parent", parent)]);
 }
@@ -139,14 +139,14 @@ fn waits_then_execs() {
     let dead = || {
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
         let child = children.split_whitespace().next()?.parse().ok()?;
-        look::Stat::read(child, child).is_some_and(|stat| stat.state == 'Z').then_some(child)
+        proc::Stat::read(child, child).is_some_and(|stat| stat.state == 'Z').then_some(child)
     };
-    look::until("waiting for the zombie of the program that was execed", || {
+    proc::until("waiting for the zombie of the program that was execed", || {
         fs::read(format!("/proc/{parent}/cmdline")).is_ok_and(|line| line.ends_with(b"\0zombie-maker\0"))
             && dead().is_some()
     });
     let Some(child) = dead() else { die_with("looking for the zombie", libc::ESRCH) };
-    look::until_asleep(parent, parent);
+    proc::until_asleep(parent, parent);
     announce("child", child, child);
     pause("owed");
     end(&[("parent", parent)]);
@@ -167,7 +167,7 @@ fn init_gets_subshell() {
             let gate = Channel::new();
             if sys::fork().is_none() {
                 gate.receive();
-                let pid = look::outer_pid();
+                let pid = proc::outer_pid();
                 announce("child", pid, pid);
                 made.send(pid);
                 sys::exit_group(1)
@@ -179,8 +179,8 @@ fn init_gets_subshell() {
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    look::until_state(child, 'Z');
-    look::until_asleep(init, init);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(init, init);
     pause("owed");
     end(&[("parent", init)]);
 }
@@ -194,17 +194,17 @@ fn vfork_chain() {
         sys::sleep_for_ever()
     });
     let youngest = |of: Pid| {
-        look::until("waiting for a vfork child", || look::youngest_child(of).is_some());
-        look::youngest_child(of).unwrap_or_else(|| die_with("looking for a vfork child", libc::ESRCH))
+        proc::until("waiting for a vfork child", || proc::youngest_child(of).is_some());
+        proc::youngest_child(of).unwrap_or_else(|| die_with("looking for a vfork child", libc::ESRCH))
     };
-    look::until_state(parent, 'D');
+    proc::until_state(parent, 'D');
     let holder = youngest(parent);
-    look::until_state(holder, 'D');
+    proc::until_state(holder, 'D');
     announce("holder", holder, holder);
     pause("held");
     // As the remedy says: SIGTERM would stay pending.
     sys::kill(holder, libc::SIGKILL);
-    look::until_state(parent, 'S');
+    proc::until_state(parent, 'S');
     end(&[("parent", parent)]);
 }
 
@@ -223,9 +223,9 @@ fn mutual_tracers() {
         sys::sleep_for_ever()
     });
     gate.send(second);
-    look::until_state(first, 't');
+    proc::until_state(first, 't');
     // SIGCHLD tells it that its tracee has stopped, and any signal stops who is traced.
-    look::until_state(second, 't');
+    proc::until_state(second, 't');
     Fact::new("stopped").flag("both", true).emit();
     pause("held");
     // A dead tracee is its tracer's first.

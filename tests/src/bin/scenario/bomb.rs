@@ -59,7 +59,7 @@ fn bomb(args: &[String]) {
 
 /// Every process of it: forks, reaps, and now and then gives up its place to another.
 fn burn(until: i64, refusals: Channel) -> i32 {
-    let (mut refused, mut told) = (0, false);
+    let (mut refused, mut reported) = (0, false);
     while sys::now_ns() < until {
         while matches!(sys::wait4(-1, libc::WNOHANG), Ok((pid, _)) if pid > 0) {}
         match sys::clone(0, libc::SIGCHLD) {
@@ -68,7 +68,7 @@ fn burn(until: i64, refusals: Channel) -> i32 {
             Err(libc::EAGAIN) => {
                 refused += 1;
                 // Once for each process and what it forks later, so that the pipe never fills.
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut reported, true) {
                     refusals.send(1);
                 }
             }

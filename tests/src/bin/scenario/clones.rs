@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{announce, peek, spawn, spawn_with, wait, wait_with},
     fact::{Fact, die_with, pause, skip},
-    look, number,
+    number, proc,
     sys::{self, Channel},
 };
 
@@ -29,7 +29,7 @@ fn exit_signal(args: &[String]) {
     }
     let child = spawn_with("child", 0, signal, || 15);
     peek("scenario", "child", child, libc::__WALL);
-    look::at("zombie", "child", child);
+    proc::at("zombie", "child", child);
     // A plain wait does not see this child.
     wait_with("scenario", "child", child, libc::WNOHANG);
     if signal != 0 {
@@ -53,7 +53,7 @@ fn clone_parent(_: &[String]) {
     });
     let child = born.receive();
     wait("scenario", "creator", creator);
-    look::at("after-creator", "child", child);
+    proc::at("after-creator", "child", child);
     gate.send(0);
     wait("scenario", "child", child);
 }

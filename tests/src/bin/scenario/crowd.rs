@@ -6,7 +6,7 @@ use crate::{
     Entry,
     actor::{spawn, wait},
     fact::{Fact, die_with, pause},
-    look, number,
+    number, proc,
     sys::{self, Pid},
 };
 
@@ -36,10 +36,10 @@ fn crowd(args: &[String]) {
         go.receive();
         open();
         let me = sys::getpid();
-        look::until("waiting for all threads to end", || look::tasks(me).len() == 1);
+        proc::until("waiting for all threads to end", || proc::tasks(me).len() == 1);
         30
     });
-    look::until("waiting for all threads", || look::tasks(group).len() > count);
+    proc::until("waiting for all threads", || proc::tasks(group).len() > count);
     pause("all-alive");
     go.send(0);
     wait("scenario", "group", group);

@@ -10,7 +10,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, wait},
     fact::{Fact, die, die_with, pause, skip},
-    look, sys,
+    proc, sys,
     sys::Channel,
 };
 
@@ -58,7 +58,7 @@ fn ends(child: sys::Pid) {
 
 fn sleeper() -> sys::Pid {
     let child = spawn("child", || sys::sleep_for_ever());
-    look::until_asleep(child, child);
+    proc::until_asleep(child, child);
     child
 }
 
@@ -232,7 +232,7 @@ fn namespace_init() {
     // Its init knows it by another pid.
     let child = child_of(init);
     announce("child", child, child);
-    look::until_asleep(child, child);
+    proc::until_asleep(child, child);
     go.send(1);
     // The child is the init's: no other task can wait for it.
     wait("scenario", "sender", init);
@@ -422,7 +422,7 @@ fn stop_ignored() {
         sys::sleep_for_ever()
     });
     let worker = ready.receive();
-    look::until_asleep(main, main);
+    proc::until_asleep(main, main);
     ask_to_stop(main);
     sys::kill(main, libc::SIGKILL);
     wait("scenario", "main", main);
@@ -445,7 +445,7 @@ fn stop_init() {
     ready.receive();
     let worker = child_of(main);
     announce("worker", worker, worker);
-    look::until_asleep(main, main);
+    proc::until_asleep(main, main);
     ask_to_stop(main);
     sys::kill(main, libc::SIGKILL);
     wait("scenario", "main", main);
@@ -511,7 +511,7 @@ fn timeout() {
         let error = std::process::Command::new("timeout").args(COMMAND).exec();
         die_with("execve of timeout(1)", error.raw_os_error().unwrap_or(libc::ENOENT));
     });
-    look::until("the child of timeout(1)", || !children_of(timeout).is_empty());
+    proc::until("the child of timeout(1)", || !children_of(timeout).is_empty());
     let child = child_of(timeout);
     announce("child", child, child);
     wait("scenario", "sender", timeout);

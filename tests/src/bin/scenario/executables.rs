@@ -11,7 +11,7 @@ use crate::{
     Entry,
     actor::{spawn, wait},
     fact::{Fact, die, die_with, pause},
-    look,
+    proc,
     sys::{self, Pid},
 };
 
@@ -95,7 +95,7 @@ fn run(role: &str, path: &Path) -> Pid {
         unsafe { libc::execve(text.as_ptr(), args.as_ptr(), environment.as_ptr()) };
         die("execve")
     });
-    look::until("waiting for the exec", || {
+    proc::until("waiting for the exec", || {
         fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.ends_with(b"\0sleeper\0"))
     });
     child

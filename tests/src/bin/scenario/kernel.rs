@@ -12,7 +12,7 @@ use crate::{
     Entry,
     actor::announce,
     fact::{Fact, die_with, skip},
-    look,
+    proc,
     sys::Pid,
 };
 
@@ -66,5 +66,5 @@ fn set(value: &str) {
 fn find() -> Option<Pid> {
     let pids = fs::read_dir("/proc").ok()?;
     pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .find(|&pid: &Pid| look::Stat::read(pid, pid).is_some_and(|stat| stat.comm == b"khugepaged"))
+        .find(|&pid: &Pid| proc::Stat::read(pid, pid).is_some_and(|stat| stat.comm == b"khugepaged"))
 }

@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, wait},
     fact::{die, pause},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
@@ -36,12 +36,12 @@ fn pid_namespace(_: &[String]) {
     });
     let orphan = up.receive();
     up.receive();
-    look::at("inside", "init", init);
-    look::at("orphaned", "orphan", orphan);
+    proc::at("inside", "init", init);
+    proc::at("orphaned", "orphan", orphan);
     pause("inside");
     gate.send(0);
     wait("scenario", "init", init);
-    look::at("after", "orphan", orphan);
+    proc::at("after", "orphan", orphan);
 }
 
 fn nested_namespaces(_: &[String]) {
@@ -51,7 +51,7 @@ fn nested_namespaces(_: &[String]) {
         let handover = Channel::new();
         match sys::clone(libc::CLONE_NEWPID, libc::SIGCHLD) {
             Ok(None) => {
-                let pid = look::outer_pid();
+                let pid = proc::outer_pid();
                 announce("inner-init", pid, pid);
                 handover.send(pid);
                 gate.receive();
@@ -81,9 +81,9 @@ fn stuck_exit(_: &[String]) {
     // Lives in the namespace, but its parent is out here and does not wait.
     let guest = spawn("guest", || sys::sleep_for_ever());
     gate.send(0);
-    look::until_state(guest, 'Z');
-    look::at("stuck", "init", init);
-    look::at("stuck", "guest", guest);
+    proc::until_state(guest, 'Z');
+    proc::at("stuck", "init", init);
+    proc::at("stuck", "guest", guest);
     pause("stuck");
     wait("scenario", "guest", guest);
     wait("scenario", "init", init);
@@ -91,14 +91,14 @@ fn stuck_exit(_: &[String]) {
 
 /// Forks inside a pid namespace and returns the outer pid.
 fn inside(role: &str, act: impl FnOnce() -> i32) -> Pid {
-    let told = Channel::new();
+    let reported = Channel::new();
     if sys::fork().is_none() {
-        let pid = look::outer_pid();
+        let pid = proc::outer_pid();
         announce(role, pid, pid);
-        told.send(pid);
+        reported.send(pid);
         sys::exit_group(act());
     }
-    told.receive()
+    reported.receive()
 }
 
 /// Children made from now on live in the pid namespace of `pid`.

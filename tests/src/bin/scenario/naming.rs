@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{peek, spawn, wait},
     fact::{Fact, pause},
-    look,
+    proc,
     sys::{self, Channel},
 };
 
@@ -83,7 +83,7 @@ fn namesakes(_: &[String]) {
 fn name(role: &str, bytes: &[u8]) {
     let before = sys::now_ns();
     sys::set_comm(bytes);
-    let comm = look::Stat::read(sys::getpid(), sys::gettid()).map(|stat| stat.comm).unwrap_or_default();
+    let comm = proc::Stat::read(sys::getpid(), sys::gettid()).map(|stat| stat.comm).unwrap_or_default();
     Fact::new("renamed")
         .text("role", role)
         .bytes("asked", bytes)

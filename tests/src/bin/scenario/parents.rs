@@ -6,7 +6,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, thread, wait},
     fact::{Fact, die, die_with, pause},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
@@ -50,13 +50,13 @@ fn owes(act: fn(Channel)) {
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    look::until_state(child, 'Z');
-    look::until_asleep(parent, parent);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(parent, parent);
     finish(parent);
 }
 
 fn finish(parent: Pid) {
-    look::at("owing", "parent", parent);
+    proc::at("owing", "parent", parent);
     pause("owed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
@@ -73,11 +73,11 @@ fn exec_over(_: &[String]) {
         sys::exec_self(&["sleeper"])
     });
     let child = made.receive();
-    look::until("waiting for the exec", || {
+    proc::until("waiting for the exec", || {
         fs::read(format!("/proc/{parent}/cmdline")).is_ok_and(|line| line.ends_with(b"\0sleeper\0"))
     });
     gate.send(0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     finish(parent);
 }
 
@@ -104,13 +104,13 @@ fn parent_frozen(args: &[String]) {
     });
     let child = made.receive();
     made.receive();
-    look::until_asleep(parent, parent);
+    proc::until_asleep(parent, parent);
     set(file, freeze);
     gate.send(0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     pause("owed");
     set(file, thaw);
-    look::until_gone(child, child);
+    proc::until_gone(child, child);
     pause("thawed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
@@ -122,7 +122,7 @@ extern "C" fn reap_all(_: libc::c_int) {
 
 fn dead_child() -> Pid {
     let child = spawn("child", || 0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     child
 }
 
@@ -166,7 +166,7 @@ fn sigwait_elsewhere(made: Channel) {
             reap_all(signal);
         }
     });
-    look::until_asleep(sys::getpid(), waiting.receive());
+    proc::until_asleep(sys::getpid(), waiting.receive());
     made.send(dead_child());
 }
 
@@ -228,12 +228,12 @@ fn vfork_traced(_: &[String]) {
         sys::sleep_for_ever()
     });
     held.receive();
-    look::until_state(parent, 'D');
-    let Some(holder) = look::youngest_child(parent) else {
+    proc::until_state(parent, 'D');
+    let Some(holder) = proc::youngest_child(parent) else {
         die_with("looking for the vfork child", libc::ESRCH)
     };
     announce("holder", holder, holder);
-    look::until_state(holder, 't');
+    proc::until_state(holder, 't');
     pause("held");
     for pid in [tracer, parent] {
         sys::kill(pid, libc::SIGKILL);
@@ -252,7 +252,7 @@ fn killed_traced(_: &[String]) {
         sys::sleep_for_ever()
     });
     held.receive();
-    look::until_state(victim, 't');
+    proc::until_state(victim, 't');
     pause("held");
     sys::kill(tracer, libc::SIGKILL);
     wait("scenario", "tracer", tracer);
@@ -278,9 +278,9 @@ fn dead_traced(_: &[String]) {
     });
     held.receive();
     sys::kill(victim, libc::SIGKILL);
-    look::until_state(victim, 'Z');
-    look::until("waiting for the second thread to be dead", || {
-        look::Stat::read(victim, second).is_some_and(|stat| stat.state == 'Z')
+    proc::until_state(victim, 'Z');
+    proc::until("waiting for the second thread to be dead", || {
+        proc::Stat::read(victim, second).is_some_and(|stat| stat.state == 'Z')
     });
     Fact::new("second").number("tid", second).emit();
     pause("held");

@@ -5,7 +5,7 @@ use crate::{
     Entry,
     actor::{peek, spawn, wait, wait_with},
     fact::{die, pause},
-    look,
+    proc,
     sys::{Channel, Pid},
 };
 
@@ -26,9 +26,9 @@ fn traced_child(_: &[String]) {
         25
     });
     seize(child);
-    look::at("traced", "child", child);
+    proc::at("traced", "child", child);
     gate.send(0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     pause("zombie");
     wait("scenario", "child", child);
 }
@@ -38,23 +38,23 @@ fn foreign_tracer(_: &[String]) {
         wait("tracer", "tracee", tracee);
         0
     });
-    look::at("held", "tracee", tracee);
+    proc::at("held", "tracee", tracee);
     // The parent is not offered the zombie that a tracer holds.
     peek("scenario", "tracee", tracee, libc::WNOHANG);
     pause("held");
     go_on.send(0);
     wait("scenario", "tracer", tracer);
-    look::at("given-back", "tracee", tracee);
+    proc::at("given-back", "tracee", tracee);
     wait_with("scenario", "tracee", tracee, 0);
 }
 
 fn tracer_exits_first(_: &[String]) {
     let (tracee, tracer, go_on) = trace(|_| 26);
-    look::at("held", "tracee", tracee);
+    proc::at("held", "tracee", tracee);
     pause("held");
     go_on.send(0);
     wait("scenario", "tracer", tracer);
-    look::at("given-back", "tracee", tracee);
+    proc::at("given-back", "tracee", tracee);
     wait_with("scenario", "tracee", tracee, 0);
 }
 
@@ -74,9 +74,9 @@ fn trace(after: impl FnOnce(Pid) -> i32) -> (Pid, Pid, Channel) {
         after(tracee)
     });
     seized.receive();
-    look::at("traced", "tracee", tracee);
+    proc::at("traced", "tracee", tracee);
     gate.send(0);
-    look::until_state(tracee, 'Z');
+    proc::until_state(tracee, 'Z');
     (tracee, tracer, go_on)
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{join, spawn, spawn_with, thread, wait},
     fact::pause,
-    look,
+    proc,
     sys::{self, Channel},
 };
 
@@ -33,10 +33,10 @@ fn orphan_of_init(_: &[String]) {
     let orphan = born.receive();
     // When the parent can be reaped, its children have been reparented.
     wait("scenario", "middle", middle);
-    look::at("orphaned", "orphan", orphan);
+    proc::at("orphaned", "orphan", orphan);
     pause("orphaned");
     gate.send(0);
-    look::until_gone(orphan, orphan);
+    proc::until_gone(orphan, orphan);
 }
 
 fn orphan_signal(_: &[String]) {
@@ -86,11 +86,11 @@ fn nested_subreapers(_: &[String]) {
     });
     let orphan = born.receive();
     events.receive();
-    look::at("with-inner", "orphan", orphan);
+    proc::at("with-inner", "orphan", orphan);
     pause("with-inner");
     inner_gate.send(0);
     events.receive();
-    look::at("with-outer", "orphan", orphan);
+    proc::at("with-outer", "orphan", orphan);
     pause("with-outer");
     orphan_gate.send(0);
     outer_gate.send(orphan);
@@ -117,7 +117,7 @@ fn orphaned_zombies(args: &[String]) {
     let middle = middles.receive();
     let orphans: Vec<_> = (0..ZOMBIES).map(|_| born.receive()).collect();
     for &orphan in &orphans {
-        look::until_state(orphan, 'Z');
+        proc::until_state(orphan, 'Z');
     }
     pause("zombies");
     sys::kill(middle, libc::SIGKILL);
@@ -142,9 +142,9 @@ fn orphan(n: i32) -> String {
 /// Waits until /proc shows each of them as a child of `parent`.
 fn until_children_of(parent: sys::Pid, children: &[sys::Pid]) {
     let is_child = |&pid: &sys::Pid| {
-        look::Stat::read(pid, pid).is_some_and(|stat| stat.ppid() == i64::from(parent) && stat.state == 'Z')
+        proc::Stat::read(pid, pid).is_some_and(|stat| stat.ppid() == i64::from(parent) && stat.state == 'Z')
     };
-    look::until("a new parent", || children.iter().all(is_child));
+    proc::until("a new parent", || children.iter().all(is_child));
 }
 
 fn sibling_thread(_: &[String]) {
@@ -170,11 +170,11 @@ fn sibling_thread(_: &[String]) {
     });
     let forker = tids.receive();
     let child = born.receive();
-    look::at("before", "child", child);
+    proc::at("before", "child", child);
     go_on.send(0);
     ended.receive();
-    look::until_gone(group, forker);
-    look::at("handed-on", "child", child);
+    proc::until_gone(group, forker);
+    proc::at("handed-on", "child", child);
     pause("handed-on");
     gate.send(0);
     go_on.send(child);

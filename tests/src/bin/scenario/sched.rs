@@ -9,7 +9,7 @@ use crate::{
     Entry,
     actor::{spawn, wait},
     fact::{Fact, die_with, pause, skip},
-    look, number, sys,
+    number, proc, sys,
     sys::{Channel, Pid},
 };
 
@@ -58,7 +58,7 @@ impl Worker {
 
     /// Waits until it sleeps, and says what the kernel has counted of it.
     fn account(&self, when: &str) {
-        look::until_state(self.pid, 'S');
+        proc::until_state(self.pid, 'S');
         let [run_ns, run_delay_ns, run_count] = self.counted();
         Fact::new("schedstat")
             .text("role", self.role)
@@ -108,10 +108,10 @@ fn scheduled(args: &[String]) {
         worker.go.send(0);
     }
     sys::kill(stopped.pid, libc::SIGSTOP);
-    look::until_state(stopped.pid, 'T');
+    proc::until_state(stopped.pid, 'T');
     nap(HELD_MS);
     sys::kill(stopped.pid, libc::SIGCONT);
-    look::until("waiting for rivals to take turns", || {
+    proc::until("waiting for rivals to take turns", || {
         sys::now_ns() - begun >= RIVALRY_MS * 1_000_000 && turns(&workers) - turns_before >= TURNS
     });
     are_to_stop.store(1, Ordering::Release);
@@ -196,7 +196,7 @@ fn pin() {
 fn hold_by_vfork() {
     let child = sys::clone_vm(libc::CLONE_VFORK, || {
         // The child can be faster than its parent, which is on its way to sleep.
-        look::until_state(sys::getppid(), 'D');
+        proc::until_state(sys::getppid(), 'D');
         nap(HELD_MS);
         0
     });
@@ -226,7 +226,7 @@ fn ping_pong(args: &[String]) {
     });
     let switches = |when: &str| {
         for (role, pid) in [("pong", answer), ("ping", ask)] {
-            look::until_state(pid, 'S');
+            proc::until_state(pid, 'S');
             let status = read(&format!("/proc/{pid}/status"));
             let of = |name: &str| {
                 let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -245,7 +245,7 @@ fn ping_pong(args: &[String]) {
     pause("before");
     // The one that answers first: else it would take a question for its sign to begin.
     there.send(0);
-    look::until_state(answer, 'S');
+    proc::until_state(answer, 'S');
     back.send(0);
     done.receive();
     done.receive();

@@ -6,7 +6,7 @@ use crate::{
     Entry,
     actor::{join, spawn, wait},
     fact::{Fact, die_with, pause},
-    look, number,
+    number, proc,
     sys::{self, Channel, Pid},
 };
 
@@ -94,8 +94,8 @@ fn many_threads(args: &[String]) {
         threads.into_iter().for_each(join);
         30
     });
-    look::until("waiting for all threads", || look::tasks(group).len() > count);
-    look::at("all-alive", "group", group);
+    proc::until("waiting for all threads", || proc::tasks(group).len() > count);
+    proc::at("all-alive", "group", group);
     pause("all-alive");
     for _ in 0..count {
         gate.send(0);
@@ -129,7 +129,7 @@ fn many_orphans(args: &[String]) {
     wait("scenario", "parent", parent);
     let parents: Vec<(i32, i32)> = children
         .iter()
-        .map(|&pid| (pid, look::Stat::read(pid, pid).map_or(-1, |stat| stat.ppid() as i32)))
+        .map(|&pid| (pid, proc::Stat::read(pid, pid).map_or(-1, |stat| stat.ppid() as i32)))
         .collect();
     Fact::new("handed-on").text("role", "orphan").pairs("parents", &parents).emit();
     pause("handed-on");

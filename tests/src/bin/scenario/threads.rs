@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{join, peek, spawn, thread, wait, wait_with},
     fact::{Fact, pause},
-    look,
+    proc,
     sys::{self, Channel},
 };
 
@@ -41,16 +41,16 @@ fn leader_exits_first(args: &[String]) {
         ready.receive();
         sys::exit_task(3)
     });
-    look::until_state(group, 'Z');
-    look::at("dead-leader", "group", group);
+    proc::until_state(group, 'Z');
+    proc::at("dead-leader", "group", group);
     // wait(2) does not return it while the worker lives.
     peek("scenario", "group", group, libc::WNOHANG);
     pause("dead-leader");
     gate.send(0);
     wait_with("scenario", "group", group, 0);
     // Where SIGCHLD is ignored, the wait can end a moment before the release does.
-    look::until_gone(group, group);
-    look::at("after", "group", group);
+    proc::until_gone(group, group);
+    proc::at("after", "group", group);
 }
 
 fn exit_group_from_thread(_: &[String]) {
@@ -103,8 +103,8 @@ fn detached_thread(_: &[String]) {
         0
     });
     let thread = tids.receive();
-    look::until_gone(group, thread);
-    look::at("after", "group", group);
+    proc::until_gone(group, thread);
+    proc::at("after", "group", group);
     gate.send(0);
     wait("scenario", "group", group);
 }

@@ -6,7 +6,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, wait},
     fact::{Fact, die, skip},
-    look,
+    proc,
     sys::{self, Channel},
 };
 
@@ -69,8 +69,8 @@ fn io_worker(args: &[String]) {
             skip("io_uring_setup", errno)
         }
     }
-    look::at("submitted", "user", user);
-    let worker = look::tasks(user).into_iter().find(|&tid| tid != user);
+    proc::at("submitted", "user", user);
+    let worker = proc::tasks(user).into_iter().find(|&tid| tid != user);
     match worker {
         Some(tid) => announce("worker", user, tid),
         // Before 5.12 workers are kernel threads that /proc/PID/task does not show.

@@ -7,7 +7,7 @@ use crate::{
     Entry,
     actor::{join, spawn, thread},
     fact::{Fact, die, die_with, pause, skip},
-    look, number,
+    number, proc,
     sys::{self, Channel, Pid},
 };
 
@@ -51,7 +51,7 @@ fn many(args: &[String]) {
             Some(pid) => waited.push(wait_with_usage(pid)),
         }
     }
-    told(&waited);
+    reported(&waited);
     all_children();
     pause("counted");
 }
@@ -120,7 +120,7 @@ fn with_threads(args: &[String]) {
         end(0, false)
     };
     until_it_has_left_its_cpu(pid);
-    told(&[wait_with_usage(pid)]);
+    reported(&[wait_with_usage(pid)]);
     all_children();
     pause("counted");
 }
@@ -152,7 +152,7 @@ fn in_a_tree(args: &[String]) {
             work_for(WORK_NS);
             end(0, false)
         });
-        look::until_state(zombie, 'Z');
+        proc::until_state(zombie, 'Z');
         let sleeper = spawn("sleeper", || {
             work_for(2 * WORK_NS);
             ready.send(0);
@@ -282,7 +282,7 @@ fn until_it_has_left_its_cpu(pid: Pid) {
     if let Err(errno) = sys::waitid(pid, libc::WEXITED | libc::WNOWAIT) {
         die_with("waitid", errno);
     }
-    look::until(&format!("waiting for the last switch of {pid}"), || look::has_left_its_cpu(pid, pid));
+    proc::until(&format!("waiting for the last switch of {pid}"), || proc::has_left_its_cpu(pid, pid));
 }
 
 fn wait_with_usage(pid: Pid) -> Waited {
@@ -299,7 +299,7 @@ fn wait_with_usage(pid: Pid) -> Waited {
     Waited { pid, usage }
 }
 
-fn told(waited: &[Waited]) {
+fn reported(waited: &[Waited]) {
     let list = |of: fn(&libc::rusage) -> i64| -> Vec<i32> {
         waited.iter().map(|one| i32::try_from(of(&one.usage)).unwrap_or(i32::MAX)).collect()
     };

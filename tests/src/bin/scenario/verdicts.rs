@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{announce, spawn, spawn_with, thread, wait},
     fact::{die, die_with, pause},
-    look,
+    proc,
     sys::{self, Channel, Pid},
 };
 
@@ -42,14 +42,14 @@ fn owes(act: fn(Channel)) {
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     // It prints its child's pid before the act of the scenario, which always ends in a sleep.
-    look::until_asleep(parent, parent);
+    proc::until_asleep(parent, parent);
     finish(parent);
 }
 
 fn finish(parent: Pid) {
-    look::at("owing", "parent", parent);
+    proc::at("owing", "parent", parent);
     pause("owed");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
@@ -61,7 +61,7 @@ fn dead_child() -> Pid {
 
 fn dead(role: &str) -> Pid {
     let child = spawn(role, || 0);
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     child
 }
 
@@ -78,7 +78,7 @@ fn parent_stopped() {
         sys::sleep_for_ever()
     });
     made.receive();
-    look::until_state(parent, 'T');
+    proc::until_state(parent, 'T');
     finish(parent);
 }
 
@@ -99,8 +99,8 @@ fn parent_traced() {
         sys::sleep_for_ever()
     });
     held.receive();
-    look::until_state(parent, 't');
-    look::at("owing", "parent", parent);
+    proc::until_state(parent, 't');
+    proc::at("owing", "parent", parent);
     pause("owed");
     for pid in [tracer, parent] {
         sys::kill(pid, libc::SIGKILL);
@@ -118,15 +118,15 @@ fn parent_vfork_held() {
         sys::sleep_for_ever()
     });
     made.receive();
-    look::until_state(parent, 'D');
-    let Some(holder) = look::youngest_child(parent) else {
+    proc::until_state(parent, 'D');
+    let Some(holder) = proc::youngest_child(parent) else {
         die_with("looking for the vfork child", libc::ESRCH)
     };
     announce("holder", holder, holder);
-    look::at("owing", "parent", parent);
+    proc::at("owing", "parent", parent);
     pause("owed");
     sys::kill(holder, libc::SIGKILL);
-    look::until_state(parent, 'S');
+    proc::until_state(parent, 'S');
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
 }
@@ -152,7 +152,7 @@ fn sigchld_coalesced(made: Channel) {
     // One signal is pending for all three.
     sys::unblock(libc::SIGCHLD);
     // The kernel offers the oldest first.
-    look::until_gone(children[0], children[0]);
+    proc::until_gone(children[0], children[0]);
     made.send(children[2]);
 }
 
@@ -192,19 +192,19 @@ fn entry_point() {
 fn container_init() {
     let made = Channel::new();
     let init = spawn_with("parent", libc::CLONE_NEWPID, libc::SIGCHLD, || {
-        let told = Channel::new();
+        let reported = Channel::new();
         if sys::fork().is_none() {
-            let pid = look::outer_pid();
+            let pid = proc::outer_pid();
             announce("child", pid, pid);
-            told.send(pid);
+            reported.send(pid);
             sys::exit_group(0)
         }
-        made.send(told.receive());
+        made.send(reported.receive());
         sys::sleep_for_ever()
     });
     let child = made.receive();
-    look::until_state(child, 'Z');
-    look::until_asleep(init, init);
+    proc::until_state(child, 'Z');
+    proc::until_asleep(init, init);
     finish(init);
 }
 
@@ -217,7 +217,7 @@ fn wait_nothread(made: Channel) {
         waiting.send(sys::gettid());
         let _ = sys::wait4(-1, libc::__WNOTHREAD);
     });
-    look::until_asleep(sys::getpid(), waiting.receive());
+    proc::until_asleep(sys::getpid(), waiting.receive());
     made.send(child);
 }
 

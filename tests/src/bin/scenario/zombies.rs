@@ -4,7 +4,7 @@ use crate::{
     Entry,
     actor::{peek, spawn, wait, wait_with},
     fact::{Fact, die_with, pause},
-    look, number,
+    number, proc,
     sys::{self, Channel},
 };
 
@@ -20,7 +20,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     (
         "new-parent-ignores",
         "a parent is killed while it has a zombie, and a subreaper above ignores SIGCHLD",
-        heir_ignores,
+        new_reaper_ignores,
     ),
     ("sigchld-ignored", "the parent ignores SIGCHLD", sigchld_ignored),
     ("nocldwait", "the parent set SA_NOCLDWAIT", nocldwait),
@@ -29,9 +29,9 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 fn zombie(_: &[String]) {
     let child = spawn("child", || 4);
     peek("scenario", "child", child, 0);
-    look::at("zombie", "child", child);
+    proc::at("zombie", "child", child);
     pause("zombie");
-    look::at("still", "child", child);
+    proc::at("still", "child", child);
     wait("scenario", "child", child);
 }
 
@@ -43,7 +43,7 @@ fn zombies(args: &[String]) {
         })
         .collect();
     for &child in &children {
-        look::until_state(child, 'Z');
+        proc::until_state(child, 'Z');
     }
     Fact::new("crowd").text("role", "child").numbers("pids", &children).emit();
     // A name by which metrics distinguish it from others.
@@ -61,7 +61,7 @@ fn wnowait(_: &[String]) {
     let child = spawn("child", || 6);
     for when in ["first", "second", "third"] {
         peek("scenario", "child", child, 0);
-        look::at(when, "child", child);
+        proc::at(when, "child", child);
     }
     pause("looked-at");
     wait("scenario", "child", child);
@@ -78,20 +78,20 @@ fn parent_killed(args: &[String]) {
         sys::sleep_for_ever()
     });
     let child = born.receive();
-    look::until_state(child, 'Z');
-    look::at("zombie", "child", child);
+    proc::until_state(child, 'Z');
+    proc::at("zombie", "child", child);
     pause("zombie");
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
     if keeps {
-        look::at("handed-on", "child", child);
+        proc::at("handed-on", "child", child);
         wait("scenario", "child", child);
     } else {
-        look::until_gone(child, child);
+        proc::until_gone(child, child);
     }
 }
 
-fn heir_ignores(_: &[String]) {
+fn new_reaper_ignores(_: &[String]) {
     sys::be_subreaper();
     let born = Channel::new();
     let parent = spawn("parent", || {
@@ -99,12 +99,12 @@ fn heir_ignores(_: &[String]) {
         sys::sleep_for_ever()
     });
     let child = born.receive();
-    look::until_state(child, 'Z');
+    proc::until_state(child, 'Z');
     pause("zombie");
     sys::on_sigchld(libc::SIG_IGN, 0);
     sys::kill(parent, libc::SIGKILL);
-    look::until_gone(child, child);
-    look::until_gone(parent, parent);
+    proc::until_gone(child, child);
+    proc::until_gone(parent, parent);
 }
 
 fn sigchld_ignored(_: &[String]) {
@@ -122,6 +122,6 @@ fn never_a_zombie() {
     let child = spawn("child", || 2);
     wait_with("scenario", "child", child, 0);
     // The wait can end a moment before the release does; a parent that exits in between hands the child on.
-    look::until_gone(child, child);
-    look::at("after", "child", child);
+    proc::until_gone(child, child);
+    proc::at("after", "child", child);
 }

@@ -26,7 +26,7 @@ pub(crate) struct Figures {
     received: u64,
     dropped: u64,
     lost: u64,
-    mended: u64,
+    repaired: u64,
     drift: u64,
     resyncs: u64,
     longest_us: u64,
@@ -62,7 +62,7 @@ impl Figures {
         self.dropped += dropped;
         self.shed += shed;
         self.lost += after("lost")?;
-        self.mended += after("mended")?;
+        self.repaired += after("mended")?;
         self.drift += after("drift")?;
         self.resyncs += before("resyncs")?;
         self.longest_us = self.longest_us.max(after("longest")?);
@@ -102,7 +102,7 @@ impl Figures {
             self.comparisons,
             self.produced,
             self.dropped,
-            self.mended,
+            self.repaired,
             self.drift,
             self.rss_kib.last().copied().unwrap_or(0)
         )
@@ -147,7 +147,7 @@ impl Figures {
                     audits.longest_us
                 ),
             ),
-            ("mended after losses", self.mended.to_string()),
+            ("mended after losses", self.repaired.to_string()),
             ("drift", self.drift.to_string()),
             ("events told as repaired", self.repaired_events.to_string()),
             ("canaries whole, broken", format!("{}, {}", self.whole, self.broken)),
@@ -208,7 +208,7 @@ mod tests {
         let end = |received| End { summary: summary(received), repaired_events: 4, gaps: 1 };
         let mut figures = Figures::default();
         figures.add(&end(7)).unwrap();
-        assert_eq!((figures.mended, figures.drift, figures.longest_us, figures.broken), (4, 1, 1200, 1));
+        assert_eq!((figures.repaired, figures.drift, figures.longest_us, figures.broken), (4, 1, 1200, 1));
         figures.add(&end(6)).unwrap_err();
     }
 }

@@ -47,10 +47,10 @@ impl Lineage {
             return;
         };
         let old_parent = reparented.old_parent.or_else(|| self.store.parent_ref(group));
-        let is_told = is_inferred && self.store[group].parent() == Some(parent);
+        let is_reported = is_inferred && self.store[group].parent() == Some(parent);
         self.store[group].parent_at = at.max(self.store[group].parent_at);
         self.store[group].set(fact::PARENT_INFERRED, false);
-        if is_told {
+        if is_reported {
             self.stats.late += 1;
         } else {
             self.reparent(group, old_parent, parent, t);

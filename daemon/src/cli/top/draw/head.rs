@@ -7,7 +7,7 @@ use ratatui::{
     style::{Modifier, Style},
 };
 
-use super::{Choice, Look, Over, Pen, columns};
+use super::{Choice, Over, Pen, TerminalCaps, columns};
 use crate::{
     answer::text::escape,
     verdict::duration,
@@ -29,30 +29,30 @@ const KEYS: [(&str, &str); 9] = [
 /// Who observes, how far that can be trusted, and the limits on pids; returns how many rows that takes.
 pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
     let Rect { x, y, width, height, .. } = pen.area;
-    let (look, mut next) = (pen.look, y);
+    let (caps, mut next) = (pen.caps, y);
     if let Some(health) = view.health() {
         let counts =
             format!("{} tasks  {} processes  {} zombies", health.tasks, health.processes, health.zombies);
         let observer = format!("{}, up {}", escape(&health.observer), duration(health.uptime_ns));
-        pen.text(x, next, &observer, Look::strong(), width);
+        pen.text(x, next, &observer, TerminalCaps::strong(), width);
         let at = usize::from(width).saturating_sub(columns(&counts));
         if at > columns(&observer) + 1 {
-            pen.text(x + u16::try_from(at).unwrap_or(0), next, &counts, Look::strong(), width);
+            pen.text(x + u16::try_from(at).unwrap_or(0), next, &counts, TerminalCaps::strong(), width);
         }
         next += 1;
         let (mark, text) = trust(view);
-        pen.text(x, next, &format!("{} trust  {text}", mark.sign()), look.of(mark), width);
+        pen.text(x, next, &format!("{} trust  {text}", mark.sign()), caps.of(mark), width);
         next += 1;
     } else {
         let why = view.disconnected().unwrap_or("waiting for the first answer");
-        pen.text(x, next, &escape(why), Look::strong(), width);
+        pen.text(x, next, &escape(why), TerminalCaps::strong(), width);
         next += 1;
     }
     let budget = view.budget();
     let most = if height >= 40 { 4 } else { 2 };
     for n in 0..budget.len().min(most) {
         let Some(line) = budget.line(n) else { continue };
-        let bar = bar(line.used, look.unicode);
+        let bar = bar(line.used, caps.unicode);
         let mut text = format!("{} pids   {bar} {:>16}  {}", line.mark.sign(), line.numbers, line.what);
         for part in [&line.forecast, &line.consumer] {
             if !part.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
                 text.push_str(part);
             }
         }
-        pen.text(x, next, &text, look.of(line.mark), width);
+        pen.text(x, next, &text, caps.of(line.mark), width);
         next += 1;
     }
     next - y
@@ -118,25 +118,25 @@ pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
     let Rect { x, width, .. } = pen.area;
     let y = pen.area.bottom() - 1;
     if let Some(note) = choice.note {
-        pen.text(x, y, note, Look::strong(), width);
+        pen.text(x, y, note, TerminalCaps::strong(), width);
         return;
     }
     if choice.over == Over::Typing {
         let text = format!("filter: {}_   Enter keeps it, Esc ends it", escape(view.filter()));
-        pen.text(x, y, &text, Look::strong(), width);
+        pen.text(x, y, &text, TerminalCaps::strong(), width);
         return;
     }
     let mut at = x;
     if !view.filter().is_empty() {
         let text = format!("filter: {} (Esc)", escape(view.filter()));
-        at = pen.text(at, y, &text, Look::strong(), width) + 2;
+        at = pen.text(at, y, &text, TerminalCaps::strong(), width) + 2;
     }
     for (key, what) in KEYS.into_iter().chain([("z", "zoom"), ("x", "groups"), ("Space", "pause")]) {
         let room = pen.area.right().saturating_sub(at);
         if usize::from(room) < key.len() + what.len() + 1 {
             break;
         }
-        at = pen.text(at, y, key, Look::strong().add_modifier(Modifier::REVERSED), room);
+        at = pen.text(at, y, key, TerminalCaps::strong().add_modifier(Modifier::REVERSED), room);
         at = pen.text(at + 1, y, what, Style::new(), room) + 2;
     }
 }

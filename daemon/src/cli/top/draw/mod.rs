@@ -14,12 +14,12 @@ use crate::view::{Mark, Pane, View};
 
 /// What the terminal takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct TerminalCaps {
     pub(super) colour: bool,
     pub(super) unicode: bool,
 }
 
-impl Look {
+impl TerminalCaps {
     /// Colours that differ in brightness and not by red and green alone; a sign or a word stands beside each.
     fn of(self, mark: Mark) -> Style {
         let style = Style::new();
@@ -38,8 +38,14 @@ impl Look {
 }
 
 /// Draws all of it; says whether the tree is to be seen.
-pub(super) fn draw(view: &View, choice: &mut Choice, look: Look, area: Rect, out: &mut Buffer) -> bool {
-    let mut pen = Pen { out, look, area };
+pub(super) fn draw(
+    view: &View,
+    choice: &mut Choice,
+    caps: TerminalCaps,
+    area: Rect,
+    out: &mut Buffer,
+) -> bool {
+    let mut pen = Pen { out, caps, area };
     if area.height < 5 || area.width < 40 {
         pen.text(area.x, area.y, "the terminal is too small: 40x5 at least", Style::new(), area.width);
         return false;
@@ -64,7 +70,7 @@ pub(super) fn draw(view: &View, choice: &mut Choice, look: Look, area: Rect, out
             .map(|pane| format!("{} {} ({})", *pane as usize + 1, pane.title(), view.len(*pane)))
             .collect();
         let y = body.y + body.height.saturating_sub(1);
-        pen.text(area.x, y, &format!("more: {}", names.join("   ")), look.of(Mark::Faint), area.width);
+        pen.text(area.x, y, &format!("more: {}", names.join("   ")), caps.of(Mark::Faint), area.width);
     }
     places.iter().any(|(pane, _)| *pane == Pane::Tree)
 }
@@ -72,7 +78,7 @@ pub(super) fn draw(view: &View, choice: &mut Choice, look: Look, area: Rect, out
 /// Writes within an area.
 struct Pen<'a> {
     out: &'a mut Buffer,
-    look: Look,
+    caps: TerminalCaps,
     area: Rect,
 }
 
@@ -85,7 +91,7 @@ impl Pen<'_> {
         }
         let (end, _) = self.out.set_stringn(x, y, text, usize::from(width), style);
         if columns(text) > usize::from(width) {
-            let sign = if self.look.unicode { "…" } else { ">" };
+            let sign = if self.caps.unicode { "…" } else { ">" };
             self.out.set_stringn(x + width - 1, y, sign, 1, style);
         }
         end
@@ -99,10 +105,10 @@ fn columns(text: &str) -> usize {
 
 /// A text in place of the panes, folded at the width.
 fn overlay(title: &str, text: &str, from: u16, body: Rect, pen: &mut Pen<'_>) {
-    let rule = if pen.look.unicode { "─" } else { "-" };
-    pen.text(body.x, body.y, &rule.repeat(usize::from(body.width)), Look::strong(), body.width);
+    let rule = if pen.caps.unicode { "─" } else { "-" };
+    pen.text(body.x, body.y, &rule.repeat(usize::from(body.width)), TerminalCaps::strong(), body.width);
     let title = format!(" {title}: Up and Down move, any other key ends ");
-    pen.text(body.x + 1, body.y, &title, Look::strong(), body.width - 1);
+    pen.text(body.x + 1, body.y, &title, TerminalCaps::strong(), body.width - 1);
     let mut y = body.y + 1;
     for line in text.lines().skip(usize::from(from)) {
         for part in folded(line, usize::from(body.width)) {

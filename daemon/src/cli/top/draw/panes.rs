@@ -5,7 +5,7 @@ use ratatui::{
     style::{Modifier, Style},
 };
 
-use super::{Look, Pen};
+use super::{Pen, TerminalCaps};
 use crate::view::{Column, Mark, Pane, Row, View};
 
 /// Rows of a pane that is not alone, at least: title, heads and a little more.
@@ -16,7 +16,7 @@ const WIDE: u16 = 150;
 
 /// In which order panes get room where there is little.
 const IMPORTANT: [Pane; 6] =
-    [Pane::Culprits, Pane::Tree, Pane::Deaths, Pane::Events, Pane::Blocked, Pane::Reparented];
+    [Pane::ZombieParents, Pane::Tree, Pane::Deaths, Pane::Events, Pane::Blocked, Pane::Reparented];
 
 /// Where each pane stands, and panes without room.
 pub(super) fn arrange(view: &View, alone: bool, body: Rect) -> (Vec<(Pane, Rect)>, Vec<Pane>) {
@@ -28,7 +28,8 @@ pub(super) fn arrange(view: &View, alone: bool, body: Rect) -> (Vec<(Pane, Rect)
         let half = body.width / 2;
         let left = Rect { width: half - 1, ..body };
         let right = Rect { x: body.x + half + 1, width: body.width - half - 1, ..body };
-        let mut places = stack(view, &[Pane::Culprits, Pane::Deaths, Pane::Blocked, Pane::Reparented], left);
+        let mut places =
+            stack(view, &[Pane::ZombieParents, Pane::Deaths, Pane::Blocked, Pane::Reparented], left);
         places.extend(stack(view, &[Pane::Tree, Pane::Events], right));
         return (places, Vec::new());
     }
@@ -87,7 +88,7 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     if count == 0 {
         let nothing = if view.filter().is_empty() { pane.nothing() } else { "no row contains the filter" };
         if place.height > 1 {
-            pen.text(place.x + 2, place.y + 1, nothing, pen.look.of(Mark::Faint), place.width - 2);
+            pen.text(place.x + 2, place.y + 1, nothing, pen.caps.of(Mark::Faint), place.width - 2);
         }
         return;
     }
@@ -97,11 +98,11 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let columns = widths(pane, place.width);
     let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
     let heads = Row { mark: Mark::None, cells: heads, target: None };
-    let style = pen.look.of(Mark::Faint).add_modifier(Modifier::UNDERLINED);
+    let style = pen.caps.of(Mark::Faint).add_modifier(Modifier::UNDERLINED);
     row_at(&heads, &columns, (place, 1), style, pen);
     for n in 0..rows.min(count - from) {
         let Some(row) = view.row(pane, from + n) else { continue };
-        let mut style = pen.look.of(row.mark);
+        let mut style = pen.caps.of(row.mark);
         if view.focus() == pane && from + n == selected {
             style = style.add_modifier(Modifier::REVERSED);
         }
@@ -111,8 +112,8 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
 
 fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     let is_focus = view.focus() == pane;
-    let rule = if pen.look.unicode { "─" } else { "-" };
-    let style = if is_focus { Look::strong() } else { Style::new() };
+    let rule = if pen.caps.unicode { "─" } else { "-" };
+    let style = if is_focus { TerminalCaps::strong() } else { Style::new() };
     pen.text(place.x, place.y, &rule.repeat(usize::from(place.width)), style, place.width);
     let sign = if is_focus { ">" } else { " " };
     let text = format!(

@@ -31,7 +31,7 @@ fn full() -> View {
 fn picture(view: &View, choice: &mut Choice, width: u16, height: u16) -> Vec<String> {
     let area = Rect { x: 0, y: 0, width, height };
     let mut buffer = Buffer::empty(area);
-    draw(view, choice, Look { colour: true, unicode: true }, area, &mut buffer);
+    draw(view, choice, TerminalCaps { colour: true, unicode: true }, area, &mut buffer);
     let line =
         |y| (0..width).filter_map(|x| buffer.cell((x, y))).map(ratatui::buffer::Cell::symbol).collect();
     (0..height).map(line).collect()

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made,
     limits::LimitsDraft,
-    others::Others,
+    not_zombies::NotZombies,
     place::Place,
     process::{Process, ProcessRef},
     task::{Children, ZombieAge},
     verdict::Verdict,
-    zombies::{Debtor, Filter, Zombie, Zombies},
+    zombies::{Filter, Zombie, ZombieParent, Zombies},
 };
 use crate::{
     lineage::{
@@ -42,7 +42,7 @@ pub struct ZombiesDraft {
     zombies: u64,
     parents: Vec<Owing>,
     left_off: u64,
-    others: Others,
+    others: NotZombies,
     limits: LimitsDraft,
 }
 
@@ -82,13 +82,17 @@ impl ZombiesDraft {
 
     /// Gathers who owes whom. A step a zombie.
     #[must_use]
-    pub fn of(scene: &LineageAt<'_>, filter: &Filter, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
-        let now = scene.now;
+    pub fn of(
+        lineage_at: &LineageAt<'_>,
+        filter: &Filter,
+        places: &mut dyn FnMut(u64) -> Option<Place>,
+    ) -> Self {
+        let now = lineage_at.now;
         let window = Ktime(now.0.saturating_sub(RATE_WINDOW_NS));
         let mut by_parent: HashMap<GroupKey, Gathered> = HashMap::new();
         let mut wanted: HashMap<Option<u64>, bool> = HashMap::new();
         let mut zombies = 0;
-        for zombie in scene.lineage.zombies() {
+        for zombie in lineage_at.lineage.zombies() {
             let (Some(since), Some(parent)) = (zombie.zombie_since(), zombie.parent()) else { continue };
             if now.since(since) < filter.min_age_ns {
                 continue;
@@ -105,10 +109,10 @@ impl ZombiesDraft {
             // The youngest are about to be reaped, most of them.
             let is_new = since >= window
                 && now.since(since) >= YOUNG_NS
-                && scene.observed_since.is_some_and(|began| since > began);
+                && lineage_at.observed_since.is_some_and(|began| since > began);
             gathered.new += u32::from(is_new);
             // Of those found by a snapshot the start tells more than when they were found.
-            let age = if scene.observed_since.is_some_and(|began| since > began) {
+            let age = if lineage_at.observed_since.is_some_and(|began| since > began) {
                 since
             } else {
                 zombie.key().start.unwrap_or(since)
@@ -121,43 +125,44 @@ impl ZombiesDraft {
         });
         let left_off = all.len().saturating_sub(MOST_PARENTS) as u64;
         all.truncate(MOST_PARENTS);
-        let parents = all.into_iter().filter_map(|(key, gathered)| owing(key, &gathered, scene)).collect();
+        let parents =
+            all.into_iter().filter_map(|(key, gathered)| owing(key, &gathered, lineage_at)).collect();
         Self {
             now,
-            observed_since: scene.observed_since,
+            observed_since: lineage_at.observed_since,
             zombies,
             parents,
             left_off,
-            others: Others::of(scene),
-            limits: LimitsDraft::of(scene),
+            others: NotZombies::of(lineage_at),
+            limits: LimitsDraft::of(lineage_at),
         }
     }
 
     /// Completes it from /proc. Zombies that are gone meanwhile were none that anybody owes.
     #[must_use]
-    pub fn finish(self, outside: &mut HostFacts<'_>) -> Zombies {
-        let stamp = outside.stamp;
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Zombies {
+        let stamp = host_facts.stamp;
         let window_ns = self.observed_since.map(|since| self.now.since(since).min(RATE_WINDOW_NS));
         let mut gone = 0;
         let mut parents = Vec::new();
         for owing in self.parents {
             let is_there = |life: &Life| {
-                life.key.start.is_none_or(|start| !outside.procfs.is_zombie_gone(life.key.tgid, start))
+                life.key.start.is_none_or(|start| !host_facts.procfs.is_zombie_gone(life.key.tgid, start))
             };
             // More than these were looked up before the question, where a release can go unseen.
             if !owing.oldest.iter().any(is_there) {
                 gone += u64::from(owing.zombies);
                 continue;
             }
-            parents.push(debtor(owing, self.now, window_ns, outside));
+            parents.push(zombie_parent(owing, self.now, window_ns, host_facts));
         }
         // Whoever has only just been told is not the first to look at.
-        let is_early = |parent: &Debtor| parent.verdict.code == Code::JustDied.name();
+        let is_early = |parent: &ZombieParent| parent.verdict.code == Code::JustDied.name();
         parents.sort_by_key(is_early);
         let early = parents.iter().filter(|parent| is_early(parent));
         let just_died = early.map(|parent| u64::from(parent.children.zombies)).sum();
-        let (dead_leaders, stuck_exits) = self.others.finish(outside);
-        let mut full_limits = self.limits.finish(outside).limits;
+        let (dead_leaders, stuck_exits) = self.others.finish(host_facts);
+        let mut full_limits = self.limits.finish(host_facts).limits;
         full_limits.retain(|limit| limit.full);
         Zombies {
             made: Made::at(self.now, self.observed_since, stamp),
@@ -172,19 +177,24 @@ impl ZombiesDraft {
     }
 }
 
-fn owing(key: GroupKey, gathered: &Gathered, scene: &LineageAt<'_>) -> Option<Owing> {
-    let life = scene.lineage.life_by_key(key, scene.now)?;
+fn owing(key: GroupKey, gathered: &Gathered, lineage_at: &LineageAt<'_>) -> Option<Owing> {
+    let life = lineage_at.lineage.life_by_key(key, lineage_at.now)?;
     let oldest: Vec<Life> = gathered
         .oldest
         .iter()
-        .filter_map(|&(_, child)| scene.lineage.life_by_key(child, scene.now))
+        .filter_map(|&(_, child)| lineage_at.lineage.life_by_key(child, lineage_at.now))
         .collect();
-    let case = ExplainDraft::of(oldest.first()?.key, scene)?;
+    let case = ExplainDraft::of(oldest.first()?.key, lineage_at)?;
     Some(Owing { life, zombies: gathered.zombies, new: gathered.new, oldest, case })
 }
 
-fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut HostFacts<'_>) -> Debtor {
-    let stamp = outside.stamp;
+fn zombie_parent(
+    owing: Owing,
+    now: Ktime,
+    window_ns: Option<u64>,
+    host_facts: &mut HostFacts<'_>,
+) -> ZombieParent {
+    let stamp = host_facts.stamp;
     let zombies: Vec<Zombie> = owing
         .oldest
         .iter()
@@ -202,10 +212,10 @@ fn debtor(owing: Owing, now: Ktime, window_ns: Option<u64>, outside: &mut HostFa
     let mut children = Children::of(&owing.life).unwrap_or_default();
     children.zombies = owing.zombies;
     let related = owing.case.related(stamp);
-    let facts = owing.case.finish(outside.procfs);
-    Debtor {
+    let facts = owing.case.finish(host_facts.procfs);
+    ZombieParent {
         process: Process::of(&owing.life, stamp),
-        place: owing.life.cgroup_id.and_then(|id| (outside.places)(id)),
+        place: owing.life.cgroup_id.and_then(|id| (host_facts.places)(id)),
         children,
         zombies_per_minute: window_ns.filter(|&window| window >= RATE_AT_LEAST_NS).map(|window| {
             #[expect(clippy::cast_precision_loss, reason = "a rate for eyes")]

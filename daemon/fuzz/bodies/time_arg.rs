@@ -1,6 +1,6 @@
 //! Bytes as a moment, such as `at=` takes: one that is over, or an error that repeats it.
 
-use taskscope::{answer::moment, export::Stamp, lineage::id::Ktime};
+use taskscope::{answer::time_arg, export::Stamp, lineage::id::Ktime};
 
 /// One input: eight bytes of time since boot, then the text.
 pub(crate) fn run(bytes: &[u8]) {
@@ -9,7 +9,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let now = Ktime(u64::from_le_bytes(*clock) >> 1);
     let stamp = Stamp::new("0", 1_795_000_000_000_000_000);
     let text = String::from_utf8_lossy(text);
-    match moment::parse(&text, now, &stamp) {
+    match time_arg::parse(&text, now, &stamp) {
         Ok(at) => assert!(at <= now, "{text} is after now"),
         Err(error) => assert!(error.contains(&*text), "{error}"),
     }

@@ -26,7 +26,7 @@ pub(crate) struct Fixture {
     pub(crate) lineage: Lineage,
     pub(crate) now: Ktime,
     pub(crate) effects: Vec<Effect>,
-    told: usize,
+    reported: usize,
 }
 
 impl Fixture {
@@ -36,12 +36,12 @@ impl Fixture {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        let mut scene =
-            Self { lineage: Lineage::new(config), now: Ktime(1_000_000), effects: Vec::new(), told: 0 };
+        let mut fixture =
+            Self { lineage: Lineage::new(config), now: Ktime(1_000_000), effects: Vec::new(), reported: 0 };
         let swapper = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
-        scene.fork_as(swapper, 1, "init");
-        scene.actions();
-        scene
+        fixture.fork_as(swapper, 1, "init");
+        fixture.actions();
+        fixture
     }
 
     pub(crate) fn record(&mut self, fact: Fact) {
@@ -239,15 +239,15 @@ impl Fixture {
     }
 
     /// What was told since the last call.
-    pub(crate) fn told(&mut self) -> Vec<Effect> {
-        let told = self.effects[self.told..].to_vec();
-        self.told = self.effects.len();
-        told
+    pub(crate) fn new_effects(&mut self) -> Vec<Effect> {
+        let effects = self.effects[self.reported..].to_vec();
+        self.reported = self.effects.len();
+        effects
     }
 
     /// The same, as `tid:action`.
     pub(crate) fn actions(&mut self) -> Vec<String> {
-        self.told()
+        self.new_effects()
             .iter()
             .map(|effect| format!("{}:{}", effect.thread.key.tid, effect.action.name()))
             .collect()
@@ -255,9 +255,9 @@ impl Fixture {
 
     /// The one effect with this action since the last call.
     pub(crate) fn one(&mut self, action: &str) -> Effect {
-        let told = self.told();
-        let names: Vec<_> = told.iter().map(|effect| effect.action.name()).collect();
-        let mut found = told.iter().filter(|effect| effect.action.name() == action);
+        let effects = self.new_effects();
+        let names: Vec<_> = effects.iter().map(|effect| effect.action.name()).collect();
+        let mut found = effects.iter().filter(|effect| effect.action.name() == action);
         match (found.next(), found.next()) {
             (Some(effect), None) => effect.clone(),
             _ => panic!("wanted one {action}, told were {names:?}"),

@@ -19,7 +19,7 @@ const STUCK_AFTER_NS: u64 = 10_000_000_000;
 const EXITS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The part that comes from the lineage.
-pub(super) struct Others {
+pub(super) struct NotZombies {
     observed: bool,
     dead_leaders: Vec<Case>,
     stuck_exits: Vec<Case>,
@@ -31,25 +31,25 @@ struct Case {
     for_ns: u64,
 }
 
-impl Others {
-    pub(super) fn of(scene: &LineageAt<'_>) -> Self {
+impl NotZombies {
+    pub(super) fn of(lineage_at: &LineageAt<'_>) -> Self {
         let (mut dead_leaders, mut stuck_exits) = (Vec::new(), Vec::new());
-        let observed = scene.observed_since.is_some();
-        let exiting = scene.lineage.state_counts().of(TaskState::Exiting);
-        if scene.lineage.dead_leader_count() + exiting > 0 {
-            for group in scene.lineage.groups() {
-                let Some(life) = group.life(scene.now) else { continue };
+        let observed = lineage_at.observed_since.is_some();
+        let exiting = lineage_at.lineage.state_counts().of(TaskState::Exiting);
+        if lineage_at.lineage.dead_leader_count() + exiting > 0 {
+            for group in lineage_at.lineage.groups() {
+                let Some(life) = group.life(lineage_at.now) else { continue };
                 let case = |since| Case {
                     named: Named::from(&life),
                     threads_left: life.threads.saturating_sub(1),
-                    for_ns: scene.now.since(since),
+                    for_ns: lineage_at.now.since(since),
                 };
                 match life.state {
                     LifeState::DeadLeader => {
                         dead_leaders.push(case(life.leader_died_at.unwrap_or(life.since)));
                     }
                     // Found in its exit by the only look there was, it may just be on its way: /proc will tell.
-                    LifeState::Exiting if !observed || scene.now.since(life.since) >= STUCK_AFTER_NS => {
+                    LifeState::Exiting if !observed || lineage_at.now.since(life.since) >= STUCK_AFTER_NS => {
                         stuck_exits.push(case(life.since));
                     }
                     _ => {}
@@ -62,13 +62,13 @@ impl Others {
     }
 
     /// Dead leaders, then stuck exits.
-    pub(super) fn finish(mut self, outside: &HostFacts<'_>) -> (Vec<Other>, Vec<Other>) {
+    pub(super) fn finish(mut self, host_facts: &HostFacts<'_>) -> (Vec<Other>, Vec<Other>) {
         if !self.observed && !self.stuck_exits.is_empty() {
             sleep(EXITS_WITHIN);
-            self.stuck_exits.retain(|case| is_exiting(case.named.key, outside.procfs));
+            self.stuck_exits.retain(|case| is_exiting(case.named.key, host_facts.procfs));
         }
         let other = |case: &Case| Other {
-            process: ProcessRef::of(&case.named, outside.stamp),
+            process: ProcessRef::of(&case.named, host_facts.stamp),
             threads_left: case.threads_left,
             for_at_least_ns: self.observed.then_some(case.for_ns),
         };

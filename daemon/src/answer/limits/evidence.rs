@@ -10,7 +10,7 @@ use crate::{
 const NAMED: usize = 3;
 
 /// Adds the limits that are full. Of a process of which nothing else can be said, that is what is the matter.
-pub(in crate::answer) fn tell(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
+pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
     let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else { return };
     let namespace = fullest.kind == "pid_namespace";
     let reason = if namespace {
