@@ -69,6 +69,7 @@ use crate::{
         effect::Effect,
         id::{GroupKey, Ktime},
         record::Record,
+        scope::CgroupName,
     },
     procfs::Procfs,
 };
@@ -130,6 +131,8 @@ pub trait EventSink {
     /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
     /// nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
+    /// Takes the names of cgroups that were made since the last call, if any were; before the effects of the tasks in them.
+    fn take_cgroup_names(&mut self, _names: &[CgroupName]) {}
     /// Takes the units and containers that have stopped since the last call, if any have.
     fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
 }
@@ -281,6 +284,7 @@ impl Pipeline {
             is_applying: false,
         };
         pipeline.lineage.watch_signals(signals::watch(&pipeline.observer.hooks));
+        pipeline.lineage.watch_scopes(signals::watches_scopes(&pipeline.observer.hooks));
         let mut kept = Kept::default();
         pipeline.resync(Why::Start, &mut kept);
         pipeline.effects = kept.0;
@@ -318,6 +322,10 @@ impl Pipeline {
 
     fn hand_on(&mut self, sink: &mut impl EventSink) {
         self.canary.filter(&mut self.effects);
+        let names: Vec<_> = self.lineage.take_cgroup_names().collect();
+        if !names.is_empty() {
+            sink.take_cgroup_names(&names);
+        }
         if !self.effects.is_empty() {
             sink.take(&mut self.effects);
             self.effects.clear();

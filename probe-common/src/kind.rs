@@ -30,11 +30,13 @@ pub enum Kind {
     SignalSent = 12,
     /// The out-of-memory killer has chosen a process: [`crate::OomVictim`].
     OomVictim = 13,
+    /// A cgroup was made, removed, populated or emptied: [`crate::CgroupChanged`].
+    CgroupChanged = 14,
 }
 
 impl Kind {
     /// One more than the largest kind: the length of arrays indexed by kind.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every kind, in the order of its number.
     pub const ALL: [Self; Self::COUNT - 1] = [
@@ -51,6 +53,7 @@ impl Kind {
         Self::CgroupAttached,
         Self::SignalSent,
         Self::OomVictim,
+        Self::CgroupChanged,
     ];
 
     /// The kind with this number.
@@ -76,6 +79,7 @@ impl Kind {
             Self::CgroupAttached => "cgroup_attached",
             Self::SignalSent => "signal_sent",
             Self::OomVictim => "oom_victim",
+            Self::CgroupChanged => "cgroup_changed",
         }
     }
 
@@ -96,6 +100,7 @@ impl Kind {
             Self::CgroupAttached => size_of::<crate::CgroupAttached>(),
             Self::SignalSent => size_of::<crate::SignalSent>(),
             Self::OomVictim => size_of::<crate::OomVictim>(),
+            Self::CgroupChanged => size_of::<crate::CgroupChanged>(),
         }
     }
 }

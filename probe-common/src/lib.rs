@@ -6,6 +6,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod cgroup_changed;
 mod cgroup_pair;
 mod counters;
 mod figures;
@@ -19,6 +20,9 @@ pub mod task_state;
 mod valid;
 mod wire;
 
+pub use cgroup_changed::{
+    CGROUP_EMPTIED, CGROUP_LIFE_NAME_LEN, CGROUP_MADE, CGROUP_POPULATED, CGROUP_REMOVED, CgroupChanged,
+};
 pub use cgroup_pair::CgroupPair;
 pub use counters::{Counters, Lost};
 pub use figures::{Figures, WANT_ALL, WANT_BLOCKED};
@@ -42,7 +46,7 @@ pub use valid::Valid;
 pub use wire::Wire;
 
 /// Version of the wire. The object carries it in the global [`ABI_SYMBOL`]; the daemon refuses an object with another one.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Name of the global in the eBPF object that holds [`ABI_VERSION`].
 pub const ABI_SYMBOL: &str = "TASKSCOPE_ABI_VERSION";

@@ -11,8 +11,9 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use probe_common::{
-    CgroupAttached, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind, Lost, NEVER_SHED,
-    OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent, Snapshot, TaskNew,
+    CgroupAttached, CgroupChanged, CloneFailed, Counters, Exec, ExecArgs, Exited, Exiting, Header, Kind,
+    Lost, NEVER_SHED, OomVictim, Released, Renamed, Reparented, SchedEvent, SchedTraceLosses, SignalSent,
+    Snapshot, TaskNew,
 };
 
 use crate::sleepers::MAPPED;
@@ -91,6 +92,7 @@ record!(
     CgroupAttached: CgroupAttached AtOnce,
     SignalSent: SignalSent AtOnce,
     OomVictim: OomVictim AtOnce,
+    CgroupChanged: CgroupChanged Full,
 );
 
 /// The header of a record of type `T` made now.

@@ -106,10 +106,11 @@ pub use self::model::relation::Relation;
 pub use self::model::stats::Stats;
 pub use self::model::task::{StateCounts, TaskKind, TaskState};
 pub use self::model::usage::{ChildrenUsage, Descent, GroupUsage, Share};
-pub use self::model::{death, effect, figures, flags, id, record, status};
+pub use self::model::{death, effect, figures, flags, id, record, scope, status};
 
 use self::accounting::Accounting;
 use self::apply::death::Deaths;
+use self::apply::scope::Scopes;
 use self::history::exited_processes::ExitedProcesses;
 use self::model::id::{GroupKey, Ktime, TaskKey, Tgid};
 use self::model::record::{Fact, Record};
@@ -143,6 +144,8 @@ pub struct Lineage {
     stats: Stats,
     /// Signals that may end a group, and how groups ended.
     deaths: Deaths,
+    /// Cgroups that tasks are in, and those that have ended.
+    scopes: Scopes,
     /// Outcome of the current record.
     outcome: Outcome,
 }
@@ -170,6 +173,7 @@ impl Lineage {
             emitted_until: Ktime(0),
             stats: Stats::default(),
             deaths: Deaths::default(),
+            scopes: Scopes::default(),
             outcome: Outcome::Applied,
             config,
         };
@@ -246,6 +250,7 @@ impl Lineage {
             Fact::CgroupAttached(attached) => self.on_cgroup_attached(at, attached, out),
             Fact::Signal(sent) => self.on_signal(at, sent),
             Fact::OomVictim(oom) => self.on_oom_victim(at, oom),
+            Fact::CgroupChanged(changed) => self.on_cgroup_changed(at, changed, out),
         }
         self.release_after_rcu(out);
         self.expire(now.max(at), 2, out);

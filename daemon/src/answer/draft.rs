@@ -11,6 +11,7 @@ use crate::{
         effect::Creation,
         id::{GroupKey, Ktime, TaskRef, Tgid, Tid},
         record::Comm,
+        scope::Scope,
     },
     procfs::Procfs,
     verdict::{
@@ -42,6 +43,8 @@ pub struct ExplainDraft {
     pub(super) limits: Option<LimitsDraft>,
     /// Stops of units and containers, the same.
     pub(super) stops: Vec<Arc<Stop>>,
+    /// Lives of units and containers, the same.
+    pub(super) scopes: Vec<Arc<Scope>>,
     /// What its parent did after its end, the same.
     pub(super) parent_then: Option<Then>,
 }
@@ -92,6 +95,7 @@ impl ExplainDraft {
             owed,
             limits: None,
             stops: Vec::new(),
+            scopes: Vec::new(),
             parent_then: None,
         })
     }

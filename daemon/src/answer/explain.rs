@@ -11,6 +11,7 @@ use super::{
     place::Place,
     process::{Executable, Process, ProcessRef, text},
     recall::judge_again,
+    scope::{self, ScopeStory},
     stop::{self, StopStory},
     story::{self, Cast},
     task::Task,
@@ -60,6 +61,9 @@ pub struct Explanation {
     /// How its unit or container stopped or is stopping, the latest stop first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<StopStory>,
+    /// When its unit or container began and ended: the one that lives, and then the last ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<ScopeStory>,
 }
 
 impl MergeLocalFacts for Explanation {
@@ -100,7 +104,8 @@ impl ExplainDraft {
         let of_death = life.death.iter().flat_map(|it| death::cgroups(it));
         let of_limits = self.limits.iter().flat_map(LimitsDraft::cgroups);
         let of_stops = self.stops.iter().flat_map(|it| stop::cgroups(it));
-        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).collect()
+        let of_scopes = self.scopes.iter().flat_map(|it| scope::cgroups(it));
+        life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).chain(of_scopes).collect()
     }
 
     /// Takes what is asked for from the lineage.
@@ -119,6 +124,7 @@ impl ExplainDraft {
         draft.parent_then =
             death.and_then(|death| death::parents_then(&[death], lineage_at).into_iter().next().flatten());
         draft.stops = lineage_at.lineage.stops().collect();
+        draft.scopes = lineage_at.lineage.scopes().collect();
         Ok(draft)
     }
 
@@ -158,7 +164,8 @@ impl ExplainDraft {
         let (now, observed_since) = (self.now, self.observed_since);
         let (doing, missing) = (self.doing.clone(), self.not_read.clone());
         let limits = self.limits.clone();
-        let (stops, parent_then) = (self.stops.clone(), self.parent_then.clone());
+        let (stops, scopes) = (self.stops.clone(), self.scopes.clone());
+        let parent_then = self.parent_then.clone();
         let (first_parent, creator) = (self.first_parent.clone(), self.creator.clone());
         let related = self.related(stamp);
         let facts = self.finish(host_facts.procfs);
@@ -183,6 +190,7 @@ impl ExplainDraft {
         }
         let place = life.cgroup_id.and_then(|id| (host_facts.places)(id));
         let stops = stop::of_place(&stops, life.cgroup_id, place.as_ref(), now, host_facts);
+        let scopes = scope::of_place(&scopes, life.cgroup_id, place.as_ref(), now, host_facts);
         Explanation {
             made: Made::at(now, observed_since, stamp),
             process,
@@ -197,6 +205,7 @@ impl ExplainDraft {
             related,
             limits,
             stops,
+            scopes,
         }
     }
 }

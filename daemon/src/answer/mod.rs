@@ -12,6 +12,7 @@ pub mod limits;
 pub mod now;
 pub mod place;
 pub mod process;
+pub mod scope;
 pub mod spent;
 pub mod stop;
 pub mod task;

@@ -122,7 +122,7 @@ impl StopFilter {
         Self { units, containers, limit: 3 }
     }
 
-    fn wants(&self, place: Option<&Place>) -> bool {
+    pub(super) fn wants(&self, place: Option<&Place>) -> bool {
         let is_unit = |unit: &str| self.units.iter().any(|it| glob(it.as_bytes(), unit.as_bytes()));
         let is_container = |id: &str| self.containers.iter().any(|it| id.starts_with(it.as_str()));
         let (units, containers) = (self.units.is_empty(), self.containers.is_empty());

@@ -104,12 +104,37 @@ impl Cgroups {
         self.places.get(&id)
     }
 
+    /// Takes in a cgroup that was made below another one: it may be gone before the hierarchy is read. The numbers are those of one
+    /// hierarchy each: ids of the v2 hierarchy, or pairs of 0 and an id of the v1 controller.
+    pub fn learn(&mut self, number: u64, parent: u64, name: &str) {
+        let (below, above) = (CgroupPair::of(number), CgroupPair::of(parent));
+        let (places, id, parent_id) = match below.controller {
+            Some(id) => (&mut self.of_controller, id, above.controller.unwrap_or(ROOT_ID)),
+            None => (&mut self.places, below.unified, above.unified),
+        };
+        if places.len() > REMEMBERED || places.contains_key(&id) {
+            return;
+        }
+        let root = if parent_id == ROOT_ID { Some("") } else { None };
+        let Some(path) = root.or_else(|| places.get(&parent_id).map(|place| place.path.as_str())) else {
+            return;
+        };
+        let place = Arc::new(Place::of(&format!("{path}/{name}")));
+        places.insert(id, place);
+    }
+
     /// Returns whether the place with this id is known; for a pair, whether both of its halves are.
     fn join(&mut self, id: u64) -> bool {
         if self.places.contains_key(&id) {
             return true;
         }
         let CgroupPair { unified, controller: Some(controller) } = CgroupPair::of(id) else { return false };
+        if unified == 0 {
+            // A cgroup of the v1 controller itself, and not a task's place.
+            let Some(place) = self.of_controller.get(&controller).cloned() else { return false };
+            self.places.insert(id, place);
+            return true;
+        }
         let (Some(one), Some(other)) = (self.places.get(&unified), self.of_controller.get(&controller))
         else {
             return false;
@@ -268,6 +293,20 @@ mod tests {
             assert_eq!(place.path, format!("/docker/{id}"), "the root of v2 says nothing");
         }
         fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_cgroup_that_was_made_and_is_gone_has_a_name() {
+        let mut cgroups = Cgroups::at(None);
+        cgroups.learn(5, ROOT_ID, "system.slice");
+        cgroups.learn(6, 5, "short.service");
+        assert_eq!(cgroups.place(6, 1).unwrap().unit.as_deref(), Some("short.service"));
+        cgroups.learn(9, 8, "below-an-unknown-one");
+        assert!(cgroups.known(9).is_none());
+        let controller = |id| CgroupPair::pack(0, id);
+        cgroups.learn(controller(7), 0, "docker");
+        cgroups.learn(controller(8), controller(7), "inner");
+        assert_eq!(cgroups.place(controller(8), 1).unwrap().path, "/docker/inner");
     }
 
     #[test]

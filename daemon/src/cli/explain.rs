@@ -10,6 +10,7 @@ use super::{
 use crate::answer::{
     ExplainDraft,
     explain::Explanation,
+    scope::Scopes,
     stop::{StopFilter, Stops},
     text,
 };
@@ -64,19 +65,29 @@ fn stopped(args: &Args) -> Option<Exit> {
         return None;
     }
     let filter = StopFilter::named(name);
-    let mut path = format!("/v1/stops?limit={}", filter.limit);
+    let mut query = format!("?limit={}", filter.limit);
     let keys = filter
         .units
         .iter()
         .map(|unit| ("unit", unit))
         .chain(filter.containers.iter().map(|id| ("container", id)));
     for (key, value) in keys {
-        path.push('&');
-        path.push_str(key);
-        path.push('=');
-        path.push_str(&encoded(value));
+        query.push('&');
+        query.push_str(key);
+        query.push('=');
+        query.push_str(&encoded(value));
     }
-    let answer = ask::get::<Stops>(socket, &path).ok().flatten().filter(|answer| !answer.stops.is_empty())?;
-    let shown = ask::show(&answer, args.format, |answer| text::stops(answer, terminal::style()));
+    let stops = ask::get::<Stops>(socket, &format!("/v1/stops{query}")).ok().flatten();
+    let scopes = ask::get::<Scopes>(socket, &format!("/v1/scopes{query}")).ok().flatten();
+    let stops = stops.filter(|answer| !answer.stops.is_empty());
+    let lives = scopes.filter(|answer| !answer.scopes.is_empty());
+    let reported = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
+    let shown = match (&stops, &lives) {
+        (Some(stops), _) => {
+            ask::show(stops, args.format, |answer| reported + &text::stops(answer, terminal::style()))
+        }
+        (None, Some(lives)) => ask::show(lives, args.format, |_| reported),
+        (None, None) => return None,
+    };
     Some(shown.map_or_else(|exit| exit, |()| Exit::Success))
 }

@@ -142,7 +142,7 @@ fn write_process(object: &mut Object<'_>, effect: &Effect, stamp: &Stamp) {
     }
 }
 
-fn write_entity(object: &mut Object<'_>, key: Key, group: GroupKey, stamp: &Stamp) {
+pub(super) fn write_entity(object: &mut Object<'_>, key: Key, group: GroupKey, stamp: &Stamp) {
     if let Some(start) = group.start {
         object.text(key, |out| stamp.write_entity_id(out, group, start));
     }
@@ -287,6 +287,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
             }
         }
         Action::GroupExited { usage, death: _ } => usage::write_group(task, usage.as_ref()),
+        Action::ScopeBegan(scope) | Action::ScopeEnded(scope) => super::scope::write(task, scope, stamp),
         Action::Autoreaped => {}
     }
 }

@@ -8,6 +8,7 @@ mod death;
 mod encode;
 mod filter;
 mod sched;
+mod scope;
 mod stamp;
 mod time;
 mod usage;

@@ -13,6 +13,7 @@ use crate::lineage::effect::{Action, Effect, Reaper, Sleep, Span};
 use crate::lineage::flags::{CLONE_FLAGS, errno_name, exit_state_name, signal_name};
 use crate::lineage::id::{Ktime, TaskRef};
 use crate::lineage::record::{Comm, ForkLimit};
+use crate::lineage::scope::Scope;
 use crate::lineage::status::WaitStatus;
 
 /// An event that is out of order by this much is marked, ns. Smaller differences between CPUs are common.
@@ -116,7 +117,7 @@ pub fn write_sched(event: &SchedEvent, stamp: &Stamp, colour: bool, line: &mut V
 const fn colour_of(action: &Action) -> &'static str {
     match action {
         Action::Forked { .. } => "\x1b[32m",
-        Action::Execed { .. } | Action::ExecTakeover { .. } => "\x1b[36m",
+        Action::Execed { .. } | Action::ExecTakeover { .. } | Action::ScopeBegan(_) => "\x1b[36m",
         Action::Reparented { .. } => "\x1b[35m",
         Action::ZombieBegan { .. } | Action::LeaderDied { .. } => "\x1b[33m",
         Action::ZombieFlagged { .. }
@@ -124,7 +125,8 @@ const fn colour_of(action: &Action) -> &'static str {
         | Action::ExitStuck { .. }
         | Action::CloneFailed { .. } => "\x1b[1;31m",
         Action::Renamed { .. } | Action::Exiting { .. } | Action::Released { .. } => "\x1b[2m",
-        Action::BlockedCleared { .. }
+        Action::ScopeEnded(_)
+        | Action::BlockedCleared { .. }
         | Action::Exited { .. }
         | Action::GroupExited { .. }
         | Action::Reaped { .. }
@@ -304,6 +306,36 @@ impl Facts<'_> {
         self.0.push(b' ');
     }
 
+    fn scope_began(&mut self, scope: &Scope) {
+        self.scope_name(scope);
+        if scope.starts > 1 {
+            self.number("starts", u64::from(scope.starts));
+        }
+        if let Some(ns) = scope.empty_ns {
+            self.duration("empty", ns);
+        }
+    }
+
+    fn scope_ended(&mut self, scope: &Scope) {
+        self.scope_name(scope);
+        if let Some(ns) = scope.duration_ns() {
+            self.duration("after", ns);
+        }
+        if let Some(end) = scope.end {
+            self.text("end", end.name());
+        }
+        if let Some(death) = &scope.first_death {
+            self.text("cause", death.cause.code());
+            self.number("first_death", u64::from(death.key.tgid.0));
+        }
+    }
+
+    fn scope_name(&mut self, scope: &Scope) {
+        if let Some(name) = &scope.name {
+            self.bytes("cgroup", name.as_bytes());
+        }
+    }
+
     fn failed_clone(&mut self, errno: i32, refused_by: Option<&ForkLimit>) {
         match errno_name(errno) {
             Some(name) => self.word(name),
@@ -367,6 +399,8 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
             facts.bytes("old", old.bytes());
             facts.bytes("new", new.bytes());
         }
+        Action::ScopeBegan(scope) => facts.scope_began(scope),
+        Action::ScopeEnded(scope) => facts.scope_ended(scope),
         Action::Exiting { .. } | Action::Autoreaped => facts.status(effect.process.status),
         Action::GroupExited { usage, death } => {
             facts.status(effect.process.status);

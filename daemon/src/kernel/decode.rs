@@ -1,5 +1,6 @@
 //! Decodes wire bytes into the lineage's records. It never panics: any bytes give a record or an error.
 
+mod scopes;
 mod signals;
 
 use probe_common as wire;
@@ -71,6 +72,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::Snapshot => Fact::Snapshot(Box::new(snapshot(&read(kind, bytes)?))),
         Kind::CgroupAttached => Fact::CgroupAttached(cgroup_attached(&read(kind, bytes)?)),
         Kind::SignalSent => Fact::Signal(Box::new(signals::sent(&read(kind, bytes)?)?)),
+        Kind::CgroupChanged => Fact::CgroupChanged(Box::new(scopes::changed(&read(kind, bytes)?)?)),
         Kind::OomVictim => Fact::OomVictim(Box::new(signals::oom_victim(&read(kind, bytes)?)?)),
     };
     Ok(Record { at: Ktime(header.boottime_ns), cpu: header.cpu, fact })

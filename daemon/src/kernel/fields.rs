@@ -41,6 +41,7 @@ const EXECUTABLE: &str = "paths of executables";
 const DELETED: &str = "marks of executables that were deleted";
 const DISPOSITION: &str = "whether a parent ignores SIGCHLD";
 const OOM_LIMIT: &str = "which memory limit the out-of-memory killer met";
+const SCOPES: &str = "when units and containers began and ended";
 const ORPHANS: &str = "new parents of orphans on the tracepoint rung";
 
 macro_rules! fields {
@@ -105,7 +106,9 @@ const FIELDS: &[Field] = fields! {
     css_cgroup: "cgroup_subsys_state" ["cgroup"] (8) "cgroups of v1 controllers";
     cgroup_kn: "cgroup" ["kn"] (8) CGROUP;
     kernfs_id: "kernfs_node" ["id"] (8) CGROUP;
-    kernfs_name: "kernfs_node" ["name"] (8) OOM_LIMIT;
+    kernfs_name: "kernfs_node" ["name"] (8) "names of cgroups that the out-of-memory killer met or that are gone soon";
+    cgroup_root: "cgroup" ["root"] (8) SCOPES;
+    cgroup_self_parent: "cgroup" ["self.parent"] (8) SCOPES;
     css_parent: "mem_cgroup" ["css.parent"] (8) OOM_LIMIT;
     memcg_usage: "mem_cgroup" ["memory.usage"] (8) OOM_LIMIT;
     memcg_max: "mem_cgroup" ["memory.max" | "memory.limit"] (8) OOM_LIMIT;

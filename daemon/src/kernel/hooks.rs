@@ -48,6 +48,9 @@ pub const MARK_VICTIM: &str = "mark_victim";
 /// The hook of the out-of-memory killer's beginning.
 pub const OUT_OF_MEMORY: &str = "out_of_memory";
 
+/// The hook of a cgroup's first task and of its last.
+pub const CGROUP_POPULATED: &str = "cgroup_notify_populated";
+
 /// One way to watch a hook.
 #[derive(Debug)]
 pub struct Rung {
@@ -182,6 +185,33 @@ pub const HOOKS: &[Hook] = &[
         rungs: &[
             rung(Tracepoint, "cgroup_attach_task", &[("cgroup_attach_task_btf", BtfTracepoint)]),
             rung(Tracepoint, "cgroup_attach_task", &[("cgroup_attach_task_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: CGROUP_POPULATED,
+        required: false,
+        gives: "when units and containers began and ended: neither is told",
+        rungs: &[
+            rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_btf", BtfTracepoint)]),
+            rung(Tracepoint, "cgroup_notify_populated", &[("cgroup_notify_populated_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "cgroup_rmdir",
+        required: false,
+        gives: "removals of cgroups: those that no task is in are kept for a while",
+        rungs: &[
+            rung(Tracepoint, "cgroup_rmdir", &[("cgroup_rmdir_btf", BtfTracepoint)]),
+            rung(Tracepoint, "cgroup_rmdir", &[("cgroup_rmdir_raw", RawTracepoint)]),
+        ],
+    },
+    Hook {
+        name: "cgroup_mkdir",
+        required: false,
+        gives: "who made a cgroup and when",
+        rungs: &[
+            rung(Tracepoint, "cgroup_mkdir", &[("cgroup_mkdir_btf", BtfTracepoint)]),
+            rung(Tracepoint, "cgroup_mkdir", &[("cgroup_mkdir_raw", RawTracepoint)]),
         ],
     },
     Hook {

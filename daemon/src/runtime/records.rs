@@ -50,5 +50,6 @@ pub(super) const fn kind_of(record: &Record) -> Kind {
         Fact::CgroupAttached(_) => Kind::CgroupAttached,
         Fact::Signal(_) => Kind::SignalSent,
         Fact::OomVictim(_) => Kind::OomVictim,
+        Fact::CgroupChanged(_) => Kind::CgroupChanged,
     }
 }

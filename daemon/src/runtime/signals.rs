@@ -6,7 +6,7 @@ use super::{Counts, Place};
 use crate::{
     kernel::{
         clock::boottime,
-        hooks::{MARK_VICTIM, SIGNAL_GENERATE},
+        hooks::{CGROUP_POPULATED, MARK_VICTIM, SIGNAL_GENERATE},
         ladder::HookState,
     },
     lineage::{death::Watch, id::Ktime},
@@ -23,11 +23,19 @@ pub(super) fn watch(hooks: &[HookState]) -> Watch {
     }
 }
 
+/// Whether the hooks report when cgroups get their first task and lose their last.
+pub(super) fn watches_scopes(hooks: &[HookState]) -> bool {
+    hooks.iter().any(|state| state.hook == CGROUP_POPULATED && state.rung.is_some())
+}
+
 impl Counts {
-    /// Of the records lost at a place, those that say why tasks end: the tree is the same without them.
+    /// Of the records lost at a place, those that say why tasks end and when cgroups do: the tree is the same without them.
     pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
         let of = |counts: &[u64; Kind::COUNT]| {
-            [Kind::SignalSent, Kind::OomVictim].iter().filter_map(|&kind| counts.get(kind as usize)).sum()
+            [Kind::SignalSent, Kind::OomVictim, Kind::CgroupChanged]
+                .iter()
+                .filter_map(|&kind| counts.get(kind as usize))
+                .sum()
         };
         match place {
             Place::Ring => of(&self.kernel.dropped),

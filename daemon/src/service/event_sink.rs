@@ -20,7 +20,7 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{Lineage, Share, death::Stop, effect::Effect, id::Ktime},
+    lineage::{Lineage, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
@@ -250,6 +250,12 @@ impl EventSink for Service {
     fn take_usage(&mut self, shares: &[(Option<u64>, Share)]) {
         let (now, top) = (clock::boottime(), self.settings.top);
         self.metrics.add_usage(shares, &mut self.cgroups, now, top);
+    }
+
+    fn take_cgroup_names(&mut self, names: &[CgroupName]) {
+        for name in names {
+            self.cgroups.learn(name.cgroup_id, name.parent_id, &name.name);
+        }
     }
 
     fn take_stops(&mut self, stops: &[Arc<Stop>]) {

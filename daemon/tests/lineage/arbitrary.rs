@@ -11,6 +11,7 @@ use taskscope::lineage::record::{
     GroupExit, Namespaced, New, OomVictim, Place, Record, ReleaseSource, Released, Renamed, Reparented,
     SignalInfo, SignalSent, Snapshot, SnapshotSource, Usage,
 };
+use taskscope::lineage::scope::{CgroupChange, CgroupChanged};
 use taskscope::lineage::{Config, Lineage};
 
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -203,7 +204,7 @@ impl Source<'_> {
     }
 
     fn fact(&mut self) -> Fact {
-        match self.below(12) {
+        match self.below(13) {
             0 | 1 => Fact::New(self.new_task()),
             2 => Fact::CloneFailed(CloneFailed {
                 creator: self.maybe(Self::task),
@@ -245,6 +246,19 @@ impl Source<'_> {
                 cgroup_id: self.maybe(Self::word).map(u64::from),
             }),
             9 => Fact::Snapshot(Box::new(self.snapshot())),
+            11 => Fact::CgroupChanged(Box::new(CgroupChanged {
+                cgroup_id: u64::from(self.below(5)),
+                parent_id: self.maybe(|it| u64::from(it.below(5))),
+                change: match self.below(4) {
+                    0 => CgroupChange::Made,
+                    1 => CgroupChange::Removed,
+                    2 => CgroupChange::Populated,
+                    _ => CgroupChange::Emptied,
+                },
+                actor: self.maybe(Self::task),
+                actor_flags: self.flags(),
+                name: self.maybe(|it| if it.flag() { "a.service" } else { "b.slice" }.into()),
+            })),
             10 => Fact::OomVictim(Box::new(OomVictim {
                 tid: Tid(self.tid()),
                 victim: self.maybe(Self::task),

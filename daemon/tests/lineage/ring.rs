@@ -46,6 +46,7 @@ fn origin(record: &Record) -> Origin {
         Fact::CgroupAttached(attached) => (attached.task, None),
         Fact::Signal(sent) => (sent.target, sent.sender),
         Fact::OomVictim(_) => unreachable!("the model has no out-of-memory killer"),
+        Fact::CgroupChanged(_) => unreachable!("the model has no cgroups"),
     };
     Origin { by: by.map(|by| by.key.tid), of: task.key.tid, group: task.tgid }
 }

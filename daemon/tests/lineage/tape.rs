@@ -306,6 +306,7 @@ pub(crate) fn line(record: &Record) -> String {
         Fact::Signal(sent) => {
             format!("signal {} to {} by {}", sent.signal, name(sent.target), maybe(sent.sender))
         }
+        Fact::CgroupChanged(changed) => format!("cgroup {} {:?}", changed.cgroup_id, changed.change),
         Fact::OomVictim(oom) => format!("oom victim {}", oom.tid.0),
     }
 }

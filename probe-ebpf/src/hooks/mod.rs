@@ -1,6 +1,7 @@
 //! One file for each hook. A program's name is its hook's function and its rung.
 
 mod cgroup_attach;
+mod cgroup_life;
 mod copy_process;
 mod do_exit;
 mod exec;

@@ -51,6 +51,21 @@ impl<M: Mem> Task<M> {
         Some(Self::controller_id(css_set).map_or(unified, |controller| CgroupPair::pack(unified, controller)))
     }
 
+    /// Its cgroup in the v2 hierarchy.
+    #[inline(always)]
+    pub fn unified_cgroup(self) -> Option<*const u8> {
+        let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
+        pointer::<M>(css_set, offset!(css_set_dfl_cgrp))
+    }
+
+    /// Its cgroup in the hierarchy of the v1 controller that the daemon chose, if it chose one.
+    #[inline(always)]
+    pub fn controller_cgroup(self) -> Option<*const u8> {
+        let css_set = pointer::<M>(self.base, offset!(task_cgroups))?;
+        let state = pointer::<M>(css_set, offset!(css_set_controller))?;
+        pointer::<M>(state, offset!(css_cgroup))
+    }
+
     /// Id of the cgroup of the v1 controller that the daemon chose. Without one the offset is absent, and this is dead code.
     #[inline(always)]
     fn controller_id(css_set: *const u8) -> Option<u64> {

@@ -74,6 +74,10 @@ impl Lineage {
         self.store.set_seen_running(ix, at);
         let &New { clone_flags, creator, .. } = new;
         self.emit(t, ix, Action::Forked { creation, clone_flags, creator });
+        if new.task.is_leader() {
+            self.note_birth_in_scope(group, at);
+            self.begin_scopes_of(group, t);
+        }
     }
 
     /// Stores the facts that only a fork record of a group has.

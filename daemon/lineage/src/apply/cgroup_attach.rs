@@ -19,5 +19,6 @@ impl Lineage {
         self.learn_place(ix, &place, at);
         let rare = self.store.rare(group);
         rare.attached_at = at.max(rare.attached_at);
+        self.begin_scopes_of(group, t);
     }
 }

@@ -90,7 +90,7 @@ impl Lineage {
     /// Emits an exec whose arguments did not arrive before another record of its task.
     pub(crate) fn stop_waiting_for_args(&mut self, fact: &Fact, out: &mut Vec<Effect>) {
         let key = match fact {
-            Fact::ExecArgs(_) | Fact::Signal(_) | Fact::OomVictim(_) => return,
+            Fact::ExecArgs(_) | Fact::Signal(_) | Fact::OomVictim(_) | Fact::CgroupChanged(_) => return,
             Fact::New(new) => new.creator.map(|creator| creator.key),
             Fact::CloneFailed(failed) => failed.creator.map(|creator| creator.key),
             Fact::Exec(exec) => Some(exec.task.key),

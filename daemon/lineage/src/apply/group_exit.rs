@@ -46,7 +46,9 @@ impl Lineage {
             self.store.set_group_exit(group, t.ctx.at);
             let usage = self.store.group_usage(group);
             let death = self.group_death(group, t.ctx.at);
+            let died = death.clone();
             self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage, death });
+            self.after_group_end_in_scope(group, died.as_ref(), t);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `parents/` | `forget_original_parent()`: children of exiting tasks, and what records show of a parent |
 //! | `resolve` | from a record's task to its slot; creates a slot for a task whose birth was not seen |
 //! | `cgroup_attach` | `cgroup_attach_task()`: a task is moved to another cgroup |
+//! | `scope/` | `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`: units and containers begin and end |
 //! | `older` | programs of processes that are older than the records |
 //! | `task_facts` | facts that any record can bring |
 //! | `transition`, `emit` | the effects that a record causes |
@@ -31,6 +32,7 @@ pub(crate) mod parents;
 pub(crate) mod reaper;
 pub(crate) mod release;
 pub(crate) mod resolve;
+pub(crate) mod scope;
 pub(crate) mod task_facts;
 pub(crate) mod transition;
 pub(crate) mod zombie;

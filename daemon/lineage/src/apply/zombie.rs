@@ -99,6 +99,7 @@ impl Lineage {
         let from = out.len();
         self.give_up_args(now, out);
         self.deaths.forget_old(now);
+        self.give_up_scopes(now, out);
         if !self.is_in_snapshot() {
             self.decide_zombies(out);
         }

@@ -39,11 +39,15 @@ pub enum ActionKind {
     Autoreaped,
     /// `release_task()`: the tid is free.
     Released,
+    /// The first task came to a cgroup.
+    ScopeBegan,
+    /// The last task of a cgroup left.
+    ScopeEnded,
 }
 
 impl ActionKind {
     /// How many there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 20;
 
     /// Every action, in the order in which they come in a life.
     pub const ALL: [Self; Self::COUNT] = [
@@ -65,6 +69,8 @@ impl ActionKind {
         Self::Reaped,
         Self::Autoreaped,
         Self::Released,
+        Self::ScopeBegan,
+        Self::ScopeEnded,
     ];
 
     /// Stable name: `event.action` of the JSON, and what filters take.
@@ -89,6 +95,8 @@ impl ActionKind {
             Self::Reaped => "reaped",
             Self::Autoreaped => "autoreaped",
             Self::Released => "released",
+            Self::ScopeBegan => "scope_began",
+            Self::ScopeEnded => "scope_ended",
         }
     }
 

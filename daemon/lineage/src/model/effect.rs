@@ -10,6 +10,7 @@ use crate::model::id::{GroupKey, Ktime, TaskKey, TaskRef, Tid};
 use crate::model::life::Life;
 use crate::model::path_name::PathName;
 use crate::model::record::{Comm, ForkLimit, Namespaced, Usage};
+use crate::model::scope::Scope;
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 use crate::model::usage::{ChildrenUsage, GroupUsage};
@@ -123,6 +124,10 @@ pub enum Action {
         /// Who called clone(2). With `CLONE_PARENT` not the parent.
         creator: Option<TaskRef>,
     },
+    /// The first task came to a cgroup; process and thread are the one that came, where that is known, else the one that brought it.
+    ScopeBegan(Arc<Scope>),
+    /// The last task of a cgroup left; process and thread are the one that left last, where that is known.
+    ScopeEnded(Arc<Scope>),
     /// `copy_process()` failed; process and thread are the caller's.
     CloneFailed {
         /// Flags asked for.
@@ -249,6 +254,8 @@ impl Action {
         match self {
             Self::Forked { .. } => ActionKind::Forked,
             Self::CloneFailed { .. } => ActionKind::CloneFailed,
+            Self::ScopeBegan(_) => ActionKind::ScopeBegan,
+            Self::ScopeEnded(_) => ActionKind::ScopeEnded,
             Self::Execed { .. } => ActionKind::Execed,
             Self::ExecTakeover { .. } => ActionKind::ExecTakeover,
             Self::Renamed { .. } => ActionKind::Renamed,

@@ -8,6 +8,7 @@
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
 //! | `death` | why a thread group ended |
+//! | `scope` | the cgroup of a unit or container, from its first task to its last |
 //! | `debt`, `relation` | waits that a parent owes; who reaped whom |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
 //! | `path_name`, `arguments`, `stats` | a program's path and arguments; counters of a lineage |
@@ -27,6 +28,7 @@ pub(crate) mod life;
 pub(crate) mod path_name;
 pub mod record;
 pub(crate) mod relation;
+pub mod scope;
 pub(crate) mod stats;
 pub mod status;
 pub(crate) mod task;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::model::id::{Ktime, TaskRef};
+use crate::model::scope::CgroupChanged;
 
 /// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -68,6 +69,8 @@ pub enum Fact {
     Signal(Box<SignalSent>),
     /// The out-of-memory killer has chosen a process.
     OomVictim(Box<OomVictim>),
+    /// A cgroup was made, removed, populated or emptied.
+    CgroupChanged(Box<CgroupChanged>),
 }
 
 /// A task was moved to another cgroup.

@@ -78,6 +78,10 @@ const fn tasks_of(fact: &Fact) -> (Tid, Option<Tid>) {
         Fact::CgroupAttached(attached) => (attached.task.key.tid, None),
         Fact::Signal(sent) => (sent.target.key.tid, tid(sent.sender)),
         Fact::OomVictim(oom) => (oom.tid, None),
+        Fact::CgroupChanged(changed) => match changed.actor {
+            Some(actor) => (actor.key.tid, None),
+            None => (Tid(0), None),
+        },
     }
 }
 

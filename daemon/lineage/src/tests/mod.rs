@@ -9,6 +9,7 @@
 //! | `contradiction` | records that name the child they are about as its parent |
 //! | `orphans` | zombies whose parent dies, by tracepoint |
 //! | `reaped_unseen` | zombies whose reaping no record shows |
+//! | `scopes` | cgroups that get their first task and lose their last |
 //! | `stops` | units and containers that are asked to stop |
 //! | `usage` | what groups and their children used |
 //! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
@@ -22,5 +23,6 @@ mod memory;
 mod older;
 mod orphans;
 mod reaped_unseen;
+mod scopes;
 mod stops;
 mod usage;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, columns, escape, moment, stop, verdict};
+use super::{Ink, Style, columns, escape, moment, scope, stop, verdict};
 use crate::{
     answer::{
         death::Death,
@@ -58,6 +58,10 @@ pub fn explanation(answer: &Explanation, style: Style) -> String {
     for step in &answer.story {
         let time = style.paint(Ink::Faint, &format!("{:<width$}", time(step)));
         let _ = writeln!(out, "  {time}  {}", style.wrap(&step.text, width + 4));
+    }
+    for story in &answer.scopes {
+        out.push('\n');
+        out.push_str(&scope(story, style));
     }
     for story in &answer.stops {
         out.push('\n');

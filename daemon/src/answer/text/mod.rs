@@ -7,6 +7,7 @@ mod columns;
 mod deaths;
 mod explain;
 mod limits;
+mod scopes;
 mod stops;
 mod tree;
 mod zombies;
@@ -16,6 +17,7 @@ pub use self::{
     deaths::{death, deaths},
     explain::explanation,
     limits::limits,
+    scopes::{scope, scopes},
     stops::{stop, stops},
     tree::tree,
     zombies::zombies,

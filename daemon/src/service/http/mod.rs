@@ -18,6 +18,7 @@ mod places;
 pub mod query;
 mod reader_places;
 mod reserving;
+mod scopes;
 mod server;
 mod stops;
 mod stream;
@@ -151,6 +152,7 @@ pub(super) fn full(api: Api) -> Router {
         .route("/v1/tasks/{pid}", get(tasks::task))
         .route("/v1/deaths", get(deaths::deaths))
         .route("/v1/stops", get(stops::stops))
+        .route("/v1/scopes", get(scopes::scopes))
         .route("/v1/lives", get(lives::lives))
         .route("/v1/zombies", get(tasks::zombies))
         .route("/v1/blocked", get(tasks::blocked))

@@ -15,7 +15,7 @@ pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
         "/v1/deaths" => super::deaths::parse(query).map(drop),
-        "/v1/stops" => super::stops::parse(query).map(drop),
+        "/v1/stops" | "/v1/scopes" => super::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),

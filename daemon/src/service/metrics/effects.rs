@@ -59,6 +59,7 @@ pub(super) struct EffectCounters {
     autoreaps: Family,
     releases: IntCounter,
     reparentings: Family,
+    scopes: Family,
     leader_deaths: IntCounter,
     stuck: IntCounter,
     flagged: IntCounter,
@@ -81,6 +82,16 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> pr
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
+}
+
+fn scopes(registry: &Registry) -> prometheus::Result<Family> {
+    Family::register(
+        registry,
+        "taskscope_scopes_total",
+        "Cgroups that got their first task (`began`) or lost their last (`ended`): units, containers, sessions and the slices above them.",
+        "change",
+        ["began", "ended"],
+    )
 }
 
 fn deaths(registry: &Registry) -> prometheus::Result<Family> {
@@ -167,6 +178,7 @@ impl EffectCounters {
                 "to",
                 REPARENT_KINDS.iter().map(|kind| kind.name()),
             )?,
+            scopes: scopes(registry)?,
             leader_deaths: counter(
                 "taskscope_leader_deaths_total",
                 "Processes whose main thread ended while others live on.",
@@ -218,6 +230,8 @@ impl EffectCounters {
             }
             Action::Execed { .. } => self.execs.inc(),
             Action::ExecTakeover { .. } => self.takeovers.inc(),
+            Action::ScopeBegan(_) => self.scopes.raise(0),
+            Action::ScopeEnded(_) => self.scopes.raise(1),
             Action::Renamed { .. } => self.renames.inc(),
             Action::Exited { .. } if is_other_thread(effect) => {
                 self.exit(kind, effect.thread.exit_code.map(WaitStatus));

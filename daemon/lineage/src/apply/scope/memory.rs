@@ -1,0 +1,203 @@
+//! What is kept of cgroups: those that tasks are in, those that have ended, and how often each name began.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::model::death::GroupDeath;
+use crate::model::id::{GroupKey, Ktime, TaskRef};
+use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember};
+
+/// Cgroups that are followed at most. Of others is told when they end, and no more.
+const OPEN: usize = 16_384;
+/// Scopes that are kept after their end, and names whose beginnings are counted.
+const ENDED: usize = 1_024;
+/// Beginnings and ends that wait for a record of their task.
+pub(super) const WAITING: usize = 256;
+/// Names of new cgroups that nobody has taken.
+const NAMES: usize = 4_096;
+
+/// A cgroup that a task is in, or that was made and waits for one.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    pub(super) scope: Scope,
+    /// Whether the first task has come.
+    pub(super) is_populated: bool,
+    /// The process in it that ended last.
+    pub(super) last_exit: Option<ScopeMember>,
+    /// How a cgroup below it was emptied last: the kernel goes on with this one.
+    pub(super) below: Option<Below>,
+}
+
+/// How a cgroup was emptied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Below {
+    pub(super) at: Ktime,
+    pub(super) end: ScopeEnd,
+    pub(super) last: Option<ScopeMember>,
+    pub(super) waits_for: Option<GroupKey>,
+}
+
+/// A beginning that waits for the record of the task that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    pub(super) cgroup_id: u64,
+    pub(super) at: Ktime,
+    pub(super) actor: Option<TaskRef>,
+}
+
+/// An end that waits for the record of the process that ended last.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) group: GroupKey,
+    pub(super) scope: Scope,
+}
+
+/// The past of a name below one cgroup.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past {
+    pub(super) starts: u32,
+    pub(super) ended: Option<Ktime>,
+}
+
+/// What is kept of cgroups.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    /// Whether beginnings and ends are reported.
+    pub(super) is_watched: bool,
+    pub(super) open: HashMap<u64, Open>,
+    /// Open scopes with a death that may lead to their end.
+    pub(super) with_death: usize,
+    pub(super) beginning: Vec<Beginning>,
+    pub(super) ending: Vec<Ending>,
+    ended: VecDeque<Arc<Scope>>,
+    past: HashMap<(u64, Arc<str>), Past>,
+    past_order: VecDeque<(u64, Arc<str>)>,
+    names: VecDeque<CgroupName>,
+    pruned: Ktime,
+}
+
+impl Scopes {
+    /// Follows a cgroup; `None` where there is no room.
+    pub(super) fn open(&mut self, cgroup_id: u64) -> Option<&mut Open> {
+        if self.open.len() >= OPEN && !self.open.contains_key(&cgroup_id) {
+            return None;
+        }
+        let open = self.open.entry(cgroup_id).or_default();
+        open.scope.cgroup_id = cgroup_id;
+        Some(open)
+    }
+
+    /// Whether it is time to forget cgroups that no task is in: their ends were lost.
+    pub(super) fn may_prune(&mut self, at: Ktime) -> bool {
+        const EVERY_NS: u64 = 10_000_000_000;
+        let is_due = self.open.len() >= OPEN && at.since(self.pruned) >= EVERY_NS;
+        if is_due {
+            self.pruned = at;
+        }
+        is_due
+    }
+
+    /// The ids of a cgroup and of those above it, as far as they are known.
+    pub(super) fn upward(&self, cgroup_id: u64) -> impl Iterator<Item = u64> + '_ {
+        const LEVELS: usize = 16;
+        let above = |id: &u64| self.open.get(id).and_then(|open| open.scope.parent_id);
+        std::iter::successors(Some(cgroup_id), above).take(LEVELS)
+    }
+
+    /// Stops following a cgroup.
+    pub(super) fn close(&mut self, cgroup_id: u64) -> Option<Open> {
+        let open = self.open.remove(&cgroup_id)?;
+        self.with_death -= usize::from(open.scope.first_death.is_some());
+        Some(open)
+    }
+
+    /// A death in a scope that may lead to its end: the first counts.
+    pub(super) fn note_death(&mut self, cgroup_id: u64, death: &Arc<GroupDeath>) {
+        if let Some(open) = self.open.get_mut(&cgroup_id)
+            && open.scope.first_death.is_none()
+        {
+            open.scope.first_death = Some(Arc::clone(death));
+            self.with_death += 1;
+        }
+    }
+
+    /// A scope went on after that death.
+    pub(super) fn forget_death(&mut self, cgroup_id: u64, born: Ktime) {
+        const RELATED_NS: u64 = 1_000_000_000;
+        if let Some(open) = self.open.get_mut(&cgroup_id)
+            && open.scope.first_death.take_if(|death| born.since(death.at) > RELATED_NS).is_some()
+        {
+            self.with_death -= 1;
+        }
+    }
+
+    /// Counts a beginning by name; returns which one it is, and since when its name was empty.
+    pub(super) fn count_start(&mut self, scope: &Scope) -> Past {
+        let Some(key) = key(scope) else { return Past { starts: 1, ended: None } };
+        if !self.past.contains_key(&key) {
+            if self.past.len() >= ENDED
+                && let Some(oldest) = self.past_order.pop_front()
+            {
+                self.past.remove(&oldest);
+            }
+            self.past_order.push_back(key.clone());
+        }
+        let past = self.past.entry(key).or_default();
+        past.starts = past.starts.saturating_add(1);
+        *past
+    }
+
+    /// Keeps a scope that has ended.
+    pub(super) fn keep(&mut self, scope: Scope) -> Arc<Scope> {
+        if let Some(past) = key(&scope).and_then(|key| self.past.get_mut(&key)) {
+            past.ended = scope.ended.or(past.ended);
+        }
+        let scope = Arc::new(scope);
+        if self.ended.len() >= ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Arc::clone(&scope));
+        scope
+    }
+
+    /// The directory of scopes that have ended is gone.
+    pub(super) fn note_removal(&mut self, cgroup_id: u64, at: Ktime) {
+        if let Some(scope) = self.ended.iter_mut().rev().find(|scope| scope.cgroup_id == cgroup_id) {
+            Arc::make_mut(scope).removed = Some(at);
+        }
+        if let Some(ending) = self.ending.iter_mut().find(|it| it.scope.cgroup_id == cgroup_id) {
+            ending.scope.removed = Some(at);
+        }
+    }
+
+    /// Whether a cgroup is empty: a process that left it may be told to have ended only after that.
+    pub(super) fn has_ended(&self, cgroup_id: u64) -> bool {
+        !self.open.contains_key(&cgroup_id)
+            && (self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
+                || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id))
+    }
+
+    pub(super) fn note_name(&mut self, name: CgroupName) {
+        if self.names.len() >= NAMES {
+            self.names.pop_front();
+        }
+        self.names.push_back(name);
+    }
+
+    pub(super) fn take_names(&mut self) -> impl Iterator<Item = CgroupName> {
+        self.names.drain(..)
+    }
+
+    /// Scopes that tasks are in, and then those that have ended, the last first.
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Scope>> {
+        let open = self.open.values().filter(|open| open.is_populated);
+        let open = open.map(|open| Arc::new(open.scope.clone()));
+        let ending = self.ending.iter().map(|ending| Arc::new(ending.scope.clone()));
+        open.chain(ending).chain(self.ended.iter().rev().cloned())
+    }
+}
+
+/// What makes a scope the same one again.
+fn key(scope: &Scope) -> Option<(u64, Arc<str>)> {
+    Some((scope.parent_id?, Arc::clone(scope.name.as_ref()?)))
+}

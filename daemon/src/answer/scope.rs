@@ -1,0 +1,257 @@
+//! The lives of units and containers, as the API tells them: began, ended, who was last, and the first death that led there.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    HostFacts, LineageAt, Made, MergeLocalFacts, death, death::Death, place::Place, process::ProcessRef,
+    stop::StopFilter,
+};
+use crate::{
+    export::Stamp,
+    lineage::{
+        id::Ktime,
+        scope::{Scope, ScopeEnd, ScopeMember},
+    },
+    verdict::duration,
+};
+
+/// The answer to `/v1/scopes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scopes {
+    /// When.
+    #[serde(flatten)]
+    pub made: Made,
+    /// Whether the kernel reports beginnings and ends: without the hook `cgroup_notify_populated` none is known.
+    pub watched: bool,
+    /// Those that tasks are in, and then those that have ended, the last first.
+    pub scopes: Vec<ScopeStory>,
+}
+
+impl MergeLocalFacts for Scopes {}
+
+/// A cgroup from its first task to its last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeStory {
+    /// What lived.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Name of the cgroup's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When the first task came, by the wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<String>,
+    /// The same moment on `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_boottime_ns: Option<u64>,
+    /// When the last task left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// The same moment on `CLOCK_BOOTTIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_boottime_ns: Option<u64>,
+    /// From the one to the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ns: Option<u64>,
+    /// How the last task left: `exited`, `moved`, `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// Times that a cgroup of this name began here, as far as seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts: Option<u32>,
+    /// For how long it was empty before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_ns: Option<u64>,
+    /// Who made the cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<ProcessRef>,
+    /// The process that came first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<ProcessRef>,
+    /// The process that left last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<ProcessRef>,
+    /// The first death that led to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_death: Option<Death>,
+    /// Whether the cgroup's directory is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// It in a sentence.
+    pub summary: String,
+}
+
+/// Scopes as the lineage has them, to be completed with their places.
+pub struct ScopesDraft {
+    scopes: Vec<Arc<Scope>>,
+    filter: StopFilter,
+    is_watched: bool,
+    now: Ktime,
+    observed_since: Option<Ktime>,
+}
+
+impl ScopesDraft {
+    /// Takes what is asked for from the lineage.
+    #[must_use]
+    pub fn of(lineage_at: &LineageAt<'_>, filter: StopFilter) -> Self {
+        let (scopes, is_watched) =
+            (lineage_at.lineage.scopes().collect(), lineage_at.lineage.watches_scopes());
+        Self { scopes, filter, is_watched, now: lineage_at.now, observed_since: lineage_at.observed_since }
+    }
+
+    /// Cgroups whose places are wanted.
+    #[must_use]
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.scopes.iter().flat_map(|scope| cgroups(scope)).collect()
+    }
+
+    /// Completes the answer.
+    #[must_use]
+    pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Scopes {
+        let scopes = self.scopes.iter().filter_map(|scope| {
+            let place = (host_facts.places)(scope.cgroup_id);
+            self.filter.wants(place.as_ref()).then(|| ScopeStory::of(scope, place, self.now, host_facts))
+        });
+        let scopes = scopes.take(self.filter.limit).collect();
+        let made = Made::at(self.now, self.observed_since, host_facts.stamp);
+        Scopes { made, watched: self.is_watched, scopes }
+    }
+}
+
+/// Its cgroup, and those that its first death names.
+pub(super) fn cgroups(scope: &Scope) -> impl Iterator<Item = u64> + use<> {
+    let of_death: Vec<_> = scope.first_death.iter().flat_map(|it| death::cgroups(it)).collect();
+    std::iter::once(scope.cgroup_id).chain(of_death)
+}
+
+/// Those of the unit or container that a process lives in or lived in: the one that lives, and then the last ends.
+pub(super) fn of_place(
+    scopes: &[Arc<Scope>],
+    cgroup_id: Option<u64>,
+    place: Option<&Place>,
+    now: Ktime,
+    host_facts: &mut HostFacts<'_>,
+) -> Vec<ScopeStory> {
+    const MOST: usize = 3;
+    let mut found = Vec::new();
+    for scope in scopes {
+        let of_scope = (host_facts.places)(scope.cgroup_id);
+        let is_same = |one: &Place, other: &Place| {
+            let is_unit = one.cgroup.unit.is_some() || one.container.is_some();
+            is_unit && one.cgroup.path == other.cgroup.path && one.container == other.container
+        };
+        let is_its = cgroup_id == Some(scope.cgroup_id)
+            || place.zip(of_scope.as_ref()).is_some_and(|(one, other)| is_same(one, other));
+        // Of one that is older than taskscope and lives there is nothing to tell.
+        let is_reported = scope.began.is_some() || scope.ended.is_some();
+        if is_its && is_reported && found.len() < MOST {
+            found.push(ScopeStory::of(scope, of_scope, now, host_facts));
+        }
+    }
+    found
+}
+
+impl ScopeStory {
+    fn of(scope: &Scope, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
+        let stamp = host_facts.stamp;
+        let mut story = Self {
+            place,
+            name: scope.name.as_ref().map(ToString::to_string),
+            began: scope.began.map(|at| stamp.timestamp(at)),
+            began_boottime_ns: scope.began.map(|at| at.0),
+            ended: scope.ended.map(|at| stamp.timestamp(at)),
+            ended_boottime_ns: scope.ended.map(|at| at.0),
+            duration_ns: scope.duration_ns(),
+            end: scope.end.map(|end| end.name().into()),
+            starts: (scope.starts > 0).then_some(scope.starts),
+            empty_ns: scope.empty_ns,
+            made_by: scope.made.and_then(|(_, by)| member(by, stamp)),
+            first: member(scope.first, stamp),
+            last: member(scope.last, stamp),
+            first_death: scope.first_death.as_deref().map(|death| Death::of(death, host_facts)),
+            removed: scope.removed.is_some(),
+            summary: String::new(),
+        };
+        story.summary = story.sentence(scope, now);
+        story
+    }
+
+    fn sentence(&self, scope: &Scope, now: Ktime) -> String {
+        let what =
+            self.place.as_ref().map(Place::short).filter(|what| what != "-").or_else(|| self.name.clone());
+        let mut text = what.unwrap_or_else(|| "a cgroup".into());
+        match (&self.first, scope.began) {
+            (Some(first), Some(_)) => {
+                let _ = write!(text, " began with {first}");
+            }
+            (None, Some(_)) => text.push_str(" began"),
+            (_, None) => text.push_str(" is older than taskscope"),
+        }
+        if let Some(empty) = self.empty_ns {
+            let _ = write!(
+                text,
+                ", for the {} time, after it was empty for {}",
+                ordinal(scope.starts),
+                duration(empty)
+            );
+        }
+        match (scope.ended, scope.end) {
+            (Some(_), Some(end)) => {
+                text.push_str(", and ended");
+                if let Some(ns) = self.duration_ns {
+                    let _ = write!(text, " after {}", duration(ns));
+                }
+                let last =
+                    self.last.as_ref().map_or_else(|| "an unknown process".into(), ToString::to_string);
+                let _ = match end {
+                    ScopeEnd::Exited => write!(text, " with the end of {last}"),
+                    ScopeEnd::Moved => write!(text, " when {last} was moved to another cgroup"),
+                    ScopeEnd::Unknown => write!(text, "; which process left last was not seen"),
+                };
+            }
+            (None, Some(_)) => text.push_str(", and is gone: its end was not seen"),
+            _ => {
+                if let Some(began) = scope.began {
+                    let _ = write!(text, ", and lives for {}", duration(now.since(began)));
+                }
+            }
+        }
+        if let Some(death) = self.first_death.as_ref().filter(|_| scope.end.is_some()) {
+            let cause = death.cause.replace('_', " ");
+            let _ = write!(
+                text,
+                "; the first death that led to it is that of {}, {cause}: {}",
+                death.process, death.summary
+            );
+        }
+        text
+    }
+}
+
+fn member(member: Option<ScopeMember>, stamp: &Stamp) -> Option<ProcessRef> {
+    member.map(|member| ProcessRef::by(member.key, member.name, stamp))
+}
+
+fn ordinal(number: u32) -> String {
+    let suffix = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ordinal;
+
+    #[test]
+    fn ordinals_end_as_they_are_spoken() {
+        let all = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111].map(ordinal);
+        assert_eq!(all, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]);
+    }
+}
