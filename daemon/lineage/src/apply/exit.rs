@@ -83,9 +83,14 @@ impl Lineage {
             EventContext { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) },
             out,
         );
+        // In another process: a thread of the same one keeps the children in it.
+        let new_reaper = exited.new_reaper.filter(|new_reaper| new_reaper.tgid != exited.task.tgid);
         let known = self.store.find(exited.task.key);
         if let Some(gone) = known.filter(|&ix| self.store[ix].group().is_none()) {
             self.complete(gone, exited);
+            if let Some(new_reaper) = new_reaper {
+                self.apply_late_reaper(exited.task, new_reaper, t);
+            }
             return;
         }
         if exited.exit_state == Some(EXIT_DEAD) && self.is_end_of_unknown_thread(exited.task) {
@@ -131,8 +136,15 @@ impl Lineage {
         {
             return;
         }
-        if let Some(new_reaper) = exited.new_reaper.filter(|new_reaper| new_reaper.tgid != exited.task.tgid) {
-            self.store.rare(group).new_reaper = Some((exited.task.key, new_reaper));
+        if let Some(new_reaper) = new_reaper {
+            let rare = self.store.rare(group);
+            rare.new_reaper = Some((exited.task.key, new_reaper));
+            if std::mem::take(&mut rare.children_by_rule) {
+                self.apply_late_reaper(exited.task, new_reaper, t);
+                if !self.still_leads(ix, group) {
+                    return;
+                }
+            }
         }
         let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
         if exited.new_reaper.is_some() || !has_hidden_threads {

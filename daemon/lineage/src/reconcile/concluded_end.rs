@@ -35,6 +35,8 @@ impl Lineage {
         let is_leader = self.store[group].leader() == Some(ix);
         if is_leader {
             self.store[group].set(fact::SOLE, true);
+        } else if self.store[ix].first_child().is_some() {
+            self.store.rare(group).children_by_rule = true;
         }
         self.reparent_children(ix, None, t);
         match self.store[ix].state() {

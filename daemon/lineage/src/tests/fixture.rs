@@ -46,7 +46,12 @@ impl Fixture {
 
     pub(crate) fn record(&mut self, fact: Fact) {
         self.now.0 += STEP;
-        let record = Record { at: self.now, cpu: 0, fact };
+        self.record_at(self.now, fact);
+    }
+
+    /// A record that arrives now and was made at another time.
+    pub(crate) fn record_at(&mut self, at: Ktime, fact: Fact) {
+        let record = Record { at, cpu: 0, fact };
         self.lineage.apply(&record, self.now, &mut self.effects);
         #[cfg(test)]
         self.lineage.check().unwrap_or_else(|error| panic!("after {record:?}: {error}"));

@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, comm};
 use crate::model::effect::{Action, Effect};
 use crate::model::flags::EXIT_ZOMBIE;
-use crate::model::id::{GroupKey, TaskRef};
+use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::{Fact, ReleaseSource, Released, Snapshot};
 
 /// Two zombies of a parent that is killed, below a subreaper below init.
@@ -39,12 +39,16 @@ impl Family {
 
     /// /proc shows a zombie, and whose child it is.
     fn shown(&mut self, zombie: TaskRef, parent: TaskRef) {
-        self.fixture.record(Fact::Snapshot(Box::new(Snapshot {
+        self.fixture.record(Self::seen(zombie, parent));
+    }
+
+    fn seen(zombie: TaskRef, parent: TaskRef) -> Fact {
+        Fact::Snapshot(Box::new(Snapshot {
             parent: Some(parent),
             exit_state: Some(EXIT_ZOMBIE),
             nr_threads: Some(1),
             ..Fixture::snapshot_of(zombie)
-        })));
+        }))
     }
 
     /// From whom to whom the zombies were told to go since the last call, and whose children they are told to be.
@@ -103,6 +107,29 @@ fn no_step_is_lost_when_the_new_parent_dies_too() {
 }
 
 #[test]
+fn a_new_parent_that_proc_shows_before_the_last_switch_of_the_old_one_is_reported_once() {
+    let mut family = Family::new();
+    let (zombies, reaper, init) = (family.zombies, family.reaper, family.fixture.init());
+    family.fixture.exiting_with_children(reaper);
+    let handed_on = Ktime(family.fixture.now.0 + 1);
+    family.fixture.last_switch(reaper, Some(init));
+    for zombie in zombies {
+        family.fixture.record_at(handed_on, Family::seen(zombie, init));
+    }
+    let steps = [100, 101].map(|zombie| [[zombie, 20, 10, 10], [zombie, 10, 1, 1]]);
+    assert_eq!(family.steps(), steps.as_flattened());
+    let open: Vec<u32> = family.fixture.lineage.doubtful().map(|(task, _)| task.tid.0).collect();
+    assert_eq!(open, [20], "of the dead parent alone it is open who reaped it");
+    for zombie in zombies {
+        family.fixture.record(Fact::Released(Box::new(Released {
+            parent: Some(init),
+            ..Fixture::released_of(zombie, None, ReleaseSource::Free)
+        })));
+    }
+    assert_eq!(family.steps(), [[0; 4]; 0]);
+}
+
+#[test]
 fn who_forked_a_zombie_is_known_while_it_is_open_whose_child_it_is() {
     let family = Family::new();
     let life = family.fixture.lineage.life(family.zombies[0].tgid, family.fixture.now).unwrap();
@@ -153,4 +180,37 @@ fn one_whose_callback_does_not_come_was_reaped_by_the_former_parent() {
     let effects = family.fixture.new_effects();
     assert_eq!(effects.iter().map(|effect| effect.action.name()).collect::<Vec<_>>(), ["reaped"]);
     assert_eq!(effects[0].process.parent.map(|parent| parent.tgid.0), Some(20));
+}
+
+/// A process below a subreaper that no record has shown, with a child of its second thread. Both threads are in `do_exit()` when the
+/// second thread's tid is used again, so that the rule gives the child to init. Returns the threads and the child.
+fn orphan_by_rule(fixture: &mut Fixture) -> ([TaskRef; 2], TaskRef, TaskRef) {
+    let init = fixture.init();
+    let subreaper = fixture.fork_as(init, 10, "subreaper");
+    let leader = fixture.fork(subreaper, 20);
+    let thread = fixture.thread(leader, 21);
+    let child = fixture.fork(thread, 30);
+    fixture.exiting(leader, 0);
+    fixture.exiting_with_children(thread);
+    fixture.fork(init, 21);
+    assert_eq!(fixture.parent_of(child), Some(1), "the subreaper is not known");
+    ([leader, thread], subreaper, child)
+}
+
+#[test]
+fn the_new_reaper_of_a_task_whose_tid_is_used_again_is_not_lost() {
+    let mut fixture = Fixture::new();
+    let ([_, thread], subreaper, child) = orphan_by_rule(&mut fixture);
+    fixture.last_switch(thread, Some(subreaper));
+    assert_eq!(fixture.parent_of(child), Some(10));
+}
+
+#[test]
+fn a_child_that_stayed_in_the_process_goes_to_the_new_reaper_of_its_last_thread() {
+    let mut fixture = Fixture::new();
+    let ([leader, thread], subreaper, child) = orphan_by_rule(&mut fixture);
+    fixture.last_switch(thread, Some(leader));
+    assert_eq!(fixture.parent_of(child), Some(1));
+    fixture.last_switch(leader, Some(subreaper));
+    assert_eq!(fixture.parent_of(child), Some(10));
 }

@@ -196,7 +196,8 @@ impl Lineage {
         true
     }
 
-    /// The child was seen with a parent it came to, which has died since: what is open is whether that one took it.
+    /// The child was seen with a new parent at a time before the last step of the tree. If that new parent has died since, it is
+    /// open whether it reaped the child.
     fn renew_pending_reparent(
         &mut self,
         group: Ix<Group>,
@@ -204,16 +205,20 @@ impl Lineage {
         new_reaper: TaskRef,
         out: &mut Vec<Effect>,
     ) {
-        let known = open.steps_to(new_reaper).unwrap_or(1);
-        self.emit_pending_reparents(group, open, known, Some(new_reaper), out);
+        let known = open.steps_to(new_reaper);
+        self.emit_pending_reparents(group, open, known.unwrap_or(1), Some(new_reaper), out);
+        let mut rest = open.steps().skip(known.unwrap_or(1));
+        let next = rest.next();
+        if known.is_some() && next.is_none() {
+            // The last step: the record of the old parent's last switch is younger than the step itself.
+            return;
+        }
         let ctx = EventContext { at: self.store[group].parent_at(), ..open.first.ctx };
-        let mut rest = open.steps().skip(known);
-        let first = rest.next().unwrap_or(ReparentStep { new: None, ctx });
         let again = PendingReparent {
             old: Some(new_reaper),
             old_group: Some(self.group_key_of(new_reaper)),
             ignored: open.ignored,
-            first,
+            first: next.unwrap_or(ReparentStep { new: None, ctx }),
             further: rest.collect(),
         };
         self.open_reparent(group, again);

@@ -261,6 +261,8 @@ pub(crate) struct Rare {
     pub(crate) taken_over_before: bool,
     /// A task of it that died, and another process's task that its children had as their parent then.
     pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
+    /// The kernel's rule alone gave children of a thread of it to another process.
+    pub(crate) children_by_rule: bool,
     /// The dying parent that released it, as the new one ignores SIGCHLD.
     pub(crate) exiting_reaper: Option<GroupKey>,
     /// How it was reaped, where its release is not in the same record.
