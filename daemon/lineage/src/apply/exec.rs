@@ -66,8 +66,9 @@ impl Lineage {
             return;
         }
         let truncated = exec.truncated;
-        self.emit(t, ix, Action::Execed { path, truncated, args: None, vfork_held_ns });
+        let is_built = self.emit(t, ix, Action::Execed { path, truncated, args: None, vfork_held_ns });
         if self.config.exec_args
+            && is_built
             && let Some(effect) = t.out.pop()
             && let Some(older) = self.awaiting_args.insert(exec.task.key, effect)
         {

@@ -44,7 +44,7 @@ impl Lineage {
         if members.is_dead() && !members.has(fact::EXIT_EMITTED) {
             self.store[group].set(fact::EXIT_EMITTED, true);
             self.store.set_group_exit(group, t.ctx.at);
-            let usage = self.store.group_usage(group);
+            let usage = if self.builds_effects_of(group) { self.store.group_usage(group) } else { None };
             let death = self.group_death(group, t.ctx.at);
             let died = death.clone();
             self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage, death });

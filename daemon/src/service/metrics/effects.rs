@@ -5,11 +5,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Regi
 use super::families::seconds;
 use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
-    TaskKind,
-    death::Cause,
-    effect::{Action, Effect, ReaperKind},
-    flags::errno_name,
-    status::WaitStatus,
+    Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, status::WaitStatus,
 };
 
 /// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
@@ -215,51 +211,47 @@ impl EffectCounters {
         Ok(())
     }
 
-    pub(super) fn count(&self, effect: &Effect) {
-        let kind = index_of(&KINDS, &effect.thread.kind);
-        if let Action::Exited { exit_ns: Some(ns), .. } = &effect.action {
-            self.exit_seconds.observe(seconds(*ns));
-        }
-        match &effect.action {
-            Action::Forked { .. } => self.creations.raise(kind),
-            Action::CloneFailed { errno, .. } => {
-                let name = errno_name(*errno).unwrap_or("other");
+    pub(super) fn count(&self, brief: &Brief) {
+        let kind = index_of(&KINDS, &brief.kind);
+        match brief.change {
+            Change::Forked => self.creations.raise(kind),
+            Change::CloneFailed { errno } => {
+                let name = errno_name(errno).unwrap_or("other");
                 if let Some(failed) = &self.failed {
                     failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
                 }
             }
-            Action::Execed { .. } => self.execs.inc(),
-            Action::ExecTakeover { .. } => self.takeovers.inc(),
-            Action::ScopeBegan(_) => self.scopes.raise(0),
-            Action::ScopeEnded(_) => self.scopes.raise(1),
-            Action::Renamed { .. } => self.renames.inc(),
-            Action::Exited { .. } if is_other_thread(effect) => {
-                self.exit(kind, effect.thread.exit_code.map(WaitStatus));
-            }
-            Action::GroupExited { death, .. } => {
-                self.exit(kind, effect.process.status);
-                let by_itself = if effect.process.status.is_some() { Cause::Exited } else { Cause::Unknown };
-                let cause = death.as_ref().map_or(by_itself, |death| death.cause);
-                self.deaths.raise(index_of(&Cause::ALL, &cause));
-            }
-            Action::LeaderDied { .. } => self.leader_deaths.inc(),
-            Action::ExitStuck { .. } => self.stuck.inc(),
-            Action::ZombieFlagged { .. } => self.flagged.inc(),
-            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&REPARENT_KINDS, kind)),
-            Action::Reaped { reaper, zombie } => {
-                let by = reaper.map_or(ReaperKind::Other, |reaper| reaper.kind);
-                self.reaps.raise(index_of(&ReaperKind::ALL, &by));
-                if let Some(zombie) = zombie {
-                    self.zombie_seconds.observe(seconds(zombie.ns));
+            Change::Execed => self.execs.inc(),
+            Change::ExecTakeover => self.takeovers.inc(),
+            Change::ScopeBegan => self.scopes.raise(0),
+            Change::ScopeEnded => self.scopes.raise(1),
+            Change::Renamed => self.renames.inc(),
+            Change::Exited { thread, exit_ns } => {
+                if let Some(ns) = exit_ns {
+                    self.exit_seconds.observe(seconds(ns));
+                }
+                if let Some(status) = thread {
+                    self.exit(kind, status);
                 }
             }
-            Action::Autoreaped => self.autoreaps.raise(kind),
-            Action::Released { .. } => self.releases.inc(),
-            Action::BlockedFlagged(_) => self.blocked.inc(),
-            Action::BlockedCleared { .. }
-            | Action::Exiting { .. }
-            | Action::Exited { .. }
-            | Action::ZombieBegan { .. } => {}
+            Change::GroupExited { status, cause } => {
+                self.exit(kind, status);
+                self.deaths.raise(index_of(&Cause::ALL, &cause));
+            }
+            Change::LeaderDied => self.leader_deaths.inc(),
+            Change::ExitStuck => self.stuck.inc(),
+            Change::ZombieFlagged => self.flagged.inc(),
+            Change::Reparented { kind } => self.reparentings.raise(index_of(&REPARENT_KINDS, &kind)),
+            Change::Reaped { by, zombie_ns } => {
+                self.reaps.raise(index_of(&ReaperKind::ALL, &by));
+                if let Some(ns) = zombie_ns {
+                    self.zombie_seconds.observe(seconds(ns));
+                }
+            }
+            Change::Autoreaped => self.autoreaps.raise(kind),
+            Change::Released => self.releases.inc(),
+            Change::BlockedFlagged => self.blocked.inc(),
+            Change::Uncounted => {}
         }
     }
 
@@ -268,9 +260,4 @@ impl EffectCounters {
             family.raise(reason(status));
         }
     }
-}
-
-/// A thread that is not its group's leader.
-fn is_other_thread(effect: &Effect) -> bool {
-    effect.thread.key.tid != effect.process.key.tgid.leader() && effect.thread.kind != TaskKind::Process
 }
