@@ -50,7 +50,10 @@ pub enum Change {
         errno: i32,
     },
     /// Runs another program.
-    Execed,
+    Execed {
+        /// Of the first exec of a process whose birth was seen: time since `copy_process()`.
+        since_fork_ns: Option<u64>,
+    },
     /// A thread that is not the leader exec'ed.
     ExecTakeover,
     /// Changed its comm.
@@ -70,6 +73,8 @@ pub enum Change {
         status: Option<WaitStatus>,
         /// Why it ended.
         cause: Cause,
+        /// Time since its last exec.
+        since_exec_ns: Option<u64>,
     },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck,
@@ -138,7 +143,7 @@ impl Brief {
                 if matches!(action, Action::ScopeBegan(_)) { Change::ScopeBegan } else { Change::ScopeEnded }
             }
             Action::CloneFailed { errno, .. } => Change::CloneFailed { errno: *errno },
-            Action::Execed { .. } => Change::Execed,
+            Action::Execed { since_fork_ns, .. } => Change::Execed { since_fork_ns: *since_fork_ns },
             Action::ExecTakeover { .. } => Change::ExecTakeover,
             Action::Renamed { .. } => Change::Renamed,
             Action::Exited { exit_ns, .. } => {
@@ -147,10 +152,10 @@ impl Brief {
                 Change::Exited { thread, exit_ns: *exit_ns }
             }
             Action::LeaderDied { .. } => Change::LeaderDied,
-            Action::GroupExited { death, .. } => {
+            Action::GroupExited { death, since_exec_ns, .. } => {
                 let by_itself = if status.is_some() { Cause::Exited } else { Cause::Unknown };
                 let cause = death.as_ref().map_or(by_itself, |death| death.cause);
-                Change::GroupExited { status, cause }
+                Change::GroupExited { status, cause, since_exec_ns: *since_exec_ns }
             }
             Action::ExitStuck { .. } => Change::ExitStuck,
             Action::BlockedFlagged(_) => Change::BlockedFlagged,

@@ -14,6 +14,12 @@ const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 60
 /// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
 const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
 
+/// Upper bounds of the time from fork to exec, seconds: from a vfork to a child that waits for a lock or for memory.
+const TO_EXEC_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0];
+
+/// Upper bounds of how long programs run, seconds: from a command of a script to a service.
+const RUN_BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
+
 /// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
 
@@ -62,6 +68,8 @@ pub(super) struct EffectCounters {
     blocked: IntCounter,
     zombie_seconds: Histogram,
     exit_seconds: Histogram,
+    to_exec_seconds: Histogram,
+    run_seconds: Histogram,
 }
 
 fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
@@ -78,6 +86,12 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> pr
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
+}
+
+fn observe(histogram: &Histogram, ns: Option<u64>) {
+    if let Some(ns) = ns {
+        histogram.observe(seconds(ns));
+    }
 }
 
 fn scopes(registry: &Registry) -> prometheus::Result<Family> {
@@ -128,6 +142,16 @@ impl EffectCounters {
             "taskscope_exit_duration_seconds",
             "How long tasks were in do_exit() before exit_notify(): memory, files and locks are released there.",
             &EXIT_BUCKETS,
+        )?;
+        let to_exec_seconds = histogram(
+            "taskscope_fork_to_exec_duration_seconds",
+            "How long processes took from copy_process() to their first execve(2): fork, what the child does before it execs, and the exec itself. Without those that were there before taskscope.",
+            &TO_EXEC_BUCKETS,
+        )?;
+        let run_seconds = histogram(
+            "taskscope_exec_to_exit_duration_seconds",
+            "How long programs ran: from the last execve(2) of a process to the end of its last thread. Without those that exec'ed before taskscope started.",
+            &RUN_BUCKETS,
         )?;
         Ok(Self {
             creations: Family::register(
@@ -193,6 +217,8 @@ impl EffectCounters {
             )?,
             zombie_seconds,
             exit_seconds,
+            to_exec_seconds,
+            run_seconds,
         })
     }
 
@@ -221,21 +247,23 @@ impl EffectCounters {
                     failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
                 }
             }
-            Change::Execed => self.execs.inc(),
+            Change::Execed { since_fork_ns } => {
+                self.execs.inc();
+                observe(&self.to_exec_seconds, since_fork_ns);
+            }
             Change::ExecTakeover => self.takeovers.inc(),
             Change::ScopeBegan => self.scopes.raise(0),
             Change::ScopeEnded => self.scopes.raise(1),
             Change::Renamed => self.renames.inc(),
             Change::Exited { thread, exit_ns } => {
-                if let Some(ns) = exit_ns {
-                    self.exit_seconds.observe(seconds(ns));
-                }
+                observe(&self.exit_seconds, exit_ns);
                 if let Some(status) = thread {
                     self.exit(kind, status);
                 }
             }
-            Change::GroupExited { status, cause } => {
+            Change::GroupExited { status, cause, since_exec_ns } => {
                 self.exit(kind, status);
+                observe(&self.run_seconds, since_exec_ns);
                 self.deaths.raise(index_of(&Cause::ALL, &cause));
             }
             Change::LeaderDied => self.leader_deaths.inc(),
@@ -244,9 +272,7 @@ impl EffectCounters {
             Change::Reparented { kind } => self.reparentings.raise(index_of(&REPARENT_KINDS, &kind)),
             Change::Reaped { by, zombie_ns } => {
                 self.reaps.raise(index_of(&ReaperKind::ALL, &by));
-                if let Some(ns) = zombie_ns {
-                    self.zombie_seconds.observe(seconds(ns));
-                }
+                observe(&self.zombie_seconds, zombie_ns);
             }
             Change::Autoreaped => self.autoreaps.raise(kind),
             Change::Released => self.releases.inc(),
