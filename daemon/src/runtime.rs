@@ -428,6 +428,7 @@ impl Pipeline {
                 }
             }
             self.hand_on(sink);
+            schedule.follow(sink.max_batch_delay());
         }
         self.end(sink).await
     }

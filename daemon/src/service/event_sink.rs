@@ -25,9 +25,9 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, nor does a
-/// record that names what is soon gone from /proc or from among the cgroups.
-const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(50);
+/// The batch delay while nobody reads events: longer than the time between two ticks, which empty the ring too, so that there are no
+/// wake-ups besides. Questions do not wait for it, nor does a record that names what is soon gone from /proc or from among the cgroups.
+const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
 
 /// What the service publishes.
 pub struct Service {
