@@ -63,11 +63,11 @@ use crate::{
         sched::Sched,
     },
     lineage::{
-        Config, Lineage, Share,
+        Brief, Config, Lineage, Share, Wanted,
         blocked::Blocked,
         death::Stop,
         effect::Effect,
-        id::{GroupKey, Ktime},
+        id::{GroupKey, Ktime, Tgid},
         record::Record,
         scope::CgroupName,
     },
@@ -120,6 +120,12 @@ impl Default for Trust {
 pub trait EventSink {
     /// Takes a batch of effects, in order. Those that it keeps it takes out; the caller drops the others.
     fn take(&mut self, effects: &mut Vec<Effect>);
+    /// Whether effects are built from now on. If not, only those of the pipeline's own processes are, and briefs stand in for all others.
+    fn wants_effects(&self) -> bool {
+        true
+    }
+    /// Takes what happened while no effects were built, in order.
+    fn take_briefs(&mut self, _briefs: &[Brief]) {}
     /// Takes the number of records that were lost at `place` before they could be applied.
     fn lost(&mut self, place: Place, count: u64);
     /// Returns for how long an effect may wait for the next poll of the ring after one that found records: under load one wake-up then
@@ -332,6 +338,21 @@ impl Pipeline {
             // A comparison of many tasks makes many effects at once.
             self.effects.shrink_to(KEPT_EFFECTS);
         }
+        let briefs = self.lineage.take_briefs();
+        if !briefs.as_slice().is_empty() {
+            sink.take_briefs(briefs.as_slice());
+        }
+        drop(briefs);
+        self.follow_wants(sink);
+    }
+
+    /// Has the lineage build the effects that the sink wants, and those that the canary must see.
+    fn follow_wants(&mut self, sink: &impl EventSink) {
+        self.lineage.set_wanted(if sink.wants_effects() {
+            Wanted::All
+        } else {
+            Wanted::Of([Some(Tgid(std::process::id())), self.canary.process()])
+        });
     }
 
     /// Runs a question, after accounting for losses, orphans, reaped zombies, and what ended tasks used.
@@ -345,6 +366,8 @@ impl Pipeline {
         }
         self.hand_on_stops(sink);
         question(self, sink);
+        // It may have added a reader of events.
+        self.follow_wants(sink);
     }
 
     fn hand_on_stops(&mut self, sink: &mut impl EventSink) {
@@ -405,6 +428,7 @@ impl Pipeline {
                 }
             }
             self.hand_on(sink);
+            schedule.follow(sink.max_batch_delay());
         }
         self.end(sink).await
     }

@@ -129,7 +129,7 @@ fn counts_of_one_answer_are_of_one_moment() {
 #[test]
 fn an_event_that_is_out_of_order_says_by_how_much() {
     attempts(|| {
-        let service = Service::start(&[]);
+        let service = Service::start(&["--backlog", "1000000"]);
         scenario("burst", &["500"]).finish();
         let lines = service.events("?since=1h&limit=1500", "").rest();
         assert!(lines.len() >= 1_500, "{} events", lines.len());

@@ -68,7 +68,7 @@ fn until(args: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
 #[test]
 fn a_life_that_is_over_ended_and_was_taken_when_the_events_say() {
     attempts(|| {
-        let service = Service::start(&[]);
+        let service = Service::start(&["--backlog", "1000000"]);
         let socket = service.socket().display().to_string();
         let mut scenario = paused("zombie", "zombie");
         let child = scenario.facts().role("child").pid.to_string();

@@ -24,7 +24,7 @@ fn faces(service: &Service, pid: i64) -> [(&'static str, Value); 2] {
 #[test]
 fn a_program_without_a_name_or_with_a_long_one_is_reported_as_proc_shows_it() {
     attempts(|| {
-        let service = Service::start(&[]);
+        let service = Service::start(&["--backlog", "1000000"]);
         let mut scenario = scenario("executables", &[]);
         scenario.pause("running");
         let facts: Vec<(String, i64, String)> = scenario

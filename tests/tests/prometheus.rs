@@ -113,3 +113,20 @@ fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
     drop(prometheus);
     service.stop_clean();
 }
+
+#[test]
+fn how_long_programs_take_to_start_and_how_long_they_run_is_counted() {
+    let service = Service::start(&[]);
+    let of = |name: &str, part: &str| format!("taskscope_{name}_duration_seconds_{part}");
+    let before = service.metrics();
+    let status = Command::new("sleep").arg("0.3").status();
+    assert!(status.is_ok_and(|status| status.success()));
+    service.until("the program", |now| {
+        let more = |name: &str, part: &str| now[&of(name, part)] - before[&of(name, part)];
+        more("fork_to_exec", "count") >= 1.0
+            && more("fork_to_exec", "sum") > 0.0
+            && more("exec_to_exit", "count") >= 1.0
+            && more("exec_to_exit", "sum") >= 0.3
+    });
+    service.stop_clean();
+}

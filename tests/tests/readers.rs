@@ -37,12 +37,13 @@ fn events_come_filtered_and_end_at_their_limit() {
 
 #[test]
 fn a_reader_that_the_past_satisfies_ends_at_once() {
-    let service = service::shared();
+    let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["3"]).finish();
     service.until("events", |now| now["taskscope_releases_total"] >= 3.0);
     // No further event is needed for this to end. A gap reports what is not kept any more.
     let lines = service.events("?since=1h&limit=2", "").rest();
     assert_eq!(lines.iter().filter(|line| !line.contains(r#""action":"gap""#)).count(), 2, "{lines:?}");
+    service.stop_clean();
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_reader_is_told_what_is_missing() {
 
 #[test]
 fn server_sent_events_carry_their_sequence() {
-    let service = service::shared();
+    let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["5"]).finish();
     let mut lines = service.events("?after=0&action=forked", "Accept: text/event-stream\r\n");
     let mut head = lines.next_line().unwrap();
@@ -109,6 +110,31 @@ fn server_sent_events_carry_their_sequence() {
     assert!(lines.next_line().unwrap().starts_with("data: {"));
     assert_eq!(lines.next_line().unwrap(), "");
     drop(lines);
+    service.stop_clean();
+}
+
+#[test]
+fn events_that_nobody_reads_are_counted_and_whoever_asks_for_them_is_told_that_they_are_not_kept() {
+    let service = Service::start(&["--backlog", "100"]);
+    let before = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
+    let forked = "taskscope_tasks_created_total{kind=\"process\"}";
+    let processes = service.metrics()[forked];
+    scenario("burst", &["300"]).finish();
+    service.until("all lives", |now| {
+        now["taskscope_releases_total"] >= 300.0 && now[forked] >= processes + 300.0
+    });
+    let events = service.json("/v1/status")["events"].as_u64().unwrap_or_default();
+    assert!(events - before >= 6 * 300, "{before} to {events} events");
+    let gap = service.events("?since=1h&limit=1", "").next_json();
+    assert_eq!(gap["gap"]["place"], "backlog", "{gap}");
+    // With a reader all are built again.
+    let mut lines = service.events("?action=group_exited&comm=scenario&limit=3", "");
+    scenario("burst", &["3"]).finish();
+    for _ in 0..3 {
+        let event = lines.next_json();
+        assert!(event["event"]["sequence"].as_u64() > Some(events), "{event}");
+    }
+    service.stop_clean();
 }
 
 #[test]
@@ -318,7 +344,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
 
 #[test]
 fn a_limit_and_a_closed_pipe_end_a_reader() {
-    let service = service::shared();
+    let service = Service::start(&["--backlog", "1000000"]);
     scenario("burst", &["5"]).finish();
     let end = reader(&service.socket(), &["--since", "1h", "--limit", "3"]).wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
@@ -329,4 +355,5 @@ fn a_limit_and_a_closed_pipe_end_a_reader() {
     drop(pipe);
     let end = silent.wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
+    service.stop_clean();
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Lineage;
-use crate::apply::transition::Transition;
 use crate::model::effect::{Action, Effect, Sleep};
 use crate::model::event_context::EventContext;
 use crate::model::figures::{Doing, Figures};
@@ -125,13 +124,9 @@ impl Blocked {
         let Some(episode) = self.episodes.get_mut(&of.task) else { return };
         let Some(ix) = lineage.store.find(of.task) else { return };
         let sleep = Box::new(Sleep { blocked: of.blocked, killable: of.killable, stack });
-        let from = out.len();
-        lineage.emit(
-            &mut Transition::new(EventContext::observed(at), out),
-            ix,
-            Action::BlockedFlagged(sleep),
-        );
-        episode.reported = out.get(from).cloned().map(Box::new);
+        let effect = lineage.effect(EventContext::observed(at), ix, Action::BlockedFlagged(sleep));
+        episode.reported = effect.clone().map(Box::new);
+        out.extend(effect);
     }
 }
 
@@ -149,14 +144,12 @@ impl Episode {
         let blocked = self.span();
         let Some(reported) = self.reported else { return };
         let action = Action::BlockedCleared { blocked };
-        let from = out.len();
-        if let Some(ix) = lineage.store.find(reported.thread.key) {
-            lineage.emit(&mut Transition::new(EventContext::observed(at), out), ix, action.clone());
-        }
-        if out.len() == from {
-            // It has ended since: as it was then.
-            out.push(Effect { at, action, ..*reported });
-        }
+        let now = lineage
+            .store
+            .find(reported.thread.key)
+            .and_then(|ix| lineage.effect(EventContext::observed(at), ix, action.clone()));
+        // It may have ended since: as it was then.
+        out.push(now.unwrap_or(Effect { at, action, ..*reported }));
     }
 }
 

@@ -92,12 +92,14 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::Drain;
 
 pub use self::config::{Config, Room};
 pub use self::history::query::{GroupView, Kept, Memory, TaskView};
 pub use self::model::action_kind::ActionKind;
 pub use self::model::arguments::Arguments;
 pub use self::model::before_exec::BeforeExec;
+pub use self::model::brief::{Brief, Change, Wanted};
 pub use self::model::debt::Debt;
 pub use self::model::effect::{Action, Effect, Provenance};
 pub use self::model::life::{End, Life, LifeState};
@@ -141,6 +143,9 @@ pub struct Lineage {
     older_arguments: HashMap<GroupKey, Arc<Arguments>>,
     /// The latest time of any effect so far.
     emitted_until: Ktime,
+    /// Whose effects are built, and what happened to all others since it was taken.
+    wanted: Wanted,
+    briefs: Vec<Brief>,
     stats: Stats,
     /// Signals that may end a group, and how groups ended.
     deaths: Deaths,
@@ -171,6 +176,8 @@ impl Lineage {
             awaiting_args: HashMap::new(),
             older_arguments: HashMap::new(),
             emitted_until: Ktime(0),
+            wanted: Wanted::All,
+            briefs: Vec::new(),
             stats: Stats::default(),
             deaths: Deaths::default(),
             scopes: Scopes::default(),
@@ -199,6 +206,16 @@ impl Lineage {
     /// Sets whether `Released` of a leader carries the whole life, which costs an allocation for each process.
     pub const fn set_tells_lives(&mut self, tells: bool) {
         self.config.tells_lives = tells;
+    }
+
+    /// Sets whose effects are built from now on; the tree does not depend on it.
+    pub const fn set_wanted(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
+    /// Takes what happened since the last call to processes whose effects are not built, in order.
+    pub fn take_briefs(&mut self) -> Drain<'_, Brief> {
+        self.briefs.drain(..)
     }
 
     /// Marks groups that the kernel hides from the programs: no record shows what they do, or what is done to them.

@@ -277,6 +277,10 @@ fn watch(pipeline: &mut Pipeline, observe: Duration) -> Result<(), Exit> {
 pub(super) struct Nobody;
 
 impl EventSink for Nobody {
+    fn wants_effects(&self) -> bool {
+        false
+    }
+
     fn take(&mut self, _: &mut Vec<Effect>) {}
 
     fn lost(&mut self, _: Place, count: u64) {

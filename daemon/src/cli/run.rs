@@ -69,7 +69,8 @@ pub(super) struct Args {
     /// How long ended processes are remembered [default: 15m]
     #[arg(long, value_name = "AGE", value_parser = crate::duration::parse)]
     dead_lives_age: Option<Duration>,
-    /// Events kept for readers that connect again [default: 8192]
+    /// Events kept for readers that connect again; none while nobody reads and they would reach back for less than ten seconds
+    /// [default: 8192]
     #[arg(long, value_name = "N")]
     backlog: Option<usize>,
     /// Memory that taskscope may use, such as 256M; 0 is no limit. Above 80 % of it the daemon drops the backlog, then ended

@@ -224,7 +224,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
                 });
             }
         }
-        Action::Execed { path, truncated, vfork_held_ns, args: _ } => {
+        Action::Execed { path, truncated, vfork_held_ns, args: _, since_fork_ns: _ } => {
             if let Some(path) = path {
                 task.bytes(key!("exec_path"), path.bytes());
             }
@@ -286,7 +286,7 @@ fn write_action(task: &mut Object<'_>, action: &Action, stamp: &Stamp) {
                 task.object(key!("children_usage"), |object| usage::write_children(object, children));
             }
         }
-        Action::GroupExited { usage, death: _ } => usage::write_group(task, usage.as_ref()),
+        Action::GroupExited { usage, death: _, since_exec_ns: _ } => usage::write_group(task, usage.as_ref()),
         Action::ScopeBegan(scope) | Action::ScopeEnded(scope) => super::scope::write(task, scope, stamp),
         Action::Autoreaped => {}
     }

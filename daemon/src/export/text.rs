@@ -402,7 +402,7 @@ fn facts(line: &mut Vec<u8>, effect: &Effect) {
         Action::ScopeBegan(scope) => facts.scope_began(scope),
         Action::ScopeEnded(scope) => facts.scope_ended(scope),
         Action::Exiting { .. } | Action::Autoreaped => facts.status(effect.process.status),
-        Action::GroupExited { usage, death } => {
+        Action::GroupExited { usage, death, since_exec_ns: _ } => {
             facts.status(effect.process.status);
             if let Some(death) = death {
                 facts.text("cause", death.cause.code());

@@ -25,8 +25,7 @@ pub struct AddressSpaceError {
     needed: u64,
 }
 
-/// Returns an error if `RLIMIT_AS` leaves no room for a ring of this size, which is mapped twice (`bpf_ringbuf_alloc()` in
-/// kernel/bpf/ringbuf.c), and for [`HEADROOM`].
+/// Returns an error if `RLIMIT_AS` leaves no room for a ring of this size and for [`HEADROOM`].
 pub(super) fn check(ring_bytes: u32) -> Result<(), AddressSpaceError> {
     let (limit, used) = (getrlimit(Resource::As).current, used().unwrap_or(0));
     fits(limit, used, ring_bytes)?;
@@ -53,7 +52,7 @@ fn used() -> Option<u64> {
 }
 
 fn fits(limit: Option<u64>, used: u64, ring_bytes: u32) -> Result<(), AddressSpaceError> {
-    let needed = used.saturating_add(HEADROOM).saturating_add(2 * u64::from(ring_bytes));
+    let needed = used.saturating_add(HEADROOM).saturating_add(u64::from(ring_bytes));
     match limit {
         Some(limit) if limit < needed => Err(AddressSpaceError { limit, needed }),
         _ => Ok(()),
@@ -67,7 +66,7 @@ mod tests {
     #[test]
     fn a_limit_below_what_is_needed_is_named_with_both_figures() {
         const USED: u64 = 20 << 20;
-        const NEEDED: u64 = USED + HEADROOM + (16 << 20);
+        const NEEDED: u64 = USED + HEADROOM + (8 << 20);
         assert_eq!(fits(None, USED, 8 << 20), Ok(()));
         assert_eq!(fits(Some(NEEDED), USED, 8 << 20), Ok(()));
         let error = fits(Some(NEEDED - 4096), USED, 8 << 20).unwrap_err().to_string();

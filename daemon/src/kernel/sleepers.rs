@@ -55,7 +55,7 @@ pub struct Sleepers {
 }
 
 impl Sleepers {
-    /// Maps the table and loads the program.
+    /// Maps the table, loads the program and runs it once, on no task: not every kernel runs a program on request.
     pub fn take(ebpf: &mut Ebpf, offsets: &Offsets) -> Result<Self, SleepersError> {
         let needed = [offsets.task_state, offsets.task_nvcsw, offsets.task_nivcsw];
         if needed.contains(&ABSENT) {
@@ -69,7 +69,9 @@ impl Sleepers {
         let table = map(TABLE, SLEEPER_SLOTS as usize + 1)?;
         let reading = map(READING, SLEEPERS_READ as usize * WORDS)?;
         let program = ebpf.program_mut(PROGRAM).ok_or(SleepersError::NoProgram)?;
-        <&mut RawTracePoint>::try_from(program)?.load()?;
+        let program = <&mut RawTracePoint>::try_from(program)?;
+        program.load()?;
+        program.test_run(RawTracePointRunOptions::new())?;
         Ok(Self { table, reading })
     }
 

@@ -12,7 +12,7 @@ use super::mapped::Mapping;
 const WAKE_ABOVE: &str = "WAKE_ABOVE";
 
 /// A ring with more than this part of its bytes wakes up the daemon.
-const PART: u64 = 8;
+const PART: u64 = 16;
 
 /// The word that the programs read before they submit a record.
 #[derive(Debug)]

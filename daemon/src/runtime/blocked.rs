@@ -88,7 +88,7 @@ impl Pipeline {
         let unnoted = (self.counts.missed, self.reattached);
         if let Some(polls) = self.last_poll.until_walk.checked_sub(1)
             && unnoted == self.last_poll.unnoted
-            && let Some(asleep) = self.observer.sleepers().map_err(|error| error.to_string())?
+            && let Some(asleep) = self.noted_sleepers()
         {
             self.last_poll.until_walk = polls;
             return Ok(asleep);
@@ -98,6 +98,14 @@ impl Pipeline {
         let asleep = self.observer.figures(Want::Blocked).map_err(|error| error.to_string())?;
         (self.last_poll.until_walk, self.last_poll.unnoted) = (POLLS_PER_WALK, unnoted);
         Ok(asleep)
+    }
+
+    /// Returns the noted tasks that are asleep; `None` if one may be missing, or if they cannot be read: then a walk finds all.
+    fn noted_sleepers(&self) -> Option<Vec<Figures>> {
+        self.observer.sleepers().unwrap_or_else(|error| {
+            log::debug!("tasks that were noted in uninterruptible sleep cannot be read: {error}");
+            None
+        })
     }
 
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.

@@ -171,6 +171,11 @@ impl Canary {
         }
     }
 
+    /// The process whose life must be seen now.
+    pub(super) fn process(&self) -> Option<Tgid> {
+        self.flight.as_ref().map(|flight| Tgid(flight.pid.cast_unsigned()))
+    }
+
     /// Removes the canary's events from `effects`: no sink sees them.
     pub(super) fn filter(&mut self, effects: &mut Vec<Effect>) {
         self.rename.filter(effects);

@@ -108,6 +108,13 @@ impl PollSchedule {
         }
     }
 
+    /// The sink may wait for less long than it did at the last poll: a reader came.
+    pub(super) fn follow(&mut self, max_batch_delay: Duration) {
+        if self.next == Next::DelayedOrWoken && max_batch_delay <= UNDISTURBED {
+            self.next = Next::Now;
+        }
+    }
+
     fn after_none(&mut self) -> (Next, io::Result<()>) {
         match &self.wake_ups {
             Some(wake_ups) if self.only_urgent => {
@@ -207,6 +214,27 @@ mod tests {
         schedule.after(0, LONG);
         schedule.due().await;
         schedule.after(0, LONG);
+        schedule.due().await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_long_rest_ends_when_the_sink_waits_for_less_long() -> io::Result<()> {
+        let (mut reader, mut writer) = io::pipe()?;
+        let mut schedule = PollSchedule::new(reader.try_clone()?.into(), Some(WakeUps::detached()))?;
+        writer.write_all(b"a")?;
+        schedule.due().await;
+        reader.read_exact(&mut [0; 1])?;
+        schedule.after(1, LONG);
+        schedule.follow(LONG);
+        assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());
+        schedule.follow(MAX_BATCH_DELAY);
+        schedule.due().await;
+        // Each record wakes up again, after one more poll.
+        schedule.after(0, MAX_BATCH_DELAY);
+        schedule.due().await;
+        schedule.after(0, MAX_BATCH_DELAY);
+        writer.write_all(b"b")?;
         schedule.due().await;
         Ok(())
     }

@@ -13,6 +13,7 @@ impl Pipeline {
     pub(super) fn tick(&mut self, sink: &mut impl EventSink) {
         failpoint::follow();
         self.canary.tick(boottime());
+        self.follow_wants(sink);
         if self.canary.take_alert() {
             self.attach_again();
         }

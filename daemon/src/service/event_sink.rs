@@ -12,6 +12,7 @@ use super::{
     readers::{Reader, Readers, Wanted},
     sandbox::Sandbox,
     sched::{SchedSums, Shown},
+    unread::Unread,
 };
 use crate::{
     cgroup::Cgroups,
@@ -20,18 +21,19 @@ use crate::{
         clock, memory,
         sched::{CGROUPS, Reading},
     },
-    lineage::{Lineage, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
+    lineage::{Brief, Lineage, Share, death::Stop, effect::Effect, id::Ktime, scope::CgroupName},
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, nor does a
-/// record that names what is soon gone from /proc or from among the cgroups.
-const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(50);
+/// The batch delay while nobody reads events: longer than the time between two ticks, which empty the ring too, so that there are no
+/// wake-ups besides. Questions do not wait for it, nor does a record that names what is soon gone from /proc or from among the cgroups.
+const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_secs(1);
 
 /// What the service publishes.
 pub struct Service {
     pub(super) metrics: Metrics,
     pub(super) readers: Readers,
+    unread: Unread,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) cgroups: Cgroups,
     /// The cgroup of the last event, whose place is known.
@@ -59,6 +61,7 @@ impl Service {
         Ok(Self {
             metrics: Metrics::new(settings.sched)?,
             readers: Readers::new(settings.backlog, &instance, wall.stamp()),
+            unread: Unread::new(settings.backlog),
             connections: Arc::default(),
             memory: MemoryGuard::new(settings.memory_max, cgroups.root()),
             cgroups,
@@ -132,7 +135,35 @@ impl Service {
 
     /// Adds a reader of events; `None` while there is no memory for it.
     pub(super) fn join(&mut self, wanted: Wanted) -> Option<Reader> {
-        self.memory.admits_reader().then(|| self.readers.join(wanted))
+        if !self.memory.admits_reader() {
+            return None;
+        }
+        self.unread.is_read(clock::boottime());
+        Some(self.readers.join(wanted))
+    }
+
+    /// Counts what happened.
+    fn count(&mut self, brief: &Brief) {
+        self.metrics.count(brief);
+        // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
+        // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.
+        if let Some(id) = brief.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
+            && self.cgroups.place(id, brief.at.0).is_some()
+        {
+            self.last_cgroup = Some(id);
+        }
+    }
+
+    /// So many events, the last of them at `at`, are not kept for anybody.
+    fn leave_unread(&mut self, count: usize, at: Option<Ktime>) {
+        self.readers.skip(count as u64, at);
+        self.note_unread(count, at);
+    }
+
+    fn note_unread(&mut self, count: usize, at: Option<Ktime>) {
+        if let Some(at) = at {
+            self.unread.note(at, count as u64);
+        }
     }
 
     /// Has the lineage report whole lives while somebody reads them.
@@ -228,19 +259,30 @@ impl EventSink for Service {
     fn take(&mut self, effects: &mut Vec<Effect>) {
         self.wall.follow();
         for effect in &*effects {
-            self.metrics.count(effect);
-            // A cgroup can be gone before the last events of its tasks. So its path is looked up at the first event that names
-            // it; for a task that was moved that can be any event. Most consecutive events are from one cgroup.
-            if let Some(id) = effect.thread.cgroup_id.filter(|id| self.last_cgroup != Some(*id))
-                && self.cgroups.place(id, effect.at.0).is_some()
-            {
-                self.last_cgroup = Some(id);
-            }
+            self.count(&Brief::of(effect));
+        }
+        if !self.wants_effects() {
+            return self.leave_unread(effects.len(), effects.last().map(|effect| effect.at));
+        }
+        if self.readers.count() == 0 {
+            self.note_unread(effects.len(), effects.last().map(|effect| effect.at));
         }
         if let Some(history) = &mut self.history {
             history.take(effects, self.readers.sequence() + 1, self.wall.stamp(), &self.cgroups);
         }
         self.readers.publish(effects, self.wall.stamp(), &self.cgroups);
+    }
+
+    fn wants_effects(&self) -> bool {
+        self.unread.is_kept() || self.history.as_ref().is_some_and(History::is_on) || self.readers.count() > 0
+    }
+
+    fn take_briefs(&mut self, briefs: &[Brief]) {
+        self.wall.follow();
+        for brief in briefs {
+            self.count(brief);
+        }
+        self.leave_unread(briefs.len(), briefs.last().map(|brief| brief.at));
     }
 
     fn max_batch_delay(&self) -> Duration {

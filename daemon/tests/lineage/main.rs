@@ -7,6 +7,7 @@ mod kernel;
 mod ring;
 mod tape;
 mod truth;
+mod unread;
 mod usage;
 
 use std::cell::Cell;
@@ -17,7 +18,7 @@ use proptest::prop_assert_eq;
 use proptest::test_runner::{
     Config as Runner, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
 };
-use taskscope::lineage::id::Ktime;
+use taskscope::lineage::id::{Ktime, Tgid};
 use taskscope::lineage::record::{Fact, Record};
 use taskscope::lineage::{Config, Effect, Lineage};
 
@@ -25,6 +26,7 @@ use crate::compare::{reported, same_acts, same_reports, same_tree};
 use crate::history::{History, history};
 use crate::kernel::Kernel;
 use crate::tape::Family;
+use crate::unread::Pair;
 use crate::usage::{same_children, same_usage};
 
 /// With `TASKSCOPE_HISTORIES`: this many random histories; else those of a few seconds, always the same ones.
@@ -266,6 +268,34 @@ fn a_snapshot_in_any_place_of_the_stream_leads_to_the_same_tree() {
         order.extend_from_slice(&stream[before..]);
         same_tree(&kernel, &lineage).map_err(|error| fail(error, &order, &effects))
     });
+}
+
+#[test]
+fn effects_that_nobody_wants_are_counted_as_they_would_have_been_and_the_tree_is_the_same() {
+    let (briefs, wanted) = (Cell::new(0), Cell::new(0));
+    all_histories(|history, dice| {
+        let mut dice = Dice(dice);
+        let (kernel, shot) = play_with_shot(history, &mut dice);
+        let stream = &kernel.tape.records;
+        let mut pair = Pair::new(Tgid(1 + dice.below(8) as u32));
+        let before = dice.below(shot.ended + 1);
+        pair.apply(&stream[..before]);
+        pair.both(|lineage, _| lineage.begin_snapshot(shot.begun_at));
+        pair.apply(&shot.records);
+        pair.both(|lineage, effects| lineage.end_snapshot(shot.ended_at, effects));
+        let rest = ring::shuffle(&stream[before..], &mut dice, 1);
+        let (first, last) = rest.split_at(dice.below(rest.len() + 1));
+        pair.apply(first);
+        pair.want_all();
+        pair.apply(last);
+        pair.both(|lineage, effects| lineage.tick(Ktime(kernel.now + LATER_NS), effects));
+        let (short, whole) =
+            pair.compare(Ktime(kernel.now + LATER_NS)).map_err(|error| fail(error, stream, &[]))?;
+        briefs.set(briefs.get() + short);
+        wanted.set(wanted.get() + whole);
+        Ok(())
+    });
+    assert!(briefs.get() > 1000 && wanted.get() > 100, "{briefs:?} briefs, {wanted:?} effects beside them");
 }
 
 #[test]

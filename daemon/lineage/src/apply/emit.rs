@@ -2,9 +2,11 @@
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
+use crate::model::brief::{Brief, Subject};
 use crate::model::effect::{Action, Effect, Process, Thread};
+use crate::model::event_context::EventContext;
 use crate::model::flags::{EXIT_DEAD, EXIT_ZOMBIE};
-use crate::model::id::GroupKey;
+use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::{Comm, Namespaced};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
@@ -12,26 +14,49 @@ use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Adds an effect: what happened to a task, with the task and its group as they are now.
-    pub(crate) fn emit(&self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) {
+    /// Adds an effect: what happened to a task, with the task and its group as they are now. Returns whether it was built.
+    pub(crate) fn emit(&mut self, t: &mut Transition<'_>, ix: Ix<Task>, action: Action) -> bool {
+        let Some(group) = self.store[ix].group() else { return false };
+        if !self.wanted.has(self.store[group].key().tgid) {
+            self.note_brief(t.ctx.at, group, ix, &action);
+            return false;
+        }
+        let effect = self.effect(t.ctx, ix, action);
+        let is_built = effect.is_some();
+        t.out.extend(effect);
+        is_built
+    }
+
+    /// What happened to a task; `None` of a task without a group: it was released, and its group's own end was reported before.
+    pub(crate) fn effect(&self, ctx: EventContext, ix: Ix<Task>, action: Action) -> Option<Effect> {
         let task = &self.store[ix];
-        let (process, thread) = match task.group() {
-            Some(group) => {
-                let group = &self.store[group];
-                (self.process(group), self.thread(group, ix, task))
-            }
-            // A task without a group was released; its group's own end was reported before.
-            None => return,
+        let group = &self.store[task.group()?];
+        let (process, thread) = (self.process(group), self.thread(group, ix, task));
+        let EventContext { at, provenance, hook } = ctx;
+        Some(Effect { at, provenance, hook, late_ns: 0, process, thread, action })
+    }
+
+    /// Whether effects of a group are built, so that what only they need is worth its cost.
+    pub(crate) fn builds_effects_of(&self, group: Ix<Group>) -> bool {
+        self.wanted.has(self.store[group].key().tgid)
+    }
+
+    fn note_brief(&mut self, at: Ktime, group: Ix<Group>, ix: Ix<Task>, action: &Action) {
+        let (group, task) = (&self.store[group], &self.store[ix]);
+        let subject = Subject {
+            kind: task.kind(group.leader() == Some(ix)),
+            is_leader_tid: task.key().tid == group.key().tgid.leader(),
+            exit_code: task.knows(known::EXIT_CODE).then_some(task.exit_code),
+            status: group.status().settled(group.is_dead()),
+            cgroup_id: self.store.cgroup_of(group),
         };
-        t.out.push(Effect {
-            at: t.ctx.at,
-            provenance: t.ctx.provenance,
-            hook: t.ctx.hook,
-            late_ns: 0,
-            process,
-            thread,
-            action,
-        });
+        self.add_brief(Brief::new(at, subject, action));
+    }
+
+    /// Adds what stands in for an effect.
+    pub(crate) fn add_brief(&mut self, brief: Brief) {
+        self.emitted_until = self.emitted_until.max(brief.at);
+        self.briefs.push(brief);
     }
 
     fn process(&self, group: &Group) -> Process {

@@ -6,6 +6,7 @@ use crate::model::effect::{Action, Effect};
 use crate::model::event_context::EventContext;
 use crate::model::flags::SIGCHLD;
 use crate::model::id::Ktime;
+use crate::model::kinds::Provenance;
 use crate::model::record::{Exec, ExecArgs, Fact, Renamed};
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
@@ -28,6 +29,7 @@ impl Lineage {
             self.stats.duplicate += 1;
             return;
         }
+        let since_fork_ns = self.since_fork_ns(ix, group, at);
         if let Some(old_tid) = exec.old_tid.filter(|&old_tid| old_tid != exec.task.key.tid)
             && self.is_exec_takeover_due(group, old_tid, at)
             && self.vacate_for_exec(group, old_tid, t)
@@ -66,13 +68,22 @@ impl Lineage {
             return;
         }
         let truncated = exec.truncated;
-        self.emit(t, ix, Action::Execed { path, truncated, args: None, vfork_held_ns });
+        let action = Action::Execed { path, truncated, args: None, vfork_held_ns, since_fork_ns };
+        let is_built = self.emit(t, ix, action);
         if self.config.exec_args
+            && is_built
             && let Some(effect) = t.out.pop()
             && let Some(older) = self.awaiting_args.insert(exec.task.key, effect)
         {
             t.out.push(older);
         }
+    }
+
+    /// How long after its birth a process execs for the first time. One whose birth was not seen may have exec'ed before.
+    fn since_fork_ns(&self, leader: Ix<Task>, group: Ix<Group>, at: Ktime) -> Option<u64> {
+        let (task, members) = (&self.store[leader], &self.store[group]);
+        let is_born_seen = task.knows(known::FORK_EMITTED) && task.provenance == Provenance::Observed;
+        (is_born_seen && members.execs == 0).then(|| at.since(members.start()))
     }
 
     /// Adds the arguments to the exec that waits for them.

@@ -2,7 +2,7 @@
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
-use crate::model::effect::Action;
+use crate::model::effect::{Action, Provenance};
 use crate::model::status::GroupStatus;
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
@@ -44,10 +44,14 @@ impl Lineage {
         if members.is_dead() && !members.has(fact::EXIT_EMITTED) {
             self.store[group].set(fact::EXIT_EMITTED, true);
             self.store.set_group_exit(group, t.ctx.at);
-            let usage = self.store.group_usage(group);
+            let usage = if self.builds_effects_of(group) { self.store.group_usage(group) } else { None };
             let death = self.group_death(group, t.ctx.at);
             let died = death.clone();
-            self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::GroupExited { usage, death });
+            let members = &self.store[group];
+            let is_timed = members.execs > 0 && t.ctx.provenance == Provenance::Observed;
+            let since_exec_ns = is_timed.then(|| t.ctx.at.since(members.exec_at));
+            let action = Action::GroupExited { usage, death, since_exec_ns };
+            self.emit(&mut t.with(t.ctx.without_hook()), leader, action);
             self.after_group_end_in_scope(group, died.as_ref(), t);
         }
     }

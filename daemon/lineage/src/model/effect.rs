@@ -149,6 +149,8 @@ pub enum Action {
         args: Option<(Vec<Vec<u8>>, bool)>,
         /// How long this child of a vfork(2) held its parent.
         vfork_held_ns: Option<u64>,
+        /// Of the first exec of a process whose birth was seen: time since `copy_process()`.
+        since_fork_ns: Option<u64>,
     },
     /// A thread that is not the leader exec'ed and took over the leader's tid; thread and process are those after it.
     ExecTakeover {
@@ -191,6 +193,8 @@ pub enum Action {
         usage: Option<GroupUsage>,
         /// Why it ended; `None` where it exited by itself with nothing else to tell: its status says all.
         death: Option<Arc<GroupDeath>>,
+        /// Of a process that exec'ed: time since the last exec.
+        since_exec_ns: Option<u64>,
     },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck {

@@ -5,6 +5,7 @@
 //! | `id` | tids, tgids, times; identities that the reuse of a tid cannot confuse |
 //! | `record` | what the kernel side reports |
 //! | `effect`, `action_kind`, `kinds`, `event_context` | what a record changed, and how that is known |
+//! | `brief` | what a record changed, as counters need it |
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
 //! | `death` | why a thread group ended |
@@ -16,6 +17,7 @@
 pub(crate) mod action_kind;
 pub(crate) mod arguments;
 pub(crate) mod before_exec;
+pub(crate) mod brief;
 pub mod death;
 pub(crate) mod debt;
 pub mod effect;

@@ -17,6 +17,7 @@
 mod before_exec;
 mod cgroup_attach;
 mod contradiction;
+mod durations;
 mod fixture;
 mod life;
 mod memory;

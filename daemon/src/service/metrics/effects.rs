@@ -5,11 +5,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Regi
 use super::families::seconds;
 use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
-    TaskKind,
-    death::Cause,
-    effect::{Action, Effect, ReaperKind},
-    flags::errno_name,
-    status::WaitStatus,
+    Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, status::WaitStatus,
 };
 
 /// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
@@ -17,6 +13,12 @@ const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 60
 
 /// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
 const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
+
+/// Upper bounds of the time from fork to exec, seconds: from a vfork to a child that waits for a lock or for memory.
+const TO_EXEC_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0];
+
+/// Upper bounds of how long programs run, seconds: from a command of a script to a service.
+const RUN_BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
 
 /// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
@@ -66,6 +68,8 @@ pub(super) struct EffectCounters {
     blocked: IntCounter,
     zombie_seconds: Histogram,
     exit_seconds: Histogram,
+    to_exec_seconds: Histogram,
+    run_seconds: Histogram,
 }
 
 fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
@@ -82,6 +86,12 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> pr
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
+}
+
+fn observe(histogram: &Histogram, ns: Option<u64>) {
+    if let Some(ns) = ns {
+        histogram.observe(seconds(ns));
+    }
 }
 
 fn scopes(registry: &Registry) -> prometheus::Result<Family> {
@@ -132,6 +142,16 @@ impl EffectCounters {
             "taskscope_exit_duration_seconds",
             "How long tasks were in do_exit() before exit_notify(): memory, files and locks are released there.",
             &EXIT_BUCKETS,
+        )?;
+        let to_exec_seconds = histogram(
+            "taskscope_fork_to_exec_duration_seconds",
+            "How long processes took from copy_process() to their first execve(2): fork, what the child does before it execs, and the exec itself. Without those that were there before taskscope.",
+            &TO_EXEC_BUCKETS,
+        )?;
+        let run_seconds = histogram(
+            "taskscope_exec_to_exit_duration_seconds",
+            "How long programs ran: from the last execve(2) of a process to the end of its last thread. Without those that exec'ed before taskscope started.",
+            &RUN_BUCKETS,
         )?;
         Ok(Self {
             creations: Family::register(
@@ -197,6 +217,8 @@ impl EffectCounters {
             )?,
             zombie_seconds,
             exit_seconds,
+            to_exec_seconds,
+            run_seconds,
         })
     }
 
@@ -215,51 +237,47 @@ impl EffectCounters {
         Ok(())
     }
 
-    pub(super) fn count(&self, effect: &Effect) {
-        let kind = index_of(&KINDS, &effect.thread.kind);
-        if let Action::Exited { exit_ns: Some(ns), .. } = &effect.action {
-            self.exit_seconds.observe(seconds(*ns));
-        }
-        match &effect.action {
-            Action::Forked { .. } => self.creations.raise(kind),
-            Action::CloneFailed { errno, .. } => {
-                let name = errno_name(*errno).unwrap_or("other");
+    pub(super) fn count(&self, brief: &Brief) {
+        let kind = index_of(&KINDS, &brief.kind);
+        match brief.change {
+            Change::Forked => self.creations.raise(kind),
+            Change::CloneFailed { errno } => {
+                let name = errno_name(errno).unwrap_or("other");
                 if let Some(failed) = &self.failed {
                     failed.raise(index_of(&ERRNOS, &name).min(ERRNOS.len() - 1));
                 }
             }
-            Action::Execed { .. } => self.execs.inc(),
-            Action::ExecTakeover { .. } => self.takeovers.inc(),
-            Action::ScopeBegan(_) => self.scopes.raise(0),
-            Action::ScopeEnded(_) => self.scopes.raise(1),
-            Action::Renamed { .. } => self.renames.inc(),
-            Action::Exited { .. } if is_other_thread(effect) => {
-                self.exit(kind, effect.thread.exit_code.map(WaitStatus));
+            Change::Execed { since_fork_ns } => {
+                self.execs.inc();
+                observe(&self.to_exec_seconds, since_fork_ns);
             }
-            Action::GroupExited { death, .. } => {
-                self.exit(kind, effect.process.status);
-                let by_itself = if effect.process.status.is_some() { Cause::Exited } else { Cause::Unknown };
-                let cause = death.as_ref().map_or(by_itself, |death| death.cause);
-                self.deaths.raise(index_of(&Cause::ALL, &cause));
-            }
-            Action::LeaderDied { .. } => self.leader_deaths.inc(),
-            Action::ExitStuck { .. } => self.stuck.inc(),
-            Action::ZombieFlagged { .. } => self.flagged.inc(),
-            Action::Reparented { kind, .. } => self.reparentings.raise(index_of(&REPARENT_KINDS, kind)),
-            Action::Reaped { reaper, zombie } => {
-                let by = reaper.map_or(ReaperKind::Other, |reaper| reaper.kind);
-                self.reaps.raise(index_of(&ReaperKind::ALL, &by));
-                if let Some(zombie) = zombie {
-                    self.zombie_seconds.observe(seconds(zombie.ns));
+            Change::ExecTakeover => self.takeovers.inc(),
+            Change::ScopeBegan => self.scopes.raise(0),
+            Change::ScopeEnded => self.scopes.raise(1),
+            Change::Renamed => self.renames.inc(),
+            Change::Exited { thread, exit_ns } => {
+                observe(&self.exit_seconds, exit_ns);
+                if let Some(status) = thread {
+                    self.exit(kind, status);
                 }
             }
-            Action::Autoreaped => self.autoreaps.raise(kind),
-            Action::Released { .. } => self.releases.inc(),
-            Action::BlockedFlagged(_) => self.blocked.inc(),
-            Action::BlockedCleared { .. }
-            | Action::Exiting { .. }
-            | Action::Exited { .. }
-            | Action::ZombieBegan { .. } => {}
+            Change::GroupExited { status, cause, since_exec_ns } => {
+                self.exit(kind, status);
+                observe(&self.run_seconds, since_exec_ns);
+                self.deaths.raise(index_of(&Cause::ALL, &cause));
+            }
+            Change::LeaderDied => self.leader_deaths.inc(),
+            Change::ExitStuck => self.stuck.inc(),
+            Change::ZombieFlagged => self.flagged.inc(),
+            Change::Reparented { kind } => self.reparentings.raise(index_of(&REPARENT_KINDS, &kind)),
+            Change::Reaped { by, zombie_ns } => {
+                self.reaps.raise(index_of(&ReaperKind::ALL, &by));
+                observe(&self.zombie_seconds, zombie_ns);
+            }
+            Change::Autoreaped => self.autoreaps.raise(kind),
+            Change::Released => self.releases.inc(),
+            Change::BlockedFlagged => self.blocked.inc(),
+            Change::Uncounted => {}
         }
     }
 
@@ -268,9 +286,4 @@ impl EffectCounters {
             family.raise(reason(status));
         }
     }
-}
-
-/// A thread that is not its group's leader.
-fn is_other_thread(effect: &Effect) -> bool {
-    effect.thread.key.tid != effect.process.key.tgid.leader() && effect.thread.kind != TaskKind::Process
 }

@@ -39,7 +39,7 @@ use crate::{
     fd::spare,
     history::History,
     kernel::sched::Reading,
-    lineage::{Share, death::Stop, effect::Effect, id::Ktime},
+    lineage::{Brief, Share, death::Stop, id::Ktime},
     runtime::Pipeline,
 };
 
@@ -125,8 +125,8 @@ impl Metrics {
     }
 
     /// Counts what happened.
-    pub(super) fn count(&self, effect: &Effect) {
-        self.effects.count(effect);
+    pub(super) fn count(&self, brief: &Brief) {
+        self.effects.count(brief);
     }
 
     /// Counts what tasks of some cgroups used. A cgroup can be gone soon after its tasks, so this cannot wait for a scrape.

@@ -20,7 +20,7 @@ use crate::{
 
 /// What the log holds.
 #[derive(Clone)]
-enum Entry {
+pub(super) enum Entry {
     Events(Arc<Chunk>),
     /// Records were lost before the event with this sequence number.
     Gap {
@@ -148,6 +148,19 @@ impl Log {
             self.entries.push_back(Entry::Events(chunk));
         }
         self.shrink()
+    }
+
+    /// Passes over events that are not kept, and drops those before them. A reader that has not read them all is told how many it
+    /// missed.
+    pub(super) fn skip(&mut self, count: u64, at: Option<Ktime>) -> VecDeque<Entry> {
+        while self.forget_oldest_texts(u64::MAX) {}
+        let gone = std::mem::take(&mut self.entries);
+        // One more, so that no reader is at the end of what is left.
+        self.base += gone.len() as u64 + 1;
+        self.next += count;
+        (self.events, self.bytes) = (0, 0);
+        self.dropped_at = self.dropped_at.max(at);
+        gone
     }
 
     /// Adds that records were lost here.

@@ -25,7 +25,11 @@ pub(super) use self::{
     reader::{Reader, Wanted},
 };
 use crate::kernel::memory::give_back;
-use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
+use crate::{
+    cgroup::Cgroups,
+    export::Stamp,
+    lineage::{effect::Effect, id::Ktime},
+};
 
 /// Memory for all readers together.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +141,20 @@ impl Readers {
         }
         if is_awaited {
             self.shared.changed.notify_one();
+        }
+    }
+
+    /// Counts events that are not kept for anybody, the youngest of them at `at`; nor are those before them from now on.
+    pub(super) fn skip(&mut self, count: u64, at: Option<Ktime>) {
+        if count == 0 {
+            return;
+        }
+        self.sequence += count;
+        let gone = self.shared.log().skip(count, at);
+        if !gone.is_empty() {
+            drop(gone);
+            self.rooms = Vec::new();
+            give_back();
         }
     }
 

@@ -78,6 +78,13 @@ impl World {
         assert_eq!(self.readers.sequence(), self.events);
     }
 
+    /// So many events are not kept.
+    fn skip(&mut self, count: u64) {
+        self.events += count;
+        self.readers.skip(count, Some(Ktime(self.events)));
+        assert_eq!(self.readers.sequence(), self.events);
+    }
+
     fn sweep(&self) {
         drop(self.readers.shared.log().sweep());
     }
@@ -254,6 +261,24 @@ fn resuming_gives_everything_that_is_kept_and_tells_the_rest() {
 }
 
 #[test]
+fn what_was_not_kept_is_told_to_who_resumes_and_to_who_asks_for_the_past() {
+    let mut world = World::new(8192, BUDGET);
+    world.publish(10);
+    world.skip(30);
+    assert_eq!((world.readers.backlog_len(), world.readers.bytes()), (0, 0));
+    world.publish(5);
+    let mut resumed = world.join(None, JSON, Some(4));
+    resumed.take_all();
+    assert_eq!((resumed.got, resumed.lost), (5, 36));
+    let since = Some(Ktime(1));
+    let mut reader =
+        world.readers.join(Wanted { filter: filter(None), layout: JSON, after: None, since, limit: None });
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Some(piece)) = reader.poll(&mut context) else { panic!("nothing comes") };
+    assert!(std::str::from_utf8(&piece).unwrap().contains(r#""place":"backlog""#), "{piece:?}");
+}
+
+#[test]
 fn a_limit_that_the_past_satisfies_ends_the_reader() {
     let mut world = World::new(100, BUDGET);
     world.publish(10);
@@ -295,6 +320,7 @@ fn a_loss_for_everybody_is_told_to_who_reads_and_to_who_resumes() {
 #[derive(Clone, Debug)]
 enum Step {
     Publish(u64),
+    Skip(u64),
     Join { only: Option<u32>, server_sent: bool, back: Option<u64> },
     Take(usize),
     TakeAll(usize),
@@ -306,6 +332,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1..200_u64).prop_map(Step::Publish),
         2 => (1..4_u64).prop_map(Step::Publish),
+        1 => (1..40_u64).prop_map(Step::Skip),
         2 => (prop::option::of(1..3_u32), any::<bool>(), prop::option::of(0..400_u64))
             .prop_map(|(only, server_sent, back)| Step::Join { only, server_sent, back }),
         4 => any::<usize>().prop_map(Step::Take),
@@ -333,6 +360,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Publish(count) => world.publish(count),
+                Step::Skip(count) => world.skip(count),
                 Step::Join { only, server_sent, back } => {
                     let after = back.map(|back| world.events.saturating_sub(back));
                                         let reader = world.join(only, Layout { server_sent, ..JSON }, after);

@@ -187,8 +187,8 @@ pub(super) const DEADLY_OLD: &[c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, lib
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const DEADLY_OLD: &[c_long] = &[];
 
-/// Commands of bpf(2) (`enum bpf_cmd` of `linux/bpf.h`) that read maps, run iterators and a program that reads tasks, and attach programs that are loaded. Loading
-/// a program and making a map are not among them.
+/// Commands of bpf(2) (`enum bpf_cmd` of `linux/bpf.h`) that read maps, run iterators and a program that reads tasks, and attach
+/// programs that are loaded. Loading a program and making a map are not among them.
 pub(super) const BPF_COMMANDS: &[u32] = &[
     1,  // BPF_MAP_LOOKUP_ELEM
     2,  // BPF_MAP_UPDATE_ELEM

@@ -101,11 +101,10 @@ impl Lineage {
         }
         // A child on its way out is nobody's concern any more.
         if self.store[leader].state() < TaskState::Dead {
-            self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
-            // It may have been handed on since.
-            let parent = self.group_key_of(new_parent);
-            if let Some(effect) = t.out.last_mut() {
-                effect.process.parent = Some(parent);
+            let is_built = self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
+            if is_built && let Some(effect) = t.out.last_mut() {
+                // It may have been handed on since.
+                effect.process.parent = Some(self.group_key_of(new_parent));
             }
         }
     }

@@ -13,6 +13,7 @@ pub(crate) use self::memory::Scopes;
 use self::memory::{Beginning, Below, Ending, WAITING};
 use crate::Lineage;
 use crate::apply::transition::Transition;
+use crate::model::brief::Brief;
 use crate::model::death::GroupDeath;
 use crate::model::effect::{Action, Effect, Process, Thread};
 use crate::model::event_context::EventContext;
@@ -355,13 +356,14 @@ impl Lineage {
         let key = TaskKey { tid: subject.key.tgid.leader(), start };
         let found = self.store.find(key).filter(|&ix| self.store[ix].group().is_some());
         if let Some(ix) = found {
-            self.emit(t, ix, action);
-            if let Some(effect) = t.out.last_mut() {
+            if self.emit(t, ix, action)
+                && let Some(effect) = t.out.last_mut()
+            {
                 (effect.thread.cgroup_id, effect.hook) = (Some(scope.cgroup_id), None);
             }
             return;
         }
-        t.out.push(Effect {
+        let effect = Effect {
             at: t.ctx.at,
             provenance: t.ctx.provenance,
             hook: None,
@@ -388,7 +390,12 @@ impl Lineage {
                 namespace: None,
             },
             action,
-        });
+        };
+        if self.wanted.has(effect.process.key.tgid) {
+            t.out.push(effect);
+        } else {
+            self.add_brief(Brief::of(&effect));
+        }
     }
 }
 

@@ -1,0 +1,176 @@
+//! What happened, as counters need it: without names, ids and accounting.
+
+use crate::model::death::Cause;
+use crate::model::effect::{Action, Effect};
+use crate::model::id::{Ktime, Tgid};
+use crate::model::kinds::{ReaperKind, ReparentKind};
+use crate::model::status::WaitStatus;
+use crate::model::task::TaskKind;
+
+/// Whose effects are built. Of all others a lineage only makes a [`Brief`], which costs a fraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of all processes.
+    #[default]
+    All,
+    /// Those of these processes.
+    Of([Option<Tgid>; 2]),
+}
+
+impl Wanted {
+    pub(crate) fn has(&self, tgid: Tgid) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(processes) => processes.contains(&Some(tgid)),
+        }
+    }
+}
+
+/// One thing that happened to one task. It stands in for an [`Effect`] that nobody reads: see [`Wanted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// When, by the kernel's clock.
+    pub at: Ktime,
+    /// What the task is.
+    pub kind: TaskKind,
+    /// Its cgroup's id.
+    pub cgroup_id: Option<u64>,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What happened: an [`Action`] with the details that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `copy_process()` made the task.
+    Forked,
+    /// `copy_process()` failed.
+    CloneFailed {
+        /// The error.
+        errno: i32,
+    },
+    /// Runs another program.
+    Execed {
+        /// Of the first exec of a process whose birth was seen: time since `copy_process()`.
+        since_fork_ns: Option<u64>,
+    },
+    /// A thread that is not the leader exec'ed.
+    ExecTakeover,
+    /// Changed its comm.
+    Renamed,
+    /// `exit_notify()` has decided.
+    Exited {
+        /// The exit status of a thread that is not its group's leader; the outer `None` for a leader.
+        thread: Option<Option<WaitStatus>>,
+        /// Time in `do_exit()`.
+        exit_ns: Option<u64>,
+    },
+    /// The leader is dead and other threads live on.
+    LeaderDied,
+    /// The last task of the group is dead.
+    GroupExited {
+        /// What wait(2) says of it.
+        status: Option<WaitStatus>,
+        /// Why it ended.
+        cause: Cause,
+        /// Time since its last exec.
+        since_exec_ns: Option<u64>,
+    },
+    /// `do_exit()` began long ago and has not ended.
+    ExitStuck,
+    /// Has been in uninterruptible sleep for longer than the threshold.
+    BlockedFlagged,
+    /// Has been a zombie for longer than the threshold.
+    ZombieFlagged,
+    /// Its parent exited and it has another.
+    Reparented {
+        /// What the new one is.
+        kind: ReparentKind,
+    },
+    /// Taken by a wait(2), or by another's `release_task()`.
+    Reaped {
+        /// The relation of the task that did it.
+        by: ReaperKind,
+        /// For how long it was a zombie, ns.
+        zombie_ns: Option<u64>,
+    },
+    /// Nobody waits for it.
+    Autoreaped,
+    /// Its tid is free.
+    Released,
+    /// The first task came to a cgroup.
+    ScopeBegan,
+    /// The last task of a cgroup left.
+    ScopeEnded,
+    /// Nothing that is counted.
+    Uncounted,
+}
+
+/// What a task and its group are after the change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) kind: TaskKind,
+    pub(crate) is_leader_tid: bool,
+    /// The task's own exit status.
+    pub(crate) exit_code: Option<i32>,
+    /// The group's.
+    pub(crate) status: Option<WaitStatus>,
+    pub(crate) cgroup_id: Option<u64>,
+}
+
+impl Brief {
+    /// What counters need of an effect.
+    #[must_use]
+    pub fn of(effect: &Effect) -> Self {
+        let Effect { at, process, thread, action, .. } = effect;
+        let subject = Subject {
+            kind: thread.kind,
+            is_leader_tid: thread.key.tid == process.key.tgid.leader(),
+            exit_code: thread.exit_code,
+            status: process.status,
+            cgroup_id: thread.cgroup_id,
+        };
+        Self::new(*at, subject, action)
+    }
+
+    pub(crate) fn new(at: Ktime, subject: Subject, action: &Action) -> Self {
+        let Subject { kind, status, .. } = subject;
+        let mut cgroup_id = subject.cgroup_id;
+        let change = match action {
+            Action::Forked { .. } => Change::Forked,
+            Action::ScopeBegan(scope) | Action::ScopeEnded(scope) => {
+                cgroup_id = Some(scope.cgroup_id);
+                if matches!(action, Action::ScopeBegan(_)) { Change::ScopeBegan } else { Change::ScopeEnded }
+            }
+            Action::CloneFailed { errno, .. } => Change::CloneFailed { errno: *errno },
+            Action::Execed { since_fork_ns, .. } => Change::Execed { since_fork_ns: *since_fork_ns },
+            Action::ExecTakeover { .. } => Change::ExecTakeover,
+            Action::Renamed { .. } => Change::Renamed,
+            Action::Exited { exit_ns, .. } => {
+                let is_other_thread = !subject.is_leader_tid && kind != TaskKind::Process;
+                let thread = is_other_thread.then(|| subject.exit_code.map(WaitStatus));
+                Change::Exited { thread, exit_ns: *exit_ns }
+            }
+            Action::LeaderDied { .. } => Change::LeaderDied,
+            Action::GroupExited { death, since_exec_ns, .. } => {
+                let by_itself = if status.is_some() { Cause::Exited } else { Cause::Unknown };
+                let cause = death.as_ref().map_or(by_itself, |death| death.cause);
+                Change::GroupExited { status, cause, since_exec_ns: *since_exec_ns }
+            }
+            Action::ExitStuck { .. } => Change::ExitStuck,
+            Action::BlockedFlagged(_) => Change::BlockedFlagged,
+            Action::ZombieFlagged { .. } => Change::ZombieFlagged,
+            Action::Reparented { kind, .. } => Change::Reparented { kind: *kind },
+            Action::Reaped { reaper, zombie } => Change::Reaped {
+                by: reaper.map_or(ReaperKind::Other, |reaper| reaper.kind),
+                zombie_ns: zombie.map(|zombie| zombie.ns),
+            },
+            Action::Autoreaped => Change::Autoreaped,
+            Action::Released { .. } => Change::Released,
+            Action::Exiting { .. } | Action::BlockedCleared { .. } | Action::ZombieBegan { .. } => {
+                Change::Uncounted
+            }
+        };
+        Self { at, kind, cgroup_id, change }
+    }
+}

@@ -1,0 +1,93 @@
+//! A lineage whose effects nobody wants, beside one that builds them all: the general path is the oracle of the short one.
+
+use taskscope::lineage::id::{Ktime, Tgid};
+use taskscope::lineage::record::Record;
+use taskscope::lineage::{Brief, Config, Effect, Lineage, Wanted};
+
+/// Both, and what they have said so far.
+pub(crate) struct Pair {
+    built: Lineage,
+    short: Lineage,
+    effects: Vec<Effect>,
+    short_effects: Vec<Effect>,
+    briefs: Vec<Brief>,
+    /// The one process whose effects are wanted.
+    wanted: Tgid,
+    /// Effects before all were wanted.
+    before: Option<usize>,
+}
+
+impl Pair {
+    pub(crate) fn new(wanted: Tgid) -> Self {
+        let mut short = Lineage::new(Config::default());
+        short.set_wanted(Wanted::Of([None, Some(wanted)]));
+        Self {
+            built: Lineage::new(Config::default()),
+            short,
+            effects: Vec::new(),
+            short_effects: Vec::new(),
+            briefs: Vec::new(),
+            wanted,
+            before: None,
+        }
+    }
+
+    pub(crate) fn both(&mut self, step: impl Fn(&mut Lineage, &mut Vec<Effect>)) {
+        step(&mut self.built, &mut self.effects);
+        step(&mut self.short, &mut self.short_effects);
+        self.briefs.extend(self.short.take_briefs());
+    }
+
+    pub(crate) fn apply(&mut self, records: &[Record]) {
+        for record in records {
+            self.both(|lineage, effects| {
+                lineage.apply(record, record.at, effects);
+            });
+        }
+    }
+
+    /// From here on all effects are wanted of both.
+    pub(crate) fn want_all(&mut self) {
+        self.before = Some(self.effects.len());
+        self.short.set_wanted(Wanted::All);
+    }
+
+    /// Returns how many effects there were in place of which briefs were made, and how many others before all were wanted. The error
+    /// says what differs.
+    pub(crate) fn compare(&self, now: Ktime) -> Result<(usize, usize), String> {
+        let (before, after) = self.effects.split_at(self.before.unwrap_or(self.effects.len()));
+        let is_wanted = |effect: &&Effect| effect.process.key.tgid == self.wanted;
+        let briefs: Vec<_> = before.iter().filter(|effect| !is_wanted(effect)).map(Brief::of).collect();
+        same("briefs", &briefs, &self.briefs)?;
+        let wanted: Vec<_> = before.iter().filter(is_wanted).cloned().map(punctual).collect();
+        let (short, rest) = self.short_effects.split_at(wanted.len().min(self.short_effects.len()));
+        same("effects that were wanted", &wanted, &short.iter().cloned().map(punctual).collect::<Vec<_>>())?;
+        same("effects once all were wanted", after, rest)?;
+        let tree = |lineage: &Lineage| {
+            let mut lines: Vec<_> = lineage.tasks().map(|task| format!("{task:?}")).collect();
+            lines.extend(lineage.groups().map(|group| format!("{:?} {:?}", group.life(now), group.debt())));
+            lines.sort_unstable();
+            lines.extend(lineage.dead_lives().map(|life| format!("{life:?}")));
+            lines.push(format!("{:?}", lineage.stats()));
+            lines
+        };
+        same("trees", &tree(&self.built), &tree(&self.short))?;
+        Ok((briefs.len(), wanted.len()))
+    }
+}
+
+/// How late it is depends on the effects that were built with it.
+fn punctual(effect: Effect) -> Effect {
+    Effect { late_ns: 0, ..effect }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &[T], found: &[T]) -> Result<(), String> {
+    let differs = expected.iter().zip(found).find(|(one, other)| one != other);
+    if let Some((one, other)) = differs {
+        return Err(format!("{what} differ:\n{one:?}\n{other:?}"));
+    }
+    if expected.len() == found.len() {
+        return Ok(());
+    }
+    Err(format!("{} {what}, but {}", expected.len(), found.len()))
+}
