@@ -120,10 +120,8 @@ impl Lineage {
             let (unified, controller) = hierarchies(number);
             for id in [Some(unified), controller].into_iter().flatten() {
                 // One that is older than taskscope.
-                if !self.scopes.has_ended(id)
-                    && let Some(open) = self.scopes.open(id)
-                {
-                    open.is_populated = true;
+                if self.scopes.has_room_for(id) && !self.scopes.has_ended(id) {
+                    self.scopes.open(id);
                 }
             }
             self.scopes.note_exit(number, member, death);

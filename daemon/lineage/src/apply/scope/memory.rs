@@ -89,6 +89,11 @@ impl Scopes {
         Some(open)
     }
 
+    /// Whether a cgroup is not followed, but can be.
+    pub(super) fn has_room_for(&self, cgroup_id: u64) -> bool {
+        self.open.len() < OPEN && !self.open.contains_key(&cgroup_id)
+    }
+
     /// Whether it is time to forget cgroups that no task is in: their ends were lost.
     pub(super) fn may_prune(&mut self, at: Ktime) -> bool {
         const EVERY_NS: u64 = 10_000_000_000;
@@ -137,7 +142,7 @@ impl Scopes {
     /// Notes the end of a process, and its death if that may lead to the end of a scope: the first counts.
     pub(super) fn note_exit(&mut self, number: u64, member: ScopeMember, death: Option<&Arc<GroupDeath>>) {
         self.change_all(number, |open| {
-            open.last_exit = Some(member);
+            (open.last_exit, open.is_populated) = (Some(member), true);
             if open.scope.first_death.is_none() {
                 open.scope.first_death = death.cloned();
             }
@@ -191,11 +196,10 @@ impl Scopes {
         }
     }
 
-    /// Whether a cgroup is empty: a process that left it may be told to have ended only after that.
+    /// Whether a cgroup that is not followed has ended: the record of a process's exit may come after that.
     pub(super) fn has_ended(&self, cgroup_id: u64) -> bool {
-        !self.open.contains_key(&cgroup_id)
-            && (self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
-                || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id))
+        self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
+            || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id)
     }
 
     pub(super) fn note_name(&mut self, name: CgroupName) {
