@@ -110,7 +110,7 @@ impl ScopesDraft {
     /// Completes the answer.
     #[must_use]
     pub fn finish(self, host_facts: &mut HostFacts<'_>) -> Scopes {
-        let scopes = self.scopes.iter().filter_map(|scope| {
+        let scopes = self.scopes.iter().filter(|scope| is_reported(scope)).filter_map(|scope| {
             let place = (host_facts.places)(scope.cgroup_id);
             self.filter.wants(place.as_ref()).then(|| ScopeStory::of(scope, place, self.now, host_facts))
         });
@@ -124,6 +124,11 @@ impl ScopesDraft {
 pub(super) fn cgroups(scope: &Scope) -> impl Iterator<Item = u64> + use<> {
     let of_death: Vec<_> = scope.first_death.iter().flat_map(|it| death::cgroups(it)).collect();
     std::iter::once(scope.cgroup_id).chain(of_death)
+}
+
+/// Whether there is anything to report: neither beginning nor end of a cgroup that is older than taskscope and lives is known.
+const fn is_reported(scope: &Scope) -> bool {
+    scope.began.is_some() || scope.end.is_some()
 }
 
 /// Those of the unit or container that a process lives in or lived in: the one that lives, and then the last ends.
@@ -144,9 +149,7 @@ pub(super) fn of_place(
         };
         let is_its = cgroup_id == Some(scope.cgroup_id)
             || place.zip(of_scope.as_ref()).is_some_and(|(one, other)| is_same(one, other));
-        // Of one that is older than taskscope and lives there is nothing to tell.
-        let is_reported = scope.began.is_some() || scope.ended.is_some();
-        if is_its && is_reported && found.len() < MOST {
+        if is_its && is_reported(scope) && found.len() < MOST {
             found.push(ScopeStory::of(scope, of_scope, now, host_facts));
         }
     }
@@ -218,14 +221,16 @@ impl ScopeStory {
                 }
             }
         }
-        if let Some(death) = self.first_death.as_ref().filter(|_| scope.end.is_some()) {
-            let cause = death.cause.replace('_', " ");
-            let _ = write!(
+        let death = self.first_death.as_ref().filter(|_| scope.end.is_some());
+        let _ = match (death, scope.first_death.as_ref().map(|death| death.key), scope.last) {
+            (Some(death), Some(key), Some(last)) if last.key == key => write!(text, ": {}", death.summary),
+            (Some(death), ..) => write!(
                 text,
-                "; the first death that led to it is that of {}, {cause}: {}",
+                "; the first death that led to it is that of {}: {}",
                 death.process, death.summary
-            );
-        }
+            ),
+            (None, ..) => Ok(()),
+        };
         text
     }
 }

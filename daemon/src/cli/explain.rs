@@ -10,9 +10,9 @@ use super::{
 use crate::answer::{
     ExplainDraft,
     explain::Explanation,
-    scope::Scopes,
+    scope::{ScopeStory, Scopes},
     stop::{StopFilter, Stops},
-    text,
+    text::{self, Style},
 };
 
 /// Arguments of `explain`.
@@ -57,8 +57,25 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// A name that nothing has any more, and that a unit or container had which stopped: what the daemon tells of that. `None` for
-/// anything else.
+/// A unit or container that no process has the name of: what the daemon remembers.
+#[derive(Debug, serde::Serialize)]
+struct GoneUnit {
+    #[serde(flatten)]
+    stops: Stops,
+    scopes: Vec<ScopeStory>,
+}
+
+impl GoneUnit {
+    fn text(&self, style: Style) -> String {
+        let mut text: String = self.scopes.iter().map(|story| text::scope(story, style)).collect();
+        if !self.stops.stops.is_empty() {
+            text.push_str(&text::stops(&self.stops, style));
+        }
+        text
+    }
+}
+
+/// Shows the stops and lives of a unit or container that is gone; `None` if the daemon remembers none of that name.
 fn stopped(args: &Args) -> Option<Exit> {
     let (Selector::Name(name), Some(socket)) = (&args.selector, args.source.daemon()) else { return None };
     if args.selector.is_there(Some(socket)) {
@@ -79,15 +96,10 @@ fn stopped(args: &Args) -> Option<Exit> {
     }
     let stops = ask::get::<Stops>(socket, &format!("/v1/stops{query}")).ok().flatten();
     let scopes = ask::get::<Scopes>(socket, &format!("/v1/scopes{query}")).ok().flatten();
-    let stops = stops.filter(|answer| !answer.stops.is_empty());
-    let lives = scopes.filter(|answer| !answer.scopes.is_empty());
-    let reported = lives.as_ref().map(|answer| text::scopes(answer, terminal::style())).unwrap_or_default();
-    let shown = match (&stops, &lives) {
-        (Some(stops), _) => {
-            ask::show(stops, args.format, |answer| reported + &text::stops(answer, terminal::style()))
-        }
-        (None, Some(lives)) => ask::show(lives, args.format, |_| reported),
-        (None, None) => return None,
-    };
+    let gone = GoneUnit { stops: stops?, scopes: scopes.map_or_else(Vec::new, |answer| answer.scopes) };
+    if gone.stops.stops.is_empty() && gone.scopes.is_empty() {
+        return None;
+    }
+    let shown = ask::show(&gone, args.format, |gone| gone.text(terminal::style()));
     Some(shown.map_or_else(|exit| exit, |()| Exit::Success))
 }

@@ -17,7 +17,7 @@ pub use self::{
     deaths::{death, deaths},
     explain::explanation,
     limits::limits,
-    scopes::{scope, scopes},
+    scopes::scope,
     stops::{stop, stops},
     tree::tree,
     zombies::zombies,
@@ -79,11 +79,20 @@ impl Style {
         self.fold(&escape(text), at)
     }
 
-    /// The same of text that is escaped already.
+    /// Escaped text that begins at column `first`, its other lines at column `at`.
+    fn wrap_after(self, text: &str, first: usize, at: usize) -> String {
+        self.fold_after(&escape(text), first, at)
+    }
+
+    /// As [`Self::wrap`], of text that is escaped already.
     fn fold(self, text: &str, at: usize) -> String {
+        self.fold_after(text, at, at)
+    }
+
+    fn fold_after(self, text: &str, first: usize, at: usize) -> String {
         let Some(width) = self.width.map(|width| width.max(at + MIN_WRAP)) else { return text.to_owned() };
         let mut out = String::with_capacity(text.len() + 16);
-        let mut column = at;
+        let mut column = first;
         for (n, word) in text.split(' ').enumerate() {
             let length = columns(word);
             if n > 0 && column + 1 + length > width {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Ink, Style, escape, moment};
+use super::{Ink, Style, columns, escape, moment};
 use crate::answer::stop::{StopStory, Stops};
 
 /// Processes of one stop that are shown.
@@ -21,13 +21,14 @@ pub fn stops(answer: &Stops, style: Style) -> String {
 #[must_use]
 pub fn stop(story: &StopStory, style: Style) -> String {
     const INDENT: usize = 4;
-    let time = style.paint(Ink::Faint, &moment(&story.timestamp, style));
+    let time = moment(&story.timestamp, style);
     let ink = match story.outcome.as_str() {
         "by_itself" => Ink::Good,
         "killed" => Ink::Bad,
         _ => Ink::Odd,
     };
-    let mut out = format!("{time}  {}\n", style.paint(ink, &style.wrap(&escape(&story.summary), INDENT)));
+    let text = style.wrap_after(&story.summary, columns(&time) + 2, INDENT);
+    let mut out = format!("{}  {}\n", style.paint(Ink::Faint, &time), style.paint(ink, &text));
     for process in story.processes.iter().take(MOST) {
         let text = format!("{} {}", process.process, process.summary);
         let _ = writeln!(out, "{:INDENT$}{}", "", style.wrap(&escape(&text), 2 * INDENT));

@@ -1,14 +1,11 @@
 //! Processes that end by every possible cause, each by its real mechanism: what `taskscope deaths` must report.
 
-use std::{
-    fs,
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::process::CommandExt as _, path::Path};
 
 use crate::{
     Entry,
     actor::{announce, spawn, wait},
+    cgroups::{self, Cgroup, enter, hierarchy},
     fact::{Fact, die, die_with, pause, skip},
     proc, sys,
     sys::Channel,
@@ -259,50 +256,6 @@ fn children_of(parent: sys::Pid) -> Vec<sys::Pid> {
     pids.filter(is_child).collect()
 }
 
-/// A directory of a mounted cgroup hierarchy.
-fn hierarchy(wanted: &str) -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut found = mounts.lines().filter_map(|line| {
-        let mut parts = line.split(' ').skip(1);
-        let (path, kind, options) = (parts.next()?, parts.next()?, parts.next()?);
-        let fits = if wanted == "cgroup2" {
-            kind == wanted
-        } else {
-            kind == "cgroup" && options.split(',').any(|it| it == wanted)
-        };
-        fits.then(|| PathBuf::from(path))
-    });
-    found.next()
-}
-
-/// A cgroup that is removed at the end.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    fn new(hierarchy: &Path) -> Self {
-        let path = hierarchy.join(format!("taskscope-death-{}", sys::getpid()));
-        match fs::create_dir(&path) {
-            Ok(()) => Self(path),
-            Err(error) => skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0)),
-        }
-    }
-
-    fn write(&self, file: &str, text: &str) -> bool {
-        fs::write(self.0.join(file), text).is_ok()
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        for _ in 0..1000 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            sys::breathe();
-        }
-    }
-}
-
 fn cgroup_kill() {
     let Some(root) = hierarchy("cgroup2") else { skip("a cgroup2 mount", libc::ENOENT) };
     let cgroup = Cgroup::new(&root);
@@ -384,24 +337,9 @@ fn tracer() {
     wait("scenario", "sender", tracer);
 }
 
-/// A cgroup that is named as systemd names that of a unit, and that a process moves to before it goes on.
+/// A unit's cgroup.
 fn unit() -> Cgroup {
-    let Some(root) = hierarchy("cgroup2") else { skip("a cgroup2 mount", libc::ENOENT) };
-    let path = root.join(format!("taskscope-stop-{}.service", sys::getpid()));
-    if let Err(error) = fs::create_dir(&path) {
-        skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0));
-    }
-    let unit = Cgroup(path);
-    let name = unit.0.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    Fact::new("unit").text("name", &name).emit();
-    unit
-}
-
-/// Moves this process to the unit: what it forks from now on is there too.
-fn enter(unit: &Path) {
-    if fs::write(unit.join("cgroup.procs"), "0").is_err() {
-        die("moving to a cgroup");
-    }
+    cgroups::unit("cgroup2", "stop")
 }
 
 /// Until the test has seen what the daemon tells of it then.

@@ -9,6 +9,7 @@ mod actor;
 mod basic;
 mod blameless;
 mod bomb;
+mod cgroups;
 mod clones;
 mod crowd;
 mod deaths;
@@ -26,6 +27,7 @@ mod proc;
 mod ptrace;
 mod reparenting;
 mod sched;
+mod scopes;
 mod storms;
 mod sys;
 mod threads;
@@ -40,7 +42,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 24] = [
+const FAMILIES: [&[Entry]; 25] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -59,6 +61,7 @@ const FAMILIES: [&[Entry]; 24] = [
     ptrace::SCENARIOS,
     reparenting::SCENARIOS,
     sched::SCENARIOS,
+    scopes::SCENARIOS,
     storms::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,

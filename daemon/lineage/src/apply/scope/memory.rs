@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::death::GroupDeath;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
-use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember};
+use crate::model::scope::{CgroupName, Scope, ScopeEnd, ScopeMember, hierarchies};
 
 /// Cgroups that are followed at most. Of others is told when they end, and no more.
 const OPEN: usize = 16_384;
@@ -13,6 +13,8 @@ const OPEN: usize = 16_384;
 const ENDED: usize = 1_024;
 /// Beginnings and ends that wait for a record of their task.
 pub(super) const WAITING: usize = 256;
+/// Cgroups above one another that are looked at.
+const LEVELS: usize = 16;
 /// Names of new cgroups that nobody has taken.
 const NAMES: usize = 4_096;
 
@@ -87,6 +89,11 @@ impl Scopes {
         Some(open)
     }
 
+    /// Whether a cgroup is not followed, but can be.
+    pub(super) fn has_room_for(&self, cgroup_id: u64) -> bool {
+        self.open.len() < OPEN && !self.open.contains_key(&cgroup_id)
+    }
+
     /// Whether it is time to forget cgroups that no task is in: their ends were lost.
     pub(super) fn may_prune(&mut self, at: Ktime) -> bool {
         const EVERY_NS: u64 = 10_000_000_000;
@@ -97,11 +104,32 @@ impl Scopes {
         is_due
     }
 
-    /// The ids of a cgroup and of those above it, as far as they are known.
-    pub(super) fn upward(&self, cgroup_id: u64) -> impl Iterator<Item = u64> + '_ {
-        const LEVELS: usize = 16;
+    /// The ids of the cgroups of this number, and of those above them as far as they are known.
+    pub(super) fn all_of(&self, number: u64) -> impl Iterator<Item = u64> + '_ {
         let above = |id: &u64| self.open.get(id).and_then(|open| open.scope.parent_id);
-        std::iter::successors(Some(cgroup_id), above).take(LEVELS)
+        let (unified, controller) = hierarchies(number);
+        let upward = move |id| std::iter::successors(Some(id), above).take(LEVELS);
+        upward(unified).chain(controller.into_iter().flat_map(upward))
+    }
+
+    /// Whether a task with this cgroup number is in that cgroup, or in one below it.
+    pub(super) fn is_within(&self, number: u64, cgroup_id: u64) -> bool {
+        self.all_of(number).any(|id| id == cgroup_id)
+    }
+
+    /// As [`Self::all_of`], to change them.
+    fn change_all(&mut self, number: u64, change: impl Fn(&mut Open)) {
+        let (unified, controller) = hierarchies(number);
+        for start in std::iter::once(unified).chain(controller) {
+            let mut next = Some(start);
+            for _ in 0..LEVELS {
+                let Some(open) = next.and_then(|id| self.open.get_mut(&id)) else { break };
+                self.with_death -= usize::from(open.scope.first_death.is_some());
+                change(open);
+                self.with_death += usize::from(open.scope.first_death.is_some());
+                next = open.scope.parent_id;
+            }
+        }
     }
 
     /// Stops following a cgroup.
@@ -111,24 +139,22 @@ impl Scopes {
         Some(open)
     }
 
-    /// A death in a scope that may lead to its end: the first counts.
-    pub(super) fn note_death(&mut self, cgroup_id: u64, death: &Arc<GroupDeath>) {
-        if let Some(open) = self.open.get_mut(&cgroup_id)
-            && open.scope.first_death.is_none()
-        {
-            open.scope.first_death = Some(Arc::clone(death));
-            self.with_death += 1;
-        }
+    /// Notes the end of a process, and its death if that may lead to the end of a scope: the first counts.
+    pub(super) fn note_exit(&mut self, number: u64, member: ScopeMember, death: Option<&Arc<GroupDeath>>) {
+        self.change_all(number, |open| {
+            (open.last_exit, open.is_populated) = (Some(member), true);
+            if open.scope.first_death.is_none() {
+                open.scope.first_death = death.cloned();
+            }
+        });
     }
 
-    /// A scope went on after that death.
-    pub(super) fn forget_death(&mut self, cgroup_id: u64, born: Ktime) {
+    /// Forgets deaths that the scopes of a new process have outlived.
+    pub(super) fn forget_deaths(&mut self, number: u64, born: Ktime) {
         const RELATED_NS: u64 = 1_000_000_000;
-        if let Some(open) = self.open.get_mut(&cgroup_id)
-            && open.scope.first_death.take_if(|death| born.since(death.at) > RELATED_NS).is_some()
-        {
-            self.with_death -= 1;
-        }
+        self.change_all(number, |open| {
+            open.scope.first_death.take_if(|death| born.since(death.at) > RELATED_NS);
+        });
     }
 
     /// Counts a beginning by name; returns which one it is, and since when its name was empty.
@@ -170,11 +196,10 @@ impl Scopes {
         }
     }
 
-    /// Whether a cgroup is empty: a process that left it may be told to have ended only after that.
+    /// Whether a cgroup that is not followed has ended: the record of a process's exit may come after that.
     pub(super) fn has_ended(&self, cgroup_id: u64) -> bool {
-        !self.open.contains_key(&cgroup_id)
-            && (self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
-                || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id))
+        self.ended.iter().rev().any(|scope| scope.cgroup_id == cgroup_id)
+            || self.ending.iter().any(|it| it.scope.cgroup_id == cgroup_id)
     }
 
     pub(super) fn note_name(&mut self, name: CgroupName) {

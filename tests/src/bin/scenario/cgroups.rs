@@ -1,0 +1,76 @@
+//! Cgroups that scenarios make.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    fact::{Fact, die, skip},
+    sys,
+};
+
+/// A directory of a mounted cgroup hierarchy.
+pub(crate) fn hierarchy(wanted: &str) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut found = mounts.lines().filter_map(|line| {
+        let mut parts = line.split(' ').skip(1);
+        let (path, kind, options) = (parts.next()?, parts.next()?, parts.next()?);
+        let fits = if wanted == "cgroup2" {
+            kind == wanted
+        } else {
+            kind == "cgroup" && options.split(',').any(|it| it == wanted)
+        };
+        fits.then(|| PathBuf::from(path))
+    });
+    found.next()
+}
+
+/// A cgroup that is removed at the end.
+pub(crate) struct Cgroup(pub(crate) PathBuf);
+
+impl Cgroup {
+    /// Makes one for a scenario about deaths.
+    pub(crate) fn new(hierarchy: &Path) -> Self {
+        let path = hierarchy.join(format!("taskscope-death-{}", sys::getpid()));
+        match fs::create_dir(&path) {
+            Ok(()) => Self(path),
+            Err(error) => skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0)),
+        }
+    }
+
+    /// Writes to one of its files; returns whether that was possible.
+    pub(crate) fn write(&self, file: &str, text: &str) -> bool {
+        fs::write(self.0.join(file), text).is_ok()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for _ in 0..1000 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            sys::breathe();
+        }
+    }
+}
+
+/// Makes a cgroup that is named as systemd names that of a unit, and prints its name.
+pub(crate) fn unit(wanted: &str, what: &str) -> Cgroup {
+    let Some(root) = hierarchy(wanted) else { skip("a mount of the cgroup hierarchy", libc::ENOENT) };
+    let name = format!("taskscope-{what}-{}.service", sys::getpid());
+    let path = root.join(&name);
+    if let Err(error) = fs::create_dir(&path) {
+        skip("mkdir of a cgroup", error.raw_os_error().unwrap_or(0));
+    }
+    Fact::new("unit").text("name", &name).emit();
+    Cgroup(path)
+}
+
+/// Moves this process to a cgroup: what it forks from now on is there too.
+pub(crate) fn enter(cgroup: &Path) {
+    if fs::write(cgroup.join("cgroup.procs"), "0").is_err() {
+        die("moving to a cgroup");
+    }
+}
