@@ -86,6 +86,23 @@ fn any_query_is_read_or_refused_with_a_reason() {
 }
 
 #[test]
+fn each_path_with_a_query_is_among_those_that_are_tried() {
+    let described: serde_json::Value =
+        serde_json::from_str(include_str!("../src/service/http/openapi.json")).unwrap();
+    let has_query = |path: &serde_json::Value| {
+        let parameters = path["get"]["parameters"].as_array();
+        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "query"))
+    };
+    let paths = described["paths"].as_object().unwrap();
+    let with_query: Vec<_> =
+        paths.iter().filter(|(_, path)| has_query(path)).map(|(name, _)| name.as_str()).collect();
+    assert!(!with_query.is_empty());
+    for name in with_query {
+        assert!(query::PATHS.contains(&name), "{name}");
+    }
+}
+
+#[test]
 fn any_configuration_is_read_or_refused_with_a_line() {
     try_all("config", 5_000, config::run);
 }

@@ -42,7 +42,7 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// The query of `/v1/lives`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+pub(super) struct Query {
     filter: LifeFilter,
     since: Option<Duration>,
     limit: Option<u64>,
@@ -148,7 +148,7 @@ impl Progress {
 }
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             let value = value.into_owned();
