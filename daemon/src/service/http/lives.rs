@@ -20,7 +20,7 @@ use axum::{
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::mpsc;
 
-use super::{Api, error::ApiError};
+use super::{Api, error::ApiError, extract::check_conditions};
 use crate::{
     answer::{
         death::DeathFilter,
@@ -183,6 +183,8 @@ impl Query {
                 }
             }
         }
+        let LifeFilter { comms, units, containers, causes, .. } = &query.filter;
+        check_conditions(&[comms.len(), units.len(), containers.len(), causes.len()])?;
         let causes = DeathFilter { causes: query.filter.causes.clone(), ..DeathFilter::default() };
         causes.check().map_err(|error| ApiError::bad_request(format!("cause: {error}")))?;
         Ok(query)
