@@ -28,12 +28,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let mut next_unit = 0;
     loop {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(digits);
+        let (number, tail) = rest.split_at_checked(digits).unwrap_or_default();
         if number.is_empty() {
             return Err(format!("`{text}` is not a length of time such as 500ms, 10s, 2m, 1d or 1h30m"));
         }
         let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (name, tail) = tail.split_at(letters);
+        let (name, tail) = tail.split_at_checked(letters).unwrap_or_default();
         let is_bare = name.is_empty() && next_unit == 0 && tail.is_empty();
         let unit = UNITS.iter().position(|&(unit, _)| unit == if is_bare { "s" } else { name });
         let Some(unit) = unit else {

@@ -4,7 +4,7 @@
 /// Parses `1048576`, `64K`, `256M` or `2G`, as systemd does: to the base 1024.
 pub fn parse(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a size such as 256M"))?;
     let shift = match unit {
         "" => 0,

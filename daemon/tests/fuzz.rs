@@ -86,6 +86,45 @@ fn any_query_is_read_or_refused_with_a_reason() {
 }
 
 #[test]
+fn each_path_with_a_query_is_among_those_that_are_tried() {
+    let described: serde_json::Value =
+        serde_json::from_str(include_str!("../src/service/http/openapi.json")).unwrap();
+    let has_query = |path: &serde_json::Value| {
+        let parameters = path["get"]["parameters"].as_array();
+        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "query"))
+    };
+    let paths = described["paths"].as_object().unwrap();
+    let with_query: Vec<_> =
+        paths.iter().filter(|(_, path)| has_query(path)).map(|(name, _)| name.as_str()).collect();
+    assert!(!with_query.is_empty());
+    for name in with_query {
+        assert!(query::PATHS.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn a_query_with_too_many_conditions_is_refused_with_their_number() {
+    use taskscope::service::http::query::read;
+    let many = |name: &str, value: &str, count: usize| vec![format!("{name}={value}"); count].join("&");
+    for (path, name, value) in [
+        ("/v1/events", "comm", "a*b"),
+        ("/v1/events", "unit", "*"),
+        ("/v1/events", "action", "exited"),
+        ("/v1/lives", "comm", "?"),
+        ("/v1/lives", "cause", "oom"),
+        ("/v1/deaths", "comm", "*a"),
+        ("/v1/deaths", "subtree", "7"),
+        ("/v1/stops", "container", "0"),
+    ] {
+        read(path, &many(name, value, 100)).unwrap_or_else(|error| panic!("{path} {name}: {error}"));
+        let refused = read(path, &many(name, value, 101)).expect_err(name);
+        assert!(refused.starts_with("101 conditions: a query may have 100"), "{path} {name}: {refused}");
+    }
+    let pids: Vec<String> = (1..2000).map(|pid: u32| pid.to_string()).collect();
+    read("/v1/events", &format!("pid={}", pids.join(","))).expect("pids are as many as fit");
+}
+
+#[test]
 fn any_configuration_is_read_or_refused_with_a_line() {
     try_all("config", 5_000, config::run);
 }

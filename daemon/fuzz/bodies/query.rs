@@ -2,7 +2,18 @@
 
 use taskscope::service::http::query;
 
-const PATHS: [&str; 5] = ["/v1/events", "/v1/tree", "/v1/zombies", "/v1/explain/", "/v1/blocked"];
+/// Every path of openapi.json that has a query, and one whose last part is chosen by who asks.
+pub(crate) const PATHS: [&str; 9] = [
+    "/v1/events",
+    "/v1/tree",
+    "/v1/zombies",
+    "/v1/explain/{pid}",
+    "/v1/blocked",
+    "/v1/limits",
+    "/v1/deaths",
+    "/v1/stops",
+    "/v1/lives",
+];
 
 /// One input.
 pub(crate) fn run(bytes: &[u8]) {

@@ -66,6 +66,8 @@
 #![cfg_attr(
     not(test),
     warn(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
         clippy::indexing_slicing,
         clippy::panic,
         clippy::string_slice,

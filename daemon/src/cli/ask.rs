@@ -105,7 +105,8 @@ impl LocalContext {
         let Self { stamp, procfs, cgroups } = self;
         let now_ns = clock::boottime().0;
         let mut places = |id| cgroups.place(id, now_ns).map(|place| (&**place).into());
-        complete(&mut HostFacts { stamp, procfs, places: &mut places })
+        // What one answer has read of /proc is not for the next.
+        complete(&mut HostFacts { stamp, procfs: &procfs.clone(), places: &mut places })
     }
 }
 

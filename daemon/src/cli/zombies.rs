@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::{
     select,
     sync::{mpsc, oneshot},
-    time::interval,
 };
 
 use super::{
@@ -129,7 +128,7 @@ fn ask_again(args: &Args, every: Duration, mut answer: Zombies) -> Result<u64, E
         let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         tokio::pin!(signal);
         let client = Client::at(&args.source.socket.socket);
-        let mut due = interval(every);
+        let mut due = event_loop::every(every);
         // The first tick is due at once, and there is an answer already.
         due.tick().await;
         loop {
@@ -155,7 +154,7 @@ fn watch_alone(args: &Args, every: Duration) -> Result<u64, Exit> {
         let signal = signals::stop().map_err(|error| Exit::failed_at("preparing for signals", error))?;
         let (ask, mut questions) = mpsc::channel::<Question<Nobody>>(1);
         let showing = async {
-            let mut due = interval(every);
+            let mut due = event_loop::every(every);
             loop {
                 due.tick().await;
                 let (answer, draft) = oneshot::channel();

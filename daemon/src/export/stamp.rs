@@ -85,11 +85,10 @@ impl Stamp {
     /// The same to the millisecond.
     #[must_use]
     pub fn timestamp_ms(&self, at: Ktime) -> String {
-        let mut text = self.timestamp(at);
-        // Six digits and the Z.
-        text.truncate(text.len().saturating_sub(7));
-        text.push('Z');
-        text
+        let text = self.timestamp(at);
+        // Without six digits and the Z.
+        let to_ms = text.get(..text.len().saturating_sub(7)).unwrap_or_default();
+        format!("{to_ms}Z")
     }
 
     pub(super) fn write_entity_id(&self, out: &mut Vec<u8>, group: GroupKey, start: Ktime) {

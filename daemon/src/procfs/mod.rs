@@ -2,6 +2,7 @@
 
 mod facts;
 mod limits;
+mod open_pipes;
 mod own;
 mod pipes;
 mod shift;
@@ -21,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::facts::value;
+use self::{facts::value, open_pipes::OpenPipes};
 use thiserror::Error;
 
 use crate::{
@@ -41,6 +42,8 @@ pub struct Procfs {
     root: PathBuf,
     /// The offset of its start times from the kernel's ([`shift`]).
     shift_ns: i64,
+    /// What one answer has read of pipes and locks.
+    open: OpenPipes,
 }
 
 /// Why reading failed.
@@ -70,7 +73,7 @@ const CGROUPS_MAX: usize = 16 * 4096;
 
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: PathBuf::from("/proc"), shift_ns: shift::shift_ns() }
+        Self { root: PathBuf::from("/proc"), shift_ns: shift::shift_ns(), open: OpenPipes::default() }
     }
 }
 
@@ -78,7 +81,7 @@ impl Procfs {
     /// A procfs mounted at `root`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), shift_ns: 0 }
+        Self { root: root.to_owned(), shift_ns: 0, open: OpenPipes::default() }
     }
 
     /// Reads `/proc/PID/stat`; `None` if there is no such process.

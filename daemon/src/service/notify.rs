@@ -81,7 +81,7 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Returns how often to notify the watchdog, if there is one: twice within its limit.
+/// Returns how often to notify the watchdog, if there is one: twice within its limit. One of 0 is none.
 pub(super) fn watchdog_every() -> Option<std::time::Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }

@@ -13,7 +13,7 @@ use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::MissedTickBehavior,
 };
 
 use super::{
@@ -27,6 +27,7 @@ use super::{
     status::Status,
 };
 use crate::{
+    event_loop,
     fd::spare,
     history::History,
     kernel::{
@@ -266,10 +267,10 @@ fn observe(
 
 /// What comes with time: limits of pids and of memory, words to systemd.
 async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
-    let mut budget = interval(budget::EVERY);
-    let mut memory = interval(MEMORY_EVERY);
-    let mut status = interval(STATUS_EVERY);
-    let mut watchdog = interval(watchdog_every().unwrap_or(Duration::from_secs(3600)));
+    let mut budget = event_loop::every(budget::EVERY);
+    let mut memory = event_loop::every(MEMORY_EVERY);
+    let mut status = event_loop::every(STATUS_EVERY);
+    let mut watchdog = event_loop::every(watchdog_every().unwrap_or(Duration::from_secs(3600)));
     for timer in [&mut budget, &mut memory, &mut status, &mut watchdog] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }

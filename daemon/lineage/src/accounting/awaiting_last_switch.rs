@@ -2,7 +2,10 @@
 //!
 //! The last switch follows within microseconds, so at any time there are about as many entries as CPUs: a short list needs less memory
 //! than a field in each task. The list is bounded, because records of last switches can be lost.
-#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "two lists that change together"))]
+#![cfg_attr(
+    not(test),
+    expect(clippy::disallowed_methods, clippy::indexing_slicing, reason = "two lists that change together")
+)]
 
 use crate::model::record::Usage;
 use crate::model::task::TaskKind;

@@ -10,6 +10,7 @@ use crate::store::slot::threads::Threads;
 use crate::store::tables::arena::Ix;
 
 impl Store {
+    #[inline(never)]
     pub(crate) fn extra(&mut self, group: Ix<Group>) -> &mut Extra {
         let members = &mut self.groups[group];
         let extra = match members.extra.get() {
@@ -30,7 +31,13 @@ impl Store {
         &mut self.extras[extra]
     }
 
+    #[inline]
     pub(crate) fn extra_of(&self, group: &Group) -> Option<Extra> {
+        if group.extra.is_nothing() { None } else { self.some_extra_of(group) }
+    }
+
+    #[inline(never)]
+    fn some_extra_of(&self, group: &Group) -> Option<Extra> {
         match group.extra.get() {
             ExtraPlace::Nothing => None,
             ExtraPlace::Full(extra) => Some(self.extras[extra]),
@@ -39,6 +46,7 @@ impl Store {
     }
 
     /// That of a group that has what only the full form holds.
+    #[inline]
     fn full_extra(&self, group: &Group) -> Option<&Extra> {
         match group.extra.get() {
             ExtraPlace::Full(extra) => Some(&self.extras[extra]),
@@ -47,6 +55,7 @@ impl Store {
     }
 
     /// Frees that of a group that is gone, and what hangs on it.
+    #[inline(never)]
     pub(in crate::store) fn remove_extra(&mut self, extra: ExtraIx) {
         match extra.get() {
             ExtraPlace::Nothing => {}
@@ -66,6 +75,7 @@ impl Store {
     }
 
     /// A group has become a zombie, or a zombie lost what did not fit in the small form.
+    #[inline]
     pub(in crate::store) fn note_unpacked(&mut self, group: Ix<Group>) {
         let members = &self.groups[group];
         if members.has(fact::ZOMBIE) && matches!(members.extra.get(), ExtraPlace::Full(_)) {
@@ -106,7 +116,8 @@ impl Store {
         self.packed_extra(group).is_some()
     }
 
-    /// Changes what the small form counts from.
+    /// Changes what the small form counts from. Not inlined: seldom needed where it is called often.
+    #[inline(never)]
     pub(in crate::store) fn change_base(&mut self, group: Ix<Group>, change: impl FnOnce(&mut Group)) {
         let members = &mut self.groups[group];
         let ExtraPlace::Small(small) = members.extra.get() else { return change(members) };
@@ -121,21 +132,36 @@ impl Store {
     }
 
     /// The kernel was seen to have this parent at that time.
+    #[inline]
     pub(crate) fn advance_parent_at(&mut self, group: Ix<Group>, at: Ktime) {
-        if at > self.groups[group].parent_at {
+        let members = &mut self.groups[group];
+        if at <= members.parent_at {
+            return;
+        }
+        if members.extra.is_small() {
             self.change_base(group, |members| members.parent_at = at);
+        } else {
+            members.parent_at = at;
         }
     }
 
     /// The tasks of a group: how many, and the ends of their list.
+    #[inline]
     pub(in crate::store) fn threads_of(&self, group: &Group) -> Threads {
-        if !group.threads.are_in_extra() {
-            return group.threads.leader_only(group.leader);
+        if group.threads.are_in_extra() {
+            self.threads_in_extra(group)
+        } else {
+            group.threads.leader_only(group.leader)
         }
+    }
+
+    #[inline(never)]
+    fn threads_in_extra(&self, group: &Group) -> Threads {
         self.full_extra(group).map(|extra| extra.threads).unwrap_or_default()
     }
 
     /// Sets that.
+    #[inline]
     pub(in crate::store) fn set_threads(&mut self, group: Ix<Group>, threads: Threads) {
         let members = &mut self.groups[group];
         let is_in_extra = members.threads.are_in_extra() || !threads.are_leader_only(members.leader);
@@ -156,8 +182,14 @@ impl Store {
     }
 
     /// The oldest task of a group.
+    #[inline]
     pub(crate) fn first_thread(&self, group: Ix<Group>) -> Option<Ix<Task>> {
-        self.threads_of(&self.groups[group]).first
+        let members = &self.groups[group];
+        if members.threads.are_in_extra() {
+            self.threads_in_extra(members).first
+        } else {
+            members.threads.first_of_leader_only(members.leader)
+        }
     }
 
     pub(crate) fn rare(&mut self, group: Ix<Group>) -> &mut Rare {
@@ -171,16 +203,19 @@ impl Store {
         &mut self.rares[rare]
     }
 
+    #[inline]
     pub(crate) fn rare_of(&self, group: &Group) -> Option<&Rare> {
         self.full_extra(group)?.rare.map(|rare| &self.rares[rare])
     }
 
     /// Threads of a group that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    #[inline]
     pub(crate) fn hidden_threads(&self, group: &Group) -> Option<u32> {
         self.extra_of(group)?.hidden_threads()
     }
 
     /// When a group was last reparented; 0 if never.
+    #[inline]
     pub(crate) fn reparented_at(&self, group: &Group) -> Ktime {
         self.extra_of(group).map_or(Ktime(0), |extra| extra.reparented_at)
     }

@@ -14,9 +14,9 @@ impl Store {
             return false;
         }
         self.unlink_child(group);
-        let (parent_key, parent_debt) = (self.groups[parents].key(), self.groups[parents].debt);
-        let (knows, ignores) =
-            (self.groups[parents].has(fact::IGNORES_KNOWN), self.groups[parents].has(fact::IGNORES));
+        let members = &self.groups[parents];
+        let (parent_key, parent_debt) = (members.key(), members.debt);
+        let (knows, ignores) = (members.has(fact::IGNORES_KNOWN), members.has(fact::IGNORES));
         let next = self.tasks[parent].first_child.replace(group);
         if let Some(next) = next {
             self.groups[next].sibling_prev = Some(group);

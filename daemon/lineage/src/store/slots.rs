@@ -151,7 +151,9 @@ impl Store {
         if self.namespaces.get(&namespace) == Some(&group) {
             self.namespaces.remove(&namespace);
         }
-        self.remove_extra(gone.extra);
+        if !gone.extra.is_nothing() {
+            self.remove_extra(gone.extra);
+        }
         if let Some(debt) = gone.debt {
             let account = self.debts.remove(debt);
             for sum in [account.reaped, account.autoreaped].into_iter().flatten() {

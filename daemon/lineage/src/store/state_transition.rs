@@ -21,14 +21,17 @@ impl Store {
         let Some(group) = group else { return };
         let died = before < TaskState::Zombie && state >= TaskState::Zombie;
         let left = before < TaskState::Dead && state >= TaskState::Dead;
-        if !self.groups[group].threads.are_in_extra() {
-            let bits = &mut self.groups[group].threads;
-            *bits = bits.without_leader(died, left);
-        } else if died || left {
+        if !died && !left {
+            return;
+        }
+        let bits = &mut self.groups[group].threads;
+        if bits.are_in_extra() {
             let mut threads = self.threads_of(&self.groups[group]);
             threads.live -= u32::from(died);
             threads.present -= u32::from(left);
             self.set_threads(group, threads);
+        } else {
+            *bits = bits.without_leader(died, left);
         }
     }
 

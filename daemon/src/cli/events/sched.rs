@@ -3,15 +3,12 @@
 use std::{fs, io, os::fd::AsFd as _, time::Duration};
 
 use probe_common::SchedEvent;
-use tokio::{
-    io::Interest,
-    select,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{io::Interest, select, time::MissedTickBehavior};
 
 use super::{Args, Format, alone::finish, reader_gone};
 use crate::{
     cli::{exit::Exit, output::Output, signals},
+    event_loop,
     export::{self, SCHED_ACTIONS},
     fd::watch,
     kernel::{ladder::in_words, object::default_ring_kib, sched::CHOSEN, sched_trace::SchedTrace},
@@ -179,7 +176,7 @@ async fn follow(trace: &mut SchedTrace, lines: &mut Lines<'_>) -> io::Result<()>
     };
     tokio::pin!(stop);
     let ring = watch(trace.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-    let mut poll = interval(POLL);
+    let mut poll = event_loop::every(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !lines.is_full() {
         select! {

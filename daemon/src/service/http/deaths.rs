@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use super::{
     Api,
     error::ApiError,
+    extract::check_conditions,
     json::Json,
     tasks::{AnswerContext, complete},
 };
@@ -66,6 +67,8 @@ pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
             other => return Err(ApiError::bad_request(format!("{other}: no such parameter"))),
         }
     }
+    let DeathFilter { causes, comms, units, containers, subtrees, .. } = &filter;
+    check_conditions(&[causes.len(), comms.len(), units.len(), containers.len(), subtrees.len()])?;
     filter.check().map_err(|error| ApiError::bad_request(error.to_string()))?;
     Ok(filter)
 }

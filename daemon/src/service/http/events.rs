@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
+use super::{Api, connection::Connection, error::ApiError, extract::check_conditions, stream::EventStream};
 use crate::{
     duration,
     export::EventSelection,
@@ -148,6 +148,8 @@ impl Query {
         if query.format == Format::Life {
             query.selection.lives = true;
         }
+        let EventSelection { actions, comms, units, containers, .. } = &query.selection;
+        check_conditions(&[actions.len(), comms.len(), units.len(), containers.len()])?;
         Ok(query)
     }
 }

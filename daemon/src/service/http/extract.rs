@@ -8,6 +8,21 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 
+/// Values that one query may have of conditions that cost a comparison of texts, or a walk, for each process or event: the owner of the
+/// lineage and the thread of the connections have other work. Pids are as many as fit in a request.
+const MOST_CONDITIONS: usize = 100;
+
+/// Refuses a query with too many conditions.
+pub(super) fn check_conditions(counts: &[usize]) -> Result<(), ApiError> {
+    let count: usize = counts.iter().sum();
+    if count <= MOST_CONDITIONS {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "{count} conditions: a query may have {MOST_CONDITIONS} besides pids; use * and ? in names, or ask several times"
+    )))
+}
+
 /// A query with these parameters and no others.
 pub(super) struct Query<T>(pub(super) T);
 

@@ -20,7 +20,7 @@ use axum::{
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::mpsc;
 
-use super::{Api, error::ApiError};
+use super::{Api, error::ApiError, extract::check_conditions};
 use crate::{
     answer::{
         death::DeathFilter,
@@ -42,7 +42,7 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// The query of `/v1/lives`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+pub(super) struct Query {
     filter: LifeFilter,
     since: Option<Duration>,
     limit: Option<u64>,
@@ -148,7 +148,7 @@ impl Progress {
 }
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             let value = value.into_owned();
@@ -183,6 +183,8 @@ impl Query {
                 }
             }
         }
+        let LifeFilter { comms, units, containers, causes, .. } = &query.filter;
+        check_conditions(&[comms.len(), units.len(), containers.len(), causes.len()])?;
         let causes = DeathFilter { causes: query.filter.causes.clone(), ..DeathFilter::default() };
         causes.check().map_err(|error| ApiError::bad_request(format!("cause: {error}")))?;
         Ok(query)

@@ -6,19 +6,22 @@ use serde::de::DeserializeOwned;
 use super::{
     error::ApiError,
     events::Query,
-    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
+    lives,
+    tasks::{BlockedQuery, LimitsQuery, TreeQuery, ZombiesQuery, selector},
 };
 
-/// Parses the query of `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies` or `/v1/blocked`, or for any other path a pid or
-/// entity id. The error is the message of the 400 that the daemon would send.
+/// Parses the query of a path, or for a path that has none a pid or entity id. The error is the message of the 400 that the daemon
+/// would send.
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
+        "/v1/lives" => lives::Query::parse(query).map(drop),
         "/v1/deaths" => super::deaths::parse(query).map(drop),
         "/v1/stops" | "/v1/scopes" => super::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),
+        "/v1/limits" => parameters::<LimitsQuery>(query),
         _ => selector(query).map(drop),
     };
     outcome.map_err(ApiError::into_message)

@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use super::{
     Api,
     error::ApiError,
+    extract::check_conditions,
     json::Json,
     tasks::{AnswerContext, complete},
 };
@@ -47,6 +48,7 @@ pub(super) fn parse(query: &str) -> Result<StopFilter, ApiError> {
             other => return Err(ApiError::bad_request(format!("{other}: no such parameter"))),
         }
     }
+    check_conditions(&[filter.units.len(), filter.containers.len()])?;
     Ok(filter)
 }
 

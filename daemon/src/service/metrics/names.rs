@@ -47,7 +47,7 @@ pub(super) const UNKNOWN: &str = "unknown";
 /// comm that equals [`OTHER`] or [`UNKNOWN`].
 pub(in crate::service) fn comm_label(comm: &[u8]) -> String {
     if [OTHER, UNKNOWN].iter().any(|reserved| reserved.as_bytes() == comm) {
-        let (first, rest) = comm.split_at(1);
+        let (first, rest) = comm.split_at_checked(1).unwrap_or_default();
         return escaped(first, "\\x", |_| true) + &escaped(rest, "\\x", |_| false);
     }
     escaped(comm, "\\x", |c| c == '\\' || is_unsafe(c))

@@ -61,6 +61,7 @@ impl Deaths {
     pub(super) fn add(&mut self, tgid: u32, sent: Sent) {
         let pending = self.pending(tgid, sent.at);
         if pending.sent.len() >= SIGNALS {
+            #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "there are `SIGNALS`"))]
             pending.sent.remove(1);
             pending.has_forgotten = true;
         }

@@ -160,6 +160,7 @@ impl Lineage {
             watch: &self.deaths.watch,
         }
         .conclude();
+        #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the position is checked"))]
         let by = conclusion.by.filter(|&by| by < sent.len()).map(|by| sent.remove(by));
         let death = Arc::new(GroupDeath {
             key,

@@ -298,8 +298,16 @@ impl ExtraIx {
         Self(ix.number() | IS_SMALL)
     }
 
+    pub(crate) const fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn is_small(self) -> bool {
+        self.0 & IS_SMALL != 0
+    }
+
     pub(crate) fn get(self) -> ExtraPlace {
-        if self.0 & IS_SMALL != 0 {
+        if self.is_small() {
             Ix::of_number(self.0 & !IS_SMALL).map_or(ExtraPlace::Nothing, ExtraPlace::Small)
         } else {
             Ix::of_number(self.0).map_or(ExtraPlace::Nothing, ExtraPlace::Full)

@@ -71,9 +71,14 @@ impl ThreadBits {
         Self(self.0 & !IN_EXTRA)
     }
 
+    /// The oldest task of a group that has nothing of its tasks in its extra.
+    pub(in crate::store) const fn first_of_leader_only(self, leader: Option<Ix<Task>>) -> Option<Ix<Task>> {
+        if self.0 & LINKED == 0 { None } else { leader }
+    }
+
     /// The tasks of a group that has nothing of them in its extra.
     pub(in crate::store) const fn leader_only(self, leader: Option<Ix<Task>>) -> Threads {
-        let first = if self.0 & LINKED == 0 { None } else { leader };
+        let first = self.first_of_leader_only(leader);
         Threads {
             live: self.any_live() as u32,
             present: (self.0 & ANY_PRESENT != 0) as u32,

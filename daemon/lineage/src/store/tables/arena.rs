@@ -21,13 +21,14 @@ const HEADER: usize = 64;
 pub(crate) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
 
 impl<T> Ix<T> {
-    /// Slots are bounded by the number of tids (2^22) and of tombstones, far below `u32`.
-    const fn new(slot: usize) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(slot as u32), PhantomData)
+    /// The place after `slots` others. They are bounded by the number of tids (2^22) and of tombstones, far below `u32`.
+    const fn after(slots: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(slots as u32), PhantomData)
     }
 
+    /// Its slot. The first chunk's slot 0 is not used, so that nothing is subtracted whenever a place is used.
     const fn slot(self) -> usize {
-        self.0.get() as usize - 1
+        self.0.get() as usize
     }
 
     /// As a number, which is never 0.
@@ -64,7 +65,7 @@ impl<T> fmt::Debug for Ix<T> {
 pub(crate) struct Arena<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<Ix<T>>,
-    /// Slots ever used.
+    /// Slots ever used; slot 0 is not.
     touched: usize,
     room: Option<Room>,
 }
@@ -81,23 +82,27 @@ impl<T: Default> Arena<T> {
             self[ix] = value;
             return ix;
         }
-        if self.touched == self.chunks.len() * CHUNK {
+        let ix = Ix::after(self.touched);
+        if ix.slot() >= self.chunks.len() * CHUNK {
             self.grow();
         }
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.push(value);
         }
         self.touched += 1;
-        Ix::new(self.touched - 1)
+        ix
     }
 
     /// Room for another chunk.
     #[cold]
     fn grow(&mut self) {
         let bytes = (CHUNK * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
-        let chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
+        let mut chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
         // The first one is seldom full: small pages keep it small.
-        if let Some(room) = self.room.filter(|_| !self.chunks.is_empty()) {
+        if self.chunks.is_empty() {
+            // Slot 0.
+            chunk.push(T::default());
+        } else if let Some(room) = self.room {
             room(chunk.as_ptr().addr(), bytes);
         }
         self.chunks.push(chunk);
