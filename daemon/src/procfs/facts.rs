@@ -52,6 +52,25 @@ const LOCK_WAITS: [u64; 2] = [7, 38];
 /// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_LOCK_PI2` of futex(2).
 const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 13];
 
+/// Requests of ioctl(2) for which the kernel calls `tty_check_change()`: `TCSETS`, `TCSETSW`, `TCSETSF`, `TCSETA`, `TCSETAW`, `TCSETAF`,
+/// `TCSBRK`, `TCXONC`, `TCFLSH`, `TIOCSPGRP`, `TCSBRKP`, `TCSETS2`, `TCSETSW2`, `TCSETSF2`.
+const TERMINAL_REQUESTS: [u32; 14] = [
+    0x5402,
+    0x5403,
+    0x5404,
+    0x5406,
+    0x5407,
+    0x5408,
+    0x5409,
+    0x540a,
+    0x540b,
+    0x5410,
+    0x5425,
+    0x402c_542b,
+    0x402c_542c,
+    0x402c_542d,
+];
+
 /// `FUTEX_CMD_MASK`: without `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`.
 const FUTEX_COMMAND: u64 = !(128 | 256) & 0xffff_ffff;
 
@@ -102,7 +121,7 @@ impl Procfs {
             threads.extend(thread(&directory, tid).map_err(unreadable)?);
         }
         read_again(&directory, &mut threads).map_err(unreadable)?;
-        Ok(ProcessFacts {
+        let mut facts = ProcessFacts {
             ignored: mask(&status, "SigIgn"),
             caught: mask(&status, "SigCgt"),
             pending: mask(&status, "ShdPnd"),
@@ -114,11 +133,14 @@ impl Procfs {
             executable: self.executable(pid),
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
+            background: None,
             pipe_read: None,
             held_call: None,
             threads,
             threads_omitted,
-        })
+        };
+        facts.background = self.background_stop(pid, &facts);
+        Ok(facts)
     }
 }
 
@@ -270,6 +292,9 @@ fn call(text: &str) -> Option<Call> {
     }
     if number == libc::SYS_flock || (number == libc::SYS_fcntl && LOCK_WAITS.contains(&arg(1)?)) {
         return Some(Call::Lock(arg(0)? as u32));
+    }
+    if number == libc::SYS_ioctl && TERMINAL_REQUESTS.contains(&(arg(1)? as u32)) {
+        return Some(Call::SetTerminal(arg(0)? as u32));
     }
     if number == libc::SYS_futex && arg(3)? == 0 && FUTEX_WAITS.contains(&(arg(1)? & FUTEX_COMMAND)) {
         return Some(Call::Futex);

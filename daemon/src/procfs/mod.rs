@@ -8,6 +8,7 @@ mod shift;
 mod signals;
 mod stat;
 mod tasks;
+mod terminal;
 
 pub use self::{
     limits::NextNamespace,

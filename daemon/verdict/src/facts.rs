@@ -64,6 +64,8 @@ pub enum Call {
     Write(u32),
     /// flock(2) of this descriptor, or a fcntl(2) of it that waits for a lock.
     Lock(u32),
+    /// ioctl(2) of this descriptor that sets a terminal, as tcsetattr(3) and tcsetpgrp(3) call it.
+    SetTerminal(u32),
     /// futex(2) without a timeout, which pthread mutexes, conditions and semaphores call.
     Futex,
     /// poll(2) or ppoll(2) without a mask: the address of its descriptors, and how many they are.
@@ -136,6 +138,32 @@ pub struct HeldCall {
     pub is_lock: bool,
     /// Who holds that lock, or has that pipe open for reading.
     pub by: Option<Named>,
+}
+
+/// What a process was doing with its controlling terminal when it was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalAccess {
+    /// It reads: `SIGTTIN` stops a process of the background.
+    Read,
+    /// It writes: `SIGTTOU` does so if the terminal is set to `tostop`.
+    Write,
+    /// It sets the terminal: `SIGTTOU` always does so.
+    Set,
+    /// Its system call is about something else.
+    Other,
+}
+
+/// A stopped process that is in the background of its controlling terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackgroundStop {
+    /// Path of the terminal, by its device number: `/dev/pts/3`.
+    pub terminal: String,
+    /// Its process group, and that of the terminal's foreground (`pgrp` and `tpgid` in /proc/PID/stat).
+    pub groups: (u32, i32),
+    /// The leader of its session, usually a shell.
+    pub shell: Option<Named>,
+    /// What it was doing with the terminal; `None` means not readable.
+    pub access: Option<TerminalAccess>,
 }
 
 impl ThreadFacts {
@@ -217,6 +245,8 @@ pub struct ProcessFacts {
     pub is_dumping_core: bool,
     /// The frozen cgroup that holds it.
     pub frozen: Option<Frozen>,
+    /// That it is stopped in the background of a terminal.
+    pub background: Option<BackgroundStop>,
     /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
     /// The call that another process holds it in; looked for only where it has a zombie.

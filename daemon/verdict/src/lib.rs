@@ -8,6 +8,7 @@
 //! | `facts` | the input of a verdict: lives, and what /proc shows of the processes concerned |
 //! | `living` | a process that is not a zombie |
 //! | `killed` | SIGKILL was sent, and a thread cannot end |
+//! | `stopped` | a process that a signal has stopped, and what continues it |
 //! | `vfork` | a vfork child that holds its parent |
 //! | `zombie/` | a zombie: one file for each group of reasons |
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ pub mod facts;
 
 mod killed;
 mod living;
+mod stopped;
 mod vfork;
 mod zombie;
 
@@ -305,6 +307,11 @@ impl Verdict {
 
     fn since_all(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
         self.evidence.extend(evidence);
+        self
+    }
+
+    fn lacks(mut self, missing: Option<Missing>) -> Self {
+        self.missing.extend(missing);
         self
     }
 

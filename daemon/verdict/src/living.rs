@@ -1,7 +1,7 @@
 //! Verdicts on processes that are not zombies: alive, held, stopped, a dead leader, an exit that does not end.
 
 use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
-use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
+use super::{Certainty, Code, Verdict, duration, killed, stopped, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
 /// An exit is not called stuck before this time, ns.
@@ -112,7 +112,6 @@ fn exiting(facts: &Facts) -> Verdict {
 
 fn running(facts: &Facts) -> Verdict {
     let subject = facts.subject.known.named();
-    let pid = subject.key.tgid;
     let zombies = facts.subject.known.life.debt.map_or(0, |debt| debt.zombies);
     let owed = (zombies > 0).then(|| format!("meanwhile {} for it", waiting(zombies)));
     if let Some(frozen) = facts.subject.known.process().and_then(|process| process.frozen.as_ref()) {
@@ -121,14 +120,7 @@ fn running(facts: &Facts) -> Verdict {
     let state = facts.subject.known.process().and_then(super::facts::ProcessFacts::common_state);
     let leader = facts.subject.known.process().and_then(|it| it.threads.first());
     match state {
-        Some(b'T') => Verdict::certain(
-            Code::Stopped,
-            "it is stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)".into(),
-        )
-        .by(subject)
-        .since("every live thread is in state T")
-        .since_all(owed)
-        .remedy(format!("continue it: kill -CONT {pid}")),
+        Some(b'T') => stopped_by_signal(facts, subject, owed),
         Some(b't') => {
             let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
             let by =
@@ -164,6 +156,18 @@ fn running(facts: &Facts) -> Verdict {
             verdict
         }
     }
+}
+
+fn stopped_by_signal(facts: &Facts, subject: Named, owed: Option<String>) -> Verdict {
+    let process = facts.subject.known.process();
+    let stop = stopped::of(process.unwrap_or(&super::facts::ProcessFacts::default()), subject.key.tgid.0);
+    Verdict::certain(Code::Stopped, format!("it is {}", stop.how))
+        .by(subject)
+        .since("every live thread is in state T")
+        .since_all(stop.evidence)
+        .since_all(owed)
+        .remedy(stop.remedy)
+        .lacks(stop.missing)
 }
 
 /// Children whose wait status is lost, as evidence.

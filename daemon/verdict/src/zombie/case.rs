@@ -332,7 +332,7 @@ impl<'a> Case<'a> {
                 }
             }
         }
-        if self.has_waited() == Some(false) && self.age_at_most() < OVERDUE_NS {
+        if self.has_waited() != Some(true) && !self.is_overdue() && self.parent.is_some() {
             lack(
                 "whether its parent comes to it later, as one that looks for dead children now and then does",
                 "time: ask again when it has been a zombie for a minute",

@@ -1,7 +1,7 @@
 //! The parent cannot wait, or not for this zombie: a tracer, a stop, a frozen cgroup, a sleep in the kernel, its own exit.
 
 use super::Case;
-use crate::{Certainty, Code, Verdict, duration, vfork};
+use crate::{Certainty, Code, Verdict, duration, stopped, vfork};
 use lineage::LifeState;
 
 pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
@@ -69,13 +69,15 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
     let process = case.process()?;
     let (who, pid) = (case.who(), case.pid());
     let verdict = match process.common_state()? {
-        b'T' => Verdict::certain(
-            Code::ParentStopped,
-            format!("its parent {who} is stopped by a signal and cannot wait"),
-        )
-        .since(format!("every live thread of pid {pid} is in state T"))
-        .since_all(case.debts())
-        .remedy(format!("continue it: kill -CONT {pid}; then it can reap")),
+        b'T' => {
+            let stop = stopped::of(process, pid);
+            Verdict::certain(Code::ParentStopped, format!("its parent {who} is {} and cannot wait", stop.how))
+                .since(format!("every live thread of pid {pid} is in state T"))
+                .since_all(stop.evidence)
+                .since_all(case.debts())
+                .remedy(format!("{}; then it can reap", stop.remedy))
+                .lacks(stop.missing)
+        }
         b't' => {
             let tracer = process.live().find_map(|thread| thread.tracer).filter(|&tracer| tracer != 0);
             let by = tracer.map_or_else(|| "its tracer".into(), |tracer| format!("its tracer, pid {tracer}"));

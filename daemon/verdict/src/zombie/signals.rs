@@ -16,9 +16,10 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
     }
     let summary =
         format!("{} blocks SIGCHLD: the handler that would reap its children does not run", case.who());
-    // One call may be all that it blocks the signal for: it must have left the call that the first look found.
+    // One call may be all that it blocks the signal for: it must have left the call that the first look found. A loop may block it
+    // but for one call of each turn.
     let has_run = process.live().any(|thread| thread.has_run == Some(true));
-    let certainty = if has_run { Certainty::Certain } else { Certainty::Likely };
+    let certainty = if has_run && case.is_overdue() { Certainty::Certain } else { Certainty::Likely };
     let deadlock = in_handler(case);
     let remedy = if deadlock.is_some() {
         DEADLOCK_REMEDY
@@ -84,8 +85,9 @@ pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
     }
     let who = case.who();
     let summary = format!("{who} uses a signalfd for SIGCHLD and does not read it");
-    // One that reaps may just be busy.
-    let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
+    // One that reaps, or whose child has died just now, may just be busy.
+    let reaps = case.has_waited() == Some(true);
+    let certainty = if reaps || !case.is_overdue() { Certainty::Likely } else { Certainty::Certain };
     let verdict = Verdict::new(Code::SignalfdNotRead, certainty, summary)
         .since_all(case.disposition())
         .since_all(case.never())

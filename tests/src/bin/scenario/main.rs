@@ -28,6 +28,7 @@ mod reparenting;
 mod sched;
 mod storms;
 mod sys;
+mod terminal;
 mod threads;
 mod uring;
 mod usage;
@@ -40,7 +41,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 24] = [
+const FAMILIES: [&[Entry]; 25] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -60,6 +61,7 @@ const FAMILIES: [&[Entry]; 24] = [
     reparenting::SCENARIOS,
     sched::SCENARIOS,
     storms::SCENARIOS,
+    terminal::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,
     usage::SCENARIOS,
