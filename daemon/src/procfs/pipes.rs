@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt as _, path::Path};
 use super::{Procfs, Stat, facts::value, read_up_to};
 use crate::{
     lineage::id::{GroupKey, Tgid},
-    verdict::facts::{Call, HeldCall, Named, PipeRead, ProcessFacts, ThreadFacts},
+    verdict::facts::{Call, HeldCall, HeldOn, Named, PipeRead, ProcessFacts, ThreadFacts},
 };
 
 /// Processes that are looked at for the other end.
@@ -22,6 +22,9 @@ const POLLFD_BYTES: usize = 8;
 
 /// Bytes of /proc/PID/fdinfo/FD that are read: flags stand in the second line.
 const FDINFO_MAX: usize = 4096;
+
+/// Kernel functions in which open(2) waits for the other end of a FIFO.
+const FIFO_WAITS: [&str; 2] = ["wait_for_partner", "fifo_open"];
 
 /// Bytes of /proc/locks that are read.
 const LOCKS_MAX: usize = 1 << 20;
@@ -49,15 +52,23 @@ impl Procfs {
         })
     }
 
-    /// The write to a full pipe or the wait for a file lock that a thread sits in. A blocking write to a pipe that sleeps has found it full.
+    /// The write to a full pipe or socket, the open of a FIFO or the wait for a file lock that a thread sits in. A blocking write to a pipe
+    /// that sleeps has found it full.
     #[must_use]
     pub fn held_call(&self, of: GroupKey, facts: &ProcessFacts) -> Option<HeldCall> {
         let directory = self.root.join(of.tgid.to_string());
         facts.live().find_map(|thread| match thread.call? {
             Call::Write(fd) => {
-                let inode = pipe(&directory.join("fd").join(fd.to_string()))?;
+                let link = directory.join("fd").join(fd.to_string());
+                if is_socket(&link) {
+                    return Some(HeldCall { tid: thread.tid, on: HeldOn::Socket(fd), by: None });
+                }
+                let inode = pipe(&link)?;
                 let by = self.holder(of.tgid, |_, process, _| holds(process, inode, libc::O_RDONLY));
-                Some(HeldCall { tid: thread.tid, fd, is_lock: false, by })
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Pipe(fd), by })
+            }
+            Call::Open if thread.wchan.as_deref().is_some_and(|place| FIFO_WAITS.contains(&place)) => {
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Fifo, by: None })
             }
             Call::Lock(fd) => {
                 let holder = lock_holder(&read_up_to(&self.root.join("locks"), LOCKS_MAX).ok()?, of.tgid.0);
@@ -66,7 +77,7 @@ impl Procfs {
                     key: GroupKey { tgid: Tgid(pid), start: None },
                     name: Some(stat.comm),
                 });
-                Some(HeldCall { tid: thread.tid, fd, is_lock: true, by })
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Lock(fd), by })
             }
             _ => None,
         })
@@ -125,6 +136,10 @@ fn wanted(pollfd: &[u8]) -> Option<u32> {
     let fd = i32::from_ne_bytes(pollfd.get(..4)?.try_into().ok()?);
     let events = i16::from_ne_bytes(pollfd.get(4..6)?.try_into().ok()?);
     (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok()).flatten()
+}
+
+fn is_socket(fd: &Path) -> bool {
+    fs::read_link(fd).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"socket:["))
 }
 
 /// The inode of a pipe behind a descriptor.

@@ -54,6 +54,8 @@ pub enum Code {
     ParentFrozen,
     /// The parent sleeps uninterruptibly.
     ParentInDState,
+    /// The limit on CPU time of its cgroup keeps the parent from running.
+    ParentThrottled,
     /// The parent is held by a child that it vforked.
     ParentHeldByVfork,
     /// The parent is in `do_exit()` itself.
@@ -130,12 +132,13 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
         Self::ParentFrozen,
         Self::ParentInDState,
+        Self::ParentThrottled,
         Self::ParentHeldByVfork,
         Self::ParentExiting,
         Self::ForkedBeforeExec,
@@ -193,6 +196,7 @@ impl Code {
             Self::ParentTraced => ("parent_stopped_by_tracer", "parent is stopped by its tracer"),
             Self::ParentFrozen => ("parent_frozen", "parent is frozen"),
             Self::ParentInDState => ("parent_in_d_state", "parent is in D state"),
+            Self::ParentThrottled => ("parent_throttled", "parent gets no CPU time"),
             Self::ParentHeldByVfork => ("parent_held_by_vfork", "parent is held by a vfork"),
             Self::ParentExiting => ("parent_exiting", "parent is exiting itself"),
             Self::ForkedBeforeExec => ("forked_before_exec", "forked before its parent's exec"),

@@ -147,6 +147,8 @@ fn running(facts: &Facts) -> Verdict {
             let place = leader.filter(|it| it.state == Some(b'S')).and_then(|it| it.wchan.clone());
             let mut verdict = Verdict::likely(Code::Alive, summary.into());
             verdict.evidence.extend(place.map(|place| format!("it sleeps in {place}()")));
+            let throttled = facts.subject.known.process().and_then(|process| process.throttled.as_ref());
+            verdict.evidence.extend(throttled.map(super::facts::Throttled::words));
             verdict.evidence.extend(lost_statuses(facts));
             if let Err(why) = &facts.subject.known.process {
                 verdict
@@ -161,9 +163,12 @@ fn running(facts: &Facts) -> Verdict {
 fn stopped_by_signal(facts: &Facts, subject: Named, owed: Option<String>) -> Verdict {
     let process = facts.subject.known.process();
     let stop = stopped::of(process.unwrap_or(&super::facts::ProcessFacts::default()), subject.key.tgid.0);
-    Verdict::certain(Code::Stopped, format!("it is {}", stop.how))
+    let lasts = !process.is_some_and(super::facts::ProcessFacts::is_stopped_again_and_again);
+    let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
+    let summary = format!("it is {}", stop.how.trim_end_matches(','));
+    Verdict::new(Code::Stopped, certainty, summary)
         .by(subject)
-        .since("every live thread is in state T")
+        .since_all(lasts.then(|| "every live thread is in state T".to_owned()))
         .since_all(stop.evidence)
         .since_all(owed)
         .remedy(stop.remedy)

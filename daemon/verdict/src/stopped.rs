@@ -22,6 +22,16 @@ pub(super) fn of(process: &ProcessFacts, pid: u32) -> Stop {
         remedy: format!("continue it: kill -CONT {pid}"),
         missing: None,
     };
+    if process.is_stopped_again_and_again() {
+        return Stop {
+            how: "stopped and continued again and again, as cpulimit(1) does,".into(),
+            evidence: Some("it was in state T and has run between two polls".into()),
+            remedy: format!(
+                "find out who sends it SIGSTOP and SIGCONT (such as cpulimit): strace -e trace=none -p {pid} shows the pid (si_pid)"
+            ),
+            missing: None,
+        };
+    }
     let Some(stop) = &process.background else {
         return plain("stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)");
     };

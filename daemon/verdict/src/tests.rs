@@ -5,11 +5,12 @@ mod exec;
 mod habits;
 mod killed;
 mod living;
+mod strangers;
 mod zombie;
 
 use super::facts::{
-    BackgroundStop, Call, Child, Frozen, HeldCall, Known, Named, Obstacle, ProcessFacts, Signals,
-    TerminalAccess, ThreadFacts, VforkChild, WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget,
+    BackgroundStop, Call, Child, Frozen, HeldCall, HeldOn, Known, Named, Obstacle, ProcessFacts, Signals,
+    TerminalAccess, ThreadFacts, Throttled, VforkChild, WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
 use lineage::Debt;
@@ -90,6 +91,7 @@ fn thread(tid: u32) -> ThreadFacts {
         pending: Some(NO_SIGNALS),
         tracer: Some(0),
         call: Some(Call::Other),
+        awaits_events: false,
         wchan: Some("hrtimer_nanosleep".into()),
         sleep: None,
     }
@@ -106,6 +108,7 @@ fn process(pid: u32) -> ProcessFacts {
         executable: None,
         is_dumping_core: false,
         frozen: None,
+        throttled: None,
         background: None,
         pipe_read: None,
         held_call: None,
@@ -134,6 +137,7 @@ fn base_facts() -> Facts {
         },
         parent: Some(Known { life: parent, process: Ok(process(50)) }),
         owed: None,
+        parents_tracer: None,
         vfork_child: None,
         parents_vfork_child: None,
         obstacles: Vec::new(),

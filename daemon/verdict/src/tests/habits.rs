@@ -146,16 +146,20 @@ fn who_holds_the_parent_in_a_call_has_to_act() {
         let by = Some(Named { key: key(90), name: Some("other".into()) });
         let held = |process: &mut ProcessFacts| {
             process.threads[0].call = Some(call);
-            process.held_call = Some(HeldCall { tid: Tid(50), fd: 3, is_lock, by: by.clone() });
+            let on = if is_lock { HeldOn::Lock(3) } else { HeldOn::Pipe(3) };
+            process.held_call = Some(HeldCall { tid: Tid(50), on, by: by.clone() });
         };
         let verdict = expect(&with(|_, it| held(it)), Code::BlockedElsewhere, Certainty::Likely, 90);
         assert!(verdict.summary.contains(word), "{verdict:#?}");
-        // Its handler runs in between.
-        let facts = with(|_, process| {
-            held(process);
-            process.caught = Some(SIGCHLD_SET);
-        });
-        assert_eq!(judge(&facts).code, Code::NeverWaits);
+        // Its handler is about to run, or has run and has not waited.
+        for (pending, code) in [(SIGCHLD_SET, Code::NeverWaits), (NO_SIGNALS, Code::BlockedElsewhere)] {
+            let facts = with(|_, process| {
+                held(process);
+                process.caught = Some(SIGCHLD_SET);
+                process.pending = Some(pending);
+            });
+            assert_eq!(judge(&facts).code, code);
+        }
     }
 }
 

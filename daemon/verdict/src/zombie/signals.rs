@@ -31,6 +31,7 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.never())
         .since_all(case.whereabouts())
         .since_all(deadlock)
+        .since_all(case.sits_in())
         .since_all(case.debts())
         .remedy(case.or_now(remedy));
     Some(case.blame(verdict))
@@ -162,6 +163,24 @@ pub(super) fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
     let verdict = verdict.since_all(case.disposition()).since_all(case.debts()).remedy(
         case.or_now("it must wait once more after it began to ignore SIGCHLD, to reap the earlier children"),
     );
+    Some(case.blame(verdict))
+}
+
+/// `SA_NOCLDWAIT` is not shown in /proc: that the kernel releases other children shows it.
+pub(super) fn nocldwait_too_late(case: &Case<'_>) -> Option<Verdict> {
+    let released = case.autoreaped();
+    if released == 0 || case.process()?.ignored?.has(SIGCHLD) {
+        return None;
+    }
+    let who = case.who();
+    let summary = format!(
+        "{who} has set SA_NOCLDWAIT, but had not when this child died: the kernel releases later children without a wait, but not this one"
+    );
+    let verdict = Verdict::likely(Code::IgnoredTooLate, summary)
+        .since(format!("the kernel has released {released} of its children without a wait"))
+        .since_all(case.disposition())
+        .since_all(case.debts())
+        .remedy("it must wait once more after it has set SA_NOCLDWAIT, to reap the earlier children".into());
     Some(case.blame(verdict))
 }
 

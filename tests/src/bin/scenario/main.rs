@@ -27,6 +27,7 @@ mod ptrace;
 mod reparenting;
 mod sched;
 mod storms;
+mod strangers;
 mod sys;
 mod terminal;
 mod threads;
@@ -41,7 +42,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 25] = [
+const FAMILIES: [&[Entry]; 26] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -61,6 +62,7 @@ const FAMILIES: [&[Entry]; 25] = [
     reparenting::SCENARIOS,
     sched::SCENARIOS,
     storms::SCENARIOS,
+    strangers::SCENARIOS,
     terminal::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,
