@@ -15,7 +15,7 @@ use taskscope_tests::{
 
 #[track_caller]
 fn both(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
-    verdict::both(scenario(name, &[]), at, role, check);
+    verdict::both(|| scenario(name, &[]), at, role, check);
 }
 
 #[test]

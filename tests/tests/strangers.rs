@@ -17,16 +17,21 @@ use taskscope_tests::{
 /// The verdict on a zombie whose parent it names; never a kill of that parent, which is not certain to stay as it is.
 #[track_caller]
 fn owed(name: &str, code: &str, check: impl Fn(&Scenario, &Value, bool)) {
-    verdict::both(scenario(name, &[]), "owed", "child", |scenario, verdict, is_watched| {
-        assert_eq!(
-            (&verdict["code"], &verdict["certainty"]),
-            (&code.into(), &"likely".into()),
-            "{verdict:#}"
-        );
-        assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
-        assert!(!says(verdict, "remedy", &format!("kill {}", pid(scenario, "parent"))), "{verdict:#}");
-        check(scenario, verdict, is_watched);
-    });
+    verdict::both(
+        || scenario(name, &[]),
+        "owed",
+        "child",
+        |scenario, verdict, is_watched| {
+            assert_eq!(
+                (&verdict["code"], &verdict["certainty"]),
+                (&code.into(), &"likely".into()),
+                "{verdict:#}"
+            );
+            assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
+            assert!(!says(verdict, "remedy", &format!("kill {}", pid(scenario, "parent"))), "{verdict:#}");
+            check(scenario, verdict, is_watched);
+        },
+    );
 }
 
 #[test]
@@ -74,13 +79,18 @@ fn a_parent_that_waits_in_io_uring_may_wait_for_children_there() {
 
 #[test]
 fn sa_nocldwait_after_the_death_does_not_help() {
-    verdict::both(scenario("nocldwait-later", &[]), "owed", "child", |_, verdict, is_watched| {
-        assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
-        // Only who has watched knows that others were released.
-        let code = if is_watched { "sigchld_ignored_too_late" } else { "never_waits" };
-        assert_eq!(verdict["code"], code, "{verdict:#}");
-        assert_eq!(says(verdict, "summary", "SA_NOCLDWAIT"), is_watched, "{verdict:#}");
-    });
+    verdict::both(
+        || scenario("nocldwait-later", &[]),
+        "owed",
+        "child",
+        |_, verdict, is_watched| {
+            assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+            // Only who has watched knows that others were released.
+            let code = if is_watched { "sigchld_ignored_too_late" } else { "never_waits" };
+            assert_eq!(verdict["code"], code, "{verdict:#}");
+            assert_eq!(says(verdict, "summary", "SA_NOCLDWAIT"), is_watched, "{verdict:#}");
+        },
+    );
 }
 
 #[test]
@@ -106,12 +116,17 @@ fn who_is_stopped_and_continued_in_turn_is_not_told_to_be_continued() {
 
 #[test]
 fn a_tracer_that_is_stopped_itself_must_be_continued_or_ended_first() {
-    verdict::both(scenario("tracer-stopped", &[]), "owed", "child", |scenario, verdict, _| {
-        assert_eq!(verdict["code"], "parent_stopped_by_tracer", "{verdict:#}");
-        let remedy = format!("kill -9 {}", pid(scenario, "tracer"));
-        assert!(says(verdict, "remedy", &remedy), "{verdict:#}");
-        assert!(says(verdict, "evidence", "is stopped too"), "{verdict:#}");
-    });
+    verdict::both(
+        || scenario("tracer-stopped", &[]),
+        "owed",
+        "child",
+        |scenario, verdict, _| {
+            assert_eq!(verdict["code"], "parent_stopped_by_tracer", "{verdict:#}");
+            let remedy = format!("kill -9 {}", pid(scenario, "tracer"));
+            assert!(says(verdict, "remedy", &remedy), "{verdict:#}");
+            assert!(says(verdict, "evidence", "is stopped too"), "{verdict:#}");
+        },
+    );
 }
 
 #[test]
