@@ -68,7 +68,7 @@ use crate::{
         death::Stop,
         effect::Effect,
         id::{GroupKey, Ktime, Tgid},
-        record::Record,
+        record::{ForkFailures, Record},
         scope::CgroupName,
     },
     procfs::Procfs,
@@ -385,6 +385,12 @@ impl Pipeline {
     ) -> Result<(), RunError> {
         let (_, mut nobody) = mpsc::channel(1);
         self.serve(sink, &mut nobody, stop).await
+    }
+
+    /// Returns the forks of a process that failed in the last minute.
+    #[must_use]
+    pub fn fork_failures(&self, key: GroupKey) -> Option<ForkFailures> {
+        self.local_facts.fork_failures(key, boottime())
     }
 
     /// Runs as [`Pipeline::run`] and answers questions in between. Records come first, but a question waits for no more than a

@@ -74,6 +74,27 @@ impl Cgroup {
         set.inspect_err(|error| println!("skipped: {}: {error}", limit.display())).ok().map(|()| made)
     }
 
+    /// Makes a cgroup with a limit of 1 ms of CPU time a second, in the hierarchy that has the controller. Returns it with the file of
+    /// the limit and the word that lifts it; `None` if that is not possible.
+    #[must_use]
+    pub fn with_cpu_limit(name: &str) -> Option<(Self, PathBuf, &'static str)> {
+        let set = |path: PathBuf, text: &str| {
+            let set = fs::write(&path, text);
+            set.inspect_err(|error| println!("skipped: {}: {error}", path.display())).ok()
+        };
+        if let Some(made) = Self::v1("cpu", &[name]) {
+            let file = made.path().join("cpu.cfs_quota_us");
+            set(made.path().join("cpu.cfs_period_us"), "1000000")?;
+            set(file.clone(), "1000")?;
+            return Some((made, file, "-1"));
+        }
+        let made = Self::make(&[name])?;
+        set(made.path().parent()?.join("cgroup.subtree_control"), "+cpu")?;
+        let file = made.path().join("cpu.max");
+        set(file.clone(), "1000 1000000")?;
+        Some((made, file, "max"))
+    }
+
     /// One in the hierarchy of a v1 controller; `None` where that is not mounted.
     #[must_use]
     pub fn v1(controller: &str, names: &[&str]) -> Option<Self> {

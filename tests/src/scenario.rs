@@ -75,6 +75,21 @@ impl Scenario {
         assert_eq!(fact["at"], at, "the scenario {} pauses elsewhere:\n{}", self.name, self.facts);
     }
 
+    /// As [`Self::pause`]. Says so and returns false if the kernel or machine does not offer what the scenario needs.
+    #[track_caller]
+    pub fn pause_or_skip(&mut self, at: &str) -> bool {
+        let fact = self.until(&["pause", "skip"]);
+        if fact["fact"] == "skip" {
+            setting::skip(format_args!(
+                "{}: {} is not possible: {}",
+                self.name, fact["call"], fact["message"]
+            ));
+            return false;
+        }
+        assert_eq!(fact["at"], at, "the scenario {} pauses elsewhere:\n{}", self.name, self.facts);
+        true
+    }
+
     /// Continues a scenario that has paused.
     #[track_caller]
     pub fn go(&mut self) {

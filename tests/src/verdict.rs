@@ -30,6 +30,22 @@ pub fn explain(pid: i64, daemon: Option<&Service>) -> Value {
     }
 }
 
+/// Checks what a daemon, which sees the scenario from its beginning, and a client by itself say of a role of it. The scenario is to pause at `at`, and lets the scenario end.
+#[track_caller]
+pub fn both(start: impl FnOnce() -> Scenario, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
+    let service = Service::start(&[]);
+    let mut scenario = start();
+    if scenario.pause_or_skip(at) {
+        for daemon in [Some(&service), None] {
+            let verdict = explain(pid(&scenario, role), daemon);
+            check(&scenario, &verdict, daemon.is_some());
+        }
+        scenario.go();
+        scenario.finish();
+    }
+    service.stop_clean();
+}
+
 /// Returns the pid of a role of the scenario.
 #[must_use]
 pub fn pid(scenario: &Scenario, role: &str) -> i64 {

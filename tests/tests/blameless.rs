@@ -10,22 +10,12 @@ use taskscope_tests::{
     scenario::Scenario,
     service::Service,
     setting,
-    verdict::{explain, pid, says},
+    verdict::{self, explain, pid, says},
 };
 
-/// What a daemon and a client by itself say of a role of a scenario held at `at`.
 #[track_caller]
 fn both(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
-    let service = Service::start(&[]);
-    let mut scenario = scenario(name, &[]);
-    scenario.pause(at);
-    for daemon in [Some(&service), None] {
-        let verdict = explain(pid(&scenario, role), daemon);
-        check(&scenario, &verdict, daemon.is_some());
-    }
-    scenario.go();
-    scenario.finish();
-    service.stop_clean();
+    verdict::both(|| scenario(name, &[]), at, role, check);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn a_program_without_a_name_or_with_a_long_one_is_reported_as_proc_shows_it() {
                 let at_exec = exe.strip_suffix(" (deleted)").filter(|_| role == "long").unwrap_or(exe);
                 assert!(path.starts_with(at_exec), "{face} of {role}: {executable} instead of {exe}");
                 assert_eq!(executable["truncated"], Value::Null, "{face} of {role}: {executable}");
+                assert_eq!(executable["deleted"], true, "{face} of {role}: {executable}");
             } else {
                 let end = path.strip_prefix("...").unwrap_or_else(|| panic!("{face}: {executable} of {exe}"));
                 assert!(exe.ends_with(end), "{face} of {role}: {executable} instead of {exe}");

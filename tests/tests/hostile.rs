@@ -16,7 +16,7 @@ use serde_json::Value;
 use taskscope_tests::{scenario::Scenario, setting};
 
 /// A scenario, where it pauses, and whom `explain` is asked about.
-const SITUATIONS: [(&str, &str, &str); 24] = [
+const SITUATIONS: [(&str, &str, &str); 41] = [
     ("writes-to-full-pipe", "owed", "child"),
     ("waits-for-lock", "owed", "child"),
     ("never-waits", "owed", "child"),
@@ -41,6 +41,23 @@ const SITUATIONS: [(&str, &str, &str); 24] = [
     ("clone-parent-zombie", "owed", "child"),
     ("ignores-and-traces", "owed", "child"),
     ("init-gets-subshell", "owed", "child"),
+    ("polls-output", "owed", "child"),
+    ("waits-then-execs", "owed", "child"),
+    ("reads-input", "owed", "child"),
+    ("handler-deadlock", "owed", "child"),
+    ("waits-late", "owed", "child"),
+    ("waits-per-thread", "owed", "child"),
+    ("failed-spawns", "owed", "child"),
+    ("accepts-first", "owed", "child"),
+    ("sends-first", "owed", "child"),
+    ("opens-fifo", "owed", "child"),
+    ("flag-handler", "owed", "child"),
+    ("masked-receive", "owed", "child"),
+    ("nocldwait-later", "owed", "child"),
+    ("tracer-stopped", "owed", "child"),
+    ("background-reads", "stopped", "child"),
+    ("background-sets", "stopped", "parent"),
+    ("background-writes", "stopped", "child"),
 ];
 
 /// Reasons that are drawn from what only `CAP_SYS_PTRACE` shows: the system calls, signalfds and memory of the parent.

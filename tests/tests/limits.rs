@@ -145,6 +145,44 @@ fn a_pid_namespace_without_an_init_is_told_apart_from_a_full_limit() {
     scenario.finish();
 }
 
+/// Only a process inside can read that limit, and a look from outside cannot even begin one there.
+#[test]
+fn a_full_pid_max_of_a_pid_namespace_is_what_is_left() {
+    let service = Service::start(&[]);
+    let mut scenario = scenario("full-namespace", &[]);
+    if scenario.pause_or_skip("full") {
+        refused(&scenario, libc::EAGAIN);
+        let pid = scenario.facts().role("owner").pid;
+        let hooks = &service.json("/v1/status")["hooks"];
+        let tells = !hooks["copy_process"].as_str().is_some_and(|rung| rung.contains("task_newtask"));
+        let asked = Command::new(setting::taskscope())
+            .args(["explain", "--format", "json", &pid.to_string(), "--socket"])
+            .arg(service.socket())
+            .output()
+            .unwrap_or_else(|error| panic!("{error}"));
+        let client: Value = serde_json::from_slice(&asked.stdout).unwrap_or_else(|error| panic!("{error}"));
+        for explained in [service.json(&format!("/v1/explain/{pid}")), client] {
+            let verdict = &explained["verdict"];
+            assert!(verdict["missing"].to_string().contains("kernel.pid_max"), "{explained:#}");
+            if tells {
+                assert_eq!(verdict["code"], "cannot_fork", "{explained:#}");
+                assert_eq!(verdict["certainty"], "likely", "{explained:#}");
+                assert!(
+                    verdict["summary"].as_str().is_some_and(|text| text.contains("pid_max")),
+                    "{verdict:#}"
+                );
+                assert_eq!(explained["fork_failures"]["unexplained"], true, "{explained:#}");
+            } else {
+                // Without a hook that shows failed forks it says what it lacks.
+                assert_eq!(verdict["code"], "alive", "{explained:#}");
+            }
+        }
+        scenario.go();
+        scenario.finish();
+    }
+    service.stop_clean();
+}
+
 #[test]
 fn who_can_fork_is_not_reported_that_it_cannot() {
     let mut scenario = scenario("never-waits", &[]);

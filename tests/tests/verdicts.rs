@@ -156,7 +156,9 @@ fn a_sigwait_that_the_forking_thread_keeps_the_signal_from_is_seen() {
 #[test]
 fn a_signalfd_that_is_not_read_is_seen() {
     verdict("signalfd-unread", "owed", "child", |scenario, verdict| {
-        expect(&verdict, "signalfd_not_read", "certain", pid(scenario, "parent"));
+        // It may be about to read it: that takes a minute to tell.
+        expect(&verdict, "signalfd_not_read", "likely", pid(scenario, "parent"));
+        assert!(says(&verdict, "missing", "a minute"), "{verdict:#}");
     });
 }
 

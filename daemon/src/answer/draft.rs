@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{LineageAt, blocked::sleep_of, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
-    cgroup::freezer,
+    cgroup::{freezer, throttle},
     lineage::{
         GroupView, Life, LifeState,
         death::Stop,
@@ -131,6 +131,7 @@ impl ExplainDraft {
             process.pipe_read = procfs.pipe_read(life.key, process);
             process.held_call = procfs.held_call(life.key, process);
         }
+        let parents_tracer = parent.as_ref().and_then(|parent| tracer_of(parent.process()?, procfs));
         Facts {
             now: self.now,
             observed_since: self.observed_since,
@@ -141,10 +142,19 @@ impl ExplainDraft {
             subject,
             parent,
             owed: self.owed.map(|tied| complete(tied, procfs)),
+            parents_tracer,
             obstacles: self.obstacles,
             new_reaper: self.new_reaper,
         }
     }
+}
+
+/// The tracer of a process that is stopped by it, with the tracer's state.
+fn tracer_of(process: &ProcessFacts, procfs: &Procfs) -> Option<(Named, Option<u8>)> {
+    let stopped = process.live().find(|thread| thread.state == Some(b't'))?;
+    let pid = stopped.tracer()?;
+    let state = procfs.stat(Tgid(pid)).ok().flatten().map(|stat| stat.state);
+    Some((by_stat(pid, procfs), state))
 }
 
 /// /proc shows where a thread sleeps only to processes that may trace it. The kernel's task iterator has shown it already.
@@ -173,7 +183,11 @@ fn known(life: Life, procfs: &Procfs) -> Known {
 /// From /proc and the cgroup file systems.
 fn facts_of(key: GroupKey, procfs: &Procfs) -> Result<ProcessFacts, String> {
     let mut facts = procfs.facts(key)?;
-    facts.frozen = procfs.cgroups(key.tgid).ok().and_then(|text| freezer::frozen(&text));
+    let Ok(cgroups) = procfs.cgroups(key.tgid) else { return Ok(facts) };
+    facts.frozen = freezer::frozen(&cgroups);
+    if facts.live().any(|thread| thread.state == Some(b'R')) {
+        facts.throttled = throttle::throttled(&cgroups).filter(|_| procfs.gets_no_cpu(key.tgid, &facts));
+    }
     Ok(facts)
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     export::Stamp,
-    lineage::id::GroupKey,
+    lineage::{id::GroupKey, record::ForkFailures},
     verdict::{self, Code, facts::Named},
 };
 
@@ -58,6 +58,9 @@ pub struct Explanation {
     /// Limits on pids for its forks, the fullest first; empty for an ended process.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// Its forks that failed in the last minute; absent if there are none, or no hook shows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_failures: Option<limits::FailedForks>,
     /// How its unit or container stopped or is stopping, the latest stop first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<StopStory>,
@@ -81,9 +84,10 @@ impl MergeLocalFacts for Explanation {
         else {
             return;
         };
+        let failures = self.fork_failures.as_ref().map(limits::FailedForks::recall);
         self.verdict = verdict;
-        let limits = LimitsDraft::about(Some(key), lineage_at).finish(host_facts);
-        self.limits = held_to(Some(limits), &mut self.verdict);
+        let limits = LimitsDraft::about(Some(key), lineage_at).with_failures(failures);
+        self.limits = held_to(Some(limits.finish(host_facts)), &mut self.verdict);
         if let Some(path) = facts.subject.known.process().and_then(|process| process.executable.as_deref()) {
             let executable = Executable::of_proc(path);
             if self.process.executable.is_none() {
@@ -143,6 +147,13 @@ impl ExplainDraft {
         self
     }
 
+    /// Takes over which of its forks failed lately.
+    #[must_use]
+    pub fn with_fork_failures(mut self, failures: Option<ForkFailures>) -> Self {
+        self.limits = self.limits.map(|limits| limits.with_failures(failures));
+        self
+    }
+
     /// The process in question.
     #[must_use]
     pub const fn key(&self) -> GroupKey {
@@ -181,6 +192,7 @@ impl ExplainDraft {
         };
         let story = story::tell(&life, &cast, stamp);
         let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
+        let fork_failures = limits.as_ref().and_then(LimitsDraft::failed_forks);
         let limits = limits.map(|limits| limits.finish(host_facts));
         let limits = held_to(limits, &mut verdict);
         let mut process = Process::of(&life, stamp);
@@ -204,6 +216,7 @@ impl ExplainDraft {
             verdict,
             related,
             limits,
+            fork_failures,
             stops,
             scopes,
         }
@@ -216,7 +229,7 @@ fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
     let Some(subject) = &limits.process else { return Vec::new() };
     limits::add_evidence(&limits, subject, verdict);
     // Of a process with which something else is the matter, this is not what is missing.
-    if verdict.code == Code::Alive.name() {
+    if verdict.code == Code::Alive.name() || limits.pid_max_is_left() {
         verdict.missing.extend(limits.missing.iter().cloned());
     }
     limits.limits

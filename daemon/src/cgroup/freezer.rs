@@ -35,7 +35,7 @@ pub fn frozen(cgroups: &[u8]) -> Option<Frozen> {
 }
 
 /// Returns a process's path in one hierarchy. A line is `ID:CONTROLLERS:PATH`, without controllers for v2.
-fn path_in(text: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
+pub(super) fn path_in(text: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
     text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -60,7 +60,7 @@ fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
 }
 
 /// Returns the cgroup and those above it, below the root, the innermost first.
-fn upwards(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn upwards(path: &str) -> impl Iterator<Item = &str> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let ends: Vec<usize> = ends.filter(|&end| end > 0).collect();
     ends.into_iter().rev().filter_map(move |end| path.get(..end))
@@ -108,12 +108,12 @@ fn by(root: &Path, path: &str, is_settled: bool, is_v2: bool) -> Frozen {
     Frozen { cgroup: directory.display().to_string(), is_settled, is_killable: is_v2, thaw }
 }
 
-fn directory(root: &Path, path: &str) -> PathBuf {
+pub(super) fn directory(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
 /// Returns the content of a cgroup's file, without the newline at its end.
-fn word(root: &Path, path: &str, file: &str) -> Option<String> {
+pub(super) fn word(root: &Path, path: &str, file: &str) -> Option<String> {
     let text = read(&directory(root, path).join(file)).ok()?;
     Some(String::from_utf8(text).ok()?.trim_end().to_owned())
 }

@@ -30,6 +30,9 @@ const MOST_DESCRIPTORS: usize = 4096;
 /// A thread that is in state D, or that blocks SIGCHLD, is read again after this time: a moment of it means nothing.
 const SECOND_READ: Duration = Duration::from_millis(30);
 
+/// A process in state T is read again after this time: cpulimit(1) stops and continues a process ten times a second.
+const SECOND_READ_OF_STOP: Duration = Duration::from_millis(110);
+
 /// `WEXITED` of waitid(2).
 const WEXITED: u32 = 4;
 
@@ -46,11 +49,54 @@ const TEMPORARY_MASKS: [(i64, usize); 5] = [
     (libc::SYS_rt_sigsuspend, 0),
 ];
 
+/// Calls that wait for what another process sends.
+const READS: [i64; 7] = [
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+];
+
+/// Calls that wait until another process takes what they send.
+const WRITES: [i64; 6] = [
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_connect,
+];
+
+/// `IORING_ENTER_GETEVENTS` of `io_uring_enter(2)`.
+const RING_GETEVENTS: u64 = 1;
+
 /// `F_SETLKW` and `F_OFD_SETLKW` of fcntl(2).
 const LOCK_WAITS: [u64; 2] = [7, 38];
 
 /// `FUTEX_WAIT`, `FUTEX_LOCK_PI`, `FUTEX_WAIT_BITSET`, `FUTEX_LOCK_PI2` of futex(2).
 const FUTEX_WAITS: [u64; 4] = [0, 6, 9, 13];
+
+/// Requests of ioctl(2) for which the kernel calls `tty_check_change()`: `TCSETS`, `TCSETSW`, `TCSETSF`, `TCSETA`, `TCSETAW`, `TCSETAF`,
+/// `TCSBRK`, `TCXONC`, `TCFLSH`, `TIOCSPGRP`, `TCSBRKP`, `TCSETS2`, `TCSETSW2`, `TCSETSF2`.
+const TERMINAL_REQUESTS: [u32; 14] = [
+    0x5402,
+    0x5403,
+    0x5404,
+    0x5406,
+    0x5407,
+    0x5408,
+    0x5409,
+    0x540a,
+    0x540b,
+    0x5410,
+    0x5425,
+    0x402c_542b,
+    0x402c_542c,
+    0x402c_542d,
+];
 
 /// `FUTEX_CMD_MASK`: without `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`.
 const FUTEX_COMMAND: u64 = !(128 | 256) & 0xffff_ffff;
@@ -102,7 +148,7 @@ impl Procfs {
             threads.extend(thread(&directory, tid).map_err(unreadable)?);
         }
         read_again(&directory, &mut threads).map_err(unreadable)?;
-        Ok(ProcessFacts {
+        let mut facts = ProcessFacts {
             ignored: mask(&status, "SigIgn"),
             caught: mask(&status, "SigCgt"),
             pending: mask(&status, "ShdPnd"),
@@ -114,11 +160,15 @@ impl Procfs {
             executable: self.executable(pid),
             is_dumping_core: value(&status, "CoreDumping") == Some("1"),
             frozen: None,
+            throttled: None,
+            background: None,
             pipe_read: None,
             held_call: None,
             threads,
             threads_omitted,
-        })
+        };
+        facts.background = self.background_stop(pid, &facts);
+        Ok(facts)
     }
 }
 
@@ -132,6 +182,7 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
     };
     let state = state_of(&status);
     let text = |name: &str| String::from_utf8(read(&directory.join(name)).ok()?).ok();
+    let syscall = text("syscall");
     let wchan = text("wchan").filter(|place| place != "0" && !place.is_empty());
     Ok(Some(ThreadFacts {
         tid,
@@ -143,15 +194,33 @@ fn thread(process: &Path, tid: Tid) -> io::Result<Option<ThreadFacts>> {
         pending: mask(&status, "SigPnd"),
         switches: switches(&status),
         tracer: value(&status, "TracerPid").and_then(|tracer| tracer.parse().ok()),
-        call: text("syscall").and_then(|text| call(&text)).map(|call| match call {
+        call: syscall.as_deref().and_then(call).map(|call| match call {
             Call::SignalWait(_) => {
-                Call::SignalWait(text("syscall").and_then(|text| awaited_signals(&directory, &text)))
+                Call::SignalWait(syscall.as_deref().and_then(|syscall| awaited_signals(&directory, syscall)))
             }
             call => call,
         }),
+        awaits_events: syscall.as_deref().and_then(awaits_events).unwrap_or(false),
         wchan,
         sleep: None,
     }))
+}
+
+impl Procfs {
+    /// Whether every thread in state R has got no CPU for [`SECOND_READ`], by the time that /proc/PID/task/TID/schedstat shows.
+    pub(crate) fn gets_no_cpu(&self, pid: Tgid, facts: &ProcessFacts) -> bool {
+        let ran = || -> Option<Vec<u64>> {
+            let ready = facts.live().filter(|thread| thread.state == Some(b'R'));
+            let of = |thread: &ThreadFacts| {
+                let file = self.root.join(format!("{pid}/task/{}/schedstat", thread.tid));
+                String::from_utf8(read(&file).ok()?).ok()?.split_whitespace().next()?.parse().ok()
+            };
+            ready.map(of).collect()
+        };
+        let before = ran();
+        sleep(SECOND_READ);
+        before.is_some_and(|before| !before.is_empty() && ran().as_ref() == Some(&before))
+    }
 }
 
 /// Returns a task's `PF_` bits.
@@ -173,16 +242,18 @@ fn switches(status: &[u8]) -> Option<u64> {
     Some(count("voluntary_ctxt_switches")?.wrapping_add(count("nonvoluntary_ctxt_switches")?))
 }
 
-/// Reads threads in state D again, and keeps that state only for those that are still in it. If every thread blocks SIGCHLD,
-/// reads all again and keeps what they still block.
+/// Reads threads in state D again, and keeps that state only for those that are still in it. If every thread blocks SIGCHLD
+/// or is stopped, reads all again and keeps what they still block.
 fn read_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
     let blocks = |thread: &ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
     let all_block = threads.iter().filter(|thread| thread.is_live()).all(blocks);
-    let is_wanted = |thread: &ThreadFacts| thread.is_live() && (all_block || thread.state == Some(b'D'));
+    let all_stopped = threads.iter().filter(|thread| thread.is_live()).all(|it| it.state == Some(b'T'));
+    let is_wanted =
+        |thread: &ThreadFacts| thread.is_live() && (all_block || all_stopped || thread.state == Some(b'D'));
     if !threads.iter().any(is_wanted) {
         return Ok(());
     }
-    sleep(SECOND_READ);
+    sleep(if all_stopped { SECOND_READ_OF_STOP } else { SECOND_READ });
     for known in threads.iter_mut().filter(|thread| is_wanted(thread)) {
         match thread(process, known.tid)? {
             Some(again) => *known = both(known, again),
@@ -195,17 +266,19 @@ fn read_again(process: &Path, threads: &mut [ThreadFacts]) -> io::Result<()> {
 /// Returns what two readings of a thread agree on.
 fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
     let slept_on = first.wchan == again.wchan;
+    let has_run = match (first.switches, again.switches) {
+        (Some(first), Some(now)) => Some(first != now || again.call == Some(Call::Running)),
+        _ => None,
+    };
     let state = match (first.state, again.state) {
+        // Somebody stops and continues it in turn.
+        (Some(b'T'), Some(state)) if has_run == Some(true) && !matches!(state, b'Z' | b'X') => first.state,
         (Some(b'D'), Some(b'D')) if slept_on => again.state,
         (_, Some(b'D')) => None,
         _ => again.state,
     };
     let blocked = match (first.blocked, again.blocked) {
         (Some(first), Some(again)) => Some(Signals(first.0 & again.0)),
-        _ => None,
-    };
-    let has_run = match (first.switches, again.switches) {
-        (Some(first), Some(now)) => Some(first != now || again.call == Some(Call::Running)),
         _ => None,
     };
     ThreadFacts { state, blocked, has_run, ..again }
@@ -262,14 +335,23 @@ fn call(text: &str) -> Option<Call> {
     if number == libc::SYS_rt_sigtimedwait {
         return Some(Call::SignalWait(None));
     }
-    if [libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg].contains(&number) {
+    if READS.contains(&number) {
         return Some(Call::Read(arg(0)? as u32));
     }
-    if [libc::SYS_write, libc::SYS_writev].contains(&number) {
+    if WRITES.contains(&number) {
         return Some(Call::Write(arg(0)? as u32));
+    }
+    if is_open(number) {
+        return Some(Call::Open);
+    }
+    if number == libc::SYS_io_uring_enter && arg(2)? > 0 && arg(3)? & RING_GETEVENTS != 0 {
+        return Some(Call::Ring);
     }
     if number == libc::SYS_flock || (number == libc::SYS_fcntl && LOCK_WAITS.contains(&arg(1)?)) {
         return Some(Call::Lock(arg(0)? as u32));
+    }
+    if number == libc::SYS_ioctl && TERMINAL_REQUESTS.contains(&(arg(1)? as u32)) {
+        return Some(Call::SetTerminal(arg(0)? as u32));
     }
     if number == libc::SYS_futex && arg(3)? == 0 && FUTEX_WAITS.contains(&(arg(1)? & FUTEX_COMMAND)) {
         return Some(Call::Futex);
@@ -292,6 +374,40 @@ fn call(text: &str) -> Option<Call> {
     let may_vfork = number == libc::SYS_clone3
         || (number == libc::SYS_clone && arg(0)? & u64::from(libc::CLONE_VFORK.unsigned_abs()) != 0);
     Some(if may_vfork { Call::Vfork } else { Call::Other })
+}
+
+const fn is_open(number: i64) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if number == libc::SYS_open {
+        return true;
+    }
+    number == libc::SYS_openat || number == libc::SYS_openat2
+}
+
+/// Whether a call waits for events and has no timeout, by the text of /proc/PID/syscall.
+fn awaits_events(text: &str) -> Option<bool> {
+    let mut words = text.split_whitespace();
+    let number: i64 = words.next()?.parse().ok()?;
+    let args: Vec<u64> = words.map_while(argument).collect();
+    let is = |n: usize, value: u64| args.get(n).is_some_and(|&arg| arg & 0xffff_ffff == value);
+    // The kernel takes a timeout in ms as int, and a null pointer as none.
+    let endless = u64::from(u32::MAX);
+    #[cfg(target_arch = "x86_64")]
+    match number {
+        libc::SYS_poll => return Some(is(2, endless)),
+        libc::SYS_select => return Some(args.get(4) == Some(&0)),
+        libc::SYS_epoll_wait => return Some(is(3, endless)),
+        libc::SYS_pause => return Some(true),
+        _ => {}
+    }
+    Some(match number {
+        libc::SYS_ppoll => args.get(2) == Some(&0),
+        libc::SYS_pselect6 => args.get(4) == Some(&0),
+        libc::SYS_epoll_pwait => is(3, endless),
+        libc::SYS_epoll_pwait2 => args.get(3) == Some(&0),
+        libc::SYS_rt_sigsuspend => true,
+        _ => false,
+    })
 }
 
 fn argument(word: &str) -> Option<u64> {

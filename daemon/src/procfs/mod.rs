@@ -9,6 +9,7 @@ mod shift;
 mod signals;
 mod stat;
 mod tasks;
+mod terminal;
 
 pub use self::{
     limits::NextNamespace,

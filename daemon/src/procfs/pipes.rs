@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     lineage::id::{GroupKey, Tgid},
-    verdict::facts::{Call, HeldCall, Named, PipeRead, ProcessFacts, ThreadFacts},
+    verdict::facts::{Call, HeldCall, HeldOn, Named, PipeRead, ProcessFacts, ThreadFacts},
 };
 
 /// Descriptors of one poll(2) that are looked at.
@@ -16,6 +16,9 @@ const MOST_POLLED: u32 = 16;
 
 /// Bytes of `struct pollfd`, whose first field is the descriptor and whose second has the events that are wanted.
 const POLLFD_BYTES: usize = 8;
+
+/// Kernel functions in which open(2) waits for the other end of a FIFO.
+const FIFO_WAITS: [&str; 2] = ["wait_for_partner", "fifo_open"];
 
 impl Procfs {
     /// The pipe that a thread of a process waits to read from, if a process that began later has it open for writing. Standard input
@@ -40,15 +43,23 @@ impl Procfs {
         })
     }
 
-    /// The write to a full pipe or the wait for a file lock that a thread sits in. A blocking write to a pipe that sleeps has found it full.
+    /// The write to a full pipe or socket, the open of a FIFO or the wait for a file lock that a thread sits in. A blocking write to a pipe
+    /// that sleeps has found it full.
     #[must_use]
     pub fn held_call(&self, of: GroupKey, facts: &ProcessFacts) -> Option<HeldCall> {
         let directory = self.root.join(of.tgid.to_string());
         facts.live().find_map(|thread| match thread.call? {
             Call::Write(fd) => {
-                let inode = pipe(&directory.join("fd").join(fd.to_string()))?;
+                let link = directory.join("fd").join(fd.to_string());
+                if is_socket(&link) {
+                    return Some(HeldCall { tid: thread.tid, on: HeldOn::Socket(fd), by: None });
+                }
+                let inode = pipe(&link)?;
                 let by = self.holder(inode, libc::O_RDONLY, |process| process.tgid != of.tgid);
-                Some(HeldCall { tid: thread.tid, fd, is_lock: false, by })
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Pipe(fd), by })
+            }
+            Call::Open if thread.wchan.as_deref().is_some_and(|place| FIFO_WAITS.contains(&place)) => {
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Fifo, by: None })
             }
             Call::Lock(fd) => {
                 let stat = self.lock_holder(of.tgid).and_then(|pid| Some((pid, self.stat(Tgid(pid)).ok()??)));
@@ -56,7 +67,7 @@ impl Procfs {
                     key: GroupKey { tgid: Tgid(pid), start: None },
                     name: Some(stat.comm),
                 });
-                Some(HeldCall { tid: thread.tid, fd, is_lock: true, by })
+                Some(HeldCall { tid: thread.tid, on: HeldOn::Lock(fd), by })
             }
             _ => None,
         })
@@ -90,4 +101,8 @@ fn wanted(pollfd: &[u8]) -> Option<u32> {
     let fd = i32::from_ne_bytes(pollfd.get(..4)?.try_into().ok()?);
     let events = i16::from_ne_bytes(pollfd.get(4..6)?.try_into().ok()?);
     (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok()).flatten()
+}
+
+fn is_socket(fd: &Path) -> bool {
+    fs::read_link(fd).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"socket:["))
 }

@@ -1,17 +1,19 @@
 //! Which limit refused a fork: read from /proc and the cgroup hierarchy when the record of the failed fork comes.
 //!
+//! What failed lately is kept for `explain`, by process: a full `kernel.pid_max` of a pid namespace shows in nothing else from outside.
+//!
 //! The order is that of `copy_process()`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>. A limit that is full then has
 //! refused the fork or would have; one that has room again by then is not told.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     cgroup::PidsHierarchy,
     cgroup_mounts::{self, Version},
     lineage::{
         Lineage,
-        id::{Ktime, Tgid},
-        record::{CloneFailed, ForkLimit, ForkLimitKind},
+        id::{GroupKey, Ktime, Tgid},
+        record::{CloneFailed, ForkFailures, ForkLimit, ForkLimitKind},
     },
     procfs::{NextNamespace, Procfs},
 };
@@ -22,13 +24,36 @@ const ENOMEM: i32 = 12;
 /// The same process's failures within this time, ns, have the same reason: a storm of them is read for a few times a second.
 const SAME_NS: u64 = 250_000_000;
 
-/// What was read last.
+/// Processes whose failures are kept: a fork bomb must not cost memory.
+const MOST_PROCESSES: usize = 256;
+
+/// Failures of one process with less than this between them, ns, are counted together; older ones are of the past.
+const TOGETHER_NS: u64 = 60_000_000_000;
+
+/// What was read last, and which forks failed lately.
 #[derive(Debug, Default)]
 pub(super) struct ForkRefusals {
     last: Option<(Tgid, i32, Ktime, Option<Arc<ForkLimit>>)>,
+    failures: HashMap<GroupKey, ForkFailures>,
 }
 
 impl ForkRefusals {
+    /// Forks of a process that failed in the last minute.
+    pub(super) fn failures(&self, key: GroupKey, now: Ktime) -> Option<ForkFailures> {
+        self.failures.get(&key).filter(|failures| now.since(failures.last) < TOGETHER_NS).cloned()
+    }
+
+    fn keep(&mut self, key: GroupKey, at: Ktime, failed: &CloneFailed, is_read: bool) {
+        if !self.failures.contains_key(&key) && self.failures.len() >= MOST_PROCESSES {
+            let oldest = self.failures.iter().min_by_key(|(_, failures)| failures.last).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.failures.remove(&oldest));
+        }
+        let (errno, by) = (failed.errno, failed.refused_by.clone());
+        let known = self.failures.remove(&key).filter(|known| at.since(known.last) < TOGETHER_NS);
+        let (count, first) = known.map_or((0, at), |known| (known.count, known.first));
+        self.failures.insert(key, ForkFailures { count: count + 1, first, last: at, errno, by, is_read });
+    }
+
     /// Adds the limit that refused it.
     pub(super) fn complete(
         &mut self,
@@ -37,17 +62,27 @@ impl ForkRefusals {
         lineage: &Lineage,
         procfs: &Procfs,
     ) {
+        let is_read = self.read(at, failed, lineage, procfs);
+        let creator = failed.creator.filter(|_| matches!(failed.errno, EAGAIN | ENOMEM));
+        if let Some(group) = creator.and_then(|creator| lineage.group(creator.tgid)) {
+            self.keep(group.key(), at, failed, is_read);
+        }
+    }
+
+    /// Returns whether the limits were read for it.
+    fn read(&mut self, at: Ktime, failed: &mut CloneFailed, lineage: &Lineage, procfs: &Procfs) -> bool {
         let Some(creator) = failed.creator.filter(|_| matches!(failed.errno, EAGAIN | ENOMEM)) else {
-            return;
+            return false;
         };
         if let Some((tgid, errno, read, found)) = &self.last
             && at.since(*read) < SAME_NS
         {
             // Another's is not read for either: that bounds the files that are read.
-            if (*tgid, *errno) == (creator.tgid, failed.errno) {
+            let is_same = (*tgid, *errno) == (creator.tgid, failed.errno);
+            if is_same {
                 failed.refused_by.clone_from(found);
             }
-            return;
+            return is_same;
         }
         let found = if failed.errno == EAGAIN {
             full_limit(creator.tgid, lineage, procfs)
@@ -57,6 +92,7 @@ impl ForkRefusals {
         let found = found.map(Arc::new);
         failed.refused_by.clone_from(&found);
         self.last = Some((creator.tgid, failed.errno, at, found));
+        true
     }
 }
 
@@ -130,4 +166,54 @@ fn dead_namespace(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<Fork
         used: None,
         limit: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn key(pid: u32) -> GroupKey {
+        GroupKey { tgid: Tgid(pid), start: Some(Ktime(7)) }
+    }
+
+    #[test]
+    fn failures_are_counted_together_and_forgotten_after_a_minute() {
+        let mut forks = ForkRefusals::default();
+        let failed = CloneFailed {
+            creator: None,
+            clone_flags: None,
+            exit_signal: None,
+            errno: EAGAIN,
+            refused_by: None,
+        };
+        for second in [10, 20, 70] {
+            forks.keep(key(5), Ktime(second * SECOND), &failed, true);
+        }
+        let found = forks.failures(key(5), Ktime(100 * SECOND)).unwrap();
+        assert_eq!((found.count, found.first, found.last), (3, Ktime(10 * SECOND), Ktime(70 * SECOND)));
+        assert_eq!(forks.failures(key(5), Ktime(131 * SECOND)), None);
+        forks.keep(key(5), Ktime(140 * SECOND), &failed, true);
+        assert_eq!(forks.failures(key(5), Ktime(140 * SECOND)).unwrap().count, 1);
+    }
+
+    #[test]
+    fn no_more_processes_are_kept_than_allowed() {
+        let mut forks = ForkRefusals::default();
+        let failed = CloneFailed {
+            creator: None,
+            clone_flags: None,
+            exit_signal: None,
+            errno: EAGAIN,
+            refused_by: None,
+        };
+        for pid in 0..1000 {
+            forks.keep(key(pid), Ktime(u64::from(pid)), &failed, true);
+        }
+        assert_eq!(forks.failures.len(), MOST_PROCESSES);
+        assert!(
+            forks.failures(key(999), Ktime(999)).is_some() && forks.failures(key(0), Ktime(999)).is_none()
+        );
+    }
 }

@@ -10,8 +10,8 @@ use crate::{
         Lineage,
         death::OomScope,
         flags::is_stop_signal,
-        id::Ktime,
-        record::{Fact, OomVictim, Record, SignalInfo, SignalSent},
+        id::{GroupKey, Ktime},
+        record::{Fact, ForkFailures, OomVictim, Record, SignalInfo, SignalSent},
     },
     procfs::Procfs,
 };
@@ -42,6 +42,11 @@ impl LocalFacts {
             Fact::OomVictim(oom) if self.may_read(at) => add_memory(oom, procfs),
             _ => {}
         }
+    }
+
+    /// Forks of a process that failed in the last minute.
+    pub(super) fn fork_failures(&self, key: GroupKey, now: Ktime) -> Option<ForkFailures> {
+        self.forks.failures(key, now)
     }
 
     fn may_read(&mut self, at: Ktime) -> bool {

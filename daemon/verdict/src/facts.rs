@@ -58,18 +58,24 @@ pub enum Call {
     Vfork,
     /// `rt_sigtimedwait(2)`, which sigwait(3) calls, and the signals it waits for where they could be read.
     SignalWait(Option<Signals>),
-    /// read(2) from this descriptor, or a call like it.
+    /// read(2) from this descriptor, or a call like it: recv(2), accept(2).
     Read(u32),
-    /// write(2) to this descriptor.
+    /// write(2) to this descriptor, or a call like it: send(2), connect(2).
     Write(u32),
     /// flock(2) of this descriptor, or a fcntl(2) of it that waits for a lock.
     Lock(u32),
+    /// ioctl(2) of this descriptor that sets a terminal, as tcsetattr(3) and tcsetpgrp(3) call it.
+    SetTerminal(u32),
     /// futex(2) without a timeout, which pthread mutexes, conditions and semaphores call.
     Futex,
     /// poll(2) or ppoll(2) without a mask: the address of its descriptors, and how many they are.
     Poll(u64, u32),
     /// A call that sets another signal mask until it returns: ppoll(2), pselect6(2), `epoll_pwait(2)`, `rt_sigsuspend(2)`.
     TemporaryMask,
+    /// open(2) or a call like it, which waits where the file is a FIFO.
+    Open,
+    /// `io_uring_enter(2)` that waits for completions.
+    Ring,
     /// Another system call, or none.
     Other,
 }
@@ -79,11 +85,11 @@ pub enum Call {
 pub struct ThreadFacts {
     /// The thread.
     pub tid: Tid,
-    /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two polls agree.
+    /// Its state letter: `S`, `T`, `t`, `D`, ...; `D` only if two polls agree, `T` also if only the first of two shows it.
     pub state: Option<u8>,
     /// Signals that it blocks (`SigBlk`); if SIGCHLD is among them, those blocked at two polls.
     pub blocked: Option<Signals>,
-    /// Whether it ran between two polls of its signal mask; `None` after a single poll.
+    /// Whether it ran between two polls of its signal mask, or of its state T; `None` after a single poll.
     pub has_run: Option<bool>,
     /// Its context switches so far, voluntary and involuntary.
     pub switches: Option<u64>,
@@ -95,6 +101,8 @@ pub struct ThreadFacts {
     pub tracer: Option<u32>,
     /// The system call that it is in.
     pub call: Option<Call>,
+    /// Whether that call waits for events and has no timeout: poll(2), select(2), `epoll_wait(2)`, pause(2).
+    pub awaits_events: bool,
     /// The kernel function in which it sleeps (/proc/PID/wchan).
     pub wchan: Option<String>,
     /// What the kernel stack of a thread in state D shows.
@@ -130,12 +138,77 @@ pub struct PipeRead {
 pub struct HeldCall {
     /// The thread.
     pub tid: Tid,
-    /// Its descriptor.
-    pub fd: u32,
-    /// Whether it waits for a file lock; else it writes to a pipe that is full.
-    pub is_lock: bool,
+    /// What it waits for.
+    pub on: HeldOn,
     /// Who holds that lock, or has that pipe open for reading.
     pub by: Option<Named>,
+}
+
+/// What a thread waits for until another process acts, with its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldOn {
+    /// A file lock.
+    Lock(u32),
+    /// Room in a pipe that is full.
+    Pipe(u32),
+    /// Room in the queue of a socket's receiver.
+    Socket(u32),
+    /// The other end of a FIFO that it opens.
+    Fifo,
+}
+
+/// The limit on CPU time of a cgroup that has used it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// Path of the cgroup.
+    pub cgroup: String,
+    /// CPU time that its tasks may use in a period, and that period, us.
+    pub quota_us: u64,
+    /// See [`Self::quota_us`].
+    pub period_us: u64,
+    /// Periods so far in which its tasks had to wait (`nr_throttled` in cpu.stat).
+    pub throttled: u64,
+    /// All periods so far (`nr_periods`).
+    pub periods: u64,
+    /// The command that removes the limit.
+    pub lift: String,
+}
+
+/// What a process was doing with its controlling terminal when it was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalAccess {
+    /// It reads: `SIGTTIN` stops a process of the background.
+    Read,
+    /// It writes: `SIGTTOU` does so if the terminal is set to `tostop`.
+    Write,
+    /// It sets the terminal: `SIGTTOU` always does so.
+    Set,
+    /// Its system call is about something else.
+    Other,
+}
+
+/// A stopped process that is in the background of its controlling terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackgroundStop {
+    /// Path of the terminal, by its device number: `/dev/pts/3`.
+    pub terminal: String,
+    /// Its process group, and that of the terminal's foreground (`pgrp` and `tpgid` in /proc/PID/stat).
+    pub groups: (u32, i32),
+    /// The leader of its session, usually a shell.
+    pub shell: Option<Named>,
+    /// What it was doing with the terminal; `None` means not readable.
+    pub access: Option<TerminalAccess>,
+}
+
+impl Throttled {
+    /// The limit in a sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { cgroup, quota_us, period_us, throttled, periods, .. } = self;
+        format!(
+            "it is ready to run and did not run for 30 ms: its cgroup {cgroup} may use {quota_us} us of CPU time in {period_us} us, and was held to that in {throttled} of {periods} periods"
+        )
+    }
 }
 
 impl ThreadFacts {
@@ -143,8 +216,18 @@ impl ThreadFacts {
     #[must_use]
     pub fn held_in(&self) -> Option<String> {
         match self.call? {
-            Call::Read(fd) => Some(format!("read(2) of descriptor {fd}, or a call like it")),
-            Call::Write(fd) => Some(format!("write(2) to descriptor {fd}")),
+            Call::Read(fd) => {
+                Some(format!("read(2) of descriptor {fd}, or a call like it (recv(2), accept(2))"))
+            }
+            Call::Write(fd) => {
+                Some(format!("write(2) to descriptor {fd}, or a call like it (send(2), connect(2))"))
+            }
+            Call::Open => {
+                Some("open(2), which waits for the other end of a FIFO, or for a file system".into())
+            }
+            Call::Ring => {
+                Some("io_uring_enter(2), where it may wait for a child too (IORING_OP_WAITID)".into())
+            }
             Call::Lock(fd) => Some(format!("a wait for a lock of descriptor {fd}")),
             Call::Futex => Some("futex(2), a wait for another thread".into()),
             _ => None,
@@ -217,6 +300,10 @@ pub struct ProcessFacts {
     pub is_dumping_core: bool,
     /// The frozen cgroup that holds it.
     pub frozen: Option<Frozen>,
+    /// The cgroup whose limit on CPU time keeps it from running; looked for only where a thread is in state R and does not run.
+    pub throttled: Option<Throttled>,
+    /// That it is stopped in the background of a terminal.
+    pub background: Option<BackgroundStop>,
     /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
     /// The call that another process holds it in; looked for only where it has a zombie.
@@ -239,6 +326,12 @@ impl ProcessFacts {
         let mut states = self.live().map(|thread| thread.state);
         let first = states.next()??;
         (self.threads_omitted == 0 && states.all(|state| state == Some(first))).then_some(first)
+    }
+
+    /// Whether its stop in state T is not one that lasts: it was continued between two polls.
+    #[must_use]
+    pub fn is_stopped_again_and_again(&self) -> bool {
+        self.live().any(|thread| thread.state == Some(b'T') && thread.has_run == Some(true))
     }
 
     /// Whether every live thread blocks SIGCHLD, so that no handler can run.
@@ -408,6 +501,8 @@ pub struct Facts {
     pub parent: Option<Known>,
     /// Its oldest zombie child.
     pub owed: Option<Child>,
+    /// The tracer of its parent, with its state letter.
+    pub parents_tracer: Option<(Named, Option<u8>)>,
     /// The vforked child that holds it.
     pub vfork_child: Option<VforkChild>,
     /// The vforked child that holds its parent.

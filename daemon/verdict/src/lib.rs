@@ -8,6 +8,7 @@
 //! | `facts` | the input of a verdict: lives, and what /proc shows of the processes concerned |
 //! | `living` | a process that is not a zombie |
 //! | `killed` | SIGKILL was sent, and a thread cannot end |
+//! | `stopped` | a process that a signal has stopped, and what continues it |
 //! | `vfork` | a vfork child that holds its parent |
 //! | `zombie/` | a zombie: one file for each group of reasons |
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod facts;
 
 mod killed;
 mod living;
+mod stopped;
 mod vfork;
 mod zombie;
 
@@ -54,6 +56,8 @@ pub enum Code {
     ParentFrozen,
     /// The parent sleeps uninterruptibly.
     ParentInDState,
+    /// The limit on CPU time of its cgroup keeps the parent from running.
+    ParentThrottled,
     /// The parent is held by a child that it vforked.
     ParentHeldByVfork,
     /// The parent is in `do_exit()` itself.
@@ -130,12 +134,13 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::NeverWaits,
         Self::ParentStopped,
         Self::ParentTraced,
         Self::ParentFrozen,
         Self::ParentInDState,
+        Self::ParentThrottled,
         Self::ParentHeldByVfork,
         Self::ParentExiting,
         Self::ForkedBeforeExec,
@@ -193,6 +198,7 @@ impl Code {
             Self::ParentTraced => ("parent_stopped_by_tracer", "parent is stopped by its tracer"),
             Self::ParentFrozen => ("parent_frozen", "parent is frozen"),
             Self::ParentInDState => ("parent_in_d_state", "parent is in D state"),
+            Self::ParentThrottled => ("parent_throttled", "parent gets no CPU time"),
             Self::ParentHeldByVfork => ("parent_held_by_vfork", "parent is held by a vfork"),
             Self::ParentExiting => ("parent_exiting", "parent is exiting itself"),
             Self::ForkedBeforeExec => ("forked_before_exec", "forked before its parent's exec"),
@@ -307,6 +313,11 @@ impl Verdict {
 
     fn since_all(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
         self.evidence.extend(evidence);
+        self
+    }
+
+    fn lacks(mut self, missing: Option<Missing>) -> Self {
+        self.missing.extend(missing);
         self
     }
 

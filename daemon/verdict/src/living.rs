@@ -1,7 +1,7 @@
 //! Verdicts on processes that are not zombies: alive, held, stopped, a dead leader, an exit that does not end.
 
 use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
-use super::{Certainty, Code, Verdict, duration, killed, tracer_named, vfork, zombie};
+use super::{Certainty, Code, Verdict, duration, killed, stopped, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
 /// An exit is not called stuck before this time, ns.
@@ -112,7 +112,6 @@ fn exiting(facts: &Facts) -> Verdict {
 
 fn running(facts: &Facts) -> Verdict {
     let subject = facts.subject.known.named();
-    let pid = subject.key.tgid;
     let zombies = facts.subject.known.life.debt.map_or(0, |debt| debt.zombies);
     let owed = (zombies > 0).then(|| format!("meanwhile {} for it", waiting(zombies)));
     if let Some(frozen) = facts.subject.known.process().and_then(|process| process.frozen.as_ref()) {
@@ -121,14 +120,7 @@ fn running(facts: &Facts) -> Verdict {
     let state = facts.subject.known.process().and_then(super::facts::ProcessFacts::common_state);
     let leader = facts.subject.known.process().and_then(|it| it.threads.first());
     match state {
-        Some(b'T') => Verdict::certain(
-            Code::Stopped,
-            "it is stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)".into(),
-        )
-        .by(subject)
-        .since("every live thread is in state T")
-        .since_all(owed)
-        .remedy(format!("continue it: kill -CONT {pid}")),
+        Some(b'T') => stopped_by_signal(facts, subject, owed),
         Some(b't') => {
             let tracer = tracer_named(facts, leader.and_then(ThreadFacts::tracer));
             let by =
@@ -155,6 +147,8 @@ fn running(facts: &Facts) -> Verdict {
             let place = leader.filter(|it| it.state == Some(b'S')).and_then(|it| it.wchan.clone());
             let mut verdict = Verdict::likely(Code::Alive, summary.into());
             verdict.evidence.extend(place.map(|place| format!("it sleeps in {place}()")));
+            let throttled = facts.subject.known.process().and_then(|process| process.throttled.as_ref());
+            verdict.evidence.extend(throttled.map(super::facts::Throttled::words));
             verdict.evidence.extend(lost_statuses(facts));
             if let Err(why) = &facts.subject.known.process {
                 verdict
@@ -164,6 +158,21 @@ fn running(facts: &Facts) -> Verdict {
             verdict
         }
     }
+}
+
+fn stopped_by_signal(facts: &Facts, subject: Named, owed: Option<String>) -> Verdict {
+    let process = facts.subject.known.process();
+    let stop = stopped::of(process.unwrap_or(&super::facts::ProcessFacts::default()), subject.key.tgid.0);
+    let lasts = !process.is_some_and(super::facts::ProcessFacts::is_stopped_again_and_again);
+    let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
+    let summary = format!("it is {}", stop.how.trim_end_matches(','));
+    Verdict::new(Code::Stopped, certainty, summary)
+        .by(subject)
+        .since_all(lasts.then(|| "every live thread is in state T".to_owned()))
+        .since_all(stop.evidence)
+        .since_all(owed)
+        .remedy(stop.remedy)
+        .lacks(stop.missing)
 }
 
 /// Children whose wait status is lost, as evidence.

@@ -5,11 +5,12 @@ mod exec;
 mod habits;
 mod killed;
 mod living;
+mod strangers;
 mod zombie;
 
 use super::facts::{
-    Call, Child, Frozen, HeldCall, Known, Named, Obstacle, ProcessFacts, Signals, ThreadFacts, VforkChild,
-    WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget,
+    BackgroundStop, Call, Child, Frozen, HeldCall, HeldOn, Known, Named, Obstacle, ProcessFacts, Signals,
+    TerminalAccess, ThreadFacts, Throttled, VforkChild, WALL, WCLONE, WNOTHREAD, WaitCall, WaitTarget,
 };
 use super::{Certainty, Code, Facts, Verdict, duration, judge};
 use lineage::Debt;
@@ -90,6 +91,7 @@ fn thread(tid: u32) -> ThreadFacts {
         pending: Some(NO_SIGNALS),
         tracer: Some(0),
         call: Some(Call::Other),
+        awaits_events: false,
         wchan: Some("hrtimer_nanosleep".into()),
         sleep: None,
     }
@@ -106,6 +108,8 @@ fn process(pid: u32) -> ProcessFacts {
         executable: None,
         is_dumping_core: false,
         frozen: None,
+        throttled: None,
+        background: None,
         pipe_read: None,
         held_call: None,
         threads: vec![thread(pid)],
@@ -133,6 +137,7 @@ fn base_facts() -> Facts {
         },
         parent: Some(Known { life: parent, process: Ok(process(50)) }),
         owed: None,
+        parents_tracer: None,
         vfork_child: None,
         parents_vfork_child: None,
         obstacles: Vec::new(),
@@ -146,6 +151,18 @@ fn with(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
     let parent = facts.parent.as_mut().unwrap();
     change(&mut parent.life, parent.process.as_mut().unwrap());
     facts
+}
+
+/// The scene with a zombie that is 2 s old.
+fn young(mut facts: Facts) -> Facts {
+    facts.subject.known.life.zombie = Some(Span { ns: 2 * SECOND, bound: Bound::Exact });
+    facts
+}
+
+/// A stop in the background of the terminal of a shell.
+fn background(access: Option<TerminalAccess>) -> BackgroundStop {
+    let shell = Some(Named { key: key(40), name: Some("bash".into()) });
+    BackgroundStop { terminal: "/dev/pts/3".into(), groups: (50, 40), shell, access }
 }
 
 fn vfork_child(pid: u32) -> VforkChild {

@@ -1,6 +1,9 @@
 //! A vfork child that holds its parent, and what holds the child.
 
-use super::facts::{Named, VforkChild};
+use super::{
+    facts::{Named, VforkChild},
+    stopped,
+};
 
 /// The child in the texts of a verdict.
 pub(super) struct Holder {
@@ -32,12 +35,9 @@ pub(super) fn holder(child: &VforkChild) -> Holder {
             ),
             child.tracer.as_ref().unwrap_or(named),
         )
-    } else if state == Some(b'T') {
-        (
-            format!("{named}, which is stopped by a signal"),
-            format!("continue the child: kill -CONT {pid}"),
-            named,
-        )
+    } else if let Some(process) = process.filter(|_| state == Some(b'T')) {
+        let stop = stopped::of(process, pid.0);
+        (format!("{named}, which is {}", stop.how), format!("for that child: {}", stop.remedy), named)
     } else {
         let kill = process.map_or("kill", super::facts::ProcessFacts::kill_command);
         (

@@ -185,6 +185,23 @@ pub struct CloneFailed {
     pub refused_by: Option<Arc<ForkLimit>>,
 }
 
+/// Forks of one process that failed lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkFailures {
+    /// How many, without those that came longer than a minute after the one before.
+    pub count: u64,
+    /// The first of these, and the last.
+    pub first: Ktime,
+    /// See [`Self::first`].
+    pub last: Ktime,
+    /// The error of the last: `EAGAIN` or `ENOMEM`.
+    pub errno: i32,
+    /// The limit that was full at the last, if one was found.
+    pub by: Option<Arc<ForkLimit>>,
+    /// Whether the limits were read at the last: not in a storm of failures.
+    pub is_read: bool,
+}
+
 /// A limit that was full when a failed fork became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkLimit {

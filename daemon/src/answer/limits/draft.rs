@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::FailedForks;
 use crate::{
     answer::{HostFacts, LineageAt, NotFound, TaskSelector},
     export::Stamp,
     lineage::{
         GroupView,
         id::{GroupKey, Ktime},
-        record::Comm,
+        record::{Comm, ForkFailures},
     },
     verdict::facts::Named,
 };
@@ -41,6 +42,8 @@ pub(super) struct Subject {
     pub(super) namespace: Option<u32>,
     /// Whether that is another than the host's.
     pub(super) is_nested: bool,
+    /// Tasks in that namespace.
+    pub(super) neighbours: u64,
 }
 
 /// The part that comes from the lineage.
@@ -56,6 +59,8 @@ pub struct LimitsDraft {
     pub(super) namespaces: HashSet<u32>,
     /// When limits will be full, as far as a daemon follows them.
     pub(super) forecasts: Vec<Forecast>,
+    /// Forks of that process that failed lately.
+    pub(super) failures: Option<ForkFailures>,
 }
 
 /// When a limit will be full at the growth of the last minutes.
@@ -97,6 +102,7 @@ impl LimitsDraft {
             parents: HashMap::new(),
             namespaces: HashSet::new(),
             forecasts: Vec::new(),
+            failures: None,
         };
         for group in lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed()) {
             draft.add(group);
@@ -110,8 +116,16 @@ impl LimitsDraft {
                         .life(lineage_at.now)
                         .and_then(|life| life.namespace)
                         .is_some_and(|namespace| namespace.level > 0),
+                    neighbours: 0,
                 });
             }
+        }
+        if let Some(subject) = &mut draft.subject
+            && subject.is_nested
+        {
+            let groups = lineage_at.lineage.groups().filter(|group| !group.is_unconfirmed());
+            let inside = groups.filter(|group| group.pid_namespace() == subject.namespace);
+            subject.neighbours = inside.map(|group| group.threads().count() as u64).sum();
         }
         draft
     }
@@ -149,6 +163,24 @@ impl LimitsDraft {
     pub fn with_forecasts(mut self, forecasts: Vec<Forecast>) -> Self {
         self.forecasts = forecasts;
         self
+    }
+
+    /// The pid namespace of the process, if that is not the host's, and the tasks in it.
+    pub(super) fn nested(&self) -> Option<(u32, u64)> {
+        let subject = self.subject.as_ref().filter(|subject| subject.is_nested)?;
+        Some((subject.namespace?, subject.neighbours))
+    }
+
+    /// Takes over which forks of the process failed lately.
+    #[must_use]
+    pub(crate) fn with_failures(mut self, failures: Option<ForkFailures>) -> Self {
+        self.failures = failures;
+        self
+    }
+
+    /// The same for an answer.
+    pub(crate) fn failed_forks(&self) -> Option<FailedForks> {
+        self.failures.as_ref().map(FailedForks::of)
     }
 
     /// Cgroups whose places are wanted.

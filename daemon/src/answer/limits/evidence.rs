@@ -11,7 +11,9 @@ const NAMED: usize = 3;
 
 /// Adds full limits to the verdict. They become the verdict if nothing else is wrong with the process.
 pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
-    let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else { return };
+    let Some(fullest) = limits.limits.iter().find(|limit| limit.full) else {
+        return add_failures(limits, subject, verdict);
+    };
     let namespace = fullest.kind == "pid_namespace";
     let reason = if namespace {
         format!("its next child would start in {}", fullest.what())
@@ -51,6 +53,29 @@ pub(in crate::answer) fn add_evidence(limits: &Limits, subject: &ProcessRef, ver
             None => remedy,
         });
     }
+}
+
+/// Adds failed forks where no limit is full: it has room again, or it does not show from outside.
+fn add_failures(limits: &Limits, subject: &ProcessRef, verdict: &mut Verdict) {
+    let Some(failed) = limits.failed_forks().filter(|_| verdict.code == Code::Alive.name()) else { return };
+    if !limits.pid_max_is_left() {
+        verdict.evidence.push(format!("{failed}; no limit on pids is full now"));
+        return;
+    }
+    let pid = subject.pid;
+    verdict.code = Code::CannotFork.name().into();
+    verdict.words = Code::CannotFork.words().into();
+    verdict.certainty = Certainty::Likely.name().into();
+    verdict.summary =
+        "its forks fail, and no limit that shows from outside is full: kernel.pid_max of its pid namespace is left".into();
+    verdict.culprit = Some(subject.clone());
+    let mut evidence = vec![failed];
+    evidence.extend(limits.tasks_of_namespace());
+    evidence.append(&mut verdict.evidence);
+    verdict.evidence = evidence;
+    verdict.remedy = Some(format!(
+        "end processes of that namespace (taskscope tree {pid}), or raise its limit from inside without a fork: in a shell there, `echo N >/proc/sys/kernel/pid_max`"
+    ));
 }
 
 fn remedy(limits: &Limits, fullest: &super::Limit) -> String {

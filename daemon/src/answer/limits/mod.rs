@@ -3,12 +3,16 @@
 
 mod draft;
 mod evidence;
+mod failures;
 mod read;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::draft::{Forecast, LimitsDraft};
 pub(super) use self::evidence::add_evidence;
+pub use self::{
+    draft::{Forecast, LimitsDraft},
+    failures::FailedForks,
+};
 use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 
 /// Cgroups that systemd sets the limits of.
@@ -28,6 +32,9 @@ pub struct Limits {
     /// What could not be seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<super::verdict::Missing>,
+    /// Forks of the process that failed lately.
+    #[serde(skip)]
+    failures: Option<failures::Failures>,
 }
 
 /// A limit on pids.

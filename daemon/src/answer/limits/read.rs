@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Consumer, Limit, Limits,
     draft::{Crowd, LimitsDraft, Size, Subject},
+    failures::Failures,
 };
 use crate::{
     answer::{
@@ -74,6 +75,11 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
         process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, host_facts.stamp)),
         limits,
         missing,
+        failures: draft.failures.clone().map(|failures| Failures {
+            failures,
+            now: draft.now,
+            nested: draft.nested(),
+        }),
     }
 }
 

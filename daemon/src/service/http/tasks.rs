@@ -183,7 +183,9 @@ pub(super) async fn explain(
             let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
             let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
             let figures = figures.with_ages(|task| pipeline.blocked.age_ns(task));
+            let failures = pipeline.fork_failures(draft.key());
             let draft = draft.doing(&figures).with_forecasts(service.budget.forecasts());
+            let draft = draft.with_fork_failures(failures);
             let context = service.answer_context(draft.cgroups());
             Ok((draft, context))
         })

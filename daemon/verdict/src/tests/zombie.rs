@@ -36,6 +36,26 @@ fn a_stopped_parent_is_told_to_go_on() {
 }
 
 #[test]
+fn a_parent_stopped_in_the_background_of_its_terminal_is_not_just_told_to_go_on() {
+    let stopped = |access| {
+        with(|_, process| {
+            process.threads[0].state = Some(b'T');
+            process.background = Some(background(access));
+        })
+    };
+    for access in [TerminalAccess::Read, TerminalAccess::Set] {
+        let verdict = expect(&stopped(Some(access)), Code::ParentStopped, Certainty::Certain, 50);
+        let remedy = verdict.remedy.unwrap();
+        assert!(remedy.contains("`fg` in bash (pid 40)") && !remedy.contains("kill -CONT"), "{remedy}");
+        assert!(verdict.evidence[1].contains("also after kill -CONT"), "{:?}", verdict.evidence);
+    }
+    let verdict = expect(&stopped(None), Code::ParentStopped, Certainty::Certain, 50);
+    assert!(verdict.missing[0].needs.contains("CAP_SYS_PTRACE"), "{verdict:#?}");
+    let verdict = judge(&stopped(Some(TerminalAccess::Other)));
+    assert!(verdict.missing.is_empty() && verdict.remedy.unwrap().starts_with("continue it: kill -CONT 50"));
+}
+
+#[test]
 fn a_parent_with_a_thread_that_runs_is_not_stopped() {
     let facts = with(|_, process| {
         process.threads[0].state = Some(b'T');
@@ -115,6 +135,8 @@ fn a_signalfd_with_a_pending_sigchld_is_not_read() {
     });
     let verdict = expect(&facts, Code::SignalfdNotRead, Certainty::Certain, 50);
     assert!(verdict.summary.contains("signalfd"));
+    let verdict = expect(&young(facts), Code::SignalfdNotRead, Certainty::Likely, 50);
+    assert!(verdict.missing.iter().any(|missing| missing.needs.contains("a minute")), "{verdict:#?}");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Case<'a> {
     pub(super) parent: Option<&'a Known>,
     pub(super) parent_thread: Option<Tid>,
     pub(super) tracer: Option<&'a Named>,
+    /// The tracer of the parent, with its state letter.
+    pub(super) parents_tracer: Option<&'a (Named, Option<u8>)>,
     pub(super) vfork_child: Option<&'a VforkChild>,
     pub(super) new_reaper: Option<&'a Named>,
 }
@@ -50,6 +52,7 @@ impl<'a> Case<'a> {
             parent,
             parent_thread: child.parent_thread,
             tracer: child.tracer.as_ref(),
+            parents_tracer: facts.parents_tracer.as_ref(),
             vfork_child,
             new_reaper: facts.new_reaper.as_ref(),
         }
@@ -120,6 +123,19 @@ impl<'a> Case<'a> {
         reaped.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.reaped))
     }
 
+    /// Zombies of the parent.
+    fn zombies(&self) -> u32 {
+        self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.zombies)
+    }
+
+    /// Children of the program that the parent runs which the kernel has released without a wait; 0 if some of them can be of before
+    /// its last exec.
+    pub(super) fn autoreaped(&self) -> u64 {
+        let autoreaped = self.parent.and_then(|parent| parent.life.debt).map_or(0, |debt| debt.autoreaped);
+        let others = self.reaped() + u64::from(self.zombies());
+        if autoreaped + others <= self.forked() { autoreaped } else { 0 }
+    }
+
     /// Children that the program of the parent has forked, as far as seen.
     fn forked(&self) -> u64 {
         let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
@@ -153,26 +169,36 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The thread of the parent that forked it, or its only one, if that sits in a call that somebody else has to end and no handler of
-    /// SIGCHLD would run meanwhile: it had no chance to wait.
+    /// The thread of the parent that forked it, or its only one, if that sits in a call that somebody else has to end: it had no chance
+    /// to wait. A handler that has run meanwhile and has not waited only tells the code that the call interrupts.
     pub(super) fn blocked_thread(&self) -> Option<&'a ThreadFacts> {
         let process = self.process()?;
-        if self.handles_sigchld() && process.blocks_sigchld() != Some(true) {
+        let runs_handler = self.handles_sigchld() && process.blocks_sigchld() != Some(true);
+        if runs_handler && !self.has_handled_without_wait() {
             return None;
         }
         let forker = self.parent_thread.and_then(|tid| process.live().find(|thread| thread.tid == tid));
         let thread = forker.or_else(|| process.live().next())?;
-        thread.held_in().is_some().then_some(thread)
+        let is_held = thread.held_in().is_some() || (runs_handler && thread.awaits_events);
+        is_held.then_some(thread)
+    }
+
+    /// Whether the parent has a handler for SIGCHLD that has run, as no signal is pending, and has never waited.
+    pub(super) fn has_handled_without_wait(&self) -> bool {
+        let Some(process) = self.process() else { return false };
+        process.caught.is_some_and(|caught| caught.has(SIGCHLD))
+            && process.blocks_sigchld() == Some(false)
+            && self.is_pending() == Some(false)
+            && self.has_waited() == Some(false)
     }
 
     /// That the parent sits in such a call, as evidence.
     pub(super) fn sits_in(&self) -> Option<String> {
         let thread = self.blocked_thread()?;
-        Some(format!(
-            "thread {} of it sits in {}, and may come to a wait after that",
-            thread.tid,
-            thread.held_in()?
-        ))
+        let call = thread
+            .held_in()
+            .unwrap_or_else(|| "a wait for events without a timeout (select(2), poll(2), epoll(7))".into());
+        Some(format!("thread {} of it sits in {call}, and may come to a wait after that", thread.tid))
     }
 
     /// Whether the program that the parent runs has waited for any child; `None` is not known.
@@ -332,10 +358,16 @@ impl<'a> Case<'a> {
                 }
             }
         }
-        if self.has_waited() == Some(false) && self.age_at_most() < OVERDUE_NS {
+        if self.has_waited() != Some(true) && !self.is_overdue() && self.parent.is_some() {
             lack(
                 "whether its parent comes to it later, as one that looks for dead children now and then does",
                 "time: ask again when it has been a zombie for a minute",
+            );
+        }
+        if self.has_waited() == Some(true) && self.zombies() > 1 {
+            lack(
+                "whether its parent comes to this one later: one that takes a child now and then is only late",
+                "time: ask again, and compare how many zombies wait for it",
             );
         }
         if self.observed_since.is_some() && !self.is_watched_from_its_beginning() {

@@ -41,14 +41,26 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     } else {
         "the kernel's counters of its waited-for children (cutime, cminflt) are zero".into()
     };
+    let woken = case.has_handled_without_wait().then(|| {
+        format!(
+            "first: kill -CHLD {}, which does no harm: a handler that only sets a flag for a loop loses a signal that comes right before the loop goes to sleep",
+            case.pid()
+        )
+    });
     let remedy = "at each SIGCHLD it must call waitpid(-1, .., WNOHANG) until no dead child is left, or ignore SIGCHLD if it needs no status";
     let verdict = verdict
         .since(source)
         .since_all(case.disposition())
         .since_all(case.whereabouts())
         .since_all(case.sits_in())
-        .since_all(case.debts())
-        .remedy(case.or_now(remedy));
+        .since_all(
+            woken
+                .is_some()
+                .then(|| "that handler has run, as no SIGCHLD is pending, and has not waited".to_owned()),
+        )
+        .since_all(case.debts());
+    let remedy = woken.map_or_else(|| remedy.to_owned(), |woken| format!("{woken}; {remedy}"));
+    let verdict = verdict.remedy(case.or_now(&remedy));
     Some(case.blame(verdict))
 }
 

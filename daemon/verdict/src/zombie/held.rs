@@ -1,7 +1,7 @@
 //! The parent cannot wait, or not for this zombie: a tracer, a stop, a frozen cgroup, a sleep in the kernel, its own exit.
 
 use super::Case;
-use crate::{Certainty, Code, Verdict, duration, vfork};
+use crate::{Certainty, Code, Verdict, duration, stopped, vfork};
 use lineage::LifeState;
 
 pub(super) fn held_by_tracer(case: &Case<'_>) -> Option<Verdict> {
@@ -69,28 +69,78 @@ pub(super) fn parent_stopped(case: &Case<'_>) -> Option<Verdict> {
     let process = case.process()?;
     let (who, pid) = (case.who(), case.pid());
     let verdict = match process.common_state()? {
-        b'T' => Verdict::certain(
-            Code::ParentStopped,
-            format!("its parent {who} is stopped by a signal and cannot wait"),
-        )
-        .since(format!("every live thread of pid {pid} is in state T"))
-        .since_all(case.debts())
-        .remedy(format!("continue it: kill -CONT {pid}; then it can reap")),
+        b'T' => {
+            let stop = stopped::of(process, pid);
+            let lasts = !process.is_stopped_again_and_again();
+            let certainty = if lasts { Certainty::Certain } else { Certainty::Likely };
+            Verdict::new(
+                Code::ParentStopped,
+                certainty,
+                format!("its parent {who} is {} and cannot wait meanwhile", stop.how),
+            )
+            .since_all(lasts.then(|| format!("every live thread of pid {pid} is in state T")))
+            .since_all(stop.evidence)
+            .since_all(case.debts())
+            .remedy(format!("{}; then it can reap", stop.remedy))
+            .lacks(stop.missing)
+        }
         b't' => {
             let tracer = process.live().find_map(|thread| thread.tracer).filter(|&tracer| tracer != 0);
-            let by = tracer.map_or_else(|| "its tracer".into(), |tracer| format!("its tracer, pid {tracer}"));
+            let known = case.parents_tracer.filter(|(named, _)| Some(named.key.tgid.0) == tracer);
+            let by = match (known, tracer) {
+                (Some((named, _)), _) => format!("its tracer {named}"),
+                (None, Some(tracer)) => format!("its tracer, pid {tracer}"),
+                (None, None) => "its tracer".into(),
+            };
+            let stopped = known.and_then(|(named, state)| Some((named, (*state)?)));
+            let stopped = stopped.filter(|(_, state)| matches!(state, b'T' | b't'));
+            let remedy = match stopped {
+                Some((named, _)) => format!(
+                    "that tracer is stopped itself and must be continued first: taskscope explain {0}. Or end it with kill -9 {0}: the kernel then continues the parent, which can reap",
+                    named.key.tgid
+                ),
+                None => {
+                    "the debugger must continue the parent or detach from it; then the parent can reap".into()
+                }
+            };
             Verdict::certain(
                 Code::ParentTraced,
                 format!("its parent {who} is stopped by {by}, and cannot wait"),
             )
             .since(format!("every live thread of pid {pid} is in state t (tracing stop)"))
-            .since_all(case.debts())
-            .remedy(
-                "the debugger must continue the parent or detach from it; then the parent can reap".into(),
+            .since_all(
+                stopped
+                    .map(|(_, state)| format!("the tracer is stopped too, in state {}", char::from(state))),
             )
+            .since_all(case.debts())
+            .remedy(remedy)
         }
         _ => return None,
     };
+    Some(case.blame(verdict))
+}
+
+/// A limit on CPU time lets the parent run for a moment of each period only, or not at all while others use it up.
+pub(super) fn parent_throttled(case: &Case<'_>) -> Option<Verdict> {
+    let process = case.process()?;
+    let throttled = process.throttled.as_ref()?;
+    let forker = case.parent_thread.and_then(|tid| process.live().find(|thread| thread.tid == tid));
+    let thread = forker.or_else(|| process.live().next())?;
+    if thread.state != Some(b'R') {
+        return None;
+    }
+    let who = case.who();
+    let summary = format!(
+        "its parent {who} is ready to run, but the limit on CPU time of its cgroup {} keeps it from running; it may wait when it runs",
+        throttled.cgroup
+    );
+    let verdict = Verdict::likely(Code::ParentThrottled, summary)
+        .since(throttled.words())
+        .since_all(case.debts())
+        .remedy(format!(
+            "raise that limit (docker update --cpus, CPUQuota= of a unit, limits.cpu in Kubernetes), or remove it: {}; or find out who uses it up: taskscope top",
+            throttled.lift
+        ));
     Some(case.blame(verdict))
 }
 

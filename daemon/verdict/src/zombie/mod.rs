@@ -24,12 +24,13 @@ pub(super) use self::case::Case;
 use super::{Certainty, Verdict};
 
 /// The reasons in order: the first that applies is the verdict.
-const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 22] = [
+const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 24] = [
     held::held_by_tracer,
     held::parent_exiting,
     held::parent_frozen,
     held::parent_stopped,
     held::parent_in_d_state,
+    held::parent_throttled,
     waits::exit_signal,
     waits::about_to_be_reaped,
     waits::wait_nothread,
@@ -41,6 +42,7 @@ const REASONS: [fn(&Case<'_>) -> Option<Verdict>; 22] = [
     signals::sigwait_never_returns,
     signals::sigchld_blocked,
     signals::ignored_too_late,
+    signals::nocldwait_too_late,
     waits::wait_without_wexited,
     waits::waits_for_another,
     output::reads_output_first,

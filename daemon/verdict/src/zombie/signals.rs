@@ -16,9 +16,10 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
     }
     let summary =
         format!("{} blocks SIGCHLD: the handler that would reap its children does not run", case.who());
-    // One call may be all that it blocks the signal for: it must have left the call that the first look found.
+    // One call may be all that it blocks the signal for: it must have left the call that the first look found. A loop may block it
+    // but for one call of each turn.
     let has_run = process.live().any(|thread| thread.has_run == Some(true));
-    let certainty = if has_run { Certainty::Certain } else { Certainty::Likely };
+    let certainty = if has_run && case.is_overdue() { Certainty::Certain } else { Certainty::Likely };
     let deadlock = in_handler(case);
     let remedy = if deadlock.is_some() {
         DEADLOCK_REMEDY
@@ -30,6 +31,7 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
         .since_all(case.never())
         .since_all(case.whereabouts())
         .since_all(deadlock)
+        .since_all(case.sits_in())
         .since_all(case.debts())
         .remedy(case.or_now(remedy));
     Some(case.blame(verdict))
@@ -84,8 +86,9 @@ pub(super) fn signalfd_not_read(case: &Case<'_>) -> Option<Verdict> {
     }
     let who = case.who();
     let summary = format!("{who} uses a signalfd for SIGCHLD and does not read it");
-    // One that reaps may just be busy.
-    let certainty = if case.has_waited() == Some(true) { Certainty::Likely } else { Certainty::Certain };
+    // One that reaps, or whose child has died just now, may just be busy.
+    let reaps = case.has_waited() == Some(true);
+    let certainty = if reaps || !case.is_overdue() { Certainty::Likely } else { Certainty::Certain };
     let verdict = Verdict::new(Code::SignalfdNotRead, certainty, summary)
         .since_all(case.disposition())
         .since_all(case.never())
@@ -160,6 +163,24 @@ pub(super) fn ignored_too_late(case: &Case<'_>) -> Option<Verdict> {
     let verdict = verdict.since_all(case.disposition()).since_all(case.debts()).remedy(
         case.or_now("it must wait once more after it began to ignore SIGCHLD, to reap the earlier children"),
     );
+    Some(case.blame(verdict))
+}
+
+/// `SA_NOCLDWAIT` is not shown in /proc: that the kernel releases other children shows it.
+pub(super) fn nocldwait_too_late(case: &Case<'_>) -> Option<Verdict> {
+    let released = case.autoreaped();
+    if released == 0 || case.process()?.ignored?.has(SIGCHLD) {
+        return None;
+    }
+    let who = case.who();
+    let summary = format!(
+        "{who} has set SA_NOCLDWAIT, but had not when this child died: the kernel releases later children without a wait, but not this one"
+    );
+    let verdict = Verdict::likely(Code::IgnoredTooLate, summary)
+        .since(format!("the kernel has released {released} of its children without a wait"))
+        .since_all(case.disposition())
+        .since_all(case.debts())
+        .remedy("it must wait once more after it has set SA_NOCLDWAIT, to reap the earlier children".into());
     Some(case.blame(verdict))
 }
 

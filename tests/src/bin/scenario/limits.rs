@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Entry,
-    actor::{spawn, wait},
+    actor::{spawn, spawn_with, wait},
     fact::{Fact, die, die_with, pause, skip},
     number,
     sys::{self, Channel, Pid},
@@ -22,6 +22,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         threads,
     ),
     ("dead-namespace", "the init of the pid namespace that children are born into has ended", dead_namespace),
+    ("full-namespace", "children of an init fill kernel.pid_max of its pid namespace", full_namespace),
     ("own-pid-namespace", "PROGRAM with ARGS in a pid namespace with a /proc of its own", own_namespace),
     ("foreign-proc", "PROGRAM with ARGS, below a /proc of a pid namespace that it is not in", foreign_proc),
 ];
@@ -102,6 +103,57 @@ fn dead_namespace(_: &[String]) {
         sys::sleep_for_ever()
     });
     full.receive();
+    pause("full");
+    end(owner, "owner");
+}
+
+/// Whether a pid namespace has a `kernel.pid_max` of its own, as since Linux 6.14. Before, a write to the file sets the host's.
+fn has_own_pid_max() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    (next(), next()) >= (6, 14)
+}
+
+fn full_namespace(_: &[String]) {
+    /// The least that the kernel allows: `RESERVED_PIDS` + 1.
+    const LEAST: &str = "301";
+    if !has_own_pid_max() {
+        skip("kernel.pid_max of a pid namespace", libc::ENOSYS);
+    }
+    let full = Channel::new();
+    let owner = spawn_with("owner", libc::CLONE_NEWPID, libc::SIGCHLD, || {
+        if let Err(error) = fs::write("/proc/sys/kernel/pid_max", LEAST) {
+            full.send(-error.raw_os_error().unwrap_or(1));
+            return 0;
+        }
+        let mut refused = 0;
+        for _ in 0..MOST {
+            match sys::clone(0, libc::SIGCHLD) {
+                Ok(None) => sys::sleep_for_ever(),
+                Ok(Some(_)) => {}
+                Err(errno) => {
+                    refused = errno;
+                    break;
+                }
+            }
+        }
+        // Not in the moment of the storm of births.
+        sys::breathe();
+        for _ in 0..3 {
+            if let Ok(None) = sys::clone(0, libc::SIGCHLD) {
+                sys::exit_group(0);
+            }
+        }
+        Fact::new("refused").number("errno", refused).emit();
+        full.send(refused);
+        sys::sleep_for_ever()
+    });
+    let refused = full.receive();
+    if refused < 0 {
+        wait("scenario", "owner", owner);
+        skip("writing kernel.pid_max", -refused);
+    }
     pause("full");
     end(owner, "owner");
 }

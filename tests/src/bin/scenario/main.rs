@@ -29,7 +29,9 @@ mod reparenting;
 mod sched;
 mod scopes;
 mod storms;
+mod strangers;
 mod sys;
+mod terminal;
 mod threads;
 mod uring;
 mod usage;
@@ -42,7 +44,7 @@ use fact::Fact;
 type Entry = (&'static str, &'static str, fn(&[String]));
 
 /// Every scenario by family.
-const FAMILIES: [&[Entry]; 25] = [
+const FAMILIES: [&[Entry]; 27] = [
     basic::SCENARIOS,
     blameless::SCENARIOS,
     bomb::SCENARIOS,
@@ -63,6 +65,8 @@ const FAMILIES: [&[Entry]; 25] = [
     sched::SCENARIOS,
     scopes::SCENARIOS,
     storms::SCENARIOS,
+    strangers::SCENARIOS,
+    terminal::SCENARIOS,
     threads::SCENARIOS,
     uring::SCENARIOS,
     usage::SCENARIOS,

@@ -115,6 +115,21 @@ fn submit_one() -> Result<i32, i32> {
     Ok(ring)
 }
 
+/// Makes a ring; returns its descriptor, or the errno.
+pub(crate) fn set_up() -> Result<i32, i32> {
+    let mut params = Params::default();
+    // SAFETY: `params` is a complete io_uring_params.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, ENTRIES, &raw mut params) } as i32;
+    if ring < 0 { Err(sys::errno()) } else { Ok(ring) }
+}
+
+/// Waits for a completion of a ring; none comes if nothing was submitted.
+pub(crate) fn await_completion(ring: i32) {
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: nothing is submitted; no signal mask is passed.
+    unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS, none, 0) };
+}
+
 fn map(ring: i32, offset: i64, bytes: usize) -> *mut u8 {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
