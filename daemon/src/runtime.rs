@@ -2,30 +2,29 @@
 //!
 //! The owner of the [`Pipeline`] owns the lineage; there is only one. Nothing here blocks on a sink: a slow sink loses its own
 //! events.
+//!
+//! - `polling`: when the ring is polled
+//! - `records`: hands records to the lineage and counts them by kind; `local_facts` first adds what records lack
+//! - `comparison`: compares the tree with the kernel's tasks and repairs it; `zombies` does the same for zombies, by /proc
+//! - `canary`: children of the daemon whose whole life must be seen
+//! - `sums`, `place`, `signals`: whether each record is either applied or counted as lost, and where it was lost
+//! - `tick`: what is done four times a second
+//! - `blocked`: tasks that stay in uninterruptible sleep
+//! - `older`: programs and arguments of processes that are older than taskscope
+//! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
 
 mod blocked;
 mod canary;
-mod completion;
-mod fork_refused;
-mod hidden;
+mod comparison;
 mod local_facts;
 mod older;
-mod oneshot_epoll;
-mod orphans;
 mod place;
-mod poll_schedule;
-mod put_off;
+mod polling;
 mod records;
-mod refused;
-mod rename_probe;
-mod repairs;
-mod resync;
 mod signals;
 mod sums;
 mod tick;
-mod timer_fd;
 mod wall;
-mod zombie_recheck;
 mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
@@ -35,19 +34,19 @@ use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
     blocked::LastPoll,
+    comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
-    poll_schedule::PollSchedule,
-    put_off::PutOff,
+    polling::{poll_schedule::PollSchedule, timer_fd::Ticks},
     records::{count, hand_over, kind_of},
-    resync::Kept,
-    timer_fd::Ticks,
-    zombie_recheck::ZombieRecheck,
+    zombies::recheck::ZombieRecheck,
 };
 pub use self::{
     canary::Canary,
-    hidden::{HiddenCounts, HiddenTasks},
+    comparison::{
+        hidden::{HiddenCounts, HiddenTasks},
+        repairs::{RepairStats, Repairs, Why},
+    },
     place::Place,
-    repairs::{RepairStats, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
 };

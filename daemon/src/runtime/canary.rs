@@ -1,11 +1,14 @@
 //! A canary is a short-lived child of the daemon, made from time to time, whose whole life must be seen. It finds what no counter
 //! shows, such as probes that somebody detached.
 
+mod refused;
+mod rename_probe;
+
 use std::{io, time::Duration};
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::{refused::Refused, rename_probe::RenameProbe};
+use self::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
     failpoint::{self, Point},

@@ -1,9 +1,11 @@
 //! Facts that records of signals, of failed forks and of the out-of-memory killer lack, read from /proc and the cgroup hierarchy when a record
 //! comes: a moment later they are gone.
 
+mod fork_refused;
+
 use std::fs;
 
-use super::fork_refused::ForkRefusals;
+use self::fork_refused::ForkRefusals;
 use crate::{
     cgroup::MemoryHierarchy,
     lineage::{

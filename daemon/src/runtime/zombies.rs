@@ -1,6 +1,9 @@
 //! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while. Where
 //! a release may not be seen they are looked up repeatedly: see `zombie_recheck`.
 
+mod orphans;
+pub(super) mod recheck;
+
 use std::time::Duration;
 
 use super::{EventSink, Pipeline, Why};

@@ -6,14 +6,12 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{
-    EventSink, Pipeline,
-    zombies::{LOOK_UP_FOR, LOOK_UPS, is_over},
-};
+use super::{LOOK_UP_FOR, LOOK_UPS, is_over};
 use crate::{
     kernel::{clock::boottime, hooks::Family},
     lineage::id::{GroupKey, Ktime},
     procfs::Sight,
+    runtime::{EventSink, Pipeline},
 };
 
 /// How long zombies are looked up before an answer, in pieces between which records are handled: some ten thousand of them.
@@ -21,7 +19,7 @@ const BEFORE_ANSWER: Duration = Duration::from_millis(100);
 
 /// Where the looking up goes on.
 #[derive(Debug, Default)]
-pub(super) struct ZombieRecheck {
+pub(in crate::runtime) struct ZombieRecheck {
     /// The zombie that was looked up last; `None` once that was the last of all.
     last: Option<GroupKey>,
     /// Before this moment what was found for the last answer is good enough for the next.
@@ -67,7 +65,7 @@ impl Pipeline {
 
     /// Ends zombies that were reaped, as /proc shows, where their release is seen by tracepoint. Answers whether the last of all was
     /// looked up.
-    pub(super) fn end_reaped_zombies(&mut self, sink: &mut impl EventSink) -> bool {
+    pub(in crate::runtime) fn end_reaped_zombies(&mut self, sink: &mut impl EventSink) -> bool {
         if !self.releases_by_tracepoint() || self.procfs.sight() != Sight::All {
             return true;
         }
@@ -89,7 +87,7 @@ impl Pipeline {
     }
 
     /// The same before an answer: of all zombies, as far as the time allows.
-    pub(super) fn end_reaped_before_answer(&mut self, sink: &mut impl EventSink) {
+    pub(in crate::runtime) fn end_reaped_before_answer(&mut self, sink: &mut impl EventSink) {
         let begun = boottime();
         if begun < self.recheck.answers_back_off_until {
             return;
@@ -113,7 +111,7 @@ impl Pipeline {
 
     /// How many zombies the next tick of the lineage may flag: those that are due, and that /proc shows. Where releases are seen
     /// when they begin, and no task is hidden, the records are enough.
-    pub(super) fn zombies_to_flag(&mut self, now: Ktime, sink: &mut impl EventSink) -> usize {
+    pub(in crate::runtime) fn zombies_to_flag(&mut self, now: Ktime, sink: &mut impl EventSink) -> usize {
         let can_miss = self.releases_by_tracepoint() || !self.hidden.is_empty();
         if !can_miss || self.procfs.sight() != Sight::All {
             return usize::MAX;

@@ -3,17 +3,17 @@
 //! /proc shows a child that was handed on, with its new parent; that settles it at once. One that /proc does not have was reaped, by the
 //! former parent or the new one: its RCU callback tells by whom.
 
-use super::{EventSink, Pipeline, zombies::LOOK_UP_FOR};
+use super::LOOK_UP_FOR;
 use crate::{
     kernel::clock::boottime,
     lineage::id::{Ktime, TaskKey, Tgid},
     procfs::Stat,
-    runtime::zombies::is_over,
+    runtime::{EventSink, Pipeline, zombies::is_over},
 };
 
 impl Pipeline {
     /// Looks up the children of which that became open since the last call.
-    pub(super) fn settle_new_orphans(&mut self, sink: &mut impl EventSink) {
+    pub(in crate::runtime) fn settle_new_orphans(&mut self, sink: &mut impl EventSink) {
         let opened = self.lineage.reparents_opened();
         let new = opened - std::mem::replace(&mut self.orphans_looked_up, opened);
         if new > 0 {
@@ -22,7 +22,7 @@ impl Pipeline {
     }
 
     /// Looks up all of which it is open.
-    pub(super) fn settle_orphans(&mut self, sink: &mut impl EventSink) {
+    pub(in crate::runtime) fn settle_orphans(&mut self, sink: &mut impl EventSink) {
         self.settle(usize::MAX, sink);
     }
 

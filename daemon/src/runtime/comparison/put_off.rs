@@ -15,13 +15,13 @@ use crate::lineage::{
 
 /// Births and deaths of the last audit that no record had told of.
 #[derive(Debug, Default)]
-pub(super) struct PutOff {
+pub(in crate::runtime) struct PutOff {
     tasks: HashSet<TaskKey>,
 }
 
 impl PutOff {
     /// Whether an audit is due that settles what the last one put off.
-    pub(super) fn is_due(&self) -> bool {
+    pub(in crate::runtime) fn is_due(&self) -> bool {
         !self.tasks.is_empty()
     }
 

@@ -23,21 +23,21 @@ pub(super) struct TimerFd {
 
 impl TimerFd {
     /// Not set: it never fires.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::runtime) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Self { timer: watch(timer, Interest::READABLE)? })
     }
 
     /// Fires at once, and again each `time`. Firings that nobody waited for count as one.
-    pub(super) fn every(time: Duration) -> io::Result<Self> {
+    pub(in crate::runtime) fn every(time: Duration) -> io::Result<Self> {
         let timer = Self::new()?;
         timer.set(Duration::from_nanos(1), time)?;
         Ok(timer)
     }
 
     /// Fires once, after `time`.
-    pub(super) fn after(&self, time: Duration) -> io::Result<()> {
+    pub(in crate::runtime) fn after(&self, time: Duration) -> io::Result<()> {
         self.set(time, Duration::ZERO)
     }
 
@@ -64,7 +64,7 @@ impl TimerFd {
 }
 
 /// A timer that works even if the kernel's cannot be waited for: then the event loop's own timer is used.
-pub(super) struct Ticks {
+pub(in crate::runtime) struct Ticks {
     timer: TimerFd,
     every: Duration,
     /// When the next one is due at the latest: other branches may be ready first, again and again.
@@ -73,12 +73,12 @@ pub(super) struct Ticks {
 }
 
 impl Ticks {
-    pub(super) fn every(time: Duration) -> io::Result<Self> {
+    pub(in crate::runtime) fn every(time: Duration) -> io::Result<Self> {
         Ok(Self { timer: TimerFd::every(time)?, every: time, next: Instant::now() + time, reported: false })
     }
 
     /// Waits for the next firing. Cancelling the wait loses nothing.
-    pub(super) async fn due(&mut self) {
+    pub(in crate::runtime) async fn due(&mut self) {
         if let Err(error) = self.timer.rung().await {
             if !std::mem::replace(&mut self.reported, true) {
                 log::error!("waiting for a timer (timerfd): {error}; the event loop's own is used");

@@ -34,7 +34,7 @@ pub(super) struct OneshotEpoll {
 
 impl OneshotEpoll {
     /// Armed; what is there already is notified.
-    pub(super) fn new(behind: OwnedFd) -> io::Result<Self> {
+    pub(in crate::runtime) fn new(behind: OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &behind, EventData::new_u64(0), ONCE)?;
         Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind })

@@ -2,7 +2,7 @@
 
 use probe_common::Kind;
 
-use super::{BATCH, EventSink, Pipeline, Place, Why, completion::Span, hand_over, records::count_many};
+use super::completion::Span;
 use crate::{
     kernel::{clock::boottime, counters::Totals, snapshot::SnapshotError},
     lineage::{
@@ -12,6 +12,7 @@ use crate::{
         record::{Fact, Record, Snapshot},
     },
     procfs::Sight,
+    runtime::{BATCH, EventSink, Pipeline, Place, Why, hand_over, records::count_many},
 };
 
 /// After a comparison the next one waits for this many times the comparison's own duration, so that under lasting loss
@@ -37,7 +38,7 @@ const HANDLE_AT_MOST_NS: u64 = 1_000_000_000;
 
 impl Pipeline {
     /// Reads all tasks and repairs the tree with them.
-    pub(super) fn resync(&mut self, why: Why, sink: &mut impl EventSink) {
+    pub(in crate::runtime) fn resync(&mut self, why: Why, sink: &mut impl EventSink) {
         let begun = boottime();
         let before = *self.lineage.stats();
         let (handling_ns, uncompared) = (self.handling_ns, self.uncompared);
@@ -234,7 +235,7 @@ fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
 
 /// A sink for the time before there is one: it keeps all effects for the first sink.
 #[derive(Default)]
-pub(super) struct Kept(pub(super) Vec<Effect>);
+pub(in crate::runtime) struct Kept(pub(in crate::runtime) Vec<Effect>);
 
 impl EventSink for Kept {
     fn take(&mut self, effects: &[Effect]) {

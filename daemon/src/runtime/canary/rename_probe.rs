@@ -23,7 +23,7 @@ pub(super) struct RenameProbe {
 }
 
 impl RenameProbe {
-    pub(super) fn new() -> Self {
+    pub(in crate::runtime) fn new() -> Self {
         Self { this: Tgid(std::process::id()), pending: 0, seen: None }
     }
 

@@ -1,6 +1,6 @@
 //! Reads from /proc the tasks that the kernel's iterator does not show.
 
-use super::{EventSink, Pipeline, hand_over, hidden::Seen};
+use super::hidden::Seen;
 use crate::{
     kernel::clock::boottime,
     lineage::{
@@ -10,6 +10,7 @@ use crate::{
         record::{Comm, ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
     },
     procfs::{ProcfsError, Stat},
+    runtime::{EventSink, Pipeline, hand_over},
 };
 
 /// The only group that kernels are known to hide from their own iterators.
@@ -164,7 +165,7 @@ impl Pipeline {
     }
 
     /// Applies what /proc shows of a task.
-    pub(super) fn found(
+    pub(in crate::runtime) fn found(
         &mut self,
         at: Ktime,
         task: TaskRef,

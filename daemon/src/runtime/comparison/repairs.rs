@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::HiddenCounts;
-use crate::lineage::Stats;
+use crate::{lineage::Stats, runtime::HiddenCounts};
 
 /// Why the tree is compared with the kernel's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +133,7 @@ impl RepairStats {
     }
 
     /// Counts facts that were repaired after a known loss without a comparison of all tasks.
-    pub(super) fn repair(&mut self, before: &Stats, after: &Stats) {
+    pub(in crate::runtime) fn repair(&mut self, before: &Stats, after: &Stats) {
         self.repaired.add(&Repairs::of(after), &Repairs::of(before));
         self.repaired.missed_releases += after.hidden_releases - before.hidden_releases;
     }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Pipeline;
 use crate::{
     kernel::{hooks::Family, snapshot::SnapshotError},
     lineage::{
@@ -14,6 +13,7 @@ use crate::{
         id::{Tgid, Tid},
         record::Fact,
     },
+    runtime::Pipeline,
 };
 
 /// A thread group in /proc: its tgid, and its start in ticks of `USER_HZ`.

@@ -4,7 +4,8 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 
 use tokio::{task::yield_now, time::sleep};
 
-use super::{BATCH, oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
+use super::{oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
+use crate::runtime::BATCH;
 
 /// Interval of polls where neither the kernel's notification nor a timer can be waited for.
 const FALL_BACK: Duration = Duration::from_millis(20);
@@ -21,7 +22,7 @@ enum Next {
 }
 
 /// When the ring is polled: after a notification, then after each batch delay until a poll finds nothing.
-pub(super) struct PollSchedule {
+pub(in crate::runtime) struct PollSchedule {
     epoll: OneshotEpoll,
     batch_delay: TimerFd,
     next: Next,
@@ -31,7 +32,7 @@ pub(super) struct PollSchedule {
 
 impl PollSchedule {
     /// The first poll waits for a notification.
-    pub(super) fn new(ring: OwnedFd) -> io::Result<Self> {
+    pub(in crate::runtime) fn new(ring: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             epoll: OneshotEpoll::new(ring)?,
             batch_delay: TimerFd::new()?,
@@ -41,7 +42,7 @@ impl PollSchedule {
     }
 
     /// Waits until the next poll is due. Cancelling the wait loses nothing.
-    pub(super) async fn due(&mut self) {
+    pub(in crate::runtime) async fn due(&mut self) {
         let waited = match self.next {
             Next::Notified => self.epoll.passed().await,
             Next::AfterDelay => self.batch_delay.rung().await,
@@ -59,7 +60,7 @@ impl PollSchedule {
 
     /// A poll found this many records. After a poll that found records, the next one waits for `max_batch_delay`; new records do
     /// not wake it.
-    pub(super) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
+    pub(in crate::runtime) fn after(&mut self, handled: usize, max_batch_delay: Duration) {
         let (next, set) = match handled {
             0 => (Next::Notified, self.epoll.open()),
             1..BATCH => (Next::AfterDelay, self.batch_delay.after(max_batch_delay)),
