@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LineageAt, Made, MergeLocalFacts,
-    draft::vforked,
+    explain::draft::vforked,
     now::{AllFigures, Does},
     place::Place,
     process::ProcessRef,

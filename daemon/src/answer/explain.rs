@@ -1,8 +1,13 @@
 //! The answer of `explain`: the history of one process, and the verdict on it.
 
+pub(super) mod draft;
+pub(super) mod recall;
+mod story;
+
 use serde::{Deserialize, Serialize};
 
-pub use super::story::Step;
+pub use self::story::Step;
+use self::{recall::judge_again, story::Cast};
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
@@ -10,9 +15,7 @@ use super::{
     now::{AllFigures, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
-    recall::judge_again,
     stop::{self, StopStory},
-    story::{self, Cast},
     task::Task,
     verdict::{Missing, Verdict},
 };

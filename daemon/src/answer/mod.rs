@@ -22,16 +22,10 @@ pub mod usage;
 pub mod verdict;
 pub mod zombies;
 
-mod draft;
-mod not_zombies;
-mod recall;
-mod story;
-mod zombie_parents;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{draft::ExplainDraft, recall::Related};
+pub use self::explain::{draft::ExplainDraft, recall::Related};
 use crate::{
     export::Stamp,
     lineage::{

@@ -1,14 +1,17 @@
 //! The answer of `zombies`: zombies by parent, with the reason; and processes that only look like zombies.
 
+mod not_zombies;
+mod parents;
+
 use serde::{Deserialize, Serialize};
 
-pub use super::zombie_parents::ZombiesDraft;
+pub use self::parents::ZombiesDraft;
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
+    explain::recall::judge_again,
     limits::Limit,
     place::Place,
     process::{Exit, Process, ProcessRef},
-    recall::judge_again,
     task::{Children, ZombieAge},
     verdict::Verdict,
 };

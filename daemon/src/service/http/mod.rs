@@ -1,27 +1,11 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
 mod access;
-mod answers;
 mod caught;
-mod connection;
-mod counts;
-mod deaths;
+mod connections;
 mod error;
-mod events;
-mod extract;
-mod guarded;
-mod health;
-mod json;
-mod listener;
-mod lives;
-mod places;
+mod handlers;
 pub mod query;
-mod reader_places;
-mod reserving;
-mod server;
-mod stops;
-mod stream;
-mod tasks;
 mod thread;
 mod workers;
 
@@ -39,12 +23,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(super) use self::{
     caught::asked,
-    counts::ConnectionCounts,
-    places::Limits,
+    connections::{counts::ConnectionCounts, places::Limits},
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
-use self::{error::ApiError, reader_places::ReaderPlaces};
+use self::{
+    connections::reader_places::ReaderPlaces,
+    error::ApiError,
+    handlers::{answers, deaths, events, health, lives, stops, tasks},
+};
 pub use self::{thread::ThreadError, workers::WorkersError};
 use super::Service;
 use crate::runtime::{Pipeline, Question};

@@ -5,8 +5,10 @@ use serde::de::DeserializeOwned;
 
 use super::{
     error::ApiError,
-    events::Query,
-    tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
+    handlers::{
+        events::Query,
+        tasks::{BlockedQuery, TreeQuery, ZombiesQuery, selector},
+    },
 };
 
 /// Parses the query of `/v1/events`, `/v1/deaths`, `/v1/tree`, `/v1/zombies` or `/v1/blocked`, or for any other path a pid or
@@ -14,8 +16,8 @@ use super::{
 pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
-        "/v1/deaths" => super::deaths::parse(query).map(drop),
-        "/v1/stops" => super::stops::parse(query).map(drop),
+        "/v1/deaths" => super::handlers::deaths::parse(query).map(drop),
+        "/v1/stops" => super::handlers::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),

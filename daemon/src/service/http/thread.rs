@@ -13,11 +13,12 @@ use tokio::{
 use super::{
     Api, ConnectionCounts, Limits,
     access::Access,
-    full,
-    places::Places,
-    public,
-    reserving::Reserving,
-    server::{Answers, serve},
+    connections::{
+        places::Places,
+        reserving::Reserving,
+        server::{Answers, serve},
+    },
+    full, public,
 };
 use crate::{
     event_loop,

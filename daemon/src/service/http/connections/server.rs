@@ -29,15 +29,19 @@ use tokio::{
 };
 
 use super::{
-    access::Access,
     connection::Connection,
     counts::Closed,
-    error::{ApiError, HEADERS, JSON},
     guarded::Guarded,
     listener::Listener,
     places::{Peer, Place, Places},
 };
-use crate::fd::spare;
+use crate::{
+    fd::spare,
+    service::http::{
+        access::Access,
+        error::{ApiError, HEADERS, JSON},
+    },
+};
 
 /// Time limit for a request's headers; a connection may also be idle for this long between two requests.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -56,15 +60,15 @@ const PLACE_TIME: Duration = Duration::from_secs(1);
 
 /// What an address answers.
 #[derive(Clone)]
-pub(super) struct Answers {
-    pub(super) router: Router,
-    pub(super) access: Arc<Access>,
+pub(in crate::service::http) struct Answers {
+    pub(in crate::service::http) router: Router,
+    pub(in crate::service::http) access: Arc<Access>,
     /// Returns whether a path may be answered on a reserved place.
-    pub(super) is_short: fn(&str) -> bool,
+    pub(in crate::service::http) is_short: fn(&str) -> bool,
 }
 
 /// Serves until its task is dropped.
-pub(super) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
+pub(in crate::service::http) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
     let mut has_failed = false;
     loop {
         let (stream, peer) = match listener.accept().await {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ExplainDraft, HostFacts, LineageAt, Made,
-    now::Now,
-    process::ProcessRef,
-    task::{self, Children, Ids, Task, ZombieAge},
-    verdict::Verdict,
-};
 use crate::{
+    answer::{
+        ExplainDraft, HostFacts, LineageAt, Made,
+        now::Now,
+        process::ProcessRef,
+        task::{self, Children, Ids, Task, ZombieAge},
+        verdict::Verdict,
+    },
     export::Stamp,
     lineage::{
         BeforeExec, Debt, Life, PathName,
@@ -35,7 +35,7 @@ pub struct Related {
 
 impl ExplainDraft {
     /// The lives that its verdict is drawn from.
-    pub(super) fn related(&self, stamp: &Stamp) -> Vec<Related> {
+    pub(in crate::answer) fn related(&self, stamp: &Stamp) -> Vec<Related> {
         let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
         let related = |life: &Life| Related {
             process: ProcessRef::by(life.key, life.name, stamp),
@@ -47,7 +47,7 @@ impl ExplainDraft {
 
 /// Makes a verdict again from what a daemon remembered and what this process can read. Returns `None` if the process is gone, or is
 /// in another state now.
-pub(super) fn judge_again(
+pub(in crate::answer) fn judge_again(
     key: GroupKey,
     made: &Made,
     related: &[Related],

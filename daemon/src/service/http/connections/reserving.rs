@@ -16,7 +16,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A listener with a reserve of its own.
-pub(super) struct Reserving<L> {
+pub(in crate::service::http) struct Reserving<L> {
     listener: L,
     lane: Lane,
 }
@@ -25,7 +25,7 @@ impl<L> Reserving<L> {
     /// Takes the reserve.
     ///
     /// Errors: too few descriptors are left already.
-    pub(super) fn new(listener: L, lane: Lane) -> io::Result<Self> {
+    pub(in crate::service::http) fn new(listener: L, lane: Lane) -> io::Result<Self> {
         lane.hold()?;
         Ok(Self { listener, lane })
     }

@@ -18,7 +18,7 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TRIES: u32 = 3;
 
 /// An address that accepts connections.
-pub(super) trait Listener: Send + 'static {
+pub(in crate::service::http) trait Listener: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection, and who makes it.

@@ -8,14 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, error::ApiError};
+use crate::service::http::{Api, error::ApiError};
 
-pub(super) async fn alive(State(api): State<Api>) -> Result<&'static str, ApiError> {
+pub(in crate::service::http) async fn alive(State(api): State<Api>) -> Result<&'static str, ApiError> {
     api.ask_first(|_, _| ()).await?;
     Ok("ok\n")
 }
 
-pub(super) async fn ready(State(api): State<Api>) -> Result<Response, ApiError> {
+pub(in crate::service::http) async fn ready(State(api): State<Api>) -> Result<Response, ApiError> {
     let (ready, degraded) =
         api.ask_first(|pipeline, service| (service.is_ready(pipeline), pipeline.degraded())).await?;
     Ok(match (ready, degraded) {

@@ -6,13 +6,13 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::error::ApiError;
+use crate::service::http::error::ApiError;
 
 /// A query with these parameters and no others.
-pub(super) struct Query<T>(pub(super) T);
+pub(in crate::service::http) struct Query<T>(pub(in crate::service::http) T);
 
 /// The variable part of a path.
-pub(super) struct Path<T>(pub(super) T);
+pub(in crate::service::http) struct Path<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;

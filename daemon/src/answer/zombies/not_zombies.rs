@@ -2,8 +2,9 @@
 
 use std::{thread::sleep, time::Duration};
 
-use super::{HostFacts, LineageAt, process::ProcessRef, zombies::Other};
+use super::Other;
 use crate::{
+    answer::{HostFacts, LineageAt, process::ProcessRef},
     lineage::{LifeState, TaskState, flags::PF_EXITING, id::GroupKey},
     procfs::Procfs,
     verdict::facts::Named,
@@ -62,7 +63,7 @@ impl NotZombies {
     }
 
     /// Dead leaders, then stuck exits.
-    pub(super) fn finish(mut self, host_facts: &HostFacts<'_>) -> (Vec<Other>, Vec<Other>) {
+    pub(in crate::answer) fn finish(mut self, host_facts: &HostFacts<'_>) -> (Vec<Other>, Vec<Other>) {
         if !self.observed && !self.stuck_exits.is_empty() {
             sleep(EXITS_WITHIN);
             self.stuck_exits.retain(|case| is_exiting(case.named.key, host_facts.procfs));

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{process::ProcessRef, task::clone_flags, usage};
 use crate::{
+    answer::{process::ProcessRef, task::clone_flags, usage},
     export::Stamp,
     lineage::{
         End, Life, LifeState, Provenance,

@@ -6,14 +6,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{error::ApiError, places::Peer};
+use super::places::Peer;
+use crate::service::http::error::ApiError;
 
 /// Root's uid. A place is always left for root, because root may end the daemon anyway.
 const ROOT: Peer = Peer::User(0);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct ReaderPlaces {
+pub(in crate::service::http) struct ReaderPlaces {
     most: usize,
     /// The most readers of one host, or of one user other than root.
     most_of_peer: usize,
@@ -24,14 +25,14 @@ pub(super) struct ReaderPlaces {
 
 /// A reader's place; dropping this gives it back.
 #[derive(Debug)]
-pub(super) struct ReaderPlace {
+pub(in crate::service::http) struct ReaderPlace {
     places: Arc<ReaderPlaces>,
     peer: Peer,
 }
 
 impl ReaderPlaces {
     /// For an address that serves this many connections at once: half of them may read events, and a quarter may be one peer's.
-    pub(super) fn new(connections: usize) -> Arc<Self> {
+    pub(in crate::service::http) fn new(connections: usize) -> Arc<Self> {
         let most = connections.div_ceil(2);
         Arc::new(Self {
             most,
@@ -46,7 +47,7 @@ impl ReaderPlaces {
     }
 
     /// Returns a place for one more reader of this peer, or why there is none.
-    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Result<ReaderPlace, ApiError> {
+    pub(in crate::service::http) fn admit(self: &Arc<Self>, peer: Peer) -> Result<ReaderPlace, ApiError> {
         let mut taken = self.taken();
         let (all, of_peer) = (taken.values().sum::<usize>(), taken.get(&peer).copied().unwrap_or(0));
         let (most, most_of_peer) = match peer {

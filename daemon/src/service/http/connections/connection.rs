@@ -45,17 +45,17 @@ struct State {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::service::http) struct Connection {
     state: Mutex<State>,
     close: Notify,
     /// Who is at the other end.
-    pub(super) peer: Peer,
+    pub(in crate::service::http) peer: Peer,
     /// It has one of the places that are kept for scrapes.
     pub(super) is_reserve: bool,
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer, is_reserve: bool) -> Self {
+    pub(in crate::service::http) fn new(peer: Peer, is_reserve: bool) -> Self {
         let state = State {
             stage: Stage::Asking { has_input: false },
             since: Instant::now(),
@@ -95,7 +95,7 @@ impl Connection {
     }
 
     /// The answer is a stream of events.
-    pub(super) fn reads_events(&self) {
+    pub(in crate::service::http) fn reads_events(&self) {
         self.enter(Stage::Reading);
     }
 
@@ -110,7 +110,7 @@ impl Connection {
     }
 
     /// Whether it has.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::service::http) fn has_ended(&self) -> bool {
         self.state().has_ended
     }
 
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// The peer takes no more bytes now.
-    pub(super) fn blocked(&self) {
+    pub(in crate::service::http) fn blocked(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.blocked.get_or_insert(now);
         state.slow.get_or_insert(now);
@@ -170,7 +170,7 @@ impl Connection {
     }
 
     /// Whether it was given up.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(in crate::service::http) fn is_given_up(&self) -> bool {
         self.state().is_given_up
     }
 

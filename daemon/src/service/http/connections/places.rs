@@ -14,7 +14,7 @@ use super::{
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Peer {
+pub(in crate::service::http) enum Peer {
     /// Identifies a host: an IPv4 address, or the first 64 bits of an IPv6 address, because a host has all addresses below them.
     Host(IpAddr),
     /// A user, over the Unix socket.
@@ -45,7 +45,7 @@ pub(in crate::service) struct Limits {
 
 /// The connections of one address.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(in crate::service::http) struct Places {
     limits: Limits,
     taken: Mutex<Taken>,
     counts: Arc<ConnectionCounts>,
@@ -58,14 +58,14 @@ struct Taken {
 }
 
 /// A connection's place; dropping this gives it back.
-pub(super) struct Place {
+pub(in crate::service::http) struct Place {
     places: Arc<Places>,
     number: u64,
     pub(super) connection: Arc<Connection>,
 }
 
 impl Places {
-    pub(super) fn new(limits: Limits, counts: Arc<ConnectionCounts>) -> Arc<Self> {
+    pub(in crate::service::http) fn new(limits: Limits, counts: Arc<ConnectionCounts>) -> Arc<Self> {
         Arc::new(Self { limits, taken: Mutex::default(), counts })
     }
 
@@ -74,7 +74,7 @@ impl Places {
     }
 
     /// Returns a place for a new connection. If there is none, the connection with the lowest rank is closed.
-    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    pub(in crate::service::http) fn admit(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut taken = self.taken();
         if let Some(oldest) = taken.oldest_above(peer, self.limits.waiting_per_peer) {
             self.evict(&mut taken, oldest);

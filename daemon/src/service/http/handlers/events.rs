@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, connection::Connection, error::ApiError, stream::EventStream};
+use super::stream::EventStream;
 use crate::{
     duration,
     export::EventSelection,
@@ -18,6 +18,7 @@ use crate::{
     lineage::id::Ktime,
     service::{
         INSTANCE,
+        http::{Api, connections::connection::Connection, error::ApiError},
         readers::{Format, Layout, Wanted},
     },
 };
@@ -28,7 +29,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The query of `/v1/events`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
+pub(in crate::service::http) struct Query {
     selection: EventSelection,
     after: Option<u64>,
     instance: Option<String>,
@@ -37,7 +38,7 @@ pub(super) struct Query {
     format: Format,
 }
 
-pub(super) async fn stream(
+pub(in crate::service::http) async fn stream(
     State(api): State<Api>,
     Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
@@ -91,7 +92,7 @@ fn last_event(id: &str) -> (String, u64) {
 }
 
 impl Query {
-    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+    pub(in crate::service::http) fn parse(text: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             let value = value.into_owned();

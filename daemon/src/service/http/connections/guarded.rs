@@ -15,8 +15,11 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{connection::Connection, error::ApiError};
-use crate::failpoint::{self, Point};
+use super::connection::Connection;
+use crate::{
+    failpoint::{self, Point},
+    service::http::error::ApiError,
+};
 
 /// A peer that reads no byte for this long loses its connection.
 const WRITE_TIME: Duration = Duration::from_secs(30);
@@ -37,7 +40,7 @@ pub(super) struct Guarded<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
-    pub(super) fn new(stream: S, connection: Arc<Connection>) -> Self {
+    pub(in crate::service::http) fn new(stream: S, connection: Arc<Connection>) -> Self {
         Self { stream, connection, write_deadline: None, has_ended: false, instead: None }
     }
 

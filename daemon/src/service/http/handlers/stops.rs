@@ -3,19 +3,20 @@
 use axum::extract::{RawQuery, State};
 
 use super::{
-    Api,
-    error::ApiError,
     json::Json,
     tasks::{AnswerContext, complete},
 };
-use crate::answer::stop::{StopFilter, Stops, StopsDraft};
+use crate::{
+    answer::stop::{StopFilter, Stops, StopsDraft},
+    service::http::{Api, error::ApiError},
+};
 
 /// Stops in one answer where the query names no number.
 const LIMIT: usize = 20;
 /// And at most.
 const LIMIT_MOST: usize = 1_000;
 
-pub(super) async fn stops(
+pub(in crate::service::http) async fn stops(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Stops>, ApiError> {
@@ -30,7 +31,7 @@ pub(super) async fn stops(
     complete(&api, context, |host| draft.finish(host)).await
 }
 
-pub(super) fn parse(query: &str) -> Result<StopFilter, ApiError> {
+pub(in crate::service::http) fn parse(query: &str) -> Result<StopFilter, ApiError> {
     let mut filter = StopFilter { limit: LIMIT, ..StopFilter::default() };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();

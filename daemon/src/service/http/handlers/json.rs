@@ -6,12 +6,14 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::error::{ApiError, JSON};
-use crate::export::answer;
+use crate::{
+    export::answer,
+    service::http::error::{ApiError, JSON},
+};
 
 /// A body made of a value.
 #[derive(Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub(in crate::service::http) struct Json<T>(pub(in crate::service::http) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{LineageAt, blocked::sleep_of, death::Then, limits::LimitsDraft, now::Now, verdict::Missing};
 use crate::{
+    answer::{LineageAt, blocked::sleep_of, death::Then, limits::LimitsDraft, now::Now, verdict::Missing},
     cgroup::freezer,
     lineage::{
         GroupView, Life, LifeState,
@@ -39,9 +39,9 @@ pub struct ExplainDraft {
     obstacles: Vec<Obstacle>,
     new_reaper: Option<Named>,
     /// Where an explanation is asked for.
-    pub(super) limits: Option<LimitsDraft>,
+    pub(in crate::answer) limits: Option<LimitsDraft>,
     /// Stops of units and containers, the same.
-    pub(super) stops: Vec<Arc<Stop>>,
+    pub(in crate::answer) stops: Vec<Arc<Stop>>,
     /// What its parent did after its end, the same.
     pub(super) parent_then: Option<Then>,
 }
@@ -109,7 +109,7 @@ impl ExplainDraft {
 
     /// Completes it from /proc.
     #[must_use]
-    pub(super) fn finish(self, procfs: &Procfs) -> Facts {
+    pub(in crate::answer) fn finish(self, procfs: &Procfs) -> Facts {
         let mut subject = complete(self.subject, procfs);
         if let (Some(doing), Ok(process)) = (&self.doing, &mut subject.known.process) {
             see_where_it_sleeps(process, doing);
@@ -223,8 +223,8 @@ fn bytes(name: Comm) -> Vec<u8> {
 
 /// A child that may hold the process that vforked it.
 #[derive(Clone, Debug)]
-pub(super) struct Holder {
-    pub(super) child: Named,
+pub(in crate::answer) struct Holder {
+    pub(in crate::answer) child: Named,
     /// Its birth was seen, and it has neither exec'ed nor ended.
     is_seen: bool,
 }
@@ -246,7 +246,7 @@ impl Holder {
 }
 
 /// Where no birth was seen, it can only be the youngest.
-pub(super) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Holder> {
+pub(in crate::answer) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
         let life = child.life(lineage_at.now);
         life.is_some_and(|life| life.holds_parent && life.creation == Some(Creation::Vfork))

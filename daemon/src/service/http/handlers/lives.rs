@@ -20,7 +20,6 @@ use axum::{
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::sync::mpsc;
 
-use super::{Api, error::ApiError};
 use crate::{
     answer::{
         death::DeathFilter,
@@ -32,7 +31,10 @@ use crate::{
     kernel::clock,
     lineage::{Life, id::Ktime},
     runtime::Pipeline,
-    service::{KNOWN_SINCE, Service},
+    service::{
+        KNOWN_SINCE, Service,
+        http::{Api, error::ApiError},
+    },
 };
 
 /// Lives of a page: the owner puts them together in less than a millisecond.
@@ -68,7 +70,10 @@ struct Progress {
     left: u64,
 }
 
-pub(super) async fn lives(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+pub(in crate::service::http) async fn lives(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     let after =
         query.since.map_or(Ktime(0), |age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));

@@ -3,14 +3,13 @@
 use axum::extract::{RawQuery, State};
 
 use super::{
-    Api,
-    error::ApiError,
     json::Json,
     tasks::{AnswerContext, complete},
 };
 use crate::{
     answer::death::{DeathFilter, Deaths, DeathsDraft},
     lineage::id::Ktime,
+    service::http::{Api, error::ApiError},
 };
 
 /// Ends in one answer where the query names no number.
@@ -18,7 +17,7 @@ const LIMIT: usize = 100;
 /// And at most.
 const LIMIT_MOST: usize = 10_000;
 
-pub(super) async fn deaths(
+pub(in crate::service::http) async fn deaths(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Deaths>, ApiError> {
@@ -34,7 +33,7 @@ pub(super) async fn deaths(
 }
 
 /// A name that comes several times is one list.
-pub(super) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
+pub(in crate::service::http) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();

@@ -13,8 +13,17 @@ use axum::body::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Api, connection::Connection, reader_places::ReaderPlace};
-use crate::{export::descendants, lineage::id::GroupKey, service::readers::Reader};
+use crate::{
+    export::descendants,
+    lineage::id::GroupKey,
+    service::{
+        http::{
+            Api,
+            connections::{connection::Connection, reader_places::ReaderPlace},
+        },
+        readers::Reader,
+    },
+};
 
 /// After this long without an event a reader gets a heartbeat. Writing it finds peers that disappeared.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -39,7 +48,12 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(reader: Reader, api: Api, connection: Arc<Connection>, place: ReaderPlace) -> Self {
+    pub(in crate::service::http) fn new(
+        reader: Reader,
+        api: Api,
+        connection: Arc<Connection>,
+        place: ReaderPlace,
+    ) -> Self {
         let (last, beat) = (Instant::now(), Box::pin(sleep(HEARTBEAT)));
         Self { reader, api, connection, members: None, last, beat, has_ended: false, place }
     }

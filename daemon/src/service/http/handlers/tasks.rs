@@ -6,8 +6,6 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use super::{
-    Api,
-    error::ApiError,
     extract::{Path, Query},
     json::Json,
 };
@@ -29,7 +27,10 @@ use crate::{
     kernel::{clock, figures::Want},
     procfs::Procfs,
     runtime::Pipeline,
-    service::Service,
+    service::{
+        Service,
+        http::{Api, error::ApiError},
+    },
 };
 
 impl Service {
@@ -68,12 +69,12 @@ pub(super) async fn complete<T: Send + 'static>(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ZombiesQuery {
+pub(in crate::service::http) struct ZombiesQuery {
     min_age: Option<String>,
     unit: Option<String>,
 }
 
-pub(super) async fn zombies(
+pub(in crate::service::http) async fn zombies(
     State(api): State<Api>,
     Query(query): Query<ZombiesQuery>,
 ) -> Result<Json<Zombies>, ApiError> {
@@ -97,14 +98,14 @@ pub(super) async fn zombies(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BlockedQuery {
+pub(in crate::service::http) struct BlockedQuery {
     min_age: Option<String>,
 }
 
 /// Time between the two polls of tasks in uninterruptible sleep.
 const BETWEEN: Duration = Duration::from_millis(100);
 
-pub(super) async fn blocked(
+pub(in crate::service::http) async fn blocked(
     State(api): State<Api>,
     Query(query): Query<BlockedQuery>,
 ) -> Result<Json<BlockedTasks>, ApiError> {
@@ -143,11 +144,11 @@ pub(super) async fn blocked(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LimitsQuery {
+pub(in crate::service::http) struct LimitsQuery {
     pid: Option<String>,
 }
 
-pub(super) async fn limits(
+pub(in crate::service::http) async fn limits(
     State(api): State<Api>,
     Query(query): Query<LimitsQuery>,
 ) -> Result<Json<Limits>, ApiError> {
@@ -169,11 +170,11 @@ pub(super) async fn limits(
     complete(&api, context, |host| draft.finish(host)).await
 }
 
-pub(super) fn selector(text: &str) -> Result<TaskSelector, ApiError> {
+pub(in crate::service::http) fn selector(text: &str) -> Result<TaskSelector, ApiError> {
     text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
 }
 
-pub(super) async fn explain(
+pub(in crate::service::http) async fn explain(
     State(api): State<Api>,
     Path(pid): Path<String>,
 ) -> Result<Json<Explanation>, ApiError> {
@@ -193,7 +194,7 @@ pub(super) async fn explain(
     complete(&api, context, |host| draft.explain(host)).await
 }
 
-pub(super) async fn task(
+pub(in crate::service::http) async fn task(
     State(api): State<Api>,
     Path(pid): Path<String>,
 ) -> Result<Json<TaskAnswer>, ApiError> {
@@ -221,7 +222,7 @@ pub(super) async fn task(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the path")]
-pub(super) struct TreeQuery {
+pub(in crate::service::http) struct TreeQuery {
     pid: Option<u32>,
     #[serde(default)]
     threads: bool,
@@ -234,7 +235,7 @@ pub(super) struct TreeQuery {
     usage: bool,
 }
 
-pub(super) async fn tree(
+pub(in crate::service::http) async fn tree(
     State(api): State<Api>,
     Query(query): Query<TreeQuery>,
 ) -> Result<Json<Tree>, ApiError> {

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::{
-    ExplainDraft, HostFacts, LineageAt, Made,
-    limits::LimitsDraft,
-    not_zombies::NotZombies,
-    place::Place,
-    process::{Process, ProcessRef},
-    task::{Children, ZombieAge},
-    verdict::Verdict,
-    zombies::{Filter, Zombie, ZombieParent, Zombies},
-};
+use super::{Filter, Zombie, ZombieParent, Zombies, not_zombies::NotZombies};
 use crate::{
+    answer::{
+        ExplainDraft, HostFacts, LineageAt, Made,
+        limits::LimitsDraft,
+        place::Place,
+        process::{Process, ProcessRef},
+        task::{Children, ZombieAge},
+        verdict::Verdict,
+    },
     lineage::{
         Life,
         id::{GroupKey, Ktime},
