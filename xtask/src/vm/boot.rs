@@ -10,8 +10,8 @@ use std::{fs, thread};
 use anyhow::Context as _;
 
 use super::CPUS;
+use super::fetch::qemu::Qemu;
 use super::monitor::Monitor;
-use super::qemu::Qemu;
 use super::results::{self, Line};
 
 /// From QEMU's start to init's first line; a good boot takes 2 to 4 s.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Accel, Guest};
-use super::cache::Cache;
+use super::fetch::cache::Cache;
+use super::fetch::kernels::Kernel;
+use super::fetch::qemu::Qemu;
 use super::guest::{Binaries, Plan};
-use super::kernels::Kernel;
-use super::qemu::Qemu;
 use super::run::Run;
 
 const DEVICE: &str = "/dev/kvm";

@@ -11,12 +11,12 @@ use anyhow::Context as _;
 /// Things come into being in a scratch directory and are renamed to their place when complete, so two runs at
 /// once need no lock.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(in crate::vm) struct Cache {
     root: PathBuf,
 }
 
 impl Cache {
-    pub(super) fn open() -> anyhow::Result<Self> {
+    pub(in crate::vm) fn open() -> anyhow::Result<Self> {
         let base = match env::var_os("XDG_CACHE_HOME").filter(|value| Path::new(value).is_absolute()) {
             Some(base) => PathBuf::from(base),
             None => PathBuf::from(
@@ -27,7 +27,7 @@ impl Cache {
         Self::at(base.join("taskscope/vm"))
     }
 
-    pub(super) fn at(root: PathBuf) -> anyhow::Result<Self> {
+    pub(in crate::vm) fn at(root: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&root).with_context(|| format!("making the cache {}", root.display()))?;
         let cache = Self { root };
         cache.sweep()?;
@@ -47,12 +47,12 @@ impl Cache {
         Ok(())
     }
 
-    pub(super) fn path(&self, relative: &str) -> PathBuf {
+    pub(in crate::vm) fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
     /// A directory of this process alone, removed with the value.
-    pub(super) fn scratch(&self, purpose: &str) -> anyhow::Result<Scratch> {
+    pub(in crate::vm) fn scratch(&self, purpose: &str) -> anyhow::Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(format!("scratch-{purpose}-{}-{count}", process::id()));
@@ -61,7 +61,7 @@ impl Cache {
     }
 
     /// Moves a finished file or directory to its place. Another run may have been faster: its result stays.
-    pub(super) fn settle(&self, from: &Path, relative: &str) -> anyhow::Result<PathBuf> {
+    pub(in crate::vm) fn settle(&self, from: &Path, relative: &str) -> anyhow::Result<PathBuf> {
         let to = self.path(relative);
         let parent = to.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
@@ -82,10 +82,10 @@ fn owner_of_scratch(name: &str) -> Option<u32> {
 
 /// See [`Cache::scratch`].
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(in crate::vm) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::vm) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -12,11 +12,10 @@ use super::apt::Apt;
 use super::apt::index::Package;
 use super::cache::Cache;
 use super::kernels::{Kernel, cached, unpack};
-use super::table::NOINLINE;
-use crate::shell;
+use crate::{shell, vm::table::NOINLINE};
 
 /// Merged over tinyconfig.
-const FRAGMENT: &str = include_str!("../../vm/noinline.config");
+const FRAGMENT: &str = include_str!("../../../vm/noinline.config");
 const SOURCE: &str = "linux-source-6.1";
 const SUITES: [&str; 2] = ["bookworm", "bookworm-security"];
 /// Debian's packages that building a kernel with BTF takes.
@@ -24,7 +23,7 @@ const TOOLS: [&str; 11] =
     ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "dwarves", "kmod", "cpio", "xz-utils"];
 
 /// The kernel of this fragment, from the cache if it was built before.
-pub(super) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kernel> {
+pub(in crate::vm) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kernel> {
     match current(cache) {
         Some(kernel) if !rebuild => Ok(kernel),
         _ => build(cache),
@@ -32,7 +31,7 @@ pub(super) fn obtain(cache: &Cache, rebuild: bool) -> anyhow::Result<Kernel> {
 }
 
 /// The cached kernel, if the fragment has not changed since.
-pub(super) fn current(cache: &Cache) -> Option<Kernel> {
+pub(in crate::vm) fn current(cache: &Cache) -> Option<Kernel> {
     cached(cache, NOINLINE).filter(|kernel| kernel.version.ends_with(&mark()))
 }
 

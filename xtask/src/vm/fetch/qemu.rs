@@ -22,17 +22,17 @@ const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"
 
 /// A QEMU that has been seen to start.
 #[derive(Debug, Clone)]
-pub(super) struct Qemu {
+pub(in crate::vm) struct Qemu {
     program: PathBuf,
     firmware: Vec<PathBuf>,
     libraries: Option<OsString>,
     /// First line of `--version`, for the log.
-    pub(super) version: String,
+    pub(in crate::vm) version: String,
 }
 
 impl Qemu {
     /// The machine's own if it is new enough, else one unpacked into the cache; nothing is installed.
-    pub(super) fn obtain(cache: &Cache) -> anyhow::Result<Self> {
+    pub(in crate::vm) fn obtain(cache: &Cache) -> anyhow::Result<Self> {
         if let Some(own) = Self::installed().or_else(|| Self::cached(cache)) {
             return Ok(own);
         }
@@ -42,7 +42,7 @@ impl Qemu {
     }
 
     /// The command with what it needs to find its firmware and libraries.
-    pub(super) fn prepare(&self, command: &mut Command) {
+    pub(in crate::vm) fn prepare(&self, command: &mut Command) {
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
         }
@@ -146,7 +146,7 @@ fn leading_number(text: &str) -> Option<u32> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-pub(super) fn codename(os_release: &str) -> Option<String> {
+pub(in crate::vm) fn codename(os_release: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
     Some(value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
 }

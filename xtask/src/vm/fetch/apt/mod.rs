@@ -2,7 +2,7 @@
 //! addresses and the way to them (proxies, credentials, retries).
 
 pub(super) mod index;
-pub(super) mod sources;
+pub(in crate::vm) mod sources;
 pub(super) mod version;
 
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
 /// The keys that Debian signs its archive with.
-pub(super) fn keyring() -> anyhow::Result<&'static str> {
+pub(in crate::vm) fn keyring() -> anyhow::Result<&'static str> {
     KEYRINGS.into_iter().find(|path| Path::new(path).exists()).with_context(|| {
         format!("no {}: apt-get install debian-archive-keyring, it verifies the kernels", KEYRINGS[0])
     })
@@ -34,7 +34,7 @@ pub(super) struct Apt {
 impl Apt {
     /// Fetches and verifies the indexes of `suites`. A suite that the mirror does not have is reported and
     /// left out; its packages are then just not found.
-    pub(super) fn open(cache: &Cache, suites: &[&str]) -> anyhow::Result<Self> {
+    pub(in crate::vm) fn open(cache: &Cache, suites: &[&str]) -> anyhow::Result<Self> {
         let apt = Self { scratch: cache.scratch("apt")? };
         apt.write_configuration(suites)?;
         eprintln!("vm: fetching package indexes of {}", suites.join(", "));

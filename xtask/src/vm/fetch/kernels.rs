@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use super::apt::index::Package;
 use super::apt::{Apt, version};
 use super::cache::Cache;
-use super::table::{Line, NEWEST, NOINLINE, find};
+use crate::vm::table::{Line, NEWEST, NOINLINE, find};
 
 const SUFFIX: &str = "vmlinuz";
 /// A name may have vanished since the index was made; so may the next.
@@ -19,19 +19,19 @@ const NEWEST_TRIES: usize = 3;
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kernel {
+pub(in crate::vm) struct Kernel {
     /// The line's name, or the file's for `--kernel`.
-    pub(super) name: String,
+    pub(in crate::vm) name: String,
     /// Debian's version of the package.
-    pub(super) version: String,
-    pub(super) image: PathBuf,
+    pub(in crate::vm) version: String,
+    pub(in crate::vm) image: PathBuf,
 }
 
 /// A kernel that was asked for, or why there is none.
-pub(super) type Found = (String, anyhow::Result<Kernel>);
+pub(in crate::vm) type Found = (String, anyhow::Result<Kernel>);
 
 /// The cached kernel of a line: the newest, should there be several.
-pub(super) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
+pub(in crate::vm) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
     let entries = fs::read_dir(cache.path(&directory(name))).ok()?;
     entries
         .filter_map(|entry| kernel_of(name, &entry.ok()?.path()))
@@ -39,7 +39,7 @@ pub(super) fn cached(cache: &Cache, name: &str) -> Option<Kernel> {
 }
 
 /// Gets every kernel of `names`, from the cache unless `refresh` asks for the newest of the archive.
-pub(super) fn obtain(
+pub(in crate::vm) fn obtain(
     cache: &Cache,
     lines: &[Line],
     names: &[String],
