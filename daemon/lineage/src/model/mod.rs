@@ -8,7 +8,7 @@
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
 //! | `death` | why a thread group ended |
-//! | `debt`, `relation` | waits that a parent owes; who reaped whom |
+//! | `debt`, `relation` | a parent's counts of children; the relation of a reaper to the released task |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
 //! | `path_name`, `arguments`, `stats` | a program's path and arguments; counters of a lineage |
 

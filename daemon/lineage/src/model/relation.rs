@@ -1,4 +1,4 @@
-//! Who ran `release_task()` on a task, in relation to it.
+//! How the task that ran `release_task()` is related to the released task.
 
 use crate::model::id::Tgid;
 use crate::model::kinds::ReaperKind;
@@ -14,14 +14,14 @@ pub struct Relation {
     pub tracer: Option<Tgid>,
     /// The reaper's group.
     pub by: Option<Tgid>,
-    /// The reaper is in `do_exit()`.
+    /// Whether the reaper is in `do_exit()`.
     pub by_is_dying: bool,
-    /// The reaper is the init of the released task's pid namespace.
+    /// Whether the reaper is the init of the released task's pid namespace.
     pub by_is_namespace_init: bool,
 }
 
 impl ReaperKind {
-    /// Tells the kind by the relations.
+    /// Returns the kind of reaper by the relations.
     #[must_use]
     pub fn of(relation: &Relation) -> Self {
         let is = |who: Option<Tgid>| relation.by.is_some() && who == relation.by;
