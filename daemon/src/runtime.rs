@@ -72,8 +72,8 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records handled before timers, signals and sinks get a turn. After so many, the effects of the records are still in the CPU's
-/// cache.
+/// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
+/// CPU's cache.
 const BATCH: usize = 512;
 
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
@@ -125,9 +125,8 @@ pub trait EventSink {
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
-    /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. The pipeline
-    /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
-    /// nothing.
+    /// Takes what tasks that ended since the last call used, by cgroup id; `None` is an unknown cgroup. The pipeline calls this
+    /// four times a second, also if nothing ended, and before each question, so that a scrape reads and changes nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
     /// Takes the units and containers that have stopped since the last call, if any have.
     fn take_stops(&mut self, _stops: &[Arc<Stop>]) {}
@@ -152,9 +151,9 @@ pub enum RunError {
 pub struct Pipeline {
     /// Programs, ring and counters.
     pub observer: Observer,
-    /// What is known of all tasks.
+    /// The tree of all tasks.
     pub lineage: Lineage,
-    /// Counts of records by what became of them.
+    /// Counts of records by outcome.
     pub counts: Counts,
     /// What comparisons with the kernel have repaired.
     pub repairs: RepairStats,
@@ -167,10 +166,10 @@ pub struct Pipeline {
     pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
-    /// Records that go to the lineage together. Empty between two turns.
+    /// Decoded records of the present batch. Empty between two turns.
     decoded: Vec<Record>,
     lost_reported: [u64; Place::COUNT],
-    /// Lost records that would say why tasks end, part of the lost ones.
+    /// Lost records about causes of death, part of all lost records, as reported so far.
     causes_lost_reported: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and the earliest time of the next one.
@@ -180,7 +179,7 @@ pub struct Pipeline {
     drained_to: Ktime,
     /// Whether records were lost and no comparison has followed yet.
     owes_resync: bool,
-    /// Births and deaths that the last audit found, and left to the next.
+    /// Forks and deaths that the last audit found and left to the next.
     put_off: PutOff,
     /// Records lost since the last whole comparison began.
     uncompared: u64,
@@ -194,7 +193,7 @@ pub struct Pipeline {
     /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
     recheck: ZombieRecheck,
-    /// How many reparentings were open when their children were looked up last.
+    /// How many reparentings had been uncertain so far when their children were last looked up.
     orphans_looked_up: u64,
     procfs: Procfs,
     local_facts: LocalFacts,
@@ -208,7 +207,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Attaches all hooks, then reads all tasks. From here on no event is missed.
+    /// Attaches all hooks, then reads all tasks. No event after that is missed.
     ///
     /// `object` is an eBPF object to use in place of the embedded one.
     pub fn start(
@@ -220,7 +219,7 @@ impl Pipeline {
         Self::start_with(object, options, choice, config, Trust::default())
     }
 
-    /// The same with other [`Trust`].
+    /// Does the same with other [`Trust`] settings.
     pub fn start_with(
         object: Option<&Path>,
         options: Options,
@@ -458,7 +457,7 @@ impl Pipeline {
         proof.filter(|_| observer.is_attached()).map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Returns the records' way as sums. They balance when no record is in flight, such as after [`Pipeline::run`].
+    /// Returns the counts of records at each station. They balance when no record is in flight, such as after [`Pipeline::run`].
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.counts.sums(self.lineage.stats())

@@ -26,7 +26,7 @@ const WHOLE: [ActionKind; 4] =
 /// A life that is not whole after this time is broken: its last record comes an RCU grace period after the death.
 const DEADLINE_NS: u64 = 5_000_000_000;
 
-/// How many releases in a row may be hidden; more are not by chance.
+/// How many releases in a row may be hidden. More are not chance, so the hooks are in doubt.
 const HIDDEN_IN_A_ROW: u32 = 3;
 
 /// Stack of the child, bytes.
@@ -247,7 +247,7 @@ impl Canary {
         self.unexplained > 0
     }
 
-    /// Makes no more canaries; one in flight need not be seen.
+    /// Stops making canaries. The life of one in flight need not be seen.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
     }
@@ -258,7 +258,7 @@ impl Canary {
         }
     }
 
-    /// Logs this once, until a life is seen whole again. A canary lost in a known loss is not logged.
+    /// Logs a broken life once, until a whole life is seen again. A canary lost in a known loss is not logged.
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
@@ -275,7 +275,7 @@ impl Canary {
         }
     }
 
-    /// No canary can be made. That says nothing about the programs, so a rename shows whether records come through.
+    /// Handles a canary that could not be made. That shows nothing about the programs, so a rename tests whether records arrive.
     fn refuse(&mut self, errno: i32, now: Ktime) {
         self.no_pid += 1;
         let (since, seen) = self.refused.map_or((now, None), |refused| (refused.since, refused.seen));

@@ -19,10 +19,10 @@ use crate::{
     },
 };
 
-/// Processes that keep a namespace's init from ending, at most named.
+/// The most processes that are named as keeping a namespace's init from ending.
 const MOST_OBSTACLES: usize = 8;
 
-/// A life and its ties, taken at one moment.
+/// A life and its relatives at one time.
 #[derive(Clone, Debug)]
 pub struct ExplainDraft {
     pub(super) now: Ktime,
@@ -38,11 +38,11 @@ pub struct ExplainDraft {
     parents_vfork_child: Option<Holder>,
     obstacles: Vec<Obstacle>,
     new_reaper: Option<Named>,
-    /// Where an explanation is asked for.
+    /// Limits on its forks, for `explain` only.
     pub(in crate::answer) limits: Option<LimitsDraft>,
-    /// Stops of units and containers, the same.
+    /// Stops of its unit or container, for `explain` only.
     pub(in crate::answer) stops: Vec<Arc<Stop>>,
-    /// What its parent did after its end, the same.
+    /// What its parent did after its end, for `explain` only.
     pub(super) parent_then: Option<Then>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Tied {
 }
 
 impl ExplainDraft {
-    /// Of one life, live or dead; `None` if it is not known any more.
+    /// Makes the draft of a life, live or ended; `None` if it is not stored any more.
     #[must_use]
     pub fn of(key: GroupKey, lineage_at: &LineageAt<'_>) -> Option<Self> {
         let life = lineage_at.lineage.life_by_key(key, lineage_at.now)?;
@@ -96,12 +96,12 @@ impl ExplainDraft {
         })
     }
 
-    /// Its oldest zombie child.
+    /// Returns its oldest zombie child.
     pub(super) fn owed_life(&self) -> Option<&Life> {
         self.owed.as_ref().map(|owed| &owed.life)
     }
 
-    /// All lives that its verdict is drawn from.
+    /// Returns all lives that its verdict uses.
     pub(super) fn lives_mut(&mut self) -> impl Iterator<Item = &mut Life> {
         let owed = self.owed.as_mut().map(|owed| &mut owed.life);
         [Some(&mut self.subject.life), self.parent.as_mut(), owed].into_iter().flatten()
@@ -143,14 +143,15 @@ impl ExplainDraft {
     }
 }
 
-/// /proc shows where a thread sleeps only to processes that may trace it. The kernel's task iterator has shown it already.
+/// Adds in which kernel function a thread sleeps, as the kernel's task iterator shows. /proc shows that only to processes that
+/// may trace the thread.
 fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
     for thread in &mut process.threads {
         let Some(does) = doing.tasks.iter().find(|does| does.tid == thread.tid.0) else { continue };
         if thread.wchan.is_none() {
             thread.wchan.clone_from(&does.wchan);
         }
-        // Two readings, one after the other: a task that has moved on waits for something else.
+        // These are two separate readings: between them a task can have begun to wait for something else.
         let is_same_sleep = does.wchan.is_none() || thread.wchan == does.wchan;
         if thread.state == Some(b'D') && does.is_blocked() && is_same_sleep {
             thread.sleep = Some(sleep_of(does));
@@ -166,14 +167,14 @@ fn known(life: Life, procfs: &Procfs) -> Known {
     Known { life, process }
 }
 
-/// From /proc and the cgroup file systems.
+/// Reads facts from /proc and the cgroup file systems.
 fn facts_of(key: GroupKey, procfs: &Procfs) -> Result<ProcessFacts, String> {
     let mut facts = procfs.facts(key)?;
     facts.frozen = procfs.cgroups(key.tgid).ok().and_then(|text| freezer::frozen(&text));
     Ok(facts)
 }
 
-/// A tracer can have come or gone since the record: /proc has the present one.
+/// The tracer can have attached or detached since the record, so the one in /proc is used.
 fn complete(tied: Tied, procfs: &Procfs) -> Child {
     let known = known(tied.life, procfs);
     let seen = known.process().and_then(|process| process.threads.first()?.tracer);
@@ -205,7 +206,7 @@ pub(super) fn named(key: GroupKey, lineage_at: &LineageAt<'_>) -> Named {
     Named { key, name: lineage_at.lineage.name_by_key(key).map(bytes) }
 }
 
-/// The process that a task was of, which may be gone, and its pid another's.
+/// Returns the process of a task. It may be gone, and another process may have its pid.
 fn process_of(task: TaskRef, lineage_at: &LineageAt<'_>) -> Named {
     match lineage_at.lineage.life_at(task.tgid, task.key.start, lineage_at.now) {
         Some(life) => Named { key: life.key, name: life.name.map(bytes) },
@@ -225,12 +226,12 @@ fn bytes(name: Comm) -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub(in crate::answer) struct Holder {
     pub(in crate::answer) child: Named,
-    /// Its birth was seen, and it has neither exec'ed nor ended.
+    /// Its fork was seen, and it has neither called execve(2) nor ended.
     is_seen: bool,
 }
 
 impl Holder {
-    /// The child, if it holds its parent: that was seen, or /proc shows the parent asleep in such a call.
+    /// Returns the child if it holds its parent: its fork was seen, or /proc shows the parent asleep in vfork(2).
     fn holding(self, parent: Option<&ProcessFacts>, procfs: &Procfs) -> Option<VforkChild> {
         let sleeps = |parent: &ProcessFacts| {
             parent.live().any(|thread| thread.state == Some(b'D') && thread.call == Some(Call::Vfork))
@@ -245,7 +246,7 @@ impl Holder {
     }
 }
 
-/// Where no birth was seen, it can only be the youngest.
+/// If no fork was seen, only the youngest child can hold its parent.
 pub(in crate::answer) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Holder> {
     let seen = parent.children().find(|child| {
         let life = child.life(lineage_at.now);

@@ -24,17 +24,17 @@ use crate::{
     verdict::{self, facts::Facts},
 };
 
-/// A process that a verdict was drawn from.
+/// A process that a verdict uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
     /// The process.
     pub process: ProcessRef,
-    /// What is known of it.
+    /// Its facts.
     pub task: Task,
 }
 
 impl ExplainDraft {
-    /// The lives that its verdict is drawn from.
+    /// Returns the lives that the verdict uses.
     pub(in crate::answer) fn related(&self, stamp: &Stamp) -> Vec<Related> {
         let lives = [Some(&self.subject.life), self.parent.as_ref(), self.owed_life()];
         let related = |life: &Life| Related {
@@ -45,8 +45,8 @@ impl ExplainDraft {
     }
 }
 
-/// Makes a verdict again from what a daemon remembered and what this process can read. Returns `None` if the process is gone, or is
-/// in another state now.
+/// Makes a verdict again from the daemon's facts and what this process can read. Returns `None` if the process is gone, or is in
+/// another state now.
 pub(in crate::answer) fn judge_again(
     key: GroupKey,
     made: &Made,
@@ -77,7 +77,7 @@ pub(in crate::answer) fn judge_again(
     Some((Verdict::of(verdict::judge(&facts), stamp), facts))
 }
 
-/// Adds to a life that was only looked at what a daemon remembers of it.
+/// Adds the daemon's facts to a life that this process has only read from a snapshot.
 fn recall(life: &mut Life, task: &Task) {
     if task.state == life.state.name() {
         life.since = Ktime(task.state_boottime_ns);

@@ -17,16 +17,16 @@ use crate::{
     verdict::{duration, facts::Named},
 };
 
-/// One thing that happened.
+/// A step of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// When; absent where that was not seen.
+    /// When, by the wall clock; absent if that was not seen.
     #[serde(rename = "@timestamp", skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The same moment on `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boottime_ns: Option<u64>,
-    /// What.
+    /// What happened, as a sentence.
     pub text: String,
 }
 
@@ -37,12 +37,12 @@ pub(super) struct Cast<'a> {
     pub(super) creator: Option<&'a Named>,
     pub(super) now: Ktime,
     pub(super) observed_since: Option<Ktime>,
-    /// Its program, where it was not seen to exec.
+    /// Its program, if no exec of it was seen.
     pub(super) executable: Option<String>,
 }
 
 impl Cast<'_> {
-    /// Whether something began while taskscope was watching; what a snapshot found began at a time that nobody saw.
+    /// Whether something began while taskscope observed. What a snapshot found began at an unknown time.
     fn saw(&self, at: Ktime) -> bool {
         self.observed_since.is_some_and(|began| began < at)
     }

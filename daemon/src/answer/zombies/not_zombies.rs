@@ -49,7 +49,7 @@ impl NotZombies {
                     LifeState::DeadLeader => {
                         dead_leaders.push(case(life.leader_died_at.unwrap_or(life.since)));
                     }
-                    // Found in its exit by the only poll, it may just be on its way: /proc will tell.
+                    // A single poll found it in its exit, which may end at any time: /proc shows later whether it has.
                     LifeState::Exiting if !observed || lineage_at.now.since(life.since) >= STUCK_AFTER_NS => {
                         stuck_exits.push(case(life.since));
                     }
@@ -78,7 +78,7 @@ impl NotZombies {
     }
 }
 
-/// Whether a process is in its exit still, and no zombie.
+/// Whether a process is still exiting and not a zombie.
 fn is_exiting(key: GroupKey, procfs: &Procfs) -> bool {
     let stat = procfs.stat(key.tgid).ok().flatten();
     stat.is_some_and(|stat| {

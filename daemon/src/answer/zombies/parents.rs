@@ -19,19 +19,19 @@ use crate::{
     verdict::{self, Code},
 };
 
-/// Parents told of in full, the worst first; the rest are counted.
+/// The most parents that are listed, those with most zombies first; the rest are counted.
 const MOST_PARENTS: usize = 100;
 
-/// Zombies of one parent that are named, the oldest first.
+/// The most zombies of one parent that are named, the oldest first.
 const MOST_CHILDREN: usize = 5;
 
-/// Window of the rate, ns.
+/// The time over which the rate is computed, ns.
 const RATE_WINDOW_NS: u64 = 60_000_000_000;
 
 /// The shortest observation that gives a rate, ns.
 const RATE_AT_LEAST_NS: u64 = 5_000_000_000;
 
-/// Younger ones do not count for it.
+/// Zombies younger than this, ns, do not count for the rate.
 const YOUNG_NS: u64 = 1_000_000_000;
 
 /// The part that comes from the lineage.
@@ -72,14 +72,14 @@ impl Gathered {
 }
 
 impl ZombiesDraft {
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         let parents = self.parents.iter().filter_map(|parent| parent.life.cgroup_id);
         parents.chain(self.limits.cgroups()).collect()
     }
 
-    /// Groups zombies by parent. Costs one step for each zombie.
+    /// Groups zombies by parent. Costs O(zombies).
     #[must_use]
     pub fn of(
         lineage_at: &LineageAt<'_>,
@@ -105,12 +105,12 @@ impl ZombiesDraft {
             zombies += 1;
             let gathered = by_parent.entry(parent.key()).or_default();
             gathered.zombies += 1;
-            // The youngest are about to be reaped, most of them.
+            // Most of the youngest zombies are about to be reaped.
             let is_new = since >= window
                 && now.since(since) >= YOUNG_NS
                 && lineage_at.observed_since.is_some_and(|began| since > began);
             gathered.new += u32::from(is_new);
-            // Of those found by a snapshot the start tells more than when they were found.
+            // For zombies that a snapshot found, the start of the process says more than the time of the snapshot.
             let age = if lineage_at.observed_since.is_some_and(|began| since > began) {
                 since
             } else {
@@ -148,14 +148,14 @@ impl ZombiesDraft {
             let is_there = |life: &Life| {
                 life.key.start.is_none_or(|start| !host_facts.procfs.is_zombie_gone(life.key.tgid, start))
             };
-            // More than these were looked up before the question, where a release can go unseen.
+            // If releases can be missed, these zombies and more were looked up before the query.
             if !owing.oldest.iter().any(is_there) {
                 gone += u64::from(owing.zombies);
                 continue;
             }
             parents.push(zombie_parent(owing, self.now, window_ns, host_facts));
         }
-        // Whoever has only just been reported is not the first to look at.
+        // A parent whose zombies are all young is listed last.
         let is_early = |parent: &ZombieParent| parent.verdict.code == Code::JustDied.name();
         parents.sort_by_key(is_early);
         let early = parents.iter().filter(|parent| is_early(parent));
@@ -205,7 +205,7 @@ fn zombie_parent(
             })
         })
         .collect();
-    // Of those whose beginning was not seen, the oldest by start need not have waited the longest.
+    // For zombies whose beginning was not seen, the oldest process is not necessarily the oldest zombie.
     let least = zombies.iter().map(|zombie| zombie.age.zombie_at_least_ns).max().unwrap_or_default();
     let most = zombies.iter().map(|zombie| zombie.age.zombie_at_most_ns).max().unwrap_or_default();
     let mut children = Children::of(&owing.life).unwrap_or_default();

@@ -16,18 +16,18 @@ use crate::{
 /// The only group that kernels are known to hide from their own iterators.
 const INIT: Tgid = Tgid(1);
 
-/// Tasks that are read from /proc before the ring is polled again.
+/// How many tasks are read from /proc before the ring is polled again.
 const TASKS_A_TURN: usize = 512;
 
-/// Thread groups that are read from /proc and then applied together.
+/// How many thread groups are read from /proc and then applied together.
 const GROUPS_A_PIECE: usize = 256;
 
 /// Which tasks a reading of /proc may report.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    /// Tasks known by their own records: those born before this.
+    /// Tasks that their own records showed are reported if they were forked before this time.
     pub(super) begun: Ktime,
-    /// Other tasks: those born before this.
+    /// Other tasks are reported if they were forked before this time.
     pub(super) horizon: Ktime,
 }
 
@@ -61,8 +61,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Returns whether a record reported the birth since that time. In a storm of forks most groups that only /proc shows are of
-    /// this kind.
+    /// Returns whether a record has reported the group's fork since `begun`. In a storm of forks, this is true for most groups
+    /// that only /proc shows.
     fn is_born_since(&self, tgid: Tgid, begun: Ktime) -> bool {
         let start = self.lineage.group(tgid).and_then(|group| group.key().start);
         start.is_some_and(|start| start >= begun)
@@ -94,7 +94,7 @@ impl Pipeline {
             for &tid in &tids {
                 turn += 1;
                 if turn % TASKS_A_TURN == 0 {
-                    // So that the ring does not fill up while /proc is read.
+                    // Handle records so that the ring does not fill up while /proc is read.
                     self.handle_batch(sink);
                 }
                 let at = boottime();
@@ -197,7 +197,8 @@ impl Pipeline {
         self.complete_with(at, Box::new(snapshot));
     }
 
-    /// The kernel hides these groups from its iterator, so only /proc can show that one is gone.
+    /// Ends threads of init that /proc does not show. The kernel hides them from its iterator, so only /proc can show that one is
+    /// gone.
     fn end_threads_of_init(&mut self, present: &[Tid]) {
         let Some(init) = self.lineage.group(INIT) else { return };
         let gone: Vec<TaskRef> = init

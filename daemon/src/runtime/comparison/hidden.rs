@@ -58,7 +58,7 @@ impl HiddenTasks {
         })
     }
 
-    /// Takes over what one reading found, if another one confirms the new groups. Returns whether that changed anything.
+    /// Stores the groups that a reading found, if a second reading confirms the new ones. Returns whether that changed anything.
     fn update(&mut self, found: &[Seen], confirmed: impl FnOnce(&[Seen]) -> Vec<Seen>) -> bool {
         let is_known = |seen: &&Seen| self.groups.get(&seen.0) == Some(&seen.1);
         let (known, new): (Vec<&Seen>, Vec<&Seen>) = found.iter().partition(is_known);
@@ -76,7 +76,7 @@ impl HiddenTasks {
 /// What hidden tasks did, by kind, as comparisons found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HiddenCounts {
-    /// Births by a hidden parent, or births of a hidden thread.
+    /// Forks by a hidden parent, or of a hidden thread.
     pub forks: u64,
     /// Exits of hidden tasks.
     pub exits: u64,

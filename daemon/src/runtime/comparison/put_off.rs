@@ -1,9 +1,9 @@
-//! Differences that an audit puts off, because a record that is still to be made may explain them.
+//! Puts off differences that an audit finds and that a record in flight may still explain.
 //!
 //! `copy_process()` puts a new task into the task list, and `exit_notify()` sets `exit_state`, under `tasklist_lock`. A hook
-//! behind that lock makes its record later: the task can be preempted as soon as it lets go of the lock. A snapshot in between
-//! shows a birth or a death of which there is no record yet, and nothing is lost. So an audit applies such a difference only if
-//! the audit before found it as well; after an audit that put one off, the next comes as soon as comparisons may.
+//! behind that lock makes its record later: the task can be preempted as soon as it has released the lock. A snapshot in between
+//! shows a fork or a death that has no record yet, although nothing is lost. So an audit applies such a difference only if the
+//! audit before found it too. After an audit that put a difference off, the next audit runs as soon as a comparison is allowed.
 
 use std::collections::HashSet;
 
@@ -13,26 +13,26 @@ use crate::lineage::{
     record::{Fact, Record, Snapshot},
 };
 
-/// Births and deaths of the last audit that no record had told of.
+/// Forks and deaths that the last audit found and that had no record.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct PutOff {
     tasks: HashSet<TaskKey>,
 }
 
 impl PutOff {
-    /// Whether an audit is due that settles what the last one put off.
+    /// Whether an audit is due that decides about the differences that the last one put off.
     pub(in crate::runtime) fn is_due(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// A comparison of all tasks has ended, or begins after a known loss: nothing is put off any more.
+    /// Forgets all differences that were put off, because a comparison has ended or begins after a known loss.
     pub(super) fn clear(&mut self) {
         self.tasks.clear();
     }
 
-    /// Takes out of an audit's differing records those that it puts off: births and deaths that are seen for the first time, and
-    /// children of such a birth. An audit that settles what the last one put off puts nothing else off, so that audits do not
-    /// follow each other for ever; what it finds new is left to the next. Answers how many it took.
+    /// Removes from `differing` the records that the audit puts off: forks and deaths that it finds for the first time, and
+    /// children of such a fork. An audit that decides about the differences of the last one puts no others off, so that audits do
+    /// not follow each other without end; new ones are left to the next audit. Returns how many records it removed.
     pub(super) fn take(&mut self, lineage: &mut Lineage, differing: &mut Vec<Record>) -> usize {
         let settles = self.is_due();
         let before = std::mem::take(&mut self.tasks);
@@ -108,7 +108,7 @@ mod tests {
         Record { at: Ktime(0), cpu: 0, fact: Fact::Snapshot(Box::new(seen)) }
     }
 
-    /// The tree and what comparisons with it put off.
+    /// A lineage and the differences that audits of it put off.
     struct Audits {
         lineage: Lineage,
         put_off: PutOff,
@@ -139,7 +139,7 @@ mod tests {
             effects
         }
 
-        /// The kinds of the effects of an audit that shows these.
+        /// Runs an audit with these records and returns the kinds of its effects.
         fn audit(&mut self, mut differing: Vec<Record>) -> Vec<&'static str> {
             self.now.0 += 1;
             self.lineage.begin_snapshot(self.now);

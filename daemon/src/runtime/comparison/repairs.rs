@@ -1,4 +1,4 @@
-//! What comparisons with the kernel have repaired, by kind, and what they cost.
+//! Counts what comparisons with the kernel have repaired, by kind, and how long they took.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// How many reasons there are.
+    /// The number of reasons.
     pub const COUNT: usize = 4;
 
     /// Every reason.
@@ -39,11 +39,11 @@ impl Why {
 /// Repaired facts by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Births that were not seen.
+    /// Forks that no record showed.
     pub missed_forks: u64,
-    /// Exits that were not seen.
+    /// Exits that no record showed.
     pub missed_exits: u64,
-    /// Releases that were not seen.
+    /// Releases that no record showed.
     pub missed_releases: u64,
     /// Wrong parents.
     pub wrong_parents: u64,
@@ -147,7 +147,7 @@ impl RepairStats {
         self.last_ns = duration_ns;
         self.longest_ns = self.longest_ns.max(duration_ns);
         match why {
-            // The first comparison finds what was there before; nothing of it was missed.
+            // The first comparison finds tasks that are older than the records; none of them was missed.
             Why::Start => {}
             Why::Loss => {
                 self.repair(before, after);

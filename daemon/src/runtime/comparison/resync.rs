@@ -61,7 +61,7 @@ impl Pipeline {
                 self.lineage.abandon_snapshot();
                 self.repairs.failed += 1;
                 self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
-                // What the comparison was to repair still differs: it is tried again, ever more rarely.
+                // The tree still differs, so the comparison is tried again, at growing intervals.
                 self.owes_resync |= matches!(why, Why::Start | Why::Loss);
                 if !std::mem::replace(&mut self.reported_blind, true) {
                     log::warn!("tasks cannot be compared with the kernel's: {reason}");
@@ -71,7 +71,7 @@ impl Pipeline {
         self.hand_on(sink);
         let ended = boottime();
         let duration = ended.since(begun);
-        // What was lost in the meantime is known to be lost, too.
+        // Records that were lost in the meantime are a known loss too.
         let all = |totals: &Totals| totals.all_lost() + totals.all_shed();
         let lost = self.observer.totals().map_or(0, |totals| all(&totals));
         // The calls that the kernel skipped are read once a second only.
@@ -98,7 +98,7 @@ impl Pipeline {
 
     /// Reads all tasks, by the iterator and from /proc. The error says why a task that was not shown may still exist.
     fn read_all(&mut self, why: Why, begun: Ktime, sink: &mut impl EventSink) -> Result<(), String> {
-        // In the order of tids.
+        // The tasks are in the order of tids.
         let mut shown: Vec<Tid> = Vec::new();
         let by_iterator = self.iterate(&mut shown, sink);
         let sight = self.procfs.sight();
@@ -106,8 +106,8 @@ impl Pipeline {
             Sight::None => Ok(Vec::new()),
             Sight::All | Sight::Partial => self.hidden_groups(&shown),
         };
-        // A task born before this is known by its own record, if that was not lost; a task born later is left to its record. At
-        // the start the hooks have been attached for longer than a tick by now.
+        // A task that was forked before this time has a record, unless it was lost; a task forked later is left to its record. At
+        // the start, the hooks have been attached for more than a tick by now.
         let span = Span { begun, horizon: boottime() };
         self.catch_up(sink);
         let by_iterator = by_iterator.map(|mut differing| {
@@ -175,7 +175,7 @@ impl Pipeline {
             if read == 0 {
                 return Ok(());
             }
-            // So that the ring does not fill up. At the start the tree comes first.
+            // Handle records so that the ring does not fill up. At the start the tree is read first.
             if !is_first
                 && boottime().since(handled_at) >= READ_NS
                 && self.handling_ns - handling_ns < HANDLE_AT_MOST_NS
@@ -205,7 +205,7 @@ impl Pipeline {
         handled
     }
 
-    /// Handles every record made before now. Bounded, however many records the kernel adds.
+    /// Handles every record made before now, and stops then, even if the kernel adds records all the time.
     pub fn catch_up(&mut self, sink: &mut impl EventSink) {
         let until = boottime();
         self.is_applying = true;
@@ -233,7 +233,7 @@ fn agrees(lineage: &Lineage, seen: &Snapshot) -> bool {
         && (!seen.task.is_leader() || same_parent())
 }
 
-/// A sink for the time before there is one: it keeps all effects for the first sink.
+/// A sink that is used until the first real sink exists. It keeps all effects for it.
 #[derive(Default)]
 pub(in crate::runtime) struct Kept(pub(in crate::runtime) Vec<Effect>);
 

@@ -1,7 +1,7 @@
-//! Which limit refused a fork: read from /proc and the cgroup hierarchy when the record of the failed fork comes.
+//! Finds the limit that refused a fork, from /proc and the cgroup hierarchy, when the record of the failed fork arrives.
 //!
-//! The order is that of `copy_process()`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>. A limit that is full then has
-//! refused the fork or would have; one that has room again by then is not told.
+//! The order is that of `copy_process()`: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>. A limit that is full at
+//! that time has refused the fork or would have. A limit that has room again by then is not found.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use crate::{
 const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 
-/// The same process's failures within this time, ns, have the same reason: a storm of them is read for a few times a second.
+/// Failed forks of one process within this time, ns, get the same reason, so that a storm of them causes a few reads per second.
 const SAME_NS: u64 = 250_000_000;
 
-/// What was read last.
+/// The limit that was found last, and for which process.
 #[derive(Debug, Default)]
 pub(super) struct ForkRefusals {
     last: Option<(Tgid, i32, Ktime, Option<Arc<ForkLimit>>)>,
 }
 
 impl ForkRefusals {
-    /// Adds the limit that refused it.
+    /// Adds the limit that refused the fork to its record.
     pub(super) fn complete(
         &mut self,
         at: Ktime,
@@ -43,7 +43,7 @@ impl ForkRefusals {
         if let Some((tgid, errno, read, found)) = &self.last
             && at.since(*read) < SAME_NS
         {
-            // Another's is not read for either: that bounds the files that are read.
+            // Failed forks of other processes are not looked up either, which bounds the number of files read.
             if (*tgid, *errno) == (creator.tgid, failed.errno) {
                 failed.refused_by.clone_from(found);
             }
@@ -60,7 +60,7 @@ impl ForkRefusals {
     }
 }
 
-/// The first limit in the kernel's order that is full.
+/// Returns the first full limit, in the kernel's order.
 fn full_limit(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
     let tasks = procfs.count().map(|count| count as u64);
     let of_host = |kind, file| {
@@ -80,7 +80,7 @@ fn of_user(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> 
         return None;
     }
     let limit = procfs.nproc_limit(tgid)?;
-    // In a user namespace of its own the kernel counts its tasks apart.
+    // The kernel counts the tasks of a user namespace separately.
     if procfs.has_own_users(tgid) {
         return None;
     }
@@ -107,7 +107,7 @@ fn of_cgroups(tgid: Tgid, procfs: &Procfs) -> Option<ForkLimit> {
         };
         is_it.then_some(path)
     })?;
-    // The kernel charges from the innermost upwards.
+    // The kernel charges the innermost cgroup first, then its ancestors.
     let full = hierarchy.above(path).into_iter().find(|limit| limit.used >= limit.limit)?;
     Some(ForkLimit {
         kind: ForkLimitKind::Cgroup,
@@ -117,7 +117,7 @@ fn of_cgroups(tgid: Tgid, procfs: &Procfs) -> Option<ForkLimit> {
     })
 }
 
-/// `alloc_pid()` gives no pid in a namespace whose init has ended.
+/// Returns the pid namespace if its init has ended: `alloc_pid()` fails then.
 fn dead_namespace(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> {
     let NextNamespace::Inode(next) = procfs.next_namespace(tgid) else { return None };
     let own = lineage.group(tgid)?.pid_namespace()?;

@@ -26,21 +26,21 @@ use crate::{
 /// An epoll instance that gives one notification, then none until it is armed again.
 const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 
-/// The one descriptor that is waited for.
+/// The descriptor that the event loop waits for.
 pub(super) struct OneshotEpoll {
     epoll: AsyncFd<OwnedFd>,
     behind: OwnedFd,
 }
 
 impl OneshotEpoll {
-    /// Armed; what is there already is notified.
+    /// Returns an armed instance: if the ring has records already, it notifies at once.
     pub(in crate::runtime) fn new(behind: OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &behind, EventData::new_u64(0), ONCE)?;
         Ok(Self { epoll: watch(epoll, Interest::READABLE)?, behind })
     }
 
-    /// Waits for the notification, which disarms it. Waiting while it is disarmed takes until it is armed.
+    /// Waits for the notification, which disarms it. If it is disarmed, this waits until it is armed and a record arrives.
     pub(super) async fn passed(&self) -> io::Result<()> {
         failpoint::check(Point::RingWait)?;
         loop {
@@ -60,7 +60,7 @@ impl OneshotEpoll {
         }
     }
 
-    /// Arms it: the next notification is for what is there now or comes later.
+    /// Arms it: it notifies of records that the ring has now or gets later.
     pub(super) fn open(&self) -> io::Result<()> {
         Ok(epoll::modify(self.epoll.get_ref(), self.behind.as_fd(), EventData::new_u64(0), ONCE)?)
     }
@@ -77,9 +77,9 @@ mod tests {
 
     use super::*;
 
-    /// Long enough for a notification that is due.
+    /// The longest wait for a notification that must come.
     const SOON: Duration = Duration::from_secs(10);
-    /// For a notification that must not come.
+    /// The time in which no notification may come.
     const MOMENT: Duration = Duration::from_millis(20);
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::{task::yield_now, time::sleep};
 use super::{oneshot_epoll::OneshotEpoll, timer_fd::TimerFd};
 use crate::runtime::BATCH;
 
-/// Interval of polls where neither the kernel's notification nor a timer can be waited for.
+/// The interval of polls if neither the kernel's notification nor a timer works.
 const FALL_BACK: Duration = Duration::from_millis(20);
 
 /// What the next poll waits for.
@@ -17,7 +17,7 @@ enum Next {
     Notified,
     /// The end of the batch delay. Records that arrive in the meantime wake nobody.
     AfterDelay,
-    /// Nothing: the last poll found a whole batch.
+    /// Nothing, because the last poll found a full batch.
     Now,
 }
 
@@ -31,7 +31,7 @@ pub(in crate::runtime) struct PollSchedule {
 }
 
 impl PollSchedule {
-    /// The first poll waits for a notification.
+    /// Returns a schedule whose first poll waits for a notification.
     pub(in crate::runtime) fn new(ring: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             epoll: OneshotEpoll::new(ring)?,
@@ -69,12 +69,12 @@ impl PollSchedule {
         self.next = next;
         if let Err(error) = set {
             self.complain(&error);
-            // The next poll finds out what there is, and what can be waited for then.
+            // The next poll shows whether there are records, and so what to wait for.
             self.next = Next::Now;
         }
     }
 
-    /// Logs this once. The ring is polled all the same.
+    /// Logs the error once. The ring is polled at an interval.
     fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.reported, true) {
             log::error!(
@@ -107,7 +107,7 @@ mod tests {
         writer.write_all(b"b")?;
         schedule.due().await;
         assert!(start.elapsed() >= MAX_BATCH_DELAY);
-        // Nothing is left: the notification is waited for, and there is none.
+        // The ring is empty, so the schedule waits for a notification, and none comes.
         reader.read_exact(&mut [0; 2])?;
         schedule.after(0, MAX_BATCH_DELAY);
         assert!(tokio::time::timeout(MAX_BATCH_DELAY, schedule.due()).await.is_err());

@@ -16,27 +16,27 @@ use crate::{
     fd::watch,
 };
 
-/// One timer.
+/// A timer.
 pub(super) struct TimerFd {
     timer: AsyncFd<OwnedFd>,
 }
 
 impl TimerFd {
-    /// Not set: it never fires.
+    /// Returns a timer that is not set and never fires.
     pub(in crate::runtime) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Self { timer: watch(timer, Interest::READABLE)? })
     }
 
-    /// Fires at once, and again each `time`. Firings that nobody waited for count as one.
+    /// Returns a timer that fires at once and then every `time`. Firings that no caller waited for count as one.
     pub(in crate::runtime) fn every(time: Duration) -> io::Result<Self> {
         let timer = Self::new()?;
         timer.set(Duration::from_nanos(1), time)?;
         Ok(timer)
     }
 
-    /// Fires once, after `time`.
+    /// Sets the timer to fire once, after `time`.
     pub(in crate::runtime) fn after(&self, time: Duration) -> io::Result<()> {
         self.set(time, Duration::ZERO)
     }
@@ -67,7 +67,7 @@ impl TimerFd {
 pub(in crate::runtime) struct Ticks {
     timer: TimerFd,
     every: Duration,
-    /// When the next one is due at the latest: other branches may be ready first, again and again.
+    /// The latest time of the next firing, because other branches of `select!` can be ready first many times.
     next: Instant,
     reported: bool,
 }
@@ -116,7 +116,7 @@ mod tests {
         for _ in 0..20 {
             timer.rung().await?;
         }
-        // If this test was kept from running, several firings count as one, and it takes longer.
+        // If the test did not run for a while, several firings count as one, and the test takes longer.
         assert!(start.elapsed() >= Duration::from_millis(38));
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Dead children of a parent that died, looked up in /proc: no tracepoint tells whether the parent reaped them before.
+//! Looks up dead children of a parent that died in /proc, because no tracepoint shows whether the parent reaped them before.
 //!
-//! /proc shows a child that was handed on, with its new parent; that settles it at once. One that /proc does not have was reaped, by the
-//! former parent or the new one: its RCU callback tells by whom.
+//! If /proc shows the child with its new parent, it was reparented, which settles the case at once. A child that /proc does not
+//! show was reaped by the former parent or by the new one; its RCU callback shows by which.
 
 use super::LOOK_UP_FOR;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Pipeline {
-    /// Looks up the children of which that became open since the last call.
+    /// Looks up the children whose reparenting became uncertain since the last call.
     pub(in crate::runtime) fn settle_new_orphans(&mut self, sink: &mut impl EventSink) {
         let opened = self.lineage.reparents_opened();
         let new = opened - std::mem::replace(&mut self.orphans_looked_up, opened);
@@ -21,12 +21,12 @@ impl Pipeline {
         }
     }
 
-    /// Looks up all of which it is open.
+    /// Looks up all children whose reparenting is uncertain.
     pub(in crate::runtime) fn settle_orphans(&mut self, sink: &mut impl EventSink) {
         self.settle(usize::MAX, sink);
     }
 
-    /// The youngest so many.
+    /// Looks up the youngest `most` cases.
     fn settle(&mut self, most: usize, sink: &mut impl EventSink) {
         let begun = boottime();
         let mut shown: Vec<(TaskKey, Ktime, Stat)> = Vec::new();
@@ -46,11 +46,11 @@ impl Pipeline {
         if shown.is_empty() {
             return;
         }
-        // What is under way is older than what was read.
+        // Records in flight are older than what was read.
         self.catch_up(sink);
         for (key, at, stat) in shown {
             let task = self.lineage.task(key.tid).map(|known| known.task).filter(|task| task.key == key);
-            // Without its parent the child would seem to have been reaped by the former one.
+            // Without this parent in the tree, the child would seem to have been reaped by the former one.
             let is_parent_known = self.lineage.task(Tgid(stat.ppid).leader()).is_some();
             if let Some(task) = task.filter(|_| is_parent_known) {
                 let threads = usize::try_from(stat.num_threads).unwrap_or(usize::MAX);

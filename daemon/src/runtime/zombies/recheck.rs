@@ -1,8 +1,9 @@
-//! Zombies that are looked up in /proc again and again, because their release can be seen late or never.
+//! Looks up zombies in /proc repeatedly where hooks report releases late or not at all.
 //!
-//! By tracepoint a release is seen at its RCU callback, a grace period late; where the kernel hides tasks, a callback that runs on
-//! top of one is not seen at all. Until then a zombie that was reaped looks like one that waits. /proc tells which it is: a zombie that
-//! it does not have any more is `dead` and waits for its release; it is not counted, flagged or charged to its parent.
+//! A tracepoint reports a release at its RCU callback, a grace period late. If the kernel hides tasks, it does not report a
+//! callback that runs on top of one. Until the report, a zombie that was reaped looks like an unreaped one. /proc shows the
+//! difference: a zombie that it does not show any more is `dead`, and the daemon does not count or flag it, nor add it to its
+//! parent's zombies.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,20 +15,20 @@ use crate::{
     runtime::{EventSink, Pipeline},
 };
 
-/// How long zombies are looked up before an answer, in pieces between which records are handled: some ten thousand of them.
+/// The longest time for looking up zombies before an answer, enough for about ten thousand. Records are handled in between.
 const BEFORE_ANSWER: Duration = Duration::from_millis(100);
 
-/// Where the looking up goes on.
+/// The position at which the next look-up starts.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct ZombieRecheck {
-    /// The zombie that was looked up last; `None` once that was the last of all.
+    /// The zombie that was looked up last; `None` if it was the last in the list.
     last: Option<GroupKey>,
-    /// Before this moment what was found for the last answer is good enough for the next.
+    /// Until this time, answers use what was found for the last answer.
     answers_back_off_until: Ktime,
 }
 
 impl Pipeline {
-    /// Whether releases are seen by the RCU callback only.
+    /// Whether only RCU callbacks report releases.
     pub(super) fn releases_by_tracepoint(&self) -> bool {
         self.observer
             .hooks
@@ -35,8 +36,8 @@ impl Pipeline {
             .any(|hook| hook.hook == "release_task" && hook.family == Some(Family::Tracepoint))
     }
 
-    /// Looks zombies up, from where it stopped the last time. Answers those that /proc does not have, and whether the last of all was
-    /// looked up.
+    /// Looks up zombies from where the last call stopped. Returns those that /proc does not show, and whether the end of the list
+    /// was reached.
     pub(super) fn look_up_in_turn(&mut self) -> (Vec<GroupKey>, bool) {
         let begun = boottime();
         let mut gone = Vec::new();
@@ -48,7 +49,7 @@ impl Pipeline {
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => {}
                 Ok(false) => gone.push(key),
-                // Nothing was learned, of this one or of any other.
+                // The read failed for a reason that shows nothing about this zombie or any other.
                 Err(error) => {
                     log::debug!("looking up a zombie: {error}");
                     break;
@@ -63,8 +64,8 @@ impl Pipeline {
         (gone, true)
     }
 
-    /// Ends zombies that were reaped, as /proc shows, where their release is seen by tracepoint. Answers whether the last of all was
-    /// looked up.
+    /// Ends zombies that /proc does not show any more, if tracepoints report releases. Returns whether the end of the list was
+    /// reached.
     pub(in crate::runtime) fn end_reaped_zombies(&mut self, sink: &mut impl EventSink) -> bool {
         if !self.releases_by_tracepoint() || self.procfs.sight() != Sight::All {
             return true;
@@ -78,7 +79,7 @@ impl Pipeline {
         if gone.is_empty() {
             return;
         }
-        // A release whose record is under way says more.
+        // The record of a release in flight has more facts.
         self.catch_up(sink);
         for &key in gone {
             self.lineage.end_reaped_zombie(key, boottime(), &mut self.effects);
@@ -86,13 +87,13 @@ impl Pipeline {
         self.hand_on(sink);
     }
 
-    /// The same before an answer: of all zombies, as far as the time allows.
+    /// Does the same for all zombies before an answer, within [`BEFORE_ANSWER`].
     pub(in crate::runtime) fn end_reaped_before_answer(&mut self, sink: &mut impl EventSink) {
         let begun = boottime();
         if begun < self.recheck.answers_back_off_until {
             return;
         }
-        // From the middle: to the end, and once again from the first.
+        // A look-up that starts in the middle runs to the end, and then once from the start.
         let mut rounds = if self.recheck.last.is_some() { 2 } else { 1 };
         while !is_over(begun, BEFORE_ANSWER) {
             if self.end_reaped_zombies(sink) {
@@ -101,16 +102,16 @@ impl Pipeline {
                     break;
                 }
             }
-            // So that the ring does not fill up meanwhile.
+            // Handle records so that the ring does not fill up.
             self.catch_up(sink);
         }
-        // Half of the time at most, however often somebody asks.
+        // However many questions there are, look-ups take at most half of the time.
         let now = boottime();
         self.recheck.answers_back_off_until = Ktime(now.0 + now.since(begun));
     }
 
-    /// How many zombies the next tick of the lineage may flag: those that are due, and that /proc shows. Where releases are seen
-    /// when they begin, and no task is hidden, the records are enough.
+    /// Returns how many zombies the next tick of the lineage may flag: those that are due and that /proc shows. If hooks report
+    /// releases when they begin, and no task is hidden, no look-up is needed.
     pub(in crate::runtime) fn zombies_to_flag(&mut self, now: Ktime, sink: &mut impl EventSink) -> usize {
         let can_miss = self.releases_by_tracepoint() || !self.hidden.is_empty();
         if !can_miss || self.procfs.sight() != Sight::All {
@@ -120,7 +121,7 @@ impl Pipeline {
         let (mut there, mut gone) = (HashSet::new(), Vec::new());
         for (turn, zombie) in self.lineage.zombies_due(now).enumerate() {
             let key = zombie.key();
-            // Without its start it cannot be reported from another with its pid.
+            // Without a start time it cannot be distinguished from another process with its pid.
             match key.start.map(|start| self.procfs.is_still_zombie(key.tgid, start)) {
                 Some(Ok(false)) => gone.push(key),
                 None | Some(Ok(true)) => drop(there.insert(key)),
@@ -136,7 +137,7 @@ impl Pipeline {
         if self.releases_by_tracepoint() {
             self.end_reaped(&gone, sink);
         }
-        // The others wait for the next tick: what stands before them may have to be repaired first.
+        // The others wait for the next tick, because the zombie before them may have to be repaired first.
         self.lineage.zombies_due(now).take_while(|zombie| there.contains(&zombie.key())).count()
     }
 }
