@@ -24,8 +24,8 @@ use crate::{
     runtime::{EventSink, MAX_BATCH_DELAY, Pipeline, Place, Wall},
 };
 
-/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, and what
-/// a record names in /proc or among the cgroups still exists after it.
+/// The batch delay while nobody reads events: a poll of the ring then finds more of them. Questions do not wait for it, and it is
+/// short enough that most files of /proc and cgroups that a record names still exist.
 const MAX_BATCH_DELAY_UNREAD: Duration = Duration::from_millis(10);
 
 /// What the service publishes.
@@ -47,7 +47,7 @@ pub struct Service {
     pub(super) settings: Settings,
     /// What the daemon has denied itself.
     pub(super) sandbox: Sandbox,
-    /// Where it is wanted.
+    /// The history, if it is enabled.
     pub(super) history: Option<History>,
 }
 
@@ -77,12 +77,12 @@ impl Service {
         })
     }
 
-    /// What the hooks in use cannot report has no metric.
+    /// Registers metrics for what the attached hooks can report. Other metrics do not exist.
     pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
         if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
     }
 
-    /// The text of a scrape.
+    /// Returns the text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
         let sched = self.poll_sched(pipeline);
         let sources = Sources {
@@ -135,13 +135,13 @@ impl Service {
         self.memory.admits_reader().then(|| self.readers.join(wanted))
     }
 
-    /// Has the lineage report whole lives while somebody reads them.
+    /// Makes the lineage report whole lives while a reader wants them.
     pub(super) fn poll_life_readers(&self, pipeline: &mut Pipeline) {
         let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
         pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
     }
 
-    /// Measures the memory in use, and gives up what [`super::memory`] says.
+    /// Measures the memory in use and frees memory as [`super::memory`] describes.
     pub(super) fn poll_memory(&mut self, pipeline: &mut Pipeline) {
         let Self { memory, readers, settings, .. } = self;
         memory.poll(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
@@ -187,11 +187,11 @@ impl Service {
     }
 }
 
-/// What can be given up.
+/// The memory that can be freed.
 struct Held<'a> {
     readers: &'a mut Readers,
     lineage: &'a mut Lineage,
-    /// By the settings.
+    /// The setting `dead_lives`.
     dead_lives: usize,
 }
 

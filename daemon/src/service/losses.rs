@@ -1,4 +1,4 @@
-//! What `--sched` has no room for: logged once for each cause, with the remedy. /metrics has the counts.
+//! Logs once for each cause, with the remedy, what `--sched` has no room for. /metrics has the counts.
 
 use probe_common::{SchedLosses, SchedLost};
 

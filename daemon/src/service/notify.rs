@@ -59,7 +59,7 @@ pub(super) fn prepare() {
     });
 }
 
-/// Sends a notification. A failure is logged once until sending works again, and is no reason to end.
+/// Sends a notification. A failure is logged once until sending works again; the daemon goes on.
 pub(super) fn say(states: &[NotifyState<'_>]) {
     static FAILED: AtomicBool = AtomicBool::new(false);
     let Some(Some(manager)) = MANAGER.get() else { return };

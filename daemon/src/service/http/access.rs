@@ -7,12 +7,12 @@ use axum::http::{HeaderMap, Uri, Version, header, uri::Authority};
 
 use super::error::ApiError;
 
-/// See the module.
+/// Which requests an address answers.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// The Unix socket: anyone who may open it, under any name.
+    /// The Unix socket answers every process that may open it, for any host name.
     Socket,
-    /// TCP: by an IP address, as localhost, or by one of these names.
+    /// TCP answers requests for an IP address, for localhost, or for one of these names.
     Names(Vec<String>),
 }
 

@@ -39,10 +39,10 @@ use crate::runtime::{Pipeline, Question};
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// Questions about tasks and readers that the owner of the lineage is asked at once. A scrape waits for no more than these.
+/// The most questions that the owner of the lineage has at once. A scrape waits for no more than these.
 const ASKING: usize = 8;
 
-/// Requests that ask or wait for their turn. Further ones are refused, because each holds a connection.
+/// The most requests that ask or wait for their turn. Further ones are refused, because each holds a connection.
 const ASKING_OR_WAITING: usize = 32;
 
 impl Limits {
@@ -74,7 +74,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// For an address that serves this many connections at once.
+    /// Returns the state for an address that serves this many connections at once.
     pub(super) fn new(
         questions: mpsc::Sender<Question<Service>>,
         workers: Workers,
@@ -91,7 +91,7 @@ impl Api {
         }
     }
 
-    /// Asks the owner, in turn.
+    /// Asks the owner of the lineage, in turn.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
@@ -101,7 +101,8 @@ impl Api {
         self.ask_first(question).await
     }
 
-    /// Asks the owner ahead of the questions that wait for their turn: for what must always be answered.
+    /// Asks the owner of the lineage before the questions that wait for their turn. It is for requests that must always be
+    /// answered.
     pub(super) async fn ask_first<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
@@ -116,7 +117,7 @@ impl Api {
     }
 }
 
-/// What everybody on the host may see.
+/// Returns the routes that every process on the host may use.
 pub(super) fn public(api: Api) -> Router {
     Router::new()
         .route("/", get(front_page))
@@ -129,7 +130,7 @@ pub(super) fn public(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Everything.
+/// Returns all routes.
 pub(super) fn full(api: Api) -> Router {
     Router::new()
         .route("/v1/events", get(events::stream))

@@ -46,14 +46,14 @@ impl Family {
 /// Counters of effects.
 pub(super) struct EffectCounters {
     creations: Family,
-    /// Only where failed calls can be seen.
+    /// Failed calls of `copy_process()`, if the hooks report them.
     failed: Option<Family>,
     execs: IntCounter,
     takeovers: IntCounter,
     renames: IntCounter,
-    /// By kind of task, then by reason.
+    /// Exits by kind of task, then by reason.
     exits: Vec<Family>,
-    /// By cause.
+    /// Deaths by cause.
     deaths: Family,
     reaps: Family,
     autoreaps: Family,
@@ -188,8 +188,8 @@ impl EffectCounters {
         })
     }
 
-    /// The hooks in use see failed calls of `copy_process()`: from now on they are counted. Without that the metric is absent, as nobody
-    /// knows how many there were.
+    /// Registers the counter of failed calls of `copy_process()`, because the attached hooks report them. Without such hooks the
+    /// metric does not exist.
     pub(super) fn register_failures(&mut self, registry: &Registry) -> prometheus::Result<()> {
         if self.failed.is_none() {
             self.failed = Some(Family::register(
@@ -256,7 +256,7 @@ impl EffectCounters {
     }
 }
 
-/// A thread that is not its group's leader.
+/// Whether the effect is about a thread that is not its group's leader.
 fn is_other_thread(effect: &Effect) -> bool {
     effect.thread.key.tid != effect.process.key.tgid.leader() && effect.thread.kind != TaskKind::Process
 }

@@ -1,4 +1,4 @@
-//! What is kept on disk, and what could not be.
+//! What the history has written to disk, and what it could not write.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 

@@ -1,6 +1,6 @@
-//! /metrics. Every label has a bounded set of values, and no label is a pid.
+//! /metrics, one file for each subject. Every label has a bounded set of values, and no label is a pid.
 //!
-//! Counters of events are raised with each effect; a state is read from its owner at the scrape.
+//! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
 
 mod crash_loops;
 mod effects;
@@ -43,7 +43,7 @@ use crate::{
     runtime::Pipeline,
 };
 
-/// Everything that /metrics shows.
+/// All metrics.
 pub(super) struct Metrics {
     registry: Registry,
     effects: EffectCounters,
@@ -64,17 +64,17 @@ pub(super) struct Metrics {
 
 /// What a scrape reads besides the pipeline.
 pub(super) struct Sources<'a> {
-    /// The kernel's clock.
+    /// `CLOCK_BOOTTIME`.
     pub(super) now: Ktime,
-    /// Where tasks live.
+    /// Places of cgroups.
     pub(super) cgroups: &'a mut Cgroups,
-    /// Pids left.
+    /// The pid budget.
     pub(super) budget: &'a Budget,
     /// Readers of events.
     pub(super) readers: &'a Readers,
     /// Connections of all addresses.
     pub(super) connections: &'a ConnectionCounts,
-    /// Memory left, and what was given up.
+    /// The memory in use, and what was given up.
     pub(super) memory: &'a MemoryGuard,
     /// The history on disk.
     pub(super) history: Option<&'a History>,
@@ -85,7 +85,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl Metrics {
-    /// All metrics, at zero.
+    /// Returns all metrics, at zero.
     pub(super) fn new(has_sched: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let effects = EffectCounters::register(&registry)?;
@@ -119,12 +119,12 @@ impl Metrics {
         })
     }
 
-    /// The hooks in use report failing calls of fork(2).
+    /// Registers counters of failed forks, because the attached hooks report them.
     pub(super) fn count_failures(&mut self) -> prometheus::Result<()> {
         self.effects.register_failures(&self.registry)
     }
 
-    /// Counts what happened.
+    /// Counts an effect.
     pub(super) fn count(&self, effect: &Effect) {
         self.effects.count(effect);
     }
@@ -150,7 +150,7 @@ impl Metrics {
         }
     }
 
-    /// The text of a scrape.
+    /// Returns the text of a scrape.
     pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);

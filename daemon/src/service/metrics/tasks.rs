@@ -1,4 +1,4 @@
-//! Tasks now, and who owes the waits.
+//! Present tasks, and parents that do not reap their zombies.
 
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
@@ -12,10 +12,10 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 /// States of tasks.
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
-/// Labels of a parent that owes waits.
+/// Labels of a parent with zombies.
 const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
 
-/// Metrics of the tasks there are.
+/// Metrics of present tasks.
 pub(super) struct TaskMetrics {
     tasks: IntGaugeVec,
     processes: IntGauge,

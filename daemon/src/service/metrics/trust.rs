@@ -1,4 +1,4 @@
-//! Whether the figures can be trusted: losses, repairs, canaries.
+//! Losses, repairs and canaries: whether the other metrics can be trusted.
 
 use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{panics, runtime::Pipeline};
 
-/// Metrics of trust.
+/// Metrics of losses, repairs and canaries.
 pub(super) struct TrustMetrics {
     received: IntCounterVec,
     dropped: IntCounterVec,

@@ -11,20 +11,20 @@ use tokio::sync::Notify;
 /// A peer that has read nothing for this long may be closed in favour of others.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// So may a peer that takes an answer for this long, however slowly it reads, and a reader of events that reads nothing for this
-/// long.
+/// A peer that reads one answer for longer than this may be closed too, and so may a reader of events that has read nothing for
+/// this long.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// What a connection is at.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It has sent no whole request; `true` if it has sent a part of one.
+    /// It has not sent a complete request; `true` if it has sent a part of one.
     Asking { has_input: bool },
     /// It was answered and has sent no request since.
     Idle,
-    /// Is being answered.
+    /// Its request is being answered.
     Answering,
-    /// Reads events.
+    /// It reads events.
     Reading,
 }
 
@@ -33,13 +33,13 @@ struct State {
     stage: Stage,
     /// When the stage began.
     since: Instant,
-    /// Since when the peer has not read a byte although some are to be written.
+    /// Since when the peer has not read a byte although there are bytes to write.
     blocked: Option<Instant>,
     /// Since when the peer has been reading this answer: from the first byte that it did not read at once.
     slow: Option<Instant>,
-    /// It has shut down its side.
+    /// Whether the peer has shut down its side.
     has_ended: bool,
-    /// The connection is closed although the peer has not read everything.
+    /// Whether the connection is closed although the peer has not read everything.
     is_given_up: bool,
 }
 
@@ -48,9 +48,9 @@ struct State {
 pub(in crate::service::http) struct Connection {
     state: Mutex<State>,
     close: Notify,
-    /// Who is at the other end.
+    /// The peer.
     pub(in crate::service::http) peer: Peer,
-    /// It has one of the places that are kept for scrapes.
+    /// Whether it has one of the places that are kept for scrapes.
     pub(super) is_reserve: bool,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
         (state.stage, state.since, state.slow) = (next, Instant::now(), None);
     }
 
-    /// Some bytes came.
+    /// Notes that bytes have arrived.
     pub(super) fn received(&self) {
         let mut state = self.state();
         match state.stage {
@@ -89,49 +89,49 @@ impl Connection {
         }
     }
 
-    /// A whole request is here.
+    /// Notes that a complete request has arrived.
     pub(super) fn asked(&self) {
         self.enter(Stage::Answering);
     }
 
-    /// The answer is a stream of events.
+    /// Notes that the answer is a stream of events.
     pub(in crate::service::http) fn reads_events(&self) {
         self.enter(Stage::Reading);
     }
 
-    /// The answer is complete, though perhaps not written out yet.
+    /// Notes that the answer is complete, though perhaps not all written.
     pub(super) fn answered(&self) {
         self.enter(Stage::Idle);
     }
 
-    /// The peer has shut down its side.
+    /// Notes that the peer has shut down its side.
     pub(super) fn ended(&self) {
         self.state().has_ended = true;
     }
 
-    /// Whether it has.
+    /// Whether the peer has shut down its side.
     pub(in crate::service::http) fn has_ended(&self) -> bool {
         self.state().has_ended
     }
 
-    /// Whether an answer is under way.
+    /// Whether a request is being answered.
     pub(super) fn is_answered_now(&self) -> bool {
         matches!(self.state().stage, Stage::Answering | Stage::Reading)
     }
 
-    /// Whether a part of a request is here.
+    /// Whether a part of a request has arrived.
     pub(super) fn has_part(&self) -> bool {
         self.state().stage == Stage::Asking { has_input: true }
     }
 
-    /// The peer takes no more bytes now.
+    /// Notes that the peer takes no more bytes now.
     pub(in crate::service::http) fn blocked(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.blocked.get_or_insert(now);
         state.slow.get_or_insert(now);
     }
 
-    /// The peer took some bytes.
+    /// Notes that the peer took bytes.
     pub(super) fn wrote(&self) {
         self.state().blocked = None;
     }
@@ -152,24 +152,24 @@ impl Connection {
         }
     }
 
-    /// Since when it has been without a whole request.
+    /// Since when it has not sent a complete request.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         let state = self.state();
         matches!(state.stage, Stage::Asking { .. } | Stage::Idle).then_some(state.since)
     }
 
-    /// Closes the connection, whatever was still to be written.
+    /// Closes the connection, even if bytes are still to be written.
     pub(super) fn give_up(&self) {
         self.state().is_given_up = true;
         self.close.notify_one();
     }
 
-    /// The peer has read nothing for too long: the connection ends with an error.
+    /// Ends the connection with an error, because the peer has read nothing for too long.
     pub(super) fn stalled(&self) {
         self.state().is_given_up = true;
     }
 
-    /// Whether it was given up.
+    /// Whether it was closed by [`Connection::give_up`].
     pub(in crate::service::http) fn is_given_up(&self) -> bool {
         self.state().is_given_up
     }
@@ -184,7 +184,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    /// Later than any limit here.
+    /// Returns a time that is later than any limit here.
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(60)
     }

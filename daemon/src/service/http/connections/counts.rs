@@ -1,11 +1,11 @@
-//! Counts connections and the reasons for closing them. The connections' thread counts, /metrics shows the counts.
+//! Counts connections and the reasons for closing them. The thread that serves connections counts; /metrics shows the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why the daemon closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) enum Closed {
-    /// No whole request in time.
+    /// No complete request arrived in time.
     HeaderTimeout,
     /// The peer did not read what was written.
     Stalled,
@@ -52,12 +52,12 @@ impl ConnectionCounts {
         }
     }
 
-    /// Connections now.
+    /// Returns the number of open connections.
     pub(in crate::service) fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Connections closed for each reason.
+    /// Returns the number of closed connections by reason.
     pub(in crate::service) fn by_reason(&self) -> impl Iterator<Item = (Closed, u64)> {
         Closed::ALL.into_iter().zip(self.closed.iter().map(|count| count.load(Ordering::Relaxed)))
     }

@@ -27,15 +27,15 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 /// A header that every answer of the daemon has, and no answer that hyper makes by itself.
 const OURS: &[u8] = b"x-content-type-options";
 
-/// See the module.
+/// A byte stream with a time limit for writing.
 pub(super) struct Guarded<S> {
     stream: S,
     connection: Arc<Connection>,
-    /// Runs while the peer takes nothing.
+    /// The time limit for writing; it runs while the peer takes nothing.
     write_deadline: Option<Pin<Box<Sleep>>>,
     /// Whether the peer has shut down its side while an answer was being written.
     has_ended: bool,
-    /// Written in place of what hyper wrote, with the number of bytes that are written already.
+    /// An answer that replaces hyper's, and how many of its bytes are written already.
     instead: Option<(Vec<u8>, usize)>,
 }
 

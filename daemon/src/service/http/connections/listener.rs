@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Listeners on TCP and on the Unix socket.
 
 use std::{future::Future, io, time::Duration};
 
@@ -10,18 +10,18 @@ use tokio::{
 
 use super::places::Peer;
 
-/// After this long without a byte the kernel probes the peer (TCP keep-alive).
+/// After this time without a byte, the kernel probes the peer (TCP keep-alive).
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
-/// this often,
+/// The interval of these probes.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-/// so many times.
+/// The number of unanswered probes that ends the connection.
 const KEEP_ALIVE_TRIES: u32 = 3;
 
 /// An address that accepts connections.
 pub(in crate::service::http) trait Listener: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection, and who makes it.
+    /// Returns the next connection and its peer.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
@@ -47,7 +47,7 @@ impl Listener for UnixListener {
     }
 }
 
-/// A host that disappeared is noticed within a minute. Events are sent without delay.
+/// Sets keep-alive, so that a host that disappeared is noticed within a minute, and sends events without delay (`TCP_NODELAY`).
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;

@@ -12,14 +12,14 @@ use super::{
     counts::{Closed, ConnectionCounts},
 };
 
-/// Who is at the other end.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::service::http) enum Peer {
-    /// Identifies a host: an IPv4 address, or the first 64 bits of an IPv6 address, because a host has all addresses below them.
+    /// A host: an IPv4 address, or the first 64 bits of an IPv6 address, because a host owns all addresses with that prefix.
     Host(IpAddr),
     /// A user, over the Unix socket.
     User(u32),
-    /// The kernel does not say.
+    /// The kernel does not show the peer.
     Unknown,
 }
 
@@ -35,9 +35,9 @@ impl From<IpAddr> for Peer {
 /// How many connections an address has.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct Limits {
-    /// At once.
+    /// The most connections at once.
     pub(in crate::service) connections: usize,
-    /// Of one peer without a whole request.
+    /// The most connections of one peer that have not sent a complete request.
     pub(in crate::service) waiting_per_peer: usize,
     /// Additional places for short answers, when no connection can be closed.
     pub(in crate::service) reserve: usize,
@@ -115,7 +115,7 @@ impl Places {
 }
 
 impl Taken {
-    /// Returns the connection of this peer that has been without a whole request for the longest time, if the peer has too many.
+    /// Returns the connection of this peer that has waited longest for a complete request, if the peer has too many.
     fn oldest_above(&self, peer: Peer, limit: usize) -> Option<u64> {
         let of_peer = self.by.iter().filter(|(_, (of, _))| *of == peer);
         let waiting = of_peer

@@ -1,5 +1,5 @@
-//! The places for readers of events of one address. A reader stays connected: if each connection could be a reader, nothing else
-//! could be asked.
+//! The places for readers of events of one address. Readers stay connected. If every connection could be a reader, no other
+//! request would be answered.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use crate::service::http::error::ApiError;
 /// Root's uid. A place is always left for root, because root may end the daemon anyway.
 const ROOT: Peer = Peer::User(0);
 
-/// See the module.
+/// The places of readers of one address.
 #[derive(Debug)]
 pub(in crate::service::http) struct ReaderPlaces {
     most: usize,
@@ -31,7 +31,8 @@ pub(in crate::service::http) struct ReaderPlace {
 }
 
 impl ReaderPlaces {
-    /// For an address that serves this many connections at once: half of them may read events, and a quarter may be one peer's.
+    /// Returns places for an address that serves this many connections at once: half of them may read events, and one peer may
+    /// have a quarter.
     pub(in crate::service::http) fn new(connections: usize) -> Arc<Self> {
         let most = connections.div_ceil(2);
         Arc::new(Self {

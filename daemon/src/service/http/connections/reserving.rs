@@ -24,7 +24,7 @@ pub(in crate::service::http) struct Reserving<L> {
 impl<L> Reserving<L> {
     /// Takes the reserve.
     ///
-    /// Errors: too few descriptors are left already.
+    /// Fails if too few descriptors are left.
     pub(in crate::service::http) fn new(listener: L, lane: Lane) -> io::Result<Self> {
         lane.hold()?;
         Ok(Self { listener, lane })
@@ -32,7 +32,7 @@ impl<L> Reserving<L> {
 }
 
 impl<L: Listener + AsFd> Reserving<L> {
-    /// Whether somebody waits to be accepted.
+    /// Whether a client waits to be accepted.
     fn is_awaited(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
@@ -42,8 +42,8 @@ impl<L: Listener + AsFd> Reserving<L> {
 impl<L: Listener + AsFd + Sync> Listener for Reserving<L> {
     type Stream = L::Stream;
 
-    /// Errors: `EMFILE` if somebody waits and all descriptors that are left are reserved. The caller then closes a connection,
-    /// but not before: the connection that was accepted last may have had no time yet to send a request.
+    /// Fails with `EMFILE` if a client waits and all descriptors that are left are reserved. Only then does the caller close a
+    /// connection, because the one that was accepted last may have had no time yet to send a request.
     async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
         loop {
             // Once a descriptor was freed it must be used at once: filling the reserve would take it back.

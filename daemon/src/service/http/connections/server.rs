@@ -1,7 +1,8 @@
-//! Serves the connections of one address: a bounded number of them, each with bounded headers and a bounded time to send them
-//! and to read what it asked for.
+//! Serves the connections of one address: a bounded number of them, each with bounded headers and a bounded time for sending them
+//! and for reading the answer.
 //!
-//! `axum::serve` accepts without a bound and knows no time for reading an answer, so the loop of a connection is hyper's, driven here.
+//! `axum::serve` has no bound on connections and no time limit for reading an answer, so this file drives hyper's connections
+//! itself.
 
 use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// The most bytes of a request line with its headers.
 const HEADER_BYTES: usize = 16 << 10;
 
-/// Headers at most.
+/// The most headers.
 const MAX_HEADERS: usize = 64;
 
 /// Pause after an error of accept(2), such as too few descriptors.
@@ -58,7 +59,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a new connection waits for a place.
 const PLACE_TIME: Duration = Duration::from_secs(1);
 
-/// What an address answers.
+/// How an address answers.
 #[derive(Clone)]
 pub(in crate::service::http) struct Answers {
     pub(in crate::service::http) router: Router,
@@ -67,7 +68,7 @@ pub(in crate::service::http) struct Answers {
     pub(in crate::service::http) is_short: fn(&str) -> bool,
 }
 
-/// Serves until its task is dropped.
+/// Serves until the task is dropped.
 pub(in crate::service::http) async fn serve(listener: impl Listener, answers: Answers, places: Arc<Places>) {
     let mut has_failed = false;
     loop {
@@ -77,7 +78,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
                 accepted
             }
             Err(error) => {
-                // Once for all that fail in a row.
+                // Log consecutive failures once.
                 let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
                 has_failed = true;
                 log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
@@ -98,7 +99,7 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
     }
 }
 
-/// Waits for a place. Connections behind this one wait as well: there is no place for them either.
+/// Waits for a place. Later connections wait too, because there is no place for them either.
 async fn admitted(places: &Arc<Places>, peer: Peer) -> Place {
     loop {
         if let Some(place) = places.admit(peer) {

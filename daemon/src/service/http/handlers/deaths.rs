@@ -12,9 +12,9 @@ use crate::{
     service::http::{Api, error::ApiError},
 };
 
-/// Ends in one answer where the query names no number.
+/// The most ends in an answer, if the query has no limit.
 const LIMIT: usize = 100;
-/// And at most.
+/// The greatest limit.
 const LIMIT_MOST: usize = 10_000;
 
 pub(in crate::service::http) async fn deaths(
@@ -32,12 +32,12 @@ pub(in crate::service::http) async fn deaths(
     complete(&api, context, |host| draft.finish(host)).await
 }
 
-/// A name that comes several times is one list.
+/// Parses a query. A parameter that occurs several times is a list.
 pub(in crate::service::http) fn parse(query: &str) -> Result<DeathFilter, ApiError> {
     let mut filter = DeathFilter { limit: LIMIT, ..DeathFilter::default() };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
-        // As openapi.json says: what is above is no moment, and no number of ends.
+        // The bounds are those of openapi.json.
         let number = || match value.parse::<u64>() {
             Ok(number) if i64::try_from(number).is_ok() => Ok(number),
             Ok(_) => Err(ApiError::bad_request(format!("{key}: more than {}", i64::MAX))),

@@ -1,4 +1,4 @@
-//! Bodies of JSON. Names in them are escaped as those in events are.
+//! JSON bodies. Names are escaped as in events.
 
 use axum::{
     http::header,
@@ -11,7 +11,7 @@ use crate::{
     service::http::error::{ApiError, JSON},
 };
 
-/// A body made of a value.
+/// A JSON body made from a value.
 #[derive(Debug)]
 pub(in crate::service::http) struct Json<T>(pub(in crate::service::http) T);
 

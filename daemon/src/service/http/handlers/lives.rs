@@ -1,7 +1,7 @@
-//! /v1/lives: the lives that are over and remembered, one line each, the oldest first.
+//! /v1/lives: ended lives, one line each, the oldest first.
 //!
-//! They are sent page by page: the owner gives the lives of a page between two batches of records, a thread that completes answers
-//! makes lines of them, and the next page is asked for once the connection has taken this one.
+//! They are sent page by page. The owner of the lineage returns the lives of a page between two batches of records, a worker
+//! thread makes lines of them, and the next page follows when the connection has taken this one.
 
 use std::{
     collections::HashMap,
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// Lives of a page: the owner puts them together in less than a millisecond.
+/// The most lives of a page: the owner collects them in less than a millisecond.
 const PAGE: usize = 512;
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -50,7 +50,7 @@ struct Query {
     limit: Option<u64>,
 }
 
-/// Some lives, and what makes records of them.
+/// Some lives, and what is needed to make records of them.
 struct Page {
     lives: Vec<Life>,
     next: u64,
@@ -58,14 +58,14 @@ struct Page {
     places: HashMap<u64, Place>,
 }
 
-/// Where an answer stands.
+/// The progress of an answer.
 struct Progress {
     query: Query,
     /// Serial of the next life.
     next: u64,
-    /// Serial after the last that was there when the question came.
+    /// Serial after the last life at the time of the query.
     until: u64,
-    /// Lives that were gone before are left out.
+    /// Lives that were released before this time are left out.
     after: Ktime,
     left: u64,
 }
@@ -93,7 +93,7 @@ pub(in crate::service::http) async fn lives(
         loop {
             let Ok((bytes, again)) = api.workers.run(move || progress.lines(&page)).await else { return };
             progress = again;
-            // Whoever asked may have gone.
+            // The client may be gone.
             if !bytes.is_empty() && sender.send(bytes).await.is_err() {
                 return;
             }
@@ -134,7 +134,7 @@ impl Page {
 }
 
 impl Progress {
-    /// The lines of a page.
+    /// Returns the lines of a page.
     fn lines(mut self, page: &Page) -> (Bytes, Self) {
         let mut out = Vec::new();
         for life in page.lives.iter().filter(|life| life.since >= self.after) {
@@ -194,7 +194,7 @@ impl Query {
     }
 }
 
-/// A body that comes piece by piece.
+/// A body that is sent piece by piece.
 struct Pieces(mpsc::Receiver<Bytes>);
 
 impl HttpBody for Pieces {

@@ -11,9 +11,9 @@ use crate::{
     service::http::{Api, error::ApiError},
 };
 
-/// Stops in one answer where the query names no number.
+/// The most stops in an answer, if the query has no limit.
 const LIMIT: usize = 20;
-/// And at most.
+/// The greatest limit.
 const LIMIT_MOST: usize = 1_000;
 
 pub(in crate::service::http) async fn stops(

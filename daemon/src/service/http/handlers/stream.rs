@@ -28,7 +28,8 @@ use crate::{
 /// After this long without an event a reader gets a heartbeat. Writing it finds peers that disappeared.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// After a peer has shut down its side it may be gone: the first heartbeat makes its kernel say so, and the second one fails.
+/// A peer that has shut down its side may be gone. The first heartbeat then makes its kernel send a reset, and the second one
+/// fails.
 const SECOND_BEAT: Duration = Duration::from_secs(1);
 
 /// The future that returns the members of a subtree.
@@ -66,7 +67,7 @@ impl EventStream {
             let api = self.api.clone();
             self.members = Some(Box::pin(async move {
                 let members = api.ask_first(move |pipeline, _| descendants(&pipeline.lineage, root)).await;
-                // Without an owner nothing more happens.
+                // Without an owner of the lineage, no more events come.
                 members.unwrap_or_default()
             }));
         }

@@ -38,7 +38,7 @@ impl Service {
         LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
     }
 
-    /// Makes the part of an answer's context that only the owner has.
+    /// Makes the context of an answer, which only the owner of the lineage has.
     pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
         let now_ns = clock::boottime().0;
         let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
@@ -131,7 +131,7 @@ pub(in crate::service::http) async fn blocked(
     tokio::time::sleep(BETWEEN).await;
     api.ask(move |pipeline, service| {
         let figures = AllFigures::new(pipeline.observer.doing(Want::Blocked));
-        // A task whose record is still in the ring is known after this.
+        // The lineage then knows tasks whose records were still in the ring.
         pipeline.catch_up(service);
         let view = service.lineage_at(pipeline);
         let stamp = service.wall.stamp().clone();
