@@ -1,4 +1,4 @@
-//! `taskscope explain`: one life, and what is the matter with it.
+//! `taskscope explain`: the history of one process, and what is wrong with it.
 
 use super::{
     ask::{self, Format, Source},
@@ -56,8 +56,8 @@ pub(super) fn run(args: &Args) -> Exit {
     shown.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// A name that nothing has any more, and that a unit or container had which stopped: what the daemon tells of that. `None` for
-/// anything else.
+/// Shows how a unit or container stopped, if the name is not that of a present process or unit. Returns `None` if the daemon
+/// knows no such stop.
 fn stopped(args: &Args) -> Option<Exit> {
     let (Selector::Name(name), Some(socket)) = (&args.selector, args.source.daemon()) else { return None };
     if args.selector.is_there(Some(socket)) {

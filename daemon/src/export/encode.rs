@@ -5,7 +5,7 @@
 
 use super::text::is_unsafe;
 
-/// Digits of a `u64` at most.
+/// The most digits of a `u64`.
 const MAX_DIGITS: usize = 20;
 
 /// Writes a number with at least `width` digits.
@@ -61,7 +61,7 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// A reader that shows the line as it is must not be misled either.
+/// A reader that shows the line unparsed must not be misled either.
 fn escape(out: &mut Vec<u8>, c: char) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),
@@ -100,7 +100,7 @@ impl<'a> Object<'a> {
         Self { out, empty: true }
     }
 
-    /// Closes it.
+    /// Closes the object.
     pub(super) fn close(self) {
         self.out.push(b'}');
     }

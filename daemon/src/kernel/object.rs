@@ -190,8 +190,8 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         return Err(ObjectError::Privilege { missing });
     }
     let mut loader = EbpfLoader::new();
-    // It has read the kernel's types already. They are read once more below, because the programs are loaded by them too, and the
-    // loader gives nobody its own; held at the same time the two would double the memory that the start takes.
+    // The loader has read the kernel's types. They are read again below, because programs are loaded with them too and the loader
+    // does not return its copy. Two copies at once would double the memory that the start takes, so the loader goes first.
     loader.btf(None);
     memory::give_back();
     let types = Types::from_file(Path::new(VMLINUX))?;

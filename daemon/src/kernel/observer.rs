@@ -140,7 +140,7 @@ impl Observer {
         let no_figures = figures::prepare(&mut ebpf, &btf).err().map(|error| error.to_string());
         drop(btf);
         memory::give_back();
-        // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
+        // Map the ring only now: with the kernel's types still in memory, the start would take more memory.
         let ring = RingBuf::try_from(records)?;
         Ok(Self {
             links,

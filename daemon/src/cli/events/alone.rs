@@ -73,7 +73,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     }
 }
 
-/// Lets the writer write what is left, while the reader reads.
+/// Lets the writer write the lines that are left, as long as the reader reads.
 pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
     output.close();
     let mut waiting = output.waiting();
