@@ -1,5 +1,5 @@
-//! What a client and the daemon do when somebody does not go on: a daemon that is stopped, a standard error that nobody reads, an
-//! address space that is too small, no pid for a thread.
+//! What a client and the daemon do when something is stuck or exhausted: a stopped daemon, an unread standard error, a small
+//! address space, no pid for a thread.
 
 use std::{
     fs,
@@ -121,7 +121,7 @@ fn limit_address_space(command: &mut Command, kib: u64) {
     unsafe { command.pre_exec(set) };
 }
 
-/// What a daemon says that it needs when it has no more than so much, KiB.
+/// Returns how much address space a daemon says that it needs if it has `kib`, KiB.
 #[track_caller]
 fn needed(kib: u64) -> u64 {
     let directory = service::directory();

@@ -1,5 +1,5 @@
-//! Lives on disk: what is there after a clean end, after kill -9, and what a directory that cannot be used costs. Segments are read by
-//! programs of others: zstd(1), and `DuckDB` where there is one.
+//! The history on disk after a clean end and after kill -9, and with a directory that cannot be used. Segments are read by other
+//! projects' programs: zstd(1), and `DuckDB` if installed.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! One record a life, against what wait4(2) and /proc tell of it.
+//! Records of lives, compared with wait4(2) and /proc.
 
 mod common;
 

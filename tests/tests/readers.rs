@@ -140,7 +140,7 @@ struct Storm {
 }
 
 impl Storm {
-    /// Of so many lives. When the readers have left, no more than `left` KiB must stay resident.
+    /// Runs a storm of `lives` lives. After the readers have left, at most `left` KiB more may stay resident.
     fn with(readers: u32, lives: u32, left: u64) -> Self {
         let service = Service::start(&[]);
         let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();

@@ -168,7 +168,7 @@ fn orphans(scenario: &Scenario) -> Vec<Role> {
     (0..ORPHANS).map(|n| scenario.facts().role(&format!("orphan-{n}"))).collect()
 }
 
-/// Each orphan is handed on from one to the other, and soon told.
+/// Waits until each orphan's reparenting from one parent to the other is reported, and checks that this is soon.
 #[track_caller]
 fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
     let (old, new) = (scenario.facts().role(old), scenario.facts().role(new));
@@ -187,7 +187,7 @@ fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2])
     }
 }
 
-/// Both steps of each orphan, each once, in the order in which they happened; and who reaped it.
+/// Checks that both reparentings of each orphan are reported once, in order, and which task reaped it.
 #[track_caller]
 fn assert_steps(view: &View<'_>, scenario: &Scenario) {
     let facts = scenario.facts();

@@ -1,5 +1,5 @@
-//! Units that are stopped by real signals: who was asked, who was not, who had to be killed. The oracle is the scenario, which sends
-//! the signals and waits for the processes.
+//! Units that are stopped by real signals: which processes received a stop signal, which did not, which were killed. The oracle
+//! is the scenario, which sends the signals and waits for the processes.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{facts::Facts, service::Service, setting};
 
-/// Acts a scenario and answers how its unit stopped; `None` where this machine does not allow it.
+/// Runs a scenario and returns how its unit stopped; `None` if this machine does not allow it.
 #[track_caller]
 fn stopped(service: &Service, name: &str) -> Option<(Value, Facts)> {
     let mut acted = scenario(name, &[]);

@@ -1,8 +1,8 @@
 //! What ended processes used, compared with what wait4(2) and getrusage(2) report to their parent.
 //!
-//! The kernel adds a child to its parent's account when that waits, and a thread to its group's when the thread is released: both
-//! can be before the last switch. The scenarios see to it that a leader's comes first, so its figures must be the same; a
-//! thread always releases itself before, and so its last, voluntary switch is in no rusage.
+//! The kernel adds a child's usage to its parent when the parent waits, and a thread's usage to its group when the thread is
+//! released. Both can be before the last switch. The scenarios make sure that a leader's last switch comes first, so its figures
+//! must be equal. A thread always releases itself before its last switch, so that one voluntary switch is in no rusage.
 
 mod common;
 

@@ -9,7 +9,7 @@ use taskscope::lineage::{Action, Effect, LifeState, Lineage, Provenance, TaskSta
 use crate::kernel::{Kernel, State};
 use crate::tape::{Family, comm};
 
-/// A task as both sides can say it.
+/// Tasks in a form that both sides can produce.
 fn expected_tasks(kernel: &Kernel) -> BTreeMap<TaskKey, String> {
     kernel
         .present()
@@ -91,7 +91,7 @@ pub(crate) fn same_tree(kernel: &Kernel, lineage: &Lineage) -> Result<(), String
     if wrong.is_empty() { Ok(()) } else { Err(format!("the trees differ:\n{wrong}")) }
 }
 
-/// An effect as the model says it; `None` for what the model leaves open.
+/// Converts an effect to the model's form; `None` for effects that the model does not have.
 fn act(effect: &Effect) -> Option<String> {
     Some(match &effect.action {
         Action::Renamed { new, .. } => {
@@ -183,7 +183,7 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("what was told differs:\n{wrong}")) }
 }
 
-/// The last switch of a father shows whose his children are then: one that had them in between goes unseen.
+/// The last switch of a parent shows the new parent at that time; a parent that adopted the children in between is not seen.
 fn is_part(found: &[String], expected: &[String]) -> bool {
     let mut expected = expected.iter();
     found.iter().all(|found| expected.any(|expected| expected == found))

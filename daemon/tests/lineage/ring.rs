@@ -1,4 +1,4 @@
-//! In which orders the ring can hand out what hooks on several CPUs record at once.
+//! The orders in which the ring can deliver records that hooks on several CPUs make at once.
 //!
 //! A hook takes the time, reads, and reserves its room in the ring. Two hooks that run at the same time on two CPUs can reserve in
 //! either order; what one CPU does before another *because of it* stays before it. So a record can be passed by another, but not

@@ -1,4 +1,4 @@
-//! The lineage's accounts against the model: what each group used, and what its dead children did.
+//! Compares the lineage's usage with the model: that of each group, and that of its dead children.
 
 use taskscope::lineage::id::{GroupKey, Ktime, Tgid};
 use taskscope::lineage::record::Usage;
@@ -54,7 +54,7 @@ fn life(kernel: &Kernel, lineage: &Lineage, group: GroupNo) -> Option<Life> {
     lineage.life_by_key(key, Ktime(kernel.now))
 }
 
-/// Each group's own account is the model's.
+/// Checks that each group's own usage equals the model's.
 pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), String> {
     for group in 1..kernel.groups.len() {
         let tgid = kernel.groups[group].tgid;

@@ -1,4 +1,4 @@
-//! What all of them need: a taskscope's own sums, and waiting for what must come.
+//! Helpers of these tests: a taskscope's own sums, and waits for expected events.
 
 use std::{
     collections::BTreeSet,
@@ -97,20 +97,20 @@ pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     until(&format!("`{action}` of {pid} is never told"), reported);
 }
 
-/// The machine for oneself, as long as it is kept: a storm of another test would fill the ring that this one measures.
+/// A lock against other tests of this binary, because their storms would fill the ring that this test measures.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static STORM: Mutex<()> = Mutex::new(());
     STORM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends it and gives back how; losses are allowed.
+/// Ends it and returns how it ended; losses are allowed.
 #[track_caller]
 pub(crate) fn stop(observer: Observer) -> End {
     observer.signal(libc::SIGTERM);
     observer.wait(setting::deadline())
 }
 
-/// Stopped, it reads nothing: so much is lost for sure when more than the ring holds is produced meanwhile.
+/// Stops it, so that it reads nothing: records are lost for certain if more are produced than the ring holds.
 #[track_caller]
 pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
     observer.signal(libc::SIGSTOP);

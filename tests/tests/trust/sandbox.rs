@@ -1,4 +1,4 @@
-//! The sandbox of a running daemon, tried from outside: a debugger has the daemon itself make the calls.
+//! The sandbox of a running daemon, tested from outside: a debugger makes the daemon itself call the system calls.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
-//! Answers after a loss are true at once, although the tree is not compared yet: zombies whose release may be lost are not
-//! reported.
+//! Answers right after a loss are true although the tree is not compared yet: zombies whose release may be lost are not reported.
 
 use std::{
     collections::BTreeSet,

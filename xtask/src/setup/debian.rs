@@ -1,4 +1,4 @@
-//! What Debian's package manager knows of the packages setup may want.
+//! Asks Debian's package manager about packages that setup may need.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What this machine has of an eBPF toolchain. Nothing is decided or changed here.
+//! Facts about the eBPF toolchain of this machine. Nothing is decided or changed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -210,7 +210,7 @@ impl<'a> Guest<'a> {
         Ok(boot)
     }
 
-    /// Gets out of a guest that has stopped what it can still tell; all of that is on the console and beside it.
+    /// Makes a guest that has stopped print what it can; the output is on the console and beside it.
     ///
     /// Returns whether its kernel responds.
     fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) -> bool {

@@ -1,4 +1,4 @@
-//! What is counted over the whole run, and whether it is good.
+//! Figures of the whole run, and whether they are good.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Takes in a daemon's last words.
+    /// Adds the summary of a daemon.
     pub(crate) fn add(&mut self, end: &End) -> anyhow::Result<()> {
         let summary = &end.summary;
         let before = |word: &str| number_before(summary, word);

@@ -1,4 +1,4 @@
-//! A program of the Python Package Index that tests measure us against: in a virtual environment in the cache, made once.
+//! A program of the Python Package Index that tests compare with, in a virtual environment in the cache.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Programs of other projects that tests measure us against, such as Prometheus: the machine's own, else unpacked from the
-//! distribution's package into the cache. Nothing is installed.
+//! Programs of other projects that tests compare with, such as Prometheus: the machine's own, or unpacked from the distribution's
+//! package into the cache. Nothing is installed.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

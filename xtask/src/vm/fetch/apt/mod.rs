@@ -1,5 +1,5 @@
-//! A private apt beside the system's: other suites, same mirror, same signatures, nothing shared but the
-//! addresses and the way to them (proxies, credentials, retries).
+//! A private apt beside the system's, with other suites of the same mirror and the same signatures. It shares only the addresses
+//! and how to reach them (proxies, credentials, retries).
 
 pub(super) mod index;
 pub(in crate::vm) mod sources;
