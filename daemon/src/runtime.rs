@@ -453,7 +453,7 @@ impl Pipeline {
     #[must_use]
     pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
         let observer = &self.observer;
-        let proof = self.canary.proof(observer.tells_failed_clones(), self.drained_to);
+        let proof = self.canary.proof(observer.reports_failed_clones(), self.drained_to);
         proof.filter(|_| observer.is_attached()).map(|at| Duration::from_nanos(now.since(at)))
     }
 

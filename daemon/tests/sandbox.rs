@@ -76,7 +76,7 @@ fn attempt(name: &str) -> End {
     match reported {
         Some("worked") => End::Worked,
         Some(errno) => End::Errno(errno.parse().unwrap()),
-        None => panic!("{name} told nothing: {output:?}"),
+        None => panic!("{name} reported nothing: {output:?}"),
     }
 }
 

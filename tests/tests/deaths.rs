@@ -29,7 +29,7 @@ fn death(service: &Service, pid: i64) -> Value {
         if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
             return death.clone();
         }
-        assert!(Instant::now() < end, "no end of {pid} is told: {answer:#}");
+        assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
     }
 }
 

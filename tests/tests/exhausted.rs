@@ -179,7 +179,7 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     let next = || {
         let mut bytes = [0; 4096];
         let length =
-            socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it tells systemd nothing: {error}"));
+            socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it does not notify systemd: {error}"));
         String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
     };
     while !next().contains("READY=1") {}

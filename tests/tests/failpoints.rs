@@ -223,7 +223,7 @@ fn a_timer_that_cannot_be_waited_for_ends_nothing() {
 
 #[test]
 fn a_service_manager_that_cannot_be_told_ends_nothing() {
-    survives("notify", Some("telling systemd"));
+    survives("notify", Some("notifying systemd"));
 }
 
 #[test]

@@ -293,7 +293,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     let reported = |pid: i64| {
         let deadline = std::time::Instant::now() + setting::deadline();
         while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
-            assert!(std::time::Instant::now() < deadline, "{pid} is not told:\n{}", reader.log().text());
+            assert!(std::time::Instant::now() < deadline, "{pid} is not reported:\n{}", reader.log().text());
             std::thread::sleep(Duration::from_millis(20));
         }
     };

@@ -258,7 +258,7 @@ fn explain_of_a_zombie_that_was_handed_on_names_who_forked_it() {
     let (middle, outer) = (scenario.facts().role("middle").pid, scenario.facts().role("scenario").pid);
     for orphan in orphans(&scenario) {
         let explained = || service.json(&format!("/v1/explain/{}", orphan.pid));
-        service.until("the new parent is told", |_| explained()["process"]["parent_pid"] == outer);
+        service.until("the new parent is reported", |_| explained()["process"]["parent_pid"] == outer);
         let story = explained()["story"].to_string();
         assert!(story.contains(&format!("forked by scenario (pid {middle})")), "{story}");
     }

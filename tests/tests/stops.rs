@@ -40,7 +40,7 @@ fn until(service: &Service, unit: &str, is: impl Fn(&Value) -> bool) -> Value {
         if let Some(stop) = answer["stops"].as_array().and_then(|stops| stops.iter().find(|stop| is(stop))) {
             return stop.clone();
         }
-        assert!(Instant::now() < end, "no such stop of {unit} is told: {answer:#}");
+        assert!(Instant::now() < end, "no such stop of {unit} is reported: {answer:#}");
     }
 }
 
@@ -50,13 +50,13 @@ fn unit(facts: &Facts) -> String {
     name.unwrap_or_else(|| panic!("the scenario names its unit"))
 }
 
-/// What is told of a role's process.
+/// What is reported of a role's process.
 #[track_caller]
 fn process<'a>(stop: &'a Value, facts: &Facts, role: &str) -> &'a Value {
     let pid = facts.role(role).pid;
     let found =
         stop["processes"].as_array().and_then(|all| all.iter().find(|it| it["process"]["pid"] == pid));
-    found.unwrap_or_else(|| panic!("{role} (pid {pid}) is not told: {stop:#}"))
+    found.unwrap_or_else(|| panic!("{role} (pid {pid}) is not reported: {stop:#}"))
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Config {
     /// How long ended processes are remembered.
     pub dead_lives_age: Duration,
     /// Whether `Released` of a leader carries the whole life.
-    pub tells_lives: bool,
+    pub reports_lives: bool,
     /// A task in `EXIT_DEAD` is concluded to be released after this time without a record.
     pub dead_after: Duration,
     /// Called for each large piece of memory for tasks, so that the caller can request huge pages for it.
@@ -49,7 +49,7 @@ impl Default for Config {
             release_within: Duration::from_secs(12),
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
-            tells_lives: false,
+            reports_lives: false,
             dead_after: Duration::from_secs(5),
             room: None,
         }

@@ -193,8 +193,8 @@ impl Lineage {
     }
 
     /// Sets whether `Released` of a leader carries the whole life, which costs an allocation for each process.
-    pub const fn set_tells_lives(&mut self, tells: bool) {
-        self.config.tells_lives = tells;
+    pub const fn set_reports_lives(&mut self, reports: bool) {
+        self.config.reports_lives = reports;
     }
 
     /// Marks groups that the kernel hides from the programs: no record shows what they do, or what is done to them.

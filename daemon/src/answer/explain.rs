@@ -175,7 +175,7 @@ impl ExplainDraft {
             observed_since,
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
-        let story = story::tell(&life, &cast, stamp);
+        let story = story::steps(&life, &cast, stamp);
         let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
         let limits = limits.map(|limits| limits.finish(host_facts));
         let limits = held_to(limits, &mut verdict);

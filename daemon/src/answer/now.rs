@@ -111,7 +111,7 @@ impl AllFigures {
             Vec::new()
         });
         let stacks = stacks.unwrap_or_else(|error| {
-            lack("where in the kernel its tasks sleep", error);
+            lack("the kernel functions in which its tasks sleep", error);
             HashMap::new()
         });
         let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();

@@ -55,7 +55,7 @@ impl TreeOptions {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// No such process.
-    #[error("no process had the pid {0} at that moment, as far as is remembered")]
+    #[error("no process had the pid {0} at that time, as far as is known")]
     NoRoot(u32),
     /// No daemon observed at that time.
     #[error("only a daemon that was running at that time (`taskscope run`) knows the tree: {0}")]

@@ -61,7 +61,7 @@ fn content(frame: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let size = get_frame_content_size(frame).map_err(|_| wrong("not a zstd frame"))?;
     let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size <= CONTENT_MAX);
-    let size = size.ok_or_else(|| wrong("a frame that does not say its size, or says too much"))?;
+    let size = size.ok_or_else(|| wrong("a frame without a size, or with one that is too large"))?;
     Decompressor::new()?.decompress(frame, size)
 }
 

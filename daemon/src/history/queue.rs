@@ -99,7 +99,7 @@ impl History {
     }
 
     fn fail(&mut self, error: &HistoryError) {
-        log::error!("{error}; the daemon goes on without history");
+        log::error!("{error}; the daemon runs without history");
         self.stats.set_error(Some(error.to_string()));
         (self.directory, self.waiting, self.writer) = (None, None, None);
     }
@@ -187,7 +187,7 @@ impl History {
             Err(TrySendError::Disconnected(_)) => {
                 waiting.fetch_sub(count, Ordering::Relaxed);
                 self.stats.lost(Lost::Disk, count as u64);
-                self.stats.set_error(Some("the writer ended by a panic, which the log tells".into()));
+                self.stats.set_error(Some("the writer ended by a panic, see the log".into()));
             }
         }
     }

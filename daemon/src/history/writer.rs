@@ -214,7 +214,7 @@ impl Writer {
                 let path = self.directory.path().display();
                 let text = format!("writing to {path}: {error}; make room, or set another `history`");
                 if self.stats.set_error(Some(text.clone())) {
-                    log::error!("history: {text}; the daemon goes on without it and tries again");
+                    log::error!("history: {text}; the daemon runs without it and tries again");
                 }
             }
             None => self.stats.lost(Lost::Disk, lines),

@@ -67,7 +67,7 @@ pub enum ObjectError {
     /// `RLIMIT_MEMLOCK` leaves no room for the maps, and this process may not raise it.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
-         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
+         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, use a smaller --ring-kib, or do not use --sched"
     )]
     Memlock {
         /// The map.
@@ -257,7 +257,7 @@ pub fn check_abi(name: &str, object: &[u8]) -> Result<(), ObjectError> {
     let symbol = file
         .symbols()
         .find(|symbol| symbol.name() == Ok(ABI_SYMBOL))
-        .ok_or_else(|| unusable("it does not say which ABI version it speaks"))?;
+        .ok_or_else(|| unusable("it has no ABI version"))?;
     let found = symbol
         .section_index()
         .and_then(|index| file.section_by_index(index).ok())

@@ -252,7 +252,7 @@ impl Observer {
 
     /// Returns whether failing clones are reported: a tracepoint does not see them.
     #[must_use]
-    pub fn tells_failed_clones(&self) -> bool {
+    pub fn reports_failed_clones(&self) -> bool {
         self.hooks.iter().any(|hook| hook.hook == COPY_PROCESS && hook.rung.is_some() && hook.lacks.is_none())
     }
 

@@ -84,11 +84,11 @@ impl Procfs {
             Ok(None) if sight == Sight::Partial => {
                 return Err(format!("a /proc that shows process {pid}: it is mounted with hidepid"));
             }
-            Ok(None) => return Err("a process that is still there: it ended before /proc was read".into()),
+            Ok(None) => return Err("a live process: it ended before /proc was read".into()),
             Err(error) => return Err(format!("a readable /proc/{pid} ({error})")),
         };
         if key.start.is_some_and(|start| !self.began(&stat, start)) {
-            return Err("a process that is still there: its pid is another's by now".into());
+            return Err("a live process: another process has its pid now".into());
         }
         let directory = self.root.join(pid.to_string());
         let status = read(&directory.join("status"))

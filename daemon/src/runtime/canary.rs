@@ -74,7 +74,7 @@ pub struct Canary {
     pub no_pid: u64,
     /// Why canaries cannot be made; kept until the life of the next one is over.
     refused: Option<Refused>,
-    /// Shows that records come through while no canary can be made.
+    /// Shows that records arrive while no canary can be made.
     rename: RenameProbe,
     /// Lives that were seen except for a release that this kernel may hide.
     pub hidden: u64,
@@ -204,14 +204,14 @@ impl Canary {
         if missing.is_empty() {
             self.whole += 1;
             self.hidden_releases.in_a_row = 0;
-            log::debug!("canary: a whole life came through");
+            log::debug!("canary: a whole life was seen");
         } else if self.hidden_releases.are_possible
             && missing == ["released"]
             && self.hidden_releases.in_a_row < HIDDEN_IN_A_ROW
         {
             self.hidden += 1;
             self.hidden_releases.in_a_row += 1;
-            log::debug!("canary: all came through but a release that this kernel can hide");
+            log::debug!("canary: all events were seen except a release, which this kernel can hide");
         } else {
             if !self.stopped {
                 self.complain(missing);
@@ -222,7 +222,7 @@ impl Canary {
         // The time of launch, not of the end: the age may be a little too large, never too small.
         self.last_whole = Some(launched);
         if std::mem::take(&mut self.complained) {
-            log::warn!("canary: whole lives come through again");
+            log::warn!("canary: whole lives are seen again");
         }
     }
 
@@ -282,8 +282,7 @@ impl Canary {
         let is_new = self.refused.replace(Refused { errno, since, launched: now, seen }).is_none();
         if let (true, Some(why)) = (is_new, self.refusal()) {
             log::warn!(
-                "{why} (pids.max, kernel.pid_max, kernel.threads-max, RLIMIT_NPROC). Until it can, a rename of taskscope's own shows \
-                 whether records come through"
+                "{why} (pids.max, kernel.pid_max, kernel.threads-max, RLIMIT_NPROC). Until then, a rename of taskscope's main thread shows whether records arrive"
             );
         }
         if let Err(error) = self.rename.send() {

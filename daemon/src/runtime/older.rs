@@ -67,7 +67,7 @@ fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments
             Err(mpsc::RecvTimeoutError::Disconnected) => return found,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 log::warn!(
-                    "{READING}: one took longer than {} s; some are not known",
+                    "{READING}: a read took longer than {} s; some arguments are unknown",
                     ARGUMENTS_WITHIN.as_secs()
                 );
                 return found;

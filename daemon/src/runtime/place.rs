@@ -41,9 +41,9 @@ impl Place {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Ring => "the ring was full; a larger --ring-kib gives more room",
+            Self::Ring => "the ring was full; use a larger --ring-kib",
             Self::Shed => {
-                "left out because the ring was filling up, so that exits found room; a larger --ring-kib gives more"
+                "left out because the ring was filling up, so that exits had room; use a larger --ring-kib"
             }
             Self::Skipped => {
                 "the kernel skipped a program because one was at work on that CPU already; --attach kprobe has that least"

@@ -108,7 +108,7 @@ impl Pipeline {
     }
 
     fn resync_for_gone(&mut self, gone: Vec<GroupKey>, sink: &mut impl EventSink) {
-        log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+        log::debug!("a zombie is gone and no record shows its release; reading all tasks");
         let failed = self.repairs.failed;
         self.resync(Why::Doubt, sink);
         // The kernel's iterator still shows this zombie and /proc does not, so another look-up would not help.

@@ -79,7 +79,7 @@ impl Service {
 
     /// Registers metrics for what the attached hooks can report. Other metrics do not exist.
     pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
-        if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
+        if pipeline.observer.reports_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
     }
 
     /// Returns the text of a scrape.
@@ -138,7 +138,7 @@ impl Service {
     /// Makes the lineage report whole lives while a reader wants them.
     pub(super) fn poll_life_readers(&self, pipeline: &mut Pipeline) {
         let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
-        pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
+        pipeline.lineage.set_reports_lives(keeps_lives || self.readers.wants_lives());
     }
 
     /// Measures the memory in use and frees memory as [`super::memory`] describes.
@@ -170,9 +170,7 @@ impl Service {
         if let Some(refusal) = refusal {
             return match pipeline.proof_age(now) {
                 Some(age) if age < limit => Ok(Some(format!("{refusal}; records come through"))),
-                Some(age) => {
-                    Err(format!("{refusal}, and no record has come through for {} s", age.as_secs()))
-                }
+                Some(age) => Err(format!("{refusal}, and no record has arrived for {} s", age.as_secs())),
                 None => Err(format!("{refusal}, and nothing else shows that the hooks work")),
             };
         }
@@ -181,8 +179,8 @@ impl Service {
             return Ok(None);
         }
         Err(match age {
-            Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
-            None => "no canary ever came through whole".into(),
+            Some(age) => format!("the last canary was seen whole {} s ago", age.as_secs()),
+            None => "no canary was ever seen whole".into(),
         })
     }
 }

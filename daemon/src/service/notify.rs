@@ -53,7 +53,7 @@ impl Manager {
 pub(super) fn prepare() {
     MANAGER.get_or_init(|| {
         Manager::find().unwrap_or_else(|error| {
-            log::warn!("NOTIFY_SOCKET: {error}: systemd is told nothing");
+            log::warn!("NOTIFY_SOCKET: {error}: systemd gets no notifications");
             None
         })
     });
@@ -74,7 +74,7 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
         Ok(_) => FAILED.store(false, Ordering::Relaxed),
         Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
             log::warn!(
-                "telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
+                "notifying systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
             );
         }
         Err(_) => {}

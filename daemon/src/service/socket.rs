@@ -17,7 +17,7 @@ use super::config::DEFAULT_SOCKET;
 #[derive(Debug, Error)]
 pub enum SocketError {
     /// Another daemon uses it.
-    #[error("another taskscope answers on {0}; stop it, or give this one another --socket")]
+    #[error("another taskscope answers on {0}; stop it, or start this one with another --socket")]
     Taken(PathBuf),
     /// A file that is not a socket has its name.
     #[error("{0} is there and is no socket; remove it, or use another --socket")]

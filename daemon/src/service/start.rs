@@ -84,7 +84,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Workers(#[from] WorkersError),
     /// A part that the daemon cannot do without is gone.
-    #[error("{part} ended by a panic, which the log tells; start taskscope again")]
+    #[error("{part} ended by a panic, see the log; start taskscope again")]
     Panicked {
         /// The part.
         part: &'static str,

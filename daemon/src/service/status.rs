@@ -244,7 +244,7 @@ impl Status {
             let _ = write!(text, "; canary {} s ago", age_ns / 1_000_000_000);
         }
         if let Some(what) = &self.memory_given_up {
-            let _ = write!(text, "; short of memory, given up: {what}");
+            let _ = write!(text, "; memory is short, given up: {what}");
         }
         if let Some(why) = &self.not_ready_because {
             let _ = write!(text, "; NOT READY: {why}");

@@ -287,7 +287,7 @@ fn config(exec_args: bool) -> Config {
         release_within: Duration::from_micros(100),
         dead_lives: 6,
         dead_lives_age: Duration::from_millis(1),
-        tells_lives: true,
+        reports_lives: true,
         dead_after: Duration::from_micros(60),
         room: None,
     }

@@ -145,7 +145,7 @@ pub(crate) fn same_reports(
             let _ = writeln!(wrong, "{key:?}\n  one run:     {once:?}\n  the other: {twice:?}");
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(format!("what was told differs:\n{wrong}")) }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("the reported effects differ:\n{wrong}")) }
 }
 
 /// Checks that the effects of each task are what it did, in that order. Returns how often they were not and were marked as
@@ -174,13 +174,14 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
         if !is_same && family == Family::Tracepoint && guessed.contains(key) {
             wrong_guesses += 1;
         } else if !is_same {
-            let _ = writeln!(wrong, "{key:?}\n  did:  {}\n  told: {}", expected.join(", "), found.join(", "));
+            let _ =
+                writeln!(wrong, "{key:?}\n  did:  {}\n  reported:{}", expected.join(", "), found.join(", "));
         }
     }
     for (key, found) in reported.iter().filter(|(key, _)| !kernel.truth.acts().contains_key(key)) {
-        let _ = writeln!(wrong, "{key:?}\n  did:  nothing\n  told: {}", found.join(", "));
+        let _ = writeln!(wrong, "{key:?}\n  did:  nothing\n  reported:{}", found.join(", "));
     }
-    if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("what was told differs:\n{wrong}")) }
+    if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("the reported effects differ:\n{wrong}")) }
 }
 
 /// The last switch of a parent shows the new parent at that time; a parent that adopted the children in between is not seen.

@@ -113,7 +113,7 @@ fn in_kernel_order_the_tree_and_all_that_is_reported_are_the_kernels() {
         result.map_err(|error| fail(error, &kernel.tape.records, &effects))
     });
     let (tasks, wrong_guesses) = (tasks.get(), wrong_guesses.get());
-    println!("{tasks} tasks, {wrong_guesses} of them told otherwise than they were, as inferred");
+    println!("{tasks} tasks, {wrong_guesses} of them reported differently, as inferred");
     assert!(wrong_guesses * 500 < tasks, "{wrong_guesses} of {tasks} inferences are wrong");
 }
 

@@ -62,14 +62,15 @@ pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), Strin
         let found = life.usage.unwrap_or_default();
         let (sum, tasks) = own(kernel, group);
         if (found.sum, found.tasks) != (sum, tasks) || !found.is_exact() {
-            return Err(format!("group {tgid} used {sum:?} ({tasks} tasks), told is {found:?}"));
+            return Err(format!("group {tgid} used {sum:?} ({tasks} tasks), the lineage has {found:?}"));
         }
     }
     Ok(())
 }
 
-/// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is first,
-/// a child that goes while its father does can seem to have come to the new reaper before. What all of those used is the same even then.
+/// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is
+/// first, a child that ends while its parent does can seem to have been reparented to the new reaper before. Their total usage is
+/// the same even then.
 pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) -> Result<(), String> {
     let mut forgotten = [Descent::default(); 2];
     for group in 1..kernel.groups.len() {
@@ -79,7 +80,7 @@ pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) 
         let [reaped, autoreaped] = children(kernel, group);
         if found.reaped != reaped || (in_order && found.autoreaped != autoreaped) {
             return Err(format!(
-                "children of {tgid} used {reaped:#?} and {autoreaped:#?}, told is {found:#?}"
+                "children of {tgid} used {reaped:#?} and {autoreaped:#?}, the lineage has {found:#?}"
             ));
         }
         // Those of a group that is gone itself are with its parent.
@@ -94,6 +95,6 @@ pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) 
     if expected == found {
         Ok(())
     } else {
-        Err(format!("went by themselves: {expected:#?}, told: {found:#?}"))
+        Err(format!("autoreaped: {expected:#?}, the lineage has {found:#?}"))
     }
 }

@@ -51,7 +51,7 @@ pub fn questions(parent: i64, child: i64) -> [Question; 4] {
                 let answer = json(body)?;
                 let owes = |debtor: &Value| debtor["process"]["pid"] == parent;
                 let reported = answer["parents"].as_array().is_some_and(|parents| parents.iter().any(owes));
-                demand(reported, &format!("{parent}, which owes a wait, is not told"), &answer)
+                demand(reported, &format!("{parent}, which owes a wait, is not reported"), &answer)
             }),
         ),
         question(

@@ -94,7 +94,7 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
 pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     let reported =
         || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
-    until(&format!("`{action}` of {pid} is never told"), reported);
+    until(&format!("`{action}` of {pid} is never reported"), reported);
 }
 
 /// A lock against other tests of this binary, because their storms would fill the ring that this test measures.
@@ -123,7 +123,7 @@ pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
 pub(crate) fn until_all_reported(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
     let mut missing: BTreeSet<(&str, i64)> =
         actions.iter().flat_map(|&action| tids.iter().map(move |&tid| (action, tid))).collect();
-    until("not everything is told", || {
+    until("not everything is reported", || {
         let seen = view.events();
         let reported: BTreeSet<(&str, i64)> =
             seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();

@@ -139,7 +139,7 @@ fn links_cut_under_it_are_noticed_and_made_anew() {
     standing.pause("all-alive");
     for reported in ["canary:", "all hooks were attached again", "canary: whole lives"] {
         let line = observer.log().line(&format!("taskscope: warning: {reported}"), SOON);
-        assert!(line.is_some(), "`{reported}` is not told:\n{}", observer.log());
+        assert!(line.is_some(), "`{reported}` is not reported:\n{}", observer.log());
     }
     let root = standing.facts().role("scenario").pid;
     until_reported(&view, "forked", root);

@@ -226,7 +226,7 @@ impl Lineage {
         let usage = if is_leader { self.store.group_usage(group) } else { None };
         let children_usage = if is_leader { self.store.children_usage(group).map(Box::new) } else { None };
         let life =
-            if is_leader && self.config.tells_lives { self.life_of_group(group, t.ctx.at) } else { None };
+            if is_leader && self.config.reports_lives { self.life_of_group(group, t.ctx.at) } else { None };
         let life = life.map(Arc::new);
         self.emit(t, ix, Action::Released { reaper, usage, children_usage, life });
         if is_leader {

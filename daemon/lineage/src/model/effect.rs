@@ -238,7 +238,7 @@ pub enum Action {
         /// What the group's dead children used, if it had any.
         children_usage: Option<Box<ChildrenUsage>>,
         /// If the task is the leader, the group is released with it: its life, if
-        /// [`Config::tells_lives`](crate::Config::tells_lives) is set.
+        /// [`Config::reports_lives`](crate::Config::reports_lives) is set.
         life: Option<Arc<Life>>,
     },
 }

@@ -118,7 +118,7 @@ impl Store {
             return Err(format!("{name}: unconfirmed or not, and {queue:?}"));
         }
         if group.has(fact::ZOMBIE) != is_queued {
-            return Err(format!("{name}: told as a zombie and {:?}", self.tasks[leader].queue));
+            return Err(format!("{name}: emitted as a zombie and {:?}", self.tasks[leader].queue));
         }
         if let Some(parent) = group.parent {
             if !self.children_of(parent).any(|child| child == ix) {

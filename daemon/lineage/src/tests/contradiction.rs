@@ -17,7 +17,7 @@ fn impossible_parents(fixture: &Fixture, child: TaskRef, parent: Tgid) -> [TaskR
 
 /// Applies a child's record with each parent that it cannot have. The child must be gone afterwards, and the record counted as
 /// contradictory.
-fn each_ends_the_child(tell: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
+fn each_ends_the_child(apply: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
     for which in 0..2 {
         let mut fixture = Fixture::new();
         let init = fixture.init();
@@ -25,7 +25,7 @@ fn each_ends_the_child(tell: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
         let child = fixture.fork(parent, 200);
         let named = impossible_parents(&fixture, child, parent.tgid)[which];
         let before = fixture.lineage.stats().contradictory;
-        tell(&mut fixture, child, named);
+        apply(&mut fixture, child, named);
         fixture.lineage.check().unwrap();
         assert_eq!(fixture.lineage.stats().contradictory, before + 1, "parent {named:?}");
         let owner = fixture.lineage.group(child.tgid).map(|group| group.key().start);

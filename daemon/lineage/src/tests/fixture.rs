@@ -260,7 +260,7 @@ impl Fixture {
         let mut found = effects.iter().filter(|effect| effect.action.name() == action);
         match (found.next(), found.next()) {
             (Some(effect), None) => effect.clone(),
-            _ => panic!("wanted one {action}, told were {names:?}"),
+            _ => panic!("wanted one {action}, found {names:?}"),
         }
     }
 

@@ -161,7 +161,7 @@ fn see_where_it_sleeps(process: &mut ProcessFacts, doing: &Now) {
 
 fn known(life: Life, procfs: &Procfs) -> Known {
     let process = match life.state {
-        LifeState::Dead | LifeState::Released => Err("a process that is still there".into()),
+        LifeState::Dead | LifeState::Released => Err("a live process".into()),
         _ => facts_of(life.key, procfs),
     };
     Known { life, process }

@@ -48,7 +48,7 @@ impl Cast<'_> {
     }
 }
 
-pub(super) fn tell(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
+pub(super) fn steps(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut step = |at: Option<Ktime>, text: String| {
         let timestamp = at.map(|at| stamp.timestamp(at));

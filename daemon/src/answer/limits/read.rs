@@ -57,7 +57,7 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
             missing.push(Missing {
                 fact: "kernel.pid_max of its pid namespace, which kernels since 6.14 have, and at which forks fail with EAGAIN".into(),
                 needs: format!(
-                    "a look from inside: nsenter -t {} -p -m sysctl kernel.pid_max (while that is full, this fails with EAGAIN itself)",
+                    "run inside of it: nsenter -t {} -p -m sysctl kernel.pid_max (while that is full, this fails with EAGAIN itself)",
                     subject.named.key.tgid
                 ),
             });

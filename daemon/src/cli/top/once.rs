@@ -41,7 +41,7 @@ pub(super) fn print(mut watcher: Watcher) -> Result<(), Exit> {
     });
     watcher.stop();
     if view.health().is_none() {
-        let why = view.disconnected().unwrap_or("no answer came in time");
+        let why = view.disconnected().unwrap_or("no answer arrived in time");
         log::error!("{why}");
         return Err(Exit::Failure);
     }

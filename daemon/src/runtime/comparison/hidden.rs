@@ -50,8 +50,8 @@ impl HiddenTasks {
         let more = more.map_or_else(String::new, |more| format!(" and {more} more"));
         (!named.is_empty()).then(|| {
             format!(
-                "hidden tasks: this kernel hides {}{more} from eBPF programs and from its task iterator; /proc tells of \
-                 them. What they fork, and releases in interrupts on top of them, is found by comparisons only, and counted in \
+                "hidden tasks: this kernel hides {}{more} from eBPF programs and from its task iterator; /proc shows \
+                 them. Only comparisons find what they fork, and releases in interrupts on top of them; these are counted in \
                  taskscope_hidden_total",
                 named.join(", ")
             )

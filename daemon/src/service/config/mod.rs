@@ -233,7 +233,10 @@ impl Partial {
             return Err(wrong("history_size", what));
         }
         if settings.listen.is_none() && settings.socket.is_none() {
-            return Err(wrong("listen and socket", "both are off: nobody could ask anything".into()));
+            return Err(wrong(
+                "listen and socket",
+                "both are off, so that no client could connect; set one of them".into(),
+            ));
         }
         Ok(settings)
     }

@@ -55,7 +55,7 @@ fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Option<Autho
         return if version < Version::HTTP_11 {
             Ok(None)
         } else {
-            Err(ApiError::bad_request("there is no Host header: HTTP/1.1 wants one"))
+            Err(ApiError::bad_request("the Host header is missing, which HTTP/1.1 requires"))
         };
     };
     let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());

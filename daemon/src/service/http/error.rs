@@ -36,7 +36,7 @@ impl ApiError {
     pub(super) fn not_understood(status: StatusCode) -> Self {
         let message = match status {
             StatusCode::REQUEST_TIMEOUT => {
-                "the request did not come whole in time; send its headers within ten seconds"
+                "the request was not complete in time; send its headers within ten seconds"
             }
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the headers are too long or too many; send at most 16 KiB and 64 of them"
@@ -116,7 +116,7 @@ impl ApiError {
 
     /// Returns the error if too many questions wait: each holds a connection, and a scrape needs one too.
     pub(super) fn too_many_questions() -> Self {
-        let message = "as many questions as this address takes wait for their turn; try again in a moment";
+        let message = "too many requests wait on this address; try again in a moment";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
@@ -126,7 +126,7 @@ impl ApiError {
 
     /// Returns the error if there is no memory for another reader.
     pub(super) fn no_memory() -> Self {
-        let message = "taskscope is near its memory limit and takes no new readers of events; \
+        let message = "taskscope is near its memory limit and accepts no new readers of events; \
             try again later, or raise memory_max";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
@@ -144,8 +144,7 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> ApiError {
-    let message =
-        format!("there is no {}; /openapi.json on the Unix socket describes what there is", uri.path());
+    let message = format!("there is no {}; /openapi.json on the Unix socket lists the paths", uri.path());
     ApiError { status: StatusCode::NOT_FOUND, message }
 }
 

@@ -160,6 +160,6 @@ async fn front_page() -> &'static str {
     "taskscope: every Linux task from copy_process() to release_task()\n\n\
      /metrics  for Prometheus\n\
      /healthz  the daemon answers\n\
-     /readyz   whole lives come through\n\n\
+     /readyz   canaries are seen whole\n\n\
      The rest of the API is on the Unix socket: curl --unix-socket /run/taskscope/taskscope.sock http://x/openapi.json\n"
 }

@@ -50,7 +50,9 @@ impl Gauge {
             Some(max) => match File::open("/proc/self/status") {
                 Ok(status) => Source::Resident { status, max },
                 Err(error) => {
-                    log::warn!("memory_max: /proc/self/status: {error}; no memory is given up by rule");
+                    log::warn!(
+                        "memory_max: /proc/self/status: {error}; the daemon frees no memory near its limit"
+                    );
                     Source::Unlimited
                 }
             },
@@ -149,7 +151,9 @@ fn lowest(root: &Path, path: &str, names: &Names) -> Source {
     let open = |name: &str| -> Option<File> {
         let file: PathBuf = directory.join(name);
         File::open(&file)
-            .inspect_err(|error| log::warn!("{}: {error}; no memory is given up by rule", file.display()))
+            .inspect_err(|error| {
+                log::warn!("{}: {error}; the daemon frees no memory near its limit", file.display())
+            })
             .ok()
     };
     match (open(names.usage), open("memory.stat")) {

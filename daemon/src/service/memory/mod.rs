@@ -124,7 +124,9 @@ impl MemoryGuard {
     fn follow(&mut self, level: Level, from: &mut impl Shedding) {
         let Level { used, max } = level;
         if used < low(max) && self.step > Step::Nothing {
-            log::info!("memory: {used} of {max} bytes are in use; as much is kept again as the settings say");
+            log::info!(
+                "memory: {used} of {max} bytes are in use; the daemon keeps as much as the settings allow again"
+            );
             self.step = Step::Nothing;
             from.restore();
         }

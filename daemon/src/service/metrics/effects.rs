@@ -87,7 +87,7 @@ fn deaths(registry: &Registry) -> prometheus::Result<Family> {
     Family::register(
         registry,
         "taskscope_deaths_total",
-        "Processes that ended, by cause: docs/deaths.md. What exited by itself is `exited`, with whatever code.",
+        "Processes that ended, by cause: docs/deaths.md. A process that exited by itself counts as `exited`, with any code.",
         "cause",
         Cause::ALL.iter().map(|cause| cause.code()),
     )
@@ -145,7 +145,7 @@ impl EffectCounters {
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",
-                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
+                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init during its own exit, an exiting parent.",
                 "by",
                 ReaperKind::ALL.iter().map(|kind| kind.name()),
             )?,

@@ -27,7 +27,7 @@ impl StopMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let stops = of.counters(
             "taskscope_stops_total",
-            "Units and containers that were asked to stop and did, by outcome: `killed` where a process of them was sent SIGKILL.",
+            "Units and containers that were asked to stop and did, by outcome: `killed` if SIGKILL was sent to one of their processes.",
             &["outcome"],
         )?;
         for outcome in [StopOutcome::ByItself, StopOutcome::Killed] {

@@ -92,7 +92,7 @@ impl TrustMetrics {
             )?,
             panics: of.counter(
                 "taskscope_panics_total",
-                "Panics that cost a client its answer and nothing else. Each is a bug of taskscope: the log has a line to report.",
+                "Panics that cost one answer each and had no other effect. Each is a bug of taskscope: the log has a line to report.",
             )?,
         })
     }

@@ -145,7 +145,7 @@ impl Daemon {
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {
-            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not told");
+            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not reported");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

@@ -149,7 +149,7 @@ impl Figures {
             ),
             ("repaired after losses", self.repaired.to_string()),
             ("drift", self.drift.to_string()),
-            ("events told as repaired", self.repaired_events.to_string()),
+            ("events marked as repaired", self.repaired_events.to_string()),
             ("canaries whole, broken", format!("{}, {}", self.whole, self.broken)),
             ("peak RSS", format!("{peak} KiB")),
             ("RSS first, last third", format!("{first}, {last} KiB")),

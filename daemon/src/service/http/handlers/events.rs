@@ -67,7 +67,7 @@ pub(in crate::service::http) async fn stream(
             let since = query.since.map(|age| Ktime(clock::boottime().0.saturating_sub(duration::ns(age))));
             let Query { format, limit, .. } = query;
             if format == Format::Life {
-                pipeline.lineage.set_tells_lives(true);
+                pipeline.lineage.set_reports_lives(true);
             }
             let wanted = Wanted { filter, layout: Layout { format, server_sent }, after, since, limit };
             Ok(service.join(wanted))

@@ -243,7 +243,7 @@ pub(in crate::service::http) async fn tree(
         .ask(move |pipeline, service| {
             for (key, is_asked) in [("now", query.now), ("usage", query.usage)] {
                 if is_asked && query.at.is_some() {
-                    return Err(ApiError::bad_request(format!("{key}: goes without at")));
+                    return Err(ApiError::bad_request(format!("{key}: cannot be combined with at")));
                 }
             }
             let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
