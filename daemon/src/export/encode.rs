@@ -3,8 +3,6 @@
 //! Not by `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is made without
 //! a value in between. Answers, which are few, are written by `serde_json` (`answer.rs`).
 
-use super::text::is_unsafe;
-
 /// The most digits of a `u64`.
 const MAX_DIGITS: usize = 20;
 
@@ -77,6 +75,16 @@ fn escape(out: &mut Vec<u8>, c: char) {
         }
         _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
     }
+}
+
+/// Control characters, also those above ASCII (C1); and characters that turn, hide or end the text around them. All are below
+/// U+10000.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 /// Writes a byte as two hex digits.

@@ -11,7 +11,7 @@ use std::{
 
 use probe_common::ARGS_LEN;
 
-use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
+use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to, value};
 use crate::{
     lineage::{
         Arguments,
@@ -209,14 +209,6 @@ fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
         _ => None,
     };
     ThreadFacts { state, blocked, has_run, ..again }
-}
-
-pub(super) fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
-    // The name is the only part that a task chooses, and the kernel escapes newlines in it.
-    status.split(|&byte| byte == b'\n').find_map(|line| {
-        let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
-        Some(std::str::from_utf8(rest).ok()?.trim())
-    })
 }
 
 fn mask(status: &[u8], key: &str) -> Option<Signals> {

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use super::{Stat, facts::value};
+use super::{Stat, value};
 use crate::fd::spare;
 
 /// Memory and threads of this process; `None` where /proc/self cannot be read.

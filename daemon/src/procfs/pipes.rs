@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt as _, path::Path};
 
-use super::{Procfs, Stat, facts::value, read_up_to};
+use super::{Procfs, Stat, read_up_to, value};
 use crate::{
     lineage::id::{GroupKey, Tgid},
     verdict::facts::{Call, HeldCall, Named, PipeRead, ProcessFacts, ThreadFacts},

@@ -1,6 +1,6 @@
 //! What a process does with a signal, and the host's memory.
 
-use super::{Procfs, facts::value, read};
+use super::{Procfs, read, value};
 use crate::lineage::{death::HostMemory, id::Tgid, record::Disposition};
 
 impl Procfs {

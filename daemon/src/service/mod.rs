@@ -16,6 +16,7 @@ mod sched;
 mod socket;
 mod start;
 mod status;
+mod vital;
 
 pub use self::{
     event_sink::Service,

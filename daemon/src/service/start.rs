@@ -25,6 +25,7 @@ use super::{
     sandbox::Paths,
     socket::{self, SocketError},
     status::Status,
+    vital::vital,
 };
 use crate::{
     fd::spare,
@@ -219,18 +220,6 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     drop(ended);
     outcome?;
     broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
-}
-
-/// Runs a part of the daemon that it cannot do without. If a panic ends that part, the daemon ends in order.
-pub(super) async fn vital(
-    part: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
-    ended: mpsc::Sender<&'static str>,
-) {
-    if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
-        // A second signal changes nothing.
-        let _ = ended.try_send(part);
-    }
 }
 
 /// Returns a listener with a long backlog.

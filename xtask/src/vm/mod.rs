@@ -31,6 +31,9 @@ use clap::{Args as _, FromArgMatches as _, ValueEnum};
 use self::fetch::cache::Cache;
 use self::session::Session;
 
+/// How long each fault of `--faults` lasts.
+pub(crate) const FAULT_SECONDS: &str = "20";
+
 /// Observers that start and stop make kernels skip kprobe programs of others: a test expects not to lose events.
 const JOBS: u8 = 1;
 const TEST_TIMEOUT_S: u64 = 180;
@@ -207,7 +210,7 @@ pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
             ..Args::standard()?
         })
     };
-    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", crate::soak::FAULT_SECONDS))?);
+    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", FAULT_SECONDS))?);
     eprintln!("vm: the row `none` with {MANY_CPUS} CPUs");
     let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"))?;
     let many = main(Args { cpus: MANY_CPUS, ..many });

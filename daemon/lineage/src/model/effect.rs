@@ -15,6 +15,7 @@ use crate::model::task::TaskKind;
 use crate::model::usage::{ChildrenUsage, GroupUsage};
 
 pub use crate::model::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
+pub use crate::model::relation::Reaper;
 
 /// One thing that happened to one task.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,19 +78,6 @@ pub struct Thread {
     pub cgroup_id: Option<u64>,
     /// Its ids in its own pid namespace.
     pub namespace: Option<Namespaced>,
-}
-
-/// The task that released another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reaper {
-    /// The task that did it; `None` if only its process follows from the kernel's rules.
-    pub task: Option<TaskRef>,
-    /// The thread group it belongs to.
-    pub process: GroupKey,
-    /// Its comm.
-    pub name: Option<Comm>,
-    /// Its relation to the released task.
-    pub kind: ReaperKind,
 }
 
 /// A long uninterruptible sleep.

@@ -10,11 +10,12 @@
 //! | `death` | why a thread group ended |
 //! | `debt`, `relation` | a parent's counts of children; the relation of a reaper to the released task |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
-//! | `path_name`, `arguments`, `stats` | a program's path and arguments; counters of a lineage |
+//! | `comm`, `path_name`, `arguments`, `stats` | a task's comm; a program's path and arguments; counters of a lineage |
 
 pub(crate) mod action_kind;
 pub(crate) mod arguments;
 pub(crate) mod before_exec;
+pub(crate) mod comm;
 pub mod death;
 pub(crate) mod debt;
 pub mod effect;

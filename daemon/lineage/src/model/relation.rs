@@ -1,7 +1,21 @@
 //! How the task that ran `release_task()` is related to the released task.
 
-use crate::model::id::Tgid;
+use crate::model::comm::Comm;
+use crate::model::id::{GroupKey, TaskRef, Tgid};
 use crate::model::kinds::ReaperKind;
+
+/// The task that released another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaper {
+    /// The task that did it; `None` if only its process follows from the kernel's rules.
+    pub task: Option<TaskRef>,
+    /// The thread group it belongs to.
+    pub process: GroupKey,
+    /// Its comm.
+    pub name: Option<Comm>,
+    /// Its relation to the released task.
+    pub kind: ReaperKind,
+}
 
 /// The relations between a released task and its reaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -52,9 +52,12 @@ use self::slot::pending_reparent::PendingReparent;
 use self::slot::small_extra::SmallExtra;
 use self::slot::task::Task;
 use self::tables::arena::{Arena, Ix};
-use self::tables::index::TidIndex;
+use self::tables::index::TidTable;
 use self::tables::paths::Paths;
 use self::tables::profile::Profiles;
+
+/// The newest task of each tid; older ones are linked by `Task::same_tid`.
+type TidIndex = TidTable<Ix<Task>>;
 
 /// All known tasks and thread groups.
 pub(crate) struct Store {

@@ -23,7 +23,7 @@ pub use self::{
 
 use super::{task::ZombieAge, time_arg::wall_ns, verdict::Verdict};
 use crate::{
-    export::{Zone, columns, fitting, local, text::is_unsafe},
+    export::{Zone, columns, fitting, is_unsafe, local},
     verdict::duration,
 };
 

@@ -1,6 +1,7 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
 mod access;
+mod api;
 mod caught;
 mod connections;
 mod error;
@@ -8,8 +9,6 @@ mod handlers;
 pub mod query;
 mod thread;
 mod workers;
-
-use std::sync::Arc;
 
 use axum::{
     Router,
@@ -19,31 +18,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(super) use self::{
+    api::Api,
     caught::asked,
     connections::{counts::ConnectionCounts, places::Limits},
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
 use self::{
-    connections::reader_places::ReaderPlaces,
     error::ApiError,
     handlers::{answers, deaths, events, health, lives, stops, tasks},
 };
 pub use self::{thread::ThreadError, workers::WorkersError};
-use super::Service;
-use crate::runtime::{Pipeline, Question};
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// The most questions that the owner of the lineage has at once. A scrape waits for no more than these.
-const ASKING: usize = 8;
-
-/// The most requests that ask or wait for their turn. Further ones are refused, because each holds a connection.
-const ASKING_OR_WAITING: usize = 32;
 
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
@@ -59,61 +49,6 @@ impl Limits {
         let reserve = if share / 8 < 2 { 2 } else { share / 8 };
         let connections = if share.saturating_sub(reserve) < 2 { 2 } else { share - reserve };
         Self { connections, waiting_per_peer: connections.div_ceil(2), reserve }
-    }
-}
-
-/// What every handler has: a channel to the owner of the lineage, and the limits of its address.
-#[derive(Clone)]
-pub(super) struct Api {
-    questions: mpsc::Sender<Question<Service>>,
-    workers: Workers,
-    instance: Arc<str>,
-    asking: Arc<Semaphore>,
-    asking_or_waiting: Arc<Semaphore>,
-    readers: Arc<ReaderPlaces>,
-}
-
-impl Api {
-    /// Returns the state for an address that serves this many connections at once.
-    pub(super) fn new(
-        questions: mpsc::Sender<Question<Service>>,
-        workers: Workers,
-        instance: &str,
-        connections: usize,
-    ) -> Self {
-        Self {
-            questions,
-            workers,
-            instance: instance.into(),
-            asking: Arc::new(Semaphore::new(ASKING)),
-            asking_or_waiting: Arc::new(Semaphore::new(ASKING_OR_WAITING)),
-            readers: ReaderPlaces::new(connections),
-        }
-    }
-
-    /// Asks the owner of the lineage, in turn.
-    pub(super) async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let _place = self.asking_or_waiting.try_acquire().map_err(|_| ApiError::too_many_questions())?;
-        let _turn = self.asking.acquire().await.map_err(|_| ApiError::stopping())?;
-        self.ask_first(question).await
-    }
-
-    /// Asks the owner of the lineage before the questions that wait for their turn. It is for requests that must always be
-    /// answered.
-    pub(super) async fn ask_first<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let (answer, answered) = oneshot::channel();
-        let question: Question<Service> = Box::new(move |pipeline, service| {
-            // The receiver is gone if the request was dropped.
-            let _ = answer.send(asked(pipeline, service, question));
-        });
-        self.questions.send(question).await.map_err(|_| ApiError::stopping())?;
-        Ok(answered.await.map_err(|_| ApiError::stopping())??)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event_loop,
     fd::spare::Lane,
-    service::{descriptors, readers::Attendant, start::vital},
+    service::{descriptors, readers::Attendant, vital::vital},
 };
 
 /// How long readers may read what is left when the daemon ends.

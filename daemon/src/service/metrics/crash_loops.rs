@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use prometheus::IntGaugeVec;
 
 use super::{
-    Sources,
     families::{Families, int},
+    sources::Sources,
     unit_labels::UnitLabels,
 };
 use crate::{

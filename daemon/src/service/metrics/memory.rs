@@ -3,8 +3,8 @@
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{
-    Sources,
     families::{Families, int, set},
+    sources::Sources,
 };
 use crate::{runtime::Pipeline, service::Holdings};
 

@@ -15,6 +15,7 @@ mod own_process;
 mod pids;
 mod sched;
 mod series_limiter;
+mod sources;
 mod stops;
 mod tasks;
 mod top;
@@ -32,13 +33,10 @@ use self::{
     own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
     trust::TrustMetrics, units::Units,
 };
-pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
-use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
+pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
     fd::spare,
-    history::History,
-    kernel::sched::Reading,
     lineage::{Share, death::Stop, effect::Effect, id::Ktime},
     runtime::Pipeline,
 };
@@ -60,28 +58,6 @@ pub(super) struct Metrics {
     history: HistoryMetrics,
     /// Only with `--sched`.
     sched: Option<SchedMetrics>,
-}
-
-/// What a scrape reads besides the pipeline.
-pub(super) struct Sources<'a> {
-    /// `CLOCK_BOOTTIME`.
-    pub(super) now: Ktime,
-    /// Places of cgroups.
-    pub(super) cgroups: &'a mut Cgroups,
-    /// The pid budget.
-    pub(super) budget: &'a Budget,
-    /// Readers of events.
-    pub(super) readers: &'a Readers,
-    /// Connections of all addresses.
-    pub(super) connections: &'a ConnectionCounts,
-    /// The memory in use, and what was given up.
-    pub(super) memory: &'a MemoryGuard,
-    /// The history on disk.
-    pub(super) history: Option<&'a History>,
-    /// Number of parents that are named.
-    pub(super) top: usize,
-    /// What `--sched` counted.
-    pub(super) sched: Option<(Reading, Shown)>,
 }
 
 impl Metrics {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    export::text::is_unsafe,
+    export::is_unsafe,
     lineage::{TaskKind, effect::ReparentKind, status::WaitStatus},
 };
 

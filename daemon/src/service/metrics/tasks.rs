@@ -3,8 +3,8 @@
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
 use super::{
-    Sources,
     families::{Families, int, seconds},
+    sources::Sources,
     top::{ParentSeries, parent_series},
 };
 use crate::{lineage::TaskState, runtime::Pipeline};

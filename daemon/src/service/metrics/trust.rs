@@ -4,8 +4,8 @@ use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
-    Sources,
     families::{Families, int, seconds, set},
+    sources::Sources,
 };
 use crate::{panics, runtime::Pipeline};
 

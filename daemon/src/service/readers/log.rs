@@ -10,12 +10,21 @@ use std::{
     task::Waker,
 };
 
-use super::{Budget, chunk::Chunk};
+use super::chunk::Chunk;
 use crate::{
     cgroup::Cgroups,
     export::Stamp,
     lineage::{effect::Effect, id::Ktime},
 };
+
+/// Memory for all readers together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// The most bytes of events that wait for readers, including those that are kept anyway.
+    pub(super) log_bytes: usize,
+    /// The most bytes of the texts of events, all layouts together.
+    pub(super) text_bytes: usize,
+}
 
 /// An entry of the log.
 #[derive(Clone)]

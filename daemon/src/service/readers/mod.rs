@@ -19,22 +19,16 @@ use std::{
 
 use tokio::{select, sync::Notify, time::sleep};
 
-use self::{chunk::Chunk, log::Log};
+use self::{
+    chunk::Chunk,
+    log::{Budget, Log},
+};
 pub(super) use self::{
     format::{Format, Layout},
     reader::{Reader, Wanted},
 };
 use crate::kernel::memory::give_back;
 use crate::{cgroup::Cgroups, export::Stamp, lineage::effect::Effect};
-
-/// Memory for all readers together.
-#[derive(Clone, Copy, Debug)]
-struct Budget {
-    /// The most bytes of events that wait for readers, including those that are kept anyway.
-    log_bytes: usize,
-    /// The most bytes of the texts of events, all layouts together.
-    text_bytes: usize,
-}
 
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
 

@@ -1,7 +1,7 @@
 //! The out-of-memory killer's choice, and the limit that it met.
 
+use crate::model::comm::Comm;
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::Comm;
 
 /// The out-of-memory killer has chosen a group.
 #[derive(Clone, Debug, PartialEq, Eq)]

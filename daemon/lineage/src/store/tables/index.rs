@@ -11,8 +11,6 @@
 )]
 
 use crate::model::id::Tid;
-use crate::store::slot::task::Task;
-use crate::store::tables::arena::Ix;
 
 /// Tids per page: few enough that scattered tids take little memory.
 const PAGE: usize = 256;
@@ -28,9 +26,6 @@ struct Page<T> {
 pub(crate) struct TidTable<T> {
     pages: Vec<Page<T>>,
 }
-
-/// The newest task of each tid; older ones are linked by `Task::same_tid`.
-pub(crate) type TidIndex = TidTable<Ix<Task>>;
 
 // A derive would require the same trait of `T`.
 impl<T> Default for TidTable<T> {

@@ -4,7 +4,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 
 use super::json::Json;
 use crate::service::{
-    http::{Api, error::ApiError},
+    http::{api::Api, error::ApiError},
     status::Status,
 };
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     answer::death::{DeathFilter, Deaths, DeathsDraft},
     lineage::id::Ktime,
-    service::http::{Api, error::ApiError},
+    service::http::{api::Api, error::ApiError},
 };
 
 /// The most ends in an answer, if the query has no limit.

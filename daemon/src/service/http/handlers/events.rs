@@ -18,7 +18,7 @@ use crate::{
     lineage::id::Ktime,
     service::{
         INSTANCE,
-        http::{Api, connections::connection::Connection, error::ApiError},
+        http::{api::Api, connections::connection::Connection, error::ApiError},
         readers::{Format, Layout, Wanted},
     },
 };

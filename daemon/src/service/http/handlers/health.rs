@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::service::http::{Api, error::ApiError};
+use crate::service::http::{api::Api, error::ApiError};
 
 pub(in crate::service::http) async fn alive(State(api): State<Api>) -> Result<&'static str, ApiError> {
     api.ask_first(|_, _| ()).await?;

@@ -33,7 +33,7 @@ use crate::{
     runtime::Pipeline,
     service::{
         KNOWN_SINCE, Service,
-        http::{Api, error::ApiError},
+        http::{api::Api, error::ApiError},
     },
 };
 

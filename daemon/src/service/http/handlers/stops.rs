@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     answer::stop::{StopFilter, Stops, StopsDraft},
-    service::http::{Api, error::ApiError},
+    service::http::{api::Api, error::ApiError},
 };
 
 /// The most stops in an answer, if the query has no limit.

@@ -18,7 +18,7 @@ use crate::{
     lineage::id::GroupKey,
     service::{
         http::{
-            Api,
+            api::Api,
             connections::{connection::Connection, reader_places::ReaderPlace},
         },
         readers::Reader,

@@ -29,7 +29,7 @@ use crate::{
     runtime::Pipeline,
     service::{
         Service,
-        http::{Api, error::ApiError},
+        http::{api::Api, error::ApiError},
     },
 };
 
