@@ -161,7 +161,7 @@ fn lineage(criterion: &mut Criterion) {
 const COLD_LINES_A_LIFE: usize = 5;
 
 /// Measures the cost of memory alone: as many dependent accesses for each life, in the same number of slots of the same size.
-/// What the lineage needs with many tasks beyond what it needs with few is to be compared with this.
+/// Compare it with the difference between the lineage's times with many and with few tasks.
 fn floor(criterion: &mut Criterion) {
     const LINES_A_SLOT: usize = 4;
     let mut group = criterion.benchmark_group("floor");

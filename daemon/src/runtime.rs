@@ -2,30 +2,29 @@
 //!
 //! The owner of the [`Pipeline`] owns the lineage; there is only one. Nothing here blocks on a sink: a slow sink loses its own
 //! events.
+//!
+//! - `polling`: when the ring is polled
+//! - `records`: hands records to the lineage and counts them by kind; `local_facts` first adds what records lack
+//! - `comparison`: compares the tree with the kernel's tasks and repairs it; `zombies` does the same for zombies, by /proc
+//! - `canary`: children of the daemon whose whole life must be seen
+//! - `sums`, `place`, `signals`: whether each record is either applied or counted as lost, and where it was lost
+//! - `tick`: what is done four times a second
+//! - `blocked`: tasks that stay in uninterruptible sleep
+//! - `older`: programs and arguments of processes that are older than taskscope
+//! - `wall`: the wall clock beside `CLOCK_BOOTTIME`
 
 mod blocked;
 mod canary;
-mod completion;
-mod fork_refused;
-mod hidden;
+mod comparison;
 mod local_facts;
 mod older;
-mod oneshot_epoll;
-mod orphans;
 mod place;
-mod poll_schedule;
-mod put_off;
+mod polling;
 mod records;
-mod refused;
-mod rename_probe;
-mod repairs;
-mod resync;
 mod signals;
 mod sums;
 mod tick;
-mod timer_fd;
 mod wall;
-mod zombie_recheck;
 mod zombies;
 
 use std::{collections::HashSet, future::Future, io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
@@ -35,19 +34,19 @@ use tokio::{select, sync::mpsc, time::sleep};
 
 use self::{
     blocked::LastPoll,
+    comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
-    poll_schedule::PollSchedule,
-    put_off::PutOff,
+    polling::{poll_schedule::PollSchedule, timer_fd::Ticks},
     records::{count, hand_over, kind_of},
-    resync::Kept,
-    timer_fd::Ticks,
-    zombie_recheck::ZombieRecheck,
+    zombies::recheck::ZombieRecheck,
 };
 pub use self::{
     canary::Canary,
-    hidden::{HiddenCounts, HiddenTasks},
+    comparison::{
+        hidden::{HiddenCounts, HiddenTasks},
+        repairs::{RepairStats, Repairs, Why},
+    },
     place::Place,
-    repairs::{RepairStats, Repairs, Why},
     sums::{Counts, Imbalance, Sums},
     wall::Wall,
 };
@@ -74,8 +73,8 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records handled before timers, signals and sinks get a turn. After so many, the effects of the records are still in the CPU's
-/// cache.
+/// The most records that are handled before timers, signals and sinks get a turn. The effects of this many records fit into the
+/// CPU's cache.
 const BATCH: usize = 512;
 
 /// The default of [`EventSink::max_batch_delay`]: an event reaches its reader within two milliseconds.
@@ -133,9 +132,8 @@ pub trait EventSink {
     fn max_batch_delay(&self) -> Duration {
         MAX_BATCH_DELAY
     }
-    /// Takes what tasks used that ended since the last call, by cgroup id; `None` is a cgroup that is not known. The pipeline
-    /// calls this four times a second, also if nothing ended, and before each question, so that a scrape reads and changes
-    /// nothing.
+    /// Takes what tasks that ended since the last call used, by cgroup id; `None` is an unknown cgroup. The pipeline calls this
+    /// four times a second, also if nothing ended, and before each question, so that a scrape reads and changes nothing.
     fn take_usage(&mut self, _shares: &[(Option<u64>, Share)]) {}
     /// Takes the names of cgroups that were made since the last call, if any were; before the effects of the tasks in them.
     fn take_cgroup_names(&mut self, _names: &[CgroupName]) {}
@@ -162,9 +160,9 @@ pub enum RunError {
 pub struct Pipeline {
     /// Programs, ring and counters.
     pub observer: Observer,
-    /// What is known of all tasks.
+    /// The tree of all tasks.
     pub lineage: Lineage,
-    /// Counts of records by what became of them.
+    /// Counts of records by outcome.
     pub counts: Counts,
     /// What comparisons with the kernel have repaired.
     pub repairs: RepairStats,
@@ -177,10 +175,10 @@ pub struct Pipeline {
     pub reattached: u64,
     trust: Trust,
     effects: Vec<Effect>,
-    /// Records that go to the lineage together. Empty between two turns.
+    /// Decoded records of the present batch. Empty between two turns.
     decoded: Vec<Record>,
     lost_reported: [u64; Place::COUNT],
-    /// Lost records that would say why tasks end, part of the lost ones.
+    /// Lost records about causes of death, part of all lost records, as reported so far.
     causes_lost_reported: [u64; Place::COUNT],
     ticks: u64,
     /// When the last comparison with the kernel ended, and the earliest time of the next one.
@@ -190,7 +188,7 @@ pub struct Pipeline {
     drained_to: Ktime,
     /// Whether records were lost and no comparison has followed yet.
     owes_resync: bool,
-    /// Births and deaths that the last audit found, and left to the next.
+    /// Forks and deaths that the last audit found and left to the next.
     put_off: PutOff,
     /// Records lost since the last whole comparison began.
     uncompared: u64,
@@ -204,7 +202,7 @@ pub struct Pipeline {
     /// Zombies that /proc has confirmed.
     confirmed: HashSet<GroupKey>,
     recheck: ZombieRecheck,
-    /// How many reparentings were open when their children were looked up last.
+    /// How many reparentings had been uncertain so far when their children were last looked up.
     orphans_looked_up: u64,
     procfs: Procfs,
     local_facts: LocalFacts,
@@ -218,7 +216,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Attaches all hooks, then reads all tasks. From here on no event is missed.
+    /// Attaches all hooks, then reads all tasks. No event after that is missed.
     ///
     /// `object` is an eBPF object to use in place of the embedded one.
     pub fn start(
@@ -230,7 +228,7 @@ impl Pipeline {
         Self::start_with(object, options, choice, config, Trust::default())
     }
 
-    /// The same with other [`Trust`].
+    /// Does the same with other [`Trust`] settings.
     pub fn start_with(
         object: Option<&Path>,
         options: Options,
@@ -493,11 +491,11 @@ impl Pipeline {
     #[must_use]
     pub fn proof_age(&self, now: Ktime) -> Option<Duration> {
         let observer = &self.observer;
-        let proof = self.canary.proof(observer.tells_failed_clones(), self.drained_to);
+        let proof = self.canary.proof(observer.reports_failed_clones(), self.drained_to);
         proof.filter(|_| observer.is_attached()).map(|at| Duration::from_nanos(now.since(at)))
     }
 
-    /// Returns the records' way as sums. They balance when no record is in flight, such as after [`Pipeline::run`].
+    /// Returns the counts of records at each station. They balance when no record is in flight, such as after [`Pipeline::run`].
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.counts.sums(self.lineage.stats())

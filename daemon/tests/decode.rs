@@ -1,4 +1,5 @@
-//! The decoder takes any bytes: whole records come out as they went in, all else is an error that names what is wrong.
+//! The decoder accepts any bytes: a complete record decodes to the same values, everything else is an error that names what is
+//! wrong.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use probe_common::{

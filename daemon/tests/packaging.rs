@@ -1,4 +1,4 @@
-//! The files in packaging/ against the daemon they are for.
+//! Checks the files in packaging/ against the daemon.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
@@ -88,7 +88,7 @@ fn metric_names(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("taskscope_") || word.starts_with("process_")).collect()
 }
 
-/// docs/metrics.md, which a test of the running daemon holds to what it serves: name and type.
+/// Name and type of the metrics in docs/metrics.md, which another test compares with the running daemon.
 fn documented() -> Vec<(String, String)> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let text = fs::read_to_string(&path).unwrap();

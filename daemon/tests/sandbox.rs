@@ -1,5 +1,5 @@
-//! The sandbox, tried from inside: this test starts itself anew for each attempt, installs the daemon's own filters, makes one
-//! forbidden call, and is seen to get EPERM, ENOSYS or SIGSYS; and the calls that the daemon needs are seen to work.
+//! The sandbox, tested from inside. For each attempt the test starts itself again, installs the daemon's filters and makes one
+//! forbidden call, which must get EPERM, ENOSYS or SIGSYS. The calls that the daemon needs must work.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::{
@@ -76,7 +76,7 @@ fn attempt(name: &str) -> End {
     match reported {
         Some("worked") => End::Worked,
         Some(errno) => End::Errno(errno.parse().unwrap()),
-        None => panic!("{name} told nothing: {output:?}"),
+        None => panic!("{name} reported nothing: {output:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! docs/verdicts.md has every verdict, and none that there is not.
+//! docs/verdicts.md has every verdict and no others.
 
 use taskscope::verdict::Code;
 

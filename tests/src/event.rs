@@ -26,7 +26,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Parses a line; what every event must have, must be there.
+    /// Parses a line; fails if a field that every event has is missing.
     pub fn parse(line: &str) -> anyhow::Result<Self> {
         let json: Value = serde_json::from_str(line).context("not JSON")?;
         let word = |path: &str| get(&json, path).with_context(|| format!("no `{path}`"));

@@ -1,4 +1,4 @@
-//! What a scenario did and what the kernel answered.
+//! Facts of a scenario: what it did and what the kernel returned.
 
 use serde_json::Value;
 

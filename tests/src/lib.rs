@@ -1,8 +1,8 @@
 //! Harness and oracles: taskscope against the running kernel.
 //!
-//! A [`scenario::Scenario`] acts with real processes and says what the kernel answered, an
-//! [`observer::Observer`] runs taskscope and keeps its events, a [`matcher::Matcher`] says what must be seen,
-//! and the [`normal`] form of a scenario's stream is the same on every kernel and every rung.
+//! A [`scenario::Scenario`] runs real processes and reports what the kernel returned. An [`observer::Observer`] runs taskscope
+//! and keeps its events. A [`matcher::Matcher`] describes an expected event. The [`normal`] form of a scenario's stream is the
+//! same on every kernel and every rung.
 #![expect(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
 #![expect(clippy::must_use_candidate, reason = "of most calls the assertion matters, not the value")]
 

@@ -1,6 +1,6 @@
 //! Expected lives in normal form, written in a readable way.
 
-/// What one role must be seen to do, in order.
+/// The expected events of one role, in order.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Life {
@@ -27,7 +27,7 @@ pub fn thread_below(parent: &str) -> Life {
 }
 
 impl Life {
-    /// One event more.
+    /// Adds an event.
     pub fn does(mut self, line: &str) -> Self {
         self.lines.push(line.to_owned());
         self
@@ -46,7 +46,7 @@ impl Life {
             .does("zombie_began")
     }
 
-    /// As [`Self::dies`], and no wait of the scenario asks for its status.
+    /// As [`Self::dies`], but no wait(2) of the scenario returns its status.
     pub fn dies_unasked(self) -> Self {
         self.does("exiting")
             .does("exited state=EXIT_ZOMBIE")

@@ -1,4 +1,4 @@
-//! Conditions on an event, and which event comes nearest if none meets them.
+//! Conditions on an event, and the nearest event if none meets them.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ impl Matcher {
     /// Whether all conditions hold.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        // Most events are of other tasks: that shows without taking them apart.
+        // Most events are about other tasks, which shows without parsing them.
         let quick = self.conditions.iter().all(|(path, check)| match path.as_str() {
             "event.action" => check.holds(Some(&event.action.as_str().into())),
             "process.pid" => check.holds(Some(&event.pid.into())),

@@ -1,4 +1,4 @@
-//! A scenario's stream without what differs from run to run: tasks by their roles, no times, no numbers.
+//! The normal form of a scenario's stream, without what differs between runs: tasks by their roles, no times, no numbers.
 //!
 //! One expected value holds for every kernel and every rung. Each role has its own sequence, because the kernel
 //! orders what one task does and not what two tasks do at the same time.
@@ -23,7 +23,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// From the forced family or, with `auto`, from what taskscope said when it got ready.
+    /// Returns the forced family or, with `auto`, the family in taskscope's ready line.
     #[must_use]
     pub fn of(attach: &str, log: &str) -> Self {
         match attach {
@@ -56,8 +56,8 @@ impl Family {
 
     /// Whether a role's lines are the expected ones.
     ///
-    /// Tracepoints tell a reparenting with the last switch of the parent that died, which other tasks do not wait for: it can come
-    /// later among the lines of the child, never earlier.
+    /// Tracepoints report a reparenting at the last switch of the parent that died, which other tasks do not wait for. So it can
+    /// be later among the lines of the child, but never earlier.
     fn accepts_all(self, expected: &[&str], found: &[String]) -> bool {
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         let same = |expected: &[&str], found: &[&str]| {
@@ -84,7 +84,7 @@ impl Family {
     }
 }
 
-/// Each handing on with how many of the other lines are before it, and those.
+/// Returns each reparenting with the number of other lines before it, and the other lines.
 fn handings_on<'a>(lines: &[&'a str]) -> (Vec<(usize, &'a str)>, Vec<&'a str>) {
     let (mut handed, mut own) = (Vec::new(), Vec::new());
     for &line in lines {
@@ -185,8 +185,8 @@ fn flags(event: &Event) -> Option<String> {
     Some(names.join("|"))
 }
 
-/// `waited` where it is what wait(2) said about the group, `unasked` where no wait brought a status: which status it
-/// is differs between kernels.
+/// `waited` if it is what wait(2) returned for the group; `unasked` if no wait(2) returned a status, because the status then
+/// differs between kernels.
 fn exit(event: &Event, facts: &Facts) -> Option<String> {
     let status = event.number("process.exit.status")?;
     let group = facts.roles().into_iter().find(|role| role.pid == event.pid && role.tid == event.pid);

@@ -156,7 +156,7 @@ impl Observer {
         &self.log
     }
 
-    /// What its rungs can report, as its ready line says.
+    /// Returns what its rungs can report, from its ready line.
     #[must_use]
     pub fn family(&self) -> Family {
         Family::of(&setting::attach(), &self.log.text())
@@ -194,7 +194,7 @@ impl Observer {
         }
     }
 
-    /// How much it has said so far that it lost; `None` where it does not answer.
+    /// Returns how many losses it has reported so far; `None` if it does not answer.
     fn reported(&self) -> Option<u64> {
         match self.socket.get() {
             Some(socket) => service::records_lost(socket),
@@ -213,7 +213,7 @@ impl Observer {
         self.log.ended_within(deadline)
     }
 
-    /// Whether it ends in time with a summary that says that nothing was lost but what the kernel skipped. It was told to end.
+    /// Whether it ends in time, after it was asked to, with a summary without losses except calls that the kernel skipped.
     pub(crate) fn ends_well(&self) -> bool {
         let ended = self.ends_within(setting::deadline());
         let summary = self.log.line(SUMMARY, Duration::ZERO);
@@ -224,7 +224,7 @@ impl Observer {
         ended && summary.as_deref().and_then(lost) == Some(skipped)
     }
 
-    /// What it says that it lost, while it runs, is no more than the kernel skipped.
+    /// Checks that it has reported no losses except calls that the kernel skipped.
     #[track_caller]
     pub fn assert_lost_to_the_kernel_only(&self, said: &Value) {
         // After it said so: both only grow.
@@ -242,7 +242,7 @@ impl Observer {
         // stderr ends when the process does; a status can then be waited for without a deadline.
         assert!(self.log.ended_within(deadline), "taskscope does not end:\n{}", self.log.text());
         let status = self.child.wait().unwrap_or_else(|error| panic!("waiting for taskscope: {error}"));
-        // What it said is all there, but storms of other tests are in it too: reading may take as long as it gets on.
+        // All its output exists, but it includes storms of other tests, so reading may take as long as it makes progress.
         let mut read = self.stream.len();
         while !self.stream.ended_within(deadline) {
             let now = self.stream.len();
@@ -253,7 +253,7 @@ impl Observer {
         End { status, stderr: self.log.lines(), skipped }
     }
 
-    /// Stops it by SIGTERM. It must end well, having lost nothing and printed nothing but events.
+    /// Stops it by SIGTERM. It must end with code 0, without losses, and must have printed only events.
     #[track_caller]
     pub fn stop(self) -> End {
         self.signal(libc::SIGTERM);
@@ -265,7 +265,7 @@ impl Observer {
     }
 }
 
-/// Reads as fast as taskscope writes, whatever else the machine does: understanding what was read is another thread's.
+/// Reads as fast as taskscope writes; another thread parses the lines.
 fn read_events(stdout: ChildStdout, stream: Arc<Stream>) {
     let (raw, lines) = mpsc::channel();
     std::thread::spawn(move || {
@@ -313,7 +313,7 @@ impl End {
         self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
     }
 
-    /// Exit code 0 and a summary that says that nothing was lost but what the kernel skipped.
+    /// Checks for exit code 0 and a summary without losses except calls that the kernel skipped.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(self.status.into_raw(), 0, "taskscope ended with {}:\n{}", self.status, self.text());

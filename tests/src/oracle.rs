@@ -1,4 +1,4 @@
-//! What a status of wait(2) means for the fields of an event.
+//! The fields of an event that follow from a status of wait(2).
 
 use crate::{facts::Waited, matcher::Matcher};
 
@@ -24,7 +24,7 @@ pub fn signal_name(signal: i32) -> &'static str {
 }
 
 impl Matcher {
-    /// `process.exit` says field by field what wait(2) said.
+    /// `process.exit` equals the status of wait(2), field by field.
     pub fn exit_as(self, waited: &Waited) -> Self {
         let status = waited.status;
         let matcher = self.field("process.exit.status", status);

@@ -19,8 +19,8 @@ pub fn held_by(pid: u32) -> BTreeSet<u32> {
     values(pid, "prog_id:").into_iter().filter_map(|id| id.try_into().ok()).collect()
 }
 
-/// How often the kernel skipped a program because it was at work on that CPU already, over all programs of a process.
-/// A kernel that preempts programs does that; the record is lost without the program's knowledge.
+/// How often the kernel skipped a program because it was at work on that CPU already, over all programs of a process. A kernel
+/// that preempts programs does that; the program does not notice that the record is lost.
 #[must_use]
 pub fn skipped(pid: u32) -> u64 {
     values(pid, "recursion_misses:").into_iter().sum()

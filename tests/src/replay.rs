@@ -1,4 +1,4 @@
-//! The tree that a reader of the events alone would have: if it equals /proc, nothing was missed or misplaced.
+//! Builds the tree that the events alone describe. If it equals /proc, no event is missing or wrong.
 
 use std::{
     collections::BTreeSet,
@@ -66,8 +66,8 @@ pub fn apply(tree: &mut Tree, event: &Event) {
     }
 }
 
-/// Every process whose birth and no release is among the events is one that /proc shows, with that parent and in that state,
-/// once both are quiet.
+/// Checks that each process with a fork and no release among the events is in /proc, with the same parent and state, once both
+/// are quiet.
 #[track_caller]
 pub fn assert_repaired(stream: &Stream) {
     let end = Instant::now() + setting::deadline();

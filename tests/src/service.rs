@@ -1,4 +1,4 @@
-//! A running `taskscope run`, and a client for it that is as simple as a client can be.
+//! A running `taskscope run`, and a minimal client for it.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// An answer that goes on.
+/// An answer that is a stream.
 pub struct Lines(BufReader<Box<dyn Read>>);
 
 /// A new directory for a daemon.
@@ -262,12 +262,13 @@ impl Service {
 
 static SHARED: OnceLock<Service> = OnceLock::new();
 
-/// The one of [`shared`], if a test has asked for it.
+/// Returns the daemon of [`shared`], if a test has used it.
 pub fn shared_so_far() -> Option<&'static Service> {
     SHARED.get()
 }
 
-/// One daemon for all tests of a test binary that only ask. It is stopped, and must end well, when the test process exits.
+/// Returns one daemon for all tests of a test binary that only ask. It is stopped, and must end with code 0, when the test
+/// process exits.
 #[must_use]
 #[track_caller]
 pub fn shared() -> &'static Service {

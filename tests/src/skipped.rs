@@ -1,8 +1,8 @@
-//! The one loss that no test can rule out: the kernel skips a program of the fentry and tracepoint families while a task that
-//! it preempted inside that program stands still on the CPU. From 7.0 on such programs are preemptible.
+//! The only loss that a test cannot prevent: the kernel skips a program of the fentry and tracepoint families while it has
+//! preempted another task inside that program on the same CPU. From 7.0 on such programs are preemptible.
 //!
-//! The kernel counts it, taskscope tells it and mends the tree. A test that fails by it may try again, if nothing else was
-//! lost and the tree is right.
+//! The kernel counts it; taskscope reports it and repairs the tree. A test that fails because of it may run again, if nothing
+//! else was lost and the tree is right.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -36,14 +36,14 @@ pub struct Skips {
     pub reported: Option<u64>,
 }
 
-/// Of the observers that a panic took with it. `None` is one that lost something else.
+/// Skips of observers that were dropped by a panic. `None` is an observer that lost something else.
 static NOTED: Mutex<Vec<Option<Skips>>> = Mutex::new(Vec::new());
 
-/// What taskscope says when more clones were under way at once than the kernel has kretprobe instances for, ten on two CPUs: on a
-/// slow machine the storms of several tests come to that.
+/// The message of taskscope if more clones were in progress at once than the kernel has kretprobe instances for, ten on two CPUs.
+/// Storms of several tests on a slow machine can cause that.
 const MISSED_RETURN: &str = "the kernel missed a return";
 
-/// An observer that a panic took with it said so.
+/// Whether an observer that was dropped by a panic has logged that message.
 static MISSED: AtomicBool = AtomicBool::new(false);
 
 /// Keeps what an observer lost, before it is gone.
@@ -56,8 +56,8 @@ pub(crate) fn note(observer: &Observer) {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(skips);
 }
 
-/// The least count of the last tests that began not longer ago than the mending of a loss may take: it can fall into the test
-/// after the one that suffered the loss.
+/// The least count of the tests that began within the time that the repair of a loss can take, because the report can fall into
+/// the test after the one with the loss.
 fn known_lately(now: u64) -> u64 {
     static BEGUN: Mutex<Vec<(Instant, u64)>> = Mutex::new(Vec::new());
     let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! A terminal that a test can look at: tmux with a server of its own.
+//! A terminal for tests: tmux with a server of its own.
 
 use std::{
     path::PathBuf,
@@ -85,7 +85,7 @@ impl Tmux {
         self.run(&["display-message", "-p", format]).trim().to_owned()
     }
 
-    /// Waits until the screen is as said; answers it.
+    /// Waits until the screen meets a condition, and returns it.
     #[track_caller]
     pub fn until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + setting::deadline();

@@ -20,7 +20,7 @@ pub struct Group {
     pub threads: BTreeSet<i64>,
 }
 
-/// What of a group's state /proc and taskscope both know.
+/// The states of a group that /proc and taskscope both distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The leader lives.

@@ -1,7 +1,7 @@
-//! What the kernel's verifier had to do for each program: its own words, on every kernel.
+//! Reads how many instructions the kernel's verifier processed for each program, on every kernel.
 //!
-//! Kernels from 5.16 on tell it of a loaded program; older ones only in the verifier's log, for which a loader does not ask when
-//! all goes well. So it is asked for under way: each `BPF_PROG_LOAD` of a traced command gets a place for the log.
+//! Kernels from 5.16 on report that for a loaded program. Older ones report it only in the verifier's log, which a loader
+//! requests only after an error. So this module traces the command and adds a log buffer to each `BPF_PROG_LOAD`.
 
 use std::{io, os::unix::process::CommandExt as _, process::Command, ptr};
 

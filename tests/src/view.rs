@@ -84,7 +84,7 @@ impl<'a> View<'a> {
         self.expect(event("exited").pid(pid).tid(pid)).within(setting::deadline());
     }
 
-    /// No such event has come, and all that the kernel recorded so far has been seen.
+    /// Checks that no such event has come, after all that the kernel recorded so far has been read.
     #[track_caller]
     pub fn never(&self, matcher: &Matcher) {
         self.fence();

@@ -1,4 +1,5 @@
-//! Answers of one daemon agree, whoever completes them; counts of one answer are of one moment; what is out of order says so.
+//! Answers of one daemon agree, whether the daemon or a client completes them; counts of one answer are from one moment; events
+//! out of order are marked.
 
 mod common;
 
@@ -26,7 +27,7 @@ fn json(mut command: Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{command:?}: {error}: {output:?}"))
 }
 
-/// What the first line of `zombies --watch` is.
+/// Returns the first line of `zombies --watch`.
 fn watched(service: &Service) -> Value {
     let mut command = client(service, &["zombies", "--watch", "1h", "--format", "json"]);
     command.stdout(Stdio::piped());
@@ -79,7 +80,7 @@ fn every_way_to_ask_names_the_same_parent_for_the_same_reason() {
                 assert!(Instant::now() < end, "{name}: {explained:#}");
                 continue;
             }
-            // The daemon may not look into processes: it knows the parent, and may know less of the reason.
+            // The daemon has no `CAP_SYS_PTRACE`: it knows the parent, but may know less about the reason.
             assert_eq!(by_daemon["parent"]["pid"], parent, "{name}: {by_daemon:#}");
             assert_eq!(explained["parent"], by_daemon["parent"], "{name}: {explained:#}");
             // The list is about the oldest zombie of the parent, `explain` about the child; the list repeats itself.
@@ -125,7 +126,7 @@ fn counts_of_one_answer_are_of_one_moment() {
     service.stop_clean();
 }
 
-/// The order of events is that of their times, but for those that say by how much they are late.
+/// Events are in the order of their times, except those that have `late_ns`.
 #[test]
 fn an_event_that_is_out_of_order_says_by_how_much() {
     attempts(|| {

@@ -1,5 +1,4 @@
-//! The answers of the commands agree with the events and with the kernel, whatever command is used and however a process is
-//! named.
+//! Answers of all commands agree with the events and with the kernel, for every way to name a process.
 
 mod common;
 

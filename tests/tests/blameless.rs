@@ -1,4 +1,5 @@
-//! Zombies whose parent looks guilty and is not, and sleeps, stops and ends that look like others: situations from public threads.
+//! Zombies whose parent seems to be the cause and is not, and sleeps, stops and ends that look like others: situations from
+//! public threads.
 
 mod common;
 
@@ -13,6 +14,7 @@ use taskscope_tests::{
     verdict::{self, explain, pid, says},
 };
 
+/// Returns the verdicts of a daemon and of a client without one on a role of a scenario that is paused at `at`.
 #[track_caller]
 fn both(name: &str, at: &str, role: &str, check: impl Fn(&Scenario, &Value, bool)) {
     verdict::both(|| scenario(name, &[]), at, role, check);
@@ -92,7 +94,7 @@ fn a_shells_orphan_that_comes_to_an_init_is_not_of_before_an_exec() {
 fn an_init_that_has_never_waited_may_look_for_dead_children_now_and_then() {
     both("container-init", "owed", "child", |_, verdict, _| {
         assert_eq!(verdict["code"], "container_init_does_not_reap", "{verdict:#}");
-        // It may look for dead children now and then: that takes a minute to tell.
+        // It may look for dead children at intervals, which takes a minute to see.
         assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
         assert!(says(verdict, "missing", "a minute"), "{verdict:#}");
     });

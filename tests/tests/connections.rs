@@ -1,4 +1,4 @@
-//! Connections: which one is closed, which one is refused, and that a scrape waits for none.
+//! Connections: which ones are closed or refused; a scrape waits for none of them.
 
 mod common;
 

@@ -20,7 +20,7 @@ use taskscope_tests::{
     setting,
 };
 
-/// What the daemon says of the end of a pid, once it says something.
+/// Waits for the daemon's record of the end of a pid, and returns it.
 #[track_caller]
 fn death(service: &Service, pid: i64) -> Value {
     let end = Instant::now() + setting::deadline();
@@ -29,11 +29,11 @@ fn death(service: &Service, pid: i64) -> Value {
         if let Some(death) = answer["deaths"].as_array().and_then(|deaths| deaths.first()) {
             return death.clone();
         }
-        assert!(Instant::now() < end, "no end of {pid} is told: {answer:#}");
+        assert!(Instant::now() < end, "no end of {pid} is reported: {answer:#}");
     }
 }
 
-/// Acts a scenario and answers how its child ended, with what the scenario says; `None` where this machine does not allow it.
+/// Runs a scenario and returns how its child ended, with the facts of the scenario; `None` if this machine does not allow it.
 #[track_caller]
 fn ended(service: &Service, name: &str) -> Option<(Value, Facts)> {
     let facts = match scenario(name, &[]).finish_or_skip() {

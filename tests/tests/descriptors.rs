@@ -1,4 +1,4 @@
-//! No file descriptor is left: questions are answered with what the daemon holds in reserve.
+//! Without free file descriptors, queries are answered with descriptors that the daemon keeps in reserve.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What `taskscope doctor` promises is what `taskscope events` then does.
+//! `taskscope events` attaches the hooks as `taskscope doctor` says.
 
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 

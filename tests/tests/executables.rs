@@ -1,4 +1,4 @@
-//! `executable.path` is what /proc/PID/exe shows, also of files without a name; where only its end is known it says so.
+//! `executable.path` is what /proc/PID/exe shows, also for files without a directory entry; a cut path is marked.
 
 mod common;
 
@@ -53,7 +53,7 @@ fn a_program_without_a_name_or_with_a_long_one_is_reported_as_proc_shows_it() {
             let path = executable["path"].as_str().unwrap_or_default();
             let is_whole = role != "long" || *face == "client";
             if is_whole {
-                // The file is deleted while it runs: a client sees that, who saw the exec does not.
+                // The file is deleted while it runs: a client sees that, the daemon that saw the exec does not.
                 let at_exec = exe.strip_suffix(" (deleted)").filter(|_| role == "long").unwrap_or(exe);
                 assert!(path.starts_with(at_exec), "{face} of {role}: {executable} instead of {exe}");
                 assert_eq!(executable["truncated"], Value::Null, "{face} of {role}: {executable}");

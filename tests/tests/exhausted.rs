@@ -1,5 +1,5 @@
-//! What a client and the daemon do when somebody does not go on: a daemon that is stopped, a standard error that nobody reads, an
-//! address space that is too small, no pid for a thread.
+//! What a client and the daemon do when something is stuck or exhausted: a stopped daemon, an unread standard error, a small
+//! address space, no pid for a thread.
 
 use std::{
     fs,
@@ -121,7 +121,7 @@ fn limit_address_space(command: &mut Command, kib: u64) {
     unsafe { command.pre_exec(set) };
 }
 
-/// What a daemon says that it needs when it has no more than so much, KiB.
+/// Returns how much address space a daemon says that it needs if it has `kib`, KiB.
 #[track_caller]
 fn needed(kib: u64) -> u64 {
     let directory = service::directory();
@@ -179,7 +179,7 @@ fn the_watchdog_is_fed_where_no_process_can_be_made() {
     let next = || {
         let mut bytes = [0; 4096];
         let length =
-            socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it tells systemd nothing: {error}"));
+            socket.recv(&mut bytes).unwrap_or_else(|error| panic!("it does not notify systemd: {error}"));
         String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
     };
     while !next().contains("READY=1") {}

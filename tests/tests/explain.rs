@@ -1,4 +1,4 @@
-//! `taskscope explain` and `taskscope zombies` on real processes: one command names the culprit and the remedy.
+//! `taskscope explain` and `taskscope zombies` on real processes: one command names the responsible process and the remedy.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn verdict_at(
 #[test]
 fn a_parent_that_never_waits_is_named() {
     let explained = verdict("never-waits", "child", "parent", "never_waits", "waitpid(-1");
-    // It was not watched: the waits of before for children that used nothing leave no trace.
+    // It was not observed from the start: earlier waits for children that used nothing leave no trace.
     assert_eq!(explained["verdict"]["certainty"], "likely", "{explained:#}");
 }
 

@@ -1,5 +1,5 @@
-//! Each fallible call of the daemon fails, once and lasting: it names what failed, ends nothing, and what it knows is right again
-//! once the fault is lifted.
+//! Each fallible call of the daemon fails, once and permanently: the daemon names what failed, does not end, and its tree is
+//! right again once the fault is removed.
 //!
 //! Needs a taskscope with the feature `failpoints`: `TASKSCOPE_FAILPOINTS_BIN`, as `cargo xtask test` builds it.
 
@@ -74,7 +74,7 @@ fn is_answer(status: u16, body: &str) -> bool {
         || error.is_some_and(|error| error["error"]["message"].as_str().is_some_and(|text| !text.is_empty()))
 }
 
-/// What becomes of questions under a fault.
+/// What happens to queries during a fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asking {
     /// Each has an answer: a good one, or an error that names what failed.
@@ -223,7 +223,7 @@ fn a_timer_that_cannot_be_waited_for_ends_nothing() {
 
 #[test]
 fn a_service_manager_that_cannot_be_told_ends_nothing() {
-    survives("notify", Some("telling systemd"));
+    survives("notify", Some("notifying systemd"));
 }
 
 #[test]

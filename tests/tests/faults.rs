@@ -1,5 +1,5 @@
-//! The worst moment: what the machine has runs out, and the daemon answers still. One test a row of `taskscope_tests::faults`;
-//! the long ones are `cargo xtask soak --faults` only.
+//! The daemon answers while the machine runs out of a resource. There is one test for each row of `taskscope_tests::faults`;
+//! `cargo xtask soak --faults` also runs the long ones.
 
 use taskscope_tests::faults;
 

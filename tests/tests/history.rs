@@ -1,5 +1,5 @@
-//! Lives on disk: what is there after a clean end, after kill -9, and what a directory that cannot be used costs. Segments are read by
-//! programs of others: zstd(1), and `DuckDB` where there is one.
+//! The history on disk after a clean end and after kill -9, and with a directory that cannot be used. Segments are read by other
+//! projects' programs: zstd(1), and `DuckDB` if installed.
 
 mod common;
 
@@ -150,7 +150,7 @@ fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
         scenario.go();
         scenario.finish();
         // The record of the last release may still be on its way, on the tracepoint rung for an RCU grace period.
-        service.until("the lives of the scenario are told", |_| {
+        service.until("the lives of the scenario are reported", |_| {
             let reported = service.get_local("/v1/lives?comm=scenario").body;
             pids_of(
                 &reported.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>(),
@@ -336,10 +336,7 @@ fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_i
             gaps.extend(lines(&path).into_iter().filter(|line| line["gap"]["place"] == "history"));
         }
     }
-    assert!(
-        gaps.iter().any(|gap| gap["gap"]["lost"].as_u64() > Some(0)),
-        "no gap line tells what is missing"
-    );
+    assert!(gaps.iter().any(|gap| gap["gap"]["lost"].as_u64() > Some(0)), "no gap line says what is missing");
 }
 
 #[test]

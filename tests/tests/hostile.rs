@@ -15,7 +15,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{scenario::Scenario, setting};
 
-/// A scenario, where it pauses, and whom `explain` is asked about.
+/// A scenario, its pause, and the role that `explain` is asked about.
 const SITUATIONS: [(&str, &str, &str); 41] = [
     ("writes-to-full-pipe", "owed", "child"),
     ("waits-for-lock", "owed", "child"),

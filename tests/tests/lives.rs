@@ -1,4 +1,4 @@
-//! One record a life, against what wait4(2) and /proc tell of it.
+//! Records of lives, compared with wait4(2) and /proc.
 
 mod common;
 
@@ -54,7 +54,7 @@ fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i6
         if lives.len() == pids.len() {
             return lives;
         }
-        assert!(Instant::now() < end, "{} of {} lives are told", lives.len(), pids.len());
+        assert!(Instant::now() < end, "{} of {} lives are reported", lives.len(), pids.len());
         sleep(Duration::from_millis(20));
     }
 }
@@ -70,9 +70,9 @@ fn waited(count: &str) -> Option<Scenario> {
     None
 }
 
-/// What wait4(2) told: pid, CPU time in us, minor faults.
+/// What wait4(2) returned: pid, CPU time in us, minor faults.
 fn rusages(facts: &Facts) -> BTreeMap<i64, (i64, i64)> {
-    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario tells no rusages"));
+    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
     let list = |key: &str| numbers(&fact[key]);
     let (pids, user, system, minor) = (list("pids"), list("user_us"), list("system_us"), list("minor"));
     let of = |n: usize| (pids[n], (user[n] + system[n], minor[n]));
@@ -120,7 +120,7 @@ fn a_life_says_what_wait_reported_it() {
         report("lives_held_against_wait4", lives.len());
         assert!(
             wrong.is_empty(),
-            "{} differ (pid, told, waited): {:?}",
+            "{} differ (pid, reported, waited): {:?}",
             wrong.len(),
             &wrong[..wrong.len().min(5)]
         );
@@ -176,7 +176,7 @@ fn filters_choose_lives_and_a_wrong_one_is_refused_by_name() {
     let name = "scenario";
     let end = Instant::now() + deadline();
     while records(&printed(&service, &["lives", "--comm", "scen*"])).len() < 20 {
-        assert!(Instant::now() < end, "the lives of the burst are not told");
+        assert!(Instant::now() < end, "the lives of the burst are not reported");
     }
     for life in records(&printed(&service, &["lives", "--comm", "scen*", "--since", "1h"])) {
         assert_eq!(life["process"]["name"], name, "{life:#}");

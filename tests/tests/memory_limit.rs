@@ -1,4 +1,4 @@
-//! What the daemon does when its memory runs out: it gives up what it can do without, says so, and goes on.
+//! When its memory runs out, the daemon drops what it can, reports that, and continues.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Processes that are older than taskscope: what events say of them is what /proc said before.
+//! Events of processes that are older than taskscope show what /proc showed before.
 
 mod common;
 

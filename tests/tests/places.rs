@@ -1,4 +1,4 @@
-//! Where tasks live: cgroups made here, named as systemd and container runtimes name theirs.
+//! Places of tasks: cgroups made by the test, named as systemd and container runtimes name theirs.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the manual shows is what is printed: examples of --help run, and README's pictures are real.
+//! The documentation shows what is printed: examples of --help run, and README's output is real.
 
 mod common;
 
@@ -69,7 +69,7 @@ fn normal(text: &str) -> Vec<String> {
             words[at] = "ID".into();
         }
     }
-    // Who inherits is known by name where init is.
+    // The name of the new reaper is known if init's is.
     if let Some(at) = (1..words.len()).find(|&at| words[at - 1] == "reparented" && words[at] == "to") {
         let skipped = words[at..].iter().position(|word| word == "which").unwrap_or_default();
         words.drain(at..at + skipped);

@@ -166,7 +166,7 @@ struct Storm {
 }
 
 impl Storm {
-    /// Of so many lives. When the readers have left, no more than `left` KiB must stay resident.
+    /// Runs a storm of `lives` lives. After the readers have left, at most `left` KiB more may stay resident.
     fn with(readers: u32, lives: u32, left: u64) -> Self {
         let service = Service::start(&[]);
         let silent: Vec<_> = (0..readers).map(|_| service.silent_reader("")).collect();
@@ -319,7 +319,7 @@ fn the_command_line_reads_from_the_daemon_and_lives_through_its_restart() {
     let reported = |pid: i64| {
         let deadline = std::time::Instant::now() + setting::deadline();
         while !view.events().iter().any(|event| event.action == "released" && event.pid == pid) {
-            assert!(std::time::Instant::now() < deadline, "{pid} is not told:\n{}", reader.log().text());
+            assert!(std::time::Instant::now() < deadline, "{pid} is not reported:\n{}", reader.log().text());
             std::thread::sleep(Duration::from_millis(20));
         }
     };

@@ -168,7 +168,7 @@ fn orphans(scenario: &Scenario) -> Vec<Role> {
     (0..ORPHANS).map(|n| scenario.facts().role(&format!("orphan-{n}"))).collect()
 }
 
-/// Each orphan is handed on from one to the other, and soon told.
+/// Waits until each orphan's reparenting from one parent to the other is reported, and checks that this is soon.
 #[track_caller]
 fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
     let (old, new) = (scenario.facts().role(old), scenario.facts().role(new));
@@ -187,7 +187,7 @@ fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2])
     }
 }
 
-/// Both steps of each orphan, each once, in the order in which they happened; and who reaped it.
+/// Checks that both reparentings of each orphan are reported once, in order, and which task reaped it.
 #[track_caller]
 fn assert_steps(view: &View<'_>, scenario: &Scenario) {
     let facts = scenario.facts();
@@ -258,7 +258,7 @@ fn explain_of_a_zombie_that_was_handed_on_names_who_forked_it() {
     let (middle, outer) = (scenario.facts().role("middle").pid, scenario.facts().role("scenario").pid);
     for orphan in orphans(&scenario) {
         let explained = || service.json(&format!("/v1/explain/{}", orphan.pid));
-        service.until("the new parent is told", |_| explained()["process"]["parent_pid"] == outer);
+        service.until("the new parent is reported", |_| explained()["process"]["parent_pid"] == outer);
         let story = explained()["story"].to_string();
         assert!(story.contains(&format!("forked by scenario (pid {middle})")), "{story}");
     }

@@ -1,4 +1,4 @@
-//! `run --sched`: its histograms against the scheduler's own account of the same tasks.
+//! `run --sched`: its histograms, compared with the scheduler's own figures of the same tasks.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Units that are stopped by real signals: who was asked, who was not, who had to be killed. The oracle is the scenario, which sends
-//! the signals and waits for the processes.
+//! Units that are stopped by real signals: which processes received a stop signal, which did not, which were killed. The oracle
+//! is the scenario, which sends the signals and waits for the processes.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::scenario;
 use serde_json::Value;
 use taskscope_tests::{facts::Facts, service::Service, setting};
 
-/// Acts a scenario and answers how its unit stopped; `None` where this machine does not allow it.
+/// Runs a scenario and returns how its unit stopped; `None` if this machine does not allow it.
 #[track_caller]
 fn stopped(service: &Service, name: &str) -> Option<(Value, Facts)> {
     let mut acted = scenario(name, &[]);
@@ -40,7 +40,7 @@ fn until(service: &Service, unit: &str, is: impl Fn(&Value) -> bool) -> Value {
         if let Some(stop) = answer["stops"].as_array().and_then(|stops| stops.iter().find(|stop| is(stop))) {
             return stop.clone();
         }
-        assert!(Instant::now() < end, "no such stop of {unit} is told: {answer:#}");
+        assert!(Instant::now() < end, "no such stop of {unit} is reported: {answer:#}");
     }
 }
 
@@ -50,13 +50,13 @@ fn unit(facts: &Facts) -> String {
     name.unwrap_or_else(|| panic!("the scenario names its unit"))
 }
 
-/// What is told of a role's process.
+/// What is reported of a role's process.
 #[track_caller]
 fn process<'a>(stop: &'a Value, facts: &Facts, role: &str) -> &'a Value {
     let pid = facts.role(role).pid;
     let found =
         stop["processes"].as_array().and_then(|all| all.iter().find(|it| it["process"]["pid"] == pid));
-    found.unwrap_or_else(|| panic!("{role} (pid {pid}) is not told: {stop:#}"))
+    found.unwrap_or_else(|| panic!("{role} (pid {pid}) is not reported: {stop:#}"))
 }
 
 #[test]

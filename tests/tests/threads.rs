@@ -71,7 +71,7 @@ fn a_dead_leader_whose_parent_ignores_sigchld_goes_with_its_last_thread() {
         let mut scenario = scenario("leader-exits-first", &["ignored"]);
         scenario.pause("dead-leader");
         let view = observer.view(&scenario);
-        // On the tracepoint rung its last switch tells it: that has to come before the last thread makes it a group exit.
+        // On the tracepoint rung its last switch reports it, which must come before the last thread makes it a group exit.
         view.expect(event("leader_died").of(&scenario.facts().role("group"))).soon();
         scenario.go();
         let facts = scenario.finish();
@@ -170,7 +170,7 @@ fn an_exec_by_a_thread_takes_over_the_leaders_tid_and_one_life_goes_on() {
             &[
                 (
                     "group",
-                    // The leader dies for the exec; the one that takes its place goes on under its tid.
+                    // The leader dies for the exec; the thread that takes its place continues with its tid.
                     dead_leader().does("exec_takeover old=worker").execs().waited_for_by("scenario"),
                 ),
                 ("bystander", thread_below("scenario").ends()),

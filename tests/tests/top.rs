@@ -1,4 +1,4 @@
-//! `taskscope top` in a real terminal: what it shows, and that it gives the terminal back.
+//! `taskscope top` in a real terminal: what it shows, and that it restores the terminal.
 
 mod common;
 

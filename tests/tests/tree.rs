@@ -1,4 +1,4 @@
-//! `taskscope tree` is the kernel's tree; and a daemon remembers what is gone.
+//! `taskscope tree` equals the kernel's tree, and a daemon shows ended processes.
 
 mod common;
 

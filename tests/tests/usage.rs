@@ -1,8 +1,8 @@
 //! What ended processes used, compared with what wait4(2) and getrusage(2) report to their parent.
 //!
-//! The kernel adds a child to its parent's account when that waits, and a thread to its group's when the thread is released: both
-//! can be before the last switch. The scenarios see to it that a leader's comes first, so its figures must be the same; a
-//! thread always releases itself before, and so its last, voluntary switch is in no rusage.
+//! The kernel adds a child's usage to its parent when the parent waits, and a thread's usage to its group when the thread is
+//! released. Both can be before the last switch. The scenarios make sure that a leader's last switch comes first, so its figures
+//! must be equal. A thread always releases itself before its last switch, so that one voluntary switch is in no rusage.
 
 mod common;
 
@@ -94,7 +94,7 @@ fn used(numbers: &Value) -> Used {
 
 /// What wait4(2) returned for each child.
 fn rusages(facts: &Facts) -> BTreeMap<i64, Used> {
-    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario tells no rusages"));
+    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
     let list = |key: &str| numbers(&fact[key]);
     let pids = list("pids");
     let columns = ["user_us", "system_us", "voluntary", "involuntary", "minor", "major"].map(list);
@@ -177,7 +177,7 @@ fn what_a_process_used_is_what_wait_tells_of_it() {
         report("usage_longest_us", longest);
         assert!(
             wrong.is_empty(),
-            "{} differ (pid, told, waited): {:#?}",
+            "{} differ (pid, reported, waited): {:#?}",
             wrong.len(),
             &wrong[..wrong.len().min(5)]
         );
@@ -298,7 +298,7 @@ fn what_a_process_with_threads_used_is_what_wait_tells_and_their_last_switches()
         // The kernel's own tasks and its guard against starving come before real-time tasks on the way there too.
         assert!((0..=THREADS).contains(&more.involuntary), "{usage} {expected:?}");
         // And what it used from there on; of a fraction of a microsecond it can be that nothing is seen.
-        assert!(more.user_us + more.system_us >= -1, "less than wait4 told: {usage} {expected:?}");
+        assert!(more.user_us + more.system_us >= -1, "less than wait4 reported: {usage} {expected:?}");
         scenario.go();
         scenario.finish();
         service.stop_clean();

@@ -1,4 +1,4 @@
-//! Situations in which a wrong process is easily accused: what `explain` says, and that its remedy works.
+//! Situations in which the wrong process is easily blamed: the verdict of `explain`, and that its remedy works.
 
 mod common;
 

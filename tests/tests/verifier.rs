@@ -1,4 +1,4 @@
-//! Every program stays far below the verifier's limit, on every kernel: growth there would one day refuse it.
+//! Every program stays far below the verifier's limit on every kernel, so that growth does not make a kernel refuse it.
 
 use std::process::Command;
 

@@ -1,5 +1,4 @@
-//! systemd's watchdog, with a socket of this test's own in the place of systemd: a daemon that works hard is not killed, one that is
-//! stuck is.
+//! systemd's watchdog, with the test's own socket in place of systemd's: an overloaded daemon is not killed, a stuck one is.
 
 mod common;
 
@@ -45,7 +44,7 @@ impl Manager {
         command
     }
 
-    /// Waits until the daemon has fed the watchdog once more, as systemd does.
+    /// Waits until the daemon has notified the watchdog once more, as systemd does.
     fn is_fed(&self) -> io::Result<()> {
         let mut word = [0; 4096];
         loop {

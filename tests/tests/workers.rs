@@ -1,4 +1,4 @@
-//! Tasks that the kernel makes inside a process are no threads of its user.
+//! Tasks that the kernel makes in a process are not the user's threads.
 
 mod common;
 

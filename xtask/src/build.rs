@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{ebpf, shell};
 
-/// Builds the release binary, after the eBPF toolchain if the committed object is of other sources; gives its path.
+/// Builds the release binary, after the eBPF toolchain if the committed object is of other sources; returns its path.
 pub(crate) fn release() -> Result<PathBuf> {
     ebpf::ensure()?;
     shell::run(

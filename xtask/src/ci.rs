@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what must hold before a change goes in.
+//! `cargo xtask ci`: the checks that a change must pass.
 
 use anyhow::Result;
 

@@ -145,7 +145,7 @@ fn own_place() -> Result<(PathBuf, File)> {
     if let Ok(left) = fs::symlink_metadata(&place) {
         let me = fs::metadata("/proc/self").context("reading /proc/self")?.uid();
         if !left.is_dir() || left.uid() != me {
-            bail!("{PLACE} belongs to somebody else: remove it");
+            bail!("{PLACE} belongs to another user: remove it");
         }
         fs::remove_dir_all(&place).with_context(|| format!("removing {PLACE}"))?;
     }

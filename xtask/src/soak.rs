@@ -18,9 +18,6 @@ Examples:
   cargo xtask soak --faults --vm 6.12                         every fault of a host, in a guest, and one with 64 CPUs
   cargo xtask soak --faults                                   those that do not harm this machine";
 
-/// How long each fault of `--faults` lasts.
-pub(crate) const FAULT_SECONDS: &str = "20";
-
 /// Storms, losses, stops and kills; then a table.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -62,7 +59,7 @@ fn native(args: &Args) -> Result<()> {
         [("TASKSCOPE_BIN", binary.as_os_str()), ("TASKSCOPE_SCENARIO", scenario.as_os_str())];
     let mut cmd = shell::as_root(why, &env, soak.as_os_str())?;
     if args.faults {
-        cmd.args(["faults", FAULT_SECONDS, &args.attach]);
+        cmd.args(["faults", vm::FAULT_SECONDS, &args.attach]);
     } else {
         cmd.arg(args.minutes.to_string()).arg(&args.attach);
     }

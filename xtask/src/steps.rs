@@ -1,4 +1,4 @@
-//! Headlines: each step of a long command says what it is, how it ended and how long it took.
+//! Reports the steps of a long command: name, result and duration of each.
 
 use std::time::{Duration, Instant};
 

@@ -17,14 +17,14 @@ pub struct Blocked {
     episodes: HashMap<TaskKey, Episode>,
 }
 
-/// One sleep of one task.
+/// An uninterruptible sleep of one task.
 #[derive(Debug)]
 struct Episode {
-    /// First poll that found it.
+    /// The first poll that found it.
     since: Ktime,
-    /// Last poll that found it.
+    /// The last poll that found it.
     seen: Ktime,
-    /// Context switches so far: one more, and it was awake in between.
+    /// The task's context switches so far. Another count at the next poll means that it was awake in between.
     switches: u64,
     doing: Doing,
     /// The effect that flagged it, if it was flagged.
@@ -34,7 +34,7 @@ struct Episode {
 /// A sleep that has just become too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Who sleeps.
+    /// The task that sleeps.
     pub task: TaskKey,
     /// For how long, at least.
     pub blocked: Span,
@@ -43,27 +43,27 @@ pub struct Overdue {
 }
 
 impl Blocked {
-    /// How many sleeps are flagged now: in all, and those of them that a fatal signal would end.
+    /// Returns how many sleeps are flagged now: all, and those that a fatal signal would end.
     #[must_use]
     pub fn flagged(&self) -> (usize, usize) {
         let flagged = || self.episodes.values().filter(|episode| episode.reported.is_some());
         (flagged().count(), flagged().filter(|episode| episode.doing == Doing::Killable).count())
     }
 
-    /// For how long a task has been seen in its present sleep, at least, ns.
+    /// Returns how long a task has been in its present sleep, at least, ns.
     #[must_use]
     pub fn age_ns(&self, task: TaskKey) -> Option<u64> {
         self.episodes.get(&task).map(Episode::ns)
     }
 
-    /// For how long the longest of the flagged ones has lasted, at least; zero without one.
+    /// Returns how long the longest flagged sleep has lasted, at least; zero if none is flagged.
     #[must_use]
     pub fn longest(&self) -> Duration {
         let flagged = self.episodes.values().filter(|episode| episode.reported.is_some());
         Duration::from_nanos(flagged.map(Episode::ns).max().unwrap_or(0))
     }
 
-    /// Takes the result of a poll: `blocked` are the tasks that it found asleep. Emits sleeps that have ended, and returns sleeps that
+    /// Applies a poll, which found the tasks in `blocked` asleep. Emits the end of flagged sleeps and returns the sleeps that
     /// have become too long, for [`Blocked::flag`].
     pub fn poll(
         &mut self,
@@ -99,7 +99,7 @@ impl Blocked {
                 });
             }
         }
-        // Who was not seen this time is awake, or gone.
+        // A task that this poll did not find is awake or gone.
         let (awake, asleep) = std::mem::take(&mut self.episodes)
             .into_iter()
             .partition::<HashMap<_, _>, _>(|(_, episode)| episode.seen < at);
@@ -139,7 +139,7 @@ impl Episode {
         Span { ns: self.ns(), bound: Bound::AtLeast }
     }
 
-    /// Emits that it has ended, if it was flagged.
+    /// Emits the end of the sleep, if it was flagged.
     fn clear(self, lineage: &Lineage, at: Ktime, out: &mut Vec<Effect>) {
         let blocked = self.span();
         let Some(reported) = self.reported else { return };
@@ -153,7 +153,8 @@ impl Episode {
     }
 }
 
-/// Name of the function in which a task sleeps, as /proc/PID/wchan has it: the first that is not the scheduler's own.
+/// Returns the function in which a task sleeps, as /proc/PID/wchan shows it: the first one on the stack that does not belong to
+/// the scheduler.
 #[must_use]
 pub fn wchan(stack: &[String]) -> Option<&str> {
     /// Functions of the sections `.sched.text` and `.lock.text`, by the beginnings of their names.

@@ -1,4 +1,4 @@
-//! How a lineage behaves.
+//! Settings of a lineage.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use std::time::Duration;
 /// a page that no TLB entry covers.
 pub type Room = fn(usize, usize);
 
-/// How a lineage behaves.
+/// Settings of a lineage.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// A zombie older than this is flagged.
+    /// A zombie older than this is flagged (`zombie_flagged`).
     pub zombie_after: Duration,
-    /// A task longer in uninterruptible sleep than this is flagged; zero: never.
+    /// An uninterruptible sleep longer than this is flagged; zero flags none.
     pub blocked_after: Duration,
-    /// A task longer in `do_exit()` than this is reported as stuck.
+    /// A task that is in `do_exit()` for longer than this is reported as stuck.
     pub exit_stuck_after: Duration,
-    /// Each exec is followed by a record of its arguments, and waits for it.
+    /// Whether each exec is followed by a record of its arguments. The effect of the exec waits for that record.
     pub exec_args: bool,
     /// How long a released task is remembered (tombstone), for records that arrive late.
     pub tombstone: Duration,
     /// The most tombstones.
     pub tombstones: usize,
-    /// Within this time the RCU callback of a released task comes at the latest. Lazy RCU callbacks wait for up to ten seconds.
+    /// The RCU callback of a released task arrives within this time. Lazy RCU callbacks can take ten seconds.
     pub release_within: Duration,
     /// The most ended processes that are remembered.
     pub dead_lives: usize,
     /// How long ended processes are remembered.
     pub dead_lives_age: Duration,
-    /// `Released` of a leader carries the whole life.
-    pub tells_lives: bool,
-    /// A task in `EXIT_DEAD` counts as released after this time without a record of it.
+    /// Whether `Released` of a leader carries the whole life.
+    pub reports_lives: bool,
+    /// A task in `EXIT_DEAD` is concluded to be released after this time without a record.
     pub dead_after: Duration,
     /// Called for each large piece of memory for tasks, so that the caller can request huge pages for it.
     pub room: Option<Room>,
@@ -49,7 +49,7 @@ impl Default for Config {
             release_within: Duration::from_secs(12),
             dead_lives: 16 * 1024,
             dead_lives_age: Duration::from_secs(15 * 60),
-            tells_lives: false,
+            reports_lives: false,
             dead_after: Duration::from_secs(5),
             room: None,
         }

@@ -1,7 +1,7 @@
 //! The lineage of every task on a host, from `copy_process()` to `release_task()`.
 //!
 //! [`Lineage`] takes records of the kernel side ([`Lineage::apply`]) and time ([`Lineage::tick`]). It keeps the task tree and the
-//! history of each thread group, and answers with [`Effect`]s. It is pure: no event loop, no files, no clock; time is an argument.
+//! history of each thread group, and returns [`Effect`]s. It is pure: no event loop, no files, no clock; time is an argument.
 //!
 //! # States
 //!
@@ -123,25 +123,25 @@ use self::store::Store;
 use self::store::slot::task::Task;
 use self::store::tables::arena::Ix;
 
-/// A record further ahead of the caller's clock than this, a day, has a time that cannot be. The clock may be read long before the
-/// record: the caller can have been stopped in between.
+/// A record that is further ahead of the caller's clock than this, a day, is refused. The bound is wide because the caller may
+/// have been stopped between reading the clock and the record.
 const FUTURE_NS: u64 = 86_400_000_000_000;
 
 /// The task tree of a host, and the history of its processes.
 ///
-/// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it answers with [`Effect`]s.
+/// Feed it records with [`Lineage::apply`] and time with [`Lineage::tick`]; it returns [`Effect`]s.
 pub struct Lineage {
     config: Config,
     store: Store,
-    /// What is uncertain, and waits for the record or the time that settles it.
+    /// Facts that are uncertain until a record or elapsed time settles them.
     reconcile: Reconcile,
     /// What ended tasks used.
     accounting: Accounting,
-    /// Processes that ended, for a while.
+    /// Processes that ended, kept for a while.
     exited: ExitedProcesses,
     /// Execs whose arguments come in the next record of their task.
     awaiting_args: HashMap<TaskKey, Effect>,
-    /// Arguments of processes that were there before records came, until they exec or are gone; none unless asked for.
+    /// Arguments of processes that are older than the first record, until they call execve(2) or end; empty unless requested.
     older_arguments: HashMap<GroupKey, Arc<Arguments>>,
     /// The latest time of any effect so far.
     emitted_until: Ktime,
@@ -160,14 +160,14 @@ pub struct Lineage {
 /// What [`Lineage::apply`] did with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was merged with what was known. It may have changed nothing.
+    /// It was merged into the tree. It may have changed nothing.
     Applied,
-    /// It names a tid that no kernel hands out, makes the idle task begin or end, or lies in the future.
+    /// It names a tid that no kernel assigns, creates or ends the idle task, or has a time in the future.
     Refused,
 }
 
 impl Lineage {
-    /// Returns an empty lineage. It has only the idle task, which no fork created.
+    /// Returns a lineage that has only the idle task, which no fork created.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut lineage = Self {
@@ -206,8 +206,8 @@ impl Lineage {
     }
 
     /// Sets whether `Released` of a leader carries the whole life, which costs an allocation for each process.
-    pub const fn set_tells_lives(&mut self, tells: bool) {
-        self.config.tells_lives = tells;
+    pub const fn set_reports_lives(&mut self, reports: bool) {
+        self.config.reports_lives = reports;
     }
 
     /// Sets whose effects are built from now on; the tree does not depend on it.
@@ -225,13 +225,13 @@ impl Lineage {
         self.reconcile.hidden = groups.into_iter().collect();
     }
 
-    /// How long an uninterruptible sleep may last.
+    /// Returns how long an uninterruptible sleep may last before it is flagged.
     #[must_use]
     pub const fn blocked_after(&self) -> Duration {
         self.config.blocked_after
     }
 
-    /// How many records are best handed to [`Lineage::prefetch`] together.
+    /// The best number of records to pass to [`Lineage::prefetch`] at once.
     pub const PREFETCHED: usize = Store::PREFETCHED;
 
     /// Prefetches the cache lines that the next records need. Changes nothing; reads the first [`Lineage::PREFETCHED`] records only.

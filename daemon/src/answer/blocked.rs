@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LineageAt, Made, MergeLocalFacts,
-    draft::vforked,
+    explain::draft::vforked,
     now::{AllFigures, Does},
     place::Place,
     process::ProcessRef,
@@ -21,11 +21,11 @@ use crate::{
     verdict::facts::{Named, Sleep},
 };
 
-/// Tasks told of, those that have slept longest first; the rest are counted.
+/// The most tasks that are listed, the longest sleeps first; the rest are counted.
 const MOST: usize = 200;
 
-/// What stands in a kernel stack, what the task waits for then, and who can help. The first row of which all functions are there
-/// counts.
+/// Functions in a kernel stack, what the task waits for then, and what to do. The first row whose functions are all in the stack
+/// applies.
 const REASONS: &[(&[&str], &str, &str)] = &[
     (
         &["coredump"],
@@ -68,17 +68,17 @@ const REASONS: &[(&[&str], &str, &str)] = &[
 /// The answer to `/v1/blocked`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedTasks {
-    /// When.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
     /// How many tasks there are.
     pub blocked: u64,
-    /// Those that have slept longest.
+    /// The tasks with the longest sleeps.
     pub tasks: Vec<BlockedTask>,
-    /// Tasks left off, where there are very many.
+    /// The number of tasks that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tasks_left_off: u64,
-    /// Why nothing is known, where this kernel's task iterator cannot be read.
+    /// Why the answer is empty, if the kernel's task iterator cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_because: Option<String>,
 }
@@ -88,21 +88,21 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// One task.
+/// A blocked task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedTask {
     /// Its process.
     pub process: ProcessRef,
     /// The task, with its kernel stack.
     pub task: Does,
-    /// For how long it has been asleep, at least, ns.
+    /// How long it has been asleep, at least, ns.
     pub blocked_at_least_ns: u64,
     /// Whether a fatal signal ends the sleep (`TASK_KILLABLE`).
     pub killable: bool,
     /// What it waits for, as far as its kernel stack and its children show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// Who that is, where it is a process.
+    /// The process that it waits for, if it waits for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for_process: Option<ProcessRef>,
     /// What to do.
@@ -113,21 +113,21 @@ pub struct BlockedTask {
     pub place: Option<Place>,
 }
 
-/// A first look at tasks in uninterruptible sleep: only those that the second finds in the same sleep are blocked.
+/// A first poll of tasks in uninterruptible sleep. Only tasks that a second poll finds in the same sleep are blocked.
 #[derive(Debug, Default)]
 pub struct FirstPoll {
     sleeps: HashMap<TaskKey, (Ktime, u64)>,
 }
 
 impl FirstPoll {
-    /// Of what was read of them.
+    /// Makes the poll from what the iterator shows.
     #[must_use]
     pub fn of(figures: &[Figures]) -> Self {
         let asleep = figures.iter().filter(|figures| figures.doing.is_blocked());
         Self { sleeps: asleep.map(|it| (it.task.key, (it.at, switches(it)))).collect() }
     }
 
-    /// For how long a task has been in the sleep that this found it in; `None` if it was awake in between.
+    /// Returns how long a task has been in the sleep in which this poll found it; `None` if it was awake in between.
     fn asleep_ns(&self, now: &Figures) -> Option<u64> {
         let &(at, before) = self.sleeps.get(&now.task.key)?;
         (switches(now) == before).then(|| now.at.since(at))
@@ -138,22 +138,22 @@ fn switches(of: &Figures) -> u64 {
     of.usage.map_or(0, |usage| usage.nvcsw + usage.nivcsw)
 }
 
-/// What is asked.
+/// The filter of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockedFilter {
-    /// Only sleeps at least this long, as far as that is known, ns.
+    /// Only sleeps that are known to be at least this long, ns.
     pub min_age_ns: u64,
 }
 
 impl BlockedTasks {
-    /// Nothing could be read.
+    /// Returns an answer without tasks, because the iterator could not be read.
     #[must_use]
     pub fn unknown(lineage_at: &LineageAt<'_>, stamp: &Stamp, why: String) -> Self {
         let made = Made::at(lineage_at.now, lineage_at.observed_since, stamp);
         Self { made, blocked: 0, tasks: Vec::new(), tasks_left_off: 0, unknown_because: Some(why) }
     }
 
-    /// Tasks that both looks found in the same sleep. `age` tells for how long a daemon has seen that, in ns.
+    /// Returns the tasks that both polls found in the same sleep. `age` returns how long a daemon has seen the sleep, ns.
     #[must_use]
     pub fn of(
         before: &FirstPoll,
@@ -233,7 +233,7 @@ fn by_stack(has: impl Fn(&str) -> bool) -> Why {
     row.map_or((None, None, None), |&(_, words, remedy)| (Some(words.into()), None, Some(remedy.into())))
 }
 
-/// How a task sleeps that no ordinary signal reaches, and for what as far as its kernel stack tells.
+/// Returns the kind of an uninterruptible sleep, and what it waits for as far as the kernel stack shows.
 pub(super) fn sleep_of(does: &Does) -> Sleep {
     let (waits_for, _, remedy) =
         by_stack(|function| does.kernel_stack.iter().any(|frame| frame.contains(function)));
@@ -242,7 +242,7 @@ pub(super) fn sleep_of(does: &Does) -> Sleep {
 }
 
 impl BlockedTask {
-    /// The task as people name it.
+    /// Returns the name of the task for people.
     #[must_use]
     pub fn who(&self) -> String {
         let Ids { pid, tid } = Ids { pid: self.process.pid, tid: self.task.tid };

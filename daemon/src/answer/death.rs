@@ -1,4 +1,4 @@
-//! Why processes ended, as the API tells it.
+//! The answer of `deaths`: why processes ended.
 
 mod crash_loop;
 mod oom;
@@ -37,12 +37,12 @@ use crate::{
 /// The answer to `/v1/deaths`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deaths {
-    /// When.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
     /// How processes ended, the last first.
     pub deaths: Vec<Death>,
-    /// Units and containers whose processes keep ending by the same cause, whatever else is asked for.
+    /// Units and containers whose processes keep ending by the same cause. The filter does not apply to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crash_loops: Vec<CrashLoop>,
 }
@@ -52,23 +52,23 @@ impl MergeLocalFacts for Deaths {}
 /// Why a process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// When its last task was dead, by the wall clock.
+    /// When its last task died, by the wall clock.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
     /// The same moment on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// The process that ended.
     pub process: ProcessRef,
-    /// Its parent then.
+    /// Its parent at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,
     /// Its real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// Where it lived.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// What wait(2) says.
+    /// Its wait(2) status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
     /// The cause's code.
@@ -78,21 +78,21 @@ pub struct Death {
     /// The code of the fact that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
-    /// The cause in a sentence.
+    /// The cause as a sentence.
     pub summary: String,
     /// The signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
-    /// Other signals that it was sent, oldest first.
+    /// Other signals that were sent to it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_signals: Vec<Signal>,
-    /// Whose allocation made the out-of-memory killer choose it.
+    /// The process whose allocation caused the out-of-memory kill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_trigger: Option<ProcessRef>,
-    /// The limit that it met.
+    /// The limit that the out-of-memory killer met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom: Option<Oom>,
-    /// What its parent did after a signal had ended it.
+    /// What its parent did afterwards, if a signal ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_then: Option<ParentThen>,
 }
@@ -117,7 +117,7 @@ pub struct Signal {
     pub to: String,
     /// `delivered`, `ignored`, or `lost`.
     pub result: String,
-    /// How often it came from this sender.
+    /// How often this sender sent it.
     pub times: u32,
     /// The address of a fault.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,13 +141,13 @@ pub struct Sender {
     /// Its real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// It is a kernel thread.
+    /// Whether it is a kernel thread.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kernel_thread: bool,
-    /// It was ending itself.
+    /// Whether it was in `do_exit()`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exiting: bool,
-    /// The processes above it then, its parent first.
+    /// Its ancestors at that time, its parent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<ProcessRef>,
     /// Its cgroup, unit, container and pod.
@@ -155,26 +155,26 @@ pub struct Sender {
     pub place: Option<Place>,
 }
 
-/// Which ends are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
+/// The filter of a query. Conditions of one kind are alternatives; conditions of different kinds must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeathFilter {
-    /// Show also processes that exited with code 0.
+    /// Whether processes that exited with code 0 are included.
     pub all: bool,
     /// Codes of causes.
     pub causes: Vec<String>,
-    /// Processes.
+    /// Pids.
     pub pids: Vec<u32>,
-    /// Names, `*` and `?` as in a shell.
+    /// Comms; `*` and `?` match as in a shell.
     pub comms: Vec<String>,
-    /// systemd units, the same.
+    /// systemd units; `*` and `?` match as in a shell.
     pub units: Vec<String>,
-    /// Ids of containers, or their beginnings.
+    /// Ids of containers, or prefixes of them.
     pub containers: Vec<String>,
-    /// Processes, with all that descend from them.
+    /// Pids whose descendants are included.
     pub subtrees: Vec<u32>,
-    /// Only after this moment.
+    /// Only ends after this time.
     pub after: Ktime,
-    /// At most so many.
+    /// The most ends that are returned.
     pub limit: usize,
 }
 
@@ -212,10 +212,10 @@ impl DeathFilter {
     }
 }
 
-/// Ends as the lineage has them, to be completed with their places.
+/// The part of the answer that comes from the lineage; places are added later.
 pub struct DeathsDraft {
     deaths: Vec<Arc<GroupDeath>>,
-    /// Of each of them.
+    /// For each end, what the parent did then.
     parents: Vec<Option<Then>>,
     /// Ends of the last minutes that count for crash loops.
     crashes: Vec<Arc<GroupDeath>>,
@@ -225,12 +225,12 @@ pub struct DeathsDraft {
 }
 
 impl DeathsDraft {
-    /// Takes what is asked for from the lineage.
+    /// Selects what the query asks for.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
-        // What is asked for from one that descends from somebody.
+        // A selector by subtree needs the ancestors of each process.
         let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
@@ -253,7 +253,7 @@ impl DeathsDraft {
         }
     }
 
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         let all = self.deaths.iter().chain(&self.crashes);
@@ -277,13 +277,13 @@ impl DeathsDraft {
     }
 }
 
-/// Cgroups of a dead process and of those who sent it signals.
+/// Returns the cgroups of a dead process and of the senders of its signals.
 pub(super) fn cgroups(death: &GroupDeath) -> impl Iterator<Item = u64> {
     let senders = death.by.iter().chain(&death.others).filter_map(|sent| sent.sender.cgroup_id);
     death.cgroup_id.into_iter().chain(senders)
 }
 
-/// The end of a life that exited by itself and was sent nothing.
+/// Returns the end of a life that exited by itself and received no signal.
 fn exited(life: &Life) -> GroupDeath {
     GroupDeath {
         key: life.key,
@@ -304,7 +304,7 @@ fn exited(life: &Life) -> GroupDeath {
 }
 
 impl Death {
-    /// Of a dead group, with what its parent did then.
+    /// Makes the record of a dead group, with what its parent did then.
     pub(super) fn with_parent(of: &GroupDeath, then: Option<&Then>, host_facts: &mut HostFacts<'_>) -> Self {
         let mut death = Self::of(of, host_facts);
         if let Some(then) = then {
@@ -315,7 +315,7 @@ impl Death {
         death
     }
 
-    /// Of a dead group.
+    /// Makes the record of a dead group.
     #[must_use]
     pub fn of(death: &GroupDeath, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;

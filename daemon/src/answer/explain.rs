@@ -1,8 +1,13 @@
 //! The answer of `explain`: the history of one process, and the verdict on it.
 
+pub(super) mod draft;
+pub(super) mod recall;
+mod story;
+
 use serde::{Deserialize, Serialize};
 
-pub use super::story::Step;
+pub use self::story::Step;
+use self::{recall::judge_again, story::Cast};
 use super::{
     ExplainDraft, HostFacts, LineageAt, Made, MergeLocalFacts, NotFound, Related, TaskSelector,
     death::{self, Death},
@@ -10,10 +15,8 @@ use super::{
     now::{AllFigures, Now, missing},
     place::Place,
     process::{Executable, Process, ProcessRef, text},
-    recall::judge_again,
     scope::{self, ScopeStory},
     stop::{self, StopStory},
-    story::{self, Cast},
     task::Task,
     verdict::{Missing, Verdict},
 };
@@ -26,7 +29,7 @@ use crate::{
 /// The answer to `/v1/explain/{pid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// When.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
     /// The process.
@@ -36,13 +39,13 @@ pub struct Explanation {
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// Its parent, if that lives.
+    /// Its parent, if the parent lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
-    /// What could not be read of it at this moment; [`Verdict::missing`] has what the verdict lacks.
+    /// Facts about its present state that could not be read; [`Verdict::missing`] has the facts that the verdict lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
     /// Why it ended, if it has.
@@ -101,7 +104,7 @@ impl MergeLocalFacts for Explanation {
 }
 
 impl ExplainDraft {
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         let life = &self.subject.life;
@@ -112,7 +115,7 @@ impl ExplainDraft {
         life.cgroup_id.into_iter().chain(of_death).chain(of_limits).chain(of_stops).chain(of_scopes).collect()
     }
 
-    /// Takes what is asked for from the lineage.
+    /// Selects what the query asks for.
     pub fn asked(
         selector: &TaskSelector,
         lineage_at: &LineageAt<'_>,
@@ -132,7 +135,7 @@ impl ExplainDraft {
         Ok(draft)
     }
 
-    /// Takes over what its tasks are doing now.
+    /// Adds what its tasks are doing now.
     #[must_use]
     pub fn doing(mut self, figures: &AllFigures) -> Self {
         self.doing = figures.of(self.subject.life.key);
@@ -140,7 +143,7 @@ impl ExplainDraft {
         self
     }
 
-    /// Takes over when limits will be full.
+    /// Adds when limits will be full.
     #[must_use]
     pub fn with_forecasts(mut self, forecasts: Vec<limits::Forecast>) -> Self {
         self.limits = self.limits.map(|limits| limits.with_forecasts(forecasts));
@@ -154,7 +157,7 @@ impl ExplainDraft {
         self
     }
 
-    /// The process in question.
+    /// Returns the process that the explanation is about.
     #[must_use]
     pub const fn key(&self) -> GroupKey {
         self.subject.life.key
@@ -190,7 +193,7 @@ impl ExplainDraft {
             observed_since,
             executable: executable.as_ref().map(|(path, _)| path.clone()),
         };
-        let story = story::tell(&life, &cast, stamp);
+        let story = story::steps(&life, &cast, stamp);
         let mut verdict = Verdict::of(verdict::judge(&facts), stamp);
         let fork_failures = limits.as_ref().and_then(LimitsDraft::failed_forks);
         let limits = limits.map(|limits| limits.finish(host_facts));
@@ -223,12 +226,12 @@ impl ExplainDraft {
     }
 }
 
-/// The limits on pids that a process is held to, those of a process that lives; what they add to its verdict is added.
+/// Returns the limits on pids that apply to a live process, and adds a full limit to its verdict.
 fn held_to(limits: Option<Limits>, verdict: &mut Verdict) -> Vec<Limit> {
     let Some(limits) = limits else { return Vec::new() };
     let Some(subject) = &limits.process else { return Vec::new() };
     limits::add_evidence(&limits, subject, verdict);
-    // Of a process with which something else is the matter, this is not what is missing.
+    // If something else is wrong with the process, unread limits are not what the verdict lacks.
     if verdict.code == Code::Alive.name() || limits.pid_max_is_left() {
         verdict.missing.extend(limits.missing.iter().cloned());
     }

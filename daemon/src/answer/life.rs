@@ -24,93 +24,93 @@ use crate::{
     procfs::Procfs,
 };
 
-/// The version of the record. A field that is added leaves it as it is; one that is removed or means something else raises it.
+/// The version of the record. An added field does not change it; a field that is removed or changes its meaning raises it.
 pub const VERSION: u32 = 1;
 
-/// The life of a process that is gone.
+/// The life of a process that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(
     title = "A life",
     description = "The life of a process (thread group) that is gone: docs/lives.md"
 )]
 pub struct LifeRecord {
-    /// When it was gone (`release_task()` of its leader), by the wall clock: RFC 3339, UTC, milliseconds.
+    /// When it was released (`release_task()` of its leader), by the wall clock: RFC 3339, UTC, milliseconds.
     #[serde(rename = "@timestamp")]
     pub timestamp: String,
     /// Version of this record.
     pub life_version: u32,
     /// The process: its identity, parent, last program, user and exit status.
     pub process: Process,
-    /// When it began, by the wall clock; absent where that was not seen.
+    /// When it was created, by the wall clock; absent if not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timestamp: Option<String>,
-    /// When it began, ns of `CLOCK_BOOTTIME`.
+    /// When it was created, ns of `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_boottime_ns: Option<u64>,
-    /// When its last task was dead, ns of `CLOCK_BOOTTIME`.
+    /// When its last task died, ns of `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_boottime_ns: Option<u64>,
-    /// When it was gone, ns of `CLOCK_BOOTTIME`.
+    /// When it was released, ns of `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
     /// Comm of its last parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_name: Option<String>,
-    /// Its first parent, where that is another one than the last.
+    /// Its first parent, if it is not the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_parent: Option<ProcessRef>,
-    /// Who called clone(2), where that is not the first parent (`CLONE_PARENT`).
+    /// The task that called clone(2), if it is not the first parent (`CLONE_PARENT`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<TaskPlace>,
     /// `fork`, `vfork`, `clone` and so on, by the flags of clone(2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<String>,
-    /// How many execve(2) it made. The program of the last one is `process.executable`.
+    /// How often it called execve(2). The program of the last one is `process.executable`.
     pub execs: u32,
     /// When the last one was, ns of `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_boottime_ns: Option<u64>,
-    /// Times its tasks changed their comm.
+    /// How often its tasks changed their comm.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub renames: u32,
-    /// Threads besides the leader that it made.
+    /// Threads besides the leader, in total.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub threads_created: u32,
-    /// Threads besides the leader, most at once.
+    /// The most threads besides the leader that lived at once.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub threads_peak: u32,
     /// Why it ended.
     pub death: LifeDeath,
-    /// `reaped`: somebody waited for it; `autoreaped`: nobody had to.
+    /// `reaped`: a wait(2) reaped it; `autoreaped`: the kernel released it without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    /// How long it was a zombie, ns; absent where it never was one.
+    /// How long it was a zombie, ns; absent if it never was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zombie_duration_ns: Option<u64>,
-    /// `at_least` or `at_most`, where that is not exact.
+    /// `at_least` or `at_most`, if that time is not exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zombie_duration_bound: Option<String>,
-    /// Who took it.
+    /// The process that reaped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<LifeReaper>,
-    /// Times it was handed to another parent.
+    /// How often it was reparented.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reparented: u32,
-    /// The last time, ns of `CLOCK_BOOTTIME`.
+    /// When it was last reparented, ns of `CLOCK_BOOTTIME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reparented_boottime_ns: Option<u64>,
-    /// To what that was: `init`, `subreaper`, `thread` and so on.
+    /// The kind of its last new parent: `init`, `subreaper`, `thread` and so on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reparent_kind: Option<String>,
     /// What its tasks used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What its dead children used, and theirs.
+    /// What its dead children and their dead children used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_usage: Option<ChildrenUsage>,
-    /// Where it lived: cgroup and unit, container, pod.
+    /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// How its beginning is known: `observed`, `snapshot`, `inferred` and so on.
+    /// How its creation is known: `observed`, `snapshot`, `inferred` and so on.
     pub provenance: String,
 }
 
@@ -138,12 +138,12 @@ pub struct LifeDeath {
     pub signal: Option<Signal>,
 }
 
-/// Who took a dead process.
+/// The process that reaped it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LifeReaper {
     /// Its pid.
     pub pid: u32,
-    /// The thread that waited, where that was seen.
+    /// The thread that called wait(2), if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tid: Option<u32>,
     /// Its identity.
@@ -166,7 +166,7 @@ fn name(comm: Option<Comm>) -> Option<String> {
 }
 
 impl LifeRecord {
-    /// Of a life that is over. `places` knows where the senders of its signals live.
+    /// Makes the record of an ended life. `places` returns the places of the senders of its signals.
     #[must_use]
     pub fn of(
         life: &Life,
@@ -207,16 +207,16 @@ impl LifeRecord {
         }
     }
 
-    /// Adds it to `out` as one line.
+    /// Appends the record to `out` as one line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        // Strings and numbers: writing them to memory does not fail.
+        // Serializing strings and numbers to memory does not fail.
         if serde_json::to_writer(&mut *out, self).is_ok() {
             out.push(b'\n');
         }
     }
 }
 
-/// Adds a life as one line to `out`. Where the senders of its signals live is left out.
+/// Appends the record of a life to `out` as one line, without the places of the senders of its signals.
 pub fn write(life: &Life, stamp: &Stamp, place: Option<&crate::cgroup::Place>, out: &mut Vec<u8>) {
     LifeRecord::of(life, stamp, place.map(Into::into), &mut |_| None).write(out);
 }
@@ -230,7 +230,7 @@ impl TaskPlace {
 impl LifeDeath {
     fn of(life: &Life, stamp: &Stamp, places: &mut dyn FnMut(u64) -> Option<Place>) -> Self {
         let Some(death) = life.death.as_deref() else {
-            // It exited by itself, as its status says.
+            // It exited by itself, as its status shows.
             let known = life.status.is_some();
             let cause = if known { Cause::Exited } else { Cause::Unknown };
             let certainty = if known { CERTAIN } else { UNKNOWN };
@@ -265,16 +265,16 @@ impl LifeReaper {
     }
 }
 
-/// Which lives are asked for. Conditions of one sort are alternatives, those of different sorts must all hold.
+/// The filter of a query. Conditions of one kind are alternatives; conditions of different kinds must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LifeFilter {
     /// Processes.
     pub pids: Vec<u32>,
-    /// Names, `*` and `?` as in a shell.
+    /// Comms; `*` and `?` match as in a shell.
     pub comms: Vec<String>,
-    /// systemd units, the same.
+    /// systemd units; `*` and `?` match as in a shell.
     pub units: Vec<String>,
-    /// Ids of containers, or their beginnings.
+    /// Ids of containers, or prefixes of them.
     pub containers: Vec<String>,
     /// Codes of causes of death.
     pub causes: Vec<String>,
@@ -285,7 +285,7 @@ fn any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
 }
 
 impl LifeFilter {
-    /// Whether a record is asked for.
+    /// Whether a record matches the filter.
     #[must_use]
     pub fn wants(&self, record: &LifeRecord) -> bool {
         let name = record.process.name.as_deref().unwrap_or_default();
@@ -298,7 +298,7 @@ impl LifeFilter {
             && any(&self.containers, |id| container.is_some_and(|it| it.id.starts_with(id.as_str())))
     }
 
-    /// Whether every life is asked for.
+    /// Whether the filter matches every life.
     #[must_use]
     pub fn wants_all(&self) -> bool {
         *self == Self::default()

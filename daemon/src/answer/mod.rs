@@ -1,8 +1,8 @@
 //! SHELL: answers to questions about tasks, as the JSON of the API and as text.
 //!
-//! An answer is made in two steps: a draft is taken from the lineage, between two batches of records, and is then completed
-//! from /proc, which may take longer, by whoever asked. The same structs are read again by a client, so that text is made of
-//! an answer in one way, wherever it came from.
+//! An answer is made in two steps. The owner of the lineage makes a draft between two batches of records. Then the thread that
+//! asked completes it from /proc, which may take longer. A client parses the JSON into the same structs, so that the text of an
+//! answer is made in one place.
 
 pub mod blocked;
 pub mod death;
@@ -23,16 +23,10 @@ pub mod usage;
 pub mod verdict;
 pub mod zombies;
 
-mod draft;
-mod not_zombies;
-mod recall;
-mod story;
-mod zombie_parents;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{draft::ExplainDraft, recall::Related};
+pub use self::explain::{draft::ExplainDraft, recall::Related};
 use crate::{
     export::Stamp,
     lineage::{
@@ -41,42 +35,42 @@ use crate::{
     },
 };
 
-/// What an answer is drawn from, at one moment.
+/// The lineage at the time of an answer.
 #[derive(Clone, Copy)]
 pub struct LineageAt<'a> {
     /// All tasks.
     pub lineage: &'a Lineage,
     /// Now.
     pub now: Ktime,
-    /// Since when nothing was missed; `None` where there was only a look at the present.
+    /// Since when all events were observed; `None` if there is only a snapshot of the present.
     pub observed_since: Option<Ktime>,
 }
 
-/// What only the outside of the lineage knows.
+/// Facts that the lineage does not have.
 pub struct HostFacts<'a> {
     /// Wall clock and boot.
     pub stamp: &'a Stamp,
     /// The mounted /proc.
     pub procfs: &'a crate::procfs::Procfs,
-    /// Where a cgroup is, by its id in the v2 hierarchy.
+    /// Returns the place of a cgroup, by its id in the v2 hierarchy.
     pub places: &'a mut dyn FnMut(u64) -> Option<place::Place>,
 }
 
 /// No such process.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotFound {
-    /// No such pid, now or among the dead that are remembered.
+    /// No live or stored process has this pid.
     #[error(
         "no process has the pid {0}, and none that had it is remembered: dead ones are known only to a daemon that \
          was running then (`taskscope run`)"
     )]
     Pid(u32),
-    /// It was a zombie, and may be gone.
+    /// It was a zombie and may have been reaped.
     #[error(
         "records were lost after {0} became a zombie, and it is not known whether it still exists: ask again in a few seconds"
     )]
     Unconfirmed(u32),
-    /// No such entity.
+    /// No stored life has this entity id.
     #[error("no life with the entity id {0} is known: it ended too long ago, or was on another boot or host")]
     Entity(String),
     /// Neither a pid nor an entity id.
@@ -87,9 +81,9 @@ pub enum NotFound {
 /// The process that a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskSelector {
-    /// Whoever has this pid or tid, or had it last.
+    /// The process that has this pid or tid, or had it last.
     Pid(u32),
-    /// This very life, by its entity id.
+    /// The life with this entity id.
     Entity(String),
 }
 
@@ -126,7 +120,7 @@ impl std::fmt::Display for TaskSelector {
 }
 
 impl TaskSelector {
-    /// The thread group that is meant.
+    /// Returns the thread group that is selected.
     pub fn find(&self, lineage_at: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
         let key = self.find_life(lineage_at, stamp)?;
         let group = lineage_at.lineage.group(key.tgid).filter(|group| group.key() == key);
@@ -139,7 +133,7 @@ impl TaskSelector {
     fn find_life(&self, lineage_at: &LineageAt<'_>, stamp: &Stamp) -> Result<GroupKey, NotFound> {
         let LineageAt { lineage, now, .. } = lineage_at;
         match self {
-            // The idle task is nobody's business.
+            // The idle task is not shown.
             Self::Pid(0) => Err(NotFound::Pid(0)),
             Self::Pid(pid) => lineage
                 .group_of(Tid(*pid))
@@ -164,22 +158,22 @@ impl TaskSelector {
     }
 }
 
-/// An answer that a second look can make surer.
+/// An answer to which a client can add facts that it may read itself.
 ///
-/// A daemon remembers, but has given up the right to look into processes; a user who has that right does not remember.
+/// A daemon has the history but has dropped `CAP_SYS_PTRACE`; a client that has this capability has no history.
 pub trait MergeLocalFacts: Sized {
-    /// Whether more could be said by someone who may look into processes.
+    /// Whether facts are missing that a client with `CAP_SYS_PTRACE` could read.
     fn needs_local_facts(&self) -> bool {
         false
     }
 
-    /// Adds what may be seen here.
+    /// Adds the facts that this process can read.
     fn merge_local_facts(&mut self, _lineage_at: &LineageAt<'_>, _host_facts: &mut HostFacts<'_>) {}
 }
 
 impl MergeLocalFacts for tree::Tree {}
 
-/// When an answer was made, and from what.
+/// When an answer was made, and how long taskscope had observed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// Wall clock.
@@ -187,7 +181,7 @@ pub struct Made {
     pub timestamp: String,
     /// The same moment on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
-    /// For how long every task had been observed; absent where there was only a look at the present.
+    /// How long all tasks had been observed, ns; absent if there is only a snapshot of the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_ns: Option<u64>,
 }

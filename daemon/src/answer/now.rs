@@ -1,4 +1,4 @@
-//! What a process is doing at the moment of the answer, task by task, as the scheduler has it.
+//! What a process is doing at the time of the answer, task by task, by the scheduler's fields.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,36 +19,36 @@ use crate::{
     verdict::duration,
 };
 
-/// Tasks that are reported one by one; of the others there are sums.
+/// The most tasks that are reported one by one; the others are summed.
 const MOST: usize = 64;
 
-/// Tasks that are shown one by one in text.
+/// The most tasks that are shown one by one in text.
 const MOST_SHOWN: usize = 8;
 
-/// One task.
+/// A task and what it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Does {
-    /// Which.
+    /// Its tid.
     pub tid: u32,
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
-    /// `io_worker` or `user_worker`, where the kernel made the thread for the process; absent of others.
+    /// `io_worker` or `user_worker`, if the kernel made the thread for the process; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// `running`, `ready`, `sleeping`, `uninterruptible`, `killable`, `stopped`, `traced`, `parked`, `idle`, `frozen`, `zombie`,
-    /// `dead`; `runnable` where the first two cannot be told apart.
+    /// `dead`; `runnable` if the first two cannot be distinguished.
     pub doing: String,
-    /// Function of the kernel that it sleeps in.
+    /// The kernel function that it sleeps in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,
-    /// For how long it has been in its present uninterruptible sleep, at least, ns, where a daemon has watched it.
+    /// How long it has been in its present uninterruptible sleep, at least, ns, if a daemon has observed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep_at_least_ns: Option<u64>,
-    /// All functions of the kernel that it is in, the innermost first.
+    /// The kernel functions on its stack, the innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_stack: Vec<String>,
     /// Scheduling policy.
@@ -60,7 +60,7 @@ pub struct Does {
     /// Nice value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nice: Option<i32>,
-    /// Real-time priority, where the policy has one.
+    /// Real-time priority, if the policy has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rt_priority: Option<u32>,
     /// The CPU that it runs on or ran on last.
@@ -74,28 +74,28 @@ pub struct Does {
 /// A thread group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
-    /// Its tasks, the leader first, then those that are not merely asleep; at most 64.
+    /// Its tasks, the leader first, then those that are not in interruptible sleep; at most 64.
     pub tasks: Vec<Does>,
-    /// Tasks by what they are doing.
+    /// Numbers of tasks by what they are doing.
     pub doing: BTreeMap<String, u32>,
-    /// What all tasks that it has have used so far.
+    /// What all its present tasks have used so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<usage::Figures>,
 }
 
-/// What was read of one or of all groups.
+/// What was read of one group or of all groups.
 #[derive(Debug, Default)]
 pub struct AllFigures {
-    /// By tgid, each in the order of its tids.
+    /// Tasks by tgid, in the order of tids.
     groups: HashMap<Tgid, Vec<Figures>>,
     stacks: HashMap<TaskKey, Vec<String>>,
     missing: Vec<Missing>,
-    /// Of tasks in uninterruptible sleep, for how long they have been seen in it.
+    /// How long tasks have been seen in uninterruptible sleep, ns.
     ages: HashMap<TaskKey, u64>,
 }
 
 impl AllFigures {
-    /// Of what was read of them, or why it cannot be.
+    /// Makes the figures from what was read, or from the error.
     #[must_use]
     #[expect(clippy::type_complexity, reason = "two outcomes that are taken apart at once")]
     pub fn new(
@@ -111,7 +111,7 @@ impl AllFigures {
             Vec::new()
         });
         let stacks = stacks.unwrap_or_else(|error| {
-            lack("where in the kernel its tasks sleep", error);
+            lack("the kernel functions in which its tasks sleep", error);
             HashMap::new()
         });
         let mut groups: HashMap<Tgid, Vec<Figures>> = HashMap::new();
@@ -124,7 +124,7 @@ impl AllFigures {
         Self { groups, stacks, missing, ages: HashMap::new() }
     }
 
-    /// Takes over for how long a daemon has seen tasks in their present uninterruptible sleep, in ns.
+    /// Adds how long a daemon has seen tasks in their present uninterruptible sleep, ns.
     #[must_use]
     pub fn with_ages(mut self, age: impl Fn(TaskKey) -> Option<u64>) -> Self {
         let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
@@ -132,13 +132,13 @@ impl AllFigures {
         self
     }
 
-    /// What could not be read.
+    /// Returns what could not be read.
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
-    /// Of one group; `None` where nothing was read of it, or its pid has another owner now.
+    /// Returns the figures of one group; `None` if nothing was read of it, or if another process has its pid now.
     #[must_use]
     pub fn of(&self, key: GroupKey) -> Option<Now> {
         let group = self.groups.get(&key.tgid)?;
@@ -163,13 +163,13 @@ impl AllFigures {
         Some(Now { tasks, doing, usage: sum.map(|sum| usage::Figures::of(&sum, sum.split())) })
     }
 
-    /// Tasks in uninterruptible sleep, in the order of their processes and tids.
+    /// Returns the tasks in uninterruptible sleep, in the order of processes and tids.
     pub(super) fn blocked(&self) -> impl Iterator<Item = (&Figures, Does)> {
         let asleep = self.groups.values().flatten().filter(|figures| figures.doing.is_blocked());
         asleep.map(|figures| (figures, self.does(figures)))
     }
 
-    /// What one task has used so far.
+    /// Returns what one task has used so far.
     pub(super) fn used(&self, task: TaskRef) -> Option<&record::Usage> {
         let group = self.groups.get(&task.tgid)?;
         let place = group.binary_search_by_key(&task.key, |figures| figures.task.key).ok()?;
@@ -199,7 +199,7 @@ impl AllFigures {
     }
 }
 
-/// What a thread that the kernel made for its process is called; `None` of others.
+/// Returns the words for a thread that the kernel made for the process; `None` for other kinds.
 #[must_use]
 pub fn kind_in_words(kind: &str) -> Option<&'static str> {
     match kind {
@@ -210,19 +210,19 @@ pub fn kind_in_words(kind: &str) -> Option<&'static str> {
 }
 
 impl Does {
-    /// Whether no ordinary signal reaches it.
+    /// Whether it is in uninterruptible sleep.
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.doing.as_str(), "uninterruptible" | "killable")
     }
 
-    /// The kernel functions that it is in, the innermost first, without their offsets; `None` where they are not known.
+    /// Returns the kernel functions on its stack, the innermost first, without offsets; `None` if they are not known.
     #[must_use]
     pub fn stack_in_words(&self) -> Option<String> {
         let names: Vec<&str> = self.kernel_stack.iter().filter_map(|frame| frame.split('+').next()).collect();
         (!names.is_empty()).then(|| format!("kernel stack: {}", names.join(" < ")))
     }
 
-    /// In a few words: `sleeping in do_epoll_wait, SCHED_OTHER, nice 0, last on CPU 1`.
+    /// Returns a short description: `sleeping in do_epoll_wait, SCHED_OTHER, nice 0, last on CPU 1`.
     #[must_use]
     pub fn in_words(&self) -> String {
         let mut words = match self.kind.as_deref().and_then(kind_in_words) {
@@ -253,11 +253,11 @@ impl Does {
 }
 
 impl Now {
-    /// As lines of text.
+    /// Returns lines of text.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        // As the answer says, which may be anybody's.
+        // The text comes from the answer, which can come from any program.
         let count = self.doing.values().fold(0, |sum: u32, count| sum.saturating_add(*count));
         match self.tasks.as_slice() {
             [only] => {
@@ -280,7 +280,7 @@ impl Now {
                 }
             }
         }
-        // Of a zombie the story has it, with the threads that went before.
+        // For a zombie, the story has its usage, ended threads included.
         let is_zombie = self.tasks.iter().all(|task| task.doing == "zombie");
         if let Some(usage) = self.usage.as_ref().filter(|_| !is_zombie) {
             lines.push(format!("used {}", usage::in_words(usage)));
@@ -288,20 +288,20 @@ impl Now {
         lines
     }
 
-    /// The leader's.
+    /// Returns the leader.
     #[must_use]
     pub fn leader(&self, pid: u32) -> Option<&Does> {
         self.tasks.first().filter(|task| task.tid == pid)
     }
 }
 
-/// What a look could not read of a life. Of one that is over there is nothing to read.
+/// Returns what could not be read of a life; nothing for a life that has ended.
 pub(super) fn missing(figures: &AllFigures, life: &Life) -> Vec<Missing> {
     let is_over = matches!(life.state, LifeState::Dead | LifeState::Released);
     if is_over { Vec::new() } else { figures.missing().to_vec() }
 }
 
-/// What the leader is doing, for one line of a tree; with the CPU time of all its tasks, unless that is reported elsewhere.
+/// Returns what the leader is doing, for a line of the tree. Adds the CPU time of all its tasks, unless another column shows it.
 #[must_use]
 pub fn short(now: &Now, pid: u32, with_usage: bool) -> String {
     let doing = match now.leader(pid) {

@@ -1,11 +1,11 @@
-//! Where a process lives: cgroup, unit, container, pod.
+//! Places of processes: cgroup, unit, container, pod.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
 
-/// Where a process lives.
+/// The place of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// Its cgroup.
@@ -19,7 +19,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// In a word: container, unit, or path.
+    /// Returns the shortest name: container, unit, or path.
     #[must_use]
     pub fn short(&self) -> String {
         match (&self.container, &self.cgroup.unit) {
@@ -52,9 +52,9 @@ impl From<&cgroup::Place> for Place {
 /// A cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cgroup {
-    /// In the v2 hierarchy; in that of the v1 controller for a task that is in the root of v2.
+    /// Its path in the v2 hierarchy; in the hierarchy of the v1 controller if the task is in the root of v2.
     pub path: String,
-    /// In the hierarchy of the v1 controller that is looked at, where it is not its root.
+    /// Its path in the hierarchy of the observed v1 controller, if it is not the root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller_path: Option<String>,
     /// The innermost systemd unit.

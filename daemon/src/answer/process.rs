@@ -11,7 +11,7 @@ use crate::{
     verdict::facts::Named,
 };
 
-/// Bytes that someone else chose, as text; and as they are, in hexadecimal, where they are no UTF-8.
+/// Returns bytes as text, and in hexadecimal too if they are not UTF-8.
 pub(super) fn text(bytes: &[u8]) -> (String, Option<String>) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return (text.to_owned(), None);
@@ -23,7 +23,7 @@ pub(super) fn text(bytes: &[u8]) -> (String, Option<String>) {
     (String::from_utf8_lossy(bytes).into_owned(), Some(hex))
 }
 
-/// The same of a name that may be unknown.
+/// Does the same for a name that may be unknown.
 pub(super) fn names(name: Option<&[u8]>) -> (Option<String>, Option<String>) {
     name.map(text).map_or((None, None), |(name, bytes)| (Some(name), bytes))
 }
@@ -39,7 +39,7 @@ pub struct ProcessRef {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
 }
@@ -80,19 +80,20 @@ pub struct User {
 pub struct Executable {
     /// Its path.
     pub path: String,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// The file has no name any more, or never had one (memfd): the path ends in ` (deleted)`, as in /proc/PID/exe.
+    /// Whether the file has no directory entry any more, or never had one (memfd): the path ends in ` (deleted)`, as in
+    /// /proc/PID/exe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// It was longer than a record of an exec holds: the path begins with `.../`, and only its end is known.
+    /// Whether the path was longer than an exec record can hold: it begins with `.../`, and only its end is known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
 
 impl Executable {
-    /// By what /proc/PID/exe shows.
+    /// Makes it from the link /proc/PID/exe.
     pub(super) fn of_proc(link: &[u8]) -> Self {
         let (path, path_bytes) = text(link);
         Self {
@@ -104,7 +105,7 @@ impl Executable {
     }
 }
 
-/// What wait(2) says.
+/// The wait(2) status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
     /// The raw status.
@@ -118,13 +119,13 @@ pub struct Exit {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal_name: Option<String>,
-    /// It dumped core.
+    /// Whether it dumped core.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub core_dumped: bool,
 }
 
 impl Exit {
-    /// Of a status.
+    /// Makes it from a status.
     pub(super) fn of(status: WaitStatus) -> Self {
         Self {
             status: status.0,
@@ -141,7 +142,7 @@ impl Exit {
 pub struct Process {
     /// Its pid.
     pub pid: u32,
-    /// In its own pid namespace.
+    /// Its pid in its own pid namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpid: Option<u32>,
     /// Its identity.
@@ -156,7 +157,7 @@ pub struct Process {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
     /// Its program.
@@ -168,13 +169,13 @@ pub struct Process {
     /// Real user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub real_user: Option<User>,
-    /// What wait(2) says, once that cannot change.
+    /// The wait(2) status, once it cannot change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
 }
 
 impl Process {
-    /// Of a life.
+    /// Makes it from a life.
     #[must_use]
     pub fn of(life: &Life, stamp: &Stamp) -> Self {
         let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));

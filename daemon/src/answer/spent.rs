@@ -1,4 +1,4 @@
-//! What the processes of a tree have used so far: each by itself, its children that ended, and all from it down.
+//! What the processes of a tree have used so far: each process, its ended children, and its whole subtree.
 
 use std::collections::HashMap;
 
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::lineage::{GroupView, Life, TaskState};
 
-/// Of one process.
+/// What one process has used so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// By all its tasks, those that live and those that ended; absent where nothing is known of any.
+    /// Usage of all its tasks, live and ended; absent if it is not known of any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_so_far: Option<Usage>,
-    /// By its children that ended, and by theirs; absent where none was seen to.
+    /// Usage of its ended children and of theirs; absent if none was seen to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children_usage: Option<ChildrenUsage>,
-    /// CPU time of both, and of all processes below it in this tree.
+    /// CPU time of both and of all its descendants in this tree, ns.
     pub subtree_exec_runtime_ns: u64,
-    /// Some part of that is not known.
+    /// Whether some part of that is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub subtree_at_least: bool,
 }
@@ -53,31 +53,31 @@ impl Spent {
         spent
     }
 
-    /// CPU time of its own tasks.
+    /// Returns the CPU time of its own tasks, ns.
     #[must_use]
     pub fn own_ns(&self) -> Option<u64> {
         self.usage_so_far.map(|usage| usage.figures.exec_runtime_ns)
     }
 
-    /// Whether no task of it is missing in that.
+    /// Whether that includes all its tasks.
     #[must_use]
     pub fn is_own_exact(&self) -> bool {
         self.usage_so_far.is_some_and(|usage| !usage.at_least && usage.tasks_unknown == 0)
     }
 
-    /// CPU time of its dead children, whether somebody waited for them or not.
+    /// Returns the CPU time of its dead children, reaped by wait(2) or not, ns.
     #[must_use]
     pub fn childrens_ns(&self) -> u64 {
         self.children().map(|sum| sum.figures.exec_runtime_ns).fold(0, u64::saturating_add)
     }
 
-    /// How many these were.
+    /// Returns the number of its dead children.
     #[must_use]
     pub fn children_ended(&self) -> u64 {
         self.children().map(|sum| sum.processes).fold(0, u64::saturating_add)
     }
 
-    /// Whether no child is missing in that.
+    /// Whether that includes all children.
     #[must_use]
     pub fn is_childrens_exact(&self) -> bool {
         !self.children_usage.is_some_and(|usage| usage.at_least)
@@ -90,9 +90,9 @@ impl Spent {
     }
 }
 
-/// Adds to each process what those below it have used, and puts the heaviest of siblings first, zombies behind all others.
+/// Adds to each process the usage of its descendants, and sorts siblings by usage, the greatest first and zombies last.
 pub(super) fn add_up(mut nodes: Vec<Node>) -> Vec<Node> {
-    // By depth, what the siblings used that are waiting for their parent.
+    // For each depth, the usage of the siblings whose parent is still to come.
     let mut waiting: HashMap<u32, (u64, bool)> = HashMap::new();
     for node in nodes.iter_mut().rev() {
         let (below_ns, is_least) = waiting.remove(&node.depth.saturating_add(1)).unwrap_or_default();
@@ -107,7 +107,7 @@ pub(super) fn add_up(mut nodes: Vec<Node>) -> Vec<Node> {
 }
 
 fn heaviest_first(nodes: Vec<Node>) -> Vec<Node> {
-    // Those without a parent here, then the children of each, by their places.
+    // The processes without a parent in this tree, then the children of each, by index.
     let mut roots: Vec<usize> = Vec::new();
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut path: Vec<usize> = Vec::new();
@@ -120,7 +120,7 @@ fn heaviest_first(nodes: Vec<Node>) -> Vec<Node> {
         let node = nodes.get(n);
         let spent =
             node.and_then(|node| node.spent.as_ref()).map_or(0, |spent| spent.subtree_exec_runtime_ns);
-        // What is put on the stack last is taken first.
+        // The last item on the stack is taken first.
         (node.is_some_and(|node| node.state != "zombie"), spent, std::cmp::Reverse(n))
     };
     for siblings in children.iter_mut().chain([&mut roots]) {

@@ -36,7 +36,7 @@ pub struct StopStory {
     pub timestamp: String,
     /// The same moment on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
-    /// What stopped.
+    /// The unit, container or pod that stopped.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// The name of that signal.
@@ -45,13 +45,13 @@ pub struct StopStory {
     pub sender: Sender,
     /// `by_itself`, `killed`, or `unfinished` while a process lives.
     pub outcome: String,
-    /// Until the last process ended.
+    /// The time until the last process ended, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ns: Option<u64>,
-    /// Until the first SIGKILL.
+    /// The time until the first SIGKILL, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_after_ns: Option<u64>,
-    /// The same as one sentence.
+    /// The story as one sentence.
     pub summary: String,
     /// Its processes.
     pub processes: Vec<StoppedProcess>,
@@ -73,22 +73,22 @@ pub struct StoppedProcess {
     /// Its parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,
-    /// The first stop signal that it was sent.
+    /// The first stop signal that was sent to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal_name: Option<String>,
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_after_ns: Option<u64>,
-    /// A process of the same cgroup sent it.
+    /// Whether a process of the same cgroup sent it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passed_on: bool,
-    /// What the process does with it: `default`, `ignored`, `blocked`, `caught`.
+    /// The process's disposition of the signal: `default`, `ignored`, `blocked`, `caught`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disposition: Option<String>,
-    /// The kernel dropped it.
+    /// Whether the kernel dropped it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropped: bool,
-    /// When it was sent SIGKILL.
+    /// When SIGKILL was sent to it, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_after_ns: Option<u64>,
     /// When it ended.
@@ -97,23 +97,23 @@ pub struct StoppedProcess {
     /// Why it ended: a code of docs/deaths.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// The same as one sentence.
+    /// The story as one sentence.
     pub summary: String,
 }
 
-/// Which stops are asked for.
+/// The filter of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StopFilter {
-    /// systemd units, `*` and `?` as in a shell.
+    /// systemd units; `*` and `?` match as in a shell.
     pub units: Vec<String>,
-    /// Ids of containers, or their beginnings.
+    /// Ids of containers, or prefixes of them.
     pub containers: Vec<String>,
-    /// At most so many.
+    /// The most stops that are returned.
     pub limit: usize,
 }
 
 impl StopFilter {
-    /// Of a name on the command line: a unit with or without its suffix, or the beginning of a container's id.
+    /// Makes a filter from a name on the command line: a unit with or without its suffix, or a prefix of a container's id.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let is_id = name.len() >= 6 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -132,7 +132,7 @@ impl StopFilter {
     }
 }
 
-/// Stops as the lineage has them, to be completed with their places.
+/// The part of the answer that comes from the lineage; places are added later.
 pub struct StopsDraft {
     stops: Vec<Arc<Stop>>,
     filter: StopFilter,
@@ -141,14 +141,14 @@ pub struct StopsDraft {
 }
 
 impl StopsDraft {
-    /// Takes what is asked for from the lineage.
+    /// Selects what the query asks for.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>, filter: StopFilter) -> Self {
         let stops = lineage_at.lineage.stops().collect();
         Self { stops, filter, now: lineage_at.now, observed_since: lineage_at.observed_since }
     }
 
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         self.stops.iter().flat_map(|stop| cgroups(stop)).collect()
@@ -166,12 +166,12 @@ impl StopsDraft {
     }
 }
 
-/// The cgroup that stopped, and that of who asked.
+/// Returns the cgroup that stopped, and the cgroup of the sender.
 pub(super) fn cgroups(stop: &Stop) -> impl Iterator<Item = u64> + use<> {
     [Some(stop.cgroup_id), stop.sender.cgroup_id].into_iter().flatten()
 }
 
-/// Those of the cgroup, unit or container that a process lives in or lived in, the last first.
+/// Returns the stops of the cgroup, unit or container of a process, the last first.
 pub(super) fn of_place(
     stops: &[Arc<Stop>],
     cgroup_id: Option<u64>,
@@ -198,7 +198,7 @@ pub(super) fn of_place(
 }
 
 impl StopStory {
-    /// Of a stop at a place.
+    /// Makes the story of a stop.
     pub(super) fn of(stop: &Stop, place: Option<Place>, now: Ktime, host_facts: &mut HostFacts<'_>) -> Self {
         let stamp = host_facts.stamp;
         let names: HashMap<GroupKey, &StopMember> =
@@ -339,7 +339,7 @@ fn sentence(
     text
 }
 
-/// What was asked, and what the process does with it.
+/// Returns the stop signal and the process's disposition of it, as text.
 fn request(asked: &StopRequest) -> String {
     let name = name(asked.signal);
     let what = match (asked.disposition, asked.is_dropped) {

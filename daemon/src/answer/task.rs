@@ -1,4 +1,4 @@
-//! What the kernel knows of a thread group besides its name. Names of fields are those of docs/events.md.
+//! Facts about a thread group besides its name. Names of fields are those of docs/events.md.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Whose process is known, and its start not.
+    /// Returns the task, with an unknown start.
     pub(super) const fn task(self) -> TaskRef {
         let Self { pid, tid } = self;
         TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(0) }, tgid: Tgid(pid) }
@@ -45,10 +45,10 @@ impl From<TaskRef> for Ids {
 /// A thread that ended before its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedThread {
-    /// Which.
+    /// Its pid and tid.
     #[serde(flatten)]
     pub thread: Ids,
-    /// When.
+    /// When it ended, ns of `CLOCK_BOOTTIME`.
     pub ended_boottime_ns: u64,
 }
 
@@ -67,25 +67,25 @@ pub struct Reaper {
     /// The process.
     #[serde(flatten)]
     pub process: ProcessRef,
-    /// The task, where it was seen.
+    /// The thread that called wait(2), if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tid: Option<u32>,
-    /// Relation.
+    /// Its relation to the reaped process.
     pub kind: String,
 }
 
-/// A parent's account.
+/// A parent's counts of its children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children {
-    /// Children that it forked, as far as seen.
+    /// Children that it forked and that records showed.
     pub forked: u64,
     /// Children that its waits reaped.
     pub reaped: u64,
     /// Children that the kernel released without a wait.
     pub autoreaped: u64,
-    /// Zombies that wait for it.
+    /// Zombies that it has not reaped.
     pub zombies: u32,
-    /// How long those taken had waited for it, on average.
+    /// How long reaped children had been zombies, on average, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reap_latency_mean_ns: Option<u64>,
     /// At most.
@@ -108,17 +108,17 @@ impl Children {
     }
 }
 
-/// For how long something has been a zombie: its beginning is not always seen.
+/// How long a process has been a zombie. Its beginning is not always seen, so there are two bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZombieAge {
     /// At least, ns.
     pub zombie_at_least_ns: u64,
-    /// At most, ns. The same where its beginning was seen.
+    /// At most, ns. Equal to the other bound if its beginning was seen.
     pub zombie_at_most_ns: u64,
 }
 
 impl ZombieAge {
-    /// Of a zombie, or of one that was; `end` is now, or when it was taken.
+    /// Returns the age of a zombie or of a former zombie; `end` is now, or when it was reaped.
     pub(super) fn of(life: &Life, end: Ktime) -> Option<Self> {
         let Span { ns, bound } = life.zombie?;
         let since_start = life.key.start.map_or(u64::MAX, |start| end.since(start));
@@ -137,12 +137,12 @@ pub struct BeforeExec {
     /// Path of that program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executable: Option<String>,
-    /// When it began to run that.
+    /// When it began to run that program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_boottime_ns: Option<u64>,
     /// Children forked by then.
     pub forked: u64,
-    /// Children that its waits had taken by then.
+    /// Children that its wait(2) calls had reaped by then.
     pub reaped: u64,
 }
 
@@ -165,28 +165,28 @@ impl BeforeExec {
 pub struct Task {
     /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`, `released`.
     pub state: String,
-    /// When that began, or was found.
+    /// When that state began, or was found.
     pub state_boottime_ns: u64,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
-    /// How its beginning is known.
+    /// How its creation is known.
     pub provenance: String,
     /// Its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_boottime_ns: Option<u64>,
-    /// Signal for the parent.
+    /// The signal that its parent gets when it dies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_signal: Option<i32>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_signal_name: Option<String>,
-    /// How it was made.
+    /// How it was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<String>,
     /// Flags of clone(2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clone_flags: Option<Vec<String>>,
-    /// Who called clone(2), where that was not the first parent.
+    /// The task that called clone(2), if it is not the first parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<Ids>,
     /// PF_ flags.
@@ -200,16 +200,16 @@ pub struct Task {
     pub pid_ns: Option<PidNs>,
     /// Tasks it has, the leader included.
     pub threads: u32,
-    /// Threads besides the leader, ever.
+    /// Threads besides the leader, in total.
     pub threads_created: u32,
-    /// At most at once.
+    /// The most threads besides the leader that lived at once.
     pub threads_peak: u32,
     /// Execs seen.
     pub execs: u32,
-    /// When the last was.
+    /// When the last one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_boottime_ns: Option<u64>,
-    /// What it did before that, where it had children then.
+    /// What it did before that exec, if it had children then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_exec: Option<BeforeExec>,
     /// Changes of comm seen.
@@ -217,21 +217,21 @@ pub struct Task {
     /// Its tracer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracer: Option<Ids>,
-    /// When the leader died before the others.
+    /// When the leader died, if it died before other threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader_died_boottime_ns: Option<u64>,
     /// How often it was reparented.
     pub reparented: u32,
-    /// When last.
+    /// When it was last reparented.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reparented_boottime_ns: Option<u64>,
-    /// To what.
+    /// The kind of its last new parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reparent_kind: Option<String>,
-    /// Parent before that.
+    /// Its parent before the first reparenting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_parent_pid: Option<u32>,
-    /// For how long it is or was a zombie.
+    /// How long it is or was a zombie.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub zombie: Option<ZombieAge>,
     /// `reaped` or `autoreaped`.
@@ -240,22 +240,22 @@ pub struct Task {
     /// The process that reaped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaper: Option<Reaper>,
-    /// When its last task died, as the event `group_exited` has it.
+    /// When its last task died, as in the event `group_exited`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_boottime_ns: Option<u64>,
-    /// When it was taken or went by itself, as the events `reaped` and `autoreaped` have it.
+    /// When it was reaped or autoreaped, as in the events `reaped` and `autoreaped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_boottime_ns: Option<u64>,
-    /// The thread of its parent that forked it, where that ended and another thread has the child since.
+    /// The thread of its parent that forked it, if that thread ended and another thread has the child now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forked_by_thread: Option<EndedThread>,
-    /// When its pid was free.
+    /// When it was released, so that its pid was free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released_boottime_ns: Option<u64>,
-    /// Its account as a parent.
+    /// Its counts as a parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children: Option<Children>,
-    /// What its tasks used that are dead.
+    /// What its dead tasks used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What its dead children used.
@@ -264,7 +264,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Of a life.
+    /// Makes it from a life.
     #[must_use]
     pub fn of(life: &Life, now: Ktime, stamp: &Stamp) -> Self {
         let end = life.released_at.unwrap_or(now);
@@ -328,17 +328,17 @@ pub(super) fn clone_flags(flags: u64) -> Vec<String> {
 /// The answer to `/v1/tasks/{pid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskAnswer {
-    /// When.
+    /// When it ended, ns of `CLOCK_BOOTTIME`.
     #[serde(flatten)]
     pub made: super::Made,
     /// The thread group.
     pub process: Process,
-    /// The rest.
+    /// Further facts.
     pub task: Task,
     /// What its tasks are doing now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
-    /// What could not be read of it at this moment.
+    /// Facts about its present state that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
     /// Its cgroup, unit, container and pod.
@@ -347,7 +347,7 @@ pub struct TaskAnswer {
 }
 
 impl TaskAnswer {
-    /// Of one life.
+    /// Makes the answer about one life.
     #[must_use]
     pub fn of(
         life: &Life,

@@ -1,4 +1,5 @@
-//! Moments as people write them: so long ago, a time of day, or RFC 3339. The API takes them in UTC, the command line in local time.
+//! Parses times as people write them: a duration ago, a time of day, or RFC 3339. The API reads them in UTC, the command line in
+//! local time.
 
 use jiff::{
     Timestamp,
@@ -12,7 +13,7 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Reads `5m` (ago), `14:30:05`, `2026-11-20 14:30` or `2026-11-20T14:30:05.5Z`.
+/// Parses `5m` (ago), `14:30:05`, `2026-11-20 14:30` or `2026-11-20T14:30:05.5Z`.
 pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
     if is_age(text) {
         let ago = duration::parse(text)?;
@@ -28,8 +29,8 @@ pub fn parse(text: &str, now: Ktime, stamp: &Stamp) -> Result<Ktime, String> {
         .ok_or_else(|| format!("{text} is in the future, or before this host booted"))
 }
 
-/// Turns a moment in local time, as the command line takes it, into one in UTC for [`parse`]. What ends in `Z` is UTC already, and
-/// so-long-ago has no zone. `None` is no moment.
+/// Converts a time in local time to UTC for [`parse`]. A text that ends in `Z` is in UTC already, and a duration ago has no zone.
+/// Returns `None` for other text.
 #[must_use]
 pub fn to_utc(text: &str, now_wall_ns: i128, zone: Zone) -> Option<String> {
     if text.ends_with('Z') || !text.contains(['-', ':']) {
@@ -48,8 +49,8 @@ fn is_age(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(['-', ':'])
 }
 
-/// A time of the day that it is in the zone at `now_wall_ns`, or a date and a time. Where the zone's clocks skip that time or
-/// show it twice, it is taken as RFC 5545 says: with the offset before.
+/// Parses a time of the present day in the zone, or a date and a time. If the zone's clocks skip that time or show it twice, the
+/// earlier offset applies, as in RFC 5545.
 fn in_zone(text: &str, now_wall_ns: i128, zone: &TimeZone) -> Option<Timestamp> {
     let (date, time) = match text.split_once(['T', ' ']) {
         Some((date, time)) => (Date::strptime("%Y-%m-%d", date).ok()?, time),

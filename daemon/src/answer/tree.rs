@@ -1,4 +1,4 @@
-//! The process tree, now or at an earlier time that the daemon remembers.
+//! The process tree, now or at an earlier time of which the daemon has the history.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,26 +25,26 @@ use crate::{
     },
 };
 
-/// What is asked.
+/// The options of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct TreeOptions {
-    /// Only this process and all below it.
+    /// Only this process and its descendants.
     pub root: Option<u32>,
-    /// Each thread.
+    /// Whether to list each thread.
     pub threads: bool,
-    /// Kernel threads too.
+    /// Whether to include kernel threads.
     pub kernel: bool,
-    /// As it was then.
+    /// The time to show, if not now.
     pub at: Option<Ktime>,
-    /// What each is doing now, too.
+    /// Whether to add what each process is doing now.
     pub now: bool,
-    /// What each has used so far, with those that ended; siblings by that.
+    /// Whether to add what each process has used so far, ended children included, and to sort siblings by it.
     pub usage: bool,
 }
 
 impl TreeOptions {
-    /// Whether the figures of all tasks have to be read.
+    /// Whether the query needs figures of all tasks.
     #[must_use]
     pub const fn needs_figures(&self) -> bool {
         self.now || self.usage
@@ -55,7 +55,7 @@ impl TreeOptions {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// No such process.
-    #[error("no process had the pid {0} at that moment, as far as is remembered")]
+    #[error("no process had the pid {0} at that time, as far as is known")]
     NoRoot(u32),
     /// No daemon observed at that time.
     #[error("only a daemon that was running at that time (`taskscope run`) knows the tree: {0}")]
@@ -65,30 +65,30 @@ pub enum TreeError {
 /// The answer to `/v1/tree`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
-    /// When this was asked.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
-    /// The moment that is shown, where that is in the past.
+    /// The time that is shown, if it is in the past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// What was asked for and could not be read.
+    /// Requested facts that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
     /// Processes that ended before this time are forgotten, so some of the time shown may be missing. Absent if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_before: Option<String>,
-    /// Each with its children behind it.
+    /// The processes in depth-first order.
     pub processes: Vec<Node>,
 }
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Steps below the root.
+    /// The depth below the root.
     pub depth: u32,
     /// Its pid.
     pub pid: u32,
-    /// In its own pid namespace, where that is another number.
+    /// Its id in its own pid namespace, if it is another number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpid: Option<u32>,
     /// Its parent.
@@ -100,43 +100,43 @@ pub struct Node {
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
     /// `running`, `exiting`, `dead_leader`, `zombie`, `dead`.
     pub state: String,
-    /// For how long at least; absent where its beginning was not seen.
+    /// How long it has been in this state, at least, ns; absent if the beginning was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_for_ns: Option<u64>,
-    /// For how long it has been a zombie.
+    /// How long it has been a zombie.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub zombie: Option<ZombieAge>,
     /// Its tasks, the leader included.
     pub threads: u32,
-    /// Each of them but the leader, where asked for.
+    /// Its threads besides the leader, if requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Thread>,
     /// Its first parent, if that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan_of: Option<Box<ProcessRef>>,
-    /// Its pid namespace, where that is not its parent's.
+    /// Its pid namespace, if it is not its parent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_pid_ns: Option<PidNs>,
-    /// Orphans were reparented to it.
+    /// Whether orphans were reparented to it as a subreaper.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub subreaper: bool,
-    /// Zombies that wait for it.
+    /// Zombies that it has not reaped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub zombies: u32,
-    /// What its tasks are doing now, where asked for.
+    /// What its tasks are doing now, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
-    /// What it has used so far, where asked for.
+    /// What it has used so far, if requested.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Box<Spent>>,
-    /// Where it lives, where that is not where its parent does.
+    /// Its place, if it is not its parent's.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -151,25 +151,25 @@ const fn is_zero(count: &u32) -> bool {
 pub struct Thread {
     /// Its tid.
     pub tid: u32,
-    /// In its own pid namespace, where that is another number.
+    /// Its id in its own pid namespace, if it is another number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vid: Option<u32>,
     /// Its comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The exact bytes, where they are no UTF-8.
+    /// The exact bytes, in hexadecimal, if they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
     /// `running`, `exiting`, `zombie`.
     pub state: String,
-    /// What it has used so far, where asked for.
+    /// What it has used so far, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_so_far: Option<Figures>,
 }
 
-/// A life at the moment shown.
+/// A life at the time that is shown.
 struct Entry<'a> {
     life: Life,
     parent: Option<GroupKey>,
@@ -199,9 +199,9 @@ impl Tree {
         for view in lineage_at.lineage.groups() {
             let Some(life) = view.life(lineage_at.now) else { continue };
             let is_there = life.key.start.is_none_or(|start| start <= at);
-            // Who was taken is in its parent's account, also before the kernel lets go of it: once is enough.
+            // A reaped process is in its parent's counts already, even before its release, so it is not counted again.
             let is_charged = options.usage && life.end.is_some();
-            // A zombie that may be gone is not told.
+            // An unconfirmed zombie is not shown.
             let is_certain = !view.is_unconfirmed() || at < life.since;
             if is_there && is_certain && !is_charged && life.state < LifeState::Released {
                 entries.push(Entry { parent: parent_at(&life, at), life, view: Some(view) });
@@ -231,7 +231,7 @@ impl Tree {
     }
 }
 
-/// Whose child it was at a moment: the first and the last parent are known.
+/// Returns its parent at a given time: the first and the last parent are known.
 fn parent_at(life: &Life, at: Ktime) -> Option<GroupKey> {
     match life.reparented_at {
         Some(handed_on) if at < handed_on => life.first_parent.or(life.parent),
@@ -239,7 +239,7 @@ fn parent_at(life: &Life, at: Ktime) -> Option<GroupKey> {
     }
 }
 
-/// Children of each process, and those without a parent, by their places.
+/// Indexes the children of each process, and the processes without a parent, by position.
 fn index(entries: &[Entry<'_>]) -> HashMap<Option<GroupKey>, Vec<usize>> {
     let known: HashSet<GroupKey> = entries.iter().map(|entry| entry.life.key).collect();
     let mut children: HashMap<Option<GroupKey>, Vec<usize>> = HashMap::new();
@@ -263,11 +263,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn all(&self, places: &mut dyn FnMut(u64) -> Option<Place>) -> Result<Vec<Node>, TreeError> {
         let mut nodes = Vec::new();
-        // Places still to go to, the next one last; with it the depth, and the parent's place.
+        // Positions still to visit, the next one last, each with its depth and its parent's position.
         let mut open: Vec<(usize, u32, Option<usize>)> = match self.options.root {
             None => self.children(None).map(|n| (n, 0, None)).collect(),
             Some(pid) => {
-                // Of a thread its process is meant.
+                // A tid selects the process of the thread.
                 let leader =
                     self.lineage_at.lineage.group_of(Tid(pid)).map_or(Tgid(pid), |group| group.key().tgid);
                 let root = self.entries.iter().rposition(|entry| entry.life.key.tgid == leader);
@@ -304,7 +304,7 @@ impl Walk<'_> {
         let (state, since, zombie) = self.state(life);
         let (name, name_bytes) = names(life.name.as_ref().map(Comm::bytes));
         let namespace = |life: &Life| life.namespace.map(|it| (it.inode, it.level));
-        // Of some tasks /proc alone tells, and not this.
+        // Some tasks are known from /proc only, which does not show this.
         let is_new = match parent.and_then(|parent| namespace(&parent.life)) {
             Some(parents) => namespace(life).is_some_and(|own| own != parents),
             None => life.namespace.is_some_and(|it| it.level > 0),
@@ -342,19 +342,19 @@ impl Walk<'_> {
         }
     }
 
-    /// Its first parent, where it has been handed on by the moment shown.
+    /// Returns its first parent, if it was reparented before the time that is shown.
     fn orphan_of(&self, life: &Life) -> Option<ProcessRef> {
         life.reparented_at.filter(|&handed_on| handed_on <= self.at)?;
         let first = life.first_parent.filter(|first| first.tgid.0 != 0)?;
         Some(ProcessRef::by(first, self.lineage_at.lineage.name_by_key(first), self.stamp))
     }
 
-    /// Its usage, if that was asked for.
+    /// Returns the figures of all tasks, if usage was requested.
     fn spending(&self) -> Option<&AllFigures> {
         self.figures.filter(|_| self.options.usage)
     }
 
-    /// Its state at the moment shown, and since when, where that was seen.
+    /// Returns its state at the time that is shown, and since when, if that was seen.
     fn state(&self, life: &Life) -> (LifeState, Option<Ktime>, Option<ZombieAge>) {
         let saw = |at: &Ktime| self.lineage_at.observed_since.is_some_and(|began| began < *at);
         if self.options.at.is_none() {
@@ -383,7 +383,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tasks of a group besides its leader, born by then.
+    /// Returns the tasks of a group besides its leader that existed at that time.
     fn threads(&self, view: &GroupView<'_>) -> Vec<Thread> {
         let leader = view.key().tgid.leader();
         view.threads()

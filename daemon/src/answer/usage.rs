@@ -10,62 +10,62 @@ use crate::{
     verdict::duration,
 };
 
-/// The kernel's figures.
+/// Usage, by the kernel's accounting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
-    /// On a CPU.
+    /// Time on a CPU, ns.
     pub exec_runtime_ns: u64,
-    /// On a run queue.
+    /// Time waiting on a run queue, ns.
     pub run_delay_ns: u64,
-    /// Times put on a CPU.
+    /// How often it was put on a CPU.
     pub run_count: u64,
-    /// In user mode, as the kernel splits it.
+    /// Time in user mode, ns, as the kernel splits it.
     pub user_ns: u64,
-    /// In kernel mode.
+    /// Time in kernel mode, ns.
     pub system_ns: u64,
-    /// Voluntary switches.
+    /// Voluntary context switches.
     pub voluntary_switches: u64,
-    /// Involuntary switches.
+    /// Involuntary context switches.
     pub involuntary_switches: u64,
-    /// Minor faults.
+    /// Minor page faults.
     pub minor_faults: u64,
-    /// Major faults.
+    /// Major page faults.
     pub major_faults: u64,
 }
 
 /// What tasks of a process used: the dead ones, or all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
-    /// The figures, summed up.
+    /// The sum.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Tasks whose figures these are.
+    /// Tasks that are in the sum.
     pub tasks: u32,
-    /// Of these, tasks whose last switch is still to come.
+    /// Tasks in the sum whose last switch is still to come.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_pending: u32,
-    /// Tasks whose figures were lost.
+    /// Tasks whose usage was lost.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tasks_unknown: u32,
-    /// It is older than the observation: tasks that had ended before are not included.
+    /// Whether the process is older than the observation, so that tasks that ended before are missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
 
-/// What dead children used, and theirs.
+/// What dead children and their dead children used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Descent {
-    /// The figures, summed up.
+    /// The sum.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Processes whose figures these are.
+    /// Processes that are in the sum.
     pub processes: u64,
-    /// Of these, processes of which the figures of some task are missing.
+    /// Processes in the sum with a task whose usage is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes_unknown: Option<u64>,
 }
 
-/// Children by what became of them.
+/// Usage of dead children, by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChildrenUsage {
     /// Children that a wait(2) reaped: `getrusage(RUSAGE_CHILDREN)`.
@@ -74,7 +74,7 @@ pub struct ChildrenUsage {
     /// Children without a wait(2): the kernel does not add up their usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoreaped: Option<Descent>,
-    /// It is older than the observation: children that had ended before are not included.
+    /// Whether the process is older than the observation, so that children that ended before are missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
 }
@@ -101,12 +101,12 @@ impl Figures {
 }
 
 impl Usage {
-    /// Of a life; `None` while no task of it is dead.
+    /// Returns the usage of a life; `None` if none of its tasks is dead.
     pub(super) fn of(life: &Life) -> Option<Self> {
         life.usage.map(|account| Self::by(account, life))
     }
 
-    /// Of some tasks of a life.
+    /// Returns the usage of some tasks of a life.
     pub(super) fn by(account: GroupUsage, life: &Life) -> Self {
         let GroupUsage { sum, tasks, pending, unknown } = account;
         Self {
@@ -131,7 +131,7 @@ impl Descent {
 }
 
 impl ChildrenUsage {
-    /// Of a life; `None` while no child of it is dead.
+    /// Returns the children's usage of a life; `None` if none of its children is dead.
     pub(super) fn of(life: &Life) -> Option<Self> {
         let children = life.children_usage.as_ref()?;
         Some(Self {
@@ -147,7 +147,7 @@ const fn is_older(life: &Life) -> bool {
     !matches!(life.provenance, Provenance::Observed)
 }
 
-/// What a life and those below it used, in words.
+/// Returns the usage of a life and of its children, in words.
 pub(super) fn reported(life: &Life) -> Vec<String> {
     let mut reported = Vec::new();
     if let Some(usage) = Usage::of(life).filter(|usage| usage.tasks > 0) {

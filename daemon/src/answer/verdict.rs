@@ -5,42 +5,42 @@ use serde::{Deserialize, Serialize};
 use super::process::ProcessRef;
 use crate::{export::Stamp, verdict};
 
-/// What is the matter, and what to do about it.
+/// A verdict: what is wrong with a process, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Its name, which does not change: `never_waits`, `held_by_tracer`, ...
+    /// Its stable code: `never_waits`, `held_by_tracer`, ...
     pub code: String,
-    /// The same in a few words.
+    /// The code in a few words.
     pub words: String,
-    /// `certain`, or `likely` where something else would look the same.
+    /// `certain`, or `likely` if another situation would look the same.
     pub certainty: String,
-    /// One sentence.
+    /// The verdict as one sentence.
     pub summary: String,
     /// The process that has to act.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub culprit: Option<ProcessRef>,
-    /// What it is drawn from.
+    /// The evidence, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// What could not be had.
+    /// Facts that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
 }
 
-/// A fact that could not be had.
+/// A fact that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// What.
+    /// The fact.
     pub fact: String,
-    /// What it would take.
+    /// What is needed to read it.
     pub needs: String,
 }
 
 impl Verdict {
-    /// Whether someone who may look into processes could say more.
+    /// Whether a client with `CAP_SYS_PTRACE` could read missing facts.
     pub(super) fn needs_local_facts(&self) -> bool {
         self.missing
             .iter()

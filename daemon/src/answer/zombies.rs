@@ -1,14 +1,17 @@
 //! The answer of `zombies`: zombies by parent, with the reason; and processes that only look like zombies.
 
+mod not_zombies;
+mod parents;
+
 use serde::{Deserialize, Serialize};
 
-pub use super::zombie_parents::ZombiesDraft;
+pub use self::parents::ZombiesDraft;
 use super::{
     HostFacts, LineageAt, Made, MergeLocalFacts, Related, TaskSelector,
+    explain::recall::judge_again,
     limits::Limit,
     place::Place,
     process::{Exit, Process, ProcessRef},
-    recall::judge_again,
     task::{Children, ZombieAge},
     verdict::Verdict,
 };
@@ -16,19 +19,19 @@ use super::{
 /// The answer to `/v1/zombies`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Zombies {
-    /// When.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
     /// How many zombies there are.
     pub zombies: u64,
-    /// How many of them died a moment ago, so that their parent may still be about to wait.
+    /// Zombies that died a moment ago, which their parent may be about to reap.
     pub just_died: u64,
     /// Parents that have not waited for them, the one with most zombies first.
     pub parents: Vec<ZombieParent>,
     /// Number of parents that are not listed because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parents_left_off: u64,
-    /// Not zombies: their main thread has ended, others live.
+    /// Processes that are not zombies: their leader has ended, other threads live.
     pub dead_leaders: Vec<Other>,
     /// Tasks that are stuck in `do_exit()`.
     pub stuck_exits: Vec<Other>,
@@ -50,17 +53,17 @@ pub struct ZombieParent {
     /// Its cgroup, unit, container and pod.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// Its account.
+    /// Its counts of children.
     pub children: Children,
-    /// How many zombies it adds a minute: those of the last minute that are still there. Absent without observation.
+    /// How many zombies it adds per minute: those of the last minute that still exist. Absent without observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zombies_per_minute: Option<f64>,
-    /// How long the oldest of them has waited.
+    /// The age of its oldest zombie.
     #[serde(flatten)]
     pub oldest: ZombieAge,
-    /// The verdict on the oldest.
+    /// The verdict on its oldest zombie.
     pub verdict: Verdict,
-    /// The oldest.
+    /// Its oldest zombies.
     pub oldest_zombies: Vec<Zombie>,
     /// The lives that the verdict uses: its oldest zombie's, then its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -73,10 +76,10 @@ pub struct Zombie {
     /// The process.
     #[serde(flatten)]
     pub process: ProcessRef,
-    /// What wait(2) would say.
+    /// The status that wait(2) would return.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
-    /// For how long.
+    /// Its age as a zombie.
     #[serde(flatten)]
     pub age: ZombieAge,
 }
@@ -89,22 +92,22 @@ pub struct Other {
     pub process: ProcessRef,
     /// Its threads besides the leader.
     pub threads_left: u32,
-    /// For how long at least, ns; absent without observation.
+    /// How long this has lasted, at least, ns; absent without observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_at_least_ns: Option<u64>,
 }
 
-/// What is asked.
+/// The filter of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only zombies at least this old, as far as that is known, ns.
+    /// Only zombies that are known to be at least this old, ns.
     pub min_age_ns: u64,
     /// Only zombies of parents in such a systemd unit; `*` and `?` as in a shell.
     pub unit: Option<String>,
 }
 
 impl Filter {
-    /// Whether a parent that lives there is meant.
+    /// Whether a parent with this place matches.
     #[must_use]
     pub fn wants(&self, place: impl FnOnce() -> Option<Place>) -> bool {
         let Some(glob) = &self.unit else { return true };
@@ -114,7 +117,7 @@ impl Filter {
 }
 
 impl Zombies {
-    /// How many of them a parent should have waited for by now.
+    /// Returns how many of its zombies a parent should have reaped by now.
     #[must_use]
     pub const fn overdue(&self) -> u64 {
         self.zombies.saturating_sub(self.just_died)
@@ -128,7 +131,7 @@ impl MergeLocalFacts for Zombies {
 
     fn merge_local_facts(&mut self, lineage_at: &LineageAt<'_>, host_facts: &mut HostFacts<'_>) {
         for parent in self.parents.iter_mut().filter(|parent| parent.verdict.needs_local_facts()) {
-            // The first is the oldest zombie, of which the verdict is.
+            // The first life is the oldest zombie, which the verdict is about.
             let id = parent.related.first().and_then(|zombie| zombie.process.entity_id.clone());
             let Some(key) =
                 id.and_then(|id| TaskSelector::Entity(id).find(lineage_at, host_facts.stamp).ok())

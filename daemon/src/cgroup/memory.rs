@@ -1,4 +1,4 @@
-//! Memory cgroups by the id that the out-of-memory killer's record has: path, and what their files say of victims.
+//! Finds memory cgroups by the id in the out-of-memory killer's record: their path, and the contents of their files.
 //!
 //! <https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files>,
 //! <https://docs.kernel.org/admin-guide/cgroup-v1/memory.html>
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{fd::spare, lineage::death::OomCgroup};
 
-/// Directories read at most in one search.
+/// The most directories that one search reads.
 const WALK_LIMIT: usize = 4096;
 
 /// The hierarchy with the memory controller.
@@ -22,7 +22,7 @@ pub struct MemoryHierarchy {
 }
 
 impl MemoryHierarchy {
-    /// By the text of `/proc/self/mounts`; `None` where no hierarchy is mounted.
+    /// Returns the hierarchy from the text of `/proc/self/mounts`; `None` if none is mounted.
     #[must_use]
     pub fn of(mounts: &str) -> Option<Self> {
         let mut unified = None;
@@ -42,7 +42,8 @@ impl MemoryHierarchy {
         unified
     }
 
-    /// The cgroup with this id: the inode number of its directory. `None` where it is gone, or beyond the first few thousand.
+    /// Returns the cgroup with this id, the inode number of its directory; `None` if it is gone or not among the first few
+    /// thousand.
     #[must_use]
     pub fn find(&self, id: u64) -> Option<OomCgroup> {
         let mut open = vec![String::new()];

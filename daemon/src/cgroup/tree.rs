@@ -413,7 +413,7 @@ mod tests {
         let later = WALK_EVERY_NS * 4;
         assert_eq!(cgroups.gone([id, ROOT_ID, u64::MAX].into_iter(), later), [u64::MAX]);
         fs::remove_dir_all(root.join("system.slice")).unwrap();
-        assert_eq!(cgroups.gone([id].into_iter(), later), [0; 0], "not told without a walk");
+        assert_eq!(cgroups.gone([id].into_iter(), later), [0; 0], "not known without a walk");
         assert_eq!(cgroups.gone([id].into_iter(), later * 2), [id]);
         fs::remove_dir_all(&root).unwrap();
         assert!(cgroups.place(id, WALK_EVERY_NS * 99).is_some(), "remembered after its end");

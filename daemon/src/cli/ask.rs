@@ -1,4 +1,4 @@
-//! Gets an answer from the daemon, or makes it here.
+//! Gets an answer from the daemon, or makes it in this process.
 
 use std::{
     convert::Infallible,
@@ -222,7 +222,7 @@ pub(super) fn ask<T: DeserializeOwned + MergeLocalFacts>(
     ask_or_observe(source, path, None, observe)
 }
 
-/// The same for a question that can only be answered after observing for some time. A daemon has done so already.
+/// Does the same for a query that needs some time of observation, which a daemon has already.
 pub(super) fn ask_or_observe<T: DeserializeOwned + MergeLocalFacts>(
     source: &Source,
     path: &str,

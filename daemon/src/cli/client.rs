@@ -219,7 +219,7 @@ impl Client {
                 " (state {}); the host may give it no CPU time, or it hangs: systemctl restart taskscope",
                 char::from(state)
             ),
-            None => ": it has ended meanwhile".into(),
+            None => ": it has ended".into(),
         };
         ClientError::Silent { socket, who: format!(" (pid {pid})"), hint }
     }

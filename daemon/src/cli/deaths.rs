@@ -76,7 +76,7 @@ pub(super) struct Args {
 const BATCH: Duration = Duration::from_millis(50);
 /// Pause between two attempts to reach a daemon that has stopped.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Ends that a daemon keeps.
+/// The number of ends that a daemon keeps.
 const ALL: usize = 4_096;
 
 /// Runs `deaths`.
@@ -119,9 +119,9 @@ fn filter(args: &Args) -> DeathFilter {
     }
 }
 
-/// The same question to a daemon.
+/// Returns the path and query for the daemon.
 fn path(args: &Args, after: u64) -> String {
-    // The limit is on what was so far.
+    // The limit applies to the ends so far.
     let limit = if after > 0 { ALL } else { args.limit };
     let mut path = format!("/v1/deaths?limit={limit}&all={}&after={after}", args.all);
     let mut add = |key: &str, value: &str| {
@@ -150,7 +150,7 @@ fn show(args: &Args, answer: &Deaths) -> Result<(), Exit> {
     ask::show(answer, args.format, |answer| text::deaths(answer, terminal::style()))
 }
 
-/// Shows the ends so far, and then each when the event of it comes.
+/// Shows the ends so far, and then each new end when its event arrives.
 fn follow(args: &Args) -> Result<(), Exit> {
     let runtime = event_loop::start().map_err(Exit::failed)?;
     let socket = &args.source.socket.socket;
@@ -201,7 +201,7 @@ async fn follow_events(args: &Args, client: &Client) -> Result<(), Stopped> {
     }
 }
 
-/// Shows the ends after a moment, the oldest first, and answers when the last one was; `None` where the daemon went away.
+/// Shows the ends after a given time, the oldest first. Returns when the last one was; `None` if the daemon is gone.
 async fn news(args: &Args, client: &Client, after: u64) -> Result<Option<u64>, Stopped> {
     let mut answer: Deaths = match client.json(&path(args, after)).await {
         Ok(answer) => answer,

@@ -100,14 +100,14 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-/// The column of the text behind a mark such as `  ok `, or behind the indent.
+/// Returns the column of the text after a mark such as `  ok `, or after the indent.
 fn value_column(line: &str) -> usize {
     let indent = line.len() - line.trim_start().len();
     let mark = if indent == MARK_INDENT { MARK_WIDTH } else { 0 };
     indent + mark
 }
 
-/// Columns before a mark, and of the mark with what is between it and the text.
+/// Width of the indent before a mark, and of the mark with the blanks after it.
 const MARK_INDENT: usize = 2;
 const MARK_WIDTH: usize = 3;
 

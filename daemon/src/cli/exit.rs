@@ -38,13 +38,13 @@ Exit codes:
   9  zombies: a parent has not waited for its zombies";
 
 impl Exit {
-    /// Says why the command failed.
+    /// Logs why the command failed.
     pub(super) fn failed(error: impl Display) -> Self {
         log::error!("{error}");
         Self::Failure
     }
 
-    /// Says what failed and why.
+    /// Logs what failed and why.
     pub(super) fn failed_at(doing: &str, error: impl Display) -> Self {
         Self::failed(format_args!("{doing}: {error}"))
     }

@@ -1,4 +1,4 @@
-//! `taskscope explain`: one life, and what is the matter with it.
+//! `taskscope explain`: the history of one process, and what is wrong with it.
 
 use super::{
     ask::{self, Format, Source},

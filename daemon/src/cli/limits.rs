@@ -1,4 +1,4 @@
-//! `taskscope limits`: which limit on pids is how full, and who fills it.
+//! `taskscope limits`: how full each limit on pids is, and which processes fill it.
 
 use super::{
     ask::{self, Format, Source},

@@ -1,4 +1,4 @@
-//! `taskscope lives`: one line for each process that is gone, from what the daemon remembers.
+//! `taskscope lives`: one line for each process that has ended and that the daemon still stores.
 
 use std::{fmt::Write as _, io, time::Duration};
 
@@ -80,7 +80,7 @@ async fn ask(args: &Args) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// The question to the daemon. Writing to a String does not fail.
+/// Returns the path and query for the daemon. Writing to a String does not fail.
 fn path(args: &Args) -> String {
     let mut path = String::from("/v1/lives?");
     let mut add = |key: &str, value: &str| {

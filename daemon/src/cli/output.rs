@@ -45,10 +45,10 @@ pub(super) fn answer(text: &str) -> Result<(), Exit> {
     print(text).map_err(|error| Exit::failed_at("writing to standard output", error))
 }
 
-/// Lines, and how many. Without spare capacity: what waits may take no more memory than is counted.
+/// Lines, and their number. The buffer has no spare capacity, so that waiting lines take no more memory than is counted.
 type Lines = (Box<[u8]>, u64);
 
-/// What a batch takes besides its bytes: its slot in the channel and the allocator's header, rounded up.
+/// Memory of a batch besides its bytes: its slot in the channel and the allocator's header, rounded up.
 const PER_BATCH: usize = 64;
 
 /// The writing end. After the end, each line that was passed in is either written or not written.
@@ -167,7 +167,7 @@ impl Output {
 
     /// Writes as much as can be written without blocking. Returns how much that was. Nothing may overtake the lines that wait.
     fn write_at_once(&mut self, bytes: &[u8]) -> usize {
-        /// At the file's position, as `write(2)` does.
+        /// The offset that means the file's position, as for `write(2)`.
         const HERE: u64 = u64::MAX;
         if !self.takes_at_once || self.batches.load(Ordering::Acquire) > 0 {
             return 0;
@@ -206,7 +206,7 @@ impl Output {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Takes no more lines: the writer ends after it has written what waits.
+    /// Accepts no more lines. The writer ends after it has written the lines that wait.
     pub(super) fn close(&mut self) {
         self.sender = None;
         if let Some(Writer::Inline(_, ended)) = &self.writer {

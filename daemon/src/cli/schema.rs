@@ -1,4 +1,4 @@
-//! `taskscope schema`: what lines of JSON consist of, as a JSON Schema.
+//! `taskscope schema`: the JSON Schema of lines of JSON.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! How a process is named on the command line: by pid, entity id, name, or systemd unit.
+//! Selects a process on the command line: by pid, entity id, name, or systemd unit.
 
 use std::{convert::Infallible, fmt::Write as _, path::Path, str::FromStr};
 
@@ -96,7 +96,7 @@ fn topmost<'a>(all: &'a [Candidate], name: &str) -> Vec<&'a Candidate> {
     found.iter().copied().filter(|it| !has(it.parent)).collect()
 }
 
-/// The one that a name means.
+/// Returns the process that a name selects.
 fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
     match topmost(all, name).as_slice() {
         [] => Err(format!(
@@ -118,7 +118,7 @@ fn choose(all: &[Candidate], name: &str) -> Result<u32, String> {
     }
 }
 
-/// A process without a place is in its parent's.
+/// Lists the processes of a tree. A process without a place has its parent's.
 fn of_tree(tree: &Tree) -> Vec<Candidate> {
     let mut units: Vec<Option<String>> = Vec::new();
     let of_node = |node: &crate::answer::tree::Node| {

@@ -151,7 +151,7 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// What was given up because of too little memory.
+/// Returns what was given up for lack of memory.
 fn given_up(status: &Status) -> Vec<String> {
     let mut shown = Vec::new();
     if let Some(what) = &status.memory_given_up {
@@ -165,7 +165,7 @@ fn given_up(status: &Status) -> Vec<String> {
     shown
 }
 
-/// The history on disk, and what could not be written.
+/// Returns lines about the history on disk, and what could not be written.
 fn kept_on_disk(history: &HistoryStatus) -> Vec<(&'static str, String)> {
     let HistoryStatus { directory, segments, lives_written: lives, events_written: events, .. } = history;
     let (disk, lost) = (mebibytes(history.disk_bytes), history.lost_queue.saturating_add(history.lost_disk));

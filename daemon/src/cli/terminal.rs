@@ -1,10 +1,11 @@
-//! What standard output can show: its width, colours, lines drawn in Unicode.
+//! What standard output supports: its width, colours, Unicode lines.
 
 use std::{env, io::IsTerminal as _};
 
 use crate::{answer::text::Style, export::Zone};
 
-/// How to write to standard output. Colours and a width only on a terminal; `NO_COLOR` (no-color.org) turns colours off.
+/// Returns the style for standard output. There are colours and a width only on a terminal; `NO_COLOR` (no-color.org) turns
+/// colours off.
 pub(super) fn style() -> Style {
     let is_terminal = std::io::stdout().is_terminal();
     let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -1,4 +1,4 @@
-//! `taskscope zombies`: which parents owe zombies a wait, and why.
+//! `taskscope zombies`: which parents have not waited for their zombies, and why.
 
 use std::time::Duration;
 

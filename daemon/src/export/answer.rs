@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::text::is_unsafe;
+use super::encode::is_unsafe;
 
 /// Writes compact JSON without characters that change the direction of text, hide it or end it.
 struct Escaping;

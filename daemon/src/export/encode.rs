@@ -3,9 +3,7 @@
 //! Not by `serde_json`: an event has fields that depend on its action and names that need not be UTF-8, and a line is made without
 //! a value in between. Answers, which are few, are written by `serde_json` (`answer.rs`).
 
-use super::text::is_unsafe;
-
-/// Digits of a `u64` at most.
+/// The most digits of a `u64`.
 const MAX_DIGITS: usize = 20;
 
 /// Writes a number with at least `width` digits.
@@ -62,7 +60,7 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// A reader that shows the line as it is must not be misled either.
+/// A reader that shows the line unparsed must not be misled either.
 fn escape(out: &mut Vec<u8>, c: char) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),
@@ -78,6 +76,16 @@ fn escape(out: &mut Vec<u8>, c: char) {
         }
         _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
     }
+}
+
+/// Control characters, also those above ASCII (C1); and characters that turn, hide or end the text around them. All are below
+/// U+10000.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 /// Writes a byte as two hex digits.
@@ -125,7 +133,7 @@ impl<'a> Object<'a> {
         Self { out, empty: true }
     }
 
-    /// Closes it.
+    /// Closes the object.
     pub(super) fn close(self) {
         self.out.push(b'}');
     }

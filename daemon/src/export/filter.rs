@@ -24,9 +24,9 @@ pub struct EventSelection {
     pub comms: Vec<String>,
     /// Names of systemd units, `*` and `?` as in a shell.
     pub units: Vec<String>,
-    /// Ids of containers, or their beginnings.
+    /// Ids of containers, or prefixes of them.
     pub containers: Vec<String>,
-    /// Only the ends of whole lives, with these.
+    /// Whether only lives are wanted: one line per released process.
     pub lives: bool,
 }
 

@@ -15,6 +15,7 @@ mod usage;
 mod width;
 mod zone;
 
+pub(crate) use self::encode::is_unsafe;
 pub use self::{
     answer::answer,
     filter::{EventSelection, Filter, UnknownAction, descendants, matches},

@@ -82,7 +82,7 @@ impl Stamp {
         String::from_utf8(text).unwrap_or_default()
     }
 
-    /// The same to the millisecond.
+    /// Returns the wall-clock time in milliseconds as RFC 3339.
     #[must_use]
     pub fn timestamp_ms(&self, at: Ktime) -> String {
         let text = self.timestamp(at);

@@ -3,7 +3,7 @@
 
 use probe_common::{SchedEvent, SchedValid};
 
-use super::encode::{hex, number, signed};
+use super::encode::{hex, is_unsafe, number, signed};
 use super::time::time_of_day;
 use super::width::columns;
 use super::{Stamp, sched};
@@ -169,16 +169,6 @@ pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
         }
         chunk.invalid().iter().copied().for_each(|b| hexed(out, b));
     }
-}
-
-/// Control characters, also those above ASCII (C1); and characters that turn, hide or end the text around them. All are below
-/// U+10000.
-pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        )
 }
 
 fn hexed(out: &mut Vec<u8>, byte: u8) {

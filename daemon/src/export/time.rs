@@ -1,8 +1,8 @@
 //! Wall-clock time as text: RFC 3339 in UTC for programs, a time of day or a date in a zone for people.
 //!
 //! Each event carries up to three timestamps. They are written here digit by digit and not by `jiff`, which formats through
-//! `fmt::Write` with a check of every field: the encoder is the hottest code of the daemon after the lineage. Everything else
-//! about dates and zones is left to `jiff`.
+//! `fmt::Write` with a check of every field: the encoder is the hottest code of the daemon after the lineage. `jiff` does
+//! everything else about dates and zones.
 
 use jiff::Timestamp;
 
@@ -27,7 +27,7 @@ const fn civil(days: i64) -> (i64, u64, u64) {
     (year, month.unsigned_abs(), day.unsigned_abs())
 }
 
-/// A moment taken apart.
+/// Date and time of day in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Utc {
     year: i64,
@@ -82,7 +82,7 @@ pub(super) fn time_of_day(out: &mut Vec<u8>, since_epoch_ns: i128, zone: Zone) {
     digits(out, minutes % 60, 2);
 }
 
-/// A moment in a zone as people read it: `2026-11-20 22:30:00.123 CET`.
+/// Writes a time in a zone for people: `2026-11-20 22:30:00.123 CET`.
 #[must_use]
 pub fn local(since_epoch_ns: i128, zone: Zone) -> String {
     Timestamp::from_nanosecond(since_epoch_ns).map_or_else(

@@ -9,7 +9,7 @@ pub(super) fn write(object: &mut Object<'_>, usage: &Usage) {
     write_split(object, usage, user, system);
 }
 
-/// The sum of a group's tasks that are dead.
+/// Writes the usage of a group's dead tasks.
 pub(super) fn write_group(task: &mut Object<'_>, usage: Option<&GroupUsage>) {
     let Some(usage) = usage else { return };
     task.object(key!("usage"), |object| {
@@ -26,7 +26,7 @@ pub(super) fn write_group(task: &mut Object<'_>, usage: Option<&GroupUsage>) {
     });
 }
 
-/// The sums of dead children.
+/// Writes the usage of dead children.
 pub(super) fn write_children(object: &mut Object<'_>, children: &ChildrenUsage) {
     for (key, descent) in [(key!("reaped"), &children.reaped), (key!("autoreaped"), &children.autoreaped)] {
         if descent.processes > 0 {

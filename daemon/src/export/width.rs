@@ -1,4 +1,4 @@
-//! Columns that text takes on a terminal. A name in Chinese or Japanese takes two a character, a combining mark none.
+//! Width of text on a terminal: Chinese and Japanese characters take two columns, combining marks none.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -8,7 +8,7 @@ pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// The beginning of a text that fits so many columns.
+/// Returns the longest prefix of a text that fits into `width` columns.
 #[must_use]
 pub fn fitting(text: &str, width: usize) -> &str {
     let mut used = 0;

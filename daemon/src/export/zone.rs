@@ -4,18 +4,19 @@ use std::sync::OnceLock;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// Which zone.
+/// A time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zone {
     /// UTC.
     #[default]
     Utc,
-    /// The zone of this process: `TZ`, else /etc/localtime (tzset(3)); UTC where neither names one.
+    /// The zone of this process: `TZ`, else /etc/localtime (tzset(3)); UTC if neither names one.
     Local,
 }
 
 impl Zone {
-    /// The zone's rules. The first call for [`Zone::Local`] reads files: a daemon makes it before it denies itself files.
+    /// Returns the zone's rules. The first call for [`Zone::Local`] reads files, so a daemon calls it before it installs the
+    /// sandbox.
     #[must_use]
     pub fn rules(self) -> &'static TimeZone {
         static LOCAL: OnceLock<TimeZone> = OnceLock::new();
@@ -26,7 +27,7 @@ impl Zone {
         }
     }
 
-    /// How far the zone's clocks are ahead of UTC at a moment, in seconds; 0 for a moment before the year -9999 or after 9999.
+    /// Returns how far the zone's clocks are ahead of UTC at a given time, s; 0 for a moment before the year -9999 or after 9999.
     #[must_use]
     pub fn offset_s(self, since_epoch_ns: i128) -> i64 {
         if self == Self::Utc {

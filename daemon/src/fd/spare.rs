@@ -119,10 +119,10 @@ pub fn retry_if<T, E>(
     }
 }
 
-/// Descriptors that work may need at once for which others are lent.
+/// Descriptors that such a closure may need at once.
 const FOR_WORK: usize = 3;
 
-/// Does something that opens files and tells nobody that it could not: what is held is given up meanwhile where too few others are
+/// Runs a closure that opens files and ignores errors of that. Reserved descriptors are released during it if too few others are
 /// left.
 pub fn lend<T>(work: impl FnOnce() -> T) -> T {
     /// Ends the loan also where `work` panics.

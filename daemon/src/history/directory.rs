@@ -1,5 +1,5 @@
-//! The directory of segments: opened and locked once, and from then on used by its descriptor alone, so that nobody can put another in
-//! its place.
+//! The directory of segments. It is opened and locked once and then used only by its descriptor, so that no other directory can
+//! take its place.
 
 use std::{
     io,
@@ -26,7 +26,7 @@ const FILE_MODE: u32 = 0o640;
 /// Why there is no history.
 #[derive(Debug, Error)]
 pub enum HistoryError {
-    /// It cannot be made or opened.
+    /// The directory cannot be made or opened.
     #[error(
         "history: opening the directory {path}: {source}; make it for the user of the daemon, or set another `history`"
     )]
@@ -36,19 +36,19 @@ pub enum HistoryError {
         /// Why.
         source: io::Error,
     },
-    /// It is somebody else's.
+    /// The directory belongs to another user.
     #[error(
         "history: the directory {path} belongs to uid {owner}, and the daemon runs as uid {own}: chown it, or set another `history`"
     )]
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner of the directory, a uid.
         owner: u32,
-        /// Who this is.
+        /// The uid of this process.
         own: u32,
     },
-    /// Others may change it.
+    /// Other users may write to the directory.
     #[error(
         "history: others may write to the directory {path} (mode {mode:o}): chmod 0750 it, or set another `history`"
     )]
@@ -58,13 +58,13 @@ pub enum HistoryError {
         /// Its mode.
         mode: u32,
     },
-    /// Another daemon has it.
+    /// Another daemon has locked the directory.
     #[error("history: another taskscope writes to the directory {path}: set another `history` for this one")]
     Locked {
         /// The directory.
         path: PathBuf,
     },
-    /// No file can be made in it.
+    /// No file can be made in the directory.
     #[error(
         "history: making a file in the directory {path}: {source}; it must be writable, on a file system with room"
     )]
@@ -74,12 +74,12 @@ pub enum HistoryError {
         /// Why.
         source: io::Error,
     },
-    /// A thread or a compressor cannot be had.
+    /// The thread or the compressor cannot be started.
     #[error("history: starting the writer: {0}")]
     Start(io::Error),
 }
 
-/// A segment that is there.
+/// An existing segment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
     pub(super) name: SegmentName,
@@ -94,7 +94,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens it for writing, makes it where it is missing, and keeps others from writing to it until this is dropped.
+    /// Opens the directory for writing, makes it if it is missing, and holds a lock against other daemons until it is dropped.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let wrong = |source: Errno| HistoryError::Open { path: path.to_owned(), source: source.into() };
         match mkdirat(CWD, path, Mode::from_raw_mode(DIRECTORY_MODE)) {
@@ -121,7 +121,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// A read-only or full file system is reported at the start.
+    /// Makes and removes a file, so that a read-only or full file system is reported at the start.
     fn try_writing(&self) -> Result<(), HistoryError> {
         const NAME: &str = ".taskscope-try";
         let wrong = |source: Errno| HistoryError::Write { path: self.path.clone(), source: source.into() };
@@ -130,13 +130,13 @@ impl Directory {
         unlinkat(&self.fd, NAME, AtFlags::empty()).map_err(wrong)
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its descriptor, relative to which segments are opened.
+    /// Returns its descriptor, relative to which segments are opened.
     #[must_use]
     pub fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -146,7 +146,7 @@ impl Directory {
         self.fd.as_fd()
     }
 
-    /// Its segments, the oldest first. Files that are none are left alone.
+    /// Returns its segments, the oldest first. Other files are ignored.
     pub(super) fn segments(&self) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         for entry in Dir::read_from(self.fd())? {
@@ -159,19 +159,19 @@ impl Directory {
         Ok(found)
     }
 
-    /// Makes a segment; it must not be there.
+    /// Makes a segment that must not exist yet.
     pub(super) fn create(&self, name: &SegmentName) -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
         Ok(openat(self.fd(), name.to_string(), flags, Mode::from_raw_mode(FILE_MODE))?)
     }
 
-    /// Opens a segment to read it, and to cut it.
+    /// Opens a segment for reading and truncating.
     pub(super) fn edit(&self, name: &SegmentName) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         Ok(openat(self.fd(), name.to_string(), flags, Mode::empty())?)
     }
 
-    /// Gives a segment another name, which must be free.
+    /// Renames a segment; the new name must be free.
     pub(super) fn rename(&self, old: &SegmentName, new: &SegmentName) -> io::Result<()> {
         let (old, new) = (old.to_string(), new.to_string());
         Ok(renameat_with(self.fd(), old, self.fd(), new, RenameFlags::NOREPLACE)?)
@@ -182,7 +182,7 @@ impl Directory {
     }
 }
 
-/// Files that this process makes from now on can be read by its group.
+/// Sets the umask so that the group can read files that this process makes from now on.
 pub(super) fn let_group_read() {
     umask(Mode::from_raw_mode(0o027));
 }

@@ -1,7 +1,8 @@
-//! zstd frames: each is whole in itself and carries the checksum of its content.
+//! zstd frames. Each can be read by itself and has a checksum of its content.
 //!
-//! Crate `zstd` binds the reference library: it is what every reader was tested against, it writes checksums and sizes, and can tell where
-//! a frame ends without decompressing it. It is C; what it is given here is only our own text, and at the start our own segments.
+//! Crate `zstd` binds the reference library, which all readers are tested against. It writes checksums and sizes, and finds the
+//! end of a frame without decompressing it. It is written in C, but its input here is only our own text and, at the start, our
+//! own segments.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use zstd::{
 /// 516, 415, 78 and 19 MB/s.
 const LEVEL: i32 = 1;
 
-/// Bytes of a frame's content at most; what claims more is none of ours.
+/// The most bytes of a frame's content. A frame that claims more is not ours.
 const CONTENT_MAX: usize = 64 << 20;
 
 /// Makes frames.
@@ -27,14 +28,14 @@ impl FrameMaker {
         Ok(Self(compressor))
     }
 
-    /// A frame with these lines.
+    /// Returns a frame with these lines.
     pub(super) fn frame(&mut self, lines: &[u8]) -> io::Result<Vec<u8>> {
         self.0.compress(lines)
     }
 }
 
-/// How long the part of a segment is that consists of whole frames: what follows is torn. The last frame must also have the right
-/// checksum, since a file can have its length before its content after a loss of power.
+/// Returns the length of the part of a segment that has whole frames; the rest is a torn tail. The checksum of the last frame
+/// must be right too, because after a loss of power a file can have its length without its content.
 #[must_use]
 pub fn whole_prefix(segment: &[u8]) -> usize {
     let mut last = 0;
@@ -47,7 +48,7 @@ pub fn whole_prefix(segment: &[u8]) -> usize {
     if is_right { at } else { last }
 }
 
-/// The length of the frame that bytes begin with; `None` if there is none, or not all of it.
+/// Returns the length of the frame at the start of `bytes`; `None` if there is no frame or only a part of one.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     if bytes.is_empty() {
         return None;
@@ -55,22 +56,22 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
     find_frame_compressed_size(bytes).ok().filter(|&length| length > 0 && length <= bytes.len())
 }
 
-/// The lines of a frame.
+/// Returns the lines of a frame.
 fn content(frame: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let size = get_frame_content_size(frame).map_err(|_| wrong("not a zstd frame"))?;
     let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size <= CONTENT_MAX);
-    let size = size.ok_or_else(|| wrong("a frame that does not say its size, or says too much"))?;
+    let size = size.ok_or_else(|| wrong("a frame without a size, or with one that is too large"))?;
     Decompressor::new()?.decompress(frame, size)
 }
 
-/// The frames of a segment, one after the other. One that is damaged is an error, and the next is gone on with.
+/// Iterates over the frames of a segment. A damaged frame is an error, and the iteration continues with the next frame.
 pub struct Frames<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Frames<'a> {
-    /// Of a segment's bytes.
+    /// Returns the frames in the bytes of a segment.
     #[must_use]
     pub const fn of(segment: &'a [u8]) -> Self {
         Self { rest: segment }
@@ -134,14 +135,14 @@ mod tests {
         for at in 0..bytes.len() * 8 {
             let mut wrong = bytes.clone();
             wrong[at / 8] ^= 1 << (at % 8);
-            // Whatever is read is what was written.
+            // All frames that are read have the content that was written.
             for frame in Frames::of(&wrong).flatten() {
                 assert!(
                     frame == b"{\"a\":1}\n" || frame == b"{\"a\":2}\n{\"a\":3}\n" || frame.is_empty(),
                     "{at}"
                 );
             }
-            // What stands before the damage is there.
+            // The frames before the damage are readable.
             if at / 8 >= first {
                 assert_eq!(Frames::of(&wrong).next().unwrap().unwrap(), b"{\"a\":1}\n");
             }

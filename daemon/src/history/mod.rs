@@ -1,10 +1,10 @@
-//! SHELL: lives and rare events on disk, so that they outlive memory and the daemon.
+//! SHELL: stores lives and rare events on disk, so that they survive the daemon and its limits of memory.
 //!
-//! A directory of segments; each is a file of whole zstd frames (RFC 8878) of NDJSON with checksums, so that `zstdcat`, `DuckDB` and
-//! polars read it as it is. docs/lives.md describes the directory.
+//! The history is a directory of segments. Each segment is a file of zstd frames (RFC 8878) of NDJSON with checksums, so that
+//! `zstdcat`, `DuckDB` and polars can read it directly. docs/lives.md describes the directory.
 //!
-//! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, made at the start, encodes,
-//! compresses and writes (`writer`). What it cannot write is counted ([`Stats`]) and told as a gap line.
+//! The owner of the lineage hands batches to a bounded queue ([`History`]) and never waits. One thread, made at the start,
+//! encodes, compresses and writes (`writer`). Lines that it cannot write are counted ([`Stats`]) and reported by a gap line.
 
 mod directory;
 mod frame;
@@ -22,10 +22,10 @@ pub use self::{
     stats::{Figures, Lost, Stats},
 };
 
-/// How much is kept.
+/// How much history is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all segments together.
+    /// The most bytes of all segments together.
     pub bytes: u64,
     /// Lines older than this are removed, a segment at a time.
     pub age: std::time::Duration,

@@ -1,11 +1,11 @@
-//! Names of segments: the kind of lines, and between which moments of the wall clock they lie. So a question about a time opens only
-//! the segments that can have an answer.
+//! Names of segments: the kind of their lines, and the first and last time in them. A query about a time opens only segments that
+//! can have an answer.
 //!
-//! `lives-20261129T023917.123Z-20261129T033917.456Z.ndjson.zst`; without the second moment while it is written.
+//! `lives-20261129T023917.123Z-20261129T033917.456Z.ndjson.zst`; a segment that is being written has no second time.
 
 use std::fmt;
 
-/// What the lines of a segment are.
+/// The kind of the lines of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Records of lives.
@@ -15,10 +15,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both.
+    /// Every kind.
     pub const ALL: [Self; 2] = [Self::Lives, Self::Events];
 
-    /// How its files begin.
+    /// Returns how names of its files begin.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,19 +31,19 @@ impl Kind {
 /// The end of every name.
 const SUFFIX: &str = ".ndjson.zst";
 
-/// A segment's name, taken apart.
+/// The parts of a segment's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SegmentName {
-    /// The first moment, as in the name: its order is the order of time.
+    /// The first time, as in the name. Names sort by it.
     pub from: String,
-    /// What its lines are.
+    /// The kind of its lines.
     pub kind: Kind,
-    /// The last moment; `None` while it is written.
+    /// The last time; `None` while the segment is being written.
     pub to: Option<String>,
 }
 
 impl SegmentName {
-    /// Reads a file's name; `None` for a file that is no segment.
+    /// Parses a file's name; `None` if the file is not a segment.
     #[must_use]
     pub fn parse(file: &str) -> Option<Self> {
         let rest = file.strip_suffix(SUFFIX)?;
@@ -68,7 +68,8 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// A moment of RFC 3339 such as `2026-11-29T02:39:17.123456Z` as it stands in a name, to the millisecond: `20261129T023917.123Z`.
+/// Converts a time of RFC 3339, such as `2026-11-29T02:39:17.123456Z`, to the form in names, in milliseconds:
+/// `20261129T023917.123Z`.
 pub(super) fn moment(rfc3339: &str) -> Option<String> {
     let (date, time) = rfc3339.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "000"));
@@ -78,7 +79,7 @@ pub(super) fn moment(rfc3339: &str) -> Option<String> {
     is_moment(&text).then_some(text)
 }
 
-/// Whether a text is a moment as [`moment`] writes it.
+/// Whether a text is a time as [`moment`] writes it.
 fn is_moment(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() == 20

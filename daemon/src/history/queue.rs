@@ -1,4 +1,5 @@
-//! The owner's end: what happened is handed to the writer, or counted as lost. Nothing here waits.
+//! The end of the queue that the owner of the lineage has. It hands effects to the writer or counts them as lost, and never
+//! waits.
 
 use std::{
     io,
@@ -30,41 +31,41 @@ use crate::{
     },
 };
 
-/// Lines that may wait for the writer: with what they own, some 20 MB.
+/// The most lines in the queue: with the memory that they own, about 20 MB.
 const LINES: usize = 16_384;
 
-/// Batches that may wait.
+/// The most batches in the queue.
 const BATCHES: usize = 1024;
 
-/// One line to be.
+/// The data of one line.
 pub(super) enum Line {
-    /// A life that is over.
+    /// A life that has ended.
     Life(Arc<Life>, Option<Arc<Place>>),
     /// An event, with its sequence number.
     Event(Box<Effect>, u64, Option<Arc<Place>>),
-    /// Records were lost at this place, so many.
+    /// The number of records that were lost at a place.
     Gap(&'static str, u64),
 }
 
-/// Lines of one look at the ring.
+/// The lines of one poll of the ring.
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
     pub(super) stamp: Arc<Stamp>,
 }
 
-/// History as the daemon has it: written, or why it is not.
+/// The daemon's history: it is written, or the reason why not is known.
 pub struct History {
     path: PathBuf,
     stats: Arc<Stats>,
     stamp: Option<Arc<Stamp>>,
     directory: Option<RawFd>,
     writer: Option<(SyncSender<Batch>, JoinHandle<()>)>,
-    /// What starts the writer.
+    /// The ends of the channel that the writer needs to start.
     waiting: Option<(Receiver<Batch>, SyncSender<Batch>, Writer)>,
 }
 
 impl History {
-    /// Opens the directory. A mistake costs nothing but history: it is in [`History::stats`].
+    /// Opens the directory. An error costs nothing but history; [`History::stats`] shows it.
     #[must_use]
     pub fn open(path: &Path, limits: Limits) -> Self {
         let stats = Arc::new(Stats::default());
@@ -98,12 +99,12 @@ impl History {
     }
 
     fn fail(&mut self, error: &HistoryError) {
-        log::error!("{error}; the daemon goes on without history");
+        log::error!("{error}; the daemon runs without history");
         self.stats.set_error(Some(error.to_string()));
         (self.directory, self.waiting, self.writer) = (None, None, None);
     }
 
-    /// Starts the writer, with the rights that the calling thread has by now.
+    /// Starts the writer, with the privileges that the calling thread has then.
     pub fn start(&mut self) {
         let Some((receiver, sender, writer)) = self.waiting.take() else { return };
         match thread::Builder::new().name("history".into()).spawn(move || writer.run(&receiver)) {
@@ -112,19 +113,19 @@ impl History {
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Descriptor of the directory, while there is history.
+    /// Returns the descriptor of the directory, if history is written.
     #[must_use]
     pub const fn directory(&self) -> Option<RawFd> {
         self.directory
     }
 
-    /// What was written.
+    /// Returns counters of what was written and lost.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -136,7 +137,7 @@ impl History {
         self.writer.is_some()
     }
 
-    /// Takes what is to be kept of what happened. `first` is the sequence number of the first effect.
+    /// Queues the effects that the history stores. `first` is the sequence number of the first effect.
     pub fn take(&mut self, effects: &[Effect], first: u64, stamp: &Stamp, cgroups: &Cgroups) {
         let place = |effect: &Effect| effect.thread.cgroup_id.and_then(|id| cgroups.known(id).cloned());
         let lines = effects.iter().zip(first..).filter_map(|(effect, sequence)| match &effect.action {
@@ -156,7 +157,7 @@ impl History {
         self.send(lines, stamp);
     }
 
-    /// Records were lost.
+    /// Queues a gap: records were lost.
     pub fn lost(&mut self, place: &'static str, count: u64, stamp: &Stamp) {
         self.send(vec![Line::Gap(place, count)], stamp);
     }
@@ -186,18 +187,18 @@ impl History {
             Err(TrySendError::Disconnected(_)) => {
                 waiting.fetch_sub(count, Ordering::Relaxed);
                 self.stats.lost(Lost::Disk, count as u64);
-                self.stats.set_error(Some("the writer ended by a panic, which the log tells".into()));
+                self.stats.set_error(Some("the writer ended by a panic, see the log".into()));
             }
         }
     }
 }
 
 impl Drop for History {
-    /// What waits is written.
+    /// Waits until the writer has written all lines in the queue.
     fn drop(&mut self) {
         if let Some((sender, thread)) = self.writer.take() {
             drop(sender);
-            // A panic has been reported.
+            // A panic of the writer has been reported already.
             let _ = thread.join();
         }
     }

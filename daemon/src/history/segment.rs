@@ -1,4 +1,4 @@
-//! The segments of one kind of lines: the one that is written, and where the next begins.
+//! A segment that is being written: starts it, appends frames, and closes it.
 
 use std::{
     fs::File,
@@ -11,18 +11,19 @@ use super::{
     name::{Kind, SegmentName, moment},
 };
 
-/// A segment that is written.
+/// A segment that is being written.
 pub(super) struct Segment {
     pub(super) name: SegmentName,
     file: File,
-    /// Its length: whole frames.
+    /// The length of its whole frames, bytes.
     pub(super) bytes: u64,
-    /// The last moment of its lines, as in a name.
+    /// The last time of its lines, as in a name.
     last: String,
 }
 
 impl Segment {
-    /// Begins one whose first line is of this moment. Where a segment of that millisecond is there already, the next free one is taken.
+    /// Makes a segment whose first line has this time. If a segment of that millisecond exists, the next free millisecond is
+    /// used.
     pub(super) fn begin(directory: &Directory, kind: Kind, from: &str) -> io::Result<Self> {
         let mut name = SegmentName { from: from.to_owned(), kind, to: None };
         for _ in 0..1000 {
@@ -38,10 +39,10 @@ impl Segment {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Adds a frame whose last line is of this moment. If it does not fit, nothing of it stays.
+    /// Appends a frame whose last line has this time. If the disk is full, the part that was written is cut off again.
     pub(super) fn add(&mut self, frame: &[u8], last: &str) -> io::Result<()> {
         if let Err(error) = self.file.write_all(frame) {
-            // A part that stays is a torn tail for the next start.
+            // If it cannot be cut off, the next start cuts it off as a torn tail.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }
@@ -52,14 +53,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Ends it: it is on disk whatever happens, and its name says until when its lines are.
+    /// Closes the segment: syncs it to disk and adds the last time to its name.
     pub(super) fn end(self, directory: &Directory) -> io::Result<()> {
         self.file.sync_data()?;
         close(directory, &self.name, self.last)
     }
 }
 
-/// Gives a segment its last name.
+/// Renames a segment to its final name.
 fn close(directory: &Directory, name: &SegmentName, mut last: String) -> io::Result<()> {
     for _ in 0..1000 {
         let closed = SegmentName { to: Some(last.clone()), ..name.clone() };
@@ -71,7 +72,7 @@ fn close(directory: &Directory, name: &SegmentName, mut last: String) -> io::Res
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// A name's moment one millisecond on, or what stands for it: the digits counted up.
+/// Returns the time one millisecond later, as in a name. It counts the digits up, so a result may not be a valid time of day.
 fn next(moment: &str) -> String {
     let Some((seconds, millis)) = moment.trim_end_matches('Z').split_once('.') else {
         return moment.to_owned();
@@ -80,7 +81,7 @@ fn next(moment: &str) -> String {
     format!("{seconds}.{millis:03}Z")
 }
 
-/// Closes segments that a daemon before this one left open, after what it did not write whole is cut off. Answers the bytes cut.
+/// Cuts torn tails off the segments that an earlier daemon left open, and closes them. Returns how many bytes were cut off.
 pub(super) fn close_left_open(directory: &Directory) -> io::Result<u64> {
     let mut cut = 0;
     for found in directory.segments()?.into_iter().filter(|found| found.name.to.is_none()) {
@@ -109,12 +110,12 @@ pub(super) fn close_left_open(directory: &Directory) -> io::Result<u64> {
     Ok(cut)
 }
 
-/// The latest moment of lines, as in a name.
+/// Returns the latest time of these lines, as in a name.
 fn last_moment(lines: &[u8]) -> Option<String> {
     lines.split(|&byte| byte == b'\n').filter_map(moment_of).max()
 }
 
-/// The moment of a line, as in a name: each begins with it.
+/// Returns the time of a line, as in a name. Each line begins with its time.
 pub(super) fn moment_of(line: &[u8]) -> Option<String> {
     let text = line.strip_prefix(br#"{"@timestamp":""#)?;
     let end = text.iter().position(|&byte| byte == b'"')?;

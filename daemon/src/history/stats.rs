@@ -1,4 +1,4 @@
-//! What the history has written, and what it could not: counted by the writer, read by `status` and /metrics.
+//! Counts of what the history has written and could not write. The writer counts; `status` and /metrics read.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -10,11 +10,11 @@ use std::sync::{
 pub enum Lost {
     /// The queue was full.
     Queue,
-    /// It could not be written.
+    /// It could not be written to the disk.
     Disk,
 }
 
-/// Shared by the owner of the lineage and the writer.
+/// Counters that the owner of the lineage and the writer share.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Lines in the queue.
@@ -31,21 +31,21 @@ pub struct Stats {
     error: Mutex<Option<String>>,
 }
 
-/// The same, read.
+/// The values of [`Stats`] at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it; docs/api.md describes them")]
 pub struct Figures {
     pub lives_written: u64,
     pub events_written: u64,
-    /// Of compressed frames.
+    /// Bytes of compressed frames.
     pub bytes_written: u64,
-    /// Of the lines in them.
+    /// Bytes of the lines in these frames.
     pub text_bytes_written: u64,
     pub lost_queue: u64,
     pub lost_disk: u64,
     pub disk_bytes: u64,
     pub segments: u64,
-    /// Of torn tails that were cut at the start.
+    /// Bytes of torn tails that were cut off at the start.
     pub cut_bytes: u64,
     pub error: Option<String>,
 }
@@ -66,7 +66,7 @@ impl Stats {
         counter.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// All lines that are not on disk.
+    /// Returns the number of lines that are not on disk.
     pub(super) fn lost_so_far(&self) -> u64 {
         self.lost_queue.load(Ordering::Relaxed) + self.lost_disk.load(Ordering::Relaxed)
     }
@@ -80,7 +80,7 @@ impl Stats {
         self.cut.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Why nothing can be written now; `None` when it can again. Answers whether that is news.
+    /// Sets why nothing can be written now; `None` if it can. Returns whether this changes anything.
     pub(super) fn set_error(&self, error: Option<String>) -> bool {
         let mut now = self.error();
         let is_news = *now != error;
@@ -92,7 +92,7 @@ impl Stats {
         self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All figures.
+    /// Returns all figures.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The thread that writes: takes batches, makes frames of lines, and keeps the directory within its limits.
+//! The thread that writes. It takes batches from the queue, packs lines into frames, and keeps the directory within its limits.
 
 use std::{
     io,
@@ -26,30 +26,30 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Text of a frame: more makes it hardly smaller, and the lines of one frame are what a crash can cost.
+/// Bytes of text in a frame. More text hardly improves the compression, and a crash can lose one frame.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// A line is on its way to the disk after this at the latest.
+/// The longest time before a line is written to the disk.
 const FLUSH_AFTER: Duration = Duration::from_secs(5);
 
-/// After a batch, before the next are taken: the owner of the lineage then wakes nobody up.
+/// The pause after a batch, so that the owner of the lineage does not have to wake this thread for each batch.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two polls at what is too old, where nothing happens.
+/// The interval at which old segments are removed if no line arrives.
 const IDLE: Duration = Duration::from_secs(600);
 
-/// After a failure, before the disk is tried again.
+/// The time after a failure before the writer tries the disk again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// A segment ends when it is as large, or as old.
+/// A segment is closed at this size, or at this age.
 const SEGMENT_BYTES: u64 = 16 << 20;
 const SEGMENT_AGE: Duration = Duration::from_secs(3600);
 
-/// Lines of one kind that are on their way.
+/// Lines of one kind that are not written yet.
 struct Stream {
     text: Vec<u8>,
     lines: u64,
-    /// Since when the oldest of these waits.
+    /// When the oldest of these lines arrived.
     since: Option<Instant>,
     segment: Option<(Segment, Instant)>,
 }
@@ -65,7 +65,7 @@ impl Stream {
     }
 }
 
-/// See the module.
+/// The state of the writer's thread.
 pub(super) struct Writer {
     directory: Directory,
     limits: Limits,
@@ -73,13 +73,13 @@ pub(super) struct Writer {
     stats: Arc<Stats>,
     lives: Stream,
     events: Stream,
-    /// Segments that are closed, the oldest first.
+    /// Closed segments, the oldest first.
     closed: Vec<Found>,
-    /// Nothing is written before.
+    /// After a failure, nothing is written before this time.
     again: Option<Instant>,
-    /// Lost lines that a gap line tells of.
+    /// The number of lost lines that gap lines have reported.
     reported: u64,
-    /// Where the wall clock stands.
+    /// The stamp of the last batch, for the wall clock.
     stamp: Option<Arc<Stamp>>,
 }
 
@@ -91,7 +91,7 @@ impl Writer {
         stats: Arc<Stats>,
     ) -> io::Result<Self> {
         let mut closed = directory.segments()?;
-        // By when they end: that is when they go.
+        // Sort by the last time, because segments are removed in that order.
         closed.sort_by(|one, other| one.name.to.cmp(&other.name.to));
         let (lives, events) = (Stream::new(), Stream::new());
         let mut writer = Self {
@@ -110,7 +110,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Until nobody can send any more.
+    /// Runs until the queue is closed.
     pub(super) fn run(mut self, queue: &Receiver<Batch>) {
         loop {
             let due = [&self.lives, &self.events].into_iter().filter_map(|stream| stream.since).min();
@@ -135,7 +135,7 @@ impl Writer {
 
     fn add(&mut self, batch: &Batch) {
         if self.stamp.as_ref().is_some_and(|stamp| is_set(stamp, &batch.stamp)) {
-            // The wall clock was set: no segment has lines of both times.
+            // The wall clock was set, so a new segment begins.
             self.flush(true);
             self.end_segments();
         }
@@ -166,7 +166,7 @@ impl Writer {
         self.events.added();
     }
 
-    /// Writes what is large enough or has waited for long enough; or all.
+    /// Writes the lines of each kind that are large enough or old enough, or all lines.
     fn flush(&mut self, all: bool) {
         let lost = self.stats.lost_so_far();
         if lost > self.reported && self.again.is_none_or(|again| Instant::now() >= again) {
@@ -189,7 +189,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits of one kind; what cannot be written is counted, and forgotten.
+    /// Writes the lines of one kind. Lines that cannot be written are counted as lost and dropped.
     fn write(&mut self, kind: Kind) {
         let outcome = match self.again {
             Some(again) if Instant::now() < again => None,
@@ -214,7 +214,7 @@ impl Writer {
                 let path = self.directory.path().display();
                 let text = format!("writing to {path}: {error}; make room, or set another `history`");
                 if self.stats.set_error(Some(text.clone())) {
-                    log::error!("history: {text}; the daemon goes on without it and tries again");
+                    log::error!("history: {text}; the daemon runs without it and tries again");
                 }
             }
             None => self.stats.lost(Lost::Disk, lines),
@@ -246,7 +246,7 @@ impl Writer {
         Ok(frame.len() as u64)
     }
 
-    /// So many segments that removing one is little.
+    /// Returns the size of a segment, small enough that removing one removes a small part of the history.
     fn segment_bytes(&self) -> u64 {
         SEGMENT_BYTES.min(self.limits.bytes / 16).max(1)
     }
@@ -257,7 +257,7 @@ impl Writer {
         if let Err(error) = segment.end(&self.directory) {
             log::error!("history: closing {name}: {error}; the next start of taskscope does it");
         }
-        // With the name it has now.
+        // The segment is listed with its present name.
         match self.directory.segments() {
             Ok(found) => {
                 let is_open = |name: &SegmentName| name.to.is_none();
@@ -277,7 +277,7 @@ impl Writer {
         }
     }
 
-    /// Removes the oldest segments until so many bytes more fit, and those that are too old.
+    /// Removes segments that are too old, and then the oldest ones until `more` bytes fit.
     fn keep_limits(&mut self, more: u64) {
         let open: u64 = [&self.lives, &self.events]
             .iter()
@@ -313,18 +313,18 @@ impl Writer {
     }
 }
 
-/// Whether the wall clock was set between two stamps: more than it is slewed.
+/// Whether the wall clock was set between two stamps, by more than slewing could change it.
 fn is_set(before: &Stamp, now: &Stamp) -> bool {
     (before.wall_ns(Ktime(0)) - now.wall_ns(Ktime(0))).abs() > 1_000_000_000
 }
 
-/// The wall clock, ns since the epoch.
+/// Returns the wall clock, ns since the epoch.
 fn wall_ns() -> i128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i128::try_from(since.as_nanos()).unwrap_or(0)
 }
 
-/// A moment as in a name.
+/// Returns a time as in a name.
 fn name_of(wall_ns: i128) -> String {
     moment(&Stamp::new("", wall_ns.max(0)).timestamp(Ktime(0))).unwrap_or_default()
 }

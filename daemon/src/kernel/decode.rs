@@ -180,11 +180,11 @@ fn exec(from: &wire::Exec) -> Exec {
     let mut executable =
         known(valid, Valid::EXECUTABLE, turn_round(prefix(&from.executable, from.executable_len.into())));
     if let Some(executable) = &mut executable {
-        // What is left of a path that was cut is no path from the root.
+        // A path that was cut does not begin at the root.
         if valid & Valid::TRUNCATED != 0 {
             executable.splice(..0, *b"...");
         }
-        // As /proc/PID/exe has it, of a memfd too.
+        // /proc/PID/exe marks the path so, also that of a memfd.
         if valid & Valid::DELETED != 0 {
             executable.extend_from_slice(b" (deleted)");
         }

@@ -63,7 +63,7 @@ const FIELDS: &[Field] = fields! {
     task_exit_signal: "task_struct" ["exit_signal"] (4) "exit signals";
     task_exit_state: "task_struct" ["exit_state"] (4) "zombies";
     task_exit_code: "task_struct" ["exit_code"] (4) STATUS;
-    task_flags: "task_struct" ["flags"] (4) "PF_ flags, kernel threads told apart";
+    task_flags: "task_struct" ["flags"] (4) "PF_ flags, and which tasks are kernel threads";
     task_group_leader: "task_struct" ["group_leader"] (8) "the leader released in release_task()'s second turn";
     task_real_parent: "task_struct" ["real_parent"] (8) "parents";
     task_parent: "task_struct" ["parent"] (8) "tracers";
@@ -91,7 +91,7 @@ const FIELDS: &[Field] = fields! {
     task_static_prio: "task_struct" ["static_prio"] (4) "nice values";
     task_rt_priority: "task_struct" ["rt_priority"] (4) "real-time priorities";
     task_cpu: "task_struct" ["thread_info.cpu" | "cpu"] (4) "the CPU a task is on";
-    task_on_cpu: "task_struct" ["on_cpu"] (1 | 4) "tasks that run told from those that are ready to";
+    task_on_cpu: "task_struct" ["on_cpu"] (1 | 4) "which tasks run and which are only ready to run";
     signal_flags: "signal_struct" ["flags"] (4) STATUS;
     signal_group_exit_code: "signal_struct" ["group_exit_code"] (4) STATUS;
     signal_nr_threads: "signal_struct" ["nr_threads"] (4) "thread counts";

@@ -89,7 +89,7 @@ const fn lacking(rung: &Rung, lacks: &'static str) -> Rung {
 use Attach::{BtfTracepoint, By, Fentry as FentryAt, Fexit, Kprobe as KprobeAt, Kretprobe, RawTracepoint};
 use Family::{Fentry, Kprobe, Tracepoint};
 
-const LATE: &str = "who released a task; releases come an RCU grace period late";
+const LATE: &str = "the task that released another; releases are reported an RCU grace period late";
 const BY_USAGE: &str = "the limit that the out-of-memory killer met, for certain: it is taken for that of the innermost memory cgroup of the \
                         trigger that is at its limit then";
 const NO_FAILURES: &str = "failed clones";
@@ -151,7 +151,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: "forget_original_parent",
         required: false,
-        gives: "each child handed on",
+        gives: "each child that is reparented",
         rungs: &[
             rung(Kprobe, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_kprobe", KprobeAt)]),
             rung(Fentry, "kill_orphaned_pgrp", &[("kill_orphaned_pgrp_fentry", FentryAt)]),
@@ -263,7 +263,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: SIGNAL_GENERATE,
         required: false,
-        gives: "who ended a process by a signal",
+        gives: "the sender of a signal that ended a process",
         rungs: &[
             rung(Tracepoint, "signal_generate", &[("signal_generate_btf", BtfTracepoint)]),
             rung(Tracepoint, "signal_generate", &[("signal_generate_raw", RawTracepoint)]),
@@ -308,7 +308,7 @@ pub const SCHED_TRACE_HOOKS: &[Hook] = &[
     Hook {
         name: "sched_waking",
         required: true,
-        gives: "who wakes a task",
+        gives: "the task that wakes another",
         rungs: &[
             rung(Tracepoint, "sched_waking", &[("sched_trace_waking_btf", BtfTracepoint)]),
             rung(Tracepoint, "sched_waking", &[("sched_trace_waking_raw", RawTracepoint)]),

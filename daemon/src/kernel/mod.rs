@@ -1,4 +1,4 @@
-//! SHELL: everything that talks to the running kernel about tasks, except /proc.
+//! SHELL: everything that talks to the running kernel about tasks, except /proc; one file for each interface of the kernel.
 
 mod address_space;
 pub mod btf;

@@ -67,7 +67,7 @@ pub enum ObjectError {
     /// `RLIMIT_MEMLOCK` leaves no room for the maps, and this process may not raise it.
     #[error(
         "making the map {map}: {source}: kernels before 5.11 count maps against RLIMIT_MEMLOCK, which is {limit_kib} KiB: \
-         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, or take a smaller --ring-kib, or do without --sched"
+         raise it (LimitMEMLOCK=infinity, ulimit -l unlimited), start with CAP_SYS_RESOURCE, use a smaller --ring-kib, or do not use --sched"
     )]
     Memlock {
         /// The map.
@@ -190,8 +190,8 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
         return Err(ObjectError::Privilege { missing });
     }
     let mut loader = EbpfLoader::new();
-    // It has read the kernel's types already. They are read once more below, because the programs are loaded by them too, and the
-    // loader gives nobody its own; held at the same time the two would double the memory that the start takes.
+    // The loader has read the kernel's types. They are read again below, because programs are loaded with them too and the loader
+    // does not return its copy. Two copies at once would double the memory that the start takes, so the loader goes first.
     loader.btf(None);
     memory::give_back();
     let types = Types::from_file(Path::new(VMLINUX))?;
@@ -262,7 +262,7 @@ pub fn check_abi(name: &str, object: &[u8]) -> Result<(), ObjectError> {
     let symbol = file
         .symbols()
         .find(|symbol| symbol.name() == Ok(ABI_SYMBOL))
-        .ok_or_else(|| unusable("it does not say which ABI version it speaks"))?;
+        .ok_or_else(|| unusable("it has no ABI version"))?;
     let found = symbol
         .section_index()
         .and_then(|index| file.section_by_index(index).ok())

@@ -153,7 +153,7 @@ impl Observer {
         let wake_ups = WakeUps::take(&ebpf, object::records_bytes(options));
         drop(btf);
         memory::give_back();
-        // Not before: the kernel's types and the ring in this process's memory at once are what the start takes at most.
+        // Map the ring only now: with the kernel's types still in memory, the start would take more memory.
         let ring = Ring::new(records, object::records_bytes(options)).map_err(ObserveError::Ring)?;
         Ok(Self {
             links,
@@ -269,7 +269,7 @@ impl Observer {
 
     /// Returns whether failing clones are reported: a tracepoint does not see them.
     #[must_use]
-    pub fn tells_failed_clones(&self) -> bool {
+    pub fn reports_failed_clones(&self) -> bool {
         self.hooks.iter().any(|hook| hook.hook == COPY_PROCESS && hook.rung.is_some() && hook.lacks.is_none())
     }
 

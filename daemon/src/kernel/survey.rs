@@ -17,7 +17,7 @@ use super::{
     snapshot::{self, SnapshotError},
 };
 
-/// Everything found out.
+/// The findings.
 #[derive(Debug, Serialize)]
 pub struct Survey {
     /// `uname -r`.
@@ -54,7 +54,7 @@ pub struct Survey {
 /// An answer with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Yes or no.
+    /// Whether it works.
     pub ok: bool,
     /// Why not, or what was found.
     pub detail: String,

@@ -11,7 +11,7 @@ use std::{
 
 use probe_common::ARGS_LEN;
 
-use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to};
+use super::{Procfs, Sight, Stat, is_gone, list, read, read_up_to, value};
 use crate::{
     lineage::{
         Arguments,
@@ -130,11 +130,11 @@ impl Procfs {
             Ok(None) if sight == Sight::Partial => {
                 return Err(format!("a /proc that shows process {pid}: it is mounted with hidepid"));
             }
-            Ok(None) => return Err("a process that is still there: it ended before /proc was read".into()),
+            Ok(None) => return Err("a live process: it ended before /proc was read".into()),
             Err(error) => return Err(format!("a readable /proc/{pid} ({error})")),
         };
         if key.start.is_some_and(|start| !self.began(&stat, start)) {
-            return Err("a process that is still there: its pid is another's by now".into());
+            return Err("a live process: another process has its pid now".into());
         }
         let directory = self.root.join(pid.to_string());
         let status = read(&directory.join("status"))
@@ -282,14 +282,6 @@ fn both(first: &ThreadFacts, again: ThreadFacts) -> ThreadFacts {
         _ => None,
     };
     ThreadFacts { state, blocked, has_run, ..again }
-}
-
-pub(super) fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
-    // The name is the only part that a task chooses, and the kernel escapes newlines in it.
-    status.split(|&byte| byte == b'\n').find_map(|line| {
-        let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
-        Some(std::str::from_utf8(rest).ok()?.trim())
-    })
 }
 
 fn mask(status: &[u8], key: &str) -> Option<Signals> {

@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{facts::value, open_pipes::OpenPipes};
+use self::open_pipes::OpenPipes;
 use thiserror::Error;
 
 use crate::{
@@ -143,6 +143,15 @@ impl Procfs {
             Err(_) => false,
         }
     }
+}
+
+/// Returns the value of a key in the text of /proc/PID/status.
+fn value<'a>(status: &'a [u8], key: &str) -> Option<&'a str> {
+    // The name is the only part that a task chooses, and the kernel escapes newlines in it.
+    status.split(|&byte| byte == b'\n').find_map(|line| {
+        let rest = line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?;
+        Some(std::str::from_utf8(rest).ok()?.trim())
+    })
 }
 
 /// All files of /proc are read through this.

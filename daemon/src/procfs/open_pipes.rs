@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use super::{Procfs, Stat, facts::value, read_up_to};
+use super::{Procfs, Stat, read_up_to, value};
 use crate::{
     lineage::id::{GroupKey, Tgid},
     verdict::facts::Named,

@@ -1,8 +1,8 @@
-//! What this process itself uses, by /proc/self.
+//! What this process uses, by /proc/self.
 
 use std::{fs, io};
 
-use super::{Stat, facts::value};
+use super::{Stat, value};
 use crate::fd::spare;
 
 /// Memory and threads of this process; `None` where /proc/self cannot be read.
@@ -17,7 +17,7 @@ pub struct OwnUsage {
 }
 
 impl OwnUsage {
-    /// As it is now.
+    /// Reads the present values.
     #[must_use]
     pub fn read() -> Self {
         spare::retry(|| fs::read("/proc/self/status"))
@@ -31,7 +31,7 @@ impl OwnUsage {
     }
 }
 
-/// Open descriptors of this process, with the one that this takes to count them.
+/// Returns the number of open descriptors of this process, including the one that reads the directory.
 pub fn own_descriptors() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/fd")?.count())
 }

@@ -1,4 +1,4 @@
-//! Who holds the other end of a pipe that a process waits to read from or to write to, or a lock that it waits for.
+//! Finds the process that holds the other end of a pipe that a process waits for, or a file lock that it waits for.
 
 use std::{fs, os::unix::fs::FileExt as _, path::Path};
 
@@ -11,7 +11,7 @@ use crate::{
     verdict::facts::{Call, HeldCall, HeldOn, Named, PipeRead, ProcessFacts, ThreadFacts},
 };
 
-/// Descriptors of one poll(2) that are looked at.
+/// The most descriptors of one poll(2) that are read.
 const MOST_POLLED: u32 = 16;
 
 /// Bytes of `struct pollfd`, whose first field is the descriptor and whose second has the events that are wanted.
@@ -21,8 +21,9 @@ const POLLFD_BYTES: usize = 8;
 const FIFO_WAITS: [&str; 2] = ["wait_for_partner", "fifo_open"];
 
 impl Procfs {
-    /// The pipe that a thread of a process waits to read from, if a process that began later has it open for writing. Standard input
-    /// does not count: it is the work of many programs to read that. `None` also where that may not be seen.
+    /// Returns the pipe that a thread of a process waits to read from, if a process that began later has it open for writing.
+    /// Standard input is ignored, because many programs read it all the time. Returns `None` also if the descriptors cannot be
+    /// read.
     #[must_use]
     pub fn pipe_read(&self, reader: GroupKey, facts: &ProcessFacts) -> Option<PipeRead> {
         let directory = self.root.join(reader.tgid.to_string());
@@ -30,8 +31,7 @@ impl Procfs {
         facts.live().find_map(|thread| {
             let fds = read_by(&directory, thread)?;
             let pipe_of = |fd: u32| pipe(&directory.join("fd").join(fd.to_string()));
-            // A loop that polls other things too waits for whatever comes first, not for the end of a pipe; and so does one that polls
-            // pipes of its own children.
+            // A loop that polls other descriptors too, or pipes of its own children, does not wait for the end of one pipe.
             let polls = matches!(thread.call, Some(Call::Poll(..)));
             if polls && fds.iter().any(|&fd| pipe_of(fd).is_none()) {
                 return None;
@@ -43,8 +43,8 @@ impl Procfs {
         })
     }
 
-    /// The write to a full pipe or socket, the open of a FIFO or the wait for a file lock that a thread sits in. A blocking write to a pipe
-    /// that sleeps has found it full.
+    /// Returns the write to a full pipe, or the wait for a file lock, in which a thread sleeps. A blocking write to a pipe sleeps
+    /// only if the pipe is full.
     #[must_use]
     pub fn held_call(&self, of: GroupKey, facts: &ProcessFacts) -> Option<HeldCall> {
         let directory = self.root.join(of.tgid.to_string());
@@ -73,10 +73,10 @@ impl Procfs {
         })
     }
 
-    /// A process that began after the reader, which did so at `began`, and has a pipe open for writing.
+    /// Returns a process that has a pipe open for writing and began after the reader, which began at `began`.
     fn writer(&self, inode: u64, reader: Tgid, began: u64, may_be_child: bool) -> Option<Named> {
         self.holder(inode, libc::O_WRONLY, |Process { tgid, stat, .. }| {
-            // Who forked the reader began in the same tick, maybe, and has the lower pid.
+            // The process that forked the reader may have begun in the same tick; it has the lower pid.
             let is_younger = (stat.start_ticks, *tgid) > (began, reader);
             is_younger && (may_be_child || stat.ppid != reader.0)
         })
@@ -96,7 +96,7 @@ fn read_by(process: &Path, thread: &ThreadFacts) -> Option<Vec<u32>> {
     }
 }
 
-/// The descriptor of a `struct pollfd` that is polled for input.
+/// Returns the descriptor of a `struct pollfd` if it is polled for input.
 fn wanted(pollfd: &[u8]) -> Option<u32> {
     let fd = i32::from_ne_bytes(pollfd.get(..4)?.try_into().ok()?);
     let events = i16::from_ne_bytes(pollfd.get(4..6)?.try_into().ok()?);

@@ -1,10 +1,11 @@
 //! What a process does with a signal, and the host's memory.
 
-use super::{Procfs, facts::value, read};
+use super::{Procfs, read, value};
 use crate::lineage::{death::HostMemory, id::Tgid, record::Disposition};
 
 impl Procfs {
-    /// What the process does with this signal now: its leader's masks in `/proc/PID/status`. `None` where that cannot be read.
+    /// Returns the present disposition of this signal, from the leader's masks in `/proc/PID/status`; `None` if they cannot be
+    /// read.
     #[must_use]
     pub fn disposition(&self, tgid: Tgid, signal: i32) -> Option<Disposition> {
         let bit = u32::try_from(signal).ok()?.checked_sub(1).filter(|bit| *bit < u64::BITS)?;
@@ -13,7 +14,7 @@ impl Procfs {
             let mask = u64::from_str_radix(value(&status, key)?, 16).ok()?;
             Some(mask >> bit & 1 != 0)
         };
-        // What is ignored is not kept for later, blocked or not.
+        // An ignored signal does not become pending, blocked or not.
         Some(if has("SigIgn")? {
             Disposition::Ignored
         } else if has("SigBlk")? {
@@ -25,7 +26,7 @@ impl Procfs {
         })
     }
 
-    /// The host's memory: `/proc/meminfo`.
+    /// Returns the host's memory, from `/proc/meminfo`.
     #[must_use]
     pub fn memory(&self) -> Option<HostMemory> {
         let text = read(&self.root.join("meminfo")).ok()?;

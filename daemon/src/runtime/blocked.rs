@@ -13,8 +13,8 @@ use crate::{
     lineage::{figures::Figures, id::Ktime},
 };
 
-/// Polls that fall into a sleep of the threshold's length. The second poll that finds the task asleep for long enough flags it,
-/// so the flag comes up to two polls late.
+/// How many polls are made in the time of the threshold. The second poll that finds the task asleep for long enough flags it, so
+/// the flag comes up to two polls late.
 const POLLS: u32 = 4;
 
 /// A poll that walks over all tasks takes long. The next one comes at the earliest after this many times its CPU time, so that all polls together
@@ -67,7 +67,7 @@ impl Pipeline {
                 return self.forget_blocked(now, sink);
             }
         };
-        // A task whose record is still in the ring is known after this.
+        // The lineage then knows tasks whose records were still in the ring.
         self.catch_up(sink);
         let overdue = self.blocked.poll(&self.lineage, now, &asleep, &mut self.effects);
         if !overdue.is_empty() {

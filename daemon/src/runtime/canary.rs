@@ -1,11 +1,14 @@
 //! A canary is a short-lived child of the daemon, made from time to time, whose whole life must be seen. It finds what no counter
 //! shows, such as probes that somebody detached.
 
+mod refused;
+mod rename_probe;
+
 use std::{io, time::Duration};
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::{refused::Refused, rename_probe::RenameProbe};
+use self::{refused::Refused, rename_probe::RenameProbe};
 use crate::{
     duration,
     failpoint::{self, Point},
@@ -23,7 +26,7 @@ const WHOLE: [ActionKind; 4] =
 /// A life that is not whole after this time is broken: its last record comes an RCU grace period after the death.
 const DEADLINE_NS: u64 = 5_000_000_000;
 
-/// How many releases in a row may be hidden; more are not by chance.
+/// How many releases in a row may be hidden. More are not chance, so the hooks are in doubt.
 const HIDDEN_IN_A_ROW: u32 = 3;
 
 /// Stack of the child, bytes.
@@ -71,7 +74,7 @@ pub struct Canary {
     pub no_pid: u64,
     /// Why canaries cannot be made; kept until the life of the next one is over.
     refused: Option<Refused>,
-    /// Shows that records come through while no canary can be made.
+    /// Shows that records arrive while no canary can be made.
     rename: RenameProbe,
     /// Lives that were seen except for a release that this kernel may hide.
     pub hidden: u64,
@@ -206,14 +209,14 @@ impl Canary {
         if missing.is_empty() {
             self.whole += 1;
             self.hidden_releases.in_a_row = 0;
-            log::debug!("canary: a whole life came through");
+            log::debug!("canary: a whole life was seen");
         } else if self.hidden_releases.are_possible
             && missing == ["released"]
             && self.hidden_releases.in_a_row < HIDDEN_IN_A_ROW
         {
             self.hidden += 1;
             self.hidden_releases.in_a_row += 1;
-            log::debug!("canary: all came through but a release that this kernel can hide");
+            log::debug!("canary: all events were seen except a release, which this kernel can hide");
         } else {
             if !self.stopped {
                 self.complain(missing);
@@ -224,7 +227,7 @@ impl Canary {
         // The time of launch, not of the end: the age may be a little too large, never too small.
         self.last_whole = Some(launched);
         if std::mem::take(&mut self.complained) {
-            log::warn!("canary: whole lives come through again");
+            log::warn!("canary: whole lives are seen again");
         }
     }
 
@@ -249,7 +252,7 @@ impl Canary {
         self.unexplained > 0
     }
 
-    /// Makes no more canaries; one in flight need not be seen.
+    /// Stops making canaries. The life of one in flight need not be seen.
     pub(super) const fn stop(&mut self) {
         self.stopped = true;
     }
@@ -260,7 +263,7 @@ impl Canary {
         }
     }
 
-    /// Logs this once, until a life is seen whole again. A canary lost in a known loss is not logged.
+    /// Logs a broken life once, until a whole life is seen again. A canary lost in a known loss is not logged.
     fn complain(&mut self, missing: &[&str]) {
         self.broken += 1;
         let missing = missing.join(", ");
@@ -277,15 +280,14 @@ impl Canary {
         }
     }
 
-    /// No canary can be made. That says nothing about the programs, so a rename shows whether records come through.
+    /// Handles a canary that could not be made. That shows nothing about the programs, so a rename tests whether records arrive.
     fn refuse(&mut self, errno: i32, now: Ktime) {
         self.no_pid += 1;
         let (since, seen) = self.refused.map_or((now, None), |refused| (refused.since, refused.seen));
         let is_new = self.refused.replace(Refused { errno, since, launched: now, seen }).is_none();
         if let (true, Some(why)) = (is_new, self.refusal()) {
             log::warn!(
-                "{why} (pids.max, kernel.pid_max, kernel.threads-max, RLIMIT_NPROC). Until it can, a rename of taskscope's own shows \
-                 whether records come through"
+                "{why} (pids.max, kernel.pid_max, kernel.threads-max, RLIMIT_NPROC). Until then, a rename of taskscope's main thread shows whether records arrive"
             );
         }
         if let Err(error) = self.rename.send() {

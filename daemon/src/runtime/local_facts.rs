@@ -1,9 +1,11 @@
-//! Facts that records of signals, of failed forks and of the out-of-memory killer lack, read from /proc and the cgroup hierarchy when a record
-//! comes: a moment later they are gone.
+//! Adds facts to records of signals, failed forks and the out-of-memory killer. They are read from /proc and the cgroup hierarchy
+//! as soon as the record arrives, because they can change at any time.
+
+mod fork_refused;
 
 use std::fs;
 
-use super::fork_refused::ForkRefusals;
+use self::fork_refused::ForkRefusals;
 use crate::{
     cgroup::MemoryHierarchy,
     lineage::{
@@ -16,13 +18,13 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Records a second for which something is read: a storm of signals may not keep the owner busy with files.
+/// The most records per second for which files are read, so that a storm of signals does not keep the owner of the lineage busy.
 const READS_A_SECOND: u32 = 200;
 
-/// Ns in a second.
+/// Nanoseconds per second.
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// How much may still be read.
+/// The budget of reads that is left in this second.
 #[derive(Debug, Default)]
 pub(super) struct LocalFacts {
     second: u64,
@@ -31,7 +33,7 @@ pub(super) struct LocalFacts {
 }
 
 impl LocalFacts {
-    /// Adds what it can to a record.
+    /// Adds facts to a record, if it lacks any.
     pub(super) fn complete(&mut self, record: &mut Record, lineage: &Lineage, procfs: &Procfs) {
         let at = record.at;
         match &mut record.fact {
@@ -59,7 +61,7 @@ impl LocalFacts {
     }
 }
 
-/// Another process asks it to end.
+/// Whether the signal is a stop signal from another process.
 fn is_asked_to_stop(sent: &SignalSent) -> bool {
     is_stop_signal(sent.signal)
         && sent.info != SignalInfo::Kernel

@@ -1,5 +1,5 @@
-//! The programs and arguments of processes that are older than taskscope, which no exec record reported. They are read once, after
-//! the first snapshot.
+//! Reads, once after the first snapshot, the programs and arguments of processes that are older than taskscope, because no exec
+//! record shows them.
 
 use std::{
     sync::mpsc,
@@ -17,13 +17,13 @@ use crate::{
 /// that does not answer.
 const ARGUMENTS_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the warnings are about.
+/// The operation that warnings name.
 const READING: &str = "reading the arguments of processes that are older than taskscope";
 
 impl Pipeline {
-    /// Reads what each process runs that is known from the snapshot alone. A process that is still alive after every record up to
-    /// the end of the reading is handled kept its pid all the time, so the program is its own, or that of an exec which a record
-    /// reported.
+    /// Reads the program of each process that only the snapshot showed. If the process still lives after all records up to the
+    /// end of the reading are handled, it had its pid all the time. So the program that was read is its own, or an exec record
+    /// has a newer one.
     pub(super) fn read_programs(&mut self, sink: &mut impl EventSink) {
         let unknown: Vec<GroupKey> = self.lineage.without_executable().collect();
         let read: Vec<(GroupKey, Vec<u8>)> =
@@ -43,7 +43,7 @@ impl Pipeline {
     }
 }
 
-/// In a thread of its own, as one of the reads may never end.
+/// Reads in a thread of its own, because a read may never return.
 fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments)> {
     let (sender, receiver) = mpsc::channel();
     let read = move || {
@@ -67,7 +67,7 @@ fn arguments_of(keys: Vec<GroupKey>, procfs: Procfs) -> Vec<(GroupKey, Arguments
             Err(mpsc::RecvTimeoutError::Disconnected) => return found,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 log::warn!(
-                    "{READING}: one took longer than {} s; some are not known",
+                    "{READING}: a read took longer than {} s; some arguments are unknown",
                     ARGUMENTS_WITHIN.as_secs()
                 );
                 return found;

@@ -2,13 +2,13 @@
 
 use super::Counts;
 
-/// A place where records are lost. Each has its own reason and remedy.
+/// A place where records are lost. Each place has its own reason and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The ring was full: taskscope did not keep up.
     Ring,
-    /// The ring was filling up, and records were left out by rule so that exits and releases found room: argument vectors,
-    /// renames and failed clones first, then creations of threads.
+    /// The ring was filling up, and programs left out records of low priority so that exits and releases had room: argument
+    /// vectors, renames and failed clones first, then creations of threads.
     Shed,
     /// The kernel skipped calls of a program because a program was already running on that CPU.
     Skipped,
@@ -37,13 +37,13 @@ impl Place {
         }
     }
 
-    /// Says what happened there and what helps, for a message about `count` records.
+    /// Returns what happened there and what to do, for a message about `count` records.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Ring => "the ring was full; a larger --ring-kib gives more room",
+            Self::Ring => "the ring was full; use a larger --ring-kib",
             Self::Shed => {
-                "left out because the ring was filling up, so that exits found room; a larger --ring-kib gives more"
+                "left out because the ring was filling up, so that exits had room; use a larger --ring-kib"
             }
             Self::Skipped => {
                 "the kernel skipped a program because one was at work on that CPU already; --attach kprobe has that least"
@@ -55,7 +55,7 @@ impl Place {
 }
 
 impl Counts {
-    /// How many records were lost so far, by place, in the order of [`Place::ALL`].
+    /// Returns how many records were lost so far, by place, in the order of [`Place::ALL`].
     #[must_use]
     pub fn by_place(&self) -> [(Place, u64); Place::COUNT] {
         Place::ALL.map(|place| {

@@ -1,4 +1,4 @@
-//! Records on their way into the lineage, counted by kind.
+//! Passes records to the lineage and counts them by kind.
 
 use probe_common::Kind;
 
@@ -10,7 +10,7 @@ use crate::lineage::{
     record::{Fact, Record},
 };
 
-/// Gives a record to the lineage and counts what it made of it.
+/// Applies a record to the lineage and counts the outcome.
 pub(super) fn hand_over(
     lineage: &mut Lineage,
     counts: &mut Counts,

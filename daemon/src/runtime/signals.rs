@@ -1,4 +1,4 @@
-//! Which signals the hooks report, and which of them were lost.
+//! Which signals the hooks report, and how many records of them were lost.
 
 use probe_common::{Kind, SIGNALS_DEFAULT};
 
@@ -12,7 +12,7 @@ use crate::{
     lineage::{death::Watch, id::Ktime},
 };
 
-/// What the attached hooks report from now on.
+/// Returns which signals the attached hooks report from now on.
 pub(super) fn watch(hooks: &[HookState]) -> Watch {
     let is_attached = |name| hooks.iter().any(|state| state.hook == name && state.rung.is_some());
     Watch {
@@ -29,7 +29,7 @@ pub(super) fn watches_scopes(hooks: &[HookState]) -> bool {
 }
 
 impl Counts {
-    /// Of the records lost at a place, those that say why tasks end and when cgroups do: the tree is the same without them.
+    /// Returns how many of the records lost at a place are about causes of death. The tree does not depend on them.
     pub(super) fn causes_lost_at(&self, place: Place) -> u64 {
         let of = |counts: &[u64; Kind::COUNT]| {
             [Kind::SignalSent, Kind::OomVictim, Kind::CgroupChanged]

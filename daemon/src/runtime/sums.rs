@@ -7,7 +7,7 @@ use probe_common::{Kind, Lost};
 
 use crate::{kernel::counters::Totals, lineage::Stats};
 
-/// Records by kind, and what became of them.
+/// Counts of records by kind, and of how they were handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records taken from the ring and decoded, by kind.
@@ -51,7 +51,7 @@ impl Counts {
         lost
     }
 
-    /// Takes in the programs' counters. `skipped` is called only if programs noticed a missed return since: the kernel counts a
+    /// Stores the programs' counters. `skipped` is called only if programs noticed a missed return since: the kernel counts a
     /// skipped call before a program can notice it.
     pub(super) fn learn(&mut self, kernel: &Totals, skipped: impl FnOnce() -> Skipped) {
         let noticed = |totals: &Totals| totals.lost.get(Lost::MissedReturn as usize).copied().unwrap_or(0);
@@ -100,14 +100,14 @@ pub(super) struct Skipped {
     pub(super) returns: u64,
 }
 
-/// The records' way as sums. They balance while the ring is empty and no program sends.
+/// Counts of records at each station. They balance while the ring is empty and no program sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sums {
-    /// Records that programs wanted to send, by kind.
+    /// Records that programs tried to send, by kind.
     pub produced: [u64; Kind::COUNT],
-    /// Records that the ring had no room for, part of `made`.
+    /// Records that the ring had no room for, part of `produced`.
     pub dropped: [u64; Kind::COUNT],
-    /// Records that were left out because the ring was filling up, part of `made`.
+    /// Records that were left out because the ring was filling up, part of `produced`.
     pub shed: [u64; Kind::COUNT],
     /// Records taken from the ring and decoded.
     pub received: [u64; Kind::COUNT],
@@ -119,7 +119,7 @@ pub struct Sums {
     pub applied: [u64; Kind::COUNT],
     /// Records that the lineage refused.
     pub refused: [u64; Kind::COUNT],
-    /// The lineage's own count of records that it was given.
+    /// The lineage's own count of records that were passed to it.
     pub handed: u64,
     /// The lineage's own count of records that it refused.
     pub refused_in_all: u64,
@@ -240,15 +240,15 @@ mod tests {
     fn a_return_that_the_kernel_skipped_and_a_program_misses_is_lost_once() {
         let with = |returns| Totals { lost: [0, 0, 0, returns], ..Totals::default() };
         let mut counts = Counts::default();
-        // No kretprobe instance was left: only the next clone of that task shows it.
+        // No kretprobe instance was left. Only the next clone of that task shows the loss.
         counts.learn(&with(1), Skipped::default);
         assert_eq!((counts.lost(), counts.unreported()[3]), (1, 1));
-        // Two programs are skipped, one of them a return program, which the task's next clone shows.
+        // Two programs are skipped. One of them is a return program, whose loss the task's next clone shows.
         counts.learn_skipped(Skipped { all: 2, returns: 1 });
         assert_eq!((counts.lost(), counts.unreported()[3]), (3, 1));
         counts.learn(&with(2), || Skipped { all: 2, returns: 1 });
         assert_eq!((counts.lost(), counts.unreported()[3]), (3, 1));
-        // Another missed return, which the program notices first.
+        // Another return is missed, and the program notices it first.
         counts.learn(&with(3), || Skipped { all: 3, returns: 2 });
         assert_eq!((counts.lost(), counts.unreported()[3]), (4, 1));
         counts.learn(&with(4), || Skipped { all: 3, returns: 2 });

@@ -6,7 +6,7 @@ use crate::{
     kernel::{clock::boottime, hooks::COPY_PROCESS_RETURN, observer::Observer},
 };
 
-/// The kernel is asked for skipped calls at every this many ticks: it takes a system call for each program.
+/// Every this many ticks, the daemon reads the counts of skipped calls: a system call for each program.
 const TICKS_PER_CHECK: u64 = 4;
 
 impl Pipeline {
@@ -59,7 +59,7 @@ impl Pipeline {
     }
 
     /// Finds out what was lost, emits it, and notes what is uncertain since: whether the tree matches the kernel, and whether its
-    /// zombies still exist. What is lost while the counters cannot be read is found later, because counters only grow.
+    /// zombies still exist. A loss while the counters cannot be read is found later, because counters only grow.
     pub(super) fn check_losses(&mut self, sink: &mut impl EventSink) {
         let totals = match self.observer.totals() {
             Ok(totals) => {
@@ -113,7 +113,7 @@ impl Pipeline {
         }
     }
 
-    /// Somebody may have cut a link. A comparison repairs what was missed since.
+    /// Attaches all hooks again, because somebody may have cut a link. A comparison repairs what was missed in between.
     fn attach_again(&mut self) {
         self.owes_resync = true;
         match self.observer.attach_again() {

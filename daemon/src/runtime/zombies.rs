@@ -1,5 +1,8 @@
-//! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while. Where
-//! a release may not be seen they are looked up repeatedly: see `zombie_recheck`.
+//! Looks up zombies of the tree in /proc: those that are uncertain since a loss, and those that have been zombies for a while.
+//! Where a release may not be seen, they are looked up repeatedly: see `recheck`.
+
+mod orphans;
+pub(super) mod recheck;
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ pub(super) const DOUBT_NS: u64 = 1_000_000_000;
 /// The longest time for looking up unconfirmed zombies, which is enough for about two thousand. The next tick goes on.
 pub(super) const LOOK_UP_FOR: Duration = Duration::from_millis(20);
 
-/// So many zombies are looked up between two readings of the clock.
+/// The number of zombies that are looked up between two readings of the clock.
 pub(super) const LOOK_UPS: usize = 64;
 
 impl Pipeline {
@@ -35,7 +38,7 @@ impl Pipeline {
             match self.procfs.is_still_zombie(key.tgid, start) {
                 Ok(true) => there.push(key),
                 Ok(false) => gone.push(key),
-                // Reading failed for a reason that says nothing about any zombie: they are looked up when /proc can be read
+                // The read failed for a reason that shows nothing about the zombie, so all are looked up once /proc can be read
                 // again.
                 Err(error) => {
                     log::debug!("looking up a zombie: {error}");
@@ -68,8 +71,8 @@ impl Pipeline {
         self.hand_on(sink);
     }
 
-    /// Repairs zombies that the kernel does not have any more: their release was not seen. This happens before anybody is told of
-    /// them. Each zombie is looked up once, or repeatedly where its release may be hidden.
+    /// Repairs zombies that the kernel does not have any more: their release was not seen. This happens before any answer or flag
+    /// shows them. Each zombie is looked up once, or repeatedly where its release may be hidden.
     pub(super) fn doubt_zombies(&mut self, sink: &mut impl EventSink) {
         if self.releases_by_tracepoint() {
             return;
@@ -105,10 +108,10 @@ impl Pipeline {
     }
 
     fn resync_for_gone(&mut self, gone: Vec<GroupKey>, sink: &mut impl EventSink) {
-        log::debug!("a zombie is gone that nobody was seen to release; reading all tasks");
+        log::debug!("a zombie is gone and no record shows its release; reading all tasks");
         let failed = self.repairs.failed;
         self.resync(Why::Doubt, sink);
-        // The kernel's iterator still shows this zombie and /proc does not: asking again would not help.
+        // The kernel's iterator still shows this zombie and /proc does not, so another look-up would not help.
         if self.repairs.failed == failed && self.hidden.is_empty() {
             self.confirmed.extend(gone);
         }

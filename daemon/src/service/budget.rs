@@ -14,30 +14,30 @@ use crate::{
     lineage::id::Ktime,
 };
 
-/// Time between two readings of the limits.
+/// The interval at which limits are read.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
 /// Growth is averaged over about this many seconds: a burst of a second is not a trend.
 const SMOOTH_SECONDS: f64 = 60.0;
 
-/// Something that limits pids.
+/// A limit on pids.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scope {
     /// `pid_max`, `threads_max` or `cgroup`.
     pub(super) what: &'static str,
-    /// Which cgroup.
+    /// The path of the cgroup.
     pub(super) name: String,
-    /// In use.
+    /// Pids in use.
     pub(super) used: u64,
-    /// At most.
+    /// The limit.
     pub(super) limit: u64,
-    /// Pids a second.
+    /// Growth, in pids per second.
     pub(super) growth_per_second: f64,
     at: Ktime,
 }
 
 impl Scope {
-    /// `+Inf` while it does not grow.
+    /// Returns the time until it is full, s; `+Inf` if it does not grow.
     pub(super) fn exhausted_in_seconds(&self) -> f64 {
         let left = self.limit.saturating_sub(self.used);
         if left == 0 {
@@ -49,7 +49,7 @@ impl Scope {
         }
     }
 
-    /// When it will be full; `None` while it does not grow, or only in a year.
+    /// Returns when it will be full; `None` if it does not grow, or not within a year.
     fn forecast(&self) -> Option<Forecast> {
         const YEAR: Duration = Duration::from_secs(365 * 86_400);
         let left =
@@ -69,7 +69,7 @@ impl Scope {
     }
 }
 
-/// What is left of the pids.
+/// The pid budget: each limit on pids, and how full it is.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     scopes: Vec<Scope>,
@@ -80,7 +80,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Each limit.
+    /// Returns each limit.
     pub(super) fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
@@ -96,7 +96,7 @@ impl Budget {
         self.counted.map(|_| self.refused)
     }
 
-    /// The count of a cgroup that is gone disappears from the sum: a smaller sum means nothing.
+    /// Adds to the number of refused forks. The count of a removed cgroup disappears from the sum, so a smaller sum is ignored.
     fn count_refused(&mut self, counted: u64) {
         self.refused += self.counted.map_or(0, |before| counted.saturating_sub(before));
         self.counted = Some(counted);

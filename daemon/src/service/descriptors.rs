@@ -7,7 +7,7 @@ use crate::procfs::own_descriptors;
 /// Descriptors kept for answers, for reading all tasks and for the log.
 const KEPT: u64 = 32;
 
-/// More are never needed.
+/// The most descriptors that are ever needed.
 const ENOUGH: u64 = 4096;
 
 /// Raises the soft limit to the hard limit. Returns how many descriptors connections may take.

@@ -49,7 +49,7 @@ pub struct Service {
     pub(super) settings: Settings,
     /// What the daemon has denied itself.
     pub(super) sandbox: Sandbox,
-    /// Where it is wanted.
+    /// The history, if it is enabled.
     pub(super) history: Option<History>,
 }
 
@@ -80,12 +80,12 @@ impl Service {
         })
     }
 
-    /// What the hooks in use cannot report has no metric.
+    /// Registers metrics for what the attached hooks can report. Other metrics do not exist.
     pub(super) fn follow_hooks(&mut self, pipeline: &Pipeline) -> prometheus::Result<()> {
-        if pipeline.observer.tells_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
+        if pipeline.observer.reports_failed_clones() { self.metrics.count_failures() } else { Ok(()) }
     }
 
-    /// The text of a scrape.
+    /// Returns the text of a scrape.
     pub(super) fn scrape(&mut self, pipeline: &mut Pipeline) -> prometheus::Result<String> {
         let sched = self.poll_sched(pipeline);
         let sources = Sources {
@@ -166,13 +166,13 @@ impl Service {
         }
     }
 
-    /// Has the lineage report whole lives while somebody reads them.
+    /// Makes the lineage report whole lives while a reader wants them.
     pub(super) fn poll_life_readers(&self, pipeline: &mut Pipeline) {
         let keeps_lives = self.history.as_ref().is_some_and(History::is_on);
-        pipeline.lineage.set_tells_lives(keeps_lives || self.readers.wants_lives());
+        pipeline.lineage.set_reports_lives(keeps_lives || self.readers.wants_lives());
     }
 
-    /// Measures the memory in use, and gives up what [`super::memory`] says.
+    /// Measures the memory in use and frees memory as [`super::memory`] describes.
     pub(super) fn poll_memory(&mut self, pipeline: &mut Pipeline) {
         let Self { memory, readers, settings, .. } = self;
         memory.poll(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
@@ -201,9 +201,7 @@ impl Service {
         if let Some(refusal) = refusal {
             return match pipeline.proof_age(now) {
                 Some(age) if age < limit => Ok(Some(format!("{refusal}; records come through"))),
-                Some(age) => {
-                    Err(format!("{refusal}, and no record has come through for {} s", age.as_secs()))
-                }
+                Some(age) => Err(format!("{refusal}, and no record has arrived for {} s", age.as_secs())),
                 None => Err(format!("{refusal}, and nothing else shows that the hooks work")),
             };
         }
@@ -212,17 +210,17 @@ impl Service {
             return Ok(None);
         }
         Err(match age {
-            Some(age) => format!("the last canary came through whole {} s ago", age.as_secs()),
-            None => "no canary ever came through whole".into(),
+            Some(age) => format!("the last canary was seen whole {} s ago", age.as_secs()),
+            None => "no canary was ever seen whole".into(),
         })
     }
 }
 
-/// What can be given up.
+/// The memory that can be freed.
 struct Held<'a> {
     readers: &'a mut Readers,
     lineage: &'a mut Lineage,
-    /// By the settings.
+    /// The setting `dead_lives`.
     dead_lives: usize,
 }
 

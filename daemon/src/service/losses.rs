@@ -1,4 +1,4 @@
-//! What `--sched` has no room for: logged once for each cause, with the remedy. /metrics has the counts.
+//! Logs once for each cause, with the remedy, what `--sched` has no room for. /metrics has the counts.
 
 use probe_common::{SchedLosses, SchedLost};
 
@@ -20,7 +20,7 @@ impl Losses {
                 && let Some(text) = text(why)
             {
                 news.push(format!(
-                    "taskscope_sched_lost_total{{cause=\"{}\"}} grows: {text}; said once",
+                    "taskscope_sched_lost_total{{cause=\"{}\"}} grows: {text}; logged once",
                     why.name()
                 ));
                 *reported = true;
@@ -38,8 +38,7 @@ fn text(why: SchedLost) -> Option<String> {
              taskscope was started, but at most {TASKS}: restart taskscope if kernel.pid_max was raised since"
         )),
         SchedLost::CgroupsFull => Some(format!(
-            "there are more cgroups with tasks than the {} that have histograms of their own, and what tasks of the rest wait is counted as \
-             unit=\"other\"; histograms of removed cgroups are used again: let services remove theirs when they end",
+            "more cgroups have tasks than the {} that can have histograms of their own, and waits in the others count as unit=\"other\"; histograms of removed cgroups are used again: let services remove theirs when they end",
             CGROUPS - 1
         )),
         SchedLost::NoWakeup | SchedLost::NoSwitch => None,

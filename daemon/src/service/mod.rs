@@ -17,6 +17,7 @@ mod socket;
 mod start;
 mod status;
 mod unread;
+mod vital;
 
 pub use self::{
     event_sink::Service,
@@ -28,5 +29,5 @@ pub use self::{
 /// The header of an answer that identifies this run of the daemon, because each run counts sequence numbers from the start.
 pub const INSTANCE: &str = "taskscope-instance";
 
-/// Header of an answer that tells lives: those that ended before are not known. RFC 3339.
+/// The header of an answer with lives: lives that ended before this time are not known. RFC 3339.
 pub const KNOWN_SINCE: &str = "taskscope-known-since";

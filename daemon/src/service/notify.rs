@@ -53,13 +53,13 @@ impl Manager {
 pub(super) fn prepare() {
     MANAGER.get_or_init(|| {
         Manager::find().unwrap_or_else(|error| {
-            log::warn!("NOTIFY_SOCKET: {error}: systemd is told nothing");
+            log::warn!("NOTIFY_SOCKET: {error}: systemd gets no notifications");
             None
         })
     });
 }
 
-/// Sends a notification. A failure is logged once until sending works again, and is no reason to end.
+/// Sends a notification. A failure is logged once until sending works again; the daemon goes on.
 pub(super) fn say(states: &[NotifyState<'_>]) {
     static FAILED: AtomicBool = AtomicBool::new(false);
     let Some(Some(manager)) = MANAGER.get() else { return };
@@ -74,7 +74,7 @@ pub(super) fn say(states: &[NotifyState<'_>]) {
         Ok(_) => FAILED.store(false, Ordering::Relaxed),
         Err(error) if !FAILED.swap(true, Ordering::Relaxed) => {
             log::warn!(
-                "telling systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
+                "notifying systemd: {error}; it may take taskscope for stuck (NOTIFY_SOCKET, WatchdogSec=)"
             );
         }
         Err(_) => {}

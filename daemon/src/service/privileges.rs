@@ -5,7 +5,8 @@
 //! | `CAP_BPF` | loading programs, making maps; on kernels that gate every `bpf(2)` call (before 5.19 with `kernel.unprivileged_bpf_disabled`), reading counters and tasks as well |
 //! | `CAP_PERFMON` | programs that read kernel memory, attaching them to functions and tracepoints |
 //!
-//! Nothing else is needed, not even root. Whether `CAP_BPF` must stay is found out by trying without it.
+//! Nothing else is needed, not even root. The daemon drops `CAP_BPF` and tries whether everything still works; if not, it keeps
+//! the capability.
 
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -14,9 +15,9 @@ use crate::runtime::Pipeline;
 /// The privileges before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// Permitted before.
+    /// The permitted capabilities before.
     pub before: Vec<String>,
-    /// Permitted from now on.
+    /// The permitted capabilities from now on.
     pub after: Vec<String>,
 }
 

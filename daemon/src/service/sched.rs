@@ -1,4 +1,4 @@
-//! Who waited for a CPU: the histograms of cgroups as those of units and containers, a bounded number of them.
+//! Time spent waiting for a CPU: adds the histograms of cgroups up to a bounded number of histograms of units and containers.
 //!
 //! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units that waited longest get the free
 //! series, all others are summed as `other`. A unit that gets its series later begins at zero: what it had counted before stays in
@@ -14,9 +14,9 @@ use crate::kernel::sched::{Reading, Sum as _};
 /// A unit that has a series of its own.
 #[derive(Default)]
 struct Named {
-    /// Counted in `other` before it had its own series.
+    /// What was counted in `other` before it had its own series.
     before: SchedHistograms,
-    /// Of its cgroups that are gone.
+    /// What its removed cgroups had counted.
     gone: SchedHistograms,
 }
 
@@ -25,7 +25,7 @@ struct Named {
 pub(super) struct SchedSums {
     limiter: SeriesLimiter<UnitLabels>,
     named: BTreeMap<UnitLabels, Named>,
-    /// What stays in `other`: of cgroups that are gone, and of units that got a series since.
+    /// What stays in `other`: counts of removed cgroups, and of units that got a series later.
     kept: SchedHistograms,
     /// The unit of each living cgroup as it was first found.
     units: HashMap<u64, UnitLabels>,
@@ -112,7 +112,7 @@ impl SchedSums {
         }
     }
 
-    /// A cgroup is gone, and what it counted last is known.
+    /// Ends a cgroup that was removed, with its last counts.
     pub(super) fn end(&mut self, id: u64, last: &SchedHistograms) {
         self.unresolved.remove(&id);
         let labels = self.units.remove(&id);
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(shown_where_found(&mut sums, 1, &[(1, 50), (2, 6)], &[2]), (names(&[("1", 50)]), 6));
         sums.end(1, &waited(50));
         assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 6));
-        // Gone before it was ever found.
+        // The cgroup was removed before its unit was found.
         assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9), (3, 1)], &[]), (names(&[("2", 3)]), 7));
         sums.end(3, &waited(2));
         assert_eq!(shown_where_found(&mut sums, 1, &[(2, 9)], &[]), (names(&[("2", 3)]), 8));

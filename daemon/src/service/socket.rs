@@ -16,13 +16,13 @@ use super::config::DEFAULT_SOCKET;
 /// Why there is no socket.
 #[derive(Debug, Error)]
 pub enum SocketError {
-    /// Another daemon has it.
-    #[error("another taskscope answers on {0}; stop it, or give this one another --socket")]
+    /// Another daemon uses it.
+    #[error("another taskscope answers on {0}; stop it, or start this one with another --socket")]
     Taken(PathBuf),
-    /// Something that is no socket has its name.
+    /// A file that is not a socket has its name.
     #[error("{0} is there and is no socket; remove it, or use another --socket")]
     NoSocket(PathBuf),
-    /// Its directory is not there, and is not ours to make.
+    /// Its directory does not exist, and the daemon does not make it.
     #[error(
         "{directory} for the socket {path} does not exist; make it (mkdir -p {directory}), or use another --socket"
     )]
@@ -54,7 +54,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == self.id => {
-                // Gone already is as good.
+                // If the file is gone already, nothing is to be done.
                 let _ = fs::remove_file(&self.path);
             }
             Ok(_) => log::info!("{} is another daemon's by now, and stays", self.path.display()),
@@ -63,7 +63,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Makes the socket; one left behind by a daemon that was killed is replaced.
+/// Makes the socket. It replaces a socket that a killed daemon left behind.
 pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -82,7 +82,7 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
     let listener = UnixListener::bind(path).map_err(failed)?;
     let found = fs::symlink_metadata(path).map_err(failed)?;
     let file = SocketFile { path: path.to_owned(), id: (found.dev(), found.ino()) };
-    // Whose group it would be without one of its own may not be meant.
+    // Without a group of its own, the socket would get the daemon's group, which may not be intended.
     let mode = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed);
     mode(0o600)?;
     match group_id(group) {
@@ -118,23 +118,23 @@ fn make_directory(path: &Path) -> Result<(), SocketError> {
     Err(SocketError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() })
 }
 
-/// By /etc/group first; by whatever else the host has (LDAP, systemd) where that can be asked.
+/// Returns the gid of a group, from /etc/group, or else from other sources of the host (LDAP, systemd) if they can be asked.
 fn group_id(name: &str) -> Option<u32> {
     fs::read_to_string("/etc/group").ok().and_then(|text| id_in(&text, name)).or_else(|| elsewhere(name))
 }
 
-/// Lines are `name:password:id:members`.
+/// Returns the gid from the lines `name:password:id:members`.
 fn id_in(text: &str, name: &str) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').nth(1)?.parse().ok())
 }
 
-/// A static C library loads the host's modules for that, made for another one, and crashes.
+/// A static C library would load the host's NSS modules, which are built for another C library, and crash.
 #[cfg(target_feature = "crt-static")]
 const fn elsewhere(_name: &str) -> Option<u32> {
     None
 }
 
-/// By getgrnam(3), which no crate makes safe: its answer lies in memory of the C library.
+/// Asks getgrnam(3). No crate has a safe function for it, because its result is in memory of the C library.
 #[cfg(not(target_feature = "crt-static"))]
 fn elsewhere(name: &str) -> Option<u32> {
     let name = std::ffi::CString::new(name).ok()?;

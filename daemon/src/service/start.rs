@@ -25,6 +25,7 @@ use super::{
     sandbox::Paths,
     socket::{self, SocketError},
     status::Status,
+    vital::vital,
 };
 use crate::{
     event_loop,
@@ -40,16 +41,16 @@ use crate::{
     runtime::{Pipeline, Question, RunError, Trust},
 };
 
-/// Questions that may wait for the owner.
+/// The most questions that wait for the owner of the lineage.
 const QUESTIONS: usize = 64;
 
-/// Connections that the kernel keeps until they are accepted.
+/// The most connections that the kernel keeps until they are accepted.
 const LISTEN_BACKLOG: u32 = 4096;
 
 /// Interval of status notifications to systemd.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// Interval at which the memory guard is called if there is a limit: in that time a storm adds some ten megabytes.
+/// Interval at which the memory guard is called if there is a limit: in this time a storm adds about ten megabytes.
 const MEMORY_EVERY: Duration = Duration::from_millis(250);
 
 /// Why the service ended, or did not start.
@@ -66,7 +67,7 @@ pub enum ServiceError {
         /// Why.
         source: io::Error,
     },
-    /// No socket.
+    /// The socket cannot be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// A metric is defined twice, or wrongly.
@@ -75,7 +76,7 @@ pub enum ServiceError {
     /// Capabilities cannot be read or given up.
     #[error("giving up capabilities: {0}")]
     Capabilities(#[from] caps::errors::CapsError),
-    /// Signals cannot be had.
+    /// Signal handlers cannot be installed.
     #[error("preparing for signals: {0}")]
     Signals(io::Error),
     /// The threads that answer could not be started.
@@ -85,7 +86,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Workers(#[from] WorkersError),
     /// A part that the daemon cannot do without is gone.
-    #[error("{part} ended by a panic, which the log tells; start taskscope again")]
+    #[error("{part} ended by a panic, see the log; start taskscope again")]
     Panicked {
         /// The part.
         part: &'static str,
@@ -95,16 +96,16 @@ pub enum ServiceError {
         "holding file descriptors in reserve: {0}; raise RLIMIT_NOFILE (LimitNOFILE= of the unit, ulimit -n)"
     )]
     Descriptors(io::Error),
-    /// Observing broke off.
+    /// Observing ended with an error.
     #[error(transparent)]
     Run(#[from] RunError),
 }
 
-/// What the daemon is started with.
+/// The parameters of the daemon.
 pub struct Start {
     /// Settings in force.
     pub settings: Settings,
-    /// Where `reload` reads them.
+    /// The file that `reload` reads.
     pub config: PathBuf,
     /// Reads the settings again, for SIGHUP.
     pub reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,
@@ -119,7 +120,7 @@ pub struct Start {
 /// Runs the daemon until SIGTERM or Ctrl-C.
 pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let Start { settings, config, reload, choice, object, keep_capabilities } = start;
-    // First what fails soon: another daemon on the socket, a port that is taken.
+    // Begin with steps that can fail early: another daemon on the socket, a port in use.
     let unix = match &settings.socket {
         Some(path) => Some(socket::bind(path, &settings.socket_group)?),
         None => None,
@@ -143,7 +144,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     spare::hold().map_err(ServiceError::Descriptors)?;
     let mut service = Service::new(settings.clone())?;
     service.follow_hooks(&pipeline)?;
-    // Landlock as capabilities: of a thread and those that it makes, so before there is a second one.
+    // Landlock applies to a thread and those that it makes, as capabilities do. So restrict before there is a second thread.
     let cgroups = service.cgroups.root().map(Path::to_owned);
     service.sandbox.restrict_files(&Paths {
         config,
@@ -155,7 +156,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
             .filter(|history| history.directory().is_some())
             .map(|it| it.path().to_owned()),
     });
-    // With the rights that are left, and before it is counted which threads there are.
+    // Start it with the remaining privileges, and before the threads are listed for the filter.
     if let Some(history) = &mut service.history {
         history.start();
     }
@@ -167,7 +168,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     }
     let (unix, socket_file) = unix.unzip();
     let (names, api_on_tcp) = (settings.allowed_hosts.clone(), settings.api_on_tcp);
-    // After capabilities are given up: a thread gives up its own.
+    // Start it after capabilities are dropped, because each thread drops its own.
     let workers = Workers::start()?;
     let http = HttpThread::start(
         Listeners { tcp, unix, names, api_on_tcp },
@@ -184,13 +185,13 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let reloading = reload_on(hangup, reload, settings, sender.clone());
     tokio::spawn(vital("reloading", reloading, ended.clone()));
     drop(sender);
-    // Last, with every thread there, which the filter then covers.
+    // Install the filter last, so that it covers every thread.
     let history = service.history.as_ref().and_then(History::directory);
     service.sandbox.restrict_system_calls(history);
     match service.sandbox.missing() {
         missing if missing.is_empty() => log::info!("sandbox: {}", service.sandbox),
         missing => {
-            // An old kernel, or a capability that was kept on purpose: nothing is wrong.
+            // An old kernel, or a capability that was kept on purpose, is not an error.
             let level = if service.sandbox.is_refused() { log::Level::Warn } else { log::Level::Info };
             log::log!(level, "sandbox: {}; without {}", service.sandbox, missing.join(", without "));
         }
@@ -206,7 +207,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            // `ended` itself stays here, so that it is never closed.
+            // Keep `ended` here, so that it is never closed.
             part = has_ended.recv() => broken = part,
         }
         say(&[NotifyState::Stopping]);
@@ -214,7 +215,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     let outcome = pipeline.serve(&mut service, &mut questions, stop).await;
     drop(socket_file);
     log::info!("summary: {}; {}", Status::of(&pipeline, &service).line(), pipeline.sums());
-    // Readers get what happened until the end.
+    // Readers get the events up to the end.
     drop(service);
     http.stop();
     drop(ended);
@@ -222,19 +223,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
     broken.map_or(Ok(()), |part| Err(ServiceError::Panicked { part }))
 }
 
-/// Runs a part of the daemon that it cannot do without. If a panic ends that part, the daemon ends in order.
-pub(super) async fn vital(
-    part: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
-    ended: mpsc::Sender<&'static str>,
-) {
-    if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
-        // A second one changes nothing.
-        let _ = ended.try_send(part);
-    }
-}
-
-/// A listener that many can knock at at once.
+/// Returns a listener with a long backlog.
 fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -265,7 +254,7 @@ fn observe(
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
 }
 
-/// What comes with time: limits of pids and of memory, words to systemd.
+/// Does what is done at intervals: reads limits on pids and memory, notifies systemd.
 async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
     let mut budget = event_loop::every(budget::EVERY);
     let mut memory = event_loop::every(MEMORY_EVERY);
@@ -287,7 +276,7 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
             _ = status.tick() => Box::new(|pipeline, service| {
                 say(&[NotifyState::Status(&Status::of(pipeline, service).line())]);
             }),
-            // systemd restarts a daemon that is blind or stuck, and none that has too much to do.
+            // systemd must restart a daemon that sees nothing or is stuck, but not one that is overloaded.
             _ = watchdog.tick() => Box::new(|pipeline, service| {
                 match service.is_ready(pipeline) {
                     Ok(_) => say(&[NotifyState::Watchdog]),
@@ -301,14 +290,14 @@ async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_lim
     }
 }
 
-/// The same question. The log has a panic in it, and nothing else is affected.
+/// Wraps a question, so that a panic in it is logged and affects nothing else.
 fn caught(question: Question<Service>) -> Question<Service> {
     Box::new(move |pipeline, service| {
         let _ = http::asked(pipeline, service, question);
     })
 }
 
-/// Takes new settings at each SIGHUP, as far as that goes.
+/// Applies new settings at each SIGHUP, if they can change at run time.
 async fn reload_on(
     mut hangup: Signal,
     reload: Box<dyn Fn() -> Result<Settings, ConfigError> + Send>,

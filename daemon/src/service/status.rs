@@ -1,4 +1,4 @@
-//! How the daemon itself does: hooks, records, losses, repairs, readers, memory.
+//! The daemon's health: hooks, records, losses, repairs, readers, memory.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -23,30 +23,30 @@ pub struct Status {
     pub instance: String,
     pub pid: u32,
     pub uptime_ns: u64,
-    /// Hook by rung; absent where it is not watched.
+    /// The rung of each hook; `absent` if it is not attached.
     pub hooks: BTreeMap<String, String>,
     pub tasks: u64,
     pub processes: u64,
     pub zombies: u64,
     pub zombies_old: u64,
-    /// Zombies that nothing has shown since records were lost: in no other figure.
+    /// Unconfirmed zombies, which are in no other figure.
     #[serde(default)]
     pub zombies_unconfirmed: u64,
     pub dead_leaders: u64,
     pub lives_remembered: u64,
-    /// Lives forgotten before their time, because there were too many or for want of memory.
+    /// Lives that were forgotten early, because there were too many or for lack of memory.
     #[serde(default)]
     pub lives_forgotten_early: u64,
     pub records_received: u64,
     pub records_dropped: u64,
     pub records_shed: u64,
     pub records_lost: u64,
-    /// Of all that was lost or shed, what no whole comparison with the kernel's tasks has followed yet.
+    /// Lost or shed records that no complete comparison with the kernel's tasks has followed yet.
     #[serde(default)]
     pub records_uncompared: u64,
     pub repaired: BTreeMap<String, u64>,
     pub drift: BTreeMap<String, u64>,
-    /// What only comparisons found because this kernel hides it, by kind: no drift.
+    /// Changes that only comparisons found because this kernel hides them, by kind. They are not drift.
     #[serde(default)]
     pub hidden: BTreeMap<String, u64>,
     pub ends_concluded: u64,
@@ -58,9 +58,9 @@ pub struct Status {
     pub canaries_no_pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_age_ns: Option<u64>,
-    /// Panics since the start that cost an answer and no more.
+    /// Panics since the start, each of which cost one answer.
     pub panics: u64,
-    /// What the daemon has denied itself: `seccomp, landlock abi 7`, `none` or `off`.
+    /// The sandbox in force: `seccomp, landlock abi 7`, `none` or `off`.
     pub sandbox: String,
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,24 +74,24 @@ pub struct Status {
     pub lineage_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
-    /// What the daemon's memory is held for.
+    /// What the daemon's memory is used for.
     #[serde(default)]
     pub memory: Holdings,
-    /// Memory it may use, and how much of it is in use; absent without a limit.
+    /// The memory limit; absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_used_bytes: Option<u64>,
-    /// What is given up now for want of memory.
+    /// What is given up now for lack of memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_given_up: Option<String>,
     /// What was given up so far.
     #[serde(default)]
     pub memory_shed: BTreeMap<String, u64>,
-    /// What is kept on disk; absent where `history` is off.
+    /// The history on disk; absent if `history` is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryStatus>,
-    /// Settings of the kernel's side that could not be had.
+    /// Features of the kernel side that are not available.
     pub degraded: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ fn by_kind(repairs: &Repairs) -> BTreeMap<String, u64> {
 }
 
 impl Status {
-    /// As it is now.
+    /// Returns the present status.
     #[must_use]
     pub fn of(pipeline: &Pipeline, service: &Service) -> Self {
         let now = clock::boottime();
@@ -225,7 +225,7 @@ impl Status {
         }
     }
 
-    /// One line for systemd and for the log.
+    /// Returns one line for systemd and for the log.
     #[must_use]
     pub fn line(&self) -> String {
         let mut text = format!(
@@ -244,7 +244,7 @@ impl Status {
             let _ = write!(text, "; canary {} s ago", age_ns / 1_000_000_000);
         }
         if let Some(what) = &self.memory_given_up {
-            let _ = write!(text, "; short of memory, given up: {what}");
+            let _ = write!(text, "; memory is short, given up: {what}");
         }
         if let Some(why) = &self.not_ready_because {
             let _ = write!(text, "; NOT READY: {why}");

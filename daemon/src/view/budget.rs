@@ -11,29 +11,29 @@ use crate::{
     verdict::duration,
 };
 
-/// The past that a forecast is drawn from.
+/// The time from which a forecast is computed, ns.
 const PAST_NS: u64 = 300_000_000_000;
 
-/// A shorter past gives no forecast.
+/// The least time that gives a forecast, ns.
 const LEAST_NS: u64 = 10_000_000_000;
 
-/// A limit that fills up later than that does not.
+/// A limit that will be full later than this, s, has no forecast.
 const HORIZON_S: f64 = 7.0 * 86_400.0;
 
-/// How a limit was used: moments with numbers.
+/// Past usage of a limit: times, ns, with numbers of tasks.
 type History = VecDeque<(u64, u64)>;
 
-/// Limits, the fullest first, with their past.
+/// Limits, the fullest first, with their past usage.
 #[derive(Debug, Default)]
 pub struct Budget {
     limits: Vec<Limit>,
     history: HashMap<(String, String), History>,
 }
 
-/// One limit.
+/// A row of a limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetLine {
-    /// What stands out.
+    /// The mark of the row.
     pub mark: Mark,
     /// How much of it is used, 0 to 1.
     pub used: f64,
@@ -43,7 +43,7 @@ pub struct BudgetLine {
     pub what: String,
     /// `FULL: fork fails with EAGAIN`, `+12.0/min, full in 4 h`.
     pub forecast: String,
-    /// Who uses most of it.
+    /// The consumer that uses most of it.
     pub consumer: String,
 }
 
@@ -64,19 +64,19 @@ impl Budget {
         self.limits = answer.limits;
     }
 
-    /// How many there are.
+    /// Returns the number of limits.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.limits.len()
     }
 
-    /// Whether none is known.
+    /// Whether no limit is known.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.limits.is_empty()
     }
 
-    /// One of them.
+    /// Returns the row of a limit.
     #[must_use]
     pub fn line(&self, n: usize) -> Option<BudgetLine> {
         let limit = self.limits.get(n)?;
@@ -98,13 +98,13 @@ impl Budget {
     }
 }
 
-/// How much of a limit is used. Numbers of tasks fit a `f64`.
+/// Returns which share of a limit is used, 0 to 1. Numbers of tasks fit into an `f64`.
 #[expect(clippy::cast_precision_loss, reason = "at most 4,194,304 tasks")]
 fn share(limit: &Limit) -> f64 {
     if limit.limit == 0 { 1.0 } else { (limit.used as f64 / limit.limit as f64).min(1.0) }
 }
 
-/// How many tasks more a second: the slope of the line through the past with the least squares; `None` where that is too short.
+/// Returns the growth in tasks per second: the slope of a least-squares fit. `None` if the time is too short.
 #[expect(clippy::cast_precision_loss, reason = "five minutes and 4,194,304 tasks")]
 fn per_second(past: &History) -> Option<f64> {
     let &(first, used) = past.front()?;

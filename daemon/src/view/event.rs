@@ -1,4 +1,4 @@
-//! An event of the stream: what a row shows of it.
+//! An event of the stream, with what a row shows.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::verdict::duration;
 /// An event, or a gap.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Event {
-    /// Wall clock, RFC 3339; a gap has none.
+    /// Wall-clock time, RFC 3339; a gap has none.
     #[serde(rename = "@timestamp", default)]
     pub timestamp: Option<String>,
     #[serde(rename = "event")]
@@ -118,23 +118,23 @@ impl Who {
 }
 
 impl Event {
-    /// The actions that the view shows: those of processes, and of each change of state one.
+    /// The actions that the view shows: one for each change of a process's state.
     pub const ACTIONS: &'static str = "forked,clone_failed,execed,exec_takeover,reparented,blocked_flagged,blocked_cleared,\
                                        exit_stuck,leader_died,group_exited,zombie_began,zombie_flagged,reaped,autoreaped";
 
-    /// Reads a line of the stream; `None` for a heartbeat, for what threads do, and for what is no event.
+    /// Parses a line of the stream; `None` for a heartbeat, for an event of a thread, and for other lines.
     #[must_use]
     pub fn of_line(line: &str) -> Option<Self> {
         let event: Self = serde_json::from_str(line).ok()?;
         let is_shown = event.gap.is_some() || Self::ACTIONS.split(',').any(|it| it == event.head.action);
         let kind = event.task.as_ref().and_then(|task| task.kind.as_deref());
-        // Of a thread these are told that are about its process.
+        // These events of a thread are about its process, so they are shown.
         let is_threads = matches!(kind, Some("thread" | "io_worker" | "user_worker"))
             && matches!(event.head.action.as_str(), "forked" | "reaped" | "autoreaped" | "reparented");
         (is_shown && !is_threads).then_some(event)
     }
 
-    /// A gap: so many events are missing.
+    /// Returns a gap of `lost` events.
     #[must_use]
     pub fn gap(place: &str, lost: u64) -> Self {
         let head = Head { action: "gap".into(), sequence: 0 };
@@ -162,14 +162,14 @@ impl Event {
         self.gap.is_some()
     }
 
-    /// Pids of the former and of the new parent, and what that is.
+    /// Returns the pids of the former and the new parent, and the kind of the new one.
     pub(super) fn parents(&self) -> (Option<u32>, Option<u32>, &str) {
         self.task.as_ref().map_or((None, None, ""), |task| {
             (task.old_parent_pid, task.new_parent_pid, task.reparent_kind.as_deref().unwrap_or_default())
         })
     }
 
-    /// What there is to say besides, not escaped.
+    /// Returns further facts as text, not escaped.
     pub(super) fn facts(&self) -> String {
         if let Some(gap) = &self.gap {
             return match gap.lost {

@@ -1,14 +1,14 @@
-//! What goes into the view: answers of the API, events, and whether a daemon is there.
+//! Inputs of the view: answers of the API, events, and whether a daemon answers.
 
 use serde::Deserialize;
 
 use super::Event;
 use crate::answer::{blocked::BlockedTasks, death::Deaths, limits::Limits, tree::Tree, zombies::Zombies};
 
-/// Something new.
+/// An input of the view.
 #[derive(Debug)]
 pub enum Input {
-    /// How the daemon does.
+    /// The daemon's health.
     Health(Health),
     /// `/v1/limits`.
     Limits(Limits),
@@ -16,7 +16,7 @@ pub enum Input {
     Zombies(Zombies),
     /// `/v1/blocked`.
     Blocked(BlockedTasks),
-    /// `/v1/deaths`; those that are known already may be left out.
+    /// `/v1/deaths`; deaths that the view has already may be left out.
     Deaths(Deaths),
     /// `/v1/tree` with `usage`.
     Tree(TreeAnswer),
@@ -24,24 +24,24 @@ pub enum Input {
     Events(Vec<Event>),
     /// No daemon answers any more, and why.
     Disconnected(String),
-    /// One answers again.
+    /// A daemon answers again.
     Connected,
 }
 
-/// How far what is shown can be trusted, and sums.
+/// The daemon's health, and totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Who observes: `taskscope 0.1.0, pid 7`.
+    /// The observer: `taskscope 0.1.0, pid 7`.
     pub observer: String,
-    /// For how long it has.
+    /// How long it has observed, ns.
     pub uptime_ns: u64,
-    /// Tasks there are.
+    /// The number of tasks.
     pub tasks: u64,
-    /// Processes there are.
+    /// The number of processes.
     pub processes: u64,
-    /// Zombies among them.
+    /// The number of zombies.
     pub zombies: u64,
-    /// Zombies that nothing has shown since records were lost, and that are in no other figure.
+    /// The number of unconfirmed zombies, which are in no other figure.
     pub zombies_unconfirmed: u64,
     /// Records that were lost.
     pub lost: u64,
@@ -49,29 +49,29 @@ pub struct Health {
     pub repaired: u64,
     /// Differences that nothing explains.
     pub drift: u64,
-    /// Age of the last canary whose whole life came through.
+    /// Age of the last canary whose whole life was seen.
     pub canary_age_ns: Option<u64>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
-    /// What is to be said though it is.
+    /// A warning although it is ready.
     pub ready_but: Option<String>,
-    /// What this kernel does not give.
+    /// What this kernel does not support.
     pub degraded: Vec<String>,
 }
 
-/// The answer to `/v1/tree`, without what the view does not show.
+/// The answer to `/v1/tree`, reduced to what the view shows.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct TreeAnswer {
     /// When it was made, on `CLOCK_BOOTTIME`.
     pub boottime_ns: u64,
-    /// Each with its children behind it.
+    /// The processes in depth-first order.
     pub processes: Vec<TreeNode>,
 }
 
 /// A process of [`TreeAnswer`].
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct TreeNode {
-    /// Steps below the root.
+    /// The depth below the root.
     pub depth: u32,
     /// Its pid.
     pub pid: u32,
@@ -81,12 +81,12 @@ pub struct TreeNode {
     /// Its comm.
     #[serde(default)]
     pub name: Option<String>,
-    /// As in [`crate::answer::tree::Node`].
+    /// Its state, as in [`crate::answer::tree::Node`].
     pub state: String,
     /// Its tasks.
     #[serde(default)]
     pub threads: u32,
-    /// CPU time of it and of all below it, those that ended among them.
+    /// CPU time of it and its descendants, ended ones included, ns.
     #[serde(default)]
     pub subtree_exec_runtime_ns: Option<u64>,
 }

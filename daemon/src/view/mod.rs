@@ -1,7 +1,6 @@
 //! PURE: what a live view shows. Answers of the API and events go in; rows and marks come out.
 //!
-//! There is no terminal, no clock and no I/O here: times are those of the answers. `taskscope top` draws the rows; whoever draws
-//! them elsewhere uses the same.
+//! It uses no terminal, no clock and no I/O: all times come from the answers. `taskscope top` draws the rows.
 
 mod budget;
 mod event;
@@ -25,10 +24,10 @@ use crate::{
     export::Zone,
 };
 
-/// Deaths, reparentings and events that are kept, each.
+/// The most deaths, reparentings and events that are kept, of each.
 const KEPT: usize = 1000;
 
-/// Everything that a live view knows.
+/// The state of a live view.
 pub struct View {
     zone: Zone,
     unicode: bool,
@@ -37,7 +36,7 @@ pub struct View {
     budget: Budget,
     zombies: Option<Zombies>,
     blocked: Option<BlockedTasks>,
-    /// The last first, as the two after it.
+    /// The last first, as in the next two fields.
     deaths: VecDeque<Death>,
     reparented: VecDeque<Event>,
     events: VecDeque<Event>,
@@ -51,7 +50,7 @@ pub struct View {
 }
 
 impl View {
-    /// An empty view. Times are shown in `zone`; branches are drawn in Unicode or in ASCII.
+    /// Returns an empty view. Times are shown in `zone`; branches are drawn in Unicode or in ASCII.
     #[must_use]
     pub fn new(zone: Zone, unicode: bool) -> Self {
         Self {
@@ -126,13 +125,13 @@ impl View {
         self.rebuild(Pane::Events);
     }
 
-    /// How the daemon does, as it last said.
+    /// Returns the daemon's health as of its last answer.
     #[must_use]
     pub const fn health(&self) -> Option<&Health> {
         self.health.as_ref()
     }
 
-    /// Why no daemon answers now, if none does: everything shown is older.
+    /// Returns why no daemon answers, if none does; everything shown is older then.
     #[must_use]
     pub fn disconnected(&self) -> Option<&str> {
         self.disconnected.as_deref()
@@ -144,13 +143,13 @@ impl View {
         &self.budget
     }
 
-    /// What rows must contain.
+    /// Returns the text that rows must contain.
     #[must_use]
     pub fn filter(&self) -> &str {
         &self.filter
     }
 
-    /// Shows only rows that contain this, upper and lower case alike.
+    /// Shows only rows that contain this text, ignoring case.
     pub fn set_filter(&mut self, filter: String) {
         self.filter = filter;
         self.rebuild_all();
@@ -162,7 +161,7 @@ impl View {
         self.paused
     }
 
-    /// Stops or goes on; the events that came meanwhile are added.
+    /// Pauses or resumes the view. Events that arrived during the pause are added.
     pub fn toggle_pause(&mut self) {
         self.paused = !self.paused;
         if !self.paused {
@@ -177,7 +176,7 @@ impl View {
         self.focus
     }
 
-    /// Chooses it.
+    /// Sets the focus.
     pub const fn set_focus(&mut self, pane: Pane) {
         self.focus = pane;
     }
@@ -209,7 +208,7 @@ impl View {
         state.id = if at == 0 { None } else { id };
     }
 
-    /// By what a pane is sorted.
+    /// Returns the order of a pane.
     #[must_use]
     pub fn order(&self, pane: Pane) -> &'static str {
         pane.orders().get(self.state(pane).order).copied().unwrap_or_default()
@@ -233,7 +232,7 @@ impl View {
         }
     }
 
-    /// Shows each process by itself, or like ones as one row.
+    /// Shows each process by itself, or equal processes as one row.
     pub fn toggle_groups(&mut self) {
         self.tree.groups = !self.tree.groups;
         self.rebuild(Pane::Tree);
@@ -245,7 +244,7 @@ impl View {
         self.selected(self.focus).and_then(|at| self.row(self.focus, at)).and_then(|row| row.target)
     }
 
-    /// Chooses the parent of the chosen process in the tree; false where it is not there.
+    /// Selects the parent of the selected process in the tree; returns false if the tree does not have it.
     pub fn jump_to_parent(&mut self) -> bool {
         let parent = self.target().and_then(|target| target.parent.or_else(|| self.tree.parent(target.pid)));
         parent.is_some_and(|pid| self.jump_in_tree(pid))
@@ -264,8 +263,8 @@ impl View {
         true
     }
 
-    /// Chooses the parent that owes the chosen zombie a wait; of a parent that owes waits, the parent itself in the tree. False where
-    /// nobody owes one.
+    /// Selects, in the tree, the parent that has not reaped the selected zombie; for a row of such a parent, the parent itself.
+    /// Returns false if there is none.
     pub fn jump_to_responsible(&mut self) -> bool {
         let Some(target) = self.target() else { return false };
         if self.focus == Pane::ZombieParents {
@@ -287,7 +286,7 @@ impl View {
         true
     }
 
-    /// A row, made now.
+    /// Returns a row.
     #[must_use]
     pub fn row(&self, pane: Pane, at: usize) -> Option<Row> {
         let &row = self.state(pane).rows.get(at)?;
@@ -314,7 +313,7 @@ impl View {
         }
     }
 
-    /// Chooses and sorts the rows anew; the row that was chosen stays chosen.
+    /// Filters and sorts the rows again; the selected row stays selected.
     fn rebuild(&mut self, pane: Pane) {
         let order = self.state(pane).order;
         let rows = match pane {

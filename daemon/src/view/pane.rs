@@ -1,19 +1,19 @@
-//! The panes, and what a row of one is.
+//! The panes, and their rows and columns.
 
 /// A part of the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
-    /// Parents that owe zombies a wait.
+    /// Parents that do not reap their zombies.
     ZombieParents,
     /// Processes that ended, and why.
     Deaths,
-    /// Tasks that sleep uninterruptibly, and those that do not come out of `do_exit()`.
+    /// Tasks in uninterruptible sleep, and tasks that are stuck in `do_exit()`.
     Blocked,
-    /// Processes that got another parent.
+    /// Processes that were reparented.
     Reparented,
     /// Every process.
     Tree,
-    /// What happens.
+    /// The stream of events.
     Events,
 }
 
@@ -22,30 +22,30 @@ pub enum Pane {
 pub struct Column {
     /// Its title.
     pub title: &'static str,
-    /// Whether it holds numbers, which stand on the right.
+    /// Whether it has numbers, which are aligned to the right.
     pub number: bool,
-    /// Columns of a terminal that it takes; the last column of a pane takes the rest.
+    /// Its width in columns of the terminal; the last column of a pane takes the rest.
     pub width: u16,
-    /// Columns more where the pane is wide.
+    /// Additional width in a wide pane.
     pub extra: u16,
 }
 
-/// What stands out, and why. A sign goes with it: a colour alone says nothing to many.
+/// How urgent a row is. Each mark has a sign, because not everybody can see colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
-    /// Nothing does.
+    /// Nothing unusual.
     #[default]
     None,
     /// Somebody has to act.
     Bad,
-    /// Worth a look.
+    /// Unusual.
     Odd,
-    /// Read last.
+    /// Less important.
     Faint,
 }
 
 impl Mark {
-    /// The sign before the row.
+    /// Returns the sign before the row.
     #[must_use]
     pub const fn sign(self) -> char {
         match self {
@@ -61,13 +61,13 @@ impl Mark {
 pub struct Target {
     /// Its pid.
     pub pid: u32,
-    /// Its identity, where that is known.
+    /// Its identity, if known.
     pub entity_id: Option<String>,
-    /// Its parent, where the row knows it.
+    /// Its parent, if the row has it.
     pub parent: Option<u32>,
 }
 
-/// A row. Its texts are escaped: no terminal acts on them.
+/// A row. Its texts are escaped for a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// What stands out.
@@ -81,9 +81,9 @@ pub struct Row {
 /// What the user chose in a pane, and the rows that follow from it.
 #[derive(Debug, Default)]
 pub(super) struct PaneState {
-    /// In [`Pane::orders`].
+    /// Index in [`Pane::orders`].
     pub(super) order: usize,
-    /// The chosen row, by position and by identity; the first has none, so that it stays first.
+    /// The selected row, by position and by identity. The first row has no identity, so that the first row stays selected.
     pub(super) at: usize,
     pub(super) id: Option<u64>,
     /// Rows that are left after the filter, in order.
@@ -102,7 +102,7 @@ const TIME: Column = text("TIME", 8, 0);
 const PROCESS: Column = text("PROCESS", 20, 4);
 
 impl Pane {
-    /// All, in the order of their numbers.
+    /// All panes, in the order of their numbers.
     pub const ALL: [Self; 6] =
         [Self::ZombieParents, Self::Deaths, Self::Blocked, Self::Reparented, Self::Tree, Self::Events];
 
@@ -119,7 +119,7 @@ impl Pane {
         }
     }
 
-    /// What it says where it has no row.
+    /// Returns the text for a pane without rows.
     #[must_use]
     pub const fn nothing(self) -> &'static str {
         match self {
@@ -159,7 +159,7 @@ impl Pane {
         }
     }
 
-    /// By what it can be sorted, the first to begin with.
+    /// Returns the orders in which it can be sorted; the first is the default.
     #[must_use]
     pub const fn orders(self) -> &'static [&'static str] {
         match self {

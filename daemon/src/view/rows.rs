@@ -14,7 +14,7 @@ use crate::{
     verdict::{Code, duration},
 };
 
-/// Where the time of day stands in [`local`]'s text, and how long it is without milliseconds.
+/// Position of the time of day in [`local`]'s text, and its length without milliseconds.
 const TIME_AT: usize = 11;
 const TIME_LENGTH: usize = 8;
 
@@ -60,7 +60,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Rows that the filter leaves, in this order.
+    /// Returns the rows that match the filter, in this order.
     pub(super) fn sorted(&self, order: usize, filter: &str) -> Vec<u32> {
         let filter = filter.to_lowercase();
         let is_wanted = |&row: &u32| {
@@ -76,7 +76,7 @@ impl<'a> Rows<'a> {
             "cause" => rows.sort_by_cached_key(|&row| {
                 self.view.deaths.get(row as usize).map(|death| death.cause.clone())
             }),
-            // A parent whose children died just now is not late yet.
+            // A parent whose children died just now may still be about to reap them.
             "zombies" => rows.sort_by_key(|&row| {
                 std::cmp::Reverse(self.zombie_parent(row).map(|it| (is_late(it), it.children.zombies)))
             }),
@@ -88,7 +88,7 @@ impl<'a> Rows<'a> {
             "age" if self.pane == Pane::ZombieParents => rows.sort_by_key(|&row| {
                 std::cmp::Reverse(self.zombie_parent(row).map(|it| it.oldest.zombie_at_least_ns))
             }),
-            // They come so: the oldest sleep, the last event first.
+            // The answers have this order already: the oldest sleep, the last event first.
             _ => {}
         }
         rows
@@ -116,7 +116,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// What a row is, so that it is found again among others.
+    /// Returns an identity of a row, which finds it again after a change.
     pub(super) fn id(&self, row: u32) -> u64 {
         let n = row as usize;
         let id = match self.pane {
@@ -132,7 +132,7 @@ impl<'a> Rows<'a> {
         id.unwrap_or(u64::MAX)
     }
 
-    /// The row, made now.
+    /// Returns the row.
     pub(super) fn row(&self, row: u32) -> Option<Row> {
         let n = row as usize;
         match self.pane {
@@ -171,7 +171,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// A pid with the name that it has in the tree; of one that has ended, with that in the events.
+    /// Returns a pid with its comm in the tree, or in the events if the process has ended.
     fn known(&self, pid: Option<u32>) -> String {
         let Some(pid) = pid else { return "?".into() };
         let ended = || {

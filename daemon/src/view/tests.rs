@@ -1,4 +1,4 @@
-//! Answers go in, rows come out.
+//! Tests of the rows that answers and events lead to.
 
 use serde_json::{Value, json};
 

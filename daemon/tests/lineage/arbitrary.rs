@@ -1,7 +1,7 @@
-//! Records made from any bytes: few tasks, few starts, and every field as it likes, so that they contradict each other often.
+//! Makes records from any bytes: few tasks, few start times, and arbitrary fields, so that records often contradict each other.
 //!
-//! The fuzz target `lineage` (`daemon/fuzz/`) and a test of this package make the same records of the same bytes: what the one
-//! finds, the other keeps.
+//! The fuzz target `lineage` (`daemon/fuzz/`) and a test of this package make the same records from the same bytes, so the test
+//! can replay what the fuzzer finds.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use taskscope::lineage::{Config, Lineage};
 
 const DAY_NS: u64 = 86_400_000_000_000;
 
-/// Numbers out of bytes; zeros when they are used up.
+/// Reads numbers from bytes; zeros once the bytes are used up.
 struct Source<'a>(&'a [u8]);
 
 impl Source<'_> {
@@ -301,14 +301,14 @@ fn config(exec_args: bool) -> Config {
         release_within: Duration::from_micros(100),
         dead_lives: 6,
         dead_lives_age: Duration::from_millis(1),
-        tells_lives: true,
+        reports_lives: true,
         dead_after: Duration::from_micros(60),
         room: None,
     }
 }
 
-/// Feeds a lineage whatever these bytes say: records, ticks, snapshots begun and ended in any place. What must hold after each
-/// is checked, and that nothing is kept without a bound.
+/// Feeds a lineage with what these bytes describe: records, ticks, snapshots begun and ended anywhere. Checks the invariants
+/// after each, and that everything that is kept is bounded.
 pub(crate) fn feed_any(bytes: &[u8]) -> Result<(), String> {
     run(bytes, |_| {}).map_err(|error| {
         let mut story = Vec::new();

@@ -9,7 +9,7 @@ use taskscope::lineage::{Action, Effect, LifeState, Lineage, Provenance, TaskSta
 use crate::kernel::{Kernel, State};
 use crate::tape::{Family, comm};
 
-/// A task as both sides can say it.
+/// Tasks in a form that both sides can produce.
 fn expected_tasks(kernel: &Kernel) -> BTreeMap<TaskKey, String> {
     kernel
         .present()
@@ -91,7 +91,7 @@ pub(crate) fn same_tree(kernel: &Kernel, lineage: &Lineage) -> Result<(), String
     if wrong.is_empty() { Ok(()) } else { Err(format!("the trees differ:\n{wrong}")) }
 }
 
-/// An effect as the model says it; `None` for what the model leaves open.
+/// Converts an effect to the model's form; `None` for effects that the model does not have.
 fn act(effect: &Effect) -> Option<String> {
     Some(match &effect.action {
         Action::Renamed { new, .. } => {
@@ -145,7 +145,7 @@ pub(crate) fn same_reports(
             let _ = writeln!(wrong, "{key:?}\n  one run:     {once:?}\n  the other: {twice:?}");
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(format!("what was told differs:\n{wrong}")) }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("the reported effects differ:\n{wrong}")) }
 }
 
 /// Checks that the effects of each task are what it did, in that order. Returns how often they were not and were marked as
@@ -174,16 +174,17 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
         if !is_same && family == Family::Tracepoint && guessed.contains(key) {
             wrong_guesses += 1;
         } else if !is_same {
-            let _ = writeln!(wrong, "{key:?}\n  did:  {}\n  told: {}", expected.join(", "), found.join(", "));
+            let _ =
+                writeln!(wrong, "{key:?}\n  did:  {}\n  reported:{}", expected.join(", "), found.join(", "));
         }
     }
     for (key, found) in reported.iter().filter(|(key, _)| !kernel.truth.acts().contains_key(key)) {
-        let _ = writeln!(wrong, "{key:?}\n  did:  nothing\n  told: {}", found.join(", "));
+        let _ = writeln!(wrong, "{key:?}\n  did:  nothing\n  reported:{}", found.join(", "));
     }
-    if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("what was told differs:\n{wrong}")) }
+    if wrong.is_empty() { Ok(wrong_guesses) } else { Err(format!("the reported effects differ:\n{wrong}")) }
 }
 
-/// The last switch of a father shows whose his children are then: one that had them in between goes unseen.
+/// The last switch of a parent shows the new parent at that time; a parent that adopted the children in between is not seen.
 fn is_part(found: &[String], expected: &[String]) -> bool {
     let mut expected = expected.iter();
     found.iter().all(|found| expected.any(|expected| expected == found))

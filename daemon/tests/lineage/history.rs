@@ -1,4 +1,4 @@
-//! A history: what a few tasks do, one step after the other, in any order the kernel allows.
+//! A random history: steps of a few tasks, in any order that the kernel allows.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use taskscope::lineage::record::ExitSource;
 use crate::kernel::{Clone as CloneArgs, GroupNo, Kernel, SIGCHLD, SIGKILL, State, TaskNo};
 use crate::tape::{Family, Tape};
 
-/// One step. The numbers choose among what is possible then, so that any history stays one when steps are left out.
+/// A step. Its numbers choose among the possible actions, so that a history without some of its steps is still valid.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) what: What,
@@ -35,7 +35,7 @@ pub(crate) enum What {
     Wait,
     Attitude,
     Attach,
-    /// The kernel goes on with something under way.
+    /// The kernel continues an operation in progress.
     Kernel,
     Time,
 }
@@ -105,7 +105,7 @@ enum Due {
 }
 
 impl History {
-    /// Lets it happen, up to a moment when nothing is under way any more.
+    /// Runs the history, until no operation is in progress.
     pub(crate) fn play(&self) -> Kernel {
         self.play_watched(|_| {})
     }

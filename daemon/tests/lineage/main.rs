@@ -1,4 +1,4 @@
-//! The lineage against a model of the kernel: random histories, and every way their records can reach it.
+//! Compares the lineage with a model of the kernel: random histories, and every order in which their records can arrive.
 
 mod arbitrary;
 mod compare;
@@ -54,7 +54,7 @@ fn feed(lineage: &mut Lineage, records: &[Record], effects: &mut Vec<Effect>) ->
     Ok(())
 }
 
-/// Lets time go by, and checks the invariants.
+/// Advances the time and checks the invariants.
 fn tick(lineage: &mut Lineage, now: Ktime, effects: &mut Vec<Effect>) -> Result<(), TestCaseError> {
     lineage.tick(now, effects);
     lineage.check().map_err(|error| TestCaseError::fail(format!("after the tick at {}:\n{error}", now.0)))
@@ -73,10 +73,10 @@ fn fail(error: String, records: &[Record], effects: &[Effect]) -> TestCaseError 
     TestCaseError::fail(text)
 }
 
-/// Later than anything that is waited for.
+/// Later than every time limit.
 const LATER_NS: u64 = 100_000_000_000;
 
-/// Tries a property with many histories and as many numbers, and shrinks those it fails with.
+/// Checks a property with many histories and random numbers, and shrinks failing cases.
 fn all_histories(property: impl Fn(&History, u64) -> Result<(), TestCaseError>) {
     let inputs = (history(120), any::<u64>());
     if let Err(error) = runner().run(&inputs, |(history, dice)| property(&history, dice)) {
@@ -84,7 +84,7 @@ fn all_histories(property: impl Fn(&History, u64) -> Result<(), TestCaseError>) 
     }
 }
 
-/// Numbers made from one number: what befalls the records on their way.
+/// Random numbers from a seed, which decide which records are lost or reordered.
 struct Dice(u64);
 
 impl Dice {
@@ -115,7 +115,7 @@ fn in_kernel_order_the_tree_and_all_that_is_reported_are_the_kernels() {
         result.map_err(|error| fail(error, &kernel.tape.records, &effects))
     });
     let (tasks, wrong_guesses) = (tasks.get(), wrong_guesses.get());
-    println!("{tasks} tasks, {wrong_guesses} of them told otherwise than they were, as inferred");
+    println!("{tasks} tasks, {wrong_guesses} of them reported differently, as inferred");
     assert!(wrong_guesses * 500 < tasks, "{wrong_guesses} of {tasks} inferences are wrong");
 }
 

@@ -1,4 +1,4 @@
-//! In which orders the ring can hand out what hooks on several CPUs record at once.
+//! The orders in which the ring can deliver records that hooks on several CPUs make at once.
 //!
 //! A hook takes the time, reads, and reserves its room in the ring. Two hooks that run at the same time on two CPUs can reserve in
 //! either order; what one CPU does before another *because of it* stays before it. So a record can be passed by another, but not
@@ -6,14 +6,15 @@
 //!
 //! In any such order the tree converges. What does not, and so is not tried here:
 //!
-//! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is reported before the fork leaves the
-//!   fork late (nothing goes back), but a child that is told only after its parent's death, by a fork that names the dead parent,
-//!   can only be given to the new reaper that the kernel's rule names.
-//! - A father's last switch, on the tracepoint rung, that names an new reaper and is reported after that new reaper's own last switch: whose the
-//!   children are then is concluded by rule, and the rule does not know a subreaper that has never adopted. The hook would have to
-//!   stand still between its read and its reservation for the new reaper's whole way through its exit. An audit finds it (drift).
-//! - What is *told* of a task in between: its effects can say `inferred` where kernel order says `observed`. Trees are compared here,
-//!   acts in kernel order.
+//! - *Any* permutation. A record carries what changed, not all that was before it: an exit that is reported before the fork makes
+//!   the fork late (no state goes back). But a child that is first reported after its parent's death, by a fork that names the
+//!   dead parent, can only get the new reaper of the kernel's rule.
+//! - A parent's last switch, on the tracepoint rung, that names a new reaper and is reported after that new reaper's own last
+//!   switch. The children's new parent is then concluded by rule, and the rule does not know a subreaper that has never adopted.
+//!   The hook would have to be preempted between its read and its reservation for the new reaper's whole exit. An audit finds it
+//!   (drift).
+//! - Effects about a task in between: they can be `inferred` where kernel order gives `observed`. This test compares trees;
+//!   another one compares effects in kernel order.
 
 use taskscope::lineage::id::{Tgid, Tid};
 use taskscope::lineage::record::{ExitSource, Fact, Record, ReleaseSource};

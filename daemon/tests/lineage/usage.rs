@@ -1,4 +1,4 @@
-//! The lineage's accounts against the model: what each group used, and what its dead children did.
+//! Compares the lineage's usage with the model: that of each group, and that of its dead children.
 
 use taskscope::lineage::id::{GroupKey, Ktime, Tgid};
 use taskscope::lineage::record::Usage;
@@ -54,7 +54,7 @@ fn life(kernel: &Kernel, lineage: &Lineage, group: GroupNo) -> Option<Life> {
     lineage.life_by_key(key, Ktime(kernel.now))
 }
 
-/// Each group's own account is the model's.
+/// Checks that each group's own usage equals the model's.
 pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), String> {
     for group in 1..kernel.groups.len() {
         let tgid = kernel.groups[group].tgid;
@@ -62,14 +62,15 @@ pub(crate) fn same_usage(kernel: &Kernel, lineage: &Lineage) -> Result<(), Strin
         let found = life.usage.unwrap_or_default();
         let (sum, tasks) = own(kernel, group);
         if (found.sum, found.tasks) != (sum, tasks) || !found.is_exact() {
-            return Err(format!("group {tgid} used {sum:?} ({tasks} tasks), told is {found:?}"));
+            return Err(format!("group {tgid} used {sum:?} ({tasks} tasks), the lineage has {found:?}"));
         }
     }
     Ok(())
 }
 
-/// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is first,
-/// a child that goes while its father does can seem to have come to the new reaper before. What all of those used is the same even then.
+/// And so is that of its dead children. With `in_order` also of those that went by themselves: when a record of another CPU is
+/// first, a child that ends while its parent does can seem to have been reparented to the new reaper before. Their total usage is
+/// the same even then.
 pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) -> Result<(), String> {
     let mut forgotten = [Descent::default(); 2];
     for group in 1..kernel.groups.len() {
@@ -79,7 +80,7 @@ pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) 
         let [reaped, autoreaped] = children(kernel, group);
         if found.reaped != reaped || (in_order && found.autoreaped != autoreaped) {
             return Err(format!(
-                "children of {tgid} used {reaped:#?} and {autoreaped:#?}, told is {found:#?}"
+                "children of {tgid} used {reaped:#?} and {autoreaped:#?}, the lineage has {found:#?}"
             ));
         }
         // Those of a group that is gone itself are with its parent.
@@ -94,6 +95,6 @@ pub(crate) fn same_children(kernel: &Kernel, lineage: &Lineage, in_order: bool) 
     if expected == found {
         Ok(())
     } else {
-        Err(format!("went by themselves: {expected:#?}, told: {found:#?}"))
+        Err(format!("autoreaped: {expected:#?}, the lineage has {found:#?}"))
     }
 }

@@ -1,5 +1,6 @@
 //! The input of a verdict: lives from the lineage, and what /proc shows of the processes concerned at the time of the question.
 
+use crate::duration::duration;
 use lineage::Life;
 use lineage::flags::{PF_SIGNALED, SIGCHLD, SIGKILL, SIGTERM};
 use lineage::id::{GroupKey, Ktime, Tid};
@@ -238,7 +239,7 @@ impl ThreadFacts {
     #[must_use]
     pub fn asleep_for(&self) -> Option<String> {
         let ns = self.sleep.as_ref()?.at_least_ns?;
-        Some(format!("thread {} has been in that sleep for {} at least", self.tid, crate::duration(ns)))
+        Some(format!("thread {} has been in that sleep for {} at least", self.tid, duration(ns)))
     }
 
     /// Whether it is alive: its state is not Z or X.

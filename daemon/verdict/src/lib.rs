@@ -5,6 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `duration` | times in sentences |
 //! | `facts` | the input of a verdict: lives, and what /proc shows of the processes concerned |
 //! | `living` | a process that is not a zombie |
 //! | `killed` | SIGKILL was sent, and a thread cannot end |
@@ -29,6 +30,7 @@
 
 pub mod facts;
 
+mod duration;
 mod killed;
 mod living;
 mod stopped;
@@ -38,6 +40,7 @@ mod zombie;
 #[cfg(test)]
 mod tests;
 
+pub use self::duration::duration;
 pub use self::facts::Facts;
 use self::facts::{Known, Named};
 use lineage::id::{GroupKey, Tgid};
@@ -375,30 +378,5 @@ fn gone(subject: &Known) -> Verdict {
             Verdict::certain(Code::Reaped, "it is over: it was reaped; the reaper was not seen".into())
         }
         (None, None) => Verdict::likely(Code::Gone, "it is over; whether it was reaped was not seen".into()),
-    }
-}
-
-/// Formats a time in ns for a sentence, with at most two units: `2.1 s`, `3 h 12 min`.
-#[must_use]
-pub fn duration(ns: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
-    let seconds = ns / 1_000_000_000;
-    match ns {
-        0..1_000_000 => format!("{} us", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
-        1_000_000_000..10_000_000_000 => {
-            format!("{}.{} s", seconds, ns % 1_000_000_000 / 100_000_000)
-        }
-        _ => {
-            let mut units = UNITS.into_iter().skip_while(|&(unit, _)| seconds < unit);
-            let (unit, name) = units.next().unwrap_or((1, "s"));
-            let (count, rest) = (seconds / unit, seconds % unit);
-            match units.next() {
-                Some((unit, second)) if rest / unit > 0 => {
-                    format!("{count} {name} {} {second}", rest / unit)
-                }
-                _ => format!("{count} {name}"),
-            }
-        }
     }
 }

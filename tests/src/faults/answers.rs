@@ -1,4 +1,4 @@
-//! What an operator asks in the worst moment, and whether that is answered.
+//! The queries that an operator makes during a fault, and checks of their answers.
 
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn demand(holds: bool, what: &str, answer: &Value) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("{what}: {}", start_of(&answer.to_string()))) }
 }
 
-/// The four questions about a parent that owes its child a wait.
+/// Returns the four queries about a parent that has not waited for its child.
 #[must_use]
 pub fn questions(parent: i64, child: i64) -> [Question; 4] {
     let question = |name, path: String, check| Question { name, path, check };
@@ -51,7 +51,7 @@ pub fn questions(parent: i64, child: i64) -> [Question; 4] {
                 let answer = json(body)?;
                 let owes = |debtor: &Value| debtor["process"]["pid"] == parent;
                 let reported = answer["parents"].as_array().is_some_and(|parents| parents.iter().any(owes));
-                demand(reported, &format!("{parent}, which owes a wait, is not told"), &answer)
+                demand(reported, &format!("{parent}, which owes a wait, is not reported"), &answer)
             }),
         ),
         question(
@@ -59,7 +59,7 @@ pub fn questions(parent: i64, child: i64) -> [Question; 4] {
             format!("/v1/explain/{child}"),
             Box::new(move |body: &str| {
                 let answer = json(body)?;
-                // A verdict, or what it lacks for one.
+                // The answer has a verdict, or the missing facts.
                 let verdict = answer["verdict"]["code"].as_str().is_some_and(|code| !code.is_empty());
                 demand(verdict && answer["process"]["pid"] == child, "no verdict", &answer)
             }),

@@ -1,4 +1,4 @@
-//! No CPU left: real-time tasks take it, or a thousand others want it.
+//! Faults of the CPU: real-time tasks use it all, or a thousand tasks compete for it.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -58,7 +58,7 @@ fn preferred(command: &mut Command, _: &Place) {
     unsafe { command.pre_exec(set) };
 }
 
-/// A guest of `cargo xtask vm` panics where its kernel's own threads do not get on, which is what these faults do to them.
+/// A guest of `cargo xtask vm` panics if its kernel threads make no progress, which these faults cause.
 fn patient_guest() -> Vec<Setting> {
     let settings = ["/proc/sys/kernel/panic_on_rcu_stall", "/proc/sys/kernel/softlockup_panic"];
     // A kernel without one of them does not panic for it.

@@ -1,4 +1,4 @@
-//! A daemon that a fault happens to. Nothing here panics while it runs: that it does not answer is a finding.
+//! A daemon under a fault. Nothing here panics while it runs: a missing answer is a finding.
 
 use std::{
     ffi::CString,
@@ -29,7 +29,7 @@ pub struct Daemon {
     directory: PathBuf,
 }
 
-/// What it says of itself.
+/// Figures from its status.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     /// Records lost so far, in all.
@@ -152,7 +152,7 @@ impl Daemon {
         Ok(begun.elapsed())
     }
 
-    /// What it says of itself.
+    /// Figures from its status.
     pub fn figures(&self) -> Result<Figures, String> {
         let status = self.json("/v1/status")?;
         let repaired = status["repaired"].as_object().into_iter().flatten();

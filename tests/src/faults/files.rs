@@ -1,4 +1,4 @@
-//! No room on the disk, no file descriptors.
+//! Faults of files: no space on the disk, no file descriptors.
 
 use std::{
     ffi::CString,
@@ -12,7 +12,7 @@ use std::{
 
 use super::{Case, Fault, Held, Place, limits::Limit};
 
-/// Where the daemon's socket and log are there is no room.
+/// The file system of the daemon's socket and log is full.
 pub(super) const DISK_FULL: Fault = Fault {
     name: "disk full",
     what: "the file system with the daemon's socket and log is full, and it has much to log",

@@ -11,7 +11,7 @@ use std::{
 
 use crate::setting;
 
-/// A file of the kernel's whose content is put back when this is dropped.
+/// A file of the kernel whose content is restored when this is dropped.
 pub(super) struct Setting {
     path: PathBuf,
     was: String,
@@ -81,7 +81,7 @@ fn prlimit(
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A cgroup of its own for a process, with one controller. Dropped, it lets the process go and is removed.
+/// A cgroup for one process, with one controller. When it is dropped, the process is moved out and the cgroup is removed.
 pub struct Cgroup {
     directory: PathBuf,
     parent: PathBuf,

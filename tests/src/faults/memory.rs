@@ -1,4 +1,4 @@
-//! No memory left: for the daemon's cgroup, on the machine.
+//! Faults of memory: the limit of the daemon's cgroup is reached, or the host has none left.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
@@ -17,7 +17,7 @@ const LIVES: &str = "2000";
 /// As the unit sets it (packaging/systemd).
 const OOM_SCORE: &str = "-500";
 
-/// The daemon's cgroup is at its limit, because it keeps so much of the past.
+/// The daemon's cgroup reaches its limit, because the daemon keeps much history.
 pub(super) const CGROUP: Fault = Fault {
     name: "memory.max",
     what: "the daemon's memory cgroup is at its limit: it keeps a long past, and there is a storm",

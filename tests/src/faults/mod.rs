@@ -1,8 +1,8 @@
-//! What becomes of the daemon when the machine runs out of something: one row a fault.
+//! What the daemon does when the machine runs out of a resource: one row per fault.
 //!
-//! Each row goes the same way ([`run`]): a daemon and processes that stand still, the fault, questions under it, the fault's end,
-//! and then the daemon's tree against /proc. The tests of `tests/faults.rs` fail for what is wrong in a row; `soak faults` prints
-//! all rows as a table.
+//! Each row runs the same steps ([`run`]): start a daemon and stopped processes, cause the fault, ask during the fault, end it,
+//! and compare the daemon's tree with /proc. The tests of `tests/faults.rs` fail if anything is wrong in a row; `soak faults`
+//! prints all rows as a table.
 
 mod answers;
 mod clock;
@@ -34,9 +34,9 @@ pub struct Fault {
     pub name: &'static str,
     /// What happens.
     pub what: &'static str,
-    /// It harms a machine that is not ours alone.
+    /// Whether it would harm a machine that others use too.
     pub guest_only: bool,
-    /// It takes long, or a machine of its own: `soak faults` only.
+    /// Whether it takes long or needs a machine of its own, so that only `soak faults` runs it.
     pub long: bool,
     /// Whether canaries work during the fault, so that the daemon must report that it is ready.
     pub stays_ready: bool,
@@ -44,7 +44,7 @@ pub struct Fault {
     args: &'static [&'static str],
     /// What is changed of the command that starts the daemon.
     prepare: fn(&mut Command, &Place),
-    /// Lets it happen.
+    /// Causes the fault.
     inflict: fn(&Case<'_>) -> Result<Held, String>,
 }
 
@@ -88,7 +88,7 @@ pub const FAULTS: [Fault; 15] = [
     clock::STOPPED,
 ];
 
-/// Nothing happens: what the figures of the others are to be compared with.
+/// No fault, for comparison.
 const NONE: Fault = Fault {
     name: "none",
     what: "nothing, for comparison",
@@ -113,8 +113,7 @@ pub fn named(name: &str) -> &'static Fault {
 /// How long a fault lasts at least: the time in which questions are asked.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// Lets a fault happen to a daemon of its own; `Err` says why it cannot be tried here. `built` is
-/// `env!("CARGO_BIN_EXE_scenario")`.
+/// Causes a fault to a daemon of its own; `Err` is why it cannot be tried here. `built` is `env!("CARGO_BIN_EXE_scenario")`.
 pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<Row, String> {
     if fault.guest_only && !setting::in_vm() {
         return Err("it would harm this machine: only in a guest (cargo xtask vm)".into());
@@ -152,7 +151,7 @@ pub fn run(fault: &Fault, built: &str, family: &str, lasts: Duration) -> Result<
     Ok(row)
 }
 
-/// Runs a row as a test does: short, and every wrong fails it.
+/// Runs a row as a test: for a short time, and any finding fails it.
 #[track_caller]
 pub fn check(name: &str, built: &str) {
     let fault = named(name);
@@ -169,7 +168,7 @@ pub fn check(name: &str, built: &str) {
     }
 }
 
-/// How a reason begins for which this machine cannot let a fault happen.
+/// The prefix of a reason why this machine cannot cause a fault.
 const SKIPPED: &str = "skipped: ";
 
 fn skipped(why: impl std::fmt::Display) -> String {

@@ -1,4 +1,4 @@
-//! No pids left: for the daemon's cgroup, for its user, on the machine.
+//! Faults of pids: none is left for the daemon's cgroup, for its user, or on the host.
 
 use std::{
     io,
@@ -87,7 +87,7 @@ pub(super) const PID_MAX: Fault = Fault {
     },
 };
 
-/// That this process is refused a child shows that the limit is reached.
+/// Checks that the limit is reached: this process cannot make a child.
 fn refuses_us(_: &Case<'_>) -> Result<(), String> {
     // SAFETY: the child ends at once and touches nothing.
     let pid = unsafe { libc::fork() };

@@ -28,7 +28,7 @@ pub struct Row {
     pub repaired: u64,
     /// Memory before, the most since, and after, KiB.
     pub rss_kib: [u64; 3],
-    /// What a good daemon would not have done.
+    /// Findings: what the daemon did wrong.
     pub wrong: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl Row {
         }
     }
 
-    /// Asks everything, again and again while the fault lasts, and once at least.
+    /// Asks every query repeatedly while the fault lasts, at least once.
     pub(super) fn under(&mut self, daemon: &Daemon, questions: &[Question], lasts: Duration) {
         self.answered = questions.iter().map(|question| (question.name, Some(Duration::ZERO))).collect();
         let end = Instant::now() + lasts;

@@ -1,4 +1,4 @@
-//! The daemon's tree against /proc, when nothing changes any more.
+//! Compares the daemon's tree with /proc, when nothing changes any more.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! What every test file starts with.
+//! Helpers that every test file uses.
 
 use taskscope_tests::scenario::Scenario;
 

@@ -1,4 +1,4 @@
-//! What all of them need: a taskscope's own sums, and waiting for what must come.
+//! Helpers of these tests: a taskscope's own sums, and waits for expected events.
 
 use std::{
     collections::BTreeSet,
@@ -94,23 +94,23 @@ pub(crate) fn assert_becomes_proc(view: &View<'_>, root: i64) {
 pub(crate) fn until_reported(view: &View<'_>, action: &str, pid: i64) {
     let reported =
         || view.events().iter().any(|seen| seen.action == action && seen.pid == pid && seen.tid == pid);
-    until(&format!("`{action}` of {pid} is never told"), reported);
+    until(&format!("`{action}` of {pid} is never reported"), reported);
 }
 
-/// The machine for oneself, as long as it is kept: a storm of another test would fill the ring that this one measures.
+/// A lock against other tests of this binary, because their storms would fill the ring that this test measures.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static STORM: Mutex<()> = Mutex::new(());
     STORM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends it and gives back how; losses are allowed.
+/// Ends it and returns how it ended; losses are allowed.
 #[track_caller]
 pub(crate) fn stop(observer: Observer) -> End {
     observer.signal(libc::SIGTERM);
     observer.wait(setting::deadline())
 }
 
-/// Stopped, it reads nothing: so much is lost for sure when more than the ring holds is produced meanwhile.
+/// Stops it, so that it reads nothing: records are lost for certain if more are produced than the ring holds.
 #[track_caller]
 pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
     observer.signal(libc::SIGSTOP);
@@ -123,7 +123,7 @@ pub(crate) fn lose_by_standing_still(observer: &Observer, storm: &str) {
 pub(crate) fn until_all_reported(view: &View<'_>, actions: &[&'static str], tids: &[i64]) {
     let mut missing: BTreeSet<(&str, i64)> =
         actions.iter().flat_map(|&action| tids.iter().map(move |&tid| (action, tid))).collect();
-    until("not everything is told", || {
+    until("not everything is reported", || {
         let seen = view.events();
         let reported: BTreeSet<(&str, i64)> =
             seen.iter().map(|seen| (seen.action.as_str(), seen.tid)).collect();

@@ -22,7 +22,7 @@ fn what_the_kernel_hides_is_a_gap_and_no_drift() {
     if hides {
         let reported =
             service.process().log().lines().iter().filter(|line| line.contains("hidden tasks: ")).count();
-        assert_eq!(reported, 1, "it is told once:\n{}", service.process().log());
+        assert_eq!(reported, 1, "it is reported once:\n{}", service.process().log());
     } else {
         assert!(
             all(&service, "taskscope_hidden_total") < 1.0,

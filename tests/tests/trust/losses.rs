@@ -32,7 +32,7 @@ fn a_ring_of_a_page_loses_says_so_and_the_tree_is_repaired() {
     let _alone = alone();
     let observer = Observer::start(&["--ring-kib", "4"]);
     let view = observer.from_now();
-    // Lives that are paused during the storm: their births are seen or repaired.
+    // Lives that are paused during the storm: their forks are seen or repaired.
     let mut crowd = scenario("many-threads", &["200"]);
     crowd.pause("all-alive");
     let mut zombie = scenario("zombie", &[]);
@@ -122,7 +122,7 @@ fn behind_it_sheds_creations_of_threads_and_loses_no_exit() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(repaired, Vec::<String>::new(), "exits found no room and had to be repaired");
-    // The births that were left out are made up for.
+    // The forks that were left out are repaired.
     let root = crowd.facts().role("scenario").pid;
     until_reported(&view, "forked", root);
     assert_becomes_proc(&view, root);

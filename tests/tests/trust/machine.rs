@@ -1,4 +1,4 @@
-//! What the machine does to it: its clock, its CPUs, its limits.
+//! Changes of the machine: its clock, its CPUs, its limits.
 
 use std::{
     collections::BTreeSet,
@@ -108,7 +108,7 @@ fn survives_a_fork_bomb(args: &[&str]) {
     let end = stop(observer);
     assert_sums(&end);
     assert_eq!(sum(&end, "dropped"), 0, "{}", end.text());
-    // A hundred under way at once are more than a kernel has return probes for on some machines; it must not happen in silence.
+    // A hundred forks at once are more than a kernel has return probes for on some machines; such a loss must be reported.
     let lost = end.summary().and_then(lost).unwrap_or_default();
     report("bomb_births_unseen", unseen.len());
     assert!(unseen.len() as u64 <= lost, "{lost} lost, and births unseen of {unseen:?}: {}", end.text());

@@ -1,5 +1,5 @@
-//! Trust: nothing is lost silently, losses are repaired, and no mistreatment makes taskscope report something false or leave
-//! something behind.
+//! Nothing is lost without a report, losses are repaired, and under no fault does taskscope report wrong facts or leave anything
+//! behind.
 
 #[path = "../common/mod.rs"]
 mod common;

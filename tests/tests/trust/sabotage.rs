@@ -78,7 +78,7 @@ impl Traced {
         Err(io::Error::other(format!("{} gets signals and does not come to its system call", self.pid)))
     }
 
-    /// Has it open a file for reading; answers the descriptor, or the negative errno.
+    /// Makes it open a file for reading; returns the descriptor, or the negative errno.
     pub(crate) fn open(&mut self, path: &Path) -> io::Result<i64> {
         /// Below the stack pointer and the red zone: nothing is there.
         const UNUSED: u64 = 4096;
@@ -89,7 +89,7 @@ impl Traced {
         self.call(libc::SYS_openat, [libc::AT_FDCWD.into(), address.cast_signed(), 0])
     }
 
-    /// Lets it go, with such a call as the next thing that it does. It is not meant to come back from it.
+    /// Detaches from it, so that it makes this call next. It is not expected to return from that call.
     pub(crate) fn last_call(mut self, number: libc::c_long, arguments: [i64; 3]) -> io::Result<()> {
         self.prepare(number, arguments)?;
         let pid = self.pid;

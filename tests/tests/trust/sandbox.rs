@@ -1,4 +1,4 @@
-//! The sandbox of a running daemon, tried from outside: a debugger has the daemon itself make the calls.
+//! The sandbox of a running daemon, tested from outside: a debugger makes the daemon itself call the system calls.
 
 use std::fs;
 
@@ -115,7 +115,7 @@ fn links_cut_under_a_sandboxed_daemon_with_its_capabilities_are_made_anew() {
     assert!(cut >= 5, "it has {cut} links only");
     for reported in ["all hooks were attached again", "canary: whole lives"] {
         let line = log().line(&format!("taskscope: warning: {reported}"), SOON);
-        assert!(line.is_some(), "`{reported}` is not told:\n{}", log().text());
+        assert!(line.is_some(), "`{reported}` is not reported:\n{}", log().text());
     }
     until("it does not become ready", || service.get("/readyz").status == 200);
     service.stop_clean();

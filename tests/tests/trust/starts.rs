@@ -1,4 +1,4 @@
-//! Starting into what is there, and leaving nothing behind.
+//! Starts on a host with zombies, storms and hidden processes; taskscope leaves nothing behind.
 
 use std::{
     ffi::CStr,
@@ -141,7 +141,7 @@ fn with_proc(filesystem: &'static CStr, options: &'static CStr, args: &[&str]) -
     command
 }
 
-/// A zombie that /proc hides does not count as gone.
+/// Checks that a zombie that /proc hides is not taken for gone.
 #[track_caller]
 fn believes_in_a_hidden_zombie(command: Command, before: bool) {
     let mut zombie = scenario("zombie", &[]);
@@ -184,7 +184,7 @@ fn without_an_iterator_a_proc_that_hides_others_proves_nothing() {
     believes_in_a_hidden_zombie(command, false);
 }
 
-/// A start into the storm and its first audit. False if something was lost, so that it proves nothing.
+/// Starts during a storm and waits for the first audit. Returns false if records were lost, so that the run proves nothing.
 #[track_caller]
 fn starts_without_drift() -> bool {
     let observer = Observer::start(&["--audit-every", "1s", "--verbose", "--action", "renamed"]);

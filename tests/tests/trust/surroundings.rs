@@ -99,7 +99,7 @@ fn zombie_parent(daemon: &Daemon, parent: i64) -> Value {
     let found = parents.into_iter().find(|reported| reported["process"]["pid"] == parent);
     found
         .cloned()
-        .unwrap_or_else(|| panic!("{parent} owes a wait and is not told: {zombies:#}\n{}", daemon.log()))
+        .unwrap_or_else(|| panic!("{parent} owes a wait and is not reported: {zombies:#}\n{}", daemon.log()))
 }
 
 #[test]

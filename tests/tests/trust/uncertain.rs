@@ -1,5 +1,4 @@
-//! Answers after a loss are true at once, although the tree is not compared yet: zombies whose release may be lost are not
-//! reported.
+//! Answers right after a loss are true although the tree is not compared yet: zombies whose release may be lost are not reported.
 
 use std::{
     collections::BTreeSet,
@@ -86,7 +85,7 @@ fn zombies_reaped_while_records_are_lost_are_never_reported() {
     let _alone = alone();
     let service = Service::start(&["--ring-kib", "4", "--zombie-after", "2s"]);
     let (mut reaped, mut kept) = (zombies(REAPED), zombies(KEPT));
-    until("the zombies are not told", || {
+    until("the zombies are not reported", || {
         charged(&service.json("/v1/zombies"), pid(&reaped)) == 300
             && charged(&service.json("/v1/zombies"), pid(&kept)) == 20
     });
@@ -129,7 +128,7 @@ fn in_a_storm_that_loses_records_the_answers_stay_true_and_then_the_tree_is_proc
     reaped.pause("reaped");
     let gone = children(&reaped);
     // On the tracepoint rung a release is seen an RCU grace period after it.
-    until("zombies are told that are gone", || reported_of(&service, pid(&reaped), &gone).is_empty());
+    until("zombies are reported that are gone", || reported_of(&service, pid(&reaped), &gone).is_empty());
     let end = Instant::now() + Duration::from_secs(5);
     let mut was_degraded = false;
     while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! What it does without being asked: audits and canaries.
+//! Audits and canaries.
 
 use std::fs;
 
@@ -134,12 +134,12 @@ fn links_cut_under_it_are_noticed_and_made_anew() {
     let cut =
         crate::sabotage::cut_links(observer.pid()).unwrap_or_else(|error| panic!("cutting links: {error}"));
     assert!(cut >= 5, "it has {cut} links only");
-    // Born unseen.
+    // Its fork was not seen.
     let mut standing = scenario("many-threads", &["50"]);
     standing.pause("all-alive");
     for reported in ["canary:", "all hooks were attached again", "canary: whole lives"] {
         let line = observer.log().line(&format!("taskscope: warning: {reported}"), SOON);
-        assert!(line.is_some(), "`{reported}` is not told:\n{}", observer.log());
+        assert!(line.is_some(), "`{reported}` is not reported:\n{}", observer.log());
     }
     let root = standing.facts().role("scenario").pid;
     until_reported(&view, "forked", root);

@@ -24,8 +24,8 @@ const INSTALLED: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("linux-perf", "
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench                 three rounds, into docs/benchmarks
-  cargo xtask bench --quick         a tenth of it, to see that it works
-  cargo xtask bench --only latency  one part, for who works on it";
+  cargo xtask bench --quick         a tenth of the work, as a check
+  cargo xtask bench --only latency  one part";
 
 /// The same workloads bare and under each observer, interleaved; then latency and growth.
 ///

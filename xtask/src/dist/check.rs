@@ -1,4 +1,4 @@
-//! What the packages carry, held against the programs that will read it: systemd and Prometheus.
+//! Checks the contents of packages with the programs that read them: systemd and Prometheus.
 
 use std::fs;
 use std::path::{Path, PathBuf};

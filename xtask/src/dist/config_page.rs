@@ -1,5 +1,5 @@
-//! The manual page taskscope.toml(5), from the configuration file that the packages install: each key stands there with its default
-//! and what it does.
+//! The manual page taskscope.toml(5), made from the configuration file that the packages install, which has each key with its
+//! default and its description.
 
 use std::fmt::Write as _;
 

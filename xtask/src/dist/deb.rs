@@ -1,4 +1,4 @@
-//! The Debian package, from a staged tree; no debhelper, whose snippets the maintainer scripts follow.
+//! Builds the Debian package from a staged tree, without debhelper; the maintainer scripts follow its snippets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what an operator installs. A Debian package, a static tarball, an OCI image.
+//! `cargo xtask dist`: builds the packages that an operator installs: a Debian package, a static tarball, an OCI image.
 
 mod binary;
 mod check;

@@ -1,4 +1,4 @@
-//! Carries out what was chosen. Says on stderr what it does and why; asks nothing.
+//! Carries out a plan. Reports on stderr what it does and why; asks no questions.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,9 +1,8 @@
-//! What Debian's package manager knows of the packages setup may want.
+//! Asks Debian's package manager about packages that setup may need.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::facts::numbers;
 use super::llvm_package;
 use crate::shell::{answer, which};
 
@@ -97,6 +96,13 @@ fn policy(text: &str) -> BTreeMap<String, Package> {
         }
     }
     packages
+}
+
+/// The numbers at the start of a version: `1.97.0-nightly` is 1, 97, 0.
+pub(super) fn numbers(version: &str) -> Vec<u32> {
+    let end = version.trim_start().find(|c: char| !c.is_ascii_digit() && c != '.');
+    let version = version.trim_start();
+    version[..end.unwrap_or(version.len())].split('.').map_while(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What this machine has of an eBPF toolchain. Nothing is decided or changed here.
+//! Facts about the eBPF toolchain of this machine. Nothing is decided or changed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::debian::Debian;
+use super::debian::{Debian, numbers};
 use super::record::{Compiler, cache_dir, fingerprint};
 use super::{BPF_LINKER, LINKED};
 use crate::shell::{Root, answer, root, which};
@@ -179,13 +179,6 @@ fn llvm_library(name: &str) -> Option<u32> {
 /// What follows `key` on its line.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
-}
-
-/// The numbers at the start of a version: `1.97.0-nightly` is 1, 97, 0.
-pub(super) fn numbers(version: &str) -> Vec<u32> {
-    let end = version.trim_start().find(|c: char| !c.is_ascii_digit() && c != '.');
-    let version = version.trim_start();
-    version[..end.unwrap_or(version.len())].split('.').map_while(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::{fs, thread};
 use anyhow::Context as _;
 
 use super::CPUS;
+use super::fetch::qemu::Qemu;
 use super::monitor::Monitor;
-use super::qemu::Qemu;
 use super::results::{self, Line};
 
 /// From QEMU's start to init's first line; a good boot takes 2 to 4 s.
@@ -210,7 +210,7 @@ impl<'a> Guest<'a> {
         Ok(boot)
     }
 
-    /// Gets out of a guest that has stopped what it can still tell; all of that is on the console and beside it.
+    /// Makes a guest that has stopped print what it can; the output is on the console and beside it.
     ///
     /// Returns whether its kernel responds.
     fn interrogate(&self, monitor: &Monitor, results: &Receiver<String>) -> bool {

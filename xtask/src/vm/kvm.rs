@@ -1,7 +1,7 @@
 //! Whether KVM can really run a guest here.
 //!
-//! A device that opens is no proof: under some hypervisors a guest starts and never finishes booting. So one
-//! boot with nothing to do is tried, and its answer remembered for this host kernel and QEMU.
+//! That the device opens is no proof: under some hypervisors a guest starts and never finishes booting. So one boot with nothing
+//! to do is tried, and the result is stored for this host kernel and QEMU.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Accel, Guest};
-use super::cache::Cache;
+use super::fetch::cache::Cache;
+use super::fetch::kernels::Kernel;
+use super::fetch::qemu::Qemu;
 use super::guest::{Binaries, Plan};
-use super::kernels::Kernel;
-use super::qemu::Qemu;
 use super::run::Run;
 
 const DEVICE: &str = "/dev/kvm";

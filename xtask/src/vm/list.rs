@@ -1,9 +1,9 @@
 //! `cargo xtask vm --list`.
 
-use super::cache::Cache;
+use super::fetch::cache::Cache;
+use super::fetch::{kernels, noinline};
 use super::report::aligned;
 use super::table::{Line, NEWEST, NOINLINE, SHORT};
-use super::{kernels, noinline};
 
 /// Returns every line, what is cached of it, and where it comes from. Reads only the cache.
 pub(super) fn text(cache: &Cache, lines: &[Line]) -> String {

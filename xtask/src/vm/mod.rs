@@ -3,20 +3,15 @@
 //! Fetched kernels and QEMU live in the user's cache. The binaries are built once, static, and run on every
 //! kernel from an initramfs whose init is our own (`tests/src/bin/guest-init`).
 
-mod apt;
 mod boot;
-mod cache;
 mod console;
 mod cpio;
 mod disk;
+mod fetch;
 mod guest;
-mod kernels;
 mod kvm;
 mod list;
 mod monitor;
-mod noinline;
-mod python;
-mod qemu;
 mod report;
 mod results;
 mod run;
@@ -24,18 +19,20 @@ mod session;
 pub(crate) mod systemd;
 mod table;
 mod tail;
-mod tools;
 
-pub(crate) use self::python::environment as python_environment;
-pub(crate) use self::tools::program;
+pub(crate) use self::fetch::python::environment as python_environment;
+pub(crate) use self::fetch::tools::program;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args as _, FromArgMatches as _, ValueEnum};
 
-use self::cache::Cache;
+use self::fetch::cache::Cache;
 use self::session::Session;
+
+/// How long each fault of `--faults` lasts.
+pub(crate) const FAULT_SECONDS: &str = "20";
 
 /// Observers that start and stop make kernels skip kprobe programs of others: a test expects not to lose events.
 const JOBS: u8 = 1;
@@ -145,7 +142,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
         return systemd::run(&cache, &args.kernels, args.verbose);
     }
     if args.build == Some(Own::Noinline) {
-        return noinline::obtain(&cache, true).map(|kernel| println!("{}", kernel.image.display()));
+        return fetch::noinline::obtain(&cache, true).map(|kernel| println!("{}", kernel.image.display()));
     }
     let names = if args.all {
         let mut names: Vec<String> = lines.iter().map(|line| line.name.clone()).collect();
@@ -213,7 +210,7 @@ pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
             ..Args::standard()?
         })
     };
-    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", crate::soak::FAULT_SECONDS))?);
+    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", FAULT_SECONDS))?);
     eprintln!("vm: the row `none` with {MANY_CPUS} CPUs");
     let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"))?;
     let many = main(Args { cpus: MANY_CPUS, ..many });

@@ -1,4 +1,4 @@
-//! Asking a guest that says nothing any more what it does, through QEMU's monitor.
+//! Asks a guest that prints nothing any more what it does, through QEMU's monitor.
 //!
 //! Protocol: <https://www.qemu.org/docs/master/interop/qmp-spec.html>
 

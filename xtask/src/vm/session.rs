@@ -11,16 +11,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Accel, Guest};
-use super::cache::Cache;
+use super::fetch::cache::Cache;
+use super::fetch::kernels::{self, Found, Kernel};
+use super::fetch::qemu::Qemu;
 use super::guest::{Binaries, Plan};
-use super::kernels::{self, Found, Kernel};
-use super::qemu::Qemu;
 use super::report::{self, Row};
 use super::results::Line;
 use super::run::Run;
 use super::table::{self, NOINLINE};
 use super::tail::Tail;
-use super::{Args, console, disk, kvm, noinline};
+use super::{Args, console, disk, fetch::noinline, kvm};
 use crate::shell;
 
 const FAMILIES: [&str; 3] = ["kprobe", "fentry", "tracepoint"];

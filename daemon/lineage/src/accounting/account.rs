@@ -25,8 +25,8 @@ impl Lineage {
         self.account(ix, exited);
     }
 
-    /// Adds what a task used to its group's. What it had used when it was dead counts until its last switch tells the rest: if
-    /// that is lost, hardly anything is.
+    /// Adds what a task used to its group's. The usage at its death counts until the record of its last switch has the final
+    /// usage. If that record is lost, little is missing.
     pub(crate) fn account(&mut self, ix: Ix<Task>, exited: &Exited) {
         let Some(usage) = &exited.usage else { return };
         let is_final = exited.source == ExitSource::FinalSwitch;
@@ -54,7 +54,7 @@ impl Lineage {
             is_final,
             was_unknown,
         };
-        // The key of a leader that an exec pushed aside is not the one its own records have.
+        // An old leader that an exec replaced has another key in the tree than in its own records.
         let start = self.store[ix].key().start;
         let leader = self.store.find_current(task.tgid.leader());
         let group = self.store[ix].group().or_else(|| self.store[leader?].group());
@@ -73,7 +73,7 @@ impl Lineage {
     /// Remembers what a task had used at its death; returns what was remembered before.
     fn wait_for_last_switch(&mut self, ix: Ix<Task>, early: UsageAtDeath) -> Option<Usage> {
         if let Some((other, early)) = self.accounting.awaiting_last_switch.make_room() {
-            // Of that one its death's figures stand.
+            // For that task, the usage at its death remains.
             self.store[other].known |= known::ACCOUNTED;
             self.accounting.ended.add(early.kind, None, &early.usage);
         }
@@ -89,13 +89,13 @@ impl Lineage {
             account.unknown += 1;
             more = account.descent().minus(&before);
         });
-        // Passed on already where the end of the group was reported before that of this task.
+        // The group's usage may have been added to its parent already, if the end of the group was emitted first.
         if let Some(charged_to) = charged_to {
             self.add_to_ancestors(charged_to, start, true, &more);
         }
     }
 
-    /// Ends a tombstone: usage of its task that is not known by now stays unknown.
+    /// Closes the accounting of a tombstone: usage that is not known by now stays unknown.
     pub(crate) fn close_account(&mut self, ix: Ix<Task>) {
         let task = &self.store[ix];
         if task.knows(known::ACCOUNTED) || !task.knows(known::END_EMITTED) {
@@ -105,13 +105,13 @@ impl Lineage {
             self.accounting.ended.add(kind, None, &usage);
             return;
         }
-        // Of one that was already dead when anyone began to look there are late records at most.
+        // A task that was dead before the first record can have late records only.
         let was_seen_alive = task.knows(known::FORK_EMITTED)
             || matches!(task.provenance, Provenance::Snapshot | Provenance::Repaired);
         self.accounting.ended.unknown += u64::from(was_seen_alive);
     }
 
-    /// Changes the account of a group and of all groups to which it was passed on. Returns the cgroup of the group.
+    /// Changes the usage of a group and of all groups to which its usage was added. Returns the cgroup of the group.
     fn charge(&mut self, group: Ix<Group>, charge: &Charge) -> Option<u64> {
         let start = self.store[group].start();
         let mut more = Descent::default();

@@ -31,7 +31,7 @@ pub(crate) struct AwaitingLastSwitch {
 
 impl AwaitingLastSwitch {
     fn position(&self, task: Ix<Task>) -> Option<usize> {
-        // The last one is the likeliest.
+        // Search from the end: the newest entry is the most likely one.
         self.tasks.iter().rposition(|&other| other == task)
     }
 

@@ -1,5 +1,5 @@
-//! What all tasks that ended used: by kind of task, and by cgroup. Each task counts once, with its last switch, or when that will not
-//! come any more; so the sums only grow.
+//! Sums of what all ended tasks used, by kind of task and by cgroup. A task is added once: at its last switch, or when that
+//! record is given up. So the sums only grow.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
@@ -39,14 +39,14 @@ impl Hasher for IdHasher {
 /// The sums.
 #[derive(Debug, Default)]
 pub(crate) struct EndedTotals {
-    /// User and system time as the kernel splits each one's.
+    /// Usage by kind, with user and system time as the kernel splits them for each task.
     kinds: [Usage; TaskKind::COUNT],
     cgroups: HashMap<u64, Share, BuildHasherDefault<IdHasher>>,
-    /// The usage that was added last, with its cgroup: the next task is often of the same cgroup.
+    /// The usage of the last cgroup that was added to; the next ended task is often in the same cgroup.
     last: (Option<u64>, Share),
-    /// Of tasks whose cgroup is unknown, or one too many.
+    /// Usage of tasks whose cgroup is unknown, or beyond the most cgroups.
     nowhere: Share,
-    /// Tasks that ended and whose figures no record had.
+    /// Ended tasks whose usage no record had.
     pub(crate) unknown: u64,
 }
 

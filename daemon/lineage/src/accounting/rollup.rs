@@ -12,7 +12,8 @@ use crate::store::slot::charged_to::ChargedTo;
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// The most generations that a late figure is passed up. Parents are older than their children, so a cycle needs a wrong record.
+/// The most generations to which a late usage is added. Parents are older than their children, so only a wrong record can make a
+/// cycle.
 const GENERATIONS: usize = 4096;
 
 impl ReaperKind {
@@ -37,7 +38,7 @@ impl Lineage {
         self.charge_ancestors(group, charged_to, Descent::clone);
     }
 
-    /// Subtracts again what was passed on, because the group has not been released after all.
+    /// Subtracts what was added to the parent, because the group has not been released after all.
     pub(crate) fn uncharge_parent(&mut self, group: Ix<Group>) {
         if let Some(charged_to) = self.store.charged_to(&self.store[group]) {
             self.store.set_charged_to(group, None);
@@ -66,8 +67,8 @@ impl Lineage {
         }
     }
 
-    /// Later figures of a group follow those that were passed on to a parent, and go on to all to whom that one's were. `is_reaped` as
-    /// long as each of them was waited for.
+    /// Adds later usage of a group to the parent that has received the group's usage, and on to each ancestor that has received
+    /// the parent's. `is_reaped` is true as long as each group was reaped by wait(2).
     pub(crate) fn add_to_ancestors(
         &mut self,
         mut charged_to: ChargedTo,
@@ -103,7 +104,7 @@ impl Lineage {
         }
     }
 
-    /// When a group began, or the end of time where that is unknown: any parent is older.
+    /// Returns when a group began, or the greatest time if that is unknown, because any parent is older.
     fn oldest_start(&self, group: Ix<Group>) -> Ktime {
         let members = &self.store[group];
         if members.has(fact::START) { members.start() } else { Ktime(u64::MAX) }

@@ -1,4 +1,5 @@
-//! Decides whether a dead leader becomes a zombie, and how a leader ended that was released before a record showed it.
+//! Decides whether a dead leader becomes a zombie. Concludes how a leader ended if it was released before a record showed its
+//! end.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -11,8 +12,8 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Handles a leader that is already `EXIT_DEAD` at its last switch: either it was autoreaped, or it was a zombie for a moment and
-    /// a wait(2) reaped it. `do_notify_parent()` decides that by the exit signal and what the parent does about `SIGCHLD`.
+    /// Handles a leader that is already `EXIT_DEAD` at its last switch: either it was autoreaped, or it was a zombie for a moment
+    /// and a wait(2) reaped it. `do_notify_parent()` decides by the exit signal and by the parent's disposition of `SIGCHLD`.
     pub(crate) fn die_before_final_switch(
         &mut self,
         ix: Ix<Task>,
@@ -21,9 +22,9 @@ impl Lineage {
         t: &mut Transition<'_>,
     ) {
         let goes_by_itself = self.would_autoreap(group);
-        // Unread, the common case is assumed, and said to be: most parents wait.
+        // If the parent's disposition is not known, assume that the parent waited, as most do, and mark the effect as inferred.
         let is_certain = match goes_by_itself {
-            // Among several threads the leader may have died first, and gone with the last of them.
+            // A leader with threads may have died before them: `release_task()` of the last thread then released it.
             Some(true) => !self.had_threads(group) && !self.store[group].has(fact::IGNORED_LATER),
             Some(false) => !self.store[group].has(fact::IGNORED_LATER),
             None => false,
@@ -44,7 +45,7 @@ impl Lineage {
         death: Death,
         t: &mut Transition<'_>,
     ) {
-        // Its group had no other task any more.
+        // The kernel autoreaps a leader only when its group has no other task.
         self.store[group].set(fact::SOLE, true);
         self.die(ix, &Death { exit_state: Some(EXIT_DEAD), ..death }, t);
         self.autoreaped(ix, group, t);

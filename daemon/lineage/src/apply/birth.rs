@@ -60,7 +60,7 @@ impl Lineage {
         task.provenance = t.ctx.provenance;
         let creation = new.clone_flags.map(|flags| Creation::of(flags, new.task_flags.unwrap_or(0)));
         if new.task.is_leader() {
-            // A child that exec'ed before its birth was reported does not hold its parent any more.
+            // A child that called execve(2) before its fork record arrived has already resumed its vfork parent.
             let holds = creation == Some(Creation::Vfork) && self.store[group].execs == 0;
             self.store[group].set(fact::HOLDS_PARENT, holds);
             if let Some(parents) = self.store.parents_of(group) {

@@ -19,14 +19,14 @@ use crate::store::tables::arena::Ix;
 use crate::store::tables::index::TID_LIMIT;
 
 impl Lineage {
-    /// Whether an exec by the thread `old_tid` is still to be carried out here, or was when its old leader was released or its new
-    /// one renamed.
+    /// Whether the tree has yet to apply the exec by the thread `old_tid`. A release of the old leader or a rename of the new one
+    /// may have applied it already.
     pub(crate) fn is_exec_takeover_due(&self, group: Ix<Group>, old_tid: Tid, at: Ktime) -> bool {
         let members = &self.store[group];
         let thread_waits = self.store.find_current(old_tid).is_some_and(|ix| {
             let task = &self.store[ix];
             let is_thread = task.group() == Some(group) && members.leader() != Some(ix);
-            // A younger thread has the tid again.
+            // A younger thread has reused the tid.
             is_thread && task.key().start != members.start() && task.key().start < at
         });
         let taken_over_at = self.store.rare_of(members).and_then(|rare| rare.taken_over_at);
@@ -34,8 +34,8 @@ impl Lineage {
         thread_waits || !awaits_its_exec
     }
 
-    /// Frees the tid that the exec'ing thread had: another task with it in the tree has ended unseen. Returns false if a younger task
-    /// has the tid: then the old leader has been released too.
+    /// Frees the tid that the exec'ing thread had. Another task with that tid in the tree ended without a record. Returns false
+    /// if a younger task has the tid; then the kernel has released the old leader too.
     pub(crate) fn vacate_for_exec(&mut self, group: Ix<Group>, old_tid: Tid, t: &mut Transition<'_>) -> bool {
         if old_tid.0 == 0 || old_tid.0 >= TID_LIMIT {
             self.refuse();
@@ -45,7 +45,7 @@ impl Lineage {
         if self.store[holder].group() == Some(group) && self.store[holder].key().start < t.ctx.at {
             return true;
         }
-        // The old leader's own last words can come long after its tid was handed out again.
+        // The last record of the old leader can arrive long after another task got its tid.
         !t.ctx.may_be_belated() && self.vacate(old_tid, t.ctx.at, t)
     }
 
@@ -97,7 +97,7 @@ impl Lineage {
             self.store[thread].known |= known::VTID;
         }
 
-        // The exec record shows who takes the old leader; it is nobody's child.
+        // No parent waits for the old leader; the exec record shows which thread releases it.
         self.store[old_leader].known |= known::END_EMITTED;
         self.reparent_children(old_leader, None, t);
         self.store.set_state(old_leader, TaskState::Dead, t.ctx.at);
@@ -131,7 +131,7 @@ impl Lineage {
         self.store.clear_zombie(group);
         self.uncharge_parent(group);
         self.store.set_dead_leader(group, false);
-        // What the one that died had used stays in the account.
+        // The usage of the leader that died stays in the group's sum.
         if let Some(early) = self.accounting.awaiting_last_switch.take(ix) {
             self.accounting.ended.add(early.kind, None, &early.usage);
         }
@@ -147,11 +147,11 @@ impl Lineage {
         members.set(fact::LEADER_DIED | fact::SOLE | fact::EXIT_EMITTED | fact::FREED, false);
         self.store.rare(group).taken_over_at = Some(at);
         self.stats.takeovers += 1;
-        // Who was there when the leader died did not survive the exec; who came later may be new.
+        // Threads that lived when the leader died did not survive the exec. Threads that started later may be new.
         self.end_others(group, ix, &mut t.with(EventContext { at: died_at, ..t.ctx }));
     }
 
-    /// Moves to the thread what records showed of the leader after the thread had replaced it.
+    /// Copies to the new leader the comm that a record showed under the leader's tid after the exec.
     fn copy_name_to_new_leader(&mut self, group: Ix<Group>, old_leader: Ix<Task>, thread: Ix<Task>) {
         let taken_over_at = self.store.rare_of(&self.store[group]).and_then(|rare| rare.taken_over_at);
         let &Task { comm, comm_at, known: facts, .. } = &self.store[old_leader];

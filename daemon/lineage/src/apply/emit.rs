@@ -1,4 +1,4 @@
-//! Tasks and groups as effects show them.
+//! Makes effects, which show a task and its group as they are now.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -74,13 +74,13 @@ impl Lineage {
         }
     }
 
-    /// The parent as effects reported it: the former one while it is open whether the child was reparented.
+    /// Returns the parent as effects show it: the former parent as long as it is not known whether the child was reparented.
     fn emitted_parent(&self, group: &Group) -> Option<GroupKey> {
         let open = if group.has(fact::PARENT_PENDING) { self.store.pending_reparent(group) } else { None };
         open.map_or(group.parent_key(), |open| open.old_group)
     }
 
-    /// Its name.
+    /// Returns the comm of that parent.
     pub(crate) fn emitted_parent_name(&self, group: &Group) -> Option<Comm> {
         match group.parent() {
             Some(parent) if !group.has(fact::PARENT_PENDING) => self.store.process_name(parent),

@@ -13,14 +13,14 @@ use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
-/// The arguments of an exec arrive within this time, or never.
+/// The arguments of an exec arrive within this time, ns, or never.
 const ARGS_WITHIN_NS: u64 = 100_000_000;
 
 impl Lineage {
     pub(crate) fn on_exec(&mut self, at: Ktime, exec: &Exec, out: &mut Vec<Effect>) {
         let t = &mut Transition::new(EventContext::observed(at), out);
         if !exec.task.is_leader() {
-            // Whoever execs is its group's leader after it.
+            // After an exec, the task is the leader of its group.
             self.stats.contradictory += 1;
             return;
         }
@@ -132,7 +132,7 @@ impl Lineage {
         let t = &mut Transition::new(EventContext::observed(at), out);
         let Some((mut ix, group)) = self.resolve_or_create(renamed.task, t) else { return };
         self.store.set_seen_running(ix, at);
-        // An exec sets the comm after the exec'ing thread has taken the leader's place, and before it is reported itself.
+        // execve(2) sets the comm after the thread has taken the leader's place, and before the exec's own record.
         if let Some(thread) = self.find_unseen_exec_thread(ix, group, at) {
             let old_tid = self.store[thread].key().tid;
             self.take_over(group, old_tid, t);
@@ -158,8 +158,8 @@ impl Lineage {
         self.emit(t, ix, Action::Renamed { old: renamed.old, new: renamed.new });
     }
 
-    /// Ends the other tasks of the group, because an exec leaves only one. Tasks that are exiting still get their own records; the
-    /// ends of the others were not seen.
+    /// Ends the other tasks of the group, because an exec leaves only one. Tasks that are exiting still have their own exit
+    /// records; those of the others were lost.
     pub(crate) fn end_others(&mut self, group: Ix<Group>, survivor: Ix<Task>, t: &mut Transition<'_>) {
         if self.store.present(&self.store[group]) <= 1 {
             return;

@@ -24,11 +24,11 @@ pub(crate) struct Death {
     pub(crate) nr_threads: Option<i32>,
     pub(crate) tracer: Option<TaskRef>,
     pub(crate) usage: Option<Usage>,
-    /// Concluded from a later record: the time at which it became a zombie is not known.
+    /// The death is concluded from a later record, so the time at which the task became a zombie is not known.
     pub(crate) seen_late: bool,
-    /// A dead leader that `release_task()` of its last thread released in its second turn.
+    /// `release_task()` of the last thread released this dead leader in its second turn.
     pub(crate) second_turn: bool,
-    /// The old leader dies because another thread calls execve(2): the group stays alive.
+    /// The old leader dies because another thread calls execve(2); the group lives on.
     pub(crate) de_thread: bool,
 }
 
@@ -105,7 +105,7 @@ impl Lineage {
         self.store.set_seen_running(ix, at);
         let is_leader = self.store[group].leader() == Some(ix);
         let is_gone = exited.exit_state == Some(EXIT_DEAD);
-        // Released already it may name a parent that is gone as well.
+        // The record of a task that has been released can name a parent that is gone too.
         let parent = exited.parent.filter(|parent| !is_gone || self.store.find(parent.key).is_some());
         let is_stranger = known.is_none() && is_gone;
         if is_leader && !is_stranger {
@@ -115,11 +115,11 @@ impl Lineage {
             if !self.resolve_pending_reparent(group, parent, at, t.out) {
                 return;
             }
-            // That it goes by itself was decided below the parent it had then; `reparent_leader()` lets it alone since. Its last
-            // switch is so late that it more likely was handed on before, and taken.
+            // `exit_notify()` decided on autoreaping under the parent of that time, and `reparent_leader()` skips such a child.
+            // If the last switch shows another parent, that parent more likely got the child earlier and reaped it.
             if !is_gone || t.ctx.is_by_tracepoint() || self.would_autoreap(group) != Some(true) {
                 let Some(is_with_shown) = self.learn_parent(group, parent, t) else { return };
-                // An orphan's exit signal is reset with its parent.
+                // A reparenting also resets the exit signal.
                 let reset_at = self.store.reparented_at(&self.store[group]);
                 if is_with_shown && reset_at <= at {
                     self.learn_exit_signal(group, exited.exit_signal);
@@ -170,7 +170,7 @@ impl Lineage {
         self.account(ix, exited);
         if exited.exit_state == Some(EXIT_DEAD) && exited.source != ExitSource::ExitNotify {
             if known.is_none() {
-                // All of its life but this was before anyone looked.
+                // The first record of this task is the one of its end.
                 self.die(ix, &death, t);
                 return;
             }
@@ -178,10 +178,10 @@ impl Lineage {
                 self.die_before_final_switch(ix, group, death, t);
                 return;
             }
-            // By itself a leader would have been released inside exit_notify(), and so before this: a wait(2) is at it. Of
-            // another thread only a tracer's wait takes notice.
+            // An autoreaped leader is released inside exit_notify(), before this record. So a wait(2) is reaping this one. A
+            // thread that is not a leader can be waited for by a tracer only.
             let is_taken = if is_leader {
-                // What a parent it came to since does about SIGCHLD decided nothing.
+                // The SIGCHLD disposition of a parent that adopted the child later did not decide this.
                 self.would_autoreap(group) != Some(true) || self.store[group].has(fact::IGNORED_LATER)
             } else {
                 death.tracer.is_some()
@@ -197,8 +197,8 @@ impl Lineage {
         }
     }
 
-    /// How many threads a dead leader's group has left, by the kernel's count, that were never seen: the leader's children are
-    /// theirs now, and stay in the group.
+    /// Returns the number of threads that a dead leader's group still has by the kernel's count and that no record has shown.
+    /// They inherit the leader's children, which so stay in the group.
     pub(crate) fn count_hidden_threads(&mut self, ix: Ix<Task>, group: Ix<Group>, count: Option<i32>) -> u32 {
         let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else { return 0 };
         if self.store[group].leader() != Some(ix) {
@@ -227,7 +227,7 @@ impl Lineage {
             && self.store.find_current(task.tgid.leader()).is_none()
     }
 
-    /// Remembers that it has been released, because an older record may still arrive.
+    /// Adds a tombstone for a released task that no record has shown, because an older record of it may still arrive.
     pub(crate) fn add_released_unseen(&mut self, task: TaskRef, at: Ktime) {
         self.stats.late += 1;
         if task.key.tid.0 == 0
@@ -293,12 +293,12 @@ impl Lineage {
         if state == TaskState::Dead {
             self.store.enqueue(ix, Queue::Dead);
         } else if is_leader && death.seen_late {
-            // The earliest it can have become one.
+            // This is the earliest time at which it can have become a zombie.
             self.store[ix].since = if saw_it_begin { since } else { t.ctx.at };
             self.store[group].set(fact::ZOMBIE_YOUNGER, saw_it_begin);
         }
         if death.de_thread {
-            // However late its record comes: it died while another lived on.
+            // This holds however late the record arrives: the leader died while another task of its group lived.
             self.leader_died(ix, group, t);
             return;
         }
@@ -308,7 +308,7 @@ impl Lineage {
         }
         if self.is_in_snapshot() && t.ctx.provenance != Provenance::Observed && is_leader && !death.seen_late
         {
-            // Its threads come after it.
+            // The records of its threads follow.
             self.decide_zombie_later(ix, t.ctx.provenance);
             return;
         }

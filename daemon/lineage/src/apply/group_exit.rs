@@ -15,7 +15,7 @@ impl Lineage {
         self.store.extra(group).set_leader_died_at(t.ctx.at);
         self.store.set_dead_leader(group, true);
         self.store[group].set(fact::LEADER_DIED, true);
-        // In a group exit the others die as well, in whatever order.
+        // In a group exit (exit_group(2) or a fatal signal) the other tasks die too, in any order.
         let members = &self.store[group];
         let threads_left = self.store.live(members);
         if threads_left > 0 && !matches!(members.status(), GroupStatus::Group(_)) {
@@ -27,7 +27,7 @@ impl Lineage {
     pub(crate) fn after_task_death(&mut self, group: Ix<Group>, t: &mut Transition<'_>) {
         self.emit_group_exit(group, t);
         self.begin_zombie_if_due(group, t);
-        // Not from here: whoever called goes on with this group.
+        // The caller still uses this group, so it must not be removed here.
         if self.store[group].has(fact::FREED)
             && let Some(leader) = self.store[group].leader()
         {

@@ -6,7 +6,7 @@ use crate::model::id::GroupKey;
 use crate::{Arguments, Lineage};
 
 impl Lineage {
-    /// Processes whose program is not known, kernel threads included.
+    /// Returns the processes whose program is not known, kernel threads included.
     pub fn without_executable(&self) -> impl Iterator<Item = GroupKey> {
         self.groups().filter(|group| group.executable().is_none()).map(|group| group.key())
     }
@@ -28,7 +28,7 @@ impl Lineage {
         self.config.exec_args
     }
 
-    /// Takes the arguments that a process was seen to have. One that an exec reported tells its own with that exec.
+    /// Stores the arguments that /proc shows of a process. A process whose exec was seen has its arguments from that exec.
     pub fn learn_arguments(&mut self, key: GroupKey, arguments: Arguments) {
         let leader = self.store.find_current(key.tgid.leader()).filter(|&ix| self.store.is_leader(ix));
         let Some(group) = leader.and_then(|ix| self.store[ix].group()) else { return };
@@ -42,7 +42,7 @@ impl Lineage {
         if self.older_arguments.is_empty() { None } else { self.older_arguments.get(&key).cloned() }
     }
 
-    /// It has execed, or is gone.
+    /// Drops the stored arguments of a process that has called execve(2) or has ended.
     pub(crate) fn forget_arguments(&mut self, key: GroupKey) {
         if !self.older_arguments.is_empty() {
             self.older_arguments.remove(&key);

@@ -1,4 +1,4 @@
-//! Which task ran `release_task()` on another, and how the two are related.
+//! Finds the task that ran `release_task()` on another, and their relation.
 
 use crate::Lineage;
 use crate::model::effect::Reaper;
@@ -12,7 +12,7 @@ use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Who released a task, by the record; `None` if the record does not say.
+    /// Returns the task that released another, as the record shows it; `None` if the record has no reaper.
     pub(crate) fn reaper_of(&self, group: Ix<Group>, released: &Released) -> Option<Reaper> {
         let by = released.by?;
         let members = &self.store[group];
@@ -44,7 +44,7 @@ impl Lineage {
         Some(Reaper { task: Some(by), process, name, kind })
     }
 
-    /// Who must have taken a zombie where no record says: its parent.
+    /// Returns the reaper of a zombie if no record shows it: its parent.
     pub(crate) fn reaper_by_rule(&self, group: Ix<Group>) -> Option<Reaper> {
         let members = &self.store[group];
         let exiting_reaper = self.store.rare_of(members).and_then(|rare| rare.exiting_reaper);
@@ -52,7 +52,7 @@ impl Lineage {
         let name = if let (Some(parent), None) = (members.parent(), exiting_reaper) {
             self.store.process_name(parent)
         } else {
-            // It has died since, and is still remembered.
+            // The parent has died since and is an exited process now.
             let leader = process
                 .start
                 .and_then(|start| self.store.find(TaskKey { tid: process.tgid.leader(), start }));

@@ -54,7 +54,7 @@ impl Lineage {
                     return;
                 }
             } else {
-                // Who releases itself was not handed on any more, whatever parent it shows by now.
+                // A task that releases itself was not reparented before, whatever parent its record shows.
                 let by_itself = released.by.is_some_and(|by| by.key == released.task.key);
                 if by_itself {
                     self.cancel_pending_reparent(group);
@@ -108,7 +108,7 @@ impl Lineage {
         goes_by_itself: bool,
         t: &mut Transition<'_>,
     ) {
-        // Of an old leader, the exec that took its place tells it.
+        // For an old leader, the exec of the thread that replaced it has emitted the end.
         if self.store[ix].knows(known::END_EMITTED) {
             return;
         }
@@ -122,7 +122,7 @@ impl Lineage {
         }
     }
 
-    /// Releases leaders whose RCU callback came before the last switch of a thread, once that has come.
+    /// Releases leaders whose RCU callback arrived before the last switch of a thread, once the last switch has arrived.
     pub(crate) fn release_after_rcu(&mut self, out: &mut Vec<Effect>) {
         while let Some((key, at)) = self.reconcile.releasable_leaders.pop() {
             let Some(leader) = self.store.find(key) else { continue };
@@ -227,7 +227,7 @@ impl Lineage {
         let usage = if is_told { self.store.group_usage(group) } else { None };
         let children_usage = if is_told { self.store.children_usage(group).map(Box::new) } else { None };
         let life =
-            if is_told && self.config.tells_lives { self.life_of_group(group, t.ctx.at) } else { None };
+            if is_told && self.config.reports_lives { self.life_of_group(group, t.ctx.at) } else { None };
         let life = life.map(Arc::new);
         self.emit(t, ix, Action::Released { reaper, usage, children_usage, life });
         if is_leader {

@@ -12,8 +12,8 @@ use crate::store::tables::arena::Ix;
 use crate::store::tables::index::TID_LIMIT;
 
 impl Lineage {
-    /// The task that a record is about, and its group. One whose birth went unseen gets a slot; `None`, and counted, if the
-    /// record is about a task that is gone, or cannot be.
+    /// Returns the task that a record is about, and its group. A task whose fork record was lost gets a slot. Returns `None`, and
+    /// counts the record as late, contradictory or refused, if the task is gone or cannot exist.
     pub(crate) fn resolve_or_create(
         &mut self,
         reference: TaskRef,
@@ -34,7 +34,7 @@ impl Lineage {
         leader_start: Option<Ktime>,
         t: &mut Transition<'_>,
     ) -> Option<(Ix<Task>, Ix<Group>)> {
-        // Every CPU's idle task has this tid. None is born, dies or is looked for.
+        // The idle task of every CPU has this tid. Idle tasks are never created or released, so no record can be about one.
         if reference.key.tid.0 == 0 {
             self.refuse();
             return None;
@@ -59,7 +59,7 @@ impl Lineage {
         Some((ix, group))
     }
 
-    /// The task that another's record names, such as a parent.
+    /// Returns the task that the record of another task names, such as a parent.
     pub(crate) fn resolve_or_create_named(
         &mut self,
         reference: TaskRef,
@@ -74,8 +74,8 @@ impl Lineage {
         Some(made)
     }
 
-    /// The slot of a task that is known. Changes what the reference shows of it: an exact start, or an exec by which a thread took its
-    /// leader's place.
+    /// Returns the slot of a known task. Applies what the reference shows: an exact start time, or an exec by which a thread took
+    /// its leader's place.
     fn resolve_or_take_over(&mut self, reference: TaskRef, t: &mut Transition<'_>) -> Option<Ix<Task>> {
         let found = self.store.find(reference.key);
         if found.is_some() {
@@ -100,7 +100,8 @@ impl Lineage {
         self.store.find(reference.key)
     }
 
-    /// A tid that is not the leader's with the leader's start: the old leader of this group, after a thread took its place.
+    /// Returns the group if the reference is its old leader, which a thread has replaced: the start time is the leader's and the
+    /// tid is not.
     fn group_after_exec(&self, reference: TaskRef, ctx: EventContext) -> Option<Ix<Group>> {
         let leader = self.store.find_current(reference.tgid.leader()).filter(|_| !reference.is_leader())?;
         let group = self.store[leader].group()?;
@@ -109,12 +110,14 @@ impl Lineage {
             && members.leader() == Some(leader)
             && members.has(fact::START)
             && members.start() == reference.key.start;
-        // The thread that did may be unknown: then a leader that seems dead lives on, if the kernel counted a thread nobody has
-        // seen when it died. /proc shows threads with their leader's start, but not how they end.
+        // That thread may be unknown. If the leader seems dead and the kernel counted a thread at its death that no record has
+        // shown, that thread became the leader. /proc shows threads with their leader's start too, but it does not show their
+        // ends.
         let rare = self.store.rare_of(members);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_done = taken_over_at.is_some();
-        // The leader has to die for it. A young thread can have that tid again when the old leader's callback comes.
+        // The leader dies before it is replaced. A younger thread can have reused the tid when the RCU callback of the old leader
+        // arrives.
         let can_wait_since = |start: Ktime| match taken_over_at {
             Some(at) => start < at,
             None => !ctx.may_be_belated() || self.store[leader].state() != TaskState::Running,
@@ -124,7 +127,7 @@ impl Lineage {
             task.group() == Some(group) && can_wait_since(task.key().start)
         });
         let is_counted_out = self.store.hidden_threads(members) == Some(0);
-        // Who goes as `EXIT_DEAD` under the leader's tid is the last to have it.
+        // A task that ends as `EXIT_DEAD` with the leader's tid is the last leader.
         let seems_dead = self.store[leader].state() == TaskState::Zombie && !members.has(fact::SOLE);
         let is_proven = thread_waits || (ctx.hook.is_some() && seems_dead && !is_done && !is_counted_out);
         (has_its_start && is_proven).then_some(group)
@@ -152,20 +155,20 @@ impl Lineage {
             self.stats.late += 1;
             return None;
         };
-        // Not a thread: an old leader that gave up its place longer ago than anyone has watched.
+        // This is not a thread but an old leader that was replaced before the records began.
         if t.ctx.hook.is_some()
             && self.store[group].has(fact::START)
             && self.store[group].start() == key.start
         {
             if t.ctx.is_by_tracepoint() && !self.reconcile.sees_releases {
-                // Its callback is still to come, maybe after a young thread got its tid.
+                // Its RCU callback is still to come, maybe after a younger thread has reused its tid.
                 self.add_released_unseen(reference, t.ctx.at);
             } else {
                 self.stats.late += 1;
             }
             return None;
         }
-        // An exec leaves no older thread in the group.
+        // After an exec the group has no older thread.
         let rare = self.store.rare_of(&self.store[group]);
         let taken_over_at = rare.and_then(|rare| rare.taken_over_at);
         let is_shown_alive = matches!(t.ctx.provenance, Provenance::Snapshot | Provenance::Repaired)
@@ -196,8 +199,8 @@ impl Lineage {
         true
     }
 
-    /// The group a thread belongs to, found by its leader, which has its tid until the last thread is gone. An unknown one gets a slot,
-    /// and an older owner of the tid is concluded to have ended.
+    /// Returns the group of a thread. The leader keeps its tid until the last thread is gone, so the tgid finds it. An unknown
+    /// leader gets a slot, and an older owner of that tid is concluded to have ended.
     fn resolve_or_create_group(
         &mut self,
         tgid: Tgid,

@@ -1,4 +1,4 @@
-//! Facts that any record can have. A fact that can change has a time, so an older record does not overwrite a newer one.
+//! Stores facts that any record can have. A fact that can change has a time, so an older record does not overwrite a newer one.
 
 use crate::Lineage;
 use crate::model::flags::{PF_IO_WORKER, PF_USER_WORKER};
@@ -23,7 +23,7 @@ impl Lineage {
         }
     }
 
-    /// False if a newer comm is known.
+    /// Stores the comm. Returns false if a newer comm is known.
     pub(crate) fn learn_comm(&mut self, ix: Ix<Task>, comm: Option<Comm>, at: Ktime) -> bool {
         let Some(comm) = comm else { return false };
         let task = &mut self.store[ix];
@@ -47,7 +47,7 @@ impl Lineage {
             profile.namespace = namespace.inode;
             profile.namespace_level = namespace.level;
             self.store[group].set(fact::NAMESPACE, true);
-            // A group's id is its leader's.
+            // The vtid of a group is that of its leader.
             if let (Some(vtgid), Some(leader)) = (namespace.vtgid, self.store[group].leader()) {
                 self.store[leader].vtid = vtgid;
                 self.store[leader].known |= known::VTID;
@@ -56,7 +56,7 @@ impl Lineage {
         let attached_at = self.store.rare_of(&self.store[group]).map_or(Ktime(0), |rare| rare.attached_at);
         let is_init = is_leader && place.namespace.is_some_and(|own| own.vtid == 1 && own.level > 0);
         let members = &mut self.store[group];
-        // An exec is newer than anything the birth can tell of the group.
+        // A fork record must not overwrite what a later exec has set.
         if is_leader && members.exec_at <= at {
             if let Some(cgroup_id) = place.cgroup_id.filter(|_| attached_at <= at) {
                 profile.cgroup_id = cgroup_id;
@@ -74,7 +74,7 @@ impl Lineage {
     }
 
     pub(crate) fn learn_exit_signal(&mut self, group: Ix<Group>, signal: Option<i32>) {
-        // -1 is a thread's; a leader shows it only in the middle of an exec by another thread.
+        // Threads have the exit signal -1; a leader has it only while another thread's exec replaces it.
         if let Some(signal) = signal.filter(|&signal| signal >= 0) {
             self.store[group].set_exit_signal(signal);
         }

@@ -3,24 +3,24 @@
 use crate::model::effect::Effect;
 use crate::model::event_context::EventContext;
 
-/// A change under way: its context, and the effects so far.
+/// The context of a change, and the effects that it has caused so far.
 pub(crate) struct Transition<'a> {
     pub(crate) ctx: EventContext,
     pub(crate) out: &'a mut Vec<Effect>,
 }
 
 impl<'a> Transition<'a> {
-    /// Effects go to the end of `out`.
+    /// Returns a context that appends effects to `out`.
     pub(crate) const fn new(ctx: EventContext, out: &'a mut Vec<Effect>) -> Self {
         Self { ctx, out }
     }
 
-    /// The same effects in another context.
+    /// Returns the same list of effects with another context.
     pub(crate) const fn with(&mut self, ctx: EventContext) -> Transition<'_> {
         Transition { ctx, out: self.out }
     }
 
-    /// The same effects, for what follows from the kernel's rules.
+    /// Returns the same list of effects, for effects that follow from the kernel's rules.
     pub(crate) const fn inferred(&mut self) -> Transition<'_> {
         self.with(self.ctx.inferred())
     }

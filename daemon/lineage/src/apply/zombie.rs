@@ -1,4 +1,4 @@
-//! Zombies, for which only a wait(2) is missing; and zombies and exits that a tick finds overdue.
+//! Makes dead leaders zombies, and flags zombies and exits that a tick finds overdue.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
-/// How long the `release_task()` that released a group's last thread may take to release its dead leader too. Until then the
-/// leader is not called a zombie. A virtual CPU can stand still in between for longer than anyone would wait, so where the parent
-/// is known to ignore `SIGCHLD`, and the release must come, it gets the long time.
+/// The time within which the `release_task()` of a group's last thread also releases the dead leader. Until then the leader is
+/// not a zombie. A virtual CPU can be stopped in between for long, so the leader gets the longer time if the parent is known to
+/// ignore `SIGCHLD`, because then its release must come.
 const SECOND_TURN: Duration = Duration::from_millis(10);
 const SECOND_TURN_DUE: Duration = Duration::from_secs(5);
 
@@ -34,8 +34,8 @@ impl Lineage {
         }
         if was_dead_leader {
             self.store[leader].since = t.ctx.at;
-            // What a parent did about SIGCHLD before the group came to it, it may do no more: the RCU callback will tell.
-            // And a thread that the kernel counted when the leader died, and that nobody has seen, may live on.
+            // The parent may have changed its SIGCHLD disposition since it adopted the group; the RCU callback will show the end.
+            // A thread that the kernel counted when the leader died, and that no record has shown, may still live.
             let members = &self.store[group];
             let hidden = self.store.hidden_threads(members);
             let is_certain = !members.has(fact::IGNORED_LATER) && hidden.is_none_or(|hidden| hidden == 0);
@@ -46,7 +46,8 @@ impl Lineage {
                     self.store.enqueue(leader, Queue::Dead);
                     return;
                 }
-                // What parent and tracer do was read a while ago; where it is seen, the second turn itself tells.
+                // The dispositions of parent and tracer may be outdated. If releases are reported, the record of the second turn
+                // decides.
                 Some(false) if t.ctx.is_by_tracepoint() || self.has_other_exit_signal(group) => {}
                 _ => {
                     self.store.enqueue(leader, Queue::Candidate);
@@ -65,7 +66,7 @@ impl Lineage {
         self.emit(&mut t.with(t.ctx.without_hook()), leader, Action::ZombieBegan { tracer });
     }
 
-    /// A dead leader is seen to be alone, and so a zombie: what there was of threads has gone, seen or not.
+    /// Handles a snapshot that shows a dead leader without other threads: it is a zombie, and all its threads have ended.
     pub(crate) fn became_only_task(&mut self, leader: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         if self.store[leader].state() != TaskState::Zombie {
             return;
@@ -152,7 +153,7 @@ impl Lineage {
         }
     }
 
-    /// First of a queue, if it has stood there for so long.
+    /// Returns the first task of a queue if it has been in the queue for at least `after`.
     pub(crate) fn front(&self, queue: Queue, now: Ktime, after: Duration) -> Option<Ix<Task>> {
         let is_due = |ix: &Ix<Task>| u128::from(now.since(self.store[*ix].since)) >= after.as_nanos();
         self.store.queue_ends(queue).first.filter(is_due)

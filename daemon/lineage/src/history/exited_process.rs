@@ -1,4 +1,4 @@
-//! An ended process as it is remembered: 184 bytes, and more only for facts that few processes have.
+//! What is stored of an ended process: 184 bytes, and more only for facts that few processes have.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) struct ExitedProcess {
     parent_start: Ktime,
     exec_at: Ktime,
     zombie_ns: u64,
-    /// When `reaped` or `autoreaped` was emitted.
+    /// The time of `reaped` or `autoreaped`.
     taken_at: Ktime,
     pub(crate) executable: Option<Arc<PathName>>,
     pub(crate) usage: PackedUsage,
@@ -46,9 +46,9 @@ pub(crate) struct ExitedProcess {
     execs: u32,
     pub(crate) profile: ProfileIx,
     facts: u32,
-    /// How many lives ago another had the same tgid; 0 if none did.
+    /// The distance, in serials, to the previous ended process with the same tgid; 0 if there is none.
     pub(crate) older: u32,
-    /// Of its leader: [`known`].
+    /// The leader's bits of [`known`].
     known: u16,
     provenance: Provenance,
     zombie: ZombieForm,
@@ -97,7 +97,7 @@ enum ZombieForm {
 #[derive(Clone, Copy, Debug)]
 enum EndedForm {
     Unknown,
-    /// When its time as a zombie began.
+    /// When it became a zombie.
     WithZombie,
     /// When it was reaped; absent if it was autoreaped, or if its end was reported with its release.
     WithTaken,
@@ -106,11 +106,11 @@ enum EndedForm {
 /// The task that reaped it.
 #[derive(Clone, Copy, Debug)]
 enum ReaperForm {
-    /// Unknown, or nobody had to.
+    /// Not known, or not reaped by another task.
     None,
     /// The main thread of its parent.
     Parent,
-    /// Its parent, by the kernel's rule.
+    /// Its parent, concluded from the kernel's rule.
     ParentByRule,
     /// See [`Details::reaper`].
     InDetails,
@@ -120,7 +120,7 @@ enum ReaperForm {
 const OVERHEAD: usize = 16;
 
 impl Side {
-    /// Bytes it takes.
+    /// Returns its size in bytes.
     fn bytes(&self) -> usize {
         let children = self.children.as_ref().map_or(0, |_| size_of::<ChildrenUsage>() + OVERHEAD);
         let details = self.details.as_ref().map_or(0, |_| size_of::<Details>() + OVERHEAD);
@@ -156,13 +156,13 @@ impl ExitedProcess {
         self.has_parent_name.then_some(self.parent_name)
     }
 
-    /// Takes over what its group held.
+    /// Adds the paths and sums that its group held.
     pub(crate) fn with(self, held: Held) -> Self {
         let Held { executable, profile, usage } = held;
         Self { executable, usage, profile, ..self }
     }
 
-    /// Bytes it takes besides its own.
+    /// Returns the bytes that it holds outside of itself.
     pub(crate) fn side_bytes(&self) -> usize {
         self.side.as_ref().map_or(0, |side| side.bytes())
     }
@@ -177,7 +177,7 @@ impl ExitedProcess {
     }
 }
 
-/// The reaper that most lives have.
+/// Returns the most common reaper: the main thread of the parent.
 fn by_parent(parent: GroupKey, name: Option<Comm>, is_seen: bool) -> Option<Reaper> {
     let task = if is_seen {
         let key = TaskKey { tid: parent.tgid.leader(), start: parent.start? };
@@ -189,7 +189,8 @@ fn by_parent(parent: GroupKey, name: Option<Comm>, is_seen: bool) -> Option<Reap
 }
 
 impl Lineage {
-    /// What is remembered of a group that goes now. What the group itself holds is added by [`ExitedProcess::with`].
+    /// Returns what to store of a group that is released now. [`ExitedProcess::with`] adds the paths and sums that the group
+    /// holds.
     pub(crate) fn exited_process(&self, ix: Ix<Group>, at: Ktime) -> Option<ExitedProcess> {
         let group = &self.store[ix];
         let leader = &self.store[group.leader()?];

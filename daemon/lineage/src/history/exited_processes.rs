@@ -1,4 +1,4 @@
-//! Ended processes, remembered for a while. They answer which process had pid 4711 ten minutes ago, and which was its parent.
+//! Ended processes, stored for a while. They show, for example, which process had pid 4711 ten minutes ago, and its parent.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "fewer are forgotten than a chunk holds"))]
 
 use std::collections::VecDeque;
@@ -19,37 +19,37 @@ type Serial = u64;
 /// Lives in one chunk. With chunks, growth copies nothing, and forgotten lives free their memory step by step.
 const CHUNK: usize = 512;
 
-/// Serials as the table of tgids has them begin again after this many.
+/// The table of tgids stores serials modulo this number.
 const ROUND: u64 = u32::MAX as u64;
 
-/// Dead lives, oldest first.
+/// Ended processes, oldest first.
 #[derive(Default)]
 pub(crate) struct ExitedProcesses {
     chunks: VecDeque<Vec<ExitedProcess>>,
-    /// A chunk to be used again.
+    /// A free chunk for reuse.
     spare: Option<Vec<ExitedProcess>>,
-    /// Lives at the front of the first chunk that are forgotten.
+    /// The number of forgotten lives at the front of the first chunk.
     forgotten: usize,
     len: usize,
-    /// Serial of the first that is remembered.
+    /// The serial of the oldest life that is stored.
     first: Serial,
-    /// The youngest of each tgid.
+    /// The youngest life of each tgid.
     newest: TidTable<NonZeroU32>,
-    /// Bytes of what few lives have.
+    /// Bytes of facts that few lives have.
     side_bytes: usize,
-    /// When the youngest of those that are forgotten was released.
+    /// When the youngest forgotten life was released.
     forgotten_until: Ktime,
-    /// Lives forgotten because there were too many.
+    /// The number of lives that were forgotten because there were too many.
     crowded_out: u64,
 }
 
-/// A serial as four bytes, which are enough for those that are remembered.
+/// Returns a serial in four bytes, which is unique among stored lives.
 fn short(serial: Serial) -> Option<NonZeroU32> {
     NonZeroU32::new((serial % ROUND) as u32 + 1)
 }
 
 impl ExitedProcesses {
-    /// Keeps a life.
+    /// Stores a life.
     fn insert(&mut self, mut life: ExitedProcess) {
         let serial = self.first + self.len as u64;
         let older = self.newest.set(Tgid(life.tgid).leader(), short(serial));
@@ -66,7 +66,7 @@ impl ExitedProcesses {
         }
     }
 
-    /// The one remembered life that has this short serial.
+    /// Returns the full serial of the stored life with this short serial.
     fn serial(&self, short: NonZeroU32) -> Serial {
         let (short, first) = (u64::from(short.get() - 1), self.first % ROUND);
         self.first + (short + ROUND - first) % ROUND
@@ -80,7 +80,7 @@ impl ExitedProcesses {
         if newest.get(tgid) == first {
             newest.set(tgid, None);
         }
-        // A life is long out of the cache: it is left where it lies, not moved out.
+        // Read the life in place, because moving it would copy memory that is not in the cache.
         let held = (life.profile, life.usage);
         if life.side.is_some() {
             self.side_bytes -= life.side_bytes();
@@ -101,7 +101,7 @@ impl ExitedProcesses {
         Some(held)
     }
 
-    /// Prefetches the memory of the lives that are forgotten next.
+    /// Prefetches the memory of the lives that will be forgotten next.
     pub(crate) fn prefetch(&self, lives: usize) -> u64 {
         let see = |life: &ExitedProcess| {
             let owns = life.executable.is_some() ^ life.side.is_some();
@@ -127,7 +127,7 @@ impl ExitedProcesses {
         self.chunks.get_mut(chunk)?.get_mut(place)
     }
 
-    /// Serials of the lives that had this tgid, youngest first.
+    /// Returns the serials of the lives with this tgid, youngest first.
     fn serials_of(&self, tgid: Tgid) -> impl Iterator<Item = Serial> {
         let newest = self.newest.get(tgid.leader()).map(|short| self.serial(short));
         std::iter::successors(newest, |&serial| {
@@ -136,7 +136,7 @@ impl ExitedProcesses {
         })
     }
 
-    /// Lives that had this tgid, youngest first.
+    /// Returns the lives with this tgid, youngest first.
     pub(crate) fn of(&self, tgid: Tgid) -> impl Iterator<Item = &ExitedProcess> {
         self.serials_of(tgid).map_while(|serial| self.at(serial))
     }
@@ -169,12 +169,12 @@ impl ExitedProcesses {
         self.at(serial)
     }
 
-    /// The life with this identity.
+    /// Returns the life with this identity.
     pub(crate) fn find(&self, key: GroupKey) -> Option<&ExitedProcess> {
         self.of(key.tgid).find(|life| life.key() == key)
     }
 
-    /// Lives from a serial on, oldest first, at most so many; with the serial to go on with.
+    /// Returns at most `most` lives from a serial on, oldest first, and the serial of the next page.
     fn from(&self, serial: Serial, most: usize) -> (impl Iterator<Item = &ExitedProcess>, Serial) {
         let first = serial.max(self.first);
         let end = self.first + self.len as u64;
@@ -186,7 +186,7 @@ impl ExitedProcesses {
         self.len
     }
 
-    /// Every dead life, oldest first.
+    /// Returns every ended life, oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &ExitedProcess> {
         let chunks = self.chunks.iter().enumerate();
         chunks.flat_map(|(n, chunk)| &chunk[if n == 0 { self.forgotten } else { 0 }..])
@@ -202,7 +202,7 @@ impl ExitedProcesses {
 }
 
 impl Lineage {
-    /// Remembers an ended process; forgets the oldest one if there are too many.
+    /// Stores an ended process, and removes the oldest one if there are too many.
     pub(crate) fn remember(&mut self, life: ExitedProcess) {
         while self.exited.len() >= self.config.dead_lives && self.forget_oldest_life() {
             self.exited.crowded_out += 1;
@@ -220,15 +220,15 @@ impl Lineage {
         }
     }
 
-    /// The lives that are over and remembered, in the order in which they ended, a page at a time: those from `serial` on, at most
-    /// `most`, and the serial of the next page. Serials count every life that was ever remembered; 0 begins with the oldest.
+    /// Returns a page of ended lives, in the order in which they ended: at most `most` lives from `serial` on, and the serial of
+    /// the next page. Serials number all lives that were ever stored; 0 returns the oldest stored life first.
     #[must_use]
     pub fn ended_lives(&self, serial: u64, most: usize) -> (Vec<Life>, u64) {
         let (lives, next) = self.exited.from(serial, most);
         (lives.map(|exited| self.life_of_exited(exited)).collect(), next)
     }
 
-    /// The serial that the next life to end gets.
+    /// Returns the serial that the next life to end will have.
     #[must_use]
     pub const fn next_ended_life(&self) -> u64 {
         self.exited.first + self.exited.len as u64
@@ -240,7 +240,7 @@ impl Lineage {
         true
     }
 
-    /// Counts an ended process that is not remembered at all.
+    /// Counts an ended process that is not stored at all.
     pub(crate) fn forget_at_once(&mut self, at: Ktime) {
         self.exited.forgotten_until = self.exited.forgotten_until.max(at);
         self.exited.crowded_out += 1;

@@ -1,4 +1,4 @@
-//! A life put together from what is stored of a group.
+//! Makes a [`Life`] from what the store has of a group.
 
 use crate::Lineage;
 use crate::model::id::Ktime;
@@ -12,7 +12,7 @@ use crate::store::slot::task::{Queue, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Puts together what is known of a group. `now` is what a zombie's age is measured against.
+    /// Returns everything known about a group. The age of a zombie is measured until `now`.
     pub(crate) fn life_of_group(&self, ix: Ix<Group>, now: Ktime) -> Option<Life> {
         let group = &self.store[ix];
         let leader_ix = group.leader()?;
@@ -42,7 +42,7 @@ impl Lineage {
             executable: group.executable.clone(),
             parent: group.parent_key(),
             parent_name: self.parent_name(group),
-            // Where it is open whether the child was handed on, it was the former parent's.
+            // As long as it is not known whether the child was reparented, its parent is the former one.
             first_parent: extra.first_parent().or_else(|| self.store.pending_reparent(group)?.old_group),
             creator: rare.and_then(|rare| rare.creator),
             clone_flags,
@@ -81,7 +81,7 @@ impl Lineage {
         })
     }
 
-    /// Of a parent that is gone, too: who was taken by it may be let go of later.
+    /// The parent may be released already: a child that it reaped can be released later.
     pub(crate) fn parent_name(&self, group: &Group) -> Option<Comm> {
         if let Some(parent) = group.parent() {
             return self.store.process_name(parent);

@@ -1,4 +1,4 @@
-//! Queries: lives by pid and time, walks through the tree, waits that parents owe. A step costs O(1).
+//! Queries: lives by pid and time, walks through the tree, zombies and parents. A step of a walk costs O(1).
 
 use crate::Lineage;
 use crate::history::exited_process::ExitedProcess;
@@ -18,7 +18,7 @@ use crate::store::tables::arena::Ix;
 /// The idle task, which no clone(2) created.
 const IDLE: Tid = Tid(0);
 
-/// A thread group that lives, as a place to walk from.
+/// A thread group that is not released, from which a walk through the tree can start.
 #[derive(Clone, Copy)]
 pub struct GroupView<'a> {
     lineage: &'a Lineage,
@@ -28,15 +28,15 @@ pub struct GroupView<'a> {
 /// A task that the kernel still has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TaskView {
-    /// Which.
+    /// The task.
     pub task: TaskRef,
     /// Its state.
     pub state: TaskState,
-    /// When that began.
+    /// When it entered this state.
     pub since: Ktime,
-    /// How its beginning is known.
+    /// How its creation is known.
     pub provenance: Provenance,
-    /// Everything else.
+    /// Other facts.
     pub thread: Thread,
 }
 
@@ -61,13 +61,13 @@ impl<'a> GroupView<'a> {
         self.group().leader().and_then(|leader| self.lineage.store.process_name(leader))
     }
 
-    /// Its cgroup's id in the v2 hierarchy.
+    /// The id of its cgroup in the v2 hierarchy.
     #[must_use]
     pub fn cgroup_id(&self) -> Option<u64> {
         self.lineage.store.cgroup_of(self.group())
     }
 
-    /// Path of the program it runs.
+    /// Path of the program that it runs.
     #[must_use]
     pub fn executable(&self) -> Option<&'a PathName> {
         self.lineage.store[self.ix].executable.as_deref()
@@ -99,7 +99,7 @@ impl<'a> GroupView<'a> {
         self.lineage.task_view(self.group().parent()?).map(|parent| parent.task)
     }
 
-    /// Whether it was seen to adopt orphans though it is no pid namespace's init.
+    /// Whether it adopted orphans without being the init of a pid namespace.
     #[must_use]
     pub fn is_subreaper(&self) -> bool {
         self.group().has(fact::SUBREAPER)
@@ -130,13 +130,13 @@ impl<'a> GroupView<'a> {
             .filter_map(|task| lineage.task_view(task))
     }
 
-    /// Its account as a parent.
+    /// Its counts as a parent.
     #[must_use]
     pub fn debt(&self) -> Option<Debt> {
         self.group().debt().map(|debt| self.lineage.store[debt].debt)
     }
 
-    /// Since when the oldest of its zombie children waits for it. A step a child.
+    /// The oldest zombie among its children, and since when it is one. Costs O(children).
     #[must_use]
     pub fn oldest_zombie(&self) -> Option<(GroupKey, Ktime)> {
         let lineage = self.lineage;
@@ -149,7 +149,7 @@ impl<'a> GroupView<'a> {
             .min_by_key(|&(_, since)| since)
     }
 
-    /// Since when it is a zombie, if it is one.
+    /// Since when it is a zombie; `None` if it is not one.
     #[must_use]
     pub fn zombie_since(&self) -> Option<Ktime> {
         let leader = &self.lineage.store[self.group().leader()?];
@@ -205,7 +205,7 @@ impl Lineage {
             .filter_map(|ix| self.task_view(ix))
     }
 
-    /// Zombies, oldest first: those already flagged, then the others. Without those that are unconfirmed.
+    /// Zombies, oldest first: those already flagged, then the others. Unconfirmed zombies are left out.
     pub fn zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         [Queue::Flagged, Queue::Zombie].into_iter().flat_map(|queue| self.leaders_in(queue))
     }
@@ -230,7 +230,7 @@ impl Lineage {
         })
     }
 
-    /// How many processes are dead, reaped or in no need of it, while their release is still to be seen. A step for each such task.
+    /// How many processes are reaped or autoreaped while the record of their release is still to come. Costs O(such tasks).
     #[must_use]
     pub fn releasing_count(&self) -> usize {
         let first = self.store.queue_ends(Queue::Dead).first;
@@ -239,12 +239,12 @@ impl Lineage {
             .count()
     }
 
-    /// Zombies that no record or snapshot has shown since records were lost, the longest first.
+    /// Zombies that no record or snapshot has shown since records were lost, those unconfirmed for longest first.
     pub fn unconfirmed_zombies(&self) -> impl Iterator<Item = GroupView<'_>> {
         self.leaders_in(Queue::Unconfirmed)
     }
 
-    /// How many of these there are.
+    /// How many unconfirmed zombies there are.
     #[must_use]
     pub fn unconfirmed_count(&self) -> usize {
         self.store.queue_ends(Queue::Unconfirmed).len
@@ -254,7 +254,7 @@ impl Lineage {
         self.leaders_from(self.store.queue_ends(queue).first)
     }
 
-    /// This leader and those behind it in its queue.
+    /// This leader and those after it in its queue.
     fn leaders_from(&self, first: Option<Ix<Task>>) -> impl Iterator<Item = GroupView<'_>> {
         std::iter::successors(first, |&ix| self.store[ix].queue_next())
             .filter_map(|leader| self.store[leader].group().map(|ix| GroupView { lineage: self, ix }))
@@ -284,7 +284,7 @@ impl Lineage {
         self.store.queue_ends(Queue::Stuck).len
     }
 
-    /// The task that is in `do_exit()` for longest.
+    /// The task that has been in `do_exit()` for longest.
     #[must_use]
     pub fn oldest_exiting(&self) -> Option<TaskView> {
         [Queue::Stuck, Queue::Exiting]
@@ -308,24 +308,24 @@ impl Lineage {
     /// How many groups live.
     #[must_use]
     pub const fn group_count(&self) -> usize {
-        // The idle task's is none.
+        // The idle task's group is not counted.
         self.store.group_count().saturating_sub(1)
     }
 
-    /// Dead lives still remembered.
+    /// The number of stored lives that have ended.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.exited.len()
     }
 
-    /// The life of the group that has this tgid, or of the last one that had it and is remembered.
+    /// The life of the group that has this tgid now, or of the last stored one that had it.
     #[must_use]
     pub fn life(&self, tgid: Tgid, now: Ktime) -> Option<Life> {
         let live = self.group(tgid).and_then(|group| group.life(now));
         live.or_else(|| self.exited.of(tgid).next().map(|exited| self.life_of_exited(exited)))
     }
 
-    /// The life of the group that had this tgid at a moment.
+    /// The life of the group that had this tgid at a given time.
     #[must_use]
     pub fn life_at(&self, tgid: Tgid, moment: Ktime, now: Ktime) -> Option<Life> {
         let began = |life: &Life| life.key.start.is_none_or(|start| start <= moment);
@@ -344,7 +344,7 @@ impl Lineage {
         live.or_else(|| self.exited.find(key).map(|exited| self.life_of_exited(exited)))
     }
 
-    /// The name in the life with this identity, without the rest of it.
+    /// The comm in the life with this identity.
     #[must_use]
     pub fn name_by_key(&self, key: GroupKey) -> Option<Comm> {
         match self.group(key.tgid).filter(|group| group.key() == key) {
@@ -353,7 +353,7 @@ impl Lineage {
         }
     }
 
-    /// Dead lives still remembered, youngest first.
+    /// Stored lives that have ended, youngest first.
     pub fn dead_lives(&self) -> impl Iterator<Item = Life> {
         self.exited.iter().rev().map(|exited| self.life_of_exited(exited))
     }
@@ -363,7 +363,7 @@ impl Lineage {
     pub fn memory(&self) -> Memory {
         let StoreBytes { slots, used, shared, usages, tables } = self.store.bytes();
         let dying = self.dying_count();
-        // As if each had a group of its own: few of them are threads.
+        // Assume a group for each task: few exiting tasks are threads.
         let groups =
             (dying - self.store.state_counts().of(TaskState::Released)).min(self.store.group_count());
         let each = size_of::<Task>() + size_of::<Option<Ix<Task>>>();
@@ -378,13 +378,13 @@ impl Lineage {
         }
     }
 
-    /// Every task that is kept: also those released, for late records.
+    /// The number of tasks in the store, tombstones included.
     #[must_use]
     pub const fn task_count(&self) -> usize {
         self.store.task_count()
     }
 
-    /// Of these, tasks that have at least begun to exit.
+    /// The number of stored tasks that have at least begun to exit.
     #[must_use]
     pub const fn dying_count(&self) -> usize {
         self.store.state_counts().of(TaskState::Exiting)
@@ -393,13 +393,13 @@ impl Lineage {
             + self.store.state_counts().of(TaskState::Released)
     }
 
-    /// Paths of programs that are kept.
+    /// The number of stored paths of programs.
     #[must_use]
     pub fn path_count(&self) -> usize {
         self.store.path_count()
     }
 
-    /// What is kept besides live tasks and their groups.
+    /// The numbers of stored items besides live tasks and their groups.
     #[must_use]
     pub fn kept(&self) -> Kept {
         Kept {
@@ -433,26 +433,26 @@ impl Lineage {
 pub struct Memory {
     /// For tasks that live, and tombstones.
     pub live: usize,
-    /// Of this, for tasks that have at least begun to exit: by their number, and their share of what few groups have.
+    /// Part of `live`: for tasks that have at least begun to exit, by their number and their share of the side tables.
     pub dying: usize,
-    /// Of this, slots that are free and kept for the next tasks.
+    /// Part of `live`: free slots that are kept for further tasks.
     pub spare: usize,
-    /// For lives that are over.
+    /// For lives that have ended.
     pub dead: usize,
 }
 
-/// What is kept besides live tasks and their groups, in numbers. Each has a bound, or ends with time.
+/// Numbers of stored items besides live tasks and their groups. Each is bounded or expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Released tasks, for late records of them.
     pub released: usize,
-    /// Tasks let go whose release is still to be seen.
+    /// Tasks in `EXIT_DEAD` whose release record is still to come.
     pub dead: usize,
-    /// Lives that are over.
+    /// Lives that have ended.
     pub dead_lives: usize,
-    /// Dead children of dead parents of which it is open whether they were handed on.
+    /// Dead children of dead parents that may or may not have been reparented.
     pub pending_reparents: usize,
-    /// Leaders whose RCU callback overtook the last switch of another task.
+    /// Leaders whose RCU callback arrived before the last switch of another task.
     pub early_frees: usize,
     /// Execs that wait for their arguments.
     pub execs_without_args: usize,

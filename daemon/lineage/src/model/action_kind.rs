@@ -1,4 +1,4 @@
-//! The actions by name, without their details.
+//! The kinds of actions and their stable names.
 
 /// Which [`Action`](crate::Action) an effect has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +23,7 @@ pub enum ActionKind {
     Exiting,
     /// `do_exit()` began long ago and has not ended.
     ExitStuck,
-    /// `exit_notify()` has decided.
+    /// `exit_notify()` decided between zombie and dead.
     Exited,
     /// The leader is dead and other threads live.
     LeaderDied,
@@ -35,7 +35,7 @@ pub enum ActionKind {
     ZombieFlagged,
     /// A wait(2), or another task's `release_task()`, reaped it.
     Reaped,
-    /// The task went straight to `EXIT_DEAD`.
+    /// `exit_notify()` set `EXIT_DEAD`; no wait(2) is needed.
     Autoreaped,
     /// `release_task()`: the tid is free.
     Released,
@@ -46,7 +46,7 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
-    /// How many there are.
+    /// The number of kinds.
     pub const COUNT: usize = 20;
 
     /// Every action, in the order in which they come in a life.
@@ -73,7 +73,7 @@ impl ActionKind {
         Self::ScopeEnded,
     ];
 
-    /// Stable name: `event.action` of the JSON, and what filters take.
+    /// Returns the stable name: the value of `event.action` in JSON and of filters.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,13 +100,13 @@ impl ActionKind {
         }
     }
 
-    /// Names of all actions, with a comma between them: for messages.
+    /// Returns the names of all actions, separated by commas, for messages.
     #[must_use]
     pub fn list() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
 
-    /// The action with this name.
+    /// Returns the action with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)

@@ -1,16 +1,17 @@
 //! The arguments of a program that no exec record reported.
 
-/// An argument vector, any byte but NUL in each.
+/// An argument vector. An argument can contain any byte but NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// The arguments.
     pub args: Vec<Vec<u8>>,
-    /// Whether some of it was cut.
+    /// Whether arguments were cut.
     pub truncated: bool,
 }
 
 impl Arguments {
-    /// Of the text of /proc/PID/cmdline, of which `most` bytes are kept; `None` of kernel threads and zombies, which have none.
+    /// Splits the text of /proc/PID/cmdline and keeps at most `most` bytes. Returns `None` for an empty text, which kernel
+    /// threads and zombies have.
     #[must_use]
     pub fn of_cmdline(text: &[u8], most: usize) -> Option<Self> {
         let truncated = text.len() > most;

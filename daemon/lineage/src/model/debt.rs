@@ -2,18 +2,18 @@
 
 use crate::model::kinds::{Bound, Span};
 
-/// A parent's account.
+/// A parent's counts of its children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debt {
-    /// Children forked, as far as seen.
+    /// Children forked, of which a record showed the fork.
     pub forked: u64,
     /// Children that its wait(2) calls reaped.
     pub reaped: u64,
     /// Children that the kernel released without a wait(2), because it ignores `SIGCHLD`.
     pub autoreaped: u64,
-    /// Zombies that wait for it now.
+    /// Zombies that it has not reaped now.
     pub zombies: u32,
-    /// Of the reaped children, those whose death and wait were both seen.
+    /// Reaped children of which records showed both the death and the release.
     pub timed: u64,
     /// Sum of the times for which these children were zombies, ns.
     pub latency_sum_ns: u64,
@@ -22,7 +22,7 @@ pub struct Debt {
 }
 
 impl Debt {
-    /// A child was taken after this long. Only what was seen from end to end says something about the parent.
+    /// Counts a reaped child that was a zombie for this long. Only times of which both ends were seen are added.
     pub(crate) fn reap(&mut self, zombie: Option<Span>) {
         self.reaped += 1;
         if let Some(Span { ns, bound: Bound::Exact }) = zombie {

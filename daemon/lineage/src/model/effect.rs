@@ -16,21 +16,22 @@ use crate::model::task::TaskKind;
 use crate::model::usage::{ChildrenUsage, GroupUsage};
 
 pub use crate::model::kinds::{Bound, Creation, Hook, Provenance, ReaperKind, ReparentKind, Span};
+pub use crate::model::relation::Reaper;
 
 /// One thing that happened to one task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
-    /// When, by the kernel's clock.
+    /// When it happened, on `CLOCK_BOOTTIME`.
     pub at: Ktime,
-    /// How it is known.
+    /// How the daemon knows it.
     pub provenance: Provenance,
-    /// Where it was seen, where more than one place is possible.
+    /// The kernel function or tracepoint that showed it, if more than one can.
     pub hook: Option<Hook>,
-    /// How far it lies before an effect that was emitted already, ns; 0 means in order.
+    /// How much earlier it happened than an effect that was emitted before, ns; 0 if effects are in order.
     pub late_ns: u64,
-    /// The thread group, as it is after this.
+    /// The thread group after the change.
     pub process: Process,
-    /// The task, as it is after this.
+    /// The task after the change.
     pub thread: Thread,
     /// What happened.
     pub action: Action,
@@ -39,38 +40,38 @@ pub struct Effect {
 /// A thread group in an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
-    /// Which.
+    /// Its identity.
     pub key: GroupKey,
     /// Its leader's comm.
     pub name: Option<Comm>,
-    /// The group of its `real_parent`. Tgid 0 is the kernel's own idle task, parent of init and kthreadd.
+    /// The group of its `real_parent`. Tgid 0 is the kernel's idle task, the parent of init and kthreadd.
     pub parent: Option<GroupKey>,
-    /// Its id in its own pid namespace.
+    /// Its tgid in its own pid namespace.
     pub vpid: Option<u32>,
-    /// Path of the program it runs, from its last exec or that of the process it was forked from.
+    /// Path of the program that it runs, by its last exec or by the last exec of the process that forked it.
     pub executable: Option<Arc<PathName>>,
-    /// Its arguments, of a process that was there before records came and has not execed since; only where they are asked for.
+    /// Its arguments, if it is older than the first record, has not called execve(2) since, and arguments are requested.
     pub arguments: Option<Arc<Arguments>>,
     /// Real and effective uid.
     pub credentials: Option<(u32, u32)>,
-    /// What wait(2) says of it, once that cannot change.
+    /// Its wait(2) status, once it cannot change.
     pub status: Option<WaitStatus>,
 }
 
 /// A task in an effect.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thread {
-    /// Which.
+    /// Its identity.
     pub key: TaskKey,
     /// Its comm.
     pub name: Option<Comm>,
-    /// What it is.
+    /// Its kind.
     pub kind: TaskKind,
-    /// Signal for its parent at its death.
+    /// The signal that its parent gets when it dies.
     pub exit_signal: Option<i32>,
     /// Its `exit_state`, once decided.
     pub exit_state: Option<u32>,
-    /// Its own exit status.
+    /// Its own `exit_code`.
     pub exit_code: Option<i32>,
     /// PF_ bits.
     pub flags: Option<u32>,
@@ -80,32 +81,19 @@ pub struct Thread {
     pub namespace: Option<Namespaced>,
 }
 
-/// Who released a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reaper {
-    /// The task that did; `None` where only the kernel's rule tells which process it was.
-    pub task: Option<TaskRef>,
-    /// The thread group it belongs to.
-    pub process: GroupKey,
-    /// Its comm.
-    pub name: Option<Comm>,
-    /// Relation.
-    pub kind: ReaperKind,
-}
-
 /// A long uninterruptible sleep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sleep {
-    /// For how long.
+    /// How long, ns.
     pub blocked: Span,
     /// Whether a fatal signal ends it (`TASK_KILLABLE`).
     pub killable: bool,
-    /// Functions of the kernel that it is in, the innermost first, as `name+offset/size`.
+    /// The kernel functions on its stack, the innermost first, as `name+offset/size`.
     pub stack: Vec<String>,
 }
 
 impl Sleep {
-    /// What the sleep is called.
+    /// Returns the kind of sleep: killable or uninterruptible.
     #[must_use]
     pub const fn doing(&self) -> Doing {
         if self.killable { Doing::Killable } else { Doing::Uninterruptible }
@@ -117,11 +105,11 @@ impl Sleep {
 pub enum Action {
     /// `copy_process()` made the task.
     Forked {
-        /// How.
+        /// How it was created.
         creation: Option<Creation>,
         /// Flags of clone(2).
         clone_flags: Option<u64>,
-        /// Who called clone(2). With `CLONE_PARENT` not the parent.
+        /// The task that called clone(2). With `CLONE_PARENT`, it is not the parent.
         creator: Option<TaskRef>,
     },
     /// The first task came to a cgroup; process and thread are the one that came, where that is known, else the one that brought it.
@@ -130,13 +118,13 @@ pub enum Action {
     ScopeEnded(Arc<Scope>),
     /// `copy_process()` failed; process and thread are the caller's.
     CloneFailed {
-        /// Flags asked for.
+        /// The requested flags.
         clone_flags: Option<u64>,
-        /// Exit signal asked for.
+        /// The requested exit signal.
         exit_signal: Option<i32>,
         /// The error.
         errno: i32,
-        /// What refused it, where that was read.
+        /// The limit that refused it, if it was read.
         refused_by: Option<Arc<ForkLimit>>,
     },
     /// Runs another program.
@@ -145,7 +133,7 @@ pub enum Action {
         path: Option<Arc<PathName>>,
         /// Whether `path` or the executable's path was cut.
         truncated: bool,
-        /// Arguments, where asked for, and whether they were cut.
+        /// Arguments, if requested, and whether they were cut.
         args: Option<(Vec<Vec<u8>>, bool)>,
         /// How long this child of a vfork(2) held its parent.
         vfork_held_ns: Option<u64>,
@@ -166,20 +154,20 @@ pub enum Action {
     },
     /// `do_exit()` began.
     Exiting {
-        /// Tasks of the group not released yet, by the kernel's count.
+        /// Tasks of the group that are not released, by the kernel's `signal->nr_threads`.
         nr_threads: Option<i32>,
     },
     /// `exit_notify()` has decided.
     Exited {
-        /// Accounting, where it came with the same record.
+        /// Its usage, if the same record has it.
         usage: Option<Usage>,
-        /// Tasks of the group not released yet, by the kernel's count.
+        /// Tasks of the group that are not released, by the kernel's `signal->nr_threads`.
         nr_threads: Option<i32>,
-        /// Who traces it.
+        /// Its tracer.
         tracer: Option<TaskRef>,
         /// How long this child of a vfork(2) held its parent.
         vfork_held_ns: Option<u64>,
-        /// Time in `do_exit()`, up to where this was seen; `None` where its beginning was not.
+        /// Time from the start of `do_exit()` to this record, ns; `None` if no record showed the start.
         exit_ns: Option<u64>,
     },
     /// The leader is dead and other threads live on: not a zombie, no wait can reap it.
@@ -191,68 +179,69 @@ pub enum Action {
     GroupExited {
         /// What its tasks used, as far as known.
         usage: Option<GroupUsage>,
-        /// Why it ended; `None` where it exited by itself with nothing else to tell: its status says all.
+        /// Why it ended; `None` if it exited with code 0 and no signal was sent to it.
         death: Option<Arc<GroupDeath>>,
         /// Of a process that exec'ed: time since the last exec.
         since_exec_ns: Option<u64>,
     },
     /// `do_exit()` began long ago and has not ended.
     ExitStuck {
-        /// For how long.
+        /// How long, ns.
         stuck_ns: u64,
     },
     /// Has been in uninterruptible sleep for longer than the threshold.
     BlockedFlagged(Box<Sleep>),
     /// That sleep is over.
     BlockedCleared {
-        /// How long it was seen to last.
+        /// How long polls saw it last.
         blocked: Span,
     },
     /// Only a wait(2) is missing.
     ZombieBegan {
-        /// Who traces it, and so keeps it from its parent.
+        /// Its tracer, which must wait(2) for it before its parent can.
         tracer: Option<TaskRef>,
     },
     /// Has been a zombie for longer than the threshold.
     ZombieFlagged {
-        /// For how long.
+        /// How long, ns.
         zombie: Span,
         /// Comm of the parent that owes the wait(2).
         parent_name: Option<Comm>,
     },
-    /// Its parent exited and it has another.
+    /// Its parent exited, and it has another parent now.
     Reparented {
-        /// The former `real_parent`, where known.
+        /// The former `real_parent`, if known.
         old_parent: Option<TaskRef>,
         /// The new one.
         new_parent: TaskRef,
-        /// What the new one is.
+        /// The kind of the new parent.
         kind: ReparentKind,
     },
-    /// Taken by a wait(2), or by another's `release_task()`.
+    /// A wait(2), or `release_task()` in another task, reaped it.
     Reaped {
         /// The task that did it.
         reaper: Option<Reaper>,
         /// For how long it was a zombie; `None` for a thread that is not the leader.
         zombie: Option<Span>,
     },
-    /// Went straight to `EXIT_DEAD`: nobody waits for it.
+    /// `exit_notify()` set `EXIT_DEAD`: no wait(2) is needed.
     Autoreaped,
     /// `release_task()`: its tid is free.
     Released {
         /// The task that did it.
         reaper: Option<Reaper>,
-        /// With its leader the group is gone: what its tasks used, as far as known.
+        /// If the task is the leader, the group is released with it: what its tasks used, as far as known.
         usage: Option<GroupUsage>,
         /// What the group's dead children used, if it had any.
         children_usage: Option<Box<ChildrenUsage>>,
-        /// With its leader the group is gone: its life, where [`Config::tells_lives`](crate::Config::tells_lives) asks for it.
+        /// If the task is the leader, the group is released with it: its life, if
+        /// [`Config::reports_lives`](crate::Config::reports_lives) is set.
         life: Option<Arc<Life>>,
     },
 }
 
 impl Action {
-    /// Which action it is, without its details.
+    /// Returns the kind of the action.
     #[must_use]
     pub const fn kind(&self) -> ActionKind {
         match self {
@@ -279,7 +268,7 @@ impl Action {
         }
     }
 
-    /// Stable name: `event.action` of the JSON.
+    /// Returns the stable name, `event.action` in JSON.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.kind().name()

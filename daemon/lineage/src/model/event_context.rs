@@ -13,28 +13,28 @@ pub(crate) struct EventContext {
 }
 
 impl EventContext {
-    /// A hook saw it.
+    /// Returns the context of a change that a hook reported.
     pub(crate) const fn observed(at: Ktime) -> Self {
         Self { at, provenance: Provenance::Observed, hook: None }
     }
 
-    /// It follows from the kernel's rules.
+    /// Returns the context of a change that follows from the kernel's rules.
     pub(crate) const fn inferred(self) -> Self {
         Self { provenance: Provenance::Inferred, ..self }
     }
 
-    /// The same without the hook: the event has only one place where it can be seen.
+    /// Returns this context without the hook, for a change that only one hook can report.
     pub(crate) const fn without_hook(self) -> Self {
         Self { hook: None, ..self }
     }
 
-    /// Whether the record can come long after the release of its task: a task's own way through its exit, and its RCU callback,
-    /// wait for no one.
+    /// Whether the record can arrive long after the release of its task. The exit of a task and its RCU callback can run after
+    /// another task has been given its tid.
     pub(crate) const fn may_be_belated(&self) -> bool {
         matches!(self.hook, Some(Hook::Exit(_) | Hook::Release(ReleaseSource::Free)))
     }
 
-    /// Whether this comes from where the tracepoints see an end: late, and without who brought it about.
+    /// Whether the record comes from a tracepoint, which reports an end late and without the reaper.
     pub(crate) const fn is_by_tracepoint(&self) -> bool {
         matches!(self.hook, Some(Hook::Exit(ExitSource::FinalSwitch) | Hook::Release(ReleaseSource::Free)))
     }

@@ -1,4 +1,4 @@
-//! What a task is doing at a moment, as the scheduler has it: read when asked, never part of the tree.
+//! What a task is doing at a moment, read from the scheduler's fields on request. It is not part of the tree.
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::record::{Comm, Usage};
@@ -18,11 +18,12 @@ pub struct Figures {
     pub flags: u32,
     /// `SCHED_*` of sched(7).
     pub policy: Option<u32>,
-    /// The kernel's `prio`, with inheritance: 0 to 98 are real-time, 100 to 139 are not. /proc/PID/stat shows it less 100.
+    /// `task_struct.prio`, with priority inheritance: 0 to 98 is real-time, 100 to 139 is not. /proc/PID/stat shows this number
+    /// minus 100.
     pub prio: Option<i32>,
     /// The nice value.
     pub nice: Option<i32>,
-    /// 1 to 99 under `SCHED_FIFO` and `SCHED_RR`.
+    /// `rt_priority`: 1 to 99 for `SCHED_FIFO` and `SCHED_RR`.
     pub rt_priority: Option<u32>,
     /// The CPU that it runs on or ran on last.
     pub cpu: Option<u32>,
@@ -35,9 +36,9 @@ pub struct Figures {
 pub enum Doing {
     /// On a CPU.
     Running,
-    /// On a run queue: it could run.
+    /// On a run queue, ready to run.
     Ready,
-    /// One of these two.
+    /// Running or ready: the source does not say which.
     Runnable,
     /// Interruptible: a signal wakes it.
     Sleeping,
@@ -45,24 +46,24 @@ pub enum Doing {
     Uninterruptible,
     /// Uninterruptible, but a fatal signal ends it (`TASK_KILLABLE`).
     Killable,
-    /// By a signal such as SIGSTOP.
+    /// Stopped by a signal such as SIGSTOP.
     Stopped,
-    /// By its tracer.
+    /// Stopped by its tracer.
     Traced,
-    /// A kernel thread that is put aside.
+    /// A parked kernel thread (`kthread_park()`).
     Parked,
     /// A kernel thread without work.
     Idle,
-    /// By the freezer of cgroups or of a suspend.
+    /// Frozen by the cgroup freezer or for a suspend.
     Frozen,
-    /// Dead and not taken.
+    /// Dead and not reaped.
     Zombie,
-    /// Dead and about to go.
+    /// Dead and about to be released.
     Dead,
 }
 
 impl Doing {
-    /// All of them.
+    /// Every value.
     pub const ALL: [Self; 13] = [
         Self::Running,
         Self::Ready,
@@ -99,7 +100,7 @@ impl Doing {
         }
     }
 
-    /// The letter that /proc/PID/stat has for it.
+    /// Returns the letter that /proc/PID/stat shows for it.
     #[must_use]
     pub const fn letter(self) -> char {
         match self {
@@ -115,14 +116,14 @@ impl Doing {
         }
     }
 
-    /// Whether it sleeps where no ordinary signal reaches it.
+    /// Whether it sleeps uninterruptibly, killable or not.
     #[must_use]
     pub const fn is_blocked(self) -> bool {
         matches!(self, Self::Uninterruptible | Self::Killable)
     }
 }
 
-/// Name of a scheduling policy, as sched(7) and chrt(1) have it.
+/// Returns the name of a scheduling policy, as sched(7) and chrt(1) write it.
 #[must_use]
 pub const fn policy_name(policy: u32) -> &'static str {
     match policy {

@@ -1,4 +1,4 @@
-//! Who a task is. A tid alone is not an identity: it is reused.
+//! Identities of tasks and thread groups. A tid alone is not an identity, because the kernel reuses it.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub struct Tid(pub u32);
 pub struct Tgid(pub u32);
 
 impl Tgid {
-    /// The tid of this group's leader.
+    /// Returns the tid of this group's leader.
     #[must_use]
     pub const fn leader(self) -> Tid {
         Tid(self.0)
@@ -23,14 +23,14 @@ impl Tgid {
 pub struct Ktime(pub u64);
 
 impl Ktime {
-    /// Nanoseconds from `earlier` to this moment; 0 if `earlier` is later.
+    /// Returns the nanoseconds from `earlier` to this moment; 0 if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// A task that no reuse of its tid can be mistaken for.
+/// The identity of a task. A later task with the same tid has another start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKey {
     /// Its tid.
@@ -56,14 +56,14 @@ impl TaskRef {
     }
 }
 
-/// A thread group that no reuse of its tgid can be mistaken for: its leader's identity.
+/// The identity of a thread group: that of its leader. A later group with the same tgid has another start time.
 ///
-/// It survives an exec by another thread: that thread takes over the leader's tid and start time.
+/// An exec by another thread does not change it, because that thread takes over the leader's tid and start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKey {
     /// Its tgid.
     pub tgid: Tgid,
-    /// Its leader's `start_boottime`; `None` where only another thread of the group was ever seen.
+    /// Its leader's `start_boottime`; `None` if records showed only other threads of the group.
     pub start: Option<Ktime>,
 }
 

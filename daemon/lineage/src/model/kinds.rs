@@ -5,19 +5,19 @@ use crate::model::record::{ExitSource, ReleaseSource};
 /// How a fact became known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provenance {
-    /// Concluded from the kernel's rules and what else is known.
+    /// Concluded from the kernel's rules and other facts.
     #[default]
     Inferred,
-    /// Found by a snapshot that repaired what a loss had left wrong.
+    /// Found by a snapshot that repaired the tree after a loss.
     Repaired,
     /// Found by the snapshot at the start.
     Snapshot,
-    /// Seen by a hook when it happened.
+    /// Reported by a hook when it happened.
     Observed,
 }
 
 impl Provenance {
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Provenance {
     }
 }
 
-/// The kernel function or tracepoint a record of death came from.
+/// The kernel function or tracepoint that a record of a death or a release comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
     /// See [`ExitSource`].
@@ -39,7 +39,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// The kernel's name for it.
+    /// Returns the kernel's name of the function or tracepoint.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,23 +53,23 @@ impl Hook {
     }
 }
 
-/// How a task was made.
+/// How a task was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Creation {
-    /// fork(2), or a clone(2) that shares nothing that makes a difference to a life.
+    /// fork(2), or a clone(2) without `CLONE_VM`, `CLONE_VFORK` and `CLONE_THREAD`.
     Fork,
-    /// `CLONE_VFORK`: the creator is held until this one execs or exits.
+    /// `CLONE_VFORK`: the creator waits until this task calls execve(2) or exits.
     Vfork,
     /// `CLONE_VM` without `CLONE_THREAD`: own pid, shared memory.
     Hybrid,
     /// `CLONE_THREAD`.
     Thread,
-    /// By the kernel, for itself.
+    /// By the kernel: a kernel thread.
     Kernel,
 }
 
 impl Creation {
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,16 +94,16 @@ pub struct Span {
 /// How well a length of time is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bound {
-    /// Both ends were seen.
+    /// Both ends were seen, so the time is exact.
     Exact,
-    /// Its beginning was not seen: it is no longer than this.
+    /// The beginning was not seen; the time is at most this.
     AtMost,
-    /// It began before it was looked at: it is no shorter than this.
+    /// It began before the first poll; the time is at least this.
     AtLeast,
 }
 
 impl Bound {
-    /// Stable name; `None` for an exact one.
+    /// Returns the stable name; `None` for an exact time.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         match self {
@@ -117,18 +117,18 @@ impl Bound {
 /// The kind of the new parent of a reparented child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReparentKind {
-    /// To another thread of the dying task's group: the parent process stays the same.
+    /// Another thread of the exiting task's group; the parent process stays the same.
     SiblingThread,
-    /// To the nearest ancestor that asked for it with `PR_SET_CHILD_SUBREAPER`.
+    /// The nearest ancestor that is a subreaper (`PR_SET_CHILD_SUBREAPER`).
     Subreaper,
-    /// To the init of a pid namespace.
+    /// The init of a pid namespace.
     NamespaceInit,
-    /// To pid 1.
+    /// Pid 1.
     Init,
 }
 
 impl ReparentKind {
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -140,20 +140,20 @@ impl ReparentKind {
     }
 }
 
-/// Who ran `release_task()`, in relation to the released task.
+/// The relation of the task that ran `release_task()` to the released task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReaperKind {
     /// Its parent, by wait(2).
     Parent,
-    /// Itself, or the last thread of its group: nobody waits for it.
+    /// Itself, or the last thread of its group, because no wait(2) is needed.
     Itself,
     /// Its tracer.
     Tracer,
-    /// A thread of its group that exec'ed and took its place.
+    /// A thread of its group that called execve(2) and took its place.
     DeThread,
-    /// The init of its pid namespace, in its own death.
+    /// The init of its pid namespace, during its own exit (`zap_pid_ns_processes()`).
     NamespaceInit,
-    /// Its dying parent, because the new parent ignores `SIGCHLD`.
+    /// Its exiting parent, because the new parent ignores `SIGCHLD` (`reparent_leader()`).
     ExitingParent,
     /// Another relation; the record is kept as it is.
     Other,
@@ -171,7 +171,7 @@ impl ReaperKind {
         Self::Other,
     ];
 
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,15 +1,15 @@
-//! The life of a thread group: all that is known of it, live or dead.
+//! Everything known about one thread group, live or dead.
 
 use std::sync::Arc;
 
 use crate::model::before_exec::BeforeExec;
 use crate::model::death::GroupDeath;
 use crate::model::debt::Debt;
-use crate::model::effect::Reaper;
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::kinds::{Creation, Provenance, ReparentKind, Span};
 use crate::model::path_name::PathName;
 use crate::model::record::{Comm, Namespaced};
+use crate::model::relation::Reaper;
 use crate::model::status::WaitStatus;
 use crate::model::task::TaskKind;
 use crate::model::usage::{ChildrenUsage, GroupUsage};
@@ -25,7 +25,7 @@ pub enum LifeState {
     DeadLeader,
     /// Only a wait(2) is missing.
     Zombie,
-    /// Let go, and not yet released.
+    /// Reaped or autoreaped, and not yet released.
     Dead,
     /// Its tid is free.
     Released,
@@ -49,42 +49,42 @@ impl LifeState {
 /// How a life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// Somebody took it.
+    /// A wait(2) reaped it.
     Reaped,
-    /// Nobody had to.
+    /// It was autoreaped.
     Autoreaped,
 }
 
 /// Everything known about one thread group. `None` is unknown, or has not happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Life {
-    /// Which.
+    /// Its identity.
     pub key: GroupKey,
-    /// Where in its life it is, or was when it was last heard of.
+    /// Its state, by the last record of it.
     pub state: LifeState,
-    /// How its beginning is known.
+    /// How its creation is known.
     pub provenance: Provenance,
-    /// What its leader is.
+    /// The kind of its leader.
     pub kind: TaskKind,
     /// Its leader's comm.
     pub name: Option<Comm>,
     /// Path of its program.
     pub executable: Option<Arc<PathName>>,
-    /// Group of its `real_parent`, at last.
+    /// The group of its last `real_parent`.
     pub parent: Option<GroupKey>,
-    /// That one's comm.
+    /// The comm of that parent's leader.
     pub parent_name: Option<Comm>,
-    /// Group of its first `real_parent`, where that is another.
+    /// The group of its first `real_parent`, if it is another.
     pub first_parent: Option<GroupKey>,
-    /// Who called clone(2), where that is not the first parent: `CLONE_PARENT`.
+    /// The task that called clone(2), if it is not the first parent (`CLONE_PARENT`).
     pub creator: Option<TaskRef>,
     /// Flags of clone(2).
     pub clone_flags: Option<u64>,
-    /// How it was made.
+    /// How it was created.
     pub creation: Option<Creation>,
     /// PF_ bits of its leader.
     pub flags: Option<u32>,
-    /// Signal for its parent at its death.
+    /// The signal that its parent gets when it dies.
     pub exit_signal: Option<i32>,
     /// Real and effective uid.
     pub credentials: Option<(u32, u32)>,
@@ -94,53 +94,53 @@ pub struct Life {
     pub namespace: Option<Namespaced>,
     /// Whether it still holds the parent that vforked it.
     pub holds_parent: bool,
-    /// Execs, and when the last was.
+    /// How often it called execve(2).
     pub execs: u32,
-    /// Last exec.
+    /// When it last called execve(2).
     pub exec_at: Option<Ktime>,
-    /// What it did before that, where it had children then; of a live process only.
+    /// What it did before that exec, for a live process that had children then.
     pub before_exec: Option<Box<BeforeExec>>,
-    /// Times its tasks changed their comm.
+    /// How often its tasks changed their comm.
     pub renames: u32,
-    /// Tasks it has now, the leader included.
+    /// The tasks that it has now, the leader included.
     pub threads: u32,
-    /// Threads besides the leader, ever.
+    /// Threads besides the leader, in total.
     pub threads_created: u32,
-    /// Threads besides the leader, at most at once.
+    /// The most threads besides the leader that lived at once.
     pub threads_peak: u32,
-    /// Who traces its leader.
+    /// The tracer of its leader.
     pub tracer: Option<TaskRef>,
     /// When its present state began.
     pub since: Ktime,
-    /// When its leader died, where others lived on.
+    /// When its leader died, if other threads lived on.
     pub leader_died_at: Option<Ktime>,
-    /// How often it was handed to another process, when last, and to what.
+    /// How often it was reparented to another process.
     pub reparented: u32,
-    /// Last reparenting.
+    /// When it was last reparented.
     pub reparented_at: Option<Ktime>,
-    /// To what that was.
+    /// The kind of its last new parent.
     pub reparent_kind: Option<ReparentKind>,
-    /// What wait(2) says of it.
+    /// Its wait(2) status.
     pub status: Option<WaitStatus>,
-    /// Why it ended, where its status alone does not say.
+    /// Why it ended, if the status alone does not say.
     pub death: Option<Arc<GroupDeath>>,
-    /// For how long it was a zombie; of one that is a zombie now, so far.
+    /// How long it was a zombie; for a present zombie, how long so far.
     pub zombie: Option<Span>,
     /// How it ended.
     pub end: Option<End>,
-    /// Who took it.
+    /// The task that reaped it.
     pub reaper: Option<Reaper>,
     /// When it was released.
     pub released_at: Option<Ktime>,
-    /// When its last task died, as `group_exited` says, where that was seen.
+    /// When its last task died, as the event `group_exited` shows; `None` if that was not seen.
     pub ended_at: Option<Ktime>,
-    /// When somebody took it, or it went by itself, as `reaped` and `autoreaped` say.
+    /// When it was reaped or autoreaped, as the events `reaped` and `autoreaped` show.
     pub taken_at: Option<Ktime>,
-    /// The thread of its parent that forked it, and when that ended: another thread of the parent has the child since.
+    /// The thread of its parent that forked it, and when that thread ended, if another thread of the parent has the child now.
     pub forked_by: Option<(TaskRef, Ktime)>,
-    /// Its account as a parent.
+    /// Its counts as a parent.
     pub debt: Option<Debt>,
-    /// Accounting of those of its tasks that are dead.
+    /// What its dead tasks used.
     pub usage: Option<GroupUsage>,
     /// What its dead children used.
     pub children_usage: Option<Box<ChildrenUsage>>,

@@ -9,15 +9,15 @@
 //! | `task`, `status`, `flags` | kinds and states of tasks; wait(2) statuses; the kernel's names of bits |
 //! | `life`, `before_exec` | the history of a thread group; what it did before its last exec |
 //! | `death` | why a thread group ended |
-//! | `scope` | the cgroup of a unit or container, from its first task to its last |
-//! | `debt`, `relation` | waits that a parent owes; who reaped whom |
+//! | `debt`, `relation` | a parent's counts of children; the relation of a reaper to the released task |
 //! | `usage`, `figures` | CPU time and memory used; what a task is doing at a moment |
-//! | `path_name`, `arguments`, `stats` | a program's path and arguments; counters of a lineage |
+//! | `comm`, `path_name`, `arguments`, `stats` | a task's comm; a program's path and arguments; counters of a lineage |
 
 pub(crate) mod action_kind;
 pub(crate) mod arguments;
 pub(crate) mod before_exec;
 pub(crate) mod brief;
+pub(crate) mod comm;
 pub mod death;
 pub(crate) mod debt;
 pub mod effect;

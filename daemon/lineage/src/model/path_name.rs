@@ -1,23 +1,23 @@
 //! The path of a program.
 
-/// A path, any byte but NUL.
+/// A path. It can contain any byte but NUL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathName(Box<[u8]>);
 
 impl PathName {
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether no directory entry led to the file, as /proc/PID/exe marks it; of a memfd, too.
+    /// Whether the path has the mark ` (deleted)` of /proc/PID/exe: the file has no directory entry. A memfd has the mark too.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.0.ends_with(b" (deleted)")
     }
 
-    /// Whether only its end is known: then it does not begin at the root.
+    /// Whether only the end of the path is known, so that it does not begin at the root.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.0.starts_with(b".../")

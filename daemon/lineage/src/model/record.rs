@@ -1,42 +1,23 @@
-//! What the kernel side reports, as the lineage takes it: one enum, unknown fields `None`.
+//! Records: what the kernel side reports. A field that the record does not have is `None`.
 //!
-//! The shell's decoder makes these from the wire (`probe-common`), the snapshot reader from the task iterator or /proc.
+//! The daemon's decoder makes records from the wire format (`probe-common`); the snapshot reader makes them from the task
+//! iterator or /proc.
 
 use std::sync::Arc;
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::model::scope::CgroupChanged;
 
-/// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Comm(pub [u8; 16]);
-
-impl Comm {
-    /// A `task_struct.comm` as it is in memory. Older kernels, such as 5.10, set a shorter name by `strlcpy()` and leave what the longer one
-    /// before it had behind the NUL.
-    #[must_use]
-    pub fn of_kernel(mut comm: [u8; 16]) -> Self {
-        let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
-        comm.iter_mut().skip(end).for_each(|byte| *byte = 0);
-        Self(comm)
-    }
-
-    /// The bytes before the first NUL.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
-        self.0.get(..end).unwrap_or_default()
-    }
-}
+pub use crate::model::comm::Comm;
 
 /// Something that happened to a task, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When, by the kernel's clock, at the hook.
+    /// When the hook ran, on `CLOCK_BOOTTIME`.
     pub at: Ktime,
-    /// CPU it was recorded on.
+    /// The CPU that the hook ran on.
     pub cpu: u16,
-    /// What.
+    /// What happened.
     pub fact: Fact,
 }
 
@@ -49,21 +30,21 @@ pub enum Fact {
     CloneFailed(CloneFailed),
     /// A task runs another program.
     Exec(Box<Exec>),
-    /// The argument vector of the exec just before, where asked for.
+    /// The argument vector of the exec in the record before it, if requested.
     ExecArgs(Box<ExecArgs>),
     /// A comm changed.
     Renamed(Renamed),
     /// `do_exit()` began.
     Exiting(Exiting),
-    /// `exit_notify()` has decided, or a later point with the same facts.
+    /// `exit_notify()` decided between zombie and dead; or a later point with the same facts.
     Exited(Box<Exited>),
-    /// A child was handed on.
+    /// A child was reparented.
     Reparented(Reparented),
     /// A task was released.
     Released(Box<Released>),
-    /// A task as a snapshot saw it; `at` is when it was read.
+    /// A task in a snapshot; `at` is when it was read.
     Snapshot(Box<Snapshot>),
-    /// A task is in another cgroup.
+    /// A task was moved to another cgroup.
     CgroupAttached(CgroupAttached),
     /// A signal was generated.
     Signal(Box<SignalSent>),
@@ -76,13 +57,13 @@ pub enum Fact {
 /// A task was moved to another cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CgroupAttached {
-    /// The task that was moved: the leader, where a whole thread group was.
+    /// The task that was moved; the leader, if a whole thread group was moved.
     pub task: TaskRef,
     /// Its cgroup's id now.
     pub cgroup_id: Option<u64>,
 }
 
-/// Where a task lives and as whom.
+/// The cgroup, pid namespace and credentials of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Cgroup id in the v2 hierarchy.
@@ -98,7 +79,7 @@ pub struct Place {
 pub struct Namespaced {
     /// Its tid there.
     pub vtid: u32,
-    /// Its thread group's id there, where it could be read.
+    /// Its thread group's id there, if it could be read.
     pub vtgid: Option<u32>,
     /// The namespace's inode number, as in `/proc/PID/ns/pid`.
     pub inode: u32,
@@ -106,10 +87,10 @@ pub struct Namespaced {
     pub level: u32,
 }
 
-/// The parts from which wait(2) makes a group's status.
+/// The values from which wait(2) makes a group's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExitParts {
-    /// `task_struct.exit_code`, or `code` of `do_exit()`: this one task's status.
+    /// `task_struct.exit_code`, or the argument `code` of `do_exit()`: the status of this task.
     pub exit_code: Option<i32>,
     /// `signal->group_exit_code` and `signal->flags`. `None` once the task is detached from its signal structure.
     pub group: Option<GroupExit>,
@@ -120,30 +101,31 @@ pub struct ExitParts {
 pub struct GroupExit {
     /// `signal->group_exit_code`.
     pub code: i32,
-    /// Whether `SIGNAL_GROUP_EXIT` is set in `signal->flags`: then wait(2) reports `code`, else the leader's own.
+    /// Whether `SIGNAL_GROUP_EXIT` is set in `signal->flags`. If set, wait(2) reports `code`; otherwise, it reports the leader's
+    /// `exit_code`.
     pub by_group: bool,
 }
 
 /// The kernel's accounting of one task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Time on a CPU, ns.
+    /// Time on a CPU, ns (`se.sum_exec_runtime`).
     pub exec_runtime_ns: u64,
-    /// Time on a run queue, ns.
+    /// Time waiting on a run queue, ns (`sched_info.run_delay`).
     pub run_delay_ns: u64,
-    /// Times put on a CPU.
+    /// How often it was put on a CPU (`sched_info.pcount`).
     pub run_count: u64,
-    /// User mode, ns.
+    /// Time in user mode, ns, as sampled by ticks (`utime`).
     pub utime_ns: u64,
-    /// Kernel mode, ns.
+    /// Time in kernel mode, ns, as sampled by ticks (`stime`).
     pub stime_ns: u64,
-    /// Voluntary switches.
+    /// Voluntary context switches (`nvcsw`).
     pub nvcsw: u64,
-    /// Involuntary switches.
+    /// Involuntary context switches (`nivcsw`).
     pub nivcsw: u64,
-    /// Minor faults.
+    /// Minor page faults (`min_flt`).
     pub min_flt: u64,
-    /// Major faults.
+    /// Major page faults (`maj_flt`).
     pub maj_flt: u64,
 }
 
@@ -152,19 +134,19 @@ pub struct Usage {
 pub struct New {
     /// The new task.
     pub task: TaskRef,
-    /// Start of its group's leader, where read: with the tgid the group's identity.
+    /// Start time of its group's leader, if it was read; with the tgid, it is the group's identity.
     pub leader_start: Option<Ktime>,
-    /// Who called clone(2).
+    /// The task that called clone(2).
     pub creator: Option<TaskRef>,
     /// `real_parent`.
     pub parent: Option<TaskRef>,
     /// Flags of clone(2).
     pub clone_flags: Option<u64>,
-    /// Signal for the parent at its death; -1 for a thread that is not the leader.
+    /// The signal that the parent gets when it dies; -1 for a thread that is not the leader.
     pub exit_signal: Option<i32>,
     /// PF_ bits.
     pub task_flags: Option<u32>,
-    /// Where it lives.
+    /// Its cgroup, pid namespace and credentials.
     pub place: Place,
     /// Its comm.
     pub comm: Option<Comm>,
@@ -173,15 +155,15 @@ pub struct New {
 /// A failed clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloneFailed {
-    /// Who asked.
+    /// The task that called clone(2).
     pub creator: Option<TaskRef>,
-    /// Flags asked for.
+    /// The requested flags.
     pub clone_flags: Option<u64>,
-    /// Exit signal asked for.
+    /// The requested exit signal.
     pub exit_signal: Option<i32>,
-    /// The error, positive.
+    /// The errno, positive.
     pub errno: i32,
-    /// What refused it, where that was read.
+    /// The limit that refused it, if it was read.
     pub refused_by: Option<Arc<ForkLimit>>,
 }
 
@@ -202,20 +184,20 @@ pub struct ForkFailures {
     pub is_read: bool,
 }
 
-/// A limit that was full when a failed fork became known.
+/// A limit that was full when the record of a failed fork arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkLimit {
     /// Which.
     pub kind: ForkLimitKind,
     /// The cgroup's path, the uid, or the pid namespace's inode number; empty for the host's.
     pub name: String,
-    /// Tasks that count against it; `None` where nobody can say.
+    /// Tasks that count against the limit; `None` if that is not known.
     pub used: Option<u64>,
-    /// At most; `None` for what is no number.
+    /// The limit; `None` if it is not a number.
     pub limit: Option<u64>,
 }
 
-/// What can refuse a fork, in the order in which `copy_process()` asks.
+/// Limits that can refuse a fork, in the order in which `copy_process()` checks them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForkLimitKind {
     /// `RLIMIT_NPROC` of a user.
@@ -231,7 +213,7 @@ pub enum ForkLimitKind {
 }
 
 impl ForkLimitKind {
-    /// Stable code, as in `/v1/limits`.
+    /// Returns the stable code, as in `/v1/limits`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -249,9 +231,9 @@ impl ForkLimitKind {
 pub struct Exec {
     /// The task, under its tid after the exec.
     pub task: TaskRef,
-    /// Its tid before; another one where a thread that is not the leader exec'ed.
+    /// Its tid before the exec; another tid if a thread that is not the leader called execve(2).
     pub old_tid: Option<crate::model::id::Tid>,
-    /// Where it lives after the exec.
+    /// Its cgroup, pid namespace and credentials after the exec.
     pub place: Place,
     /// PF_ bits.
     pub task_flags: Option<u32>,
@@ -261,7 +243,7 @@ pub struct Exec {
     pub comm: Option<Comm>,
     /// The file name given to execve(2).
     pub path: Option<Vec<u8>>,
-    /// Path of the file that was mapped, as `/proc/PID/exe` has it.
+    /// Path of the file that was mapped, as `/proc/PID/exe` shows it.
     pub executable: Option<Vec<u8>>,
     /// Whether `path` or `executable` was cut.
     pub truncated: bool,
@@ -274,7 +256,7 @@ pub struct ExecArgs {
     pub task: TaskRef,
     /// The arguments.
     pub args: Vec<Vec<u8>>,
-    /// Whether some of it was cut.
+    /// Whether arguments were cut.
     pub truncated: bool,
 }
 
@@ -294,22 +276,22 @@ pub struct Renamed {
 pub struct Exiting {
     /// The task.
     pub task: TaskRef,
-    /// Status parts as known now.
+    /// Parts of the status at this time.
     pub exit: ExitParts,
     /// PF_ bits.
     pub task_flags: Option<u32>,
-    /// Tasks of the group not released yet, this one included.
+    /// Tasks of the group that are not released, this one included (`signal->nr_threads`).
     pub nr_threads: Option<i32>,
     /// Exit signal.
     pub exit_signal: Option<i32>,
     /// Whether the task has children of its own.
     pub has_children: Option<bool>,
-    /// Whether `real_parent` ignores SIGCHLD or has set `SA_NOCLDWAIT`: nobody waits for this group then. On the tracepoint
-    /// rung nothing else tells a leader that went by itself from one that was waited for before its final switch.
+    /// Whether `real_parent` ignores SIGCHLD or has set `SA_NOCLDWAIT`, so that the kernel autoreaps this group. On the
+    /// tracepoint rung, only this field distinguishes an autoreaped leader from one that was reaped before its last switch.
     pub parent_ignores_sigchld: Option<bool>,
 }
 
-/// Which function an [`Exited`] comes from.
+/// The kernel function that an [`Exited`] comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExitSource {
     /// `exit_notify()`.
@@ -318,7 +300,7 @@ pub enum ExitSource {
     ProcExitConnector,
     /// `do_task_dead()`.
     DoTaskDead,
-    /// The final `sched_switch`. Comes after one of the others too, where these are in use, with the final accounting.
+    /// The last `sched_switch` of the task, with its final usage. If another source is in use, this record comes in addition.
     FinalSwitch,
 }
 
@@ -337,11 +319,11 @@ pub struct Exited {
     pub exit_signal: Option<i32>,
     /// PF_ bits.
     pub task_flags: Option<u32>,
-    /// Tasks of the group not released yet.
+    /// Tasks of the group that are not released (`signal->nr_threads`).
     pub nr_threads: Option<i32>,
     /// `real_parent` now.
     pub parent: Option<TaskRef>,
-    /// `None` unknown, `Some(None)` not ptraced, `Some(Some(t))` ptraced by t.
+    /// `None` is unknown, `Some(None)` is not traced, `Some(Some(t))` is traced by t.
     pub tracer: Option<Option<TaskRef>>,
     /// The new parent of the task's own children, read from one of them (tracepoint rung only).
     pub new_reaper: Option<TaskRef>,
@@ -349,12 +331,12 @@ pub struct Exited {
     pub usage: Option<Usage>,
 }
 
-/// A child handed on to a new parent because its parent exited.
+/// A child got a new parent because its parent exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reparented {
     /// The child.
     pub child: TaskRef,
-    /// The dying task.
+    /// The exiting task.
     pub old_parent: Option<TaskRef>,
     /// The new parent.
     pub new_parent: TaskRef,
@@ -362,31 +344,31 @@ pub struct Reparented {
     pub exit_signal: Option<i32>,
 }
 
-/// Which point of a release a [`Released`] comes from.
+/// The point of a release that a [`Released`] comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseSource {
     /// Entry of `release_task()`.
     Entry,
     /// Return of a `release_task()` of the group's last thread, which released the dead leader too.
     SecondTurn,
-    /// The RCU callback after the release: late, reaper unknown.
+    /// The RCU callback after the release: it is late and does not show the reaper.
     Free,
 }
 
 /// A released task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released {
-    /// The task. With `de_thread` its tid is the exec'ing thread's former one and its start the old leader's.
+    /// The task. With `de_thread`, its tid is the former tid of the exec'ing thread and its start is that of the old leader.
     pub task: TaskRef,
     /// Where the record comes from.
     pub source: ReleaseSource,
-    /// Who ran `release_task()`.
+    /// The task that ran `release_task()`.
     pub by: Option<TaskRef>,
-    /// `real_parent` at that moment.
+    /// `real_parent` at that time.
     pub parent: Option<TaskRef>,
     /// As in [`Exited::tracer`].
     pub tracer: Option<Option<TaskRef>>,
-    /// `EXIT_ZOMBIE` 32 when taken from a zombie, `EXIT_DEAD` 16.
+    /// `EXIT_ZOMBIE` 32 if it was a zombie, or `EXIT_DEAD` 16.
     pub exit_state: Option<u32>,
     /// Status parts.
     pub exit: ExitParts,
@@ -394,7 +376,7 @@ pub struct Released {
     pub exit_signal: Option<i32>,
     /// PF_ bits.
     pub task_flags: Option<u32>,
-    /// The old leader, given up by `de_thread()` for an exec'ing thread that took over its tid.
+    /// Whether it is an old leader that `de_thread()` releases because a thread that called execve(2) took over its tid.
     pub de_thread: bool,
 }
 
@@ -407,12 +389,12 @@ pub enum SnapshotSource {
     Procfs,
 }
 
-/// A task as a snapshot saw it.
+/// A task in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The task.
     pub task: TaskRef,
-    /// Start of its group's leader, where read.
+    /// Start time of its group's leader, if it was read.
     pub leader_start: Option<Ktime>,
     /// Where the record comes from.
     pub source: SnapshotSource,
@@ -420,7 +402,7 @@ pub struct Snapshot {
     pub parent: Option<TaskRef>,
     /// As in [`Exited::tracer`].
     pub tracer: Option<Option<TaskRef>>,
-    /// 0 alive, `EXIT_ZOMBIE` 32, `EXIT_DEAD` 16.
+    /// 0 is alive, 32 is `EXIT_ZOMBIE`, 16 is `EXIT_DEAD`.
     pub exit_state: Option<u32>,
     /// Status parts.
     pub exit: ExitParts,
@@ -428,11 +410,11 @@ pub struct Snapshot {
     pub exit_signal: Option<i32>,
     /// PF_ bits.
     pub task_flags: Option<u32>,
-    /// Tasks of the group not released yet.
+    /// Tasks of the group that are not released (`signal->nr_threads`).
     pub nr_threads: Option<i32>,
     /// `task_struct.__state`.
     pub state: Option<u32>,
-    /// Where it lives.
+    /// Its cgroup, pid namespace and credentials.
     pub place: Place,
     /// Comm.
     pub comm: Option<Comm>,
@@ -440,23 +422,23 @@ pub struct Snapshot {
     pub usage: Option<Usage>,
 }
 
-/// What the kernel gave for a signal's `siginfo`.
+/// The kind of `siginfo` that the kernel passed with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignalInfo {
-    /// `SEND_SIG_NOINFO`: the kernel sends on behalf of the current task.
+    /// `SEND_SIG_NOINFO`: the kernel sent it on behalf of the current task.
     None,
-    /// `SEND_SIG_PRIV`: the kernel sends for itself.
+    /// `SEND_SIG_PRIV`: the kernel sent it on its own behalf.
     Kernel,
-    /// A `siginfo` of a system call or of a fault.
+    /// A `siginfo` from a system call or a fault.
     Real,
 }
 
 /// A signal was generated: tracepoint `signal_generate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalSent {
-    /// The task it is for.
+    /// The target task.
     pub target: TaskRef,
-    /// Any task of the target's group may take it.
+    /// Whether the signal is for the whole group, so that any task of it may handle it.
     pub to_group: bool,
     /// The current task.
     pub sender: Option<TaskRef>,
@@ -466,11 +448,11 @@ pub struct SignalSent {
     pub sender_uid: Option<u32>,
     /// The sender's PF_ bits.
     pub sender_flags: Option<u32>,
-    /// Its number.
+    /// The number of the signal.
     pub signal: i32,
     /// `si_code`.
     pub code: Option<i32>,
-    /// What `si_code` is from.
+    /// The kind of `siginfo` that `si_code` comes from.
     pub info: SignalInfo,
     /// `TRACE_SIGNAL_` number: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 delivered without its `siginfo`.
     pub result: i32,
@@ -478,7 +460,7 @@ pub struct SignalSent {
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
-    /// What the target does with it, where that was read.
+    /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
 }
 
@@ -487,7 +469,7 @@ pub struct SignalSent {
 pub struct OomVictim {
     /// The victim's tid.
     pub tid: super::id::Tid,
-    /// The whole identity, where the kernel tells it.
+    /// The full identity of the victim, if the kernel passes it.
     pub victim: Option<TaskRef>,
     /// The task that asked for memory.
     pub trigger: Option<TaskRef>,
@@ -497,10 +479,10 @@ pub struct OomVictim {
     pub limit: Option<Box<super::death::OomLimit>>,
 }
 
-/// What a process does with a signal, as `/proc/PID/status` says when the signal becomes known.
+/// What a process does with a signal, read from `/proc/PID/status` when the record of the signal arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It has left it to the kernel, which ends it.
+    /// It has the default action: the kernel ends the process.
     Default,
     /// It ignores it: `SigIgn`.
     Ignored,

@@ -1,7 +1,21 @@
-//! Who ran `release_task()` on a task, in relation to it.
+//! How the task that ran `release_task()` is related to the released task.
 
-use crate::model::id::Tgid;
+use crate::model::comm::Comm;
+use crate::model::id::{GroupKey, TaskRef, Tgid};
 use crate::model::kinds::ReaperKind;
+
+/// The task that released another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaper {
+    /// The task that did it; `None` if only its process follows from the kernel's rules.
+    pub task: Option<TaskRef>,
+    /// The thread group it belongs to.
+    pub process: GroupKey,
+    /// Its comm.
+    pub name: Option<Comm>,
+    /// Its relation to the released task.
+    pub kind: ReaperKind,
+}
 
 /// The relations between a released task and its reaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,14 +28,14 @@ pub struct Relation {
     pub tracer: Option<Tgid>,
     /// The reaper's group.
     pub by: Option<Tgid>,
-    /// The reaper is in `do_exit()`.
+    /// Whether the reaper is in `do_exit()`.
     pub by_is_dying: bool,
-    /// The reaper is the init of the released task's pid namespace.
+    /// Whether the reaper is the init of the released task's pid namespace.
     pub by_is_namespace_init: bool,
 }
 
 impl ReaperKind {
-    /// Tells the kind by the relations.
+    /// Returns the kind of reaper by the relations.
     #[must_use]
     pub fn of(relation: &Relation) -> Self {
         let is = |who: Option<Tgid>| relation.by.is_some() && who == relation.by;

@@ -1,28 +1,28 @@
-//! What became of the records, in numbers.
+//! Counts how records were handled.
 
 /// Counters of a lineage; they only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Records taken.
+    /// Records that were passed to the lineage.
     pub records: u64,
-    /// Records that named a tid no kernel hands out, or the idle task as if it could be born or die, or a time that is not yet.
+    /// Records that name a tid that no kernel assigns, create or end the idle task, or have a time in the future.
     pub refused: u64,
-    /// Records of a task already further in its life, or gone: facts were added where they were missing, nothing went back.
+    /// Records of a task that is in a later state already, or released. Missing facts were added; no state went back.
     pub late: u64,
     /// Records that changed nothing.
     pub duplicate: u64,
-    /// Records that cannot be true together with what is known; the newer word of the kernel was kept.
+    /// Records that contradict known facts. The newer record was kept.
     pub contradictory: u64,
-    /// Tasks whose birth was not seen, learned of by a later record of their own.
+    /// Tasks without a fork record that a later record of their own showed.
     pub learned: u64,
-    /// Tasks known only because another's record names them.
+    /// Tasks that only records of other tasks name.
     pub implied: u64,
-    /// Ends never seen, concluded from the kernel's rules (a reused tid, a leader released, an exec) or from time (a dead task of
-    /// which nothing more was heard).
+    /// Ends without a record, concluded from the kernel's rules (a reused tid, a released leader, an exec) or from elapsed time
+    /// (a dead task without further records).
     pub concluded: u64,
-    /// Records of a failed clone that do not say who asked.
+    /// Records of a failed clone that do not name the caller.
     pub unattributable: u64,
-    /// Births that only a snapshot showed.
+    /// Forks that only a snapshot showed.
     pub missed_forks: u64,
     /// Exits that only a snapshot showed.
     pub missed_exits: u64,
@@ -32,7 +32,7 @@ pub struct Stats {
     pub wrong_parents: u64,
     /// Comms that a snapshot showed to be wrong.
     pub wrong_names: u64,
-    /// Births that only a snapshot showed, by or of a hidden task; and likewise for the next three.
+    /// Forks by or of a hidden task that only a snapshot showed. The next three fields count the same for other changes.
     pub hidden_forks: u64,
     /// Exits of hidden tasks.
     pub hidden_exits: u64,
@@ -40,7 +40,7 @@ pub struct Stats {
     pub hidden_releases: u64,
     /// Comms of hidden tasks.
     pub hidden_names: u64,
-    /// Tasks taken for gone that a later snapshot showed alive.
+    /// Tasks that were concluded to be gone and that a later snapshot showed.
     pub revived: u64,
     /// Second exit records that added to the first.
     pub completed: u64,

@@ -1,4 +1,4 @@
-//! What wait(2) says of a thread group, and what that means.
+//! The wait(2) status of a thread group, and how it is derived from records of its tasks.
 
 use crate::model::record::ExitParts;
 
@@ -7,7 +7,7 @@ use crate::model::record::ExitParts;
 pub struct WaitStatus(pub i32);
 
 impl WaitStatus {
-    /// The signal that killed the group, if one did: `WTERMSIG`.
+    /// Returns the signal that killed the group, if one did: `WTERMSIG`.
     #[must_use]
     pub const fn signal(self) -> Option<i32> {
         match self.0 & 0x7f {
@@ -16,13 +16,13 @@ impl WaitStatus {
         }
     }
 
-    /// The exit code, where no signal killed the group: `WEXITSTATUS`.
+    /// Returns the exit code, if no signal killed the group: `WEXITSTATUS`.
     #[must_use]
     pub const fn code(self) -> Option<i32> {
         if self.signal().is_none() { Some((self.0 >> 8) & 0xff) } else { None }
     }
 
-    /// Whether core was dumped: `WCOREDUMP`.
+    /// Whether it dumped core: `WCOREDUMP`.
     #[must_use]
     pub const fn core_dumped(self) -> bool {
         self.signal().is_some() && self.0 & CORE != 0
@@ -32,25 +32,25 @@ impl WaitStatus {
 /// The bit that says that core was dumped.
 const CORE: i32 = 0x80;
 
-/// How much is known of a group's wait(2) status, from all its tasks' records.
+/// What the records of all its tasks show of a group's wait(2) status.
 ///
 /// The kernel's rule (`wait_task_zombie()`): `signal->group_exit_code` if `SIGNAL_GROUP_EXIT` is set, else the *leader's*
-/// `exit_code`. The flag never goes away once set, except with the group.
+/// `exit_code`. The kernel never clears the flag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupStatus {
-    /// No task of the group has said anything yet.
+    /// No record of a task has shown a part of the status.
     #[default]
     Unknown,
-    /// No group exit so far; the leader has died with this code and it will count if none comes.
+    /// The leader died with this code, which is the status unless a group exit follows.
     Leader(i32),
-    /// A group exit was under way with this code when a task began to die; a core dump may still add its bit.
+    /// A group exit with this code was in progress when a task began to exit. A core dump can still add its bit.
     Begun(i32),
-    /// A group exit with this code, as a task saw it that was past any core dump.
+    /// A group exit with this code, shown by a task after any core dump.
     Group(i32),
 }
 
 impl GroupStatus {
-    /// Takes in what a task showed when it began to die.
+    /// Applies the parts of the status that a task showed when it began to exit.
     pub fn learn_early(&mut self, exit: &ExitParts) {
         if let (Self::Unknown | Self::Leader(_) | Self::Begun(_), Some(group)) = (*self, exit.group)
             && group.by_group
@@ -59,10 +59,10 @@ impl GroupStatus {
         }
     }
 
-    /// Takes in what one task of the group showed when it was dead.
+    /// Applies the parts of the status that a dead task of the group showed.
     pub fn learn(&mut self, exit: &ExitParts, is_leader: bool) {
         match (*self, exit.group) {
-            // Late records of other threads can lack the core bit that a former one already had.
+            // Late records of other threads can lack the core bit that an earlier record had.
             (Self::Group(known), Some(group)) if group.by_group && known != group.code | CORE => {
                 *self = Self::Group(group.code);
             }
@@ -78,7 +78,7 @@ impl GroupStatus {
         }
     }
 
-    /// The status, once it cannot change any more. Without a group exit that is when the last task is dead.
+    /// Returns the status once it cannot change. Without a group exit, that is when the last task is dead.
     #[must_use]
     pub const fn settled(self, all_dead: bool) -> Option<WaitStatus> {
         match self {

@@ -1,4 +1,4 @@
-//! What a task is, and where it is in its life.
+//! Kinds and states of tasks.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
@@ -6,21 +6,21 @@
 
 use crate::model::flags::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
 
-/// Where a task is in its life. It only ever moves down this list.
+/// The state of a task. It only moves down this list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskState {
-    /// Another task's record named it; nothing of its own was seen.
+    /// Only records of other tasks name it.
     #[default]
     Implied,
     /// Between `copy_process()` and `do_exit()`.
     Running,
     /// In `do_exit()`.
     Exiting,
-    /// `EXIT_ZOMBIE`: waits for its parent, or for the rest of its group, or its tracer.
+    /// `EXIT_ZOMBIE`: not reaped by its parent or its tracer, or other threads of its group live.
     Zombie,
-    /// `EXIT_DEAD`: the kernel has let it go, or is about to; no wait can see it any more.
+    /// `EXIT_DEAD`: reaped or autoreaped and about to be released; no wait(2) returns it.
     Dead,
-    /// Its release was seen. Kept for a while so that late records of it are known as such.
+    /// Released. It is kept for a while as a tombstone, so that late records of it are recognised.
     Released,
 }
 
@@ -28,7 +28,7 @@ impl TaskState {
     /// Number of states.
     pub(crate) const COUNT: usize = 6;
 
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,13 +49,13 @@ pub struct StateCounts {
 }
 
 impl StateCounts {
-    /// Tasks in a state.
+    /// Returns the number of tasks in a state.
     #[must_use]
     pub const fn of(&self, state: TaskState) -> usize {
         self.states[state as usize]
     }
 
-    /// Tasks that the kernel still has.
+    /// Returns the number of tasks that the kernel still has.
     #[must_use]
     pub const fn present(&self) -> usize {
         self.of(TaskState::Implied)
@@ -73,7 +73,7 @@ impl StateCounts {
     }
 }
 
-/// What sort of task it is.
+/// The kind of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskKind {
     /// Leader of a user thread group.
@@ -92,13 +92,13 @@ impl TaskKind {
     /// Number of kinds.
     pub(crate) const COUNT: usize = 5;
 
-    /// Tells the kind by the PF_ bits.
+    /// Returns the kind by the PF_ bits.
     #[must_use]
     pub const fn of(flags: u32, is_leader: bool) -> Self {
         if flags & PF_KTHREAD != 0 {
             Self::KernelThread
         } else if is_leader {
-            // Both worker bits mean other things on old kernels, where only leaders could have them.
+            // On old kernels both worker bits have other meanings, and only leaders could have them.
             Self::Process
         } else if flags & PF_IO_WORKER != 0 {
             Self::IoWorker
@@ -109,7 +109,7 @@ impl TaskKind {
         }
     }
 
-    /// Stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

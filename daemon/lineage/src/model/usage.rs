@@ -1,37 +1,38 @@
-//! What tasks used of CPUs and memory, by the kernel's own figures: of a thread group, and of a parent's dead children.
+//! CPU time and page faults of a thread group and of a parent's dead children, by the kernel's accounting.
 
 use crate::model::record::Usage;
 
-/// What those tasks of a thread group used that are dead.
+/// What the dead tasks of a thread group used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupUsage {
-    /// Their figures, summed up.
+    /// The sum over these tasks.
     pub sum: Usage,
     /// Tasks whose figures are in the sum.
     pub tasks: u32,
-    /// Of these, tasks whose last switch is still to come: they use a little more on the way to it.
+    /// Tasks in the sum whose last switch is still to come. They use a little more CPU time until then.
     pub pending: u32,
-    /// Tasks that ended and whose figures nobody saw.
+    /// Tasks that ended and whose usage no record had.
     pub unknown: u32,
 }
 
-/// What dead children used, and their dead children, and so on.
+/// What dead children used, including their own dead children, recursively.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChildrenUsage {
-    /// Of those that a wait(2) took, and of whom these had taken: as `getrusage(RUSAGE_CHILDREN)` counts.
+    /// Usage of children that a wait(2) reaped, and of the children that these had reaped: what `getrusage(RUSAGE_CHILDREN)`
+    /// counts.
     pub reaped: Descent,
-    /// Of those that nobody waited for, and of all below them: the kernel forgets what they used.
+    /// Usage of children that no wait(2) reaped, and of all their descendants. The kernel drops it.
     pub autoreaped: Descent,
 }
 
 /// A sum over processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descent {
-    /// Their figures, user and system time as the kernel splits each one's.
+    /// The sum. User and system time are split for each process as the kernel splits them.
     pub sum: Usage,
-    /// How many there are.
+    /// The number of processes.
     pub processes: u64,
-    /// Of these, processes of which the figures of some task are not in the sum.
+    /// Processes of these with a task whose usage is not in the sum.
     pub unknown: u64,
 }
 
@@ -51,22 +52,22 @@ impl Share {
     }
 }
 
-/// How a group's account changes by one task's figures.
+/// How one task's usage changes the sum of its group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
-    /// What it used beyond what was reported before.
+    /// What the task used beyond what was added before.
     pub(crate) more: Usage,
-    /// Nothing was reported before.
+    /// Whether nothing was added for this task before.
     pub(crate) is_first: bool,
-    /// These are its last figures.
+    /// Whether this is the final usage of the task.
     pub(crate) is_final: bool,
-    /// It ended before, without figures.
+    /// Whether the task was counted as ended without usage before.
     pub(crate) was_unknown: bool,
 }
 
 impl Usage {
-    /// Time in user and in kernel mode as wait4(2), times(2) and `/proc/PID/stat` show it: time on a CPU is exact, and which mode
-    /// it was spent in is known by the ticks that found the task there. `cputime_adjust()` in
+    /// Returns time in user mode and in kernel mode as wait4(2), times(2) and `/proc/PID/stat` show it. The time on a CPU is
+    /// exact; it is split in proportion to the ticks that found the task in each mode. `cputime_adjust()` in
     /// <https://elixir.bootlin.com/linux/v6.18/source/kernel/sched/cputime.c>.
     #[must_use]
     pub fn split(&self) -> (u64, u64) {
@@ -82,18 +83,19 @@ impl Usage {
         (runtime - system, system)
     }
 
-    /// The same with user and system time as the kernel splits them, fit to be added to others'.
+    /// Returns this usage with user and system time as the kernel splits them, so that it can be added to the usage of other
+    /// processes.
     pub(crate) fn charged(&self) -> Self {
         let (utime_ns, stime_ns) = self.split();
         Self { utime_ns, stime_ns, ..*self }
     }
 
-    /// Adds another's. What is taken back later is gone without a trace, so no bound stops it.
+    /// Adds another usage. The sums wrap, so that [`Usage::minus`] can subtract again what was added.
     pub fn add(&mut self, other: &Self) {
         self.each(other, u64::wrapping_add);
     }
 
-    /// What is left without another's.
+    /// Returns this usage minus another.
     pub(crate) fn minus(&self, other: &Self) -> Self {
         let mut left = *self;
         left.each(other, u64::wrapping_sub);
@@ -114,7 +116,7 @@ impl Usage {
 }
 
 impl GroupUsage {
-    /// Whether nothing is missing: the last switch of every task is in the sum.
+    /// Whether the sum has the last switch of every task.
     #[must_use]
     pub const fn is_exact(&self) -> bool {
         self.pending == 0 && self.unknown == 0
@@ -131,14 +133,14 @@ impl GroupUsage {
         self.unknown = self.unknown.saturating_sub(u32::from(charge.was_unknown));
     }
 
-    /// The same; what that changes for the group's parent.
+    /// Applies a charge and returns how it changes what the group's parent receives.
     pub(crate) fn charge_and_diff(&mut self, charge: &Charge) -> Descent {
         let before = self.descent();
         self.charge(charge);
         self.descent().minus(&before)
     }
 
-    /// What the group is to its parent.
+    /// Returns what the group adds to its parent's children usage.
     pub(crate) fn descent(&self) -> Descent {
         Descent {
             sum: self.sum.charged(),
@@ -165,7 +167,7 @@ impl Descent {
 }
 
 impl ChildrenUsage {
-    /// The sum of those that were waited for, or of the others.
+    /// Returns the sum over children that were reaped by wait(2), or over the others.
     pub(crate) const fn of(&mut self, is_reaped: bool) -> &mut Descent {
         if is_reaped { &mut self.reaped } else { &mut self.autoreaped }
     }
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn time_is_split_as_the_kernel_splits_it() {
-        // No tick found it: all of it counts as user time.
+        // No tick found the task running, so all of its time counts as user time.
         assert_eq!(ran(900, 0, 0).split(), (900, 0));
         assert_eq!(ran(900, 4_000_000, 0).split(), (900, 0));
         assert_eq!(ran(900, 0, 4_000_000).split(), (0, 900));

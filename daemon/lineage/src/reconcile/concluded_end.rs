@@ -1,4 +1,4 @@
-//! Ends without a record, concluded from later records or from elapsed time.
+//! Concludes the ends of tasks that no record shows, from later records or from elapsed time.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -14,7 +14,7 @@ use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Threads whose own release has not been reported when their leader's is: the leader is always the last.
+    /// Ends threads that have no release record when their leader is released: the kernel releases the leader last.
     pub(crate) fn end_threads(&mut self, group: Ix<Group>, leader: Ix<Task>, t: &mut Transition<'_>) {
         let mut next = self.store.first_thread(group);
         while let Some(ix) = next {
@@ -28,7 +28,7 @@ impl Lineage {
         }
     }
 
-    /// A task's end was not seen but is certain.
+    /// Ends a task whose end is certain although no record shows it.
     pub(crate) fn end_unseen(&mut self, ix: Ix<Task>, t: &mut Transition<'_>) {
         let Some(group) = self.store[ix].group() else { return };
         let t = &mut t.with(if t.ctx.provenance == Provenance::Repaired { t.ctx } else { t.ctx.inferred() });
@@ -40,7 +40,7 @@ impl Lineage {
         }
         self.reparent_children(ix, None, t);
         match self.store[ix].state() {
-            // It was seen to begin its exit: the rule says how that ended.
+            // A record shows that its exit began; the rule of do_notify_parent() decides how the exit ended.
             TaskState::Exiting if is_leader && self.would_autoreap(group) != Some(true) => {
                 self.die_and_be_reaped(ix, group, Death::default(), t);
             }
@@ -62,7 +62,7 @@ impl Lineage {
         self.emit_released(ix, None, t);
     }
 
-    /// Lets go of what was kept only for late records: released tasks, dead lives, and dead tasks whose release was lost.
+    /// Removes what was kept for late records only: tombstones, exited processes, and dead tasks whose release record was lost.
     pub(crate) fn expire(&mut self, now: Ktime, most: usize, out: &mut Vec<Effect>) {
         for _ in 0..most {
             let Some(ix) = self.front(Queue::Dead, now, self.config.dead_after) else { break };

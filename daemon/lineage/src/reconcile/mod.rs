@@ -1,9 +1,9 @@
-//! What is uncertain, and what settles it: a later record, a snapshot, or time.
+//! Facts that are uncertain, and what settles them: a later record, a snapshot, or time.
 //!
 //! | file | what |
 //! |---|---|
 //! | `snapshot` | merges the kernel's tasks, as the iterator or /proc shows them, with what the records showed |
-//! | `snapshot_conflict` | a snapshot that shows another parent than the one that was concluded |
+//! | `snapshot_conflict` | a snapshot that shows another parent than the concluded one |
 //! | `concluded_end` | ends without a record |
 //! | `unconfirmed` | zombies whose release may be among lost records |
 //!
@@ -31,23 +31,24 @@ pub(crate) struct Reconcile {
     pub(crate) sees_releases: bool,
     /// Children that may or may not have been reparented, the oldest case first.
     pub(crate) pending_reparents: VecDeque<(Ktime, TaskKey)>,
-    /// How many there were.
+    /// How many children were added to `pending_reparents` so far.
     pub(crate) reparents_opened: u64,
-    /// Leaders whose RCU callback overtook the last switch of another task of their group.
+    /// Leaders whose RCU callback arrived before the last switch of another task of their group.
     pub(crate) freed_leaders: VecDeque<(Ktime, TaskKey)>,
-    /// Of these, leaders of groups that lost a task in the present record.
+    /// Leaders of `freed_leaders` whose group lost a task by the present record.
     pub(crate) releasable_leaders: Vec<(TaskKey, Ktime)>,
     /// The snapshot that is being applied.
     pub(crate) snapshot: Option<SnapshotInProgress>,
-    /// Its number: tasks that it shows carry it.
+    /// The number of the snapshot. Each task that it shows gets this number.
     pub(crate) snapshot_number: u8,
     pub(crate) had_snapshot: bool,
-    /// Up to then records were lost that may have shown releases.
+    /// Records of releases may have been lost up to this time.
     pub(crate) lost_until: Ktime,
     /// Groups that the kernel hides from the programs that send records.
     pub(crate) hidden: HashSet<Tgid>,
-    /// Leaders that a snapshot found dead. Whether they are zombies is known once all their threads are.
+    /// Leaders that a snapshot found dead. They are zombies if the rest of the snapshot shows no thread of theirs.
     pub(crate) undecided_leaders: Vec<(TaskKey, Provenance)>,
-    /// Parents that a snapshot showed although another was concluded. Threads that it shows later can settle which is right.
+    /// Children that a snapshot shows with another parent than the concluded one. Threads that the snapshot shows later can
+    /// settle which is right.
     pub(crate) snapshot_conflicts: BTreeMap<TaskKey, SnapshotConflict>,
 }

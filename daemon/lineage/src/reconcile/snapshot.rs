@@ -1,7 +1,7 @@
-//! Merges snapshots of tasks, which show the kernel's present state, with what the records showed; repairs the tree after a loss.
+//! Merges snapshots of tasks, which show the kernel's present state, with the tree, and repairs the tree after a loss.
 //!
-//! A snapshot is not of one moment: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller hands in
-//! every record up to the end of the reading, so that what is still missing then was lost, and is not just under way.
+//! A snapshot takes time: each of its records has its own time. Before [`Lineage::end_snapshot`] the caller applies every record
+//! up to the end of the reading. A difference that is left then was lost and is not just in flight.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -21,12 +21,12 @@ use crate::store::tables::arena::Ix;
 #[derive(Debug)]
 pub(crate) struct SnapshotInProgress {
     begun: Ktime,
-    /// The first one finds what was there before; later ones mend.
+    /// Whether this is the first snapshot, which finds tasks that are older than the records; later ones repair the tree.
     is_first: bool,
 }
 
 impl Lineage {
-    /// A snapshot of all tasks, begun at this moment, is about to be applied.
+    /// Begins a snapshot of all tasks, whose reading began at `at`.
     pub fn begin_snapshot(&mut self, at: Ktime) {
         self.reconcile.snapshot_number =
             if self.reconcile.snapshot_number == u8::MAX { 1 } else { self.reconcile.snapshot_number + 1 };
@@ -35,13 +35,13 @@ impl Lineage {
             Some(SnapshotInProgress { begun: at, is_first: !self.reconcile.had_snapshot });
     }
 
-    /// Whether any record reported this task, also if it is released since.
+    /// Whether a record has reported this task, even if it has been released since.
     #[must_use]
     pub fn knows(&self, key: TaskKey) -> bool {
         self.store.find(key).is_some()
     }
 
-    /// Applies of a snapshot's record that it shows this task, and nothing else.
+    /// Notes that the snapshot shows this task, and applies nothing else.
     pub fn show_unchanged(&mut self, key: TaskKey) {
         self.stats.records += 1;
         if let Some(ix) = self.store.find(key) {
@@ -49,7 +49,8 @@ impl Lineage {
         }
     }
 
-    /// All of it was applied. Whoever should have been in it and was not has gone unseen.
+    /// Ends a snapshot whose records have all been applied. Tasks that it should have shown and did not have ended without a
+    /// record.
     pub fn end_snapshot(&mut self, at: Ktime, out: &mut Vec<Effect>) {
         let Some(sweep) = self.reconcile.snapshot.take() else { return };
         let from = out.len();
@@ -62,19 +63,19 @@ impl Lineage {
         self.settle_snapshot_conflicts(t);
         self.decide_zombies(t.out);
         self.reconcile.had_snapshot = true;
-        // At the start the only ones not shown are those that the iterator hides, known by their children.
+        // In the first snapshot, the only tasks that are not shown are those that the iterator hides. Their children name them.
         if sweep.is_first {
             return;
         }
         let mut gone: Vec<Ix<Task>> =
             self.store.newest_tasks().filter(|&ix| self.is_missing(ix, sweep)).collect();
-        // Children before parents, threads before leaders: nobody is handed to one who has gone as well.
+        // End children before parents and threads before leaders, so that no child is reparented to a task that is gone too.
         gone.sort_by_key(|&ix| std::cmp::Reverse((self.store[ix].key().start, self.store[ix].key().tid)));
         for ix in gone {
             let Some(group) = self.store[ix].group() else { continue };
             let is_leader = self.store[group].leader() == Some(ix);
             if is_leader {
-                // Whoever was handed on may have been taken, or have gone by itself, before that.
+                // A child may have been reaped or autoreaped before its reparenting.
                 if !self.resolve_pending_reparent(group, None, at, t.out) {
                     continue;
                 }
@@ -83,20 +84,22 @@ impl Lineage {
         }
         self.confirm_all_shown();
         if sweep.begun >= self.reconcile.lost_until {
-            // The snapshot also showed those that died before and are not reported as zombies yet, because more is to come.
+            // The snapshot also showed the zombies that began before the loss, including leaders whose threads are still to be
+            // seen.
             self.reconcile.lost_until = Ktime(0);
         }
     }
 
-    /// The kernel does not have this task any more, and no record that is under way says so.
+    /// Ends a task that the kernel does not have any more although no record in flight shows its end.
     pub(crate) fn end_missing(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         let is_leader = self.store[group].leader() == Some(ix);
-        // An interrupt that releases, which a tracepoint sees only, can come on top of a hidden task; elsewhere the parent does it.
+        // Tracepoints run in the context of the RCU callback, which can interrupt a hidden task. Other hooks run in the reaping
+        // parent.
         let is_hidden = !self.reconcile.hidden.is_empty()
             && (!self.reconcile.sees_releases || self.is_hidden_or_of_hidden(group));
         if self.store[ix].state() == TaskState::Zombie && !self.reconcile.sees_releases && is_leader {
             self.stats.hidden_releases += u64::from(is_hidden);
-            // Taken by a wait; the RCU callback is on its way.
+            // A wait(2) reaped it, and its RCU callback is still to come.
             self.die_and_be_reaped(ix, group, Death::default(), &mut t.inferred());
         } else if self.store[ix].state() < TaskState::Dead {
             *(if is_hidden { &mut self.stats.hidden_releases } else { &mut self.stats.missed_releases }) += 1;
@@ -105,14 +108,15 @@ impl Lineage {
         }
     }
 
-    /// Whether the kernel hides a group or the one it descends from.
+    /// Whether the kernel hides a group or its parent.
     fn is_hidden_or_of_hidden(&self, group: Ix<Group>) -> bool {
         let members = &self.store[group];
         let parent = members.parent_key().is_some_and(|parent| self.reconcile.hidden.contains(&parent.tgid));
         parent || self.reconcile.hidden.contains(&Tgid(members.tgid()))
     }
 
-    /// It broke off: what was seen stays, nothing is concluded from what was not.
+    /// Ends a snapshot that could not be read to its end. What it showed stays applied; nothing is concluded from tasks that it
+    /// did not show.
     pub fn abandon_snapshot(&mut self) {
         self.reconcile.snapshot = None;
         self.reconcile.snapshot_conflicts.clear();
@@ -120,7 +124,7 @@ impl Lineage {
 
     fn is_missing(&self, ix: Ix<Task>, sweep: &SnapshotInProgress) -> bool {
         let task = &self.store[ix];
-        // Some machines hide init and its threads from iterators; it cannot die without the kernel.
+        // Some machines hide init and its threads from iterators. Init cannot die without a panic of the kernel.
         let can_be_hidden = task.group().is_none_or(|group| {
             let members = &self.store[group];
             let leader_was_seen = members
@@ -138,12 +142,12 @@ impl Lineage {
         self.reconcile.snapshot.is_some()
     }
 
-    /// Puts off the question whether a leader is a zombie until all threads are known.
+    /// Decides later, once the snapshot has shown all threads, whether a leader is a zombie.
     pub(crate) fn decide_zombie_later(&mut self, ix: Ix<Task>, provenance: Provenance) {
         self.reconcile.undecided_leaders.push((self.store[ix].key(), provenance));
     }
 
-    /// Tells of leaders that a snapshot found dead whether they are zombies.
+    /// Emits whether leaders that a snapshot found dead are zombies or dead leaders.
     pub(crate) fn decide_zombies(&mut self, out: &mut Vec<Effect>) {
         for (key, provenance) in std::mem::take(&mut self.reconcile.undecided_leaders) {
             let Some(ix) = self.store.find(key).filter(|&ix| self.store[ix].state() == TaskState::Zombie)
@@ -172,7 +176,7 @@ impl Lineage {
             self.store[known].round = self.reconcile.snapshot_number;
         }
         if let Some(group) = self.group_since_exec(seen, at) {
-            // The leader it shows is another's by now; what it says of the group still holds.
+            // Another thread has replaced the leader that the snapshot shows. The facts about the group are still valid.
             if self.learn_parent(group, seen.parent, t).is_none() {
                 return;
             }
@@ -206,7 +210,7 @@ impl Lineage {
             return;
         }
         if !repairs && !self.store[ix].knows(known::FORK_EMITTED) {
-            // Nobody missed its birth: it was there before.
+            // No fork record was missed: the task is older than the records.
             self.store[ix].provenance = Provenance::Snapshot;
         }
         let born_before = self.store[ix].provenance == Provenance::Snapshot;
@@ -264,7 +268,8 @@ impl Lineage {
         }
     }
 
-    /// What a snapshot of its leader shows of a group. False if the group is gone: see [`Lineage::still_leads`].
+    /// Applies what a snapshot's record of a leader shows about its group. Returns false if the group is gone: see
+    /// [`Lineage::still_leads`].
     #[must_use]
     fn learn_of_group(&mut self, group: Ix<Group>, seen: &Snapshot, t: &mut Transition<'_>) -> bool {
         if !self.resolve_pending_reparent(group, seen.parent, t.ctx.at, t.out) {
@@ -272,7 +277,7 @@ impl Lineage {
         }
         let Some(is_with_shown) = self.learn_parent(group, seen.parent, t) else { return false };
         self.compare_with_conclusions(seen, is_with_shown, t.ctx.at);
-        // An orphan's exit signal is reset with its parent.
+        // A reparenting also resets the exit signal.
         let members = &self.store[group];
         let reset_at = self.store.reparented_at(members);
         if is_with_shown && reset_at.max(members.exec_at) <= t.ctx.at {
@@ -284,38 +289,38 @@ impl Lineage {
         true
     }
 
-    /// The group, where another has taken the place of the leader since it was read.
+    /// Returns the group if another thread has replaced the leader since the snapshot read it.
     fn group_since_exec(&mut self, seen: &Snapshot, at: Ktime) -> Option<Ix<Group>> {
         let ix = self.store.find(seen.task.key)?;
         let group = self.store[ix].group().filter(|&group| self.is_of_old_leader(ix, group, at))?;
         let rare = self.store.rare(group);
         if rare.taken_over_before && seen.nr_threads == Some(1) {
-            // Alone: the old one was gone by then.
+            // The snapshot shows no other thread, so the exec was over when it was read.
             rare.taken_over_at = Some(at);
             return None;
         }
         Some(group)
     }
 
-    /// /proc shows a kernel worker under the name of its work.
+    /// Whether the comm in the snapshot can be the task's comm. /proc shows a kernel worker with the name of its work.
     fn name_can_be_trusted(&self, ix: Ix<Task>, seen: &Snapshot) -> bool {
         let task = &self.store[ix];
         seen.source == SnapshotSource::Iterator || task.flags & PF_KTHREAD == 0 || !task.knows(known::COMM)
     }
 
-    /// A task that was taken for gone because a former snapshot did not show it is there after all.
+    /// Restores a task that an earlier snapshot did not show and that was concluded to be gone.
     fn restore_task(&mut self, seen: TaskRef, at: Ktime) {
         let Some(ix) = self.store.find(seen.key) else { return };
         let task = &self.store[ix];
         if task.state() == TaskState::Released && task.knows(known::CONCLUDED_GONE) && task.since < at {
             self.stats.revived += 1;
-            // It did not end.
+            // The task had not ended.
             self.store[ix].known &= !known::END_EMITTED;
             self.forget(ix);
         }
     }
 
-    /// The idle task: parent of init and kthreadd, never born, in no snapshot.
+    /// Adds the idle task, the parent of init and kthreadd. No record creates it and no snapshot shows it.
     pub(crate) fn init_idle_task(&mut self) {
         let idle = TaskRef { key: TaskKey { tid: Tid(0), start: Ktime(0) }, tgid: Tgid(0) };
         let ctx = EventContext { at: Ktime(0), provenance: Provenance::Inferred, hook: None };

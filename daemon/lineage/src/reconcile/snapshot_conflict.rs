@@ -1,6 +1,7 @@
-//! A snapshot against a conclusion: a child shown with a parent that seemed to have no thread left to keep it.
+//! Settles conflicts between a snapshot and a conclusion: the snapshot shows a child with a parent whose group seemed to have no
+//! live thread.
 //!
-//! Whether a thread lives that inherited the child may be shown later in the same snapshot, so this is settled at its end.
+//! A thread that inherited the child may be shown later in the same snapshot, so conflicts are settled at its end.
 
 use crate::Lineage;
 use crate::apply::transition::Transition;
@@ -10,7 +11,7 @@ use crate::model::record::Snapshot;
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// What was last shown of a child that a conclusion took from its parent's process.
+/// The last facts that a snapshot showed of a child that was concluded to have left its parent's process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SnapshotConflict {
     parent: TaskRef,
@@ -19,7 +20,7 @@ pub(crate) struct SnapshotConflict {
 }
 
 impl Lineage {
-    /// A snapshot shows a child, and the tree has it below the same parent or below another.
+    /// Notes a conflict if a snapshot shows a child with another parent than the tree has.
     pub(crate) fn compare_with_conclusions(&mut self, seen: &Snapshot, is_with_shown: bool, at: Ktime) {
         let Some(parent) = seen.parent.filter(|_| self.is_in_snapshot()) else { return };
         let shown = SnapshotConflict { parent, exit_signal: seen.exit_signal, at };
@@ -30,7 +31,8 @@ impl Lineage {
         }
     }
 
-    /// A child is concluded to leave its parent's process. While a snapshot is read, a thread that keeps it may still be to come.
+    /// Notes a child that is concluded to leave its parent's process while a snapshot is read: the snapshot may still show a
+    /// thread that inherited it.
     pub(crate) fn note_snapshot_conflict(&mut self, child: Ix<Group>, parent: Option<TaskRef>, at: Ktime) {
         let members = &self.store[child];
         let exit_signal = members.has(fact::EXIT_SIGNAL).then_some(members.exit_signal());
@@ -45,7 +47,7 @@ impl Lineage {
         }
     }
 
-    /// Once all threads are known: a child whose parent's process lives never left it.
+    /// Settles the conflicts once all threads are known: a child whose parent's process lives has never left it.
     pub(crate) fn settle_snapshot_conflicts(&mut self, t: &mut Transition<'_>) {
         for (child, seen) in std::mem::take(&mut self.reconcile.snapshot_conflicts) {
             let Some(group) = self.store.find(child).and_then(|ix| self.store[ix].group()) else { continue };

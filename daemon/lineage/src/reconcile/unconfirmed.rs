@@ -1,4 +1,4 @@
-//! Zombies whose release may have gone unseen: after a loss, and where a release is seen late or never.
+//! Zombies whose release may have been missed: after a loss, and where hooks report releases late or not at all.
 //!
 //! The record of a zombie's release may be among the lost ones, so a zombie is unconfirmed from the loss on, until a record, the
 //! kernel's iterator or /proc shows it again. An unconfirmed zombie is not counted, not reported and not added to its parent's zombies.
@@ -15,26 +15,27 @@ use crate::store::slot::task::{Queue, Task};
 use crate::store::tables::arena::Ix;
 
 impl Lineage {
-    /// Records were lost up to this moment, and releases may be among them: every zombie is unconfirmed from now on, and so is each
-    /// that began before it by a record still to come. A step for each zombie.
+    /// Makes every zombie unconfirmed, because records were lost up to this time and releases may be among them. A zombie that
+    /// began before this time by a later record is unconfirmed too. Costs O(zombies).
     pub fn doubt_zombies(&mut self, lost_until: Ktime) {
         self.reconcile.lost_until = lost_until.max(self.reconcile.lost_until);
         self.store.make_zombies_unconfirmed();
     }
 
-    /// Whether a zombie that began then is certain.
+    /// Whether a zombie that began at this time is certain to exist.
     pub(crate) fn is_after_losses(&self, began: Ktime) -> bool {
         began > self.reconcile.lost_until
     }
 
-    /// Something outside the records shows that this zombie is still there.
+    /// Confirms a zombie that /proc or the iterator shows.
     pub fn confirm_zombie(&mut self, key: GroupKey) {
         if let Some((leader, group)) = self.find_unconfirmed_zombie(key) {
             self.store.confirm_zombie(leader, group);
         }
     }
 
-    /// The kernel does not have this unconfirmed zombie any more, and no record of its release is under way. False if it is none.
+    /// Ends an unconfirmed zombie that the kernel does not have any more, with no record of its release in flight. Returns false
+    /// if it is not an unconfirmed zombie.
     pub fn end_unconfirmed_zombie(&mut self, key: GroupKey, at: Ktime, out: &mut Vec<Effect>) -> bool {
         let Some((leader, group)) = self.find_unconfirmed_zombie(key) else { return false };
         let from = out.len();
@@ -51,7 +52,7 @@ impl Lineage {
         true
     }
 
-    /// After a whole snapshot: each unconfirmed zombie that it showed in any state is there.
+    /// Confirms each unconfirmed zombie that a complete snapshot has shown.
     pub(crate) fn confirm_all_shown(&mut self) {
         let mut next = self.store.queue_ends(Queue::Unconfirmed).first;
         while let Some(leader) = next {
@@ -64,9 +65,9 @@ impl Lineage {
         }
     }
 
-    /// /proc does not have this zombie any more, and no record of its release is under way: its parent reaped it, and it waits for
-    /// its RCU callback. False if it is no zombie, or if releases are seen when they begin: then its release was missed, which a
-    /// snapshot mends and counts.
+    /// Ends a zombie that /proc does not show any more, with no record of its release in flight: its parent reaped it, and its
+    /// RCU callback is still to come. Returns false if it is not a zombie, or if hooks report releases when they begin; then the
+    /// release was missed, and a snapshot repairs and counts it.
     pub fn end_reaped_zombie(&mut self, key: GroupKey, at: Ktime, out: &mut Vec<Effect>) -> bool {
         if self.reconcile.sees_releases {
             return false;
@@ -77,7 +78,7 @@ impl Lineage {
             return true;
         }
         let from = out.len();
-        // The parent that died reaped it, as far as nothing else is known.
+        // Without other evidence, the parent that died reaped it.
         if !self.resolve_pending_reparent(group, None, at, out) {
             self.finish(from, out);
             return false;
@@ -88,7 +89,7 @@ impl Lineage {
         true
     }
 
-    /// A zombie that counts as one.
+    /// Returns the group if it is a confirmed zombie.
     pub(crate) fn find_zombie(&self, key: GroupKey) -> Option<(Ix<Task>, Ix<Group>)> {
         let leader = self.store.find_current(key.tgid.leader())?;
         let group = self.store[leader].group()?;

@@ -1,4 +1,4 @@
-//! What must hold after every record, whatever it said.
+//! Checks the invariants of the store, which hold after every record, also after wrong ones.
 
 use crate::model::task::TaskState;
 use crate::store::Store;
@@ -118,7 +118,7 @@ impl Store {
             return Err(format!("{name}: unconfirmed or not, and {queue:?}"));
         }
         if group.has(fact::ZOMBIE) != is_queued {
-            return Err(format!("{name}: told as a zombie and {:?}", self.tasks[leader].queue));
+            return Err(format!("{name}: emitted as a zombie and {:?}", self.tasks[leader].queue));
         }
         if let Some(parent) = group.parent {
             if !self.children_of(parent).any(|child| child == ix) {
@@ -177,7 +177,7 @@ impl Store {
     }
 }
 
-/// What groups have in the tables beside them, counted.
+/// Counts of the side-table slots that groups refer to.
 #[derive(Default)]
 struct Beside {
     extras: usize,
@@ -206,7 +206,7 @@ impl Beside {
         }
     }
 
-    /// A slot that no group has would never be freed.
+    /// A slot that no group refers to would never be freed.
     fn check(&self, store: &Store) -> Result<(), String> {
         same("extras of groups", store.extras.len(), self.extras)?;
         same("small extras of groups", store.small_extras.len(), self.small_extras)?;

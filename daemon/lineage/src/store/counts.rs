@@ -1,4 +1,4 @@
-//! How much is stored.
+//! Numbers of stored items.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use crate::model::task::StateCounts;
 use crate::store::Store;
 
 impl Store {
-    /// Tasks, released ones that are still kept among them.
+    /// Returns the number of tasks, tombstones included.
     pub(crate) const fn task_count(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Groups, the idle task's among them.
+    /// Returns the number of groups, that of the idle task included.
     pub(crate) const fn group_count(&self) -> usize {
         self.groups.len()
     }
 
-    /// Groups whose leader is dead while other tasks of theirs live.
+    /// Returns the number of groups whose leader is dead while other tasks of the group live.
     pub(crate) const fn dead_leader_count(&self) -> usize {
         self.dead_leaders
     }
 
-    /// Tasks by state.
+    /// Returns the number of tasks in each state.
     pub(crate) const fn state_counts(&self) -> &StateCounts {
         &self.state_counts
     }
 
-    /// Pid namespaces whose init is known, the initial one left out.
+    /// Returns the number of pid namespaces whose init is known, without the initial one.
     pub(crate) fn namespace_count(&self) -> usize {
         self.namespaces.len()
     }
 
-    /// Paths of programs.
+    /// Returns the number of stored paths.
     pub(crate) fn path_count(&self) -> usize {
         self.paths.len()
     }
 
-    /// The one copy of a path.
+    /// Returns the shared copy of a path.
     pub(crate) fn share_path(&mut self, path: &[u8]) -> Arc<PathName> {
         self.paths.share(path)
     }
@@ -72,11 +72,11 @@ impl Store {
 pub(crate) struct StoreBytes {
     /// Slots, in use or free.
     pub(crate) slots: usize,
-    /// Of these, slots in use.
+    /// Part of `slots`: slots in use.
     pub(crate) used: usize,
-    /// Of these, what few groups have.
+    /// Part of `slots`: side tables of facts that few groups have.
     pub(crate) shared: usize,
-    /// And what ended tasks used.
+    /// Part of `slots`: what ended tasks used.
     pub(crate) usages: usize,
     /// The index, paths and profiles.
     pub(crate) tables: usize,

@@ -1,5 +1,6 @@
-//! Starts that are not known exactly: those of /proc are rounded down to a tick, and a leader known only through another task
-//! has none yet. With its start a task gets its identity, and its place among older and younger ones.
+//! Start times that are not known exactly. Those from /proc are rounded down to a tick, and a leader that only another task names
+//! has none yet. A later record brings the exact start, which completes the task's identity and orders it among older and younger
+//! tasks.
 
 use crate::model::id::{Ktime, TaskRef};
 use crate::store::Store;
@@ -7,7 +8,7 @@ use crate::store::slot::group::{Group, fact};
 use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
-/// /proc gives a start in ticks of `USER_HZ`, 100 a second on every architecture.
+/// /proc shows a start time in ticks of `USER_HZ`, which is 100 per second on every supported architecture.
 const PROC_TICK_NS: u64 = 10_000_000;
 
 const fn tick_of(start: Ktime) -> u64 {
@@ -15,7 +16,7 @@ const fn tick_of(start: Ktime) -> u64 {
 }
 
 impl Store {
-    /// A task known from /proc shows its exact start. False if it is not that task.
+    /// Sets the exact start of a task that is known from /proc. Returns false if the record is about another task.
     pub(crate) fn set_exact_start(&mut self, ix: Ix<Task>, shown: TaskRef) -> bool {
         let task = &self.tasks[ix];
         let (rough, start) = (task.key.start, shown.key.start);
@@ -36,7 +37,7 @@ impl Store {
         true
     }
 
-    /// A leader known only through its threads shows its own start. False if that cannot be.
+    /// Sets the start of a leader that only its threads named. Returns false if that start contradicts known facts.
     pub(crate) fn set_leader_start(&mut self, leader: Ix<Task>, start: Ktime) -> bool {
         let Some(group) = self.tasks[leader].group else { return false };
         let is_older =
@@ -48,7 +49,7 @@ impl Store {
         true
     }
 
-    /// Gives a group its start. False if a child of it is older.
+    /// Sets the start of a group. Returns false if a child of it is older.
     fn set_start(&mut self, group: Ix<Group>, start: Ktime) -> bool {
         let tgid = self.groups[group].tgid;
         if !self.each_child(group, |store: &mut Self, child| store.ensure_starts_after(child, start, tgid)) {
@@ -69,7 +70,7 @@ impl Store {
         true
     }
 
-    /// Does something to every child of a group, until that says no.
+    /// Calls a function for every child of a group until it returns false.
     fn each_child(&mut self, group: Ix<Group>, mut act: impl FnMut(&mut Self, Ix<Group>) -> bool) -> bool {
         let mut thread = self.first_thread(group);
         while let Some(ix) = thread {
@@ -85,8 +86,9 @@ impl Store {
         true
     }
 
-    /// Makes sure that a group is younger than another that started then; false if it is not. At boot many tasks share one start; then
-    /// the smaller tgid was first. A start that is known by its tick only is corrected where that is possible.
+    /// Makes sure that a group is younger than another group with the given start; returns false if it is not. At boot many tasks
+    /// share one start; then the group with the smaller tgid is older. Corrects a start that is known by its tick only, if
+    /// possible.
     pub(crate) fn ensure_starts_after(&mut self, group: Ix<Group>, start: Ktime, tgid: u32) -> bool {
         let members = &self.groups[group];
         if (start, tgid) < (members.start, members.tgid) {

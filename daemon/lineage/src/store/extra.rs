@@ -1,4 +1,5 @@
-//! What few groups have, kept beside them, so that a group stays small: in full while the group lives, and small once it is a zombie.
+//! Facts that few groups have, in a side table, so that a group stays small: as an `Extra` while the group lives, and as a
+//! `SmallExtra` once it is a zombie.
 
 use crate::model::id::Ktime;
 use crate::store::Store;
@@ -45,7 +46,7 @@ impl Store {
         }
     }
 
-    /// That of a group that has what only the full form holds.
+    /// Returns the `Extra` of a group, if it has one.
     #[inline]
     fn full_extra(&self, group: &Group) -> Option<&Extra> {
         match group.extra.get() {
@@ -54,7 +55,7 @@ impl Store {
         }
     }
 
-    /// Frees that of a group that is gone, and what hangs on it.
+    /// Frees the extra facts of a group that is gone, and what they refer to.
     #[inline(never)]
     pub(in crate::store) fn remove_extra(&mut self, extra: ExtraIx) {
         match extra.get() {
@@ -74,7 +75,7 @@ impl Store {
         }
     }
 
-    /// A group has become a zombie, or a zombie lost what did not fit in the small form.
+    /// Notes that a group became a zombie, or that a zombie lost a fact that did not fit into a `SmallExtra`.
     #[inline]
     pub(in crate::store) fn note_unpacked(&mut self, group: Ix<Group>) {
         let members = &self.groups[group];
@@ -83,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Makes small what zombies have beside them, after a change.
+    /// Packs the extra facts of noted zombies into a `SmallExtra`.
     #[inline]
     pub(crate) fn pack_extras(&mut self) {
         if !self.unpacked.is_empty() {
@@ -102,7 +103,7 @@ impl Store {
         }
     }
 
-    /// What a zombie has beside it in the small form, if it is in full and would fit.
+    /// Returns a zombie's `Extra` as a `SmallExtra`, if it has an `Extra` that fits.
     fn packed_extra(&self, group: Ix<Group>) -> Option<(Ix<Extra>, SmallExtra)> {
         let members = &self.groups[group];
         let ExtraPlace::Full(extra) = members.extra.get() else { return None };
@@ -131,7 +132,7 @@ impl Store {
         }
     }
 
-    /// The kernel was seen to have this parent at that time.
+    /// Notes that a record showed this parent at that time.
     #[inline]
     pub(crate) fn advance_parent_at(&mut self, group: Ix<Group>, at: Ktime) {
         let members = &mut self.groups[group];
@@ -145,7 +146,7 @@ impl Store {
         }
     }
 
-    /// The tasks of a group: how many, and the ends of their list.
+    /// Returns the number of tasks of a group, and both ends of their list.
     #[inline]
     pub(in crate::store) fn threads_of(&self, group: &Group) -> Threads {
         if group.threads.are_in_extra() {
@@ -160,7 +161,7 @@ impl Store {
         self.full_extra(group).map(|extra| extra.threads).unwrap_or_default()
     }
 
-    /// Sets that.
+    /// Sets the number of tasks of a group, and both ends of their list.
     #[inline]
     pub(in crate::store) fn set_threads(&mut self, group: Ix<Group>, threads: Threads) {
         let members = &mut self.groups[group];
@@ -171,17 +172,17 @@ impl Store {
         }
     }
 
-    /// Tasks of a group that are not past `exit_notify()`.
+    /// Returns the number of tasks of a group that are not past `exit_notify()`.
     pub(crate) fn live(&self, group: &Group) -> u32 {
         self.threads_of(group).live
     }
 
-    /// Tasks of a group that the kernel still counts.
+    /// Returns the number of tasks of a group that the kernel still counts.
     pub(crate) fn present(&self, group: &Group) -> u32 {
         self.threads_of(group).present
     }
 
-    /// The oldest task of a group.
+    /// Returns the oldest task of a group.
     #[inline]
     pub(crate) fn first_thread(&self, group: Ix<Group>) -> Option<Ix<Task>> {
         let members = &self.groups[group];
@@ -208,30 +209,30 @@ impl Store {
         self.full_extra(group)?.rare.map(|rare| &self.rares[rare])
     }
 
-    /// Threads of a group that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    /// Returns the number of threads that the kernel counted when a record showed the leader dead, and that no record has shown.
     #[inline]
     pub(crate) fn hidden_threads(&self, group: &Group) -> Option<u32> {
         self.extra_of(group)?.hidden_threads()
     }
 
-    /// When a group was last reparented; 0 if never.
+    /// Returns when a group was last reparented; 0 if never.
     #[inline]
     pub(crate) fn reparented_at(&self, group: &Group) -> Ktime {
         self.extra_of(group).map_or(Ktime(0), |extra| extra.reparented_at)
     }
 
-    /// A reparenting of this group that may not have taken place.
+    /// Returns the uncertain reparenting of this group.
     pub(crate) fn pending_reparent(&self, group: &Group) -> Option<&PendingReparent> {
         self.full_extra(group)?.pending.map(|pending| &self.pending_reparents[pending])
     }
 
-    /// The same, to add to it.
+    /// Returns the uncertain reparenting of this group, to add steps.
     pub(crate) fn pending_reparent_mut(&mut self, group: Ix<Group>) -> Option<&mut PendingReparent> {
         let pending = self.full_extra(&self.groups[group])?.pending?;
         Some(&mut self.pending_reparents[pending])
     }
 
-    /// Sets that, in place of one that there may be.
+    /// Sets the uncertain reparenting of this group, and replaces an earlier one.
     pub(crate) fn set_pending_reparent(&mut self, group: Ix<Group>, pending: PendingReparent) {
         let new = self.pending_reparents.insert(pending);
         if let Some(former) = self.extra(group).pending.replace(new) {
@@ -239,7 +240,7 @@ impl Store {
         }
     }
 
-    /// Removes and returns it.
+    /// Removes and returns the uncertain reparenting of this group.
     pub(crate) fn take_pending_reparent(&mut self, group: Ix<Group>) -> Option<PendingReparent> {
         let ExtraPlace::Full(extra) = self.groups[group].extra.get() else { return None };
         let pending = self.extras[extra].pending.take()?;

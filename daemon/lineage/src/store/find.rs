@@ -1,4 +1,4 @@
-//! Which slot a task is in.
+//! Finds the slot of a task.
 
 use crate::model::id::{TaskKey, Tid};
 use crate::model::task::TaskState;
@@ -7,7 +7,7 @@ use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Store {
-    /// The task with this identity, dead ones that are still remembered among them.
+    /// Returns the task with this identity, tombstones included.
     pub(crate) fn find(&self, key: TaskKey) -> Option<Ix<Task>> {
         let mut next = self.index.get(key.tid);
         while let Some(ix) = next {
@@ -20,7 +20,7 @@ impl Store {
         None
     }
 
-    /// The task that has this tid now, as far as is known.
+    /// Returns the task that has this tid now, as far as is known.
     pub(crate) fn find_current(&self, tid: Tid) -> Option<Ix<Task>> {
         self.index.get(tid).filter(|&ix| self.tasks[ix].state != TaskState::Released)
     }
@@ -30,12 +30,12 @@ impl Store {
         self.tasks[ix].group.is_some_and(|group| self.groups[group].leader == Some(ix))
     }
 
-    /// The newest task that has or had this tid, a released one included.
+    /// Returns the newest task with this tid, tombstones included.
     pub(crate) fn newest(&self, tid: Tid) -> Option<Ix<Task>> {
         self.index.get(tid)
     }
 
-    /// The newest task of every tid, in the order of tids.
+    /// Returns the newest task of every tid, in the order of tids.
     pub(crate) fn newest_tasks(&self) -> impl Iterator<Item = Ix<Task>> {
         self.index.iter()
     }

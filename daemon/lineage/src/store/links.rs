@@ -1,4 +1,4 @@
-//! The links: children on their `real_parent`, threads in their group. Every step is O(1).
+//! Links children to their `real_parent`, and threads to their group. Each operation is O(1).
 
 use crate::model::id::{GroupKey, Ktime};
 use crate::store::Store;
@@ -7,7 +7,8 @@ use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
 impl Store {
-    /// Makes `parent` the `real_parent` of `group`; whoever is older comes first, so no circle can arise. False if refused.
+    /// Makes `parent` the `real_parent` of `group`. Refuses a parent that is younger than the group, so that no cycle can arise,
+    /// and returns false then.
     pub(crate) fn link_child(&mut self, group: Ix<Group>, parent: Ix<Task>) -> bool {
         let Some(parents) = self.tasks[parent].group else { return false };
         if !self.ensure_older(group, parents) {
@@ -23,7 +24,7 @@ impl Store {
         }
         let child = &mut self.groups[group];
         if child.parent_tgid != parent_key.tgid.0 {
-            // What was read of the former parent says nothing of this one.
+            // Facts about the former parent's SIGCHLD disposition do not apply to the new one.
             child.set(fact::IGNORED_KNOWN, knows);
             child.set(fact::IGNORED, ignores);
             child.set(fact::IGNORED_LATER, true);
@@ -41,7 +42,7 @@ impl Store {
         true
     }
 
-    /// Takes `group` off its parent; who that was stays known.
+    /// Removes `group` from the children of its parent; the parent's identity is kept.
     pub(crate) fn unlink_child(&mut self, group: Ix<Group>) {
         let child = &mut self.groups[group];
         let Some(parent) = child.parent.take() else { return };
@@ -60,7 +61,7 @@ impl Store {
         }
     }
 
-    /// Takes `group` off its parent and records another, which is gone and has no children any more.
+    /// Removes `group` from the children of its parent, and stores another parent, which is gone.
     pub(crate) fn set_unlinked_parent(&mut self, group: Ix<Group>, parent: Option<GroupKey>) {
         self.unlink_child(group);
         let child = &mut self.groups[group];
@@ -70,9 +71,9 @@ impl Store {
         child.parent_start = parent.and_then(|parent| parent.start).unwrap_or(Ktime(0));
     }
 
-    /// Makes sure that a parent was there before its child; false if it was not.
+    /// Makes sure that a parent is older than its child; returns false if it is not.
     fn ensure_older(&mut self, child: Ix<Group>, parent: Ix<Group>) -> bool {
-        // Of a group whose start is unknown no parent can be known either: it cannot be part of a circle.
+        // A group with an unknown start has no known parent either, so it cannot be part of a cycle.
         if !self.groups[child].has(fact::START) || child == parent {
             return false;
         }
@@ -81,7 +82,7 @@ impl Store {
             || (self.ensure_starts_after(child, start, tgid) && self.groups[parent].start == start)
     }
 
-    /// Puts a new task at the end of its group's threads, where the kernel puts it.
+    /// Appends a new task to its group's threads, as the kernel does.
     pub(crate) fn link_thread(&mut self, group: Ix<Group>, task: Ix<Task>) {
         let mut threads = self.threads_of(&self.groups[group]);
         let last = threads.last.replace(task);
@@ -96,7 +97,7 @@ impl Store {
         member.group = Some(group);
     }
 
-    /// Takes a task out of its group's threads.
+    /// Removes a task from its group's threads.
     pub(crate) fn unlink_thread(&mut self, task: Ix<Task>) {
         let member = &mut self.tasks[task];
         let Some(group) = member.group.take() else { return };
@@ -116,12 +117,12 @@ impl Store {
         self.note_unpacked(group);
     }
 
-    /// The tasks of a group, oldest first.
+    /// Returns the tasks of a group, oldest first.
     pub(crate) fn members(&self, group: Ix<Group>) -> impl Iterator<Item = Ix<Task>> {
         std::iter::successors(self.first_thread(group), |&ix| self.tasks[ix].thread_next)
     }
 
-    /// The groups whose `real_parent` a task is, youngest first.
+    /// Returns the groups whose `real_parent` is this task, youngest first.
     pub(crate) fn children_of(&self, task: Ix<Task>) -> impl Iterator<Item = Ix<Group>> {
         std::iter::successors(self.tasks[task].first_child, |&ix| self.groups[ix].sibling_next)
     }

@@ -1,4 +1,4 @@
-//! What is known of every task and thread group, and the links between them.
+//! All known tasks and thread groups, and the links between them.
 //!
 //! The fields of [`Store`] are private to this folder: the rest of the crate changes links, states, queues and counts by
 //! methods that keep [`Store::check`] true.
@@ -7,15 +7,15 @@
 //! |---|---|
 //! | `tables/` | slots that keep their place, the index by tid, interned paths, combinations of facts that groups share |
 //! | `slot/` | what is stored of a task, of a thread group, of a parent |
-//! | `extra` | what few groups have: in full, or small in a zombie; the tasks of a group |
-//! | `side_tables` | what few groups have, and what many share, kept beside them |
-//! | `find`, `relatives` | look a task, its group and its parents up; change nothing |
-//! | `slots`, `links` | add and remove tasks; join them to their group and their parent |
-//! | `state_transition`, `zombie`, `queue` | move tasks through their states and through the queues that time works on |
+//! | `extra` | facts that few groups have, in a small form for zombies; the tasks of a group |
+//! | `side_tables` | facts that few groups have or that many groups share, stored outside of the group |
+//! | `find`, `relatives` | find a task, its group and its parent; change nothing |
+//! | `slots`, `links` | add and remove tasks; link them to their group and their parent |
+//! | `state_transition`, `zombie`, `queue` | move tasks through their states and through the queues that a tick reads |
 //! | `reaping` | who reaped a group, until it is released |
-//! | `exact_start` | start times that are known by their tick only |
+//! | `exact_start` | start times that are not known exactly |
 //! | `prefetch` | fetches cache lines before they are needed |
-//! | `counts`, `check` | how much is stored; the invariants |
+//! | `counts`, `check` | numbers of stored items; the invariants |
 
 pub(crate) mod slot;
 pub(crate) mod tables;
@@ -52,43 +52,46 @@ use self::slot::pending_reparent::PendingReparent;
 use self::slot::small_extra::SmallExtra;
 use self::slot::task::Task;
 use self::tables::arena::{Arena, Ix};
-use self::tables::index::TidIndex;
+use self::tables::index::TidTable;
 use self::tables::paths::Paths;
 use self::tables::profile::Profiles;
 
-/// Every task and thread group that is known.
+/// The newest task of each tid; older ones are linked by `Task::same_tid`.
+type TidIndex = TidTable<Ix<Task>>;
+
+/// All known tasks and thread groups.
 pub(crate) struct Store {
     tasks: Arena<Task>,
     groups: Arena<Group>,
     extras: Arena<Extra>,
     small_extras: Arena<SmallExtra>,
-    /// Zombies whose extra may have come to fit in the small form.
+    /// Zombies whose `Extra` may fit into a `SmallExtra` now.
     unpacked: Vec<Ix<Group>>,
     rares: Arena<Rare>,
     pending_reparents: Arena<PendingReparent>,
     usages: UsageStore,
     profiles: Profiles,
     debts: Arena<Account>,
-    /// What the dead children of a group used, where it has any.
+    /// What the dead children of a group used, if it has any.
     sums: Arena<Descent>,
     index: TidIndex,
     queues: Queues,
     paths: Paths,
     /// Init of each pid namespace below the initial one.
     namespaces: HashMap<u32, Ix<Group>>,
-    /// Groups that were seen to adopt orphans.
+    /// The number of groups that adopted orphans as subreapers.
     subreapers: u32,
-    /// Dead leaders with live threads.
+    /// The number of dead leaders with live threads.
     dead_leaders: usize,
     state_counts: StateCounts,
-    /// The last group of which a record showed who reaped it.
+    /// The last group whose reaper a record showed.
     last_reaping: Option<LastReaping>,
     /// The last group whose end was emitted, and when that was.
     last_group_exit: Option<(Ix<Group>, Ktime)>,
 }
 
 impl Store {
-    /// An empty store. `room` is told of each large piece of memory that it takes.
+    /// Returns an empty store. It calls `room` for each large piece of memory that it allocates.
     pub(crate) fn new(room: Option<Room>) -> Self {
         Self {
             tasks: Arena::new(room),
@@ -115,7 +118,7 @@ impl Store {
     }
 }
 
-/// Gives each kind of place in the store its slot.
+/// Implements indexing of the store by each type of slot.
 macro_rules! indexed {
     ($($arena:ident: $t:ty),* $(,)?) => {$(
         impl Index<Ix<$t>> for Store {

@@ -1,8 +1,9 @@
-//! Cache lines fetched before they are needed.
+//! Prefetches cache lines for a batch of records.
 //!
-//! With many tasks alive nearly every record is about memory that nobody touched lately: a place in the index, the task, its
-//! group, its account, the child before it. Each leads to the next, so one record after the other waits for each of them. The
-//! records of a batch are known beforehand: looked at together, step by step, their misses wait side by side.
+//! With many live tasks, nearly every record touches memory that is not in the cache: the entry in the index, the task, its
+//! group, its counts as a parent, its first child. Each address depends on the one before, so each record would wait for several
+//! cache misses in turn. The records of a batch are known in advance, so their misses can overlap: first all tasks are read, then
+//! all groups.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "pieces of two"))]
 
 use std::hint::black_box;
@@ -13,15 +14,15 @@ use crate::store::Store;
 use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
-/// With fewer tasks all there is of the living stays in a core's own cache: looking beforehand would be work for nothing.
+/// With fewer tasks, all live tasks stay in a core's own cache, and prefetching would only cost time.
 const MANY: usize = 4096;
 
 impl Store {
-    /// How many records are prefetched for together: as many cache misses as a core can wait for at once, and few enough that
-    /// what was fetched first is still in the nearest cache when its record is applied.
+    /// How many records are prefetched at once: as many cache misses as a core can have outstanding, and few enough that the
+    /// lines are still in the L1 cache when their records are applied.
     pub(crate) const PREFETCHED: usize = 32;
 
-    /// Touches what the next records are about. Changes nothing; looks at the first [`Store::PREFETCHED`] only.
+    /// Reads the memory that the next records are about. Changes nothing; reads the first [`Store::PREFETCHED`] records only.
     pub(crate) fn prefetch(&self, records: &[Record]) {
         if self.tasks.len() < MANY {
             return;
@@ -59,7 +60,7 @@ impl Store {
     }
 }
 
-/// The tasks a record is about: its own, and the one that most is done to besides.
+/// Returns the task that a record is about, and the other task that it changes most, if any.
 const fn tasks_of(fact: &Fact) -> (Tid, Option<Tid>) {
     match fact {
         Fact::New(new) => (new.task.key.tid, tid(new.parent)),

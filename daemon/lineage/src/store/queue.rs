@@ -1,4 +1,4 @@
-//! Queues through the tasks themselves, each in the order of [`Task::since`]: what a tick looks at is at the front.
+//! Queues of tasks, linked through the tasks, each in the order of [`Task::since`]. A tick reads them from the front.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "an enum as the index of an array of that length")
@@ -22,7 +22,7 @@ pub(crate) struct Queues {
     ends: [Ends; 8],
 }
 
-/// How far back a late comer is put into its place; beyond this it only waits a little longer.
+/// How many places a task whose record is late is moved forward at most. A later one is handled a little later by the tick.
 const REORDER: usize = 32;
 
 const fn number(queue: Queue) -> Option<usize> {
@@ -44,7 +44,7 @@ impl Queues {
         number(queue).map_or_else(Ends::default, |n| self.ends[n])
     }
 
-    /// Takes a task out of its queue and puts it into `queue`.
+    /// Moves a task from its queue to `queue`.
     pub(crate) fn put(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>, queue: Queue) {
         self.take(tasks, ix);
         let Some(ends) = number(queue).map(|n| &mut self.ends[n]) else { return };
@@ -75,7 +75,7 @@ impl Queues {
         task.queue_next = next;
     }
 
-    /// Takes a task out of its queue.
+    /// Removes a task from its queue.
     pub(crate) fn take(&mut self, tasks: &mut Arena<Task>, ix: Ix<Task>) {
         let task = &mut tasks[ix];
         let (prev, next) = (task.queue_prev.take(), task.queue_next.take());
@@ -99,12 +99,12 @@ impl Store {
         self.queues.put(&mut self.tasks, ix, queue);
     }
 
-    /// Takes a task out of the queue it is in.
+    /// Removes a task from its queue.
     pub(crate) fn dequeue(&mut self, ix: Ix<Task>) {
         self.queues.take(&mut self.tasks, ix);
     }
 
-    /// First and last task of a queue, and how many it has.
+    /// Returns the first and last task of a queue, and its length.
     pub(crate) fn queue_ends(&self, queue: Queue) -> Ends {
         self.queues.ends(queue)
     }

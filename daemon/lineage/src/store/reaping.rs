@@ -1,4 +1,4 @@
-//! How a group was reaped, from when a record shows that until the group is released.
+//! How a group was reaped, kept from the record that shows it until the group is released.
 //!
 //! Nearly always one record shows both, so the last reaping is kept in one place and not in each group.
 
@@ -10,28 +10,28 @@ use crate::store::Store;
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// The last group of which it was reported.
+/// The last reaped group.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct LastReaping {
     pub(in crate::store) group: Ix<Group>,
     reaping: Reaping,
 }
 
-/// How a group was reaped, or went by itself.
+/// How a group was reaped or autoreaped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reaping {
     /// The task that did it.
     pub(crate) reaper: Option<Reaper>,
     /// For how long it was a zombie.
     pub(crate) zombie: Option<Span>,
-    /// When its last task died, where that was seen.
+    /// When its last task died, if a record showed it.
     pub(crate) ended_at: Option<Ktime>,
-    /// When `reaped` or `autoreaped` was emitted.
+    /// The time of `reaped` or `autoreaped`.
     pub(crate) at: Option<Ktime>,
 }
 
 impl Store {
-    /// Remembers how a group was reaped.
+    /// Stores how a group was reaped.
     pub(crate) fn set_reaping(&mut self, group: Ix<Group>, reaping: Reaping) {
         let former = self.last_reaping.replace(LastReaping { group, reaping });
         if let Some(LastReaping { group: other, reaping }) = former.filter(|former| former.group != group) {
@@ -39,7 +39,7 @@ impl Store {
         }
     }
 
-    /// How a group was reaped.
+    /// Returns how a group was reaped.
     pub(crate) fn reaping_of(&self, group: Ix<Group>) -> Reaping {
         match self.last_reaping.filter(|last| last.group == group) {
             Some(LastReaping { reaping, .. }) => reaping,
@@ -47,17 +47,17 @@ impl Store {
         }
     }
 
-    /// Remembers when the end of a group was emitted.
+    /// Stores when the end of a group was emitted.
     pub(crate) fn set_group_exit(&mut self, group: Ix<Group>, at: Ktime) {
         self.last_group_exit = Some((group, at));
     }
 
-    /// When the last task of a group died, as `group_exited` says; `None` where that was before anyone looked.
+    /// Returns when the last task of a group died, as `group_exited` shows; `None` if that was before the first record.
     pub(crate) fn ended_at(&self, group: Ix<Group>) -> Option<Ktime> {
         let members = &self.groups[group];
         let leader = &self.tasks[members.leader?];
         let is_over = members.has(fact::EXIT_EMITTED) && !members.has(fact::ZOMBIE_OLDER);
-        // Emitted for the record that is applied now, it can have become a zombie before.
+        // If the end was emitted for the present record, the group can have become a zombie before that record.
         let just_emitted = self.last_group_exit.filter(|&(of, _)| of == group).map(|(_, at)| at);
         let since = matches!(leader.state, TaskState::Zombie | TaskState::Dead).then_some(leader.since);
         just_emitted.or(since).filter(|_| is_over)

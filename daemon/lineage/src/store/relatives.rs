@@ -1,4 +1,4 @@
-//! Who is whose: parents, inits of pid namespaces, living threads.
+//! Finds parents, inits of pid namespaces and live threads.
 
 use crate::model::id::{TaskRef, Tgid};
 use crate::model::record::Comm;
@@ -9,7 +9,7 @@ use crate::store::slot::task::{Task, known};
 use crate::store::tables::arena::Ix;
 
 impl Store {
-    /// The init of a pid namespace.
+    /// Returns the init of a pid namespace.
     pub(crate) fn namespace_init(&self, namespace: u32) -> Option<Ix<Task>> {
         self.namespaces.get(&namespace).and_then(|&group| self.groups[group].leader)
     }
@@ -20,25 +20,25 @@ impl Store {
         members.has(fact::NAMESPACE) && self.profile_of(members).namespace_level > 0 && is_first
     }
 
-    /// A group's parent as records name tasks.
+    /// Returns a reference to a group's parent, as records have it.
     pub(crate) fn parent_ref(&self, group: Ix<Group>) -> Option<TaskRef> {
         self.reference(self.groups[group].parent?)
     }
 
-    /// A task as records name it.
+    /// Returns a reference to a task, as records have it.
     pub(crate) fn reference(&self, ix: Ix<Task>) -> Option<TaskRef> {
         let group = &self.groups[self.tasks[ix].group?];
         Some(TaskRef { key: self.tasks[ix].key, tgid: Tgid(group.tgid) })
     }
 
-    /// Comm of the leader of a task's group.
+    /// Returns the comm of the leader of a task's group.
     pub(crate) fn process_name(&self, ix: Ix<Task>) -> Option<Comm> {
         let leader = self.groups[self.tasks[ix].group?].leader?;
         let leader = &self.tasks[leader];
         leader.knows(known::COMM).then_some(leader.comm)
     }
 
-    /// `find_alive_thread()`: the first thread that is not exiting, or not in another `state` or beyond.
+    /// Returns the first thread whose state is before `state`, as the kernel's `find_alive_thread()` does for `PF_EXITING`.
     pub(crate) fn find_alive_thread(
         &self,
         group: Ix<Group>,
@@ -48,12 +48,12 @@ impl Store {
         self.members(group).find(|&ix| ix != dying && self.tasks[ix].state < state)
     }
 
-    /// Records that a group is the init of the pid namespace it is in.
+    /// Notes that a group is the init of its pid namespace.
     pub(crate) fn set_namespace_init(&mut self, group: Ix<Group>) {
         self.namespaces.insert(self.profile(group).namespace, group);
     }
 
-    /// Records that a group was seen to adopt orphans though it is no pid namespace's init.
+    /// Notes that a group adopted orphans without being the init of a pid namespace.
     pub(crate) fn set_subreaper(&mut self, group: Ix<Group>) {
         if !self.groups[group].has(fact::SUBREAPER) {
             self.groups[group].set(fact::SUBREAPER, true);
@@ -61,7 +61,7 @@ impl Store {
         }
     }
 
-    /// Whether any group was seen to adopt orphans.
+    /// Whether any group adopted orphans as a subreaper.
     pub(crate) const fn has_subreapers(&self) -> bool {
         self.subreapers > 0
     }

@@ -1,4 +1,4 @@
-//! What few groups have, and what many have in common: kept beside them, so that a group stays small.
+//! Facts that few groups have or that many groups share, stored outside of the group, so that a group stays small.
 
 use crate::model::before_exec::BeforeExec;
 use crate::model::debt::Debt;
@@ -17,7 +17,7 @@ use crate::store::tables::profile::{Profile, ProfileIx};
 const LATE_RELEASE_NS: u64 = 1_000_000_000;
 
 impl Store {
-    /// What a group has in common with others.
+    /// Returns the facts that a group shares with others.
     pub(crate) fn profile(&self, group: Ix<Group>) -> &Profile {
         self.profile_of(&self.groups[group])
     }
@@ -26,12 +26,12 @@ impl Store {
         self.profiles.get(group.profile)
     }
 
-    /// The combination of facts that has this number.
+    /// Returns the shared facts with this number.
     pub(crate) fn profile_at(&self, ix: ProfileIx) -> &Profile {
         self.profiles.get(ix)
     }
 
-    /// Sets what a group has in common with others. A group that leaves a pid namespace is its init no longer.
+    /// Sets the facts that a group shares with others. A group that leaves a pid namespace is no longer its init.
     pub(crate) fn set_profile(&mut self, group: Ix<Group>, profile: &Profile) {
         let former = self.profile(group).namespace;
         if former != profile.namespace && self.namespaces.get(&former) == Some(&group) {
@@ -40,12 +40,12 @@ impl Store {
         self.profiles.change(&mut self.groups[group].profile, profile);
     }
 
-    /// Id of a group's cgroup.
+    /// Returns the id of a group's cgroup.
     pub(crate) fn cgroup_of(&self, group: &Group) -> Option<u64> {
         group.has(fact::CGROUP).then(|| self.profile_of(group).cgroup_id)
     }
 
-    /// A group's id in its own pid namespace: its leader's tid there.
+    /// Returns a group's id in its own pid namespace: its leader's tid there.
     pub(crate) fn vtgid(&self, group: &Group) -> Option<u32> {
         let leader = &self.tasks[group.leader?];
         leader.knows(known::VTID).then_some(leader.vtid)
@@ -69,12 +69,12 @@ impl Store {
         }
     }
 
-    /// What those tasks of a group used that are dead.
+    /// Returns what the dead tasks of a group used.
     pub(crate) fn group_usage(&self, group: Ix<Group>) -> Option<GroupUsage> {
         self.groups[group].usage.and_then(|usage| self.usages.usage(self.usages.slot(usage)))
     }
 
-    /// Changes that, from nothing if there was none; answers to whom a group's figures were added.
+    /// Changes the usage of a group's dead tasks, which begins at zero. Returns to which process that usage was added.
     pub(crate) fn update_group_usage(
         &mut self,
         group: Ix<Group>,
@@ -89,7 +89,7 @@ impl Store {
         charged_to
     }
 
-    /// To whom a group's figures were added when it was gone.
+    /// Returns to which process a group's usage was added when it was released.
     pub(crate) fn charged_to(&self, group: &Group) -> Option<ChargedTo> {
         group.usage.and_then(|usage| self.usages.slot(usage).charged_to())
     }
@@ -107,7 +107,7 @@ impl Store {
         }
     }
 
-    /// What a group used whose figures are kept elsewhere.
+    /// Returns the usage in a slot.
     pub(crate) fn usage_of(&self, packed: &PackedUsage) -> Option<GroupUsage> {
         self.usages.usage(packed)
     }
@@ -117,13 +117,13 @@ impl Store {
         self.usages.set_usage_of(packed, usage);
     }
 
-    /// Nobody holds these any more.
+    /// Releases a profile and usage that an ended process held.
     pub(crate) fn release_held(&mut self, profile: ProfileIx, usage: PackedUsage) {
         self.profiles.release(profile);
         self.usages.release(usage);
     }
 
-    /// What the dead children of a group used.
+    /// Returns what the dead children of a group used.
     pub(crate) fn children_usage(&self, group: Ix<Group>) -> Option<ChildrenUsage> {
         let account = &self.debts[self.groups[group].debt?];
         account.reaped.or(account.autoreaped)?;
@@ -142,7 +142,7 @@ impl Store {
         }
     }
 
-    /// Keeps what a process did so far, right before an exec is applied to it.
+    /// Stores what a process did so far, just before an exec is applied.
     pub(crate) fn keep_before_exec(&mut self, group: Ix<Group>) {
         let members = &self.groups[group];
         let Some(account) = members.debt else { return };
@@ -157,8 +157,8 @@ impl Store {
         self.rare(group).before_exec = Some(Box::new(before));
     }
 
-    /// Counts a child that a parent took to what it did before its last exec, if that is older than the exec and the exec is younger
-    /// than a release that names no reaper can be late.
+    /// Counts a reaped child among those that the parent reaped before its last exec, if the child is older than the exec. A
+    /// release that names no reaper is reported late, so this applies only within [`LATE_RELEASE_NS`] after the exec.
     pub(crate) fn note_taken_before_exec(&mut self, parent: Ix<Group>, child: Option<Ktime>, at: Ktime) {
         let members = &self.groups[parent];
         let exec_at = members.exec_at;

@@ -1,4 +1,4 @@
-//! Slots of tasks and groups: reachable by tid, joined to their group, and forgotten.
+//! Adds slots of tasks and groups, indexes them by tid, links them to their group, and removes them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::store::slot::threads::Threads;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
-/// What a group held that is worth keeping when it is gone.
+/// Paths and sums that a group held, which its exited process can keep.
 pub(crate) struct Held {
     pub(crate) executable: Option<Arc<PathName>>,
     pub(crate) profile: ProfileIx,
@@ -22,7 +22,7 @@ pub(crate) struct Held {
 }
 
 impl Store {
-    /// A slot for a task, reachable by its tid.
+    /// Adds a task and indexes it by its tid.
     pub(crate) fn add_task(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let task = Task { key, known: knows, since: at, provenance: Provenance::Inferred, ..Task::default() };
         self.state_counts.add(task.state);
@@ -31,7 +31,7 @@ impl Store {
         ix
     }
 
-    /// A leader, with a new group.
+    /// Adds a leader with a new group.
     pub(crate) fn add_group(&mut self, key: TaskKey, knows: u16, at: Ktime) -> Ix<Task> {
         let leader = self.add_task(key, knows, at);
         let mut group = Group { tgid: key.tid.0, leader: Some(leader), start: key.start, ..Group::default() };
@@ -43,7 +43,7 @@ impl Store {
         leader
     }
 
-    /// A new task in a group, which may have seemed dead.
+    /// Adds a new task to a group, which may have seemed dead.
     pub(crate) fn add_to_group(&mut self, group: Ix<Group>, task: Ix<Task>) {
         self.link_thread(group, task);
         let mut threads = self.threads_of(&self.groups[group]);
@@ -55,7 +55,7 @@ impl Store {
             return;
         }
         let threads = threads.present - 1;
-        // Where the kernel itself counted one task only, this one is on its way out.
+        // If the kernel counted one task only, this task is exiting.
         if !members.has(fact::SOLE) {
             members.set(fact::EXIT_EMITTED, false);
             self.clear_zombie(group);
@@ -83,7 +83,7 @@ impl Store {
         self.tasks.remove(ix);
     }
 
-    /// Takes a task out of its tid's chain.
+    /// Removes a task from the chain of tasks with the same tid.
     fn unindex(&mut self, ix: Ix<Task>) {
         let (tid, older) = (self.tasks[ix].key.tid, self.tasks[ix].same_tid.take());
         let Some(mut newer) = self.index.get(tid) else { return };
@@ -100,7 +100,7 @@ impl Store {
         }
     }
 
-    /// Remembers an identity as one that is released: late records that name it are known as such.
+    /// Adds a tombstone for an identity, so that late records that name it are recognised.
     pub(crate) fn add_released(&mut self, key: TaskKey, at: Ktime) {
         let released = self.add_task(key, known::START, at);
         self.set_state(released, TaskState::Released, at);
@@ -134,8 +134,8 @@ impl Store {
         self.set_threads(group, threads);
     }
 
-    /// Removes a group that has no task left in the kernel, and what is kept beside it. What the caller gets he keeps, or gives to
-    /// [`Store::release_held`].
+    /// Removes a group that has no task left in the kernel, and its side tables. The caller must store the returned value or pass
+    /// it to [`Store::release_held`].
     pub(crate) fn remove_group(&mut self, group: Ix<Group>) -> Held {
         self.last_reaping.take_if(|last| last.group == group);
         self.last_group_exit.take_if(|(of, _)| *of == group);

@@ -1,4 +1,4 @@
-//! A task's way through its states: always forward, and counted.
+//! Moves tasks through their states, always forward, and counts the tasks in each state.
 
 use crate::model::id::Ktime;
 use crate::model::task::{StateCounts, TaskState};
@@ -8,7 +8,7 @@ use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
 impl Store {
-    /// Moves a task on, out of the queue it stood in. Going back is asked for by nobody.
+    /// Moves a task to a later state and removes it from its queue. No caller asks for an earlier state.
     pub(crate) fn set_state(&mut self, ix: Ix<Task>, state: TaskState, at: Ktime) {
         self.dequeue(ix);
         let task = &mut self.tasks[ix];
@@ -35,19 +35,19 @@ impl Store {
         }
     }
 
-    /// A task whose own record shows that it is there.
+    /// Marks an implied task as running, because a record of its own shows it.
     pub(crate) fn set_seen_running(&mut self, ix: Ix<Task>, at: Ktime) {
         if self.tasks[ix].state == TaskState::Implied {
             self.set_state(ix, TaskState::Running, at);
         }
     }
 
-    /// The group a task's parent belongs to.
+    /// Returns the group of a group's parent.
     pub(crate) fn parents_of(&self, group: Ix<Group>) -> Option<Ix<Group>> {
         self.groups[group].parent.and_then(|parent| self.tasks[parent].group)
     }
 
-    /// Takes back the death of a leader: another thread has taken its place, and that was not seen.
+    /// Undoes the death of a leader, because another thread has taken its place without a record.
     pub(crate) fn return_to_running(&mut self, ix: Ix<Task>, at: Ktime) {
         self.dequeue(ix);
         let task = &mut self.tasks[ix];
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Makes the idle task a running one. It is counted nowhere.
+    /// Makes the idle task a running one, without counting it.
     pub(crate) fn init_idle_task(&mut self, ix: Ix<Task>) {
         self.tasks[ix].state = TaskState::Running;
         self.state_counts = StateCounts::default();

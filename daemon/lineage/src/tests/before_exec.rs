@@ -1,18 +1,18 @@
-//! Children that a process took before its last exec, and their late releases.
+//! Children that a process reaped before its last exec, and their late releases.
 
 use super::fixture::Fixture;
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{TaskRef, Tgid};
 use crate::model::record::{Fact, ReleaseSource};
 
-/// What a parent's waits took: in all, and before its last exec.
+/// How many children a parent reaped: in total, and before its last exec.
 fn taken(fixture: &Fixture) -> (u64, u64) {
     let parent = fixture.lineage.group(Tgid(100)).unwrap();
     let life = parent.life(fixture.now).unwrap();
     (life.debt.unwrap().reaped, life.before_exec.unwrap().reaped)
 }
 
-/// A parent, pid 100, and its child that was a zombie when the parent execed.
+/// A parent, pid 100, and its child, which was a zombie when the parent called execve(2).
 fn zombie_over_an_exec() -> (Fixture, TaskRef, TaskRef) {
     let mut fixture = Fixture::new();
     let init = fixture.init();

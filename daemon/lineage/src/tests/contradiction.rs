@@ -1,7 +1,8 @@
 //! Records that contradict themselves: the task that one names as a parent has the tid of the child it is about.
 //!
-//! No kernel makes such a record. Whoever has a tid ends the one who had it before, so naming that parent ends the child, and the
-//! rest of the record must not be applied to it: its slot is free. The scene checks after each record that nothing is left in it.
+//! No kernel makes such a record. A task with a tid ends the earlier task with that tid, so the parent ends the child. The rest
+//! of the record must not be applied to the child, because its slot is free. The fixture checks after each record that the slot
+//! is empty.
 
 use crate::model::flags::EXIT_ZOMBIE;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid};
@@ -14,8 +15,9 @@ fn impossible_parents(fixture: &Fixture, child: TaskRef, parent: Tgid) -> [TaskR
     [TaskRef { key, tgid: child.tgid }, TaskRef { key, tgid: parent }]
 }
 
-/// Tells a child's record for each parent that it cannot have; the child is gone then, and the record counted.
-fn each_ends_the_child(tell: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
+/// Applies a child's record with each parent that it cannot have. The child must be gone afterwards, and the record counted as
+/// contradictory.
+fn each_ends_the_child(apply: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
     for which in 0..2 {
         let mut fixture = Fixture::new();
         let init = fixture.init();
@@ -23,12 +25,12 @@ fn each_ends_the_child(tell: impl Fn(&mut Fixture, TaskRef, TaskRef)) {
         let child = fixture.fork(parent, 200);
         let named = impossible_parents(&fixture, child, parent.tgid)[which];
         let before = fixture.lineage.stats().contradictory;
-        tell(&mut fixture, child, named);
+        apply(&mut fixture, child, named);
         fixture.lineage.check().unwrap();
         assert_eq!(fixture.lineage.stats().contradictory, before + 1, "parent {named:?}");
         let owner = fixture.lineage.group(child.tgid).map(|group| group.key().start);
         assert_ne!(owner, Some(Some(child.key.start)), "the child is gone");
-        // Another group gets the slot, and nothing of the former one.
+        // Another group gets the slot and no facts of the former group.
         let other = fixture.fork(init, 300);
         assert_eq!(fixture.parent_of(other), Some(1));
     }

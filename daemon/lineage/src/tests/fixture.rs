@@ -1,4 +1,4 @@
-//! A scene: records of a few tasks in, names of actions out.
+//! A lineage for tests: records of a few tasks go in, effects come out.
 
 use crate::Lineage;
 use crate::config::Config;
@@ -18,10 +18,10 @@ pub(crate) fn comm(text: &str) -> Comm {
     Comm(bytes)
 }
 
-/// Time goes on by this much with each record.
+/// The time between two records, ns.
 const STEP: u64 = 1000;
 
-/// Records in, effects out.
+/// A lineage that is fed record by record.
 pub(crate) struct Fixture {
     pub(crate) lineage: Lineage,
     pub(crate) now: Ktime,
@@ -30,7 +30,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// With pid 1 alive, and nothing told yet.
+    /// Returns a lineage with pid 1 alive and no effects yet.
     pub(crate) fn new() -> Self {
         Self::with(Config::default())
     }
@@ -57,7 +57,7 @@ impl Fixture {
         self.lineage.check().unwrap_or_else(|error| panic!("after {record:?}: {error}"));
     }
 
-    /// pid 1.
+    /// Returns pid 1.
     pub(crate) fn init(&self) -> TaskRef {
         let key = self.lineage.store.find_current(Tid(1)).map(|ix| self.lineage.store[ix].key()).unwrap();
         TaskRef { key, tgid: Tgid(1) }
@@ -90,7 +90,7 @@ impl Fixture {
         self.fork_as(parent, tid, "sh")
     }
 
-    /// A thread of the group that `leader` leads.
+    /// Adds a thread to the group of `leader`.
     pub(crate) fn thread(&mut self, leader: TaskRef, tid: u32) -> TaskRef {
         let mut new = self.new_of(leader, tid, "worker");
         new.task.tgid = leader.tgid;
@@ -162,12 +162,12 @@ impl Fixture {
         self.record(Fact::Exited(Box::new(Self::exited_of(task, state, code, by_group))));
     }
 
-    /// The tracepoint rung's: a zombie leaves its CPU for good.
+    /// Applies the record of a zombie's last switch, on the tracepoint rung.
     pub(crate) fn last_switch(&mut self, task: TaskRef, new_reaper: Option<TaskRef>) {
         self.last_switch_of(Exited { new_reaper, ..Self::exited_of(task, EXIT_ZOMBIE, 0, true) });
     }
 
-    /// A death that the last switch tells.
+    /// Applies a death that only the record of the last switch shows.
     pub(crate) fn last_switch_of(&mut self, exited: Exited) {
         self.record(Fact::Exited(Box::new(Exited { source: ExitSource::FinalSwitch, ..exited })));
     }
@@ -200,7 +200,7 @@ impl Fixture {
         self.record(Fact::Released(Box::new(Self::released_of(task, Some(by), ReleaseSource::Entry))));
     }
 
-    /// All tasks are read: these.
+    /// Applies a snapshot that shows these tasks.
     pub(crate) fn snapshot(&mut self, shown: &[TaskRef]) {
         self.lineage.begin_snapshot(self.now);
         for &task in shown {
@@ -217,7 +217,7 @@ impl Fixture {
         self.lineage.end_snapshot(self.now, &mut self.effects);
     }
 
-    /// What the iterator shows of a live task of which it shows nothing else.
+    /// Returns the record of a live task in the iterator's snapshot, without other facts.
     pub(crate) fn snapshot_of(task: TaskRef) -> Snapshot {
         Snapshot {
             task,
@@ -243,14 +243,14 @@ impl Fixture {
         self.lineage.tick(self.now, &mut self.effects);
     }
 
-    /// What was reported since the last call.
+    /// Returns the effects since the last call.
     pub(crate) fn new_effects(&mut self) -> Vec<Effect> {
         let effects = self.effects[self.reported..].to_vec();
         self.reported = self.effects.len();
         effects
     }
 
-    /// The same, as `tid:action`.
+    /// Returns the effects since the last call as `tid:action`.
     pub(crate) fn actions(&mut self) -> Vec<String> {
         self.new_effects()
             .iter()
@@ -258,14 +258,14 @@ impl Fixture {
             .collect()
     }
 
-    /// The one effect with this action since the last call.
+    /// Returns the only effect with this action since the last call.
     pub(crate) fn one(&mut self, action: &str) -> Effect {
         let effects = self.new_effects();
         let names: Vec<_> = effects.iter().map(|effect| effect.action.name()).collect();
         let mut found = effects.iter().filter(|effect| effect.action.name() == action);
         match (found.next(), found.next()) {
             (Some(effect), None) => effect.clone(),
-            _ => panic!("wanted one {action}, told were {names:?}"),
+            _ => panic!("wanted one {action}, found {names:?}"),
         }
     }
 
@@ -276,7 +276,7 @@ impl Fixture {
     }
 }
 
-/// The duration of a zombie in a `reaped` effect.
+/// Returns how long a zombie lasted, from a `reaped` effect.
 pub(crate) fn zombie_ns(effect: &Effect) -> Option<u64> {
     match &effect.action {
         Action::Reaped { zombie, .. } => zombie.map(|zombie| zombie.ns),

@@ -1,4 +1,4 @@
-//! Whole lives of single processes and of groups of threads.
+//! Whole lives of processes with one thread and with several threads.
 
 use super::fixture::{Fixture, comm, zombie_ns};
 
@@ -253,7 +253,8 @@ fn a_group_with_a_thread_that_went_before_ends_when_its_parent_is_seen_to_have_t
     }
 }
 
-/// A subreaper that ignores SIGCHLD: the dying father releases the zombie, the subreaper ends, then comes the father's last switch.
+/// A subreaper ignores SIGCHLD, so the exiting parent releases the zombie. The subreaper ends, and then the record of the
+/// parent's last switch arrives.
 #[test]
 fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may_have_ended_there() {
     for is_zombie in [true, false] {
@@ -292,7 +293,8 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
     }
 }
 
-/// The parent that ignores SIGCHLD ends after the thread that took the dead leader with it, and before that thread's last switch.
+/// A parent that ignores SIGCHLD ends after the thread whose `release_task()` released the dead leader, and before that thread's
+/// last switch.
 #[test]
 fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself() {
     let mut fixture = Fixture::new();
@@ -319,7 +321,7 @@ fn a_dead_leader_that_is_no_child_any_more_of_who_ignores_sigchld_went_by_itself
     assert_eq!(fixture.actions(), ["102:released", "101:released"]);
 }
 
-/// The parent takes the child and ends; before the child's RCU callback all tasks are read.
+/// The parent reaps the child and ends; a snapshot is read before the child's RCU callback.
 #[test]
 fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_its_release() {
     let mut fixture = Fixture::new();
@@ -340,8 +342,8 @@ fn a_child_whose_parent_died_after_the_wait_is_not_said_to_be_inits_for_want_of_
     assert_eq!(reaper.process.tgid, parent.tgid);
 }
 
-/// The parent takes the child, and is gone itself before the child's RCU callback: that comes later, or never (some machines
-/// hide what runs in soft interrupts).
+/// The parent reaps the child and is released before the child's RCU callback. That record comes later, or never (some machines
+/// hide softirqs from programs).
 #[test]
 fn a_child_that_was_taken_stays_its_parents_when_that_one_dies_before_it_is_released() {
     for comes in [true, false] {

@@ -1,4 +1,4 @@
-//! What live tasks, zombies and remembered lives cost.
+//! The memory that live tasks, zombies and stored lives take.
 
 use super::fixture::Fixture;
 use crate::model::id::{Ktime, TaskKey, TaskRef, Tgid, Tid};
@@ -8,16 +8,16 @@ use crate::model::record::{
 };
 use crate::{Config, Lineage};
 
-/// The budget of DESIGN.md 7.
+/// The budget for a live task, bytes.
 const BYTES_PER_TASK: usize = 256;
-/// The same for a zombie, all that is known of its life included: task, group, what it used, and what it has beside it.
+/// The budget for a zombie, bytes: its task, group, usage and side tables.
 const BYTES_PER_ZOMBIE: usize = 256;
-/// A life that is over, without children: all of a million are 192 MB.
+/// The budget for an ended life without children, bytes: a million take 192 MB.
 const BYTES_PER_LIFE: usize = 192;
-/// One that had children.
+/// The budget for an ended life that had children, bytes.
 const BYTES_PER_PARENT: usize = 512;
 
-/// CPU time of each task: that of four fits into the 37 bits that `PackedUsage` has for it.
+/// CPU time of each task, ns. The sum of four tasks fits into the 37 bits of `PackedUsage`.
 const CPU_NS: u64 = 30_000_000_000;
 
 const PROCESSES: u32 = 100_000;
@@ -26,7 +26,7 @@ fn process(tid: u32, start: u64) -> TaskRef {
     TaskRef { key: TaskKey { tid: Tid(tid), start: Ktime(start) }, tgid: Tgid(tid) }
 }
 
-/// The parent of all.
+/// The parent of all processes.
 fn init() -> TaskRef {
     process(1, 1)
 }
@@ -95,7 +95,7 @@ impl Host {
         self.lineage.apply(&record, record.at, &mut Vec::new());
     }
 
-    /// A child is forked and execs.
+    /// Forks a child, which calls execve(2).
     fn fork(&mut self, tid: u32, parent: TaskRef) -> TaskRef {
         let task = process(tid, self.now + 1);
         self.apply(Fact::New(New {
@@ -123,7 +123,7 @@ impl Host {
         task
     }
 
-    /// A process gets a thread.
+    /// Adds a thread to a process.
     fn thread(&mut self, leader: TaskRef) -> TaskRef {
         let key = TaskKey { tid: Tid(PROCESSES + leader.tgid.0), start: Ktime(self.now + 1) };
         let task = TaskRef { key, tgid: leader.tgid };
@@ -141,7 +141,7 @@ impl Host {
         task
     }
 
-    /// A thread ends, and releases itself.
+    /// Ends a thread, which releases itself.
     fn exit_thread(&mut self, thread: TaskRef) {
         self.apply(released(thread, thread, None, Some(-1)));
         self.apply(exited(thread, ExitSource::FinalSwitch, 16, None, None));
@@ -153,23 +153,23 @@ impl Host {
         self.apply(Fact::Renamed(Renamed { task, old, new }));
     }
 
-    /// `exit_notify()` of a leader, of whose group the kernel counts so many threads.
+    /// Applies `exit_notify()` of a leader with `nr_threads` tasks in its group.
     fn notify(&mut self, task: TaskRef, parent: TaskRef, threads: i32) {
         self.apply(exited(task, ExitSource::ProcExitConnector, 32, Some(parent), Some(threads)));
     }
 
-    /// It ends, and nobody waits.
+    /// Ends a process, which becomes a zombie.
     fn exit(&mut self, task: TaskRef, parent: TaskRef) {
         self.notify(task, parent, 1);
         self.apply(exited(task, ExitSource::FinalSwitch, 32, Some(parent), Some(1)));
     }
 
-    /// Released tasks are forgotten, and what is open is decided.
+    /// Lets tombstones expire and uncertain reparentings settle.
     fn settle(&mut self) {
         self.lineage.tick(Ktime(self.now + 3_600_000_000_000), &mut Vec::new());
     }
 
-    /// Bytes of each process: all are zombies. Slots that live tasks had are free for others.
+    /// Returns the bytes per zombie. Slots that live tasks had are free and not counted.
     fn bytes_per_zombie(&self, zombies: u32) -> usize {
         assert_eq!(self.lineage.zombie_count(), zombies as usize);
         let memory = self.lineage.memory();
@@ -178,7 +178,7 @@ impl Host {
         bytes
     }
 
-    /// Its parent waits.
+    /// Lets the parent reap a zombie.
     fn reap(&mut self, task: TaskRef, parent: TaskRef) {
         self.apply(released(task, parent, Some(parent), Some(17)));
     }
@@ -202,7 +202,7 @@ fn a_live_task_costs_no_more_than_its_budget() {
     assert!(per_task <= BYTES_PER_TASK, "{per_task} bytes a live process");
 }
 
-/// Processes that become zombies one after the other, each in this way; `live` is called with the host, a process and its parent.
+/// Makes zombies one after the other and returns the bytes of each. `live` is called with the host, a process and its parent.
 fn bytes_per_zombie(live: impl Fn(&mut Host, TaskRef)) -> usize {
     let mut host = Host::new(0);
     for tid in 2..PROCESSES {
@@ -251,7 +251,8 @@ fn so_does_one_that_was_renamed() {
     assert!(bytes <= BYTES_PER_ZOMBIE, "{bytes} bytes a zombie");
 }
 
-/// Children of one parent that dies: `before` is called with each child and the parent before it is handed on, `after` afterwards.
+/// Makes zombies whose parent dies, and returns the bytes of each. `before` is called with each child and the parent before the
+/// reparenting, `after` afterwards.
 fn bytes_per_orphan(
     before: impl Fn(&mut Host, TaskRef, TaskRef),
     hand_on: impl Fn(&mut Host, &[TaskRef], TaskRef),
@@ -272,7 +273,7 @@ fn bytes_per_orphan(
     host.bytes_per_zombie(PROCESSES - 3)
 }
 
-/// A record shows each.
+/// A record shows each reparenting.
 fn shown(host: &mut Host, children: &[TaskRef], parent: TaskRef) {
     for &child in children {
         host.apply(Fact::Reparented(Reparented {
@@ -284,7 +285,7 @@ fn shown(host: &mut Host, children: &[TaskRef], parent: TaskRef) {
     }
 }
 
-/// Only the end of the parent is seen.
+/// Only the end of the parent is recorded.
 fn concluded(host: &mut Host, _: &[TaskRef], parent: TaskRef) {
     host.exit(parent, init());
     host.reap(parent, init());
@@ -347,7 +348,7 @@ fn a_remembered_parent_costs_no_more_than_its_budget() {
         host.reap(parent, init());
     }
     assert_eq!(host.lineage.remembered(), PROCESSES as usize);
-    // Half of them are childless.
+    // Half of the processes have no children.
     let per_parent = host.lineage.memory().dead / (PROCESSES as usize / 2) - BYTES_PER_LIFE;
     println!("{per_parent} bytes each");
     assert!(per_parent <= BYTES_PER_PARENT, "{per_parent} bytes a life");

@@ -1,18 +1,18 @@
-//! Lives told record by record, as one kernel or another tells them.
+//! Lives record by record, as different kernels report them.
 //!
 //! | file | what |
 //! |---|---|
-//! | `scene` | a lineage that is fed record by record, with its invariants checked after each |
-//! | `life` | what a life shows, alive and afterwards |
-//! | `cgroup_attach` | where a process is that was moved |
+//! | `fixture` | a lineage that is fed record by record, with its invariants checked after each |
+//! | `life` | what a [`Life`](crate::Life) shows, while the process lives and afterwards |
+//! | `cgroup_attach` | processes that are moved to another cgroup |
 //! | `older` | programs of processes that no exec reported |
 //! | `contradiction` | records that name the child they are about as its parent |
 //! | `orphans` | zombies whose parent dies, by tracepoint |
 //! | `reaped_unseen` | zombies whose reaping no record shows |
 //! | `scopes` | cgroups that get their first task and lose their last |
 //! | `stops` | units and containers that are asked to stop |
-//! | `usage` | what groups and their children used |
-//! | `memory` | budgets in bytes: a live task, a zombie, a remembered life |
+//! | `usage` | CPU time of groups and their children |
+//! | `memory` | bytes per live task, zombie and stored life |
 
 mod before_exec;
 mod cgroup_attach;

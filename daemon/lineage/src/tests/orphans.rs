@@ -1,4 +1,4 @@
-//! Zombies whose parent dies, as the tracepoint rung tells of them: whether it reaped them before is open.
+//! Zombies whose parent dies, on the tracepoint rung: no record shows whether the parent reaped them before.
 
 use super::fixture::{Fixture, comm};
 use crate::model::effect::{Action, Effect};
@@ -31,13 +31,13 @@ impl Family {
         family
     }
 
-    /// A parent of the zombies dies; the last switch shows to whom its children went.
+    /// Ends a parent of the zombies; its last switch shows the new parent of its children.
     fn killed(&mut self, parent: TaskRef, new_reaper: TaskRef) {
         self.fixture.exiting_with_children(parent);
         self.fixture.last_switch(parent, Some(new_reaper));
     }
 
-    /// /proc shows a zombie, and whose child it is.
+    /// Applies a record from /proc that shows a zombie and its parent.
     fn shown(&mut self, zombie: TaskRef, parent: TaskRef) {
         self.fixture.record(Self::seen(zombie, parent));
     }
@@ -51,7 +51,7 @@ impl Family {
         }))
     }
 
-    /// From whom to whom the zombies were told to go since the last call, and whose children they are told to be.
+    /// Returns the reparentings of the zombies since the last call (old and new parent), and the parents that the effects show.
     fn steps(&mut self) -> Vec<[u32; 4]> {
         let step = |effect: &Effect| match effect.action {
             Action::Reparented { old_parent, new_parent, .. } => Some([
@@ -93,7 +93,7 @@ fn no_step_is_lost_when_the_new_parent_dies_too() {
     assert_eq!(family.steps(), [[0; 4]; 0]);
     family.shown(zombies[0], init);
     assert_eq!(family.steps(), [[100, 20, 10, 10], [100, 10, 1, 1]]);
-    // The other was reaped by the subreaper before that died: its release shows whose child it was.
+    // The subreaper reaped the other zombie before it died: the release shows its parent.
     let free = Fixture::released_of(zombies[1], None, ReleaseSource::Free);
     family.fixture.record(Fact::Released(Box::new(Released { parent: Some(reaper), ..free })));
     let effects = family.fixture.new_effects();
@@ -140,7 +140,7 @@ fn who_forked_a_zombie_is_known_while_it_is_open_whose_child_it_is() {
 #[test]
 fn a_flagged_zombie_has_the_pid_and_the_name_of_one_parent() {
     let mut family = Family::new();
-    // Within the time in which its release can still come.
+    // This is within the time in which the release record can still arrive.
     family.fixture.now.0 += 11_000_000_000;
     family.fixture.lineage.tick(family.fixture.now, &mut family.fixture.effects);
     let effects = family.fixture.new_effects();

@@ -1,10 +1,10 @@
-//! Zombies whose reaping no record shows: the tracepoint rung sees their release an RCU grace period late, or never.
+//! Zombies whose reaping no record shows: the tracepoint rung reports their release an RCU grace period late, or never.
 
 use super::fixture::Fixture;
 use crate::model::id::{GroupKey, TaskRef};
 use crate::model::record::{Fact, ReleaseSource};
 
-/// Zombies of one parent, as the tracepoint rung tells of them.
+/// Makes zombies of one parent, with the records of the tracepoint rung.
 fn zombies(fixture: &mut Fixture, count: u32) -> Vec<TaskRef> {
     let init = fixture.init();
     let parent = fixture.fork(init, 10);

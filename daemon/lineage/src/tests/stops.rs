@@ -11,7 +11,7 @@ const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 const SIGHUP: i32 = 1;
 
-/// A unit with a shell and its child, and a supervisor elsewhere.
+/// A unit with a shell and its child, and a supervisor in another cgroup.
 struct Unit {
     fixture: Fixture,
     supervisor: TaskRef,

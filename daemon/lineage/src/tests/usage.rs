@@ -1,4 +1,4 @@
-//! What a process has used: told by its tasks' last switches, and by their deaths where a last switch is lost.
+//! The usage of a process, from its tasks' last switches, or from their deaths if the record of a last switch is lost.
 
 use super::fixture::Fixture;
 
@@ -91,7 +91,7 @@ fn a_late_last_switch_is_not_charged_to_the_group_whose_thread_has_the_tid_now()
     assert_eq!(used(&fixture, init), None);
 }
 
-/// `(reaped, autoreaped)`: time on a CPU, processes, and processes of which not all is known.
+/// `(reaped, autoreaped)`: time on a CPU, ns; processes; processes with unknown usage.
 type Sums = [(u64, u64, u64); 2];
 
 fn of_children(fixture: &Fixture, task: TaskRef) -> Sums {

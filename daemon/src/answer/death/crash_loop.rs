@@ -1,4 +1,4 @@
-//! Units and containers whose processes keep ending by the same cause: a supervisor starts again what cannot run.
+//! Crash loops: units and containers whose processes keep ending by the same cause while a supervisor restarts them.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,17 +13,17 @@ use crate::{
     },
 };
 
-/// So many ends by one cause
+/// This many ends by one cause
 pub const CRASH_LOOP_ENDS: u64 = 5;
 /// within this time, ns, are a crash loop.
 const WITHIN_NS: u64 = 600_000_000_000;
-/// Those that are reported.
+/// The most crash loops that are listed.
 const MOST: usize = 20;
 
 /// A crash loop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashLoop {
-    /// Where.
+    /// The unit, container or pod.
     #[serde(flatten)]
     pub place: Place,
     /// The cause's code.
@@ -32,7 +32,7 @@ pub struct CrashLoop {
     pub count: u64,
     /// The process that ended last.
     pub last: ProcessRef,
-    /// When that was, on `CLOCK_BOOTTIME`.
+    /// When it ended, on `CLOCK_BOOTTIME`.
     pub last_boottime_ns: u64,
 }
 
@@ -52,13 +52,13 @@ pub fn is_crash(death: &GroupDeath) -> bool {
     }
 }
 
-/// Ends of the last ten minutes that count, the last first.
+/// Returns the ends of the last ten minutes that count, the last first.
 pub fn recent(lineage: &Lineage, now: Ktime) -> impl Iterator<Item = &Arc<GroupDeath>> {
     let deaths = lineage.deaths().take_while(move |death| now.since(death.at) <= WITHIN_NS);
     deaths.filter(|death| is_crash(death) && death.cgroup_id.is_some())
 }
 
-/// The loops among these ends, the longest first.
+/// Returns the crash loops among these ends, those with most ends first.
 pub(super) fn find(crashes: &[Arc<GroupDeath>], host_facts: &mut HostFacts<'_>) -> Vec<CrashLoop> {
     let mut found: HashMap<(String, Cause), CrashLoop> = HashMap::new();
     for death in crashes {
@@ -81,7 +81,8 @@ pub(super) fn find(crashes: &[Arc<GroupDeath>], host_facts: &mut HostFacts<'_>) 
     loops
 }
 
-/// What stays the same when it is started again: the pod, whose containers are new ones; the container; the unit.
+/// Returns the name that stays the same over a restart: that of the pod, whose containers are new ones, of the container, or of
+/// the unit.
 fn name(place: &Place) -> Option<String> {
     let pod = place.pod.as_ref().map(|pod| format!("pod {}", pod.uid));
     let container = place.container.as_ref().map(|container| format!("container {}", container.id));

@@ -1,4 +1,4 @@
-//! The limit on memory that the out-of-memory killer met, as the API tells it.
+//! The limit on memory that the out-of-memory killer met, in answers.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,12 @@ use crate::{lineage::death::OomLimit, size};
 pub struct Oom {
     /// `cgroup` or `host`.
     pub scope: String,
-    /// `certain` where the kernel says it; `likely` where it is taken from the use of the trigger's memory cgroups.
+    /// `certain` if the kernel names the limit; `likely` if it is concluded from the usage of the trigger's memory cgroups.
     pub certainty: String,
     /// Name of the memory cgroup's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup_name: Option<String>,
-    /// Its path, where it was still there when the choice became known.
+    /// Its path, if the cgroup still existed when the record arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
     /// Version of its hierarchy: `v1` or `v2`.
@@ -23,19 +23,19 @@ pub struct Oom {
     /// Its limit, or the host's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// What was charged to it then.
+    /// The bytes charged to it at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_bytes: Option<u64>,
-    /// All processes of the cgroup are ended together: `memory.oom.group`.
+    /// Whether the killer ends all processes of the cgroup together (`memory.oom.group`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kills_group: bool,
     /// Its victims so far, as the kernel counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub victims: Option<u64>,
-    /// Swap of the host.
+    /// Total swap of the host, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap_bytes: Option<u64>,
-    /// Of that, what was free.
+    /// Free swap of the host, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap_free_bytes: Option<u64>,
 }
@@ -59,7 +59,7 @@ impl Oom {
         }
     }
 
-    /// The limit in words, to follow a colon.
+    /// Returns the limit as text that follows a colon.
     #[must_use]
     pub fn words(&self) -> String {
         let likely = if self.certainty == "likely" { " (likely)" } else { "" };

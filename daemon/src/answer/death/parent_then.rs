@@ -1,4 +1,5 @@
-//! What the parent of a killed process did then: it exited, perhaps with 128 and the number of the signal, or started it again.
+//! What the parent of a killed process did afterwards: it exited, for example with 128 plus the number of the signal, or started
+//! the process again.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,9 +20,9 @@ use crate::{
     verdict::duration,
 };
 
-/// An exit of the parent that comes later has other reasons.
+/// A later exit of the parent, ns, has other reasons.
 const EXIT_WITHIN_NS: u64 = 10_000_000_000;
-/// Supervisors wait up to minutes before they start it again.
+/// A later start, ns, has other reasons: supervisors wait for minutes at most.
 const RESTART_WITHIN_NS: u64 = 300_000_000_000;
 
 /// What the parent did.
@@ -29,17 +30,17 @@ const RESTART_WITHIN_NS: u64 = 300_000_000_000;
 pub struct ParentThen {
     /// `exited`, or `restarted`: it has a younger child of the same name.
     pub did: String,
-    /// So long after the end of the child.
+    /// The time after the end of the child, ns.
     pub after_ns: u64,
     /// How it exited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
-    /// Who was started.
+    /// The process that was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRef>,
 }
 
-/// The same as the lineage has it.
+/// What the parent did, as the lineage has it.
 #[derive(Clone, Debug)]
 pub(in crate::answer) enum Then {
     Exited(Ktime, Option<WaitStatus>),
@@ -49,14 +50,14 @@ pub(in crate::answer) enum Then {
 /// Children of one name, by their parent.
 type Children = HashMap<(GroupKey, Option<Comm>), Vec<GroupKey>>;
 
-/// Of each of these ends; `None` where no signal ended it, or where the parent did neither.
+/// Returns for each end what the parent did; `None` if no signal ended the process, or if the parent did neither.
 pub(in crate::answer) fn of(deaths: &[Arc<GroupDeath>], lineage_at: &LineageAt<'_>) -> Vec<Option<Then>> {
     let is_killed = |death: &GroupDeath| death.status.is_some_and(|status| status.signal().is_some());
     if !deaths.iter().any(|death| is_killed(death)) {
         return vec![None; deaths.len()];
     }
     let lineage = lineage_at.lineage;
-    // Those that live, and those that have ended since.
+    // Consider live processes and those that have ended since.
     let mut children = Children::new();
     let present = lineage.groups().filter_map(|it| Some((it.parent()?.key(), it.name(), it.key())));
     let ended = lineage.deaths().filter_map(|death| Some((death.parent?, death.name, death.key)));
@@ -95,7 +96,7 @@ impl ParentThen {
         }
     }
 
-    /// To follow the cause.
+    /// Returns text that follows the cause.
     pub(super) fn words(&self, parent: Option<&ProcessRef>) -> String {
         let parent = parent.map_or_else(|| "its parent".into(), |parent| format!("its parent {parent}"));
         let after = duration(self.after_ns);

@@ -5,10 +5,10 @@ use crate::{
     lineage::{death::GroupDeath, id::GroupKey},
 };
 
-/// Generations that are followed.
+/// The most generations that are followed.
 const MOST: usize = 64;
 
-/// Whether one of these pids is its own or that of an ancestor, by birth or by adoption; true where none is given.
+/// Whether one of these pids is that of the process or of an ancestor, original or after a reparenting; true if `pids` is empty.
 pub(super) fn is_below_any(death: &GroupDeath, pids: &[u32], lineage_at: &LineageAt<'_>) -> bool {
     if pids.is_empty() {
         return true;

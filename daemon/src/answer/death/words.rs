@@ -61,7 +61,7 @@ fn name(signal: &Signal) -> String {
     signal.signal_name.clone().unwrap_or_else(|| format!("signal {}", signal.signal))
 }
 
-/// Who sent it: name, user, place, and who is above.
+/// Returns the sender: name, user, place and ancestors.
 fn sender(signal: &Signal) -> String {
     let sender = &signal.sender;
     let mut text = sender.process.as_ref().map_or_else(|| "an unknown task".into(), ToString::to_string);
@@ -82,7 +82,7 @@ fn sender(signal: &Signal) -> String {
 
 pub(super) fn summary(death: &GroupDeath, made: &Death) -> String {
     let mut text = cause(death, made);
-    // An escalation tells them itself.
+    // The text of an escalation has these signals already.
     let is_reported = death.cause == Cause::Escalation;
     let is_own = |other: &Signal| other.sender.process.as_ref().map(|it| it.pid) == Some(made.process.pid);
     for other in made.other_signals.iter().filter(|other| !is_reported && !is_own(other)).take(2) {

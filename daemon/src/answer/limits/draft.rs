@@ -1,4 +1,4 @@
-//! What of the limits comes from the lineage: who counts against which of them.
+//! The part of the limits that comes from the lineage: which processes count against which limit.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::{
     verdict::facts::Named,
 };
 
-/// Processes that have all of this in common.
+/// A group of processes with the same values in all fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Crowd {
     pub(super) cgroup_id: Option<u64>,
@@ -23,24 +23,24 @@ pub(super) struct Crowd {
     pub(super) parent: Option<GroupKey>,
 }
 
-/// How many they are.
+/// How many processes and tasks the group has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Size {
     pub(super) processes: u64,
     pub(super) tasks: u64,
     pub(super) zombies: u64,
-    /// The one of them with the most tasks, and those.
+    /// The process with the most tasks, and their number.
     pub(super) largest: (u32, u64),
 }
 
-/// Whose limits are asked for.
+/// The process whose limits are asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) named: Named,
     pub(super) uid: Option<u32>,
     pub(super) cgroup_id: Option<u64>,
     pub(super) namespace: Option<u32>,
-    /// Whether that is another than the host's.
+    /// Whether it is not the initial namespace.
     pub(super) is_nested: bool,
     /// Tasks in that namespace.
     pub(super) neighbours: u64,
@@ -70,18 +70,18 @@ pub struct Forecast {
     pub kind: &'static str,
     /// [`super::Limit::name`].
     pub name: String,
-    /// After so long.
+    /// The time until then, ns.
     pub full_in_ns: u64,
 }
 
 impl LimitsDraft {
-    /// Of the whole host.
+    /// Makes the draft for the whole host.
     #[must_use]
     pub fn of(lineage_at: &LineageAt<'_>) -> Self {
         Self::about(None, lineage_at)
     }
 
-    /// Of one process, if it lives.
+    /// Makes the draft for one process, if it lives.
     pub fn asked(
         selector: &TaskSelector,
         lineage_at: &LineageAt<'_>,
@@ -91,7 +91,7 @@ impl LimitsDraft {
         Ok(Self::about(Some(key), lineage_at))
     }
 
-    /// A step a process.
+    /// Costs O(processes).
     pub(crate) fn about(key: Option<GroupKey>, lineage_at: &LineageAt<'_>) -> Self {
         let mut draft = Self {
             now: lineage_at.now,
@@ -158,7 +158,7 @@ impl LimitsDraft {
         }
     }
 
-    /// Takes over when limits will be full.
+    /// Adds when limits will be full.
     #[must_use]
     pub fn with_forecasts(mut self, forecasts: Vec<Forecast>) -> Self {
         self.forecasts = forecasts;
@@ -183,7 +183,7 @@ impl LimitsDraft {
         self.failures.as_ref().map(FailedForks::of)
     }
 
-    /// Cgroups whose places are wanted.
+    /// Returns the cgroups whose places the answer needs.
     #[must_use]
     pub fn cgroups(&self) -> Vec<u64> {
         let ids: HashSet<u64> = self.crowds.keys().filter_map(|crowd| crowd.cgroup_id).collect();

@@ -6,7 +6,7 @@ use crate::{
     verdict::{Certainty, Code},
 };
 
-/// Consumers named in a verdict.
+/// The most consumers that a verdict names.
 const NAMED: usize = 3;
 
 /// Adds full limits to the verdict. They become the verdict if nothing else is wrong with the process.

@@ -1,5 +1,5 @@
-//! Which limit on pids is full, and who fills it: `pids.max` of cgroups, `RLIMIT_NPROC`, `threads-max`, `pid_max`, and a pid namespace
-//! without an init.
+//! Which limit on pids is full, and which processes fill it: `pids.max` of cgroups, `RLIMIT_NPROC`, `threads-max`, `pid_max`, and
+//! a pid namespace without an init.
 
 mod draft;
 mod evidence;
@@ -15,21 +15,21 @@ pub use self::{
 };
 use super::{HostFacts, LineageAt, Made, MergeLocalFacts, TaskSelector, process::ProcessRef};
 
-/// Cgroups that systemd sets the limits of.
+/// Suffixes of cgroups whose limits systemd sets.
 const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
 
 /// The answer to `/v1/limits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// When.
+    /// When the answer was made.
     #[serde(flatten)]
     pub made: Made,
-    /// Whose limits these are; absent where it is about the host.
+    /// The process whose limits these are; absent if the answer is about the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRef>,
-    /// The limits, those that are used most first.
+    /// The limits, the fullest first.
     pub limits: Vec<Limit>,
-    /// What could not be seen.
+    /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<super::verdict::Missing>,
     /// Forks of the process that failed lately.
@@ -48,21 +48,21 @@ pub struct Limit {
     /// Version of the cgroup hierarchy: `v1` or `v2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<String>,
-    /// Tasks that count against it now, zombies with them.
+    /// Tasks that count against it now, zombies included.
     pub used: u64,
-    /// At most.
+    /// The limit.
     pub limit: u64,
-    /// The next fork fails.
+    /// Whether the next fork fails.
     pub full: bool,
-    /// With this error: `EAGAIN`, or `ENOMEM` in a pid namespace without an init.
+    /// The error of that fork: `EAGAIN`, or `ENOMEM` in a pid namespace without an init.
     pub errno: String,
     /// Forks that the kernel counts as refused (`pids.events`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<u64>,
-    /// At the growth of the last minutes it is full after so long; absent where it does not grow, and where a daemon does not follow it.
+    /// The time until it is full at the growth of the last minutes, ns; absent if it does not grow or no daemon follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_in_ns: Option<u64>,
-    /// Of `used`, zombies.
+    /// Zombies in `used`.
     pub zombies: u64,
     /// The processes that fill it, those with most tasks first.
     pub consumers: Vec<Consumer>,
@@ -77,13 +77,13 @@ pub struct Consumer {
     /// Their parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ProcessRef>,
-    /// How many they are.
+    /// The number of processes.
     pub processes: u64,
     /// Their tasks.
     pub tasks: u64,
-    /// Of the processes, zombies.
+    /// Zombies among the processes.
     pub zombies: u64,
-    /// One of them.
+    /// The pid of one of the processes.
     pub pid: u32,
 }
 
@@ -112,7 +112,7 @@ impl MergeLocalFacts for Limits {
 }
 
 impl Limit {
-    /// The limit in words: `pids.max of the cgroup /x`.
+    /// Returns the limit in words: `pids.max of the cgroup /x`.
     #[must_use]
     pub fn what(&self) -> String {
         match self.kind.as_str() {
@@ -128,7 +128,7 @@ impl Limit {
         }
     }
 
-    /// How to raise it.
+    /// Returns how to raise it.
     #[must_use]
     pub fn raise(&self) -> String {
         match (self.kind.as_str(), self.name.rsplit('/').next().unwrap_or_default()) {

@@ -1,4 +1,4 @@
-//! The limits themselves, from /proc and the cgroup hierarchy, each with who counts against it.
+//! Reads the limits from /proc and the cgroup hierarchy, and adds the processes that count against each.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,16 +21,16 @@ use crate::{
     procfs::{NextNamespace, Procfs},
 };
 
-/// Consumers that are named.
+/// The most consumers that are named.
 const MOST_CONSUMERS: usize = 5;
 
-/// Limits that are told of the whole host.
+/// The most limits that are listed for the whole host.
 const MOST_LIMITS: usize = 20;
 
-/// Processes of one user whose limit is read, those with the most tasks first: each has its own.
+/// The most processes of one user whose limit is read, those with the most tasks first: each process has a limit of its own.
 const PROCESSES_OF_A_USER: usize = 64;
 
-/// A draft with what is needed to count.
+/// A draft with the tables that counting needs.
 struct Counting<'a> {
     draft: &'a LimitsDraft,
     stamp: &'a Stamp,
@@ -53,18 +53,18 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
             Ok(limit) => limits.extend(limit),
             Err(hidden) => missing.push(hidden),
         }
-        // The kernel shows it to readers inside only.
+        // The kernel shows this limit only to readers inside the namespace.
         if subject.is_nested {
             missing.push(Missing {
                 fact: "kernel.pid_max of its pid namespace, which kernels since 6.14 have, and at which forks fail with EAGAIN".into(),
                 needs: format!(
-                    "a look from inside: nsenter -t {} -p -m sysctl kernel.pid_max (while that is full, this fails with EAGAIN itself)",
+                    "run inside of it: nsenter -t {} -p -m sysctl kernel.pid_max (while that is full, this fails with EAGAIN itself)",
                     subject.named.key.tgid
                 ),
             });
         }
     }
-    // Without rounding: used / limit of one against the other.
+    // Compare used / limit without rounding, by cross-multiplication.
     limits.sort_by(|one, other| {
         let share = |it: &Limit, by: &Limit| u128::from(it.used) * u128::from(by.limit.max(1));
         other.full.cmp(&one.full).then_with(|| share(other, one).cmp(&share(one, other)))
@@ -83,7 +83,7 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
     }
 }
 
-/// Its path in the hierarchy of that version.
+/// Returns its path in the hierarchy of that version.
 fn path_of(place: &Place, version: Version) -> String {
     match version {
         Version::V1 => place.cgroup.controller_path.clone().unwrap_or_else(|| "/".into()),
@@ -139,8 +139,8 @@ impl Counting<'_> {
         users.into_iter().filter_map(of_user).collect()
     }
 
-    /// The tightest limit that one of these processes is held to. In a user namespace of its own the kernel counts a process's tasks
-    /// apart: how many they are is not known then.
+    /// Returns the lowest limit of these processes. The kernel counts tasks in a user namespace separately, so their number is
+    /// not known.
     fn of_user(&self, uid: u32, pids: &[Tgid], procfs: &Procfs) -> Option<Limit> {
         let held =
             pids.iter().filter(|&&pid| procfs.is_held_to_nproc(pid, uid) && !procfs.has_own_users(pid));
@@ -158,7 +158,7 @@ impl Counting<'_> {
         [limit("threads_max", "threads-max"), limit("pid_max", "pid_max")].into_iter().flatten().collect()
     }
 
-    /// The namespace that the next child would be born into, where no process is left in it: `alloc_pid()` gives no pid there.
+    /// Returns the pid namespace of the next child if its init has ended: `alloc_pid()` fails there.
     fn of_namespace(&self, subject: &Subject, procfs: &Procfs) -> Result<Option<Limit>, Missing> {
         let next = match procfs.next_namespace(subject.named.key.tgid) {
             NextNamespace::Inode(inode) => inode,
@@ -188,7 +188,7 @@ impl Counting<'_> {
         limit: u64,
         is_member: impl Fn(&Crowd) -> bool,
     ) -> Limit {
-        // One row for each name and parent, wherever those processes are and whoever runs them.
+        // Returns one row for each name and parent, over all cgroups and users.
         let mut by_parent: HashMap<(Option<Comm>, _), Size> = HashMap::new();
         let (mut counted, mut zombies) = (0, 0);
         for (crowd, size) in self.draft.crowds.iter().filter(|(crowd, _)| is_member(crowd)) {

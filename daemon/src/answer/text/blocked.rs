@@ -1,4 +1,4 @@
-//! Tasks in uninterruptible sleep, as a table, and what the first of them are in.
+//! Tasks in uninterruptible sleep as a table, and details of the first ones.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use crate::{
     verdict::duration,
 };
 
-/// Tasks of which everything is written out.
+/// The most tasks with details.
 const IN_FULL: usize = 5;
 
-/// Where the text behind a label begins.
+/// The column of the text after a label.
 const INDENT: usize = 12;
 
 /// The answer as text.
@@ -57,7 +57,7 @@ fn table(tasks: &[BlockedTask], style: Style, out: &mut String) {
             if task.killable { "ends it" } else { "no effect" }.into(),
         ]
     }));
-    // A column that no row has anything in is left out.
+    // A column that is empty in all rows is left out.
     let mut widths = [0; 5];
     let mut is_shown = [false; 5];
     for (r, row) in rows.iter().enumerate() {

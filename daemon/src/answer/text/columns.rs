@@ -18,7 +18,7 @@ const NONE: &str = "-";
 
 type Row = [String; HEADS.len()];
 
-/// All rows of a tree, as wide as the widest; none where usage was not asked for.
+/// The columns of all rows, as wide as the widest; empty without `--usage`.
 pub(super) struct Columns {
     rows: Vec<Row>,
     widths: [usize; HEADS.len()],
@@ -40,22 +40,22 @@ impl Columns {
         Self { rows, widths }
     }
 
-    /// What they are called.
+    /// Returns the titles.
     pub(super) fn heads(&self) -> Option<String> {
         (!self.rows.is_empty()).then(|| self.line(&HEADS.map(Into::into)))
     }
 
-    /// Those of the process in this place.
+    /// Returns the columns of the process with this index.
     pub(super) fn row(&self, n: usize) -> String {
         self.rows.get(n).map_or_else(String::new, |row| self.line(row))
     }
 
-    /// Those of one of its threads.
+    /// Returns the columns of one of its threads.
     pub(super) fn thread(&self, of: &Thread) -> String {
         if self.rows.is_empty() { String::new() } else { self.line(&thread(of)) }
     }
 
-    /// Those of several that are not shown one by one.
+    /// Returns the sums of processes that are shown as one row.
     pub(super) fn folded(&self, nodes: &[Node]) -> String {
         if self.rows.is_empty() {
             return String::new();

@@ -28,7 +28,7 @@ pub fn deaths(answer: &Deaths, style: Style) -> String {
     out
 }
 
-/// Two lines: when, which cause and who; and, indented, the sentence.
+/// Returns two lines: the first has time, cause and process; the second, indented, has the sentence.
 #[must_use]
 pub fn death(death: &Death, style: Style) -> String {
     const INDENT: usize = 4;

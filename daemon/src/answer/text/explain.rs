@@ -1,4 +1,4 @@
-//! One life as text: who it is, the verdict, the story.
+//! One life as text: the process, the verdict, the story.
 
 use std::fmt::Write as _;
 
@@ -142,7 +142,7 @@ mod tests {
         procfs::Procfs,
     };
 
-    /// What is said of the idle task's only known child.
+    /// Makes the explanation of the idle task's only known child.
     fn of(record: &crate::lineage::record::Record) -> String {
         let mut lineage = Lineage::new(Config::default());
         lineage.apply(record, record.at, &mut Vec::new());
@@ -153,7 +153,7 @@ mod tests {
         let nowhere = Procfs::at(std::path::Path::new("/nonexistent"));
         let host_facts = &mut HostFacts { stamp: &stamp, procfs: &nowhere, places: &mut |_| None };
         let explained = draft.explain(host_facts);
-        // What a client reads is what the daemon wrote.
+        // The client parses the daemon's JSON into an equal answer.
         let json = serde_json::to_string(&explained).unwrap();
         assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), explained);
         explanation(&explained, Style::default())

@@ -1,4 +1,4 @@
-//! Limits on pids as text: what is used of each, and by whom.
+//! Limits on pids as text: how full each is, and which processes fill it.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use crate::{
     verdict::duration,
 };
 
-/// Consumers named below each limit.
+/// The most consumers named below each limit.
 const NAMED: usize = 3;
 
-/// Below this share in percent it is not said who uses a limit, unless it is the first.
+/// The least usage, in percent, at which consumers are named. Those of the first limit are always named.
 const WORTH_NAMING: u64 = 50;
 
 /// The answer as text.
@@ -39,7 +39,7 @@ pub fn limits(answer: &Limits, style: Style) -> String {
     out
 }
 
-/// Those of the answer to another question that are full.
+/// Appends the full limits of another answer.
 pub(super) fn full(limits: &[Limit], style: Style, out: &mut String) {
     for limit in limits {
         let (what, used, most, errno) = (limit.what(), limit.used, limit.limit, &limit.errno);

@@ -1,4 +1,4 @@
-//! Answers as text for people. What others chose is escaped: a terminal obeys what it is sent.
+//! Answers as text for people. Text that others chose is escaped, because a terminal acts on control characters.
 
 use std::fmt::Write as _;
 
@@ -25,14 +25,14 @@ pub use self::{
 
 use super::{task::ZombieAge, time_arg::wall_ns, verdict::Verdict};
 use crate::{
-    export::{Zone, columns, fitting, local, text::is_unsafe},
+    export::{Zone, columns, fitting, is_unsafe, local},
     verdict::duration,
 };
 
-/// How to write.
+/// The style of text output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
-    /// Columns there are; `None` is no limit.
+    /// The width in columns; `None` is no limit.
     pub width: Option<usize>,
     /// Colours.
     pub colour: bool,
@@ -42,18 +42,18 @@ pub struct Style {
     pub zone: Zone,
 }
 
-/// What is marked by a colour.
+/// What a colour marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
     /// Somebody has to act.
     Bad,
-    /// Worth a look.
+    /// Unusual.
     Odd,
     /// The remedy.
     Good,
-    /// Read first.
+    /// Most important.
     Strong,
-    /// Read last.
+    /// Less important.
     Faint,
 }
 
@@ -123,7 +123,7 @@ pub fn folded(text: &str, style: Style, at: impl Fn(&str) -> usize) -> String {
     out
 }
 
-/// Narrower than this no text is folded.
+/// The least width, in columns, at which text is wrapped.
 const MIN_WRAP: usize = 20;
 
 /// Text that no terminal acts on: control characters, and those that turn or hide the text around them, as `\xNN`.
@@ -161,7 +161,7 @@ fn moment(timestamp: &str, style: Style) -> String {
     wall_ns(timestamp).map_or_else(|| escape(timestamp), |at| local(at, style.zone))
 }
 
-/// A verdict: its sentence, then evidence, remedy and what is missing, with labels before them.
+/// Appends a verdict: its sentence, then evidence, remedy and missing facts with labels.
 fn verdict(verdict: &Verdict, style: Style, out: &mut String) {
     const INDENT: usize = 12;
     let mut line = |label: &str, text: String| {

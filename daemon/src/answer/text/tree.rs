@@ -1,4 +1,4 @@
-//! The tree as text: one process a line, lines cut at the width there is.
+//! The tree as text: one process per line, cut at the width of the terminal.
 
 use std::fmt::Write as _;
 
@@ -11,14 +11,14 @@ use crate::{
     verdict::duration,
 };
 
-/// Zombies of one parent that are shown one by one; the rest is a number.
+/// The most zombies of one parent that are shown one by one; the rest are counted.
 const MOST_ZOMBIES: usize = 5;
 
-/// Steps below the root that are drawn as branches. Deeper processes stand at this depth and say how deep they are: a line for
-/// each of a chain of 32,768 processes would otherwise take a gigabyte.
+/// The greatest depth that is drawn as branches. Deeper processes are drawn at this depth with their depth as a number: a chain
+/// of 32,768 processes would otherwise take a gigabyte.
 const MOST_DRAWN: usize = 256;
 
-/// How branches are drawn: between siblings, at the last, past them, past the last.
+/// The pieces of branches: between siblings, at the last sibling, beside siblings, below the last sibling.
 const UNICODE: [&str; 4] = ["├─", "└─", "│ ", "  "];
 const ASCII: [&str; 4] = ["|-", "`-", "| ", "  "];
 
@@ -45,14 +45,14 @@ pub fn tree(answer: &Tree, style: Style, all: bool) -> String {
     if let Some(heads) = table.heads() {
         line(&mut out, style, &heads, "PROCESS", "", Ink::Faint);
     }
-    // For each depth whether more siblings follow there.
+    // For each depth, whether more siblings follow.
     let mut open: Vec<bool> = Vec::new();
-    // Zombies in a row under one parent, by depth.
+    // Consecutive zombies under one parent, by depth.
     let mut zombies: Vec<usize> = Vec::new();
     for (n, ((node, &depth), &is_last)) in nodes.iter().zip(&depths).zip(&is_last).enumerate() {
         let next = nodes.get(n + 1).zip(depths.get(n + 1).copied());
         open.truncate(depth);
-        // Those below another parent count anew.
+        // Under another parent, the count starts again.
         zombies.truncate(depth + 1);
         zombies.resize(depth + 1, 0);
         let mut in_a_row = zombies.pop().unwrap_or(0);
@@ -129,9 +129,9 @@ fn depths(nodes: &[Node]) -> Vec<usize> {
     depths
 }
 
-/// Of each node whether no sibling follows.
+/// Returns for each node whether it is the last sibling.
 fn last_children(depths: &[usize]) -> Vec<bool> {
-    // Whether one was seen at each depth, from the end, as long as nothing shallower came between.
+    // From the end: whether a node was seen at each depth without a shallower node in between.
     let mut seen: Vec<bool> = Vec::new();
     let mut is_last: Vec<bool> = Vec::with_capacity(depths.len());
     for &depth in depths.iter().rev() {
@@ -152,7 +152,7 @@ fn name(node: &Node) -> String {
     }
 }
 
-/// What is to be said of a process besides its name, and how loudly.
+/// Returns remarks about a process, and their colour.
 fn marks(node: &Node) -> (String, Ink) {
     let mut marks = Vec::new();
     let mut ink = Ink::Faint;
@@ -175,7 +175,7 @@ fn marks(node: &Node) -> (String, Ink) {
             marks.push(lasting("exiting"));
             ink = Ink::Odd;
         }
-        // Reaped, or in no need of it: only its release is still to be seen.
+        // It was reaped or autoreaped; only the record of its release is still to come.
         "dead" => marks.push("dead".into()),
         _ => {}
     }
@@ -207,7 +207,7 @@ fn marks(node: &Node) -> (String, Ink) {
     (marks.join(", "), ink)
 }
 
-/// One line, cut at the width.
+/// Appends a line, cut at the width.
 fn line(out: &mut String, style: Style, prefix: &str, name: &str, marks: &str, ink: Ink) {
     let width = style.width.unwrap_or(usize::MAX);
     let head = cut(&format!("{prefix}{name}"), width);
@@ -219,7 +219,7 @@ fn line(out: &mut String, style: Style, prefix: &str, name: &str, marks: &str, i
     out.push('\n');
 }
 
-/// Text of at most that many columns; `>` at the end says that there is more.
+/// Cuts text to this many columns; `>` at the end shows that there is more.
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();

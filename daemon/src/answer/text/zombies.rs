@@ -1,4 +1,4 @@
-//! Zombies by parent, as a table, and what to do about the worst.
+//! Zombies by parent as a table, and verdicts on the parents with most zombies.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use crate::{
     verdict::{Code, duration},
 };
 
-/// Parents whose verdict is written out.
+/// The most parents whose verdict is shown.
 const IN_FULL: usize = 3;
 
-/// Others that are named.
+/// The most other processes that are named.
 const OTHERS: usize = 3;
 
 /// A column: its title, whether it is a number, and what is in it.
@@ -32,7 +32,7 @@ fn name(parent: &ZombieParent) -> String {
     format!("{name} (pid {})", parent.process.pid)
 }
 
-/// How many it has reaped, and how long those waited.
+/// Returns how many children it has reaped, and how long they were zombies.
 fn reaped(parent: &ZombieParent) -> String {
     match parent.children.reap_latency_mean_ns {
         Some(mean) => format!("{} in {}", parent.children.reaped, duration(mean)),
@@ -75,7 +75,7 @@ pub fn zombies(answer: &Zombies, style: Style) -> String {
 fn table(answer: &Zombies, style: Style, out: &mut String) {
     let rows: Vec<[String; 7]> =
         answer.parents.iter().map(|parent| TABLE.map(|(_, _, cell)| cell(parent))).collect();
-    // A column that says nothing in any row is left out.
+    // A column that is empty in all rows is left out.
     let cells_of = |n: usize| rows.iter().filter_map(move |row| row.get(n));
     let shown: Vec<(usize, bool, usize)> = TABLE
         .iter()
@@ -289,7 +289,7 @@ mod tests {
         for width in [20, 60, 200] {
             let text = zombies(&answer, Style { width: Some(width), ..Style::default() });
             assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
-            // The table is cut, sentences are folded at blanks.
+            // Rows of the table are cut; sentences are wrapped at blanks.
             assert!(text.lines().take(2).all(|line| columns(line) <= width), "{text}");
         }
         let colours = zombies(&answer, Style { colour: true, ..Style::default() });

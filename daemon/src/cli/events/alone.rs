@@ -27,7 +27,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
         zombie_after: args.zombie_after.unwrap_or(config.zombie_after),
         blocked_after: args.blocked_after.unwrap_or(config.blocked_after),
         exec_args: args.argument_vectors,
-        tells_lives: args.lives,
+        reports_lives: args.lives,
         ..config
     };
     let trust = Trust {
@@ -73,7 +73,7 @@ pub(super) async fn observe(args: &Args) -> Exit {
     }
 }
 
-/// Lets the writer write what is left, while the reader reads.
+/// Lets the writer write the lines that are left, as long as the reader reads.
 pub(super) async fn finish(output: &mut Output) -> io::Result<()> {
     output.close();
     let mut waiting = output.waiting();

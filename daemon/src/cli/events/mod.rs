@@ -157,7 +157,7 @@ enum Color {
     Never,
 }
 
-/// Accepts any text as the name of an action, and offers the known ones to completions. Which names are allowed depends on
+/// Accepts any text as the name of an action, and offers the known names for completion. Which names are allowed depends on
 /// `--sched`.
 #[derive(Clone)]
 struct ActionName;

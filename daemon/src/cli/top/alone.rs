@@ -1,4 +1,4 @@
-//! Observes without a daemon, and answers the view's questions from what is seen.
+//! Observes without a daemon, and makes the view's answers in this process.
 
 use std::{
     sync::mpsc::SyncSender,
@@ -38,16 +38,16 @@ use crate::{
     view::{Event, Health, Input},
 };
 
-/// How often every question is asked.
+/// The interval at which each answer is made.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Between the two polls at tasks that sleep.
+/// Time between the two polls of sleeping tasks.
 const BETWEEN: Duration = Duration::from_millis(100);
 
-/// Events handed on at once; of more the view would show none.
+/// The most events that are passed at once; the view would not show more.
 const EVENTS: usize = 1000;
 
-/// Deaths asked for at once.
+/// The most deaths of one answer.
 const DEATHS: usize = 200;
 
 /// Effects as events of the view.
@@ -59,7 +59,7 @@ struct Sink {
 }
 
 impl Sink {
-    /// Hands events on; what the view has no room for is counted, and told by a gap.
+    /// Passes events to the view. Events for which the view has no room are counted and reported by a gap.
     fn send(&mut self, mut events: Vec<Event>) {
         if self.missed > 0 {
             events.insert(0, Event::gap("output", self.missed));
@@ -96,13 +96,13 @@ impl EventSink for Sink {
     }
 }
 
-/// Observes until nobody wants answers any more. Says first whether it can.
+/// Observes until the view ends. First reports whether observing works.
 pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>>) {
     let started = runtime().and_then(|runtime| Ok((runtime, LocalObserver::attach(source)?)));
     let (runtime, local) = match started {
         Ok(started) => started,
         Err(exit) => {
-            // Whoever started this waits for it.
+            // The thread that started this one waits for the result.
             let _ = say.send(Err(exit));
             return;
         }
@@ -131,7 +131,7 @@ pub(super) fn run(source: &Source, ends: Ends, say: &SyncSender<Result<(), Exit>
     }
 }
 
-/// Puts questions to the pipeline.
+/// Asks the owner of the lineage.
 struct Asker {
     ask: mpsc::Sender<Question<Sink>>,
     observed_since: Option<Ktime>,
@@ -139,7 +139,7 @@ struct Asker {
 }
 
 impl Asker {
-    /// Runs something between two batches of records; `None` once nothing is observed any more.
+    /// Runs a closure between two batches of records; returns `None` once observing has ended.
     async fn put<T: Send + 'static>(
         &self,
         what: impl FnOnce(&mut Pipeline, Option<Ktime>) -> T + Send + 'static,
@@ -147,14 +147,14 @@ impl Asker {
         let (answer, come) = oneshot::channel();
         let since = self.observed_since;
         let question: Question<Sink> = Box::new(move |pipeline, _| {
-            // Whoever asked may have been stopped meanwhile.
+            // The receiver may be gone by now.
             let _ = answer.send(what(pipeline, since));
         });
         self.ask.send(question).await.ok()?;
         come.await.ok()
     }
 
-    /// Makes every answer again and again. `None` once nobody is there to take it.
+    /// Makes every answer repeatedly. Returns `None` once the view has ended.
     async fn answers(
         &self,
         context: &mut LocalContext,
@@ -168,7 +168,7 @@ impl Asker {
             if !paused {
                 self.round(context, inputs, tree, &mut newest_death).await?;
             }
-            // As of a daemon: a tenth of a CPU at most.
+            // Use at most a tenth of a CPU, as a daemon does.
             sleep(EVERY.max(asked.elapsed().saturating_sub(BETWEEN) * asker::COST)).await;
         }
     }
@@ -230,7 +230,7 @@ impl Asker {
         Some(())
     }
 
-    /// Tells the stories that are asked for.
+    /// Makes the explanations that the view requests.
     async fn explain(
         &self,
         context: &mut LocalContext,

@@ -1,4 +1,4 @@
-//! Asks a daemon: a question each, again and again, and one stream of events.
+//! Asks a daemon: each query at intervals, and one stream of events.
 
 use std::{path::Path, time::Duration};
 
@@ -20,23 +20,23 @@ use crate::{
     view::{Event, Health, Input},
 };
 
-/// A question is asked again after this many times what its answer took: however large the host, a viewer costs the daemon at most
-/// one part in so many of a CPU for each kind of question.
+/// A query is sent again after this many times the duration of its answer, so that a viewer uses at most a tenth of a CPU of the
+/// daemon for each kind of query, on a host of any size.
 pub(super) const COST: u32 = 10;
 
-/// Between two attempts to reach a daemon that went away.
+/// Time between two attempts to reach a daemon that is gone.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// How far back the stream of events begins.
 const SINCE: &str = "60s";
 
-/// Deaths asked for at once.
+/// The most deaths of one answer.
 const DEATHS: u32 = 200;
 
-/// Events of one piece of the stream that are read; of more the view would show none.
+/// The most events of one piece of the stream that are read; the view would not show more.
 const EVENTS: usize = 1000;
 
-/// The questions, with how often each is asked.
+/// The queries and their intervals.
 const QUESTIONS: [(Question, Duration); 6] = [
     (Question::Status, Duration::from_secs(1)),
     (Question::Zombies, Duration::from_secs(1)),
@@ -56,7 +56,7 @@ enum Question {
     Blocked,
 }
 
-/// Asks until nobody wants answers any more.
+/// Asks until the view ends.
 pub(super) fn run(socket: &Path, ends: Ends) {
     let Ends { inputs, wants, mut explain_requests, explained } = ends;
     let Ok(runtime) = runtime() else { return };
@@ -72,7 +72,7 @@ pub(super) fn run(socket: &Path, ends: Ends) {
     });
 }
 
-/// Asks each question when it is due.
+/// Sends each query when it is due.
 async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::watch::Receiver<Wants>) {
     let client = Client::at(socket);
     let mut due = QUESTIONS.map(|_| (Instant::now(), Duration::MAX));
@@ -83,14 +83,14 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
         let Wants { paused, tree } = *wants.borrow();
         for ((question, every), (due, took)) in QUESTIONS.into_iter().zip(&mut due) {
             let is_wanted = !paused && (tree || question != Question::Tree);
-            // While none answers the first question is enough.
+            // While no daemon answers, only the first query is sent.
             if *due > now || !is_wanted || (is_away && question != Question::Status) {
                 continue;
             }
             let asked = Instant::now();
             let input = match answer(&client, question, &mut newest_death).await {
                 Ok(input) => input,
-                // The daemon is busy with others; what is shown stays.
+                // The daemon is busy, so the view keeps what it shows.
                 Err(ClientError::Refused { status, message }) => {
                     log::debug!("{status}: {message}");
                     *due = Instant::now() + every.max(AGAIN);
@@ -105,7 +105,7 @@ async fn ask(socket: &Path, inputs: &mpsc::Sender<Input>, wants: &tokio::sync::w
                     continue;
                 }
             };
-            // One answer that a busy host held up says nothing of what it costs.
+            // A single slow answer on a busy host does not show what the query costs.
             let before = std::mem::replace(took, asked.elapsed());
             *due = Instant::now() + every.max(before.min(*took) * COST);
             if std::mem::take(&mut is_away) && inputs.send(Input::Connected).await.is_err() {
@@ -159,7 +159,7 @@ fn health(status: Status) -> Health {
     }
 }
 
-/// Follows the stream; after a restart of the daemon it goes on, and the daemon says what is missing.
+/// Follows the stream. After a restart of the daemon it resumes, and the daemon reports the gap.
 async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
     let client = Client::at(socket);
     let mut place: Option<(String, u64)> = None;
@@ -184,7 +184,8 @@ async fn follow(socket: &Path, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-/// Hands on events until the stream ends; the number of the last, or `None` if nobody wants them any more.
+/// Passes events to the view until the stream ends. Returns the sequence number of the last event, or `None` if the view has
+/// ended.
 async fn read(client: &Client, mut body: hyper::body::Incoming, inputs: &mpsc::Sender<Input>) -> Option<u64> {
     let mut rest = Vec::new();
     let mut sequence = 0;
@@ -205,14 +206,14 @@ async fn read(client: &Client, mut body: hyper::body::Incoming, inputs: &mpsc::S
     Some(sequence)
 }
 
-/// The number behind a key of a line of JSON.
+/// Returns the number after a key in a line of JSON.
 fn number(line: &str, key: &str) -> Option<u64> {
     let rest = line.split_once(key)?.1;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..digits)?.parse().ok()
 }
 
-/// Tells the stories that are asked for.
+/// Gets the explanations that the view requests.
 async fn explain(
     socket: &Path,
     explain_requests: &mut mpsc::Receiver<TaskSelector>,
@@ -232,7 +233,7 @@ async fn explain(
     std::future::pending::<()>().await;
 }
 
-/// How a story is written. Where the terminal becomes narrower it is folded again.
+/// Returns the style of explanations. If the terminal becomes narrower, the text is wrapped again.
 pub(super) fn style() -> text::Style {
     text::Style { colour: false, ..terminal::style() }
 }

@@ -22,13 +22,13 @@ pub(super) enum Key {
     Escape,
     Backspace,
     Help,
-    /// Nothing that the view knows.
+    /// Any other key.
     Other,
 }
 
 const ESCAPE: u8 = 0x1b;
 
-/// Takes whole keys from the front of `bytes`. What may be the beginning of one stays, unless nothing more `is_to_come`.
+/// Removes complete keys from the front of `bytes`. Bytes that may begin a key stay, unless no more bytes will come.
 pub(super) fn keys(bytes: &mut Vec<u8>, is_to_come: bool) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = bytes.as_slice();
@@ -41,7 +41,7 @@ pub(super) fn keys(bytes: &mut Vec<u8>, is_to_come: bool) -> Vec<Key> {
     keys
 }
 
-/// The first key, and how many bytes it is; `None` if there is no whole one.
+/// Returns the first key and its length in bytes; `None` if it is not complete.
 fn first(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
     let (&byte, rest) = bytes.split_first()?;
     Some(match byte {
@@ -55,7 +55,7 @@ fn first(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
     })
 }
 
-/// A character in UTF-8.
+/// Parses a character in UTF-8.
 fn character(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
     for length in 1..=bytes.len().min(4) {
         let text = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -66,13 +66,13 @@ fn character(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
     (bytes.len() >= 4 || !is_to_come).then_some((Key::Other, 1))
 }
 
-/// What follows an escape character: nothing (the key itself), or `[` or `O`, parameters, and a letter or `~`.
+/// Parses what follows an escape character: nothing (the Escape key), or `[` or `O`, parameters, and a letter or `~`.
 fn sequence(bytes: &[u8], is_to_come: bool) -> Option<(Key, usize)> {
     let Some((&kind, rest)) = bytes.split_first() else {
         return (!is_to_come).then_some((Key::Escape, 0));
     };
     if !matches!(kind, b'[' | b'O') {
-        // Escape, and then something else.
+        // This is the Escape key, followed by something else.
         return Some((Key::Escape, 0));
     }
     let Some(end) = rest.iter().position(|byte| (0x40..=0x7e).contains(byte)) else {

@@ -6,7 +6,7 @@ use crate::{
     view::{Pane, View},
 };
 
-/// What is said of the keys.
+/// The help text of the keys.
 pub(super) const HELP: &str = "\
 Panes
   Tab, Shift-Tab, 1 to 6   choose the pane that keys act on
@@ -31,7 +31,7 @@ q, Ctrl-C                  quit
 
 ! needs action             * may need action";
 
-/// What the user looks at besides the panes.
+/// What is shown over the panes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Over {
     /// Nothing.
@@ -43,19 +43,19 @@ pub(super) enum Over {
     Typing,
 }
 
-/// What the user chose that is not the view's.
+/// The user's choices that are not part of the view.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
     pub(super) over: Over,
-    /// One pane alone.
+    /// Whether one pane is shown alone.
     pub(super) alone: bool,
-    /// What was asked for and cannot be, until the next key.
+    /// A message about a key that could not be handled, until the next key.
     pub(super) note: Option<&'static str>,
-    /// Rows of the pane with the focus, as drawn last.
+    /// Rows of the focused pane, as last drawn.
     pub(super) page: usize,
 }
 
-/// What is to be done besides.
+/// What the caller must do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Go,
@@ -63,7 +63,7 @@ pub(super) enum Then {
     Explain(TaskSelector),
 }
 
-/// Does what a key says.
+/// Handles a key.
 pub(super) fn press(key: Key, view: &mut View, choice: &mut Choice) -> Then {
     choice.note = None;
     if matches!(key, Key::Control('c' | 'd')) {

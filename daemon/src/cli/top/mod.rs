@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Exit {
     outcome.map_or_else(|exit| exit, |()| Exit::Success)
 }
 
-/// An empty view for this terminal.
+/// Returns an empty view for this terminal.
 fn view() -> View {
     let style = terminal::style();
     View::new(style.zone, style.unicode)

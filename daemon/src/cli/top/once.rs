@@ -1,4 +1,4 @@
-//! One picture of the view.
+//! Prints one frame of the view.
 
 use std::{env, time::Duration};
 
@@ -16,16 +16,16 @@ use crate::{
     view::Input,
 };
 
-/// Two answers about the tree are needed to know what uses the CPU; a busy host takes longer, and then the picture has no rates.
+/// The longest wait. CPU rates need two answers about the tree; if a busy host takes longer, the frame has no rates.
 const AT_MOST: Duration = Duration::from_secs(5);
 
-/// Rows where nothing says how many.
+/// Rows if the terminal does not report a number.
 const ROWS: u16 = 24;
 
-/// Rows at most: a number from the environment must not take all memory.
+/// The most rows, because a number from the environment must not exhaust the memory.
 const MOST: u16 = 2000;
 
-/// Draws what the answers show, and prints it.
+/// Draws the view and prints it.
 pub(super) fn print(mut watcher: Watcher) -> Result<(), Exit> {
     let mut view = view();
     let mut trees = 0;
@@ -41,7 +41,7 @@ pub(super) fn print(mut watcher: Watcher) -> Result<(), Exit> {
     });
     watcher.stop();
     if view.health().is_none() {
-        let why = view.disconnected().unwrap_or("no answer came in time");
+        let why = view.disconnected().unwrap_or("no answer arrived in time");
         log::error!("{why}");
         return Err(Exit::Failure);
     }
@@ -63,7 +63,7 @@ fn height() -> u16 {
     lines.or_else(of_terminal).unwrap_or(ROWS).min(MOST)
 }
 
-/// The characters, line by line.
+/// Returns the characters line by line.
 fn text(buffer: &Buffer) -> String {
     let mut text = String::new();
     for y in 0..buffer.area.height {

@@ -1,4 +1,4 @@
-//! The view in a terminal: drawn, moved by keys, and the terminal given back on every end.
+//! Shows the view in a terminal, handles keys, and restores the terminal at every kind of end.
 
 use std::{
     cell::RefCell,
@@ -38,16 +38,16 @@ use crate::{
     view::View,
 };
 
-/// Between two pictures that no key asked for.
+/// The interval of frames without a key.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// A key whose bytes do not all come within this time is over: Escape alone is the beginning of others.
+/// A key is complete if no more bytes arrive within this time, because the Escape key is the beginning of other keys.
 const KEY: Duration = Duration::from_millis(50);
 
-/// Whether the terminal is ours and must be given back.
+/// Whether the terminal is in raw mode and must be restored.
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 
-/// What is drawn and not written yet.
+/// Output that is drawn and not written yet.
 #[derive(Clone, Default)]
 struct Drawn(Rc<RefCell<Vec<u8>>>);
 
@@ -62,17 +62,17 @@ impl Write for Drawn {
     }
 }
 
-/// The terminal in raw mode with its other screen, until this is dropped.
+/// The terminal in raw mode with its alternate screen, until this is dropped.
 struct Taken {
     level: LevelFilter,
 }
 
 impl Taken {
     fn take() -> io::Result<Self> {
-        // Lines of the log would stand in the picture.
+        // Lines of the log would disturb the frame.
         let level = log::max_level();
         let previous = panic::take_hook();
-        // On whichever thread a panic comes: its report must be readable, also where the process ends at once.
+        // A panic of any thread restores the terminal, so that its report is readable even if the process ends at once.
         panic::set_hook(Box::new(move |info| {
             if give_back() {
                 log::set_max_level(level);
@@ -95,7 +95,7 @@ impl Drop for Taken {
     }
 }
 
-/// Gives the terminal back; false if it was not ours any more. Never waits: a terminal that takes nothing is gone.
+/// Restores the terminal; returns false if it is restored already. Never waits for a terminal that takes nothing.
 fn give_back() -> bool {
     if !IS_OURS.swap(false, Ordering::SeqCst) {
         return false;
@@ -132,7 +132,7 @@ pub(super) fn run(mut watcher: Watcher) -> Result<(), Exit> {
     outcome.map_err(|error| failed("showing the view", &error))
 }
 
-/// The watcher without its event loop.
+/// The channels of the watcher.
 struct Channels<'a> {
     inputs: &'a mut tokio::sync::mpsc::Receiver<crate::view::Input>,
     wants: &'a tokio::sync::watch::Sender<Wants>,
@@ -213,14 +213,14 @@ impl Screen {
         }
     }
 
-    /// Does what the keys say that are whole; true if one ends the view.
+    /// Handles the complete keys; returns true if one ends the view.
     fn press(&mut self, typed: &mut Vec<u8>, is_to_come: bool, channels: &Channels<'_>) -> bool {
         for key in input::keys(typed, is_to_come) {
             match keys::press(key, &mut self.view, &mut self.choice) {
                 Then::Go => {}
                 Then::Quit => return true,
                 Then::Explain(selector) => {
-                    // One at a time: what is asked meanwhile is not told.
+                    // Only one explanation is requested at a time; further requests are ignored.
                     let _ = channels.explain_requests.try_send(selector);
                     self.choice.note = Some("asking the daemon");
                 }
@@ -245,7 +245,7 @@ impl Screen {
     }
 }
 
-/// Reads what was typed, if anything was; false if nothing was. An error if the terminal has hung up.
+/// Reads input, if there is any; returns false if there is none, and an error if the terminal has hung up.
 fn read_now(typed: &mut Vec<u8>) -> io::Result<bool> {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
@@ -254,7 +254,7 @@ fn read_now(typed: &mut Vec<u8>) -> io::Result<bool> {
         return Ok(false);
     }
     let mut bytes = [0; 1024];
-    // A terminal in raw mode answers with what there is.
+    // In raw mode, read(2) returns the bytes that are available.
     let count = rustix::io::read(&stdin, &mut bytes)?;
     if count == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

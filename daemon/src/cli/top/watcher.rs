@@ -1,4 +1,4 @@
-//! Who asks or observes: a thread of its own, so that a large answer never delays a key.
+//! The thread that asks a daemon or observes, so that a large answer never delays a key.
 
 use std::{thread, time::Duration};
 
@@ -18,22 +18,22 @@ use crate::{
     view::Input,
 };
 
-/// Inputs that may wait for the view.
+/// The most inputs that wait for the view.
 const INPUTS: usize = 64;
 
 /// How long the end waits for the thread of an observation, which has programs to detach.
 const END: Duration = Duration::from_secs(2);
 
-/// What the view wants at the moment.
+/// What the view needs at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wants {
-    /// Nothing but events while it is paused.
+    /// Whether it is paused and needs only events.
     pub(super) paused: bool,
-    /// The tree is to be seen: the one expensive question.
+    /// Whether the tree is visible, which is the only expensive query.
     pub(super) tree: bool,
 }
 
-/// What the thread is given.
+/// The thread's ends of the channels.
 pub(super) struct Ends {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) wants: watch::Receiver<Wants>,
@@ -45,10 +45,10 @@ pub(super) struct Ends {
 pub(super) struct Watcher {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) wants: watch::Sender<Wants>,
-    /// Processes whose story is asked for, and the stories.
+    /// Processes whose explanation is requested, and the explanations.
     pub(super) explain_requests: mpsc::Sender<TaskSelector>,
     pub(super) explained: mpsc::Receiver<String>,
-    /// The event loop of whoever draws.
+    /// The event loop of the thread that draws.
     pub(super) runtime: Runtime,
     ended: mpsc::Receiver<()>,
 }
@@ -61,7 +61,7 @@ pub(super) fn runtime() -> Result<Runtime, Exit> {
 }
 
 impl Watcher {
-    /// Asks the daemon; where there is none observes by itself, if that may.
+    /// Starts the thread, which asks the daemon, or observes if there is none and that is permitted.
     pub(super) fn start(source: &Source) -> Result<Self, Exit> {
         let runtime = runtime()?;
         let (to_view, inputs) = mpsc::channel(INPUTS);
@@ -82,7 +82,7 @@ impl Watcher {
         let work = move || {
             let _running = running;
             if is_there {
-                // Whoever starts this waits for it.
+                // The caller waits for the result.
                 let _ = say.send(Ok(()));
                 asker::run(&source.socket.socket, ends);
             } else {

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, every mistake with its line.
+//! The configuration file: TOML. Every error names its line.
 //!
 //! The table is read by hand and not by serde with `deny_unknown_fields`: serde's error for a wrong value does not say which key
 //! it belongs to and names Rust's types (`expected usize`), and its error for an unknown key lists all keys but does not say which
@@ -15,7 +15,7 @@ use crate::bounded;
 /// The longest configuration that is read, bytes. The shipped one, which explains every key, has 3 KB.
 const FILE_MAX: usize = 1 << 20;
 
-/// What is wrong with the settings.
+/// An error in the settings.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -26,7 +26,7 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is no TOML.
+    /// The file is not valid TOML.
     #[error("{file}: line {line}: {what}")]
     Syntax {
         /// The file.
@@ -36,7 +36,7 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
-    /// It has a key that does not exist.
+    /// The file has an unknown key.
     #[error("{file}: line {line}: unknown key `{key}`{}", hint(key))]
     UnknownKey {
         /// The file.
@@ -46,7 +46,7 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
-    /// A value is of the wrong kind or out of range.
+    /// A value has the wrong type or is out of range.
     #[error("{file}: line {line}: {key}: {what}")]
     Value {
         /// The file.
@@ -58,7 +58,7 @@ pub enum ConfigError {
         /// What it should be.
         what: String,
     },
-    /// The same of a flag, or of the whole.
+    /// A flag, or a combination of settings, is invalid.
     #[error("{key}: {what}")]
     Setting {
         /// The setting.
@@ -68,7 +68,7 @@ pub enum ConfigError {
     },
 }
 
-/// Names the key that was meant, or all.
+/// Returns a hint: the most similar key, or all keys.
 fn hint(key: &str) -> String {
     let near = KEYS
         .iter()
@@ -82,7 +82,7 @@ fn hint(key: &str) -> String {
 }
 
 impl Partial {
-    /// Reads a file.
+    /// Reads and parses a file.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
@@ -91,7 +91,7 @@ impl Partial {
         Self::parse(&name, &text)
     }
 
-    /// Reads the text of a file called `file`.
+    /// Parses the text of a file named `file`.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let line_of = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
         let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
@@ -149,7 +149,7 @@ impl Partial {
     }
 }
 
-/// What is wrong with a key of the file.
+/// An error in a key of the file.
 enum Wrong {
     Key,
     Value(String),

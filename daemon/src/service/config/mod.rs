@@ -10,13 +10,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use self::file::ConfigError;
 use crate::{kernel::object::default_ring_kib, size};
 
-/// The configuration file if no flag names one. It is no error if this file does not exist.
+/// The configuration file that is read if no flag names one. The file need not exist.
 pub const DEFAULT_FILE: &str = "/etc/taskscope/taskscope.toml";
 
 /// Where the API's socket is made.
 pub const DEFAULT_SOCKET: &str = "/run/taskscope/taskscope.sock";
 
-/// Settings, each as a flag or the file gives it; `None` is the default.
+/// Settings from the flags or from the file; `None` is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
     /// Address of /metrics; empty: no address.
@@ -25,11 +25,11 @@ pub struct Partial {
     pub socket: Option<String>,
     /// Group that may use the socket.
     pub socket_group: Option<String>,
-    /// Whether the whole API is served on `listen`, too.
+    /// Whether the whole API is served on `listen` too.
     pub api_on_tcp: Option<bool>,
     /// Host names that requests on `listen` may use, besides addresses and localhost.
     pub allowed_hosts: Option<Vec<String>>,
-    /// Family of rungs.
+    /// The family of hooks: `auto`, `fentry`, `kprobe` or `tracepoint`.
     pub attach: Option<String>,
     /// Size of the ring, KiB.
     pub ring_kib: Option<u32>,
@@ -37,25 +37,25 @@ pub struct Partial {
     pub zombie_after: Option<Duration>,
     /// Age at which an uninterruptible sleep is flagged.
     pub blocked_after: Option<Duration>,
-    /// Time between two comparisons with the kernel while no loss is known.
+    /// Interval of comparisons with the kernel while no loss is known.
     pub audit_every: Option<Duration>,
-    /// Between two canaries.
+    /// Interval of canaries.
     pub canary_every: Option<Duration>,
-    /// Lives that are over and remembered.
+    /// The most ended processes that are kept in memory.
     pub dead_lives: Option<usize>,
-    /// For how long they are.
+    /// How long ended processes are kept in memory.
     pub dead_lives_age: Option<Duration>,
-    /// Events kept for readers that resume.
+    /// The number of events that are kept for readers that resume.
     pub backlog: Option<usize>,
     /// Memory that the daemon may use, such as `256M`; empty: the limit of its cgroup; `0`: no limit.
     pub memory_max: Option<String>,
     /// Number of parents that metrics name.
     pub top: Option<usize>,
-    /// Directory of lives and rare events on disk; empty is none.
+    /// The directory of the history on disk; empty for no history.
     pub history: Option<String>,
-    /// Bytes of it at most, a size such as `1G`.
+    /// The most bytes of the history, such as `1G`.
     pub history_size: Option<String>,
-    /// For how long it is kept.
+    /// How long the history is kept.
     pub history_age: Option<Duration>,
     /// Whether argument vectors of execs are read.
     pub args: Option<bool>,
@@ -93,10 +93,10 @@ pub struct Settings {
     pub sandbox: bool,
 }
 
-/// The most ended processes that can be remembered: they take 3 GB of memory.
+/// The most ended processes that can be kept: they take 3 GB of memory.
 const MOST_LIVES: usize = 1 << 24;
 
-/// Size and age of the history where nothing is set, and the least size: sixteen segments of a frame.
+/// Defaults of the history's size and age, and the least size: sixteen segments of one frame.
 const HISTORY_SIZE: u64 = 1 << 30;
 const HISTORY_AGE: Duration = Duration::from_secs(7 * 86_400);
 const LEAST_HISTORY: u64 = 1 << 20;
@@ -160,7 +160,7 @@ impl Partial {
         }
     }
 
-    /// Fills in the defaults and checks the whole.
+    /// Adds the defaults and checks all settings.
     pub fn settle(self) -> Result<Settings, ConfigError> {
         let wrong = |key, what: String| ConfigError::Setting { key, what };
         let listen = self.listen.unwrap_or_else(|| "127.0.0.1:9753".into());
@@ -233,13 +233,16 @@ impl Partial {
             return Err(wrong("history_size", what));
         }
         if settings.listen.is_none() && settings.socket.is_none() {
-            return Err(wrong("listen and socket", "both are off: nobody could ask anything".into()));
+            return Err(wrong(
+                "listen and socket",
+                "both are off, so that no client could connect; set one of them".into(),
+            ));
         }
         Ok(settings)
     }
 }
 
-/// Letters, digits, and what separates them; a full stop at the end makes no difference and is removed.
+/// Whether a text is a host name: letters, digits and separators. A full stop at the end is removed before.
 fn is_host_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -7,12 +7,12 @@ use axum::http::{HeaderMap, Uri, Version, header, uri::Authority};
 
 use super::error::ApiError;
 
-/// See the module.
+/// Which requests an address answers.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// The Unix socket: anyone who may open it, under any name.
+    /// The Unix socket answers every process that may open it, for any host name.
     Socket,
-    /// TCP: by an IP address, as localhost, or by one of these names.
+    /// TCP answers requests for an IP address, for localhost, or for one of these names.
     Names(Vec<String>),
 }
 
@@ -55,7 +55,7 @@ fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Option<Autho
         return if version < Version::HTTP_11 {
             Ok(None)
         } else {
-            Err(ApiError::bad_request("there is no Host header: HTTP/1.1 wants one"))
+            Err(ApiError::bad_request("the Host header is missing, which HTTP/1.1 requires"))
         };
     };
     let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());

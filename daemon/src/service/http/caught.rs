@@ -1,7 +1,7 @@
 //! Turns a panic in an answer into an answer with status 500 and JSON that asks for a report. The daemon goes on.
 //!
-//! Three places make an answer, and each catches here: a handler ([`handled`]), a question to the owner of the lineage
-//! ([`asked`]), and whatever completes an answer on another thread ([`completed`]).
+//! Three places make an answer, and each catches panics here: a handler ([`handled`]), a question to the owner of the lineage
+//! ([`asked`]), and the completion of an answer on another thread ([`completed`]).
 
 use std::{
     pin::Pin,
@@ -27,7 +27,7 @@ impl From<Panicked> for ApiError {
     }
 }
 
-/// Asks the owner.
+/// Runs a question to the owner and catches its panic.
 ///
 /// Questions only read. Besides that they change caches, counters and readers of events, which are consistent at every moment.
 /// The exception is a question that first catches up with the ring: if it panics while records are applied, or leaves the tree
@@ -45,7 +45,7 @@ pub(super) fn completed<T>(complete: impl FnOnce() -> T) -> Result<T, ApiError> 
     panics::catch(complete).map_err(ApiError::from)
 }
 
-/// Around every handler.
+/// Wraps every handler.
 pub(super) async fn handled(request: Request, next: Next) -> Response {
     match Caught(Box::pin(next.run(request))).await {
         Ok(response) => response,

@@ -32,11 +32,11 @@ impl ApiError {
         self.status
     }
 
-    /// By what hyper makes of it.
+    /// Returns the error for a request that hyper does not understand.
     pub(super) fn not_understood(status: StatusCode) -> Self {
         let message = match status {
             StatusCode::REQUEST_TIMEOUT => {
-                "the request did not come whole in time; send its headers within ten seconds"
+                "the request was not complete in time; send its headers within ten seconds"
             }
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the headers are too long or too many; send at most 16 KiB and 64 of them"
@@ -47,7 +47,7 @@ impl ApiError {
         Self { status, message: message.into() }
     }
 
-    /// The request's host name is not one of the daemon's.
+    /// Returns the error for a request with a host name that is not one of the daemon's.
     pub(super) fn misdirected(message: impl Into<String>) -> Self {
         Self { status: StatusCode::MISDIRECTED_REQUEST, message: message.into() }
     }
@@ -61,12 +61,12 @@ impl ApiError {
         Self { status, message: status.canonical_reason().unwrap_or("refused").to_lowercase() }
     }
 
-    /// Whole lives do not come through.
+    /// Returns the error of /readyz if canaries are not seen whole.
     pub(super) fn not_ready(why: &str) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("not ready: {why}") }
     }
 
-    /// All places are taken but those kept for scrapes.
+    /// Returns the error if all places are taken except those kept for scrapes.
     pub(super) fn busy() -> Self {
         let message = "every connection of this address is being answered; only short answers are given now:                        try again when one has ended";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
@@ -98,14 +98,14 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
     }
 
-    /// Half of the connections are kept for requests that end.
+    /// Returns the error if half of the connections read events; the others are kept for requests that end.
     pub(super) fn too_many_readers() -> Self {
         let message =
             "there are as many readers of events as this address serves; try again when one has left";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
-    /// One peer leaves places to others.
+    /// Returns the error if one peer has too many readers.
     pub(super) fn too_many_readers_of_peer(most: usize) -> Self {
         let message = format!(
             "your host, or your user on the Unix socket, has {most} readers of events, as many as one may have here; \
@@ -114,9 +114,9 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message }
     }
 
-    /// Waiting questions need connections, and a scrape needs one as well.
+    /// Returns the error if too many questions wait: each holds a connection, and a scrape needs one too.
     pub(super) fn too_many_questions() -> Self {
-        let message = "as many questions as this address takes wait for their turn; try again in a moment";
+        let message = "too many requests wait on this address; try again in a moment";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
@@ -124,14 +124,14 @@ impl ApiError {
         self.message
     }
 
-    /// The memory that a reader would take has to be freed first.
+    /// Returns the error if there is no memory for another reader.
     pub(super) fn no_memory() -> Self {
-        let message = "taskscope is near its memory limit and takes no new readers of events; \
+        let message = "taskscope is near its memory limit and accepts no new readers of events; \
             try again later, or raise memory_max";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
-    /// The owner of the lineage is gone.
+    /// Returns the error if the owner of the lineage is gone.
     pub(super) fn stopping() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: "taskscope is stopping".into() }
     }
@@ -144,8 +144,7 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> ApiError {
-    let message =
-        format!("there is no {}; /openapi.json on the Unix socket describes what there is", uri.path());
+    let message = format!("there is no {}; /openapi.json on the Unix socket lists the paths", uri.path());
     ApiError { status: StatusCode::NOT_FOUND, message }
 }
 

@@ -1,32 +1,14 @@
 //! HTTP: /metrics and health on TCP, the whole API on the Unix socket.
 
 mod access;
-mod answers;
+mod api;
 mod caught;
-mod connection;
-mod counts;
-mod deaths;
+mod connections;
 mod error;
-mod events;
-mod extract;
-mod guarded;
-mod health;
-mod json;
-mod listener;
-mod lives;
-mod places;
+mod handlers;
 pub mod query;
-mod reader_places;
-mod reserving;
-mod scopes;
-mod server;
-mod stops;
-mod stream;
-mod tasks;
 mod thread;
 mod workers;
-
-use std::sync::Arc;
 
 use axum::{
     Router,
@@ -36,28 +18,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(super) use self::{
+    api::Api,
     caught::asked,
-    counts::ConnectionCounts,
-    places::Limits,
+    connections::{counts::ConnectionCounts, places::Limits},
     thread::{HttpThread, Listeners},
     workers::Workers,
 };
-use self::{error::ApiError, reader_places::ReaderPlaces};
+use self::{
+    error::ApiError,
+    handlers::{answers, deaths, events, health, lives, scopes, stops, tasks},
+};
 pub use self::{thread::ThreadError, workers::WorkersError};
-use super::Service;
-use crate::runtime::{Pipeline, Question};
 
 /// A scrape's content type: the text format of Prometheus.
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// Questions about tasks and readers that the owner of the lineage is asked at once. A scrape waits for no more than these.
-const ASKING: usize = 8;
-
-/// Requests that ask or wait for their turn. Further ones are refused, because each holds a connection.
-const ASKING_OR_WAITING: usize = 32;
 
 impl Limits {
     const TCP: Self = Self { connections: 128, waiting_per_peer: 64, reserve: 16 };
@@ -76,61 +52,7 @@ impl Limits {
     }
 }
 
-/// What every handler has: a channel to the owner of the lineage, and the limits of its address.
-#[derive(Clone)]
-pub(super) struct Api {
-    questions: mpsc::Sender<Question<Service>>,
-    workers: Workers,
-    instance: Arc<str>,
-    asking: Arc<Semaphore>,
-    asking_or_waiting: Arc<Semaphore>,
-    readers: Arc<ReaderPlaces>,
-}
-
-impl Api {
-    /// For an address that serves this many connections at once.
-    pub(super) fn new(
-        questions: mpsc::Sender<Question<Service>>,
-        workers: Workers,
-        instance: &str,
-        connections: usize,
-    ) -> Self {
-        Self {
-            questions,
-            workers,
-            instance: instance.into(),
-            asking: Arc::new(Semaphore::new(ASKING)),
-            asking_or_waiting: Arc::new(Semaphore::new(ASKING_OR_WAITING)),
-            readers: ReaderPlaces::new(connections),
-        }
-    }
-
-    /// Asks the owner, in turn.
-    pub(super) async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let _place = self.asking_or_waiting.try_acquire().map_err(|_| ApiError::too_many_questions())?;
-        let _turn = self.asking.acquire().await.map_err(|_| ApiError::stopping())?;
-        self.ask_first(question).await
-    }
-
-    /// Asks the owner ahead of the questions that wait for their turn: for what must always be answered.
-    pub(super) async fn ask_first<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Pipeline, &mut Service) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let (answer, answered) = oneshot::channel();
-        let question: Question<Service> = Box::new(move |pipeline, service| {
-            // The receiver is gone if the request was dropped.
-            let _ = answer.send(asked(pipeline, service, question));
-        });
-        self.questions.send(question).await.map_err(|_| ApiError::stopping())?;
-        Ok(answered.await.map_err(|_| ApiError::stopping())??)
-    }
-}
-
-/// What everybody on the host may see.
+/// Returns the routes that every process on the host may use.
 pub(super) fn public(api: Api) -> Router {
     Router::new()
         .route("/", get(front_page))
@@ -143,7 +65,7 @@ pub(super) fn public(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Everything.
+/// Returns all routes.
 pub(super) fn full(api: Api) -> Router {
     Router::new()
         .route("/v1/events", get(events::stream))
@@ -174,6 +96,6 @@ async fn front_page() -> &'static str {
     "taskscope: every Linux task from copy_process() to release_task()\n\n\
      /metrics  for Prometheus\n\
      /healthz  the daemon answers\n\
-     /readyz   whole lives come through\n\n\
+     /readyz   canaries are seen whole\n\n\
      The rest of the API is on the Unix socket: curl --unix-socket /run/taskscope/taskscope.sock http://x/openapi.json\n"
 }

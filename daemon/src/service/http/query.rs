@@ -5,9 +5,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     error::ApiError,
-    events::Query,
-    lives,
-    tasks::{BlockedQuery, LimitsQuery, TreeQuery, ZombiesQuery, selector},
+    handlers::{
+        events::Query,
+        lives,
+        tasks::{BlockedQuery, LimitsQuery, TreeQuery, ZombiesQuery, selector},
+    },
 };
 
 /// Parses the query of a path, or for a path that has none a pid or entity id. The error is the message of the 400 that the daemon
@@ -16,8 +18,8 @@ pub fn read(path: &str, query: &str) -> Result<(), String> {
     let outcome = match path {
         "/v1/events" => Query::parse(query).map(drop),
         "/v1/lives" => lives::Query::parse(query).map(drop),
-        "/v1/deaths" => super::deaths::parse(query).map(drop),
-        "/v1/stops" | "/v1/scopes" => super::stops::parse(query).map(drop),
+        "/v1/deaths" => super::handlers::deaths::parse(query).map(drop),
+        "/v1/stops" | "/v1/scopes" => super::handlers::stops::parse(query).map(drop),
         "/v1/tree" => parameters::<TreeQuery>(query),
         "/v1/zombies" => parameters::<ZombiesQuery>(query),
         "/v1/blocked" => parameters::<BlockedQuery>(query),

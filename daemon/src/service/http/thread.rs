@@ -13,37 +13,38 @@ use tokio::{
 use super::{
     Api, ConnectionCounts, Limits,
     access::Access,
-    full,
-    places::Places,
-    public,
-    reserving::Reserving,
-    server::{Answers, serve},
+    connections::{
+        places::Places,
+        reserving::Reserving,
+        server::{Answers, serve},
+    },
+    full, public,
 };
 use crate::{
     event_loop,
     fd::spare::Lane,
-    service::{descriptors, readers::Attendant, start::vital},
+    service::{descriptors, readers::Attendant, vital::vital},
 };
 
 /// How long readers may read what is left when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// The thread cannot be had.
+/// The thread cannot be started.
 #[derive(Debug, Error)]
 #[error("starting the thread that serves connections: {0}; raise pids.max or RLIMIT_NPROC")]
 pub struct ThreadError(#[from] io::Error);
 
-/// What is listened on.
+/// The listeners.
 pub(in crate::service) struct Listeners {
     pub(in crate::service) tcp: Option<net::TcpListener>,
     pub(in crate::service) unix: Option<unix::net::UnixListener>,
-    /// Names by which TCP is asked.
+    /// Host names that requests over TCP may use.
     pub(in crate::service) names: Vec<String>,
     /// Whether TCP serves everything.
     pub(in crate::service) api_on_tcp: bool,
 }
 
-/// The thread, until it is stopped.
+/// The running thread.
 pub(in crate::service) struct HttpThread {
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
@@ -109,9 +110,9 @@ impl HttpThread {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the thread after readers have read what is there, or after a time limit.
+    /// Ends the thread after readers have read all events, or after a time limit.
     pub(in crate::service) fn stop(self) {
-        // It is gone already if this fails.
+        // If this fails, the thread is gone already.
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }

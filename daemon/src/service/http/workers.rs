@@ -15,13 +15,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{caught::completed, error::ApiError};
 
-/// Answers that are completed at once.
+/// The number of threads, and so of answers that are completed at once.
 const WORKERS: usize = 2;
 
-/// Work of a thread.
+/// The job of a thread.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads cannot be had.
+/// The threads cannot be started.
 #[derive(Debug, Error)]
 #[error(
     "starting a thread that completes answers: {0}; raise pids.max (TasksMax= of the unit) or RLIMIT_NPROC"

@@ -15,16 +15,16 @@ const V1_NO_LIMIT: u64 = 1 << 62;
 /// The longest file that is read, bytes. `memory.stat` has about 60 lines.
 const FILE_MAX: usize = 8 << 10;
 
-/// Memory in use, and how much may be.
+/// Memory in use, and the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level {
     /// Bytes in use.
     pub(crate) used: u64,
-    /// Bytes that may be.
+    /// The limit, bytes.
     pub(crate) max: u64,
 }
 
-/// What is compared with what.
+/// What is measured, and the limit.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     source: Source,
@@ -42,15 +42,17 @@ enum Source {
 }
 
 impl Gauge {
-    /// `memory_max` of 0 means no limit; without it the limit is that of the cgroup. `v2_root` is the mount point of the v2
-    /// hierarchy.
+    /// Returns a gauge. `memory_max` of 0 means no limit; without it, the limit of the cgroup applies. `v2_root` is the mount
+    /// point of the v2 hierarchy.
     pub(super) fn new(memory_max: Option<u64>, v2_root: Option<&Path>) -> Self {
         let source = match memory_max {
             Some(0) => Source::Unlimited,
             Some(max) => match File::open("/proc/self/status") {
                 Ok(status) => Source::Resident { status, max },
                 Err(error) => {
-                    log::warn!("memory_max: /proc/self/status: {error}; no memory is given up by rule");
+                    log::warn!(
+                        "memory_max: /proc/self/status: {error}; the daemon frees no memory near its limit"
+                    );
                     Source::Unlimited
                 }
             },
@@ -135,7 +137,8 @@ const V2: Names = Names { limit: "memory.max", usage: "memory.current", inactive
 
 fn lowest(root: &Path, path: &str, names: &Names) -> Source {
     let own = root.join(path.trim_start_matches('/'));
-    // In a container the path can be the host's while only the container's part is mounted: then the top of that part counts.
+    // In a container, the path can be the host's although only the container's part is mounted. Then the root of the mount is
+    // used.
     let own = if own.is_dir() { own } else { root.to_owned() };
     let candidates = own.ancestors().take_while(|directory| directory.starts_with(root));
     let limited = candidates.filter_map(|directory| {
@@ -148,7 +151,9 @@ fn lowest(root: &Path, path: &str, names: &Names) -> Source {
     let open = |name: &str| -> Option<File> {
         let file: PathBuf = directory.join(name);
         File::open(&file)
-            .inspect_err(|error| log::warn!("{}: {error}; no memory is given up by rule", file.display()))
+            .inspect_err(|error| {
+                log::warn!("{}: {error}; the daemon frees no memory near its limit", file.display())
+            })
             .ok()
     };
     match (open(names.usage), open("memory.stat")) {

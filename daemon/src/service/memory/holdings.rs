@@ -1,4 +1,4 @@
-//! What the daemon's memory is held for.
+//! What the daemon's memory is used for.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::{lineage::Lineage, service::readers::Readers};
 /// A number of objects of one kind, and the bytes that they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// How many.
+    /// The number of objects.
     pub count: u64,
     /// Bytes held.
     pub bytes: u64,
@@ -19,7 +19,7 @@ impl Holding {
     }
 }
 
-/// What the daemon's memory is held for.
+/// What the daemon's memory is used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdings {
     /// Tasks that live, with their processes.
@@ -28,7 +28,7 @@ pub struct Holdings {
     pub dying: Holding,
     /// Slots of tasks that are gone, kept for reuse; not counted as objects.
     pub spare: Holding,
-    /// Ended processes that are remembered.
+    /// Ended processes that are kept.
     pub lives: Holding,
     /// Events kept for readers that resume.
     pub backlog: Holding,
@@ -37,7 +37,7 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    /// As it is now.
+    /// Returns the present holdings.
     pub(in crate::service) fn of(lineage: &Lineage, readers: &Readers) -> Self {
         let memory = lineage.memory();
         let dying = lineage.dying_count();

@@ -1,5 +1,5 @@
-//! What is given up when memory runs out, in this order: the backlog for readers that resume, ended processes, new readers.
-//! Records and facts about living tasks are never given up.
+//! What the daemon frees when memory runs out, in this order: the backlog for readers that resume, then ended processes; then it
+//! refuses new readers. It never drops records or facts about live tasks.
 
 mod gauge;
 mod holdings;
@@ -11,26 +11,26 @@ pub use self::holdings::{Holding, Holdings};
 
 use self::gauge::Gauge;
 
-/// Freed bytes from which on a call of `malloc_trim(3)` is worth its time.
+/// The least freed bytes for which `malloc_trim(3)` is called.
 const WORTH_TRIMMING: usize = 256 << 10;
 
-/// What can be given up.
+/// Memory that can be freed.
 pub(super) trait Shedding {
     /// Returns the bytes of the backlog, and the number of its events.
     fn backlog(&self) -> Holding;
     /// Keeps this many of the newest events, until called again. Returns the bytes that were freed.
     fn shed_backlog(&mut self, keep: usize) -> usize;
-    /// Returns the bytes of remembered processes, and their number.
+    /// Returns the bytes of ended processes, and their number.
     fn lives(&self) -> Holding;
     /// Keeps this many of the youngest ended processes, until called again. Returns the bytes that were freed.
     fn shed_lives(&mut self, keep: usize) -> usize;
-    /// Keeps as many of both as the settings allow.
+    /// Keeps as many events and ended processes as the settings allow again.
     fn restore(&mut self);
     /// Returns freed memory to the kernel.
     fn give_back(&mut self);
 }
 
-/// What was given up since the start.
+/// What was dropped or refused since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shed {
     /// Events of the backlog.
@@ -41,7 +41,7 @@ pub(super) struct Shed {
     pub(super) readers: u64,
 }
 
-/// How much is given up. Each stage begins when the stages before it are not enough.
+/// What is freed. Each step begins when the steps before it are not enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     #[default]
@@ -51,14 +51,14 @@ enum Step {
     Readers,
 }
 
-/// Compares the memory in use with the limit and gives things up.
+/// Compares the memory in use with the limit and frees memory.
 #[derive(Debug, Default)]
 pub(super) struct MemoryGuard {
     gauge: Gauge,
     step: Step,
     /// The last reading.
     pub(super) level: Option<Level>,
-    /// Calls since then that read nothing.
+    /// Calls since the last reading.
     skipped: u8,
     pub(super) shed: Shed,
 }
@@ -67,18 +67,18 @@ pub(super) struct MemoryGuard {
 /// much for one reading a second near a small limit.
 const CALM_CALLS: u8 = 4;
 
-/// Above this memory is given up.
+/// Returns the usage above which memory is freed.
 const fn high(max: u64) -> u64 {
     max / 10 * 8
 }
 
-/// Below this as much is kept again as the settings allow.
+/// Returns the usage below which as much is kept again as the settings allow.
 const fn low(max: u64) -> u64 {
     max / 10 * 7
 }
 
 impl MemoryGuard {
-    /// By the setting `memory_max`; `v2_root` is the mount point of the v2 cgroups.
+    /// Returns a guard for the setting `memory_max`; `v2_root` is the mount point of the v2 cgroups.
     pub(super) fn new(memory_max: Option<u64>, v2_root: Option<&Path>) -> Self {
         let guard = Self { gauge: Gauge::new(memory_max, v2_root), ..Self::default() };
         Self { level: guard.gauge.read(), ..guard }
@@ -89,7 +89,7 @@ impl MemoryGuard {
         self.gauge.is_limited()
     }
 
-    /// What is given up now, in words.
+    /// Returns what is given up now, in words.
     pub(super) const fn given_up(&self) -> Option<&'static str> {
         match self.step {
             Step::Nothing => None,
@@ -106,7 +106,7 @@ impl MemoryGuard {
         !is_refused
     }
 
-    /// Measures the memory in use, and gives some up if there is too little. To be called four times a second.
+    /// Measures the memory in use and frees some if there is too little. It must be called four times a second.
     pub(super) fn poll(&mut self, from: &mut impl Shedding) {
         self.skipped += 1;
         if self.level.is_some_and(|level| level.used < level.max / 2) && self.skipped < CALM_CALLS {
@@ -124,7 +124,9 @@ impl MemoryGuard {
     fn follow(&mut self, level: Level, from: &mut impl Shedding) {
         let Level { used, max } = level;
         if used < low(max) && self.step > Step::Nothing {
-            log::info!("memory: {used} of {max} bytes are in use; as much is kept again as the settings say");
+            log::info!(
+                "memory: {used} of {max} bytes are in use; the daemon keeps as much as the settings allow again"
+            );
             self.step = Step::Nothing;
             from.restore();
         }
@@ -161,7 +163,7 @@ impl MemoryGuard {
     }
 }
 
-/// Returns how many objects are left after this many bytes of them are given up; `None` if there is nothing to give up.
+/// Returns how many objects are left after this many bytes of them are freed; `None` if there are none.
 fn left(of: Holding, excess: usize) -> Option<usize> {
     if of.count == 0 || excess == 0 {
         return None;
@@ -175,7 +177,7 @@ fn left(of: Holding, excess: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A daemon of which each event and each life takes 1000 bytes.
+    /// A daemon whose events and lives take 1000 bytes each.
     struct Held {
         backlog: u64,
         lives: u64,

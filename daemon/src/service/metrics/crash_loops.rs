@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use prometheus::IntGaugeVec;
 
 use super::{
-    Sources,
     families::{Families, int},
+    sources::Sources,
     unit_labels::UnitLabels,
 };
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
     lineage::{Lineage, death::Cause},
 };
 
-/// Labels of a loop.
+/// Labels of a crash loop.
 const LABELS: [&str; 5] = ["unit", "container", "runtime", "pod", "cause"];
 
-/// The metric.
+/// Metrics of crash loops.
 pub(super) struct CrashLoopMetrics(IntGaugeVec);
 
 impl CrashLoopMetrics {
@@ -30,7 +30,7 @@ impl CrashLoopMetrics {
         Ok(Self(ends))
     }
 
-    /// Counts anew.
+    /// Counts crash loops again.
     pub(super) fn read(&self, lineage: &Lineage, sources: &mut Sources<'_>) {
         let mut ends: HashMap<(UnitLabels, Cause), u64> = HashMap::new();
         for death in recent(lineage, sources.now) {

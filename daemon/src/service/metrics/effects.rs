@@ -48,14 +48,14 @@ impl Family {
 /// Counters of effects.
 pub(super) struct EffectCounters {
     creations: Family,
-    /// Only where failed calls can be seen.
+    /// Failed calls of `copy_process()`, if the hooks report them.
     failed: Option<Family>,
     execs: IntCounter,
     takeovers: IntCounter,
     renames: IntCounter,
-    /// By kind of task, then by reason.
+    /// Exits by kind of task, then by reason.
     exits: Vec<Family>,
-    /// By cause.
+    /// Deaths by cause.
     deaths: Family,
     reaps: Family,
     autoreaps: Family,
@@ -108,7 +108,7 @@ fn deaths(registry: &Registry) -> prometheus::Result<Family> {
     Family::register(
         registry,
         "taskscope_deaths_total",
-        "Processes that ended, by cause: docs/deaths.md. What exited by itself is `exited`, with whatever code.",
+        "Processes that ended, by cause: docs/deaths.md. A process that exited by itself counts as `exited`, with any code.",
         "cause",
         Cause::ALL.iter().map(|cause| cause.code()),
     )
@@ -176,7 +176,7 @@ impl EffectCounters {
             reaps: Family::register(
                 registry,
                 "taskscope_reaps_total",
-                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init in its own end, a dying parent.",
+                "Dead processes that were reaped, by which process: the parent's wait(2), a tracer, a pid namespace's init during its own exit, an exiting parent.",
                 "by",
                 ReaperKind::ALL.iter().map(|kind| kind.name()),
             )?,
@@ -222,8 +222,8 @@ impl EffectCounters {
         })
     }
 
-    /// The hooks in use see failed calls of `copy_process()`: from now on they are counted. Without that the metric is absent, as nobody
-    /// knows how many there were.
+    /// Registers the counter of failed calls of `copy_process()`, because the attached hooks report them. Without such hooks the
+    /// metric does not exist.
     pub(super) fn register_failures(&mut self, registry: &Registry) -> prometheus::Result<()> {
         if self.failed.is_none() {
             self.failed = Some(Family::register(

@@ -7,7 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-/// A registry in the making.
+/// Registers metrics.
 pub(super) struct Families<'a>(pub(super) &'a Registry);
 
 impl Families<'_> {
@@ -45,7 +45,7 @@ impl Families<'_> {
         self.add(HistogramVec::new(opts, by))
     }
 
-    /// Counters of seconds.
+    /// Registers counters of seconds.
     pub(super) fn seconds(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<CounterVec> {
         self.add(CounterVec::new(Opts::new(name, help), by))
     }
@@ -57,12 +57,12 @@ pub(super) fn set(counter: &IntCounter, value: u64) {
     counter.inc_by(value);
 }
 
-/// A number as a gauge has it.
+/// Converts a number for a gauge.
 pub(super) fn int(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }
 
-/// Nanoseconds as the base unit.
+/// Converts nanoseconds to seconds, the base unit.
 pub(super) fn seconds(ns: u64) -> f64 {
     Duration::from_nanos(ns).as_secs_f64()
 }

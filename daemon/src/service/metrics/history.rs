@@ -1,4 +1,4 @@
-//! What is kept on disk, and what could not be.
+//! What the history has written to disk, and what it could not write.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
@@ -22,7 +22,7 @@ impl HistoryMetrics {
         Ok(Self {
             up: of.count(
                 "taskscope_history_up",
-                "1 while history can be written; 0 where it is off or cannot: `taskscope status` says why.",
+                "1 while history can be written; 0 if it is off or cannot be written: `taskscope status` says why.",
             )?,
             lines: of.counters(
                 "taskscope_history_lines_total",
@@ -36,7 +36,7 @@ impl HistoryMetrics {
             )?,
             lost: of.counters(
                 "taskscope_history_lost_lines_total",
-                "Lines that are missing in the history: the queue of the writer was full, or the disk could not be written. A gap line tells of them.",
+                "Lines that are missing in the history: the queue of the writer was full, or the disk could not be written. A gap line has their number.",
                 &["why"],
             )?,
             disk: of.count("taskscope_history_disk_bytes", "Bytes of all segments of the history.")?,

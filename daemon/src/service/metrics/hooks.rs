@@ -33,7 +33,7 @@ impl HookMetrics {
             )?,
             skipped: of.counters(
                 "taskscope_program_skipped_total",
-                "Calls of each eBPF program that the kernel skipped because it already ran on that CPU; among the lost, but for those of --sched.",
+                "Calls of each eBPF program that the kernel skipped because it already ran on that CPU; they count as lost, except those of --sched.",
                 &["program"],
             )?,
         })

@@ -3,8 +3,8 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::{
-    Sources,
     families::{Families, int, set},
+    sources::Sources,
 };
 
 /// Metrics of the daemon's connections.

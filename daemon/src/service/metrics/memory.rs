@@ -1,10 +1,10 @@
-//! What the daemon's memory is used for, how much there is, and what was given up because there was too little.
+//! What the daemon's memory is used for, its limit, and what was given up for lack of memory.
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{
-    Sources,
     families::{Families, int, set},
+    sources::Sources,
 };
 use crate::{runtime::Pipeline, service::Holdings};
 
@@ -23,7 +23,7 @@ impl MemoryMetrics {
         Ok(Self {
             bytes: of.counts(
                 "taskscope_memory_held_bytes",
-                "Memory of the daemon by what it is used for: living tasks, tasks that are exiting, zombies or just released (dying), slots of tasks that are gone and kept for reuse (spare), remembered ended processes (lives), the backlog for readers that resume, readers of events and what waits for them.",
+                "Memory of the daemon by what it is used for: living tasks, tasks that are exiting, zombies or just released (dying), slots of tasks that are gone and kept for reuse (spare), remembered ended processes (lives), the backlog for readers that resume, readers of events with their unread events.",
                 &["of"],
             )?,
             objects: of.counts(
@@ -33,11 +33,11 @@ impl MemoryMetrics {
             )?,
             used: of.count(
                 "taskscope_memory_used_bytes",
-                "Memory that is compared with taskscope_memory_limit_bytes: of the memory cgroup without inactive file pages, or resident memory where --memory-max is given; 0 without a limit.",
+                "Memory that is compared with taskscope_memory_limit_bytes: of the memory cgroup without inactive file pages, or resident memory if --memory-max is given; 0 without a limit.",
             )?,
             limit: of.gauge(
                 "taskscope_memory_limit_bytes",
-                "Memory the daemon may use: --memory-max, else 90 % of its memory cgroup's limit; +Inf without one. Above 80 % of it the backlog is given up, then remembered lives, then new readers are refused.",
+                "Memory the daemon may use: --memory-max, else 90 % of its memory cgroup's limit; +Inf without one. Above 80 % of it the daemon drops the backlog, then ended processes, and then refuses new readers.",
             )?,
             shed: of.counters(
                 "taskscope_memory_shed_total",

@@ -1,6 +1,6 @@
-//! /metrics. Every label has a bounded set of values, and no label is a pid.
+//! /metrics, one file for each subject. Every label has a bounded set of values, and no label is a pid.
 //!
-//! Counters of events are raised with each effect; a state is read from its owner at the scrape.
+//! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
 
 mod crash_loops;
 mod effects;
@@ -15,6 +15,7 @@ mod own_process;
 mod pids;
 mod sched;
 mod series_limiter;
+mod sources;
 mod stops;
 mod tasks;
 mod top;
@@ -32,18 +33,15 @@ use self::{
     own_process::OwnProcess, pids::PidMetrics, sched::SchedMetrics, stops::StopMetrics, tasks::TaskMetrics,
     trust::TrustMetrics, units::Units,
 };
-pub(super) use self::{series_limiter::SeriesLimiter, unit_labels::UnitLabels};
-use super::{budget::Budget, http::ConnectionCounts, memory::MemoryGuard, readers::Readers, sched::Shown};
+pub(super) use self::{series_limiter::SeriesLimiter, sources::Sources, unit_labels::UnitLabels};
 use crate::{
     cgroup::Cgroups,
     fd::spare,
-    history::History,
-    kernel::sched::Reading,
     lineage::{Brief, Share, death::Stop, id::Ktime},
     runtime::Pipeline,
 };
 
-/// Everything that /metrics shows.
+/// All metrics.
 pub(super) struct Metrics {
     registry: Registry,
     effects: EffectCounters,
@@ -62,30 +60,8 @@ pub(super) struct Metrics {
     sched: Option<SchedMetrics>,
 }
 
-/// What a scrape reads besides the pipeline.
-pub(super) struct Sources<'a> {
-    /// The kernel's clock.
-    pub(super) now: Ktime,
-    /// Where tasks live.
-    pub(super) cgroups: &'a mut Cgroups,
-    /// Pids left.
-    pub(super) budget: &'a Budget,
-    /// Readers of events.
-    pub(super) readers: &'a Readers,
-    /// Connections of all addresses.
-    pub(super) connections: &'a ConnectionCounts,
-    /// Memory left, and what was given up.
-    pub(super) memory: &'a MemoryGuard,
-    /// The history on disk.
-    pub(super) history: Option<&'a History>,
-    /// Number of parents that are named.
-    pub(super) top: usize,
-    /// What `--sched` counted.
-    pub(super) sched: Option<(Reading, Shown)>,
-}
-
 impl Metrics {
-    /// All metrics, at zero.
+    /// Returns all metrics, at zero.
     pub(super) fn new(has_sched: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let effects = EffectCounters::register(&registry)?;
@@ -119,12 +95,12 @@ impl Metrics {
         })
     }
 
-    /// The hooks in use report failing calls of fork(2).
+    /// Registers counters of failed forks, because the attached hooks report them.
     pub(super) fn count_failures(&mut self) -> prometheus::Result<()> {
         self.effects.register_failures(&self.registry)
     }
 
-    /// Counts what happened.
+    /// Counts an effect.
     pub(super) fn count(&self, brief: &Brief) {
         self.effects.count(brief);
     }
@@ -150,7 +126,7 @@ impl Metrics {
         }
     }
 
-    /// The text of a scrape.
+    /// Returns the text of a scrape.
     pub(super) fn scrape(&self, pipeline: &Pipeline, mut sources: Sources<'_>) -> prometheus::Result<String> {
         self.tasks.read(pipeline, &mut sources);
         self.ended.read(&pipeline.lineage);

@@ -1,9 +1,9 @@
-//! Values of labels: closed sets, whose series all exist from the first scrape on.
+//! Values of labels: fixed sets whose series all exist from the first scrape on.
 
 use std::fmt::Write as _;
 
 use crate::{
-    export::text::is_unsafe,
+    export::is_unsafe,
     lineage::{TaskKind, effect::ReparentKind, status::WaitStatus},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 pub(super) const KINDS: [TaskKind; 5] =
     [TaskKind::Process, TaskKind::Thread, TaskKind::KernelThread, TaskKind::IoWorker, TaskKind::UserWorker];
 
-/// What an orphan's new parent is.
+/// Kinds of an orphan's new parent.
 pub(super) const REPARENT_KINDS: [ReparentKind; 4] =
     [ReparentKind::SiblingThread, ReparentKind::Subreaper, ReparentKind::NamespaceInit, ReparentKind::Init];
 
@@ -37,7 +37,7 @@ pub(super) const ERRNOS: [&str; 8] =
 /// can be joined with the series of other exporters.
 const LABEL_MAX: usize = 256;
 
-/// The label value of all that have no series of their own.
+/// The label value of the sum of everything without a series of its own.
 pub(super) const OTHER: &str = "other";
 /// The label value of an unknown comm.
 pub(super) const UNKNOWN: &str = "unknown";

@@ -73,9 +73,9 @@ impl Collector for OwnProcess {
                 families.extend(gauge.collect());
             }
         };
-        // A limit of `RLIM_INFINITY` is no number.
+        // `RLIM_INFINITY` is not a number of descriptors.
         show(&self.max_fds, Some(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)));
-        // Without the one that it takes to count them.
+        // Do not count the descriptor that reads the directory.
         show(&self.open_fds, own_descriptors().ok().map(|open| open.saturating_sub(1) as u64));
         let usage = OwnUsage::read();
         show(&self.resident, usage.resident);
@@ -85,7 +85,7 @@ impl Collector for OwnProcess {
     }
 }
 
-/// Seconds after 1970, by the wall clock of now. The kernel shows the start in this time namespace.
+/// Returns the start in seconds since 1970, by the present wall clock. The kernel shows the start in this time namespace.
 fn start_time() -> Option<f64> {
     let started_ns = own_start_ticks()?.saturating_mul(NS_PER_TICK);
     let age = Duration::from_nanos(shown_boottime_ns().saturating_sub(started_ns));

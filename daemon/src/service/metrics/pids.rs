@@ -42,7 +42,7 @@ impl PidMetrics {
             )?,
             refused: of.counters(
                 "taskscope_pids_refused_forks_total",
-                "Forks that the pids.max of some cgroup refused, as pids.events counts them: known whichever hooks are in use. Absent where no cgroup can limit pids.",
+                "Forks that the pids.max of some cgroup refused, as pids.events counts them: known with any hooks. Absent if no cgroup can limit pids.",
                 &["scope"],
             )?,
         })

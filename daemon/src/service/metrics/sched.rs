@@ -73,7 +73,7 @@ impl SchedMetrics {
         let mut off_cpu = Vec::new();
         for (labels, sums) in rows() {
             for (state, histogram) in by_state(sums) {
-                // Few tasks are ever stopped: a unit has series only for the states that were seen, `other` has all.
+                // Few tasks are ever stopped, so a unit has series only for states that were seen; `other` has all.
                 if histogram.counts.iter().any(|count| *count > 0) || *labels == other {
                     let mut values = values_of(labels);
                     values.push(state.to_owned());
@@ -88,7 +88,7 @@ impl SchedMetrics {
 /// Values of the labels, and the histogram.
 type Rows = Vec<(Vec<String>, SchedHistogram)>;
 
-/// Histograms that somebody else keeps.
+/// Histograms that the eBPF programs keep.
 #[derive(Clone)]
 struct Histograms {
     desc: Desc,

@@ -1,8 +1,9 @@
 //! Which label values have a time series of their own: a bounded number; all others are summed as one series.
 //!
-//! Three subjects need this: who owes waits, what ended tasks of a unit used, who waited for a CPU. They differ in two ways only: by
-//! what they weigh a key, and when a key without a series takes the series of another one. Gauges always show the heaviest. A
-//! counter's series must not come and go with every scrape, so there a key must outdo another one clearly, or wait until it has ended.
+//! Three subjects use this: parents that do not reap, what ended tasks of a unit used, and units that waited for a CPU. They
+//! differ only in the weight of a key, and in when a key without a series takes the series of another key. Gauges always show the
+//! heaviest. A counter's series must not come and go with every scrape, so there a key must outdo another one clearly, or wait
+//! until it has ended.
 
 use std::{
     cmp::Reverse,

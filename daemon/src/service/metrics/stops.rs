@@ -1,6 +1,7 @@
 //! How units and containers stopped: how many by themselves and how many by SIGKILL, and how long it took.
 //!
-//! A unit keeps its name until `top` others have stopped since: a container stops once, and would hold it for ever.
+//! A unit keeps its series until `top` other units have stopped since. Otherwise a container, which stops once, would hold its
+//! series for ever.
 
 use std::collections::VecDeque;
 
@@ -15,7 +16,7 @@ use crate::lineage::death::{Stop, StopOutcome};
 /// Supervisors wait 10 s (Docker), 30 s (Kubernetes) or 90 s (systemd) before SIGKILL.
 const BUCKETS: [f64; 11] = [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 90.0, 120.0];
 
-/// The metrics, and who has a name, the one that stopped last at the end.
+/// The metrics, and the units with series, the one that stopped last at the end.
 pub(super) struct StopMetrics {
     stops: IntCounterVec,
     duration: HistogramVec,
@@ -26,7 +27,7 @@ impl StopMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         let stops = of.counters(
             "taskscope_stops_total",
-            "Units and containers that were asked to stop and did, by outcome: `killed` where a process of them was sent SIGKILL.",
+            "Units and containers that were asked to stop and did, by outcome: `killed` if SIGKILL was sent to one of their processes.",
             &["outcome"],
         )?;
         for outcome in [StopOutcome::ByItself, StopOutcome::Killed] {
@@ -45,7 +46,7 @@ impl StopMetrics {
         Ok(Self { stops, duration, named: VecDeque::new() })
     }
 
-    /// Counts one that has ended; `top` have a name.
+    /// Counts a stop that has ended; `top` units have series.
     pub(super) fn count(&mut self, stop: &Stop, labels_of_unit: UnitLabels, top: usize) {
         let Some(ns) = stop.duration_ns() else { return };
         self.stops.with_label_values(&[stop.outcome().code()]).inc();
@@ -53,7 +54,7 @@ impl StopMetrics {
         self.duration.with_label_values(&labels_of_unit.labels()).observe(seconds(ns));
     }
 
-    /// The labels under which it is counted. What loses its name ends its series: a counter must not go back.
+    /// Returns the labels for a unit. A unit that loses its place ends its series, because a counter must not decrease.
     fn named(&mut self, labels_of_unit: UnitLabels, top: usize) -> UnitLabels {
         if labels_of_unit == UnitLabels::default() || top == 0 {
             return UnitLabels::other();
@@ -62,7 +63,7 @@ impl StopMetrics {
         self.named.push_back(labels_of_unit.clone());
         while self.named.len() > top {
             if let Some(oldest) = self.named.pop_front() {
-                // It has a series if anything was counted under its name.
+                // The unit has a series if anything was counted for it.
                 let _ = self.duration.remove_label_values(&oldest.labels());
             }
         }

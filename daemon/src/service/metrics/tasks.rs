@@ -1,10 +1,10 @@
-//! Tasks now, and who owes the waits.
+//! Present tasks, and parents that do not reap their zombies.
 
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
 use super::{
-    Sources,
     families::{Families, int, seconds},
+    sources::Sources,
     top::{ParentSeries, parent_series},
 };
 use crate::{lineage::TaskState, runtime::Pipeline};
@@ -12,10 +12,10 @@ use crate::{lineage::TaskState, runtime::Pipeline};
 /// States of tasks.
 const STATES: [&str; 4] = ["running", "exiting", "zombie", "dead_leader"];
 
-/// Labels of a parent that owes waits.
+/// Labels of a parent with zombies.
 const WHO: [&str; 5] = ["parent", "unit", "container", "runtime", "pod"];
 
-/// Metrics of the tasks there are.
+/// Metrics of present tasks.
 pub(super) struct TaskMetrics {
     tasks: IntGaugeVec,
     processes: IntGauge,
@@ -48,16 +48,16 @@ impl TaskMetrics {
             )?,
             zombies: of.count(
                 "taskscope_zombies",
-                "Zombies now: dead processes that wait for their parent's wait(2). Without dead leaders, and without processes whose release is only seen late.",
+                "Zombies now: dead processes that their parent has not reaped by wait(2). Without dead leaders, and without processes whose release is only reported late.",
             )?,
             zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
             unconfirmed: of.count(
                 "taskscope_zombies_unconfirmed",
-                "Zombies that may be gone: nothing has shown them since records were lost, or their parent died and /proc does not have them. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
+                "Zombies that may be gone: no record or snapshot has shown them since records were lost, or their parent died and /proc does not have them. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
             )?,
             releasing: of.count(
                 "taskscope_processes_releasing",
-                "Processes that are dead but not zombies: they were reaped, or nobody has to wait for them, and their release was not seen yet. On the tracepoint rung it is seen an RCU grace period late. They are in no other metric.",
+                "Processes that are dead but not zombies: they were reaped or autoreaped, and their release was not reported yet. The tracepoint rung reports it an RCU grace period late. They are in no other metric.",
             )?,
             stuck_exits: of.count(
                 "taskscope_stuck_exits",
@@ -78,7 +78,7 @@ impl TaskMetrics {
             )?,
             parent_zombies: of.counts(
                 "taskscope_parent_zombies",
-                "Zombies now by the parent that owes the wait(2): its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named, the rest is parent=\"other\".",
+                "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named, the rest is parent=\"other\".",
                 &WHO,
             )?,
             parent_oldest: of.gauges(
@@ -88,7 +88,7 @@ impl TaskMetrics {
             )?,
             parent_debt: of.gauges(
                 "taskscope_parent_reap_debt_seconds",
-                "Reap debt of these parents: the ages of all their zombies together. Many young zombies and a few forgotten ones weigh alike.",
+                "Reap debt of these parents: the ages of all their zombies together. Many young zombies can weigh as much as a few old ones.",
                 &WHO,
             )?,
             memory: of.counts(

@@ -1,4 +1,4 @@
-//! Parents that owe waits: zombies by the name and unit of their parent, the parents with most zombies first.
+//! Zombies by the name and unit of their parent, the parents with most zombies first.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A name of processes, with their unit.
+/// The name and unit of parents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Who {
     /// Comm of the parent.
@@ -24,16 +24,16 @@ pub(super) struct Who {
     pub(super) unit: UnitLabels,
 }
 
-/// All parents of one name and unit together.
+/// The series of all parents with one name and unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ParentSeries {
-    /// Who.
+    /// The parents.
     pub(super) who: Who,
-    /// Zombies that wait for them.
+    /// Zombies that they have not reaped.
     pub(super) zombies: u64,
-    /// Since when the oldest does.
+    /// Since when the oldest of them is a zombie.
     pub(super) oldest: Option<Ktime>,
-    /// For how long all of them do, together.
+    /// The sum of their ages.
     pub(super) debt: Duration,
 }
 

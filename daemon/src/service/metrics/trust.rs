@@ -1,15 +1,15 @@
-//! Whether the figures can be trusted: losses, repairs, canaries.
+//! Losses, repairs and canaries: whether the other metrics can be trusted.
 
 use probe_common::{Kind, Lost};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
 use super::{
-    Sources,
     families::{Families, int, seconds, set},
+    sources::Sources,
 };
 use crate::{panics, runtime::Pipeline};
 
-/// Metrics of trust.
+/// Metrics of losses, repairs and canaries.
 pub(super) struct TrustMetrics {
     received: IntCounterVec,
     dropped: IntCounterVec,
@@ -92,7 +92,7 @@ impl TrustMetrics {
             )?,
             panics: of.counter(
                 "taskscope_panics_total",
-                "Panics that cost a client its answer and nothing else. Each is a bug of taskscope: the log has a line to report.",
+                "Panics that cost one answer each and had no other effect. Each is a bug of taskscope: the log has a line to report.",
             )?,
         })
     }

@@ -7,31 +7,32 @@ use crate::lineage::id::Ktime;
 /// Names of the labels.
 pub(super) const UNIT_LABELS: [&str; 4] = ["unit", "container", "runtime", "pod"];
 
-/// A systemd unit or container; all empty where neither is known.
+/// A systemd unit or container; all fields are empty if neither is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::service) struct UnitLabels {
     /// systemd unit.
     pub(in crate::service) unit: String,
     /// Short id of the container.
     pub(in crate::service) container: String,
-    /// What runs the container.
+    /// The runtime of the container.
     pub(in crate::service) runtime: &'static str,
     /// Uid of the Kubernetes pod.
     pub(in crate::service) pod: String,
 }
 
 impl UnitLabels {
-    /// All units without a series of their own. No unit is named `other`: each ends as `.service`, `.scope` and the like.
+    /// Returns the labels of all units without a series of their own. No unit is named `other`, because names of units end in
+    /// `.service`, `.scope` and the like.
     pub(super) fn other() -> Self {
         Self { unit: OTHER.into(), ..Self::default() }
     }
 
-    /// Labels of a cgroup.
+    /// Returns the labels of a cgroup.
     pub(super) fn of(cgroup: Option<u64>, cgroups: &mut Cgroups, now: Ktime) -> Self {
         cgroup.and_then(|id| cgroups.place(id, now.0)).map(|place| Self::at(place)).unwrap_or_default()
     }
 
-    /// Labels of a place.
+    /// Returns the labels of a place.
     pub(in crate::service) fn at(place: &Place) -> Self {
         Self {
             unit: place.unit.as_deref().map(unit_label).unwrap_or_default(),
@@ -45,7 +46,7 @@ impl UnitLabels {
         }
     }
 
-    /// Values of its labels.
+    /// Returns the values of its labels.
     pub(super) fn labels(&self) -> [&str; 4] {
         [&self.unit, &self.container, self.runtime, &self.pod]
     }

@@ -1,7 +1,7 @@
-//! What ended tasks used, by the unit they ran in: counters for the units that used most of late, and one for all others.
+//! What ended tasks used, by their unit: counters for the units that used most lately, and one for all others.
 //!
-//! A counter must not go back. So what a unit used is counted once, under its own labels or as `other`, and never moved from one to
-//! the other: a unit that gets a series begins at zero, one that loses it ends its series, and `other` only grows.
+//! A counter must not decrease. So usage is counted once, for the unit or for `other`, and never moved: a unit that gets a series
+//! begins at zero, the series of a unit that loses its place ends, and `other` only grows.
 
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::lineage::{Share, id::Ktime};
 
-/// Units remembered besides those that have a series, so that one of them can get one.
+/// The most units without a series whose usage is tracked, so that one of them can get a series.
 const MOST_UNNAMED: usize = 1024;
 
-/// After this long what a unit used weighs half, seconds.
+/// The half-life of the weight of past usage, s.
 const HALF_LIFE_S: f64 = 300.0;
 
-/// How many times more than the least of the named units another one must have used of late to take its place.
+/// How many times more than the least of the units with a series another unit must have used lately to take its place.
 const LEAD: f64 = 2.0;
 
-/// CPU time of late, seconds.
+/// Recent CPU time, s.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weight(f64);
 
@@ -53,7 +53,7 @@ pub(super) struct Units {
     delay: CounterVec,
     weights: HashMap<UnitLabels, Weight>,
     limiter: SeriesLimiter<UnitLabels>,
-    /// When the weights were lowered last.
+    /// When the weights were last lowered.
     aged: Option<Ktime>,
 }
 
@@ -85,7 +85,7 @@ impl Units {
         self.weights.entry(unit).or_default().0 += seconds(share.exec_runtime_ns);
     }
 
-    /// Lowers the weight of what was used before, and chooses again which units have a series.
+    /// Lowers the weight of past usage, and chooses again which units have a series.
     pub(super) fn age(&mut self, now: Ktime, top: usize) {
         let since = seconds(now.since(self.aged.unwrap_or(now)));
         self.aged = Some(now);
@@ -97,7 +97,7 @@ impl Units {
         let change = self.limiter.choose(top, weights, |one, other| one.0 > LEAD * other.0);
         for unit in &change.ended {
             for counter in [&self.cpu, &self.delay] {
-                // It has a series if anything was ever counted under its labels.
+                // The unit has a series if anything was ever counted for it.
                 let _ = counter.remove_label_values(&unit.labels());
             }
         }
@@ -107,7 +107,7 @@ impl Units {
         self.forget_lightest();
     }
 
-    /// Forgets units without a series, the lightest first, until [`MOST_UNNAMED`] of them are left.
+    /// Removes units without a series, those with the least weight first, until [`MOST_UNNAMED`] are left.
     fn forget_lightest(&mut self) {
         let unnamed = self.weights.iter().filter(|(unit, _)| !self.limiter.is_named(unit));
         let mut unnamed: Vec<(Weight, UnitLabels)> =
@@ -138,7 +138,7 @@ mod tests {
         Share { exec_runtime_ns: s * 1_000_000_000, run_delay_ns: 0 }
     }
 
-    /// What is exported, by unit.
+    /// Returns what is exported, by unit.
     fn shown(units: &Units) -> Vec<(String, u64)> {
         use prometheus::core::Collector as _;
         let mut shown: Vec<_> = units.cpu.collect()[0]
@@ -167,7 +167,7 @@ mod tests {
         units.add(unit("b"), &share(1), 2);
         units.add(unit("c"), &share(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
-        // Not twice as much as the least: nothing changes.
+        // This is less than twice as much as the least, so nothing changes.
         units.age(Ktime(1), 2);
         is(&units, &[("a", 10), ("b", 1), ("other", 1)]);
         units.add(unit("c"), &share(4), 2);

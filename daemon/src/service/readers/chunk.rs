@@ -1,5 +1,5 @@
-//! Some consecutive events, and their texts. Each text is made once for all readers of one layout, when the first of them needs
-//! it.
+//! A chunk of consecutive events, and their texts. Each text is made once for all readers of one layout, when the first reader
+//! needs it.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Events in a chunk at most. A reader's connection holds the text of one chunk while it is written: some 50 KiB of JSON.
+/// The most events in a chunk. A reader's connection holds the text of one chunk while it writes it: about 50 KiB of JSON.
 pub(super) const EVENTS: usize = 64;
 
 /// Consecutive events.
@@ -40,14 +40,14 @@ pub(super) struct Chunk {
 
 /// The texts of a chunk's events in one layout.
 enum Texts {
-    /// Where each event's text is in the buffer, for those that a reader wanted.
+    /// The span of each event's text in the buffer, for events that a reader wanted.
     Some { buffer: Vec<u8>, spans: Vec<Option<(usize, usize)>> },
-    /// Of all, in order: where each ends.
+    /// The texts of all events in order, and where each ends.
     All { bytes: Bytes, ends: Vec<usize> },
 }
 
 impl Chunk {
-    /// Takes as many effects as it can. `room` is what [`Chunk::into_room`] gave, if there is some.
+    /// Makes a chunk. `room` is memory from [`Chunk::into_room`], if there is some.
     pub(super) fn new(
         first: u64,
         effects: &mut Drain<'_, Effect>,
@@ -68,7 +68,8 @@ impl Chunk {
         chunk
     }
 
-    /// Its memory, for reuse by another chunk: freed between longer lived memory it would leave holes.
+    /// Returns its memory for reuse by another chunk. If it were freed between memory that lives longer, it would fragment the
+    /// heap.
     pub(super) fn into_room(mut self) -> Option<Vec<Effect>> {
         self.events.clear();
         Some(self.events).filter(|events| events.capacity() == EVENTS)
@@ -88,24 +89,24 @@ impl Chunk {
         self.events.extend(effects.take(most));
     }
 
-    /// How many of `effects` this chunk can take; none once there are texts of it, or where the wall clock was set.
+    /// Returns how many effects this chunk can take; none once texts of it exist, or if the wall clock was set.
     pub(super) fn room(&mut self, stamp: &Arc<Stamp>) -> usize {
         let has_texts = !self.texts.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
         if has_texts || !Arc::ptr_eq(&self.stamp, stamp) { 0 } else { EVENTS - self.events.len().min(EVENTS) }
     }
 
-    /// Sequence number after the last.
+    /// Returns the sequence number after the last event.
     pub(super) const fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
 
-    /// Where the task of an event lived.
+    /// Returns the place of an event's task.
     pub(super) fn place(&self, effect: &Effect) -> Option<&Place> {
         let id = effect.thread.cgroup_id?;
         self.places.iter().find(|(known, _)| *known == id)?.1.as_deref()
     }
 
-    /// Memory of the events, without their texts.
+    /// Returns the memory of the events, without their texts.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.events.capacity() * size_of::<Effect>() + self.heap_bytes
     }
@@ -177,7 +178,7 @@ impl Chunk {
         other.is_none()
     }
 
-    /// Drops the texts. A reader that is writing one keeps it until that is done.
+    /// Drops the texts. A reader that is writing one keeps it until it has written it.
     pub(super) fn forget_texts(&self) {
         *self.texts.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
     }
@@ -198,7 +199,7 @@ impl Texts {
     }
 }
 
-/// Memory that an event holds outside itself and does not share.
+/// Returns the memory that an event holds outside of itself and does not share.
 fn heap_bytes(effect: &Effect) -> usize {
     match &effect.action {
         Action::Execed { args: Some((args, _)), .. } => {

@@ -1,7 +1,7 @@
 //! How an event is written for a reader.
 //!
-//! Server-sent events are written here and not by axum's `Sse`: that makes each event anew for each reader, while here the text of
-//! an event is made once for all readers of one layout.
+//! This file writes server-sent events itself, because axum's `Sse` encodes each event for each reader. Here the text of an event
+//! is made once for all readers of one layout.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use crate::{
 /// The text of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::service) enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     #[default]
     Json,
     /// One aligned line.
     Text,
-    /// The same with colours.
+    /// One aligned line with colours.
     Colour,
-    /// One JSON object for each life that is over.
+    /// One JSON object for each life that has ended.
     Life,
 }
 
-/// A format, and whether each event is a server-sent event around it.
+/// A format, and whether each text is wrapped in a server-sent event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::service) struct Layout {
     pub(in crate::service) format: Format,
     pub(in crate::service) server_sent: bool,
 }
 
-/// Where the text of a server-sent event begins.
+/// The bytes before the text of a server-sent event.
 const DATA: &[u8] = b"\ndata: ";
 
 impl Format {
@@ -50,7 +50,7 @@ impl Format {
             Self::Text => text::write(effect, stamp, false, out),
             Self::Colour => text::write(effect, stamp, true, out),
             Self::Life => {
-                // The filter of such a reader lets nothing else through.
+                // The filter of such a reader selects nothing else.
                 if let Action::Released { life: Some(life), .. } = &effect.action {
                     life::write(life, stamp, place, out);
                 }
@@ -60,7 +60,7 @@ impl Format {
 }
 
 impl Layout {
-    /// The same text as a server-sent event, or without being one.
+    /// Returns the layout with the same format, with or without server-sent events.
     pub(super) const fn other(self) -> Self {
         Self { server_sent: !self.server_sent, ..self }
     }
@@ -90,7 +90,7 @@ impl Layout {
         piece.get(start..piece.len().checked_sub(1)?)
     }
 
-    /// Adds what says that events are missing.
+    /// Appends a gap: events are missing.
     pub(super) fn write_gap(self, place: &str, lost: Option<u64>, out: &mut Vec<u8>) {
         if self.server_sent {
             out.extend_from_slice(b"event: gap\ndata: ");
@@ -104,10 +104,10 @@ impl Layout {
         }
     }
 
-    /// Adds what says that nothing has happened, and after which event a reader can go on.
+    /// Appends a heartbeat: it shows that no event has happened, and after which event a reader can resume.
     pub(super) fn write_heartbeat(self, instance: &Arc<str>, sequence: u64, out: &mut Vec<u8>) {
         let text = match (self.server_sent, self.format) {
-            // A comment, and an id without data: browsers keep it and make no event of it.
+            // This is a comment and an id without data: browsers keep the id and deliver no event.
             (true, _) => format!(": keep-alive\nid: {instance}-{sequence}\n\n"),
             (false, Format::Json | Format::Life) => {
                 format!("{{\"event\":{{\"action\":\"heartbeat\",\"sequence\":{sequence}}}}}\n")

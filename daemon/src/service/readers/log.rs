@@ -1,8 +1,8 @@
 //! The log of events that all readers share. It grows by what the owner of the lineage appends, at a cost that does not depend on
 //! the readers; each reader has a position in it.
 //!
-//! The newest events are kept for readers that resume. Beyond those, events are kept for readers that have not read them
-//! yet, as far as the budget goes: then the oldest are dropped, and a reader that has not read them is told how many.
+//! The newest events are kept for readers that resume. Older events are kept for readers that have not read them yet, within the
+//! budget. Beyond it, the oldest are dropped, and a reader that has not read them gets a gap with their number.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,14 +11,23 @@ use std::{
     vec::Drain,
 };
 
-use super::{Budget, chunk::Chunk};
+use super::chunk::Chunk;
 use crate::{
     cgroup::Cgroups,
     export::Stamp,
     lineage::{effect::Effect, id::Ktime},
 };
 
-/// What the log holds.
+/// Memory for all readers together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// The most bytes of events that wait for readers, including those that are kept anyway.
+    pub(super) log_bytes: usize,
+    /// The most bytes of the texts of events, all layouts together.
+    pub(super) text_bytes: usize,
+}
+
+/// An entry of the log.
 #[derive(Clone)]
 pub(super) enum Entry {
     Events(Arc<Chunk>),
@@ -30,33 +39,33 @@ pub(super) enum Entry {
     },
 }
 
-/// Where a reader stands.
+/// The position of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// Number of the entry, counted from the first that there ever was.
+    /// Number of the entry, counted from the first entry ever.
     entry: u64,
-    /// Events of the entry that are read.
+    /// How many events of the entry are read.
     offset: usize,
     /// Sequence number of the next event to read.
     pub(super) sequence: u64,
 }
 
-/// What comes next for a reader.
+/// The next step of a reader.
 pub(super) enum Step {
     /// How many events were dropped before it read them.
     Lost(u64),
-    /// Records were lost here, for everybody.
+    /// Records were lost here, for all readers.
     Gap(&'static str, Option<u64>),
-    /// These events from this one on.
+    /// The events of this chunk, from this index on.
     Events(Arc<Chunk>, usize),
-    /// Nothing yet; or nothing any more.
+    /// No event yet, or, if closed, no event any more.
     End { is_closed: bool },
 }
 
-/// See the module.
+/// The log of events.
 pub(super) struct Log {
     entries: VecDeque<Entry>,
-    /// Number of the first of them.
+    /// The number of the first entry.
     base: u64,
     /// Sequence number of the next event.
     next: u64,
@@ -64,10 +73,10 @@ pub(super) struct Log {
     events: u64,
     /// Their memory.
     bytes: usize,
-    /// Events kept for readers that resume, by the settings and now.
+    /// How many events are kept for readers that resume, by the settings and now.
     keep_most: u64,
     keep: u64,
-    /// Memory, by the settings and now.
+    /// The memory budget, by the settings and now.
     budget_most: Budget,
     budget: Budget,
     /// The youngest event that was dropped.
@@ -117,7 +126,7 @@ impl Log {
         }
     }
 
-    /// Adds as many events as the last chunk takes. Returns how many.
+    /// Appends events to the last chunk as long as it takes them. Returns how many.
     pub(super) fn extend(
         &mut self,
         effects: &mut Drain<'_, Effect>,
@@ -133,13 +142,13 @@ impl Log {
         self.events += more as u64;
         self.next += more as u64;
         if !self.cursors.is_empty() {
-            // A reader that had read the chunk to its end has not any more.
+            // A reader that had read the whole chunk now has events to read.
             self.slowest = self.slowest.min(self.base + self.entries.len() as u64 - 1);
         }
         more
     }
 
-    /// Adds events. Returns those that had to be dropped, so that the caller can drop them without holding the lock.
+    /// Appends events. Returns those that have to be dropped, so that the caller can drop them without holding the lock.
     pub(super) fn push(&mut self, chunks: Vec<Arc<Chunk>>) -> Vec<Arc<Chunk>> {
         for chunk in chunks {
             self.bytes += chunk.bytes();
@@ -163,7 +172,7 @@ impl Log {
         gone
     }
 
-    /// Adds that records were lost here.
+    /// Appends a gap: records were lost here.
     pub(super) fn push_gap(&mut self, place: &'static str, lost: Option<u64>) {
         // Gaps without an event between them are few, except on a host where nothing else happens.
         if self.cursors.is_empty() && !matches!(self.entries.back(), Some(Entry::Events(_))) {
@@ -200,7 +209,7 @@ impl Log {
     /// dropped.
     pub(super) fn shed(&mut self, keep: usize) -> Vec<Arc<Chunk>> {
         self.keep = self.keep_most.min(keep as u64);
-        // Of `n` events a share of their memory.
+        // Returns the share of the memory that `n` events take.
         let share = self.bytes as u128 * u128::from(self.keep) / u128::from(self.events.max(1));
         self.budget.log_bytes = self.budget_most.log_bytes.min(usize::try_from(share).unwrap_or(usize::MAX));
         self.shrink()
@@ -229,7 +238,7 @@ impl Log {
         self.next - self.events
     }
 
-    /// The position behind the last event, in the last chunk: that one can grow.
+    /// Returns the position after the last event, in the last chunk, which can grow.
     fn at_end(&self) -> Cursor {
         let end = self.base + self.entries.len() as u64;
         let (entry, offset) = match self.entries.back() {
@@ -239,7 +248,7 @@ impl Log {
         Cursor { entry, offset, sequence: self.next }
     }
 
-    /// The first entry that a reader needs.
+    /// Returns the first entry that a reader needs.
     fn needed(&self, cursor: &Cursor) -> u64 {
         let entry = cursor.entry.checked_sub(self.base).and_then(|index| self.entries.get(index as usize));
         match entry {
@@ -274,8 +283,8 @@ impl Log {
         (self.last_reader, cursor)
     }
 
-    /// Returns what comes next for a reader, and moves the reader past it. Without anything the reader is woken up when something
-    /// comes.
+    /// Returns what comes next for a reader, and moves the reader past it. If there is nothing, the reader is woken up by the
+    /// next event.
     pub(super) fn step(&mut self, reader: u64, cursor: &mut Cursor, waker: &Waker) -> Step {
         let step = self.advance(cursor);
         self.cursors.insert(reader, *cursor);
@@ -352,12 +361,12 @@ impl Log {
         self.shrink()
     }
 
-    /// Readers that wait for something to come.
+    /// Removes and returns the wakers of waiting readers.
     pub(super) fn take_wakers(&mut self) -> HashMap<u64, Waker> {
         std::mem::take(&mut self.wakers)
     }
 
-    /// Whether somebody does.
+    /// Whether a reader waits.
     pub(super) fn is_awaited(&self) -> bool {
         !self.wakers.is_empty()
     }
@@ -367,27 +376,27 @@ impl Log {
         self.text_bytes > 0 || self.events > self.keep + super::chunk::EVENTS as u64
     }
 
-    /// Readers now.
+    /// Returns the number of readers.
     pub(super) fn readers(&self) -> usize {
         self.cursors.len()
     }
 
-    /// Events here.
+    /// Returns the number of events.
     pub(super) const fn len(&self) -> usize {
         self.events as usize
     }
 
-    /// Memory of texts.
+    /// Returns the memory of texts.
     pub(super) const fn text_bytes(&self) -> usize {
         self.text_bytes
     }
 
-    /// Memory of events and texts.
+    /// Returns the memory of events and texts.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes + self.text_bytes
     }
 
-    /// Events that were dropped before present readers read them, and that these have not been told about.
+    /// Returns how many events were dropped before present readers read them and are not reported to them yet.
     pub(super) fn lost_unreported(&self) -> u64 {
         self.cursors.values().map(|cursor| self.first().saturating_sub(cursor.sequence)).sum()
     }
@@ -402,7 +411,7 @@ impl Log {
         self.dropped_at.is_some_and(|at| at >= since)
     }
 
-    /// Sequence number of the last event.
+    /// Returns the sequence number of the last event.
     pub(super) const fn last(&self) -> u64 {
         self.next - 1
     }

@@ -1,8 +1,8 @@
-//! Readers of events. The owner of the lineage appends events to one log, at the same cost whatever readers there are; the
-//! thread of the connections encodes them as their readers take them, once for all readers of one layout.
+//! Readers of events. The owner of the lineage appends events to one log, at a cost that does not depend on the readers. The
+//! thread that serves connections encodes events when readers take them, once for all readers of one layout.
 //!
-//! Sequence numbers count every event of this daemon. A reader that is too slow loses its own events, and is told how many
-//! before the next one that it gets.
+//! Sequence numbers count every event of this daemon. A reader that is too slow loses its own events, and gets a gap with their
+//! number before the next event.
 
 mod chunk;
 mod format;
@@ -19,7 +19,10 @@ use std::{
 
 use tokio::{select, sync::Notify, time::sleep};
 
-use self::{chunk::Chunk, log::Log};
+use self::{
+    chunk::Chunk,
+    log::{Budget, Log},
+};
 pub(super) use self::{
     format::{Format, Layout},
     reader::{Reader, Wanted},
@@ -30,15 +33,6 @@ use crate::{
     export::Stamp,
     lineage::{effect::Effect, id::Ktime},
 };
-
-/// Memory for all readers together.
-#[derive(Clone, Copy, Debug)]
-struct Budget {
-    /// The most bytes of events that wait for readers, including those that are kept anyway.
-    log_bytes: usize,
-    /// The most bytes of the texts of events, all layouts together.
-    text_bytes: usize,
-}
 
 const BUDGET: Budget = Budget { log_bytes: 16 << 20, text_bytes: 16 << 20 };
 
@@ -63,7 +57,7 @@ const LEAVING: Duration = Duration::from_millis(5);
 struct Shared {
     log: Mutex<Log>,
     instance: Arc<str>,
-    /// Events came, or a reader left.
+    /// Notifies that events arrived or that a reader left.
     changed: Notify,
     lost: AtomicU64,
     sent: AtomicU64,
@@ -87,7 +81,7 @@ impl Shared {
     }
 }
 
-/// All readers, as the owner of the lineage has them.
+/// The readers' side that the owner of the lineage has.
 pub(super) struct Readers {
     shared: Arc<Shared>,
     stamp: Arc<Stamp>,
@@ -97,7 +91,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Keeps this many events for readers that resume.
+    /// Returns an empty log that keeps this many events for readers that resume.
     pub(super) fn new(keep: usize, instance: &str, stamp: &Stamp) -> Self {
         Self::with_budget(keep, BUDGET, instance, stamp)
     }
@@ -158,7 +152,7 @@ impl Readers {
         }
     }
 
-    /// Records in the log that something is missing from here on.
+    /// Appends a gap to the log.
     pub(super) fn publish_gap(&mut self, place: &'static str, lost: Option<u64>) {
         self.shared.log().push_gap(place, lost);
         self.shared.changed.notify_one();
@@ -174,12 +168,12 @@ impl Readers {
         self.shared.log().readers()
     }
 
-    /// Whether somebody reads whole lives.
+    /// Whether a reader wants whole lives.
     pub(super) fn wants_lives(&self) -> bool {
         self.shared.of_lives.load(Ordering::Relaxed) > 0
     }
 
-    /// Events so far.
+    /// Returns the number of events so far.
     pub(super) const fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -190,7 +184,7 @@ impl Readers {
         self.shared.lost.load(Ordering::Relaxed) + log.lost_unreported()
     }
 
-    /// Events that went to readers.
+    /// Returns the number of events that were sent to readers.
     pub(super) fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::Relaxed)
     }
@@ -200,12 +194,12 @@ impl Readers {
         self.shared.log().bytes()
     }
 
-    /// Events that are kept.
+    /// Returns the number of events that are kept.
     pub(super) fn backlog_len(&self) -> usize {
         self.shared.log().len()
     }
 
-    /// Memory of these events.
+    /// Returns the memory of these events.
     pub(super) fn backlog_bytes(&self) -> usize {
         let log = self.shared.log();
         log.bytes() - log.text_bytes()
@@ -216,11 +210,11 @@ impl Readers {
         self.shared.log().text_bytes()
     }
 
-    /// Keeps about so many of the newest events and no more until [`Readers::restore`], also where a reader has not read the others yet.
-    /// Answers the bytes that came free.
+    /// Keeps about `keep` of the newest events, and no more until [`Readers::restore`], even if a reader has not read the others.
+    /// Returns the freed bytes.
     pub(super) fn shed(&mut self, keep: usize) -> usize {
         let before = self.backlog_bytes();
-        // Freed without the lock.
+        // Free the memory without holding the lock.
         let gone = self.shared.log().shed(keep);
         drop(gone);
         self.rooms.clear();
@@ -232,21 +226,21 @@ impl Readers {
         self.shared.log().restore();
     }
 
-    /// The task that wakes readers up; it runs where they are served.
+    /// Returns the task that wakes readers up; it runs on the thread that serves them.
     pub(super) fn attendant(&self) -> Attendant {
         Attendant(Arc::clone(&self.shared))
     }
 }
 
 impl Drop for Readers {
-    /// Readers end when they have read what is there.
+    /// Readers end when they have read all events.
     fn drop(&mut self) {
         self.shared.log().is_closed = true;
         self.shared.changed.notify_one();
     }
 }
 
-/// Wakes readers up when something came, and drops what they have read. The owner of the lineage wakes only this task.
+/// Wakes readers up when events arrived, and drops events that all have read. The owner of the lineage wakes only this task.
 #[derive(Clone)]
 pub(super) struct Attendant(Arc<Shared>);
 

@@ -19,25 +19,25 @@ use crate::{
     lineage::id::{GroupKey, Ktime},
 };
 
-/// Chunks that are searched before others get a turn.
+/// How many chunks are searched before other tasks get a turn.
 const CHUNKS: usize = 16;
 
-/// A piece of a stream that is put together for one reader is sent when it is this long.
+/// A piece that is put together for one reader is sent at this length, bytes.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// What a reader asks for.
+/// The request of a reader.
 pub(in crate::service) struct Wanted {
     pub(in crate::service) filter: Filter,
     pub(in crate::service) layout: Layout,
     /// Resume after this event; false if it was another daemon's.
     pub(in crate::service) after: Option<(u64, bool)>,
-    /// Begin with those since then.
+    /// Begin with events since this time.
     pub(in crate::service) since: Option<Ktime>,
-    /// End after this many.
+    /// End after this many events.
     pub(in crate::service) limit: Option<u64>,
 }
 
-/// See the module.
+/// A reader of events.
 pub(in crate::service) struct Reader {
     shared: Arc<Shared>,
     id: u64,
@@ -45,11 +45,11 @@ pub(in crate::service) struct Reader {
     filter: Filter,
     layout: Layout,
     left: Option<u64>,
-    /// Leave out events before this time that were in the log when the reader came.
+    /// Leave out events before this time that were in the log when the reader joined.
     since: Option<(Ktime, u64)>,
-    /// What is put together for it alone.
+    /// The piece that is put together for this reader.
     buffer: Vec<u8>,
-    /// It follows a subtree, and lost events that it needs for that.
+    /// Whether it follows a subtree and lost events that it needs for that.
     needs_members: bool,
 }
 
@@ -126,7 +126,7 @@ impl Reader {
         self.shared.log().step(self.id, &mut self.cursor, waker)
     }
 
-    /// What is put together, or the end.
+    /// Returns the piece that is put together, or the end.
     fn piece(&mut self) -> Option<Bytes> {
         Some(std::mem::take(&mut self.buffer)).filter(|buffer| !buffer.is_empty()).map(Bytes::from)
     }
@@ -135,7 +135,7 @@ impl Reader {
         self.buffer.is_empty() && self.left.is_none() && self.since.is_none() && self.filter.wants_all()
     }
 
-    /// Takes from a chunk what is wanted.
+    /// Takes the wanted events from a chunk.
     fn choose(&mut self, chunk: &Chunk, offset: usize) {
         let (start, mut chosen, mut made) = (self.buffer.len(), 0, 0);
         for (index, effect) in chunk.events.iter().enumerate().skip(offset) {
@@ -162,7 +162,7 @@ impl Reader {
         }
     }
 
-    /// Returns a heartbeat: it says that there was no event.
+    /// Returns a heartbeat, which shows that there was no event.
     pub(in crate::service) fn heartbeat(&self) -> Bytes {
         let mut text = Vec::new();
         self.layout.write_heartbeat(&self.shared.instance, self.cursor.sequence - 1, &mut text);
@@ -180,7 +180,7 @@ impl Reader {
         self.filter.add_members(members);
     }
 
-    /// The connection is closed although the reader has not read everything: the rest is lost to it.
+    /// Counts the rest as lost, because the connection is closed before the reader has read everything.
     pub(in crate::service) fn give_up(&mut self) {
         let (dropped, unread) = self.shared.log().leave(self.id);
         self.shared.lost(dropped + unread);
@@ -194,7 +194,7 @@ impl Drop for Reader {
         if self.layout.format == Format::Life {
             self.shared.of_lives.fetch_sub(1, Ordering::Relaxed);
         }
-        // What only this reader needed is dropped.
+        // Events that only this reader needed are dropped.
         self.shared.changed.notify_one();
     }
 }

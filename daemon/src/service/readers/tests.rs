@@ -1,5 +1,4 @@
-//! The log and its readers: in whatever order things happen, a reader gets every event, except those of which a gap says that
-//! they are missing.
+//! The log and its readers: in any order of operations, a reader gets every event except those that a gap reports as missing.
 
 use std::{
     collections::HashMap,
@@ -19,7 +18,7 @@ use crate::{
     },
 };
 
-/// Room for few events: what is dropped, and when, can be tested with few.
+/// A budget for few events, so that tests see events dropped.
 const SMALL: Budget = Budget { log_bytes: 64 << 10, text_bytes: 64 << 10 };
 
 /// The event number `at` of a process.
@@ -69,7 +68,7 @@ impl World {
         Self { readers, stamp, cgroups: Cgroups::at(None), events: 0 }
     }
 
-    /// Publishes so many events as one batch; each second one is of process 2.
+    /// Publishes `count` events as one batch; every second one is of process 2.
     fn publish(&mut self, count: u64) {
         let mut batch: Vec<_> =
             (self.events..self.events + count).map(|at| effect(1 + (at % 2) as u32, at + 1)).collect();
@@ -106,7 +105,7 @@ fn filter(only: Option<u32>) -> Filter {
     selection.filter(&Lineage::new(Config::default())).unwrap()
 }
 
-/// Whether a reader that had nothing wants to be asked again.
+/// Whether the reader was woken up after it had nothing to read.
 #[derive(Default)]
 struct Again(AtomicBool);
 
@@ -119,9 +118,9 @@ impl std::task::Wake for Again {
 /// A reader that checks what it gets.
 struct Listener {
     reader: Reader,
-    /// It wants the events of this process only.
+    /// If set, it wants the events of this process only.
     only: Option<u32>,
-    /// The next event that it must get or be told about, wanted or not.
+    /// The next event that it must get or find in a gap, wanted or not.
     next: u64,
     lost: u64,
     got: u64,
@@ -135,7 +134,7 @@ impl Listener {
             let waker = Arc::clone(&again).into();
             match self.reader.poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(Some(piece)) => break piece,
-                // It let others have their turn.
+                // It gave other tasks a turn.
                 Poll::Pending if again.0.load(Ordering::Relaxed) => {}
                 Poll::Ready(None) | Poll::Pending => return false,
             }

@@ -1,4 +1,4 @@
-//! Landlock: which files the daemon can reach, whatever its user may read and write.
+//! Landlock: restricts which files the daemon can access, whatever its user may read and write.
 //!
 //! Handled: every access that the crate knows, so that a newer kernel denies more without a change here. Allowed:
 //!
@@ -9,10 +9,10 @@
 //! | the configuration's directory | read | SIGHUP; the directory, since editors and Kubernetes replace the file |
 //! | the socket's directory | remove a file | the socket, at the end |
 //! | the history's directory, with `history` | read, write, make, cut and remove files | its segments |
-//! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | words to systemd |
+//! | the socket of `NOTIFY_SOCKET` | send (ABI 9) | notifications to systemd |
 //!
-//! No TCP (ABI 4) and no UDP (ABI 10) is bound or connected; what listens already goes on. Signals (ABI 6) and abstract Unix
-//! sockets of others (ABI 6) are out of reach.
+//! No TCP (ABI 4) and no UDP (ABI 10) socket can be bound or connected; existing listeners keep working. Signals (ABI 6) and
+//! abstract Unix sockets of others (ABI 6) are out of reach.
 //!
 //! A process below Landlock cannot trace others either, and the kernel counts reading /proc/PID/{exe,fd,syscall,wchan} as that.
 //! The daemon loses little: without `CAP_SYS_PTRACE`, which it gives up, these are closed for nearly all processes. Where the
@@ -45,10 +45,10 @@ pub enum LandlockError {
         "this kernel has no Landlock: it came with 5.13, and lsm= on the kernel's command line may leave it out"
     )]
     NotInKernel,
-    /// It would take away what the capability is for.
+    /// Landlock would take away what `CAP_SYS_PTRACE` is for.
     #[error("left out because CAP_SYS_PTRACE was kept: below Landlock it is worth nothing")]
     CanTrace,
-    /// The kernel refuses.
+    /// The kernel refuses the call.
     #[error("{0}")]
     Refused(#[from] RulesetError),
 }
@@ -63,14 +63,14 @@ impl fmt::Display for Abi {
     }
 }
 
-/// Restricts the calling thread and all that it makes; all threads from ABI 8 on.
+/// Restricts the calling thread and threads that it makes; from ABI 8 on, all threads.
 pub fn restrict(paths: &Paths) -> Result<Abi, LandlockError> {
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_PTRACE).unwrap_or(false) {
         return Err(LandlockError::CanTrace);
     }
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let notify = env::var_os("NOTIFY_SOCKET");
-    // An abstract socket of systemd's would be out of reach as well.
+    // An abstract socket of systemd would be inaccessible too.
     let has_abstract_notify = notify.as_ref().is_some_and(|name| name.as_bytes().starts_with(b"@"));
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
@@ -115,8 +115,8 @@ fn allow(
     }
 }
 
-/// Where a configuration is read: beside the path, and beside what it links to. A directory that is not there yet may come: the
-/// nearest one above it is open then.
+/// Returns the directories of a configuration: that of the path and that of its link target. If a directory does not exist yet,
+/// its nearest existing ancestor is used.
 fn config_directories(config: &Path) -> Vec<PathBuf> {
     let named = directory_of(config);
     let nearest = named.ancestors().find(|directory| directory.is_dir()).map(Path::to_owned);
@@ -126,7 +126,7 @@ fn config_directories(config: &Path) -> Vec<PathBuf> {
     directories
 }
 
-/// The directory that a path is in; the current one for a bare name.
+/// Returns the directory of a path; the current one for a bare name.
 fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),

@@ -1,4 +1,4 @@
-//! What the daemon can still do once it runs. An attacker who takes it over gets no more than that.
+//! Restricts what the daemon can do once it runs, and so what an attacker who takes it over can do.
 //!
 //! Two kernel features, both installed by the process itself and neither revocable:
 //!
@@ -43,7 +43,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Nothing is in force yet.
+    /// Returns a sandbox that is not in force yet.
     #[must_use]
     pub const fn new(is_wanted: bool) -> Self {
         Self { is_wanted, seccomp: None, landlock: None }
@@ -63,13 +63,13 @@ impl Sandbox {
         }
     }
 
-    /// Whether something is not in force though the kernel has it.
+    /// Whether a feature is not in force although the kernel supports it.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
         matches!(self.seccomp, Some(Err(_))) || matches!(self.landlock, Some(Err(LandlockError::Refused(_))))
     }
 
-    /// What is wanted and not in force, each with its reason.
+    /// Returns what is requested and not in force, each with its reason.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let seccomp = self.seccomp.as_ref().and_then(|outcome| outcome.as_ref().err());
@@ -80,7 +80,7 @@ impl Sandbox {
     }
 }
 
-/// What this kernel has for [`Sandbox`], in the same words.
+/// Returns what this kernel supports, in the words of [`Sandbox`].
 #[must_use]
 pub fn offered() -> String {
     let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();

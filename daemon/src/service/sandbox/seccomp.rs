@@ -1,15 +1,15 @@
 //! seccomp: which system calls the daemon can make.
 //!
-//! Three filters, of which the strictest answer counts (seccomp(2)):
+//! There are three filters; the strictest result applies (seccomp(2)):
 //!
 //! 1. *Deadly* calls end the process by SIGSYS: other programs, other processes, modules, mounts, namespaces, another identity.
-//!    Nothing that taskscope is made of makes them by itself, so whoever does has taken it over.
+//! No code of taskscope makes them, so code that does has taken the daemon over.
 //! 2. `clone3` fails with ENOSYS: its flags are in memory, where a filter cannot read them. C libraries then use `clone`.
 //! 3. Calls that are not *allowed* fail with EPERM, and the kernel logs them (`type=1326` with the number). They do not end the
-//!    process: a C library of tomorrow may try a call that nobody knows today, and has to live without new ones anyway.
+//! process, because a future C library may try a new call, and has to work without it on old kernels anyway.
 //!
-//! `crate seccompiler` (rust-vmm, of Firecracker) compiles the filters: no C library, so the static binary has it as well, and
-//! both architectures. What it does not have is the flag that makes the kernel log, so the filters are installed here.
+//! `crate seccompiler` (rust-vmm, of Firecracker) compiles the filters: it needs no C library, so it works in the static binary,
+//! and it supports both architectures. It cannot set the flag that makes the kernel log, so this file installs the filters.
 
 use std::{collections::BTreeMap, io, os::fd::RawFd};
 
@@ -30,7 +30,7 @@ pub enum SeccompError {
     /// The kernel refuses.
     #[error("installing the filter: {0}")]
     Install(io::Error),
-    /// A thread has a filter of its own that is no part of ours.
+    /// A thread has a filter of its own that the new one does not extend.
     #[error("installing the filter: thread {0} cannot take it")]
     Thread(i64),
 }
@@ -58,7 +58,7 @@ pub fn install(history: Option<RawFd>) -> Result<(), SeccompError> {
     let filters = [
         compile(deadly(), SeccompAction::KillProcess, SeccompAction::Allow)?,
         compile(absent(), errno(libc::ENOSYS), SeccompAction::Allow)?,
-        // Last: it allows no other filter.
+        // Install this one last, because it denies installing further filters.
         compile(allowed(history)?, SeccompAction::Allow, errno(libc::EPERM))?,
     ];
     rustix::thread::set_no_new_privs(true).map_err(|error| SeccompError::Install(error.into()))?;
@@ -106,9 +106,9 @@ fn absent() -> Rules {
 
 fn allowed(history: Option<RawFd>) -> Result<Rules, BackendError> {
     let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_OLD).map(|&number| (number, vec![])).collect();
-    // `absent` has an answer to it.
+    // The filter `absent` handles this call.
     rules.insert(libc::SYS_clone3, vec![]);
-    // Threads and canaries, in the namespaces that there are.
+    // Threads and canaries, without new namespaces.
     rules.insert(libc::SYS_clone, vec![masked(0, NAMESPACES, 0)?]);
     // Files for reading. The flags of openat2 are in memory, where a filter cannot read them.
     let mut opens = vec![masked(2, WRITING, libc::O_RDONLY as u64)?];
@@ -119,11 +119,11 @@ fn allowed(history: Option<RawFd>) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_openat, opens);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, vec![masked(1, WRITING, libc::O_RDONLY as u64)?]);
-    // No memory becomes code.
+    // Memory cannot be made executable.
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![masked(2, libc::PROT_EXEC as u64, 0)?]);
     }
-    // Limits are read and not set.
+    // Limits can be read but not set.
     rules.insert(
         libc::SYS_prlimit64,
         vec![SeccompRule::new(vec![SeccompCondition::new(

@@ -1,5 +1,6 @@
-//! The system calls of a daemon that runs, as tables. Found by `strace -f` over all that it does: polls, records, every path of the
-//! API, readers, SIGHUP, canaries, attaching again, words to systemd, the end; and by what other C libraries use for the same.
+//! The system calls of a daemon that runs, as tables. They were found by `strace -f` of everything that it does: polls, records,
+//! every path of the API, readers, SIGHUP, canaries, attaching again, notifications to systemd, the end. Calls that other C
+//! libraries use for the same are included.
 
 use libc::c_long;
 
@@ -105,7 +106,7 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_perf_event_open,
 ];
 
-/// The same by their older names, which newer architectures do not have.
+/// Older system calls for the same, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 pub(super) const ALLOWED_OLD: &[c_long] = &[
     libc::SYS_access,
@@ -127,10 +128,10 @@ pub(super) const ALLOWED_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const ALLOWED_OLD: &[c_long] = &[];
 
-/// Allowed with any arguments where there is history: a segment is cut after a failure, written out at its end, and gets its last name.
+/// Allowed with any arguments if there is history: a segment is truncated after a failure, synced at its end, and renamed.
 pub(super) const HISTORY: &[c_long] = &[libc::SYS_ftruncate, libc::SYS_fdatasync, libc::SYS_renameat2];
 
-/// End the daemon. No C library and no crate makes these by itself: who does has taken the daemon over.
+/// Calls that end the daemon. No C library and no crate makes them, so code that does has taken the daemon over.
 pub(super) const DEADLY: &[c_long] = &[
     // Other programs.
     libc::SYS_execve,

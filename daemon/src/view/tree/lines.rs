@@ -1,14 +1,14 @@
-//! Which rows there are: folded parts and like processes, siblings in order.
+//! Computes the rows of the tree, with folded parts, grouped processes and sorted siblings.
 
 use std::collections::HashMap;
 
 use super::{Line, MOST_DRAWN, TreeRows};
 
-/// From so many on, processes with one name and one parent are one row.
+/// The least number of processes with the same name and parent that become one row.
 const GROUP: usize = 3;
 
 impl TreeRows {
-    /// The rows anew: what the filter leaves with all above it, siblings in this order.
+    /// Returns the rows: the processes that match the filter and their ancestors, with siblings in this order.
     pub(in crate::view) fn lines(&mut self, order: usize, filter: &str) -> Vec<u32> {
         let wanted = self.wanted(filter);
         let is_wanted = |n: u32| {
@@ -22,7 +22,7 @@ impl TreeRows {
         while let Some(line) = stack.pop() {
             lines.push(line);
             let Some(node) = self.node(line.node) else { continue };
-            // Under a filter nothing that is left is hidden.
+            // With a filter, nothing is folded.
             if line.count == 1 && (!wanted.is_empty() || !self.folded.contains(&node.pid)) {
                 self.push_children(
                     line.node + 1,
@@ -40,7 +40,7 @@ impl TreeRows {
         (0..u32::try_from(self.lines.len()).unwrap_or(u32::MAX)).collect()
     }
 
-    /// For each process how many before it match; empty without a filter.
+    /// Returns for each process how many processes before it match; empty without a filter.
     fn wanted(&self, filter: &str) -> Vec<u32> {
         if filter.is_empty() {
             return Vec::new();
@@ -108,7 +108,7 @@ impl TreeRows {
         stack.extend(children.into_iter().rev());
     }
 
-    /// Processes without children that have one name and one state become one row.
+    /// Groups processes without children that have the same name and state into one row.
     fn grouped(&self, children: Vec<Line>) -> Vec<Line> {
         let mut by_name: HashMap<(Option<&str>, &str), Vec<Line>> = HashMap::new();
         let mut out = Vec::new();

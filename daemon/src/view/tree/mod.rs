@@ -1,4 +1,4 @@
-//! The rows of the tree: like processes in one row, parts folded away, the CPU that each subtree uses now.
+//! The rows of the tree: groups of equal processes, folded parts, and the CPU usage of each subtree.
 
 mod lines;
 mod row;
@@ -7,34 +7,34 @@ use std::collections::{HashMap, HashSet};
 
 use super::{TreeAnswer, TreeNode};
 
-/// Steps that are drawn as branches; deeper processes stand at this depth.
+/// The greatest depth that is drawn as branches; deeper processes are drawn at this depth.
 const MOST_DRAWN: u32 = 24;
 
-/// A row: a process, or several that are alike.
+/// A row: a process, or a group of equal processes.
 #[derive(Clone, Copy, Debug)]
 struct Line {
     /// The process, or the first of them.
     node: u32,
-    /// How many it stands for.
+    /// The number of processes in the row.
     count: u32,
     depth: u32,
-    /// For each depth drawn, a bit: siblings follow there.
+    /// A bit for each depth: whether siblings follow at that depth.
     guides: u32,
 }
 
-/// Every process, and the rows that are to be seen.
+/// All processes, and the visible rows.
 #[derive(Default)]
 pub(super) struct TreeRows {
     nodes: Vec<TreeNode>,
-    /// Of each process: one behind its last descendant, and its parent.
+    /// For each process: the index after its last descendant, and its parent.
     ends: Vec<u32>,
     parents: Vec<Option<u32>>,
-    /// CPUs that its subtree used between the last two answers.
+    /// How many CPUs its subtree used between the last two answers.
     cpus: Vec<Option<f64>>,
     made_ns: u64,
     by_pid: HashMap<u32, u32>,
     lines: Vec<Line>,
-    /// Pids whose children are folded away, or whose like children are shown one by one.
+    /// Pids whose children are folded, or whose equal children are shown one by one.
     folded: HashSet<u32>,
     spread: HashSet<u32>,
     /// Set from outside: whether like processes are one row.
@@ -60,7 +60,7 @@ impl std::ops::Not for Groups {
 }
 
 impl TreeRows {
-    /// Takes a new answer. What each subtree used since the last is known of those that were there.
+    /// Applies a new answer. The CPU usage of a subtree is known if the last answer had it too.
     #[expect(clippy::cast_precision_loss, reason = "a quotient of lengths of time")]
     pub(super) fn replace(&mut self, answer: TreeAnswer) {
         let before: HashMap<&str, u64> = self
@@ -83,7 +83,7 @@ impl TreeRows {
         self.spread.retain(|pid| by_pid.contains_key(pid));
     }
 
-    /// Parents and ends from the depths.
+    /// Computes parents and ends from the depths.
     fn link(&mut self) {
         let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.ends = vec![count; self.nodes.len()];
@@ -128,7 +128,7 @@ impl TreeRows {
         self.node(above).map(|node| node.pid)
     }
 
-    /// What a row is, so that it is found again.
+    /// Returns an identity of a row, which finds it again after a change.
     pub(super) fn id(&self, row: u32) -> u64 {
         let Some(line) = self.lines.get(row as usize) else { return u64::MAX };
         self.node(line.node).map_or(u64::MAX, |node| u64::from(node.pid))
@@ -139,7 +139,7 @@ impl TreeRows {
         self.id(row) == u64::from(pid)
     }
 
-    /// Unfolds all above a process, and the group that it is in; false where there is no such process.
+    /// Unfolds all ancestors of a process, and its group; returns false if there is no such process.
     pub(super) fn reveal(&mut self, pid: u32) -> bool {
         let Some(&at) = self.by_pid.get(&pid) else { return false };
         let mut above = self.parents.get(at as usize).copied().flatten();
@@ -158,7 +158,7 @@ impl TreeRows {
         true
     }
 
-    /// Folds or unfolds what is below a row; shows each process of a row that stands for many, and back.
+    /// Folds or unfolds the children of a row, or the processes of a grouped row.
     pub(super) fn toggle(&mut self, row: u32) {
         let Some(&line) = self.lines.get(row as usize) else { return };
         let Some(pid) = self.node(line.node).map(|node| node.pid) else { return };

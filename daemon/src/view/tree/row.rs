@@ -9,12 +9,12 @@ use crate::{
     view::{Mark, Row, Target, TreeNode},
 };
 
-/// How branches are drawn: between siblings, at the last, past them, past the last.
+/// The pieces of branches: between siblings, at the last sibling, beside siblings, below the last sibling.
 const UNICODE: [&str; 4] = ["├─", "└─", "│ ", "  "];
 const ASCII: [&str; 4] = ["|-", "`-", "| ", "  "];
 
 impl TreeRows {
-    /// A row, made now.
+    /// Returns a row.
     pub(in crate::view) fn row(&self, row: u32, unicode: bool) -> Option<Row> {
         let line = self.lines.get(row as usize)?;
         let node = self.node(line.node)?;

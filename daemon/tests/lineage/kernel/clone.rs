@@ -1,4 +1,4 @@
-//! How a task asks for another.
+//! Parameters of clone(2).
 
 use super::SIGCHLD;
 

@@ -57,7 +57,7 @@ impl Kernel {
         self.let_parent_go(task);
     }
 
-    /// `mm_release()`: the parent that a vfork held goes on.
+    /// `mm_release()`: resumes the parent that a vfork held.
     pub(super) fn let_parent_go(&mut self, child: TaskNo) {
         for task in &mut self.tasks {
             if task.waits_for == Some(child) {

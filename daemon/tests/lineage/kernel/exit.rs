@@ -76,7 +76,7 @@ impl Kernel {
             self.truth.did(self.key(leader), "group_exited");
         }
         if goes {
-            // Below the parent whose attitude decided it, though that one may be gone before it is released.
+            // It is released under the parent whose SIGCHLD disposition decided this, though that parent may be gone before.
             self.pass(task, false, false);
             self.truth.did(self.key(task), "autoreaped");
         } else if is_leader && self.is_sole(group) {
@@ -90,7 +90,7 @@ impl Kernel {
         }
     }
 
-    /// The end of `exit_notify()`, the lock let go in between: a task nobody waits for releases itself.
+    /// The end of `exit_notify()`, after the lock was released: an autoreaped task releases itself.
     pub(crate) fn release_itself(&mut self, task: TaskNo) {
         self.release(task, task, false);
     }

@@ -1,7 +1,8 @@
-//! A small model of how Linux makes, hands on and ends tasks, after kernel/fork.c, kernel/exit.c, fs/exec.c and kernel/ptrace.c.
+//! A small model of how Linux creates, reparents and ends tasks, after kernel/fork.c, kernel/exit.c, fs/exec.c and
+//! kernel/ptrace.c.
 //!
-//! It knows nothing of the lineage. Each step does what one task does under the kernel's locks; what the hooks would record of
-//! it goes to the [`Tape`]s of both families of rungs, and what really happened to the [`Truth`].
+//! It does not use the lineage. Each step does what one task does under the kernel's locks. The [`Tape`]s of both families of
+//! rungs get the records that the hooks would make; the [`Truth`] gets what really happened.
 
 mod clone;
 mod exec;

@@ -1,4 +1,4 @@
-//! A tracer's part.
+//! Tracers: attach, detach, and the exit of a tracer.
 
 use super::{Kernel, State, TaskNo};
 
@@ -15,7 +15,7 @@ impl Kernel {
         self.tasks[victim].tracer = Some(tracer);
     }
 
-    /// A dying tracer lets its tracees go; those only it waited for are dead.
+    /// Detaches the tracees of an exiting tracer. Returns dead ones that only the tracer had to wait for.
     pub(super) fn exit_ptrace(&mut self, tracer: TaskNo) -> Vec<TaskNo> {
         let mut dead = Vec::new();
         for victim in self.present().collect::<Vec<_>>() {

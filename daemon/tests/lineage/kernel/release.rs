@@ -1,4 +1,4 @@
-//! `release_task()`, and the wait(2) that comes to it.
+//! `release_task()`, and the wait(2) that calls it.
 
 use super::{Kernel, State, TaskNo};
 
@@ -40,12 +40,12 @@ impl Kernel {
         }
     }
 
-    /// A wait(2) by `by` takes a zombie.
+    /// A wait(2) of `by` reaps a zombie.
     pub(crate) fn reap(&mut self, by: TaskNo, zombie: TaskNo) {
         let group = self.tasks[zombie].group;
         let real = self.tasks[self.groups[group].parent].group;
         let is_foreign = self.tasks[zombie].tracer.is_some() && real != self.tasks[by].group;
-        // The task's own way from exit_notify() to what follows it may cross with the wait.
+        // The task's own path after exit_notify() can run at the same time as the wait.
         if !is_foreign && self.tasks[zombie].owes_exited && self.tasks[by].tid.is_multiple_of(2) {
             self.tasks[zombie].owes_exited = false;
             let at = self.tick(2);
@@ -54,7 +54,7 @@ impl Kernel {
         }
         self.tasks[zombie].tracer = None;
         if is_foreign && self.is_leader(zombie) {
-            // EXIT_TRACE: its tracer has seen it; now it is its parent's.
+            // EXIT_TRACE: its tracer has reaped it; now its parent can.
             if self.parent_ignores(group) {
                 self.took(by, zombie);
                 self.release(zombie, by, false);
@@ -66,7 +66,7 @@ impl Kernel {
         self.release(zombie, by, false);
     }
 
-    /// A leader goes, by a wait(2) of its parent or otherwise.
+    /// Adds a released leader's usage to its parent, if a wait(2) of the parent reaped it.
     pub(super) fn pass(&mut self, task: TaskNo, de_thread: bool, by_wait: bool) {
         let group = self.tasks[task].group;
         if self.is_leader(task) && !de_thread {

@@ -36,7 +36,7 @@ impl Kernel {
     pub(super) fn hand_on(&mut self, child: GroupNo, father: TaskNo, reaper: TaskNo, dead: &mut Vec<TaskNo>) {
         self.groups[child].parent = reaper;
         let leader = self.groups[child].leader;
-        // `reparent_leader()` leaves one alone that is on its way out.
+        // `reparent_leader()` skips a task in `EXIT_DEAD`.
         if self.tasks[reaper].group == self.tasks[father].group || self.tasks[leader].state == State::Going {
             return;
         }

@@ -1,8 +1,8 @@
-//! What the model knows of a task, of a thread group, and of a pid namespace.
+//! The model's tasks, thread groups and pid namespaces.
 
 use super::{GroupNo, SIGCHLD, TaskNo};
 
-/// How far a task is.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     Running,

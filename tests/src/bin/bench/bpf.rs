@@ -1,4 +1,4 @@
-//! Just enough of bpf(2) to load a program that does nothing and to read what the kernel counts of any program.
+//! Loads eBPF programs that do nothing, and reads the kernel's statistics of programs, by bpf(2).
 
 pub(crate) mod code;
 
@@ -28,7 +28,7 @@ const TRACE_ITER: u32 = 28;
 /// `r0 = 0; exit`.
 pub(crate) const NOTHING: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
 
-/// `union bpf_attr`, as far as it is used: 144 bytes, the rest zero.
+/// `union bpf_attr`: 144 bytes, zero except for the used fields.
 #[repr(C, align(8))]
 struct Attr([u8; 144]);
 
@@ -145,7 +145,8 @@ impl Empty {
     }
 }
 
-/// Walks all tasks by an iterator of the same kind as this program that does only this: what the kernel alone needs.
+/// Walks all tasks by an iterator of the same kind as this program, with a program that does nothing else: the cost of the kernel
+/// alone.
 pub(crate) fn walk_like(program: &Info, instructions: &[u64]) -> io::Result<Duration> {
     let program = load(TRACING, TRACE_ITER, program.attach_btf_id, instructions)?;
     let link =

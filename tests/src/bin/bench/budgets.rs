@@ -1,4 +1,4 @@
-//! The budgets: what taskscope may cost, and whether this run kept it.
+//! Checks the budgets: what taskscope may cost.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) budget: String,
     pub(crate) measured: String,
-    /// Nothing if it could not be measured.
+    /// Whether the budget was kept; `None` if it could not be measured.
     pub(crate) kept: Option<bool>,
 }
 
@@ -27,7 +27,7 @@ fn storm<'a>(report: &'a Report, workload: &str, observer: &str) -> Option<&'a s
     report.storms.iter().find(|row| row.workload.starts_with(workload) && row.observer.starts_with(observer))
 }
 
-/// All of them.
+/// Returns all budgets.
 pub(crate) fn judge(report: &Report) -> Vec<Row> {
     let at_most = |value: f64, limit: f64, text: String| (text, value <= limit);
     vec![
@@ -142,8 +142,8 @@ fn slowed(report: &Report, observer: &str) -> Option<(String, bool)> {
     Some((text, slowdown.median <= 1.03))
 }
 
-/// CPU time an event in the vfork storm, at most so many ns; beside it what a reader takes that wakes up as often as one of NDJSON
-/// and discards everything.
+/// CPU time per event in the vfork storm, with a limit in ns, beside that of a reader that wakes up as often as one of NDJSON and
+/// discards everything.
 fn cpu(report: &Report, observer: &str, limit_ns: f64) -> Option<(String, bool)> {
     let ours = storm(report, "vfork", observer)?;
     let ns = ours.cpu_ns_an_event?;
@@ -163,7 +163,7 @@ fn beside_forkstat(report: &Report) -> Option<(String, bool)> {
     Some((format!("{:.2}", ours / theirs), ours <= theirs / 4.0))
 }
 
-/// CPU time an event as NDJSON by that of the rival that takes least, in the workload where that is most.
+/// CPU time per event as NDJSON, divided by that of the cheapest rival, in the workload where this ratio is greatest.
 fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     let is_rival =
         |row: &&storms::Row| !row.observer.starts_with("taskscope") && !row.observer.starts_with('(');
@@ -177,7 +177,7 @@ fn beside_rivals(report: &Report) -> Option<(String, bool)> {
     Some((format!("{ratio:.2} at most ({workload}; {rival})"), ratio < 1.0))
 }
 
-/// Ends that were not reported, by taskscope and by every other observer that reports ends.
+/// Ends that taskscope, and other observers that report ends, did not report.
 fn missed(report: &Report) -> Option<(String, bool)> {
     let mut observers: Vec<(&str, f64, u64)> = Vec::new();
     for row in &report.storms {
@@ -202,7 +202,7 @@ fn idle_rss(report: &Report) -> Option<(String, bool)> {
     Some((format!("{mib:.1} MiB"), mib <= 32.0))
 }
 
-/// For people.
+/// Returns the table for people.
 pub(crate) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new("Budgets", &["what", "budget", "measured", ""]);
     table.rows.extend(rows.iter().map(|row| {

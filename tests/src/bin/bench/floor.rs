@@ -1,5 +1,5 @@
-//! What observing costs at the least: programs on the same tracepoints that do nothing, or send records of the same sizes with
-//! nothing in them, and a reader that discards them. What taskscope costs above this is what it knows.
+//! The least cost of observing: programs on the same tracepoints that do nothing, or send empty records of the same sizes, and a
+//! reader that discards them.
 
 use std::{
     ffi::CStr,
@@ -25,14 +25,14 @@ const HOOKS: [(&CStr, &[u32]); 4] = [
     (c"sched_switch", &[]),
 ];
 
-/// As large as taskscope's on two CPUs.
+/// The size of taskscope's ring on two CPUs.
 const RING_BYTES: u32 = 8 << 20;
 const PAGE: u16 = 4096;
 
 /// The interval at which taskscope polls its ring under load.
 const REST: Duration = Duration::from_millis(1);
 
-/// Attaches them and reads until it is ended.
+/// Attaches the programs and reads until the process is ended.
 pub(crate) fn run(what: &str) -> anyhow::Result<()> {
     let ring = bpf::ring(RING_BYTES).context("making a ring")?;
     let sizes_of = |sizes: &'static [u32]| -> &'static [u32] { if what == "send" { sizes } else { &[] } };
@@ -81,7 +81,7 @@ fn program(ring: &OwnedFd, sizes: &[u32]) -> Vec<u64> {
     const MAP_FD: u8 = 1;
     const RESERVE: i32 = 131;
     const SUBMIT: i32 = 132;
-    /// `BPF_RB_NO_WAKEUP`: the reader comes by itself.
+    /// `BPF_RB_NO_WAKEUP`: the reader polls.
     const QUIET: i32 = 1;
     let mut code = Vec::new();
     for size in sizes {

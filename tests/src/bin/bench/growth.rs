@@ -1,4 +1,4 @@
-//! What grows with the number of tasks, and what must not: reading all tasks, a scrape, memory, the cost of a record.
+//! Costs that may grow with the number of tasks: reading all tasks, a scrape, memory, the cost of a record.
 
 use std::{
     fs,
@@ -114,7 +114,7 @@ fn one(setup: &Setup, sleepers: u64) -> anyhow::Result<Row> {
     })
 }
 
-/// With audits as rare as they are by default.
+/// Measures the CPU time of a record, with audits at their default interval.
 fn cost_of_a_record(setup: &Setup) -> anyhow::Result<f64> {
     let mut costs = Vec::new();
     for kind in KINDS.iter().filter(|kind| kind.said == Said::Records) {

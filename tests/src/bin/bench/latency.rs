@@ -1,4 +1,4 @@
-//! From the kernel's event to the line: the time in the record against the time at which its line is read.
+//! The time from the kernel's event until its line is read.
 
 use std::{
     io::{BufRead, BufReader},
@@ -71,8 +71,7 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     while !is_ready.recv_timeout(Duration::from_secs(30)).context("it did not get ready")?.contains("ready") {
     }
     let took = workload::time("paced", setup.scaled(LIVES))?;
-    // What it still has to say, it says at its end.
-    // SAFETY: kill with the pid of a child that is not waited for yet.
+    // Ending it flushes the rest of its output. SAFETY: kill with the pid of a child that is not waited for yet.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
     child.wait().context("waiting for taskscope")?;
     let mut delays = reader.join().ok().context("the reader panicked")?;
@@ -89,7 +88,7 @@ fn one(setup: &Setup) -> anyhow::Result<Row> {
     })
 }
 
-/// Of every line about the workload: how old its event is when it is read.
+/// Returns for every line about the workload how old its event was when the line was read.
 fn delays(lines: impl BufRead) -> Vec<u64> {
     let mut delays = Vec::new();
     for line in lines.lines().map_while(Result::ok) {

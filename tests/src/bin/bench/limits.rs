@@ -1,4 +1,4 @@
-//! Room for 100,000 tasks: the host's limits are raised for the time of the run.
+//! Raises the host's limits for the time of the run, so that 100,000 tasks fit.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use anyhow::Context as _;
 const ENOUGH: u64 = 262_144;
 const LIMITS: [&str; 2] = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"];
 
-/// Puts them back.
+/// The former limits, which are restored when this is dropped.
 pub(crate) struct Raised(Vec<(&'static str, u64)>);
 
-/// Raises those that are lower, and says so.
+/// Raises limits that are lower, and logs that.
 pub(crate) fn raise() -> anyhow::Result<Raised> {
     let mut raised = Raised(Vec::new());
     for path in LIMITS {

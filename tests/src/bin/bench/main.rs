@@ -26,17 +26,17 @@ use std::{env, fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-/// What is measured with.
+/// The settings of a run.
 pub(crate) struct Setup {
     /// The program under test.
     pub(crate) taskscope: PathBuf,
-    /// Other observers that could be had, by name.
+    /// Other observers that are available, by name.
     pub(crate) rivals: Vec<(String, PathBuf)>,
     /// How often each pair of workload and observer is run.
     pub(crate) rounds: usize,
-    /// A tenth of everything, to see that it works.
+    /// Whether to run a tenth of everything, as a check.
     pub(crate) quick: bool,
-    /// The one part that is wanted; all if there is none.
+    /// The only part to run; `None` for all.
     only: Option<String>,
 }
 
@@ -127,10 +127,10 @@ fn part<T: Default>(
     }
 }
 
-/// Some rivals need it. It is mounted for this process and its children only.
+/// Mounts tracefs, which some rivals need, for this process and its children only.
 fn mount_tracefs() {
     let path = c"/sys/kernel/tracing";
-    // SAFETY: strings that end with NUL; the data may be null. What fails shows as a rival that ends by itself.
+    // SAFETY: strings that end with NUL; the data may be null. If it fails, a rival ends by itself.
     unsafe {
         libc::unshare(libc::CLONE_NEWNS);
         libc::mount(

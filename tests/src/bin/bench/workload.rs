@@ -1,4 +1,4 @@
-//! The workloads: each a process of its own that says how long its storm took, in ns.
+//! The workloads. Each is a process of its own that prints how long its storm took, ns.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -13,11 +13,11 @@ use anyhow::{Context as _, bail};
 pub(crate) struct Storm {
     pub(crate) kind: &'static str,
     pub(crate) title: &'static str,
-    /// Turns.
+    /// The number of turns.
     pub(crate) count: u64,
     /// Ends of processes for each turn.
     pub(crate) ends: u64,
-    /// Their names, by which an observer's lines about them are recognized.
+    /// The names of its processes, which identify an observer's lines about them.
     pub(crate) names: &'static [&'static str],
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(kind: &str, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs one as a child, to its end; gives its time.
+/// Runs a storm as a child to its end, and returns its time.
 pub(crate) fn time(kind: &str, count: u64) -> anyhow::Result<Duration> {
     let output = command(kind, count)?.stderr(Stdio::inherit()).output().context("starting a workload")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -67,7 +67,7 @@ pub(crate) fn time(kind: &str, count: u64) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(ns))
 }
 
-/// The command of one.
+/// Returns the command of a storm.
 pub(crate) fn command(kind: &str, count: u64) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);
     command.args(["workload", kind, &count.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -91,7 +91,7 @@ fn vfork() -> io::Result<()> {
     Ok(())
 }
 
-/// A whole program: this one again, which does nothing.
+/// Executes this program again, which does nothing.
 fn exec() -> anyhow::Result<()> {
     let status = command("vfork", 0)?.stdout(Stdio::null()).stdin(Stdio::null()).status()?;
     if !status.success() {
@@ -107,7 +107,7 @@ fn thread_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two threads on one CPU hand a byte to and fro: two switches a turn.
+/// Two threads on one CPU pass a byte back and forth: two context switches per turn.
 fn ping_pong(count: u64) -> anyhow::Result<()> {
     // SAFETY: a set of one CPU, as large as is said; it is inherited by the thread below.
     unsafe {
@@ -185,7 +185,7 @@ fn paced(count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Threads a process can have before its memory map is full.
+/// The most threads of a process before its memory map is full.
 const THREADS_A_PROCESS: u64 = 10_000;
 
 /// This many sleeping threads, until stdin ends; in more than one process if needed.

@@ -1,4 +1,4 @@
-//! Runs programs as process 1: their output, their ends, their deadlines, and all orphans.
+//! Runs programs as process 1: reads their output, enforces their deadlines, and reaps them and all orphans.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::orphans::{self, Tag};
 use crate::output::Output;
 
-/// How long killed processes may take to go.
+/// How long killed processes may take to end.
 const KILL_GRACE: Duration = Duration::from_secs(20);
 /// How often to check whether killed processes are gone: not all of them are children of this process.
 const CLEARING_TURN: Duration = Duration::from_millis(10);
@@ -33,13 +33,13 @@ pub(crate) enum Outcome {
     TimedOut,
 }
 
-/// A program from its start until nothing of it is left.
+/// A program, from its start until its last process has ended.
 pub(crate) struct Child {
     pid: i32,
     tag: Tag,
     output: Output,
     started: Instant,
-    /// The deadline is counted from here.
+    /// The time from which the deadline counts.
     progressed: Instant,
     timeout: Duration,
     reaped: Option<Outcome>,
@@ -97,7 +97,7 @@ impl Reaper {
         Ok(())
     }
 
-    /// Kills and reaps all there is, so that what comes next starts on a quiet machine.
+    /// Kills and reaps all processes, so that the next program starts on a quiet machine.
     pub(crate) fn clear(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         while reap(|_, _| {}) {
@@ -173,7 +173,7 @@ impl Child {
         self.progressed = Instant::now();
     }
 
-    /// How it ended, once nothing of it is left.
+    /// Returns how it ended, once its last process is gone.
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref().filter(|_| self.over)
     }
@@ -187,7 +187,7 @@ impl Child {
         }
     }
 
-    /// Running, then ended by itself or by its deadline, then over when its last process is gone.
+    /// Moves the child through its states: running, ended by itself or by its deadline, and over once its last process is gone.
     fn advance(&mut self) -> anyhow::Result<()> {
         let elapsed = self.started.elapsed();
         let Some(ended) = &self.ended else {
@@ -216,7 +216,7 @@ fn watch(fd: i32) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
 }
 
-/// Reaps all that is dead, orphans too; returns whether children are left.
+/// Reaps all dead children and orphans; returns whether children are left.
 fn reap(mut of: impl FnMut(i32, Outcome)) -> bool {
     loop {
         let mut raw = 0;

@@ -1,8 +1,8 @@
-//! What a libtest binary prints about its tests while it runs them one after the other, their output in between.
+//! Parses the output of a libtest binary that runs its tests one after the other.
 
 use std::collections::VecDeque;
 
-/// What became of a test.
+/// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
 /// What a line means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The running test printed it; not said yet what became of the test.
+    /// The running test printed it.
     Output,
     /// The running test has ended.
     Ended(String, Verdict),

@@ -1,9 +1,9 @@
 //! Process 1 of a test guest.
 //!
-//! `cargo xtask vm` boots a kernel with nothing but an initramfs: this program as `/init`, the static
-//! `taskscope`, the scenario programs, the integration test binaries and a manifest that says what to run.
-//! It makes the file systems a test expects, runs one test binary after the other, reaps every orphan as an
-//! init must, writes one line a verdict to the second serial port and ends QEMU with an exit code.
+//! `cargo xtask vm` boots a kernel with nothing but an initramfs: this program as `/init`, the static `taskscope`, the scenario
+//! programs, the integration test binaries and a manifest that says what to run. It mounts the file systems that tests expect,
+//! runs one test binary after the other, reaps every orphan as an init must, writes one line per verdict to the second serial
+//! port, and ends QEMU with an exit code.
 
 mod child;
 mod libtest;

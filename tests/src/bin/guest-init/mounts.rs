@@ -9,7 +9,7 @@ use anyhow::Context as _;
 struct Mount {
     kind: &'static str,
     target: &'static str,
-    /// Nothing can be tested without it.
+    /// Whether no test can run without it.
     needed: bool,
 }
 
@@ -28,7 +28,7 @@ const MOUNTS: [Mount; 12] = [
     Mount { kind: "securityfs", target: "/sys/kernel/security", needed: false },
 ];
 
-/// Prepares the guest; what a kernel does not offer comes back as text for the log.
+/// Prepares the guest. Returns text for the log about what the kernel does not support.
 pub(crate) fn prepare() -> anyhow::Result<Vec<String>> {
     let mut complaints = Vec::new();
     for entry in &MOUNTS {

@@ -1,10 +1,10 @@
-//! The processes of a test, wherever in the tree they are by now.
+//! Finds the processes of a test, wherever they are in the tree.
 
 use std::fs;
 use std::process::Command;
 
 const PF_KTHREAD: u64 = 0x0020_0000;
-/// Every process of a test inherits it, whatever its parent, session and group have become.
+/// The environment variable that every process of a test inherits, even if its parent, session and group change.
 const VARIABLE: &str = "TASKSCOPE_TEST";
 
 /// Distinguishes the processes of one test from those of another that runs beside it.

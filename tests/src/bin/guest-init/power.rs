@@ -1,4 +1,4 @@
-//! The ways out of the guest.
+//! Ends the guest.
 
 use std::io::Write as _;
 

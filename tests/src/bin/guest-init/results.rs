@@ -23,7 +23,7 @@ impl Results {
         Ok(Self { port })
     }
 
-    /// Writes one line and waits until the port has sent it: a kernel that dies next takes nothing with it.
+    /// Writes one line and waits until the port has sent it, so that nothing is lost if the kernel panics next.
     pub(crate) fn line(&mut self, fields: &[&str]) -> anyhow::Result<()> {
         let line = join(fields);
         println!("guest-init: {}", line.trim_end().replace('\t', " "));

@@ -1,7 +1,7 @@
 //! The tests of the manifest, once for each attach family; binaries follow one another, each on a quiet machine.
 //!
-//! The tests of one binary run in one process, because most of their time is the start of a taskscope, which they share
-//! then. Else each is a process of its own, several at once if that is asked for.
+//! The tests of one binary run in one process and share one taskscope, because most of their time is its start. Otherwise each
+//! test runs in a process of its own, several at once if requested.
 
 use std::collections::VecDeque;
 use std::process::Command;
@@ -178,7 +178,7 @@ impl Suite<'_> {
         self.results.line(&[&["START"], &id[..]].concat())?;
         match self.launch(case.alone(), attach) {
             Ok(child) => Ok(Some(child)),
-            // A command by hand may name what is not there; a test binary always is.
+            // A command by hand may name a program that does not exist; a test binary always exists.
             Err(error) if group.by_hand => {
                 self.tally.failed += 1;
                 self.results.line(&[&["FAIL"], &id[..], &["0", &format!("{error:#}")]].concat())?;

@@ -1,7 +1,7 @@
 //! The tests of one binary in one process, and what is done when that goes wrong.
 //!
-//! A verdict given here stays. A test that failed runs once more alone only to tell whether it depends on the others,
-//! and the tests that a broken process did not come to run alone.
+//! A verdict given here stays. A test that failed runs once more alone, only to show whether it depends on the others. Tests that
+//! a broken process did not reach run alone.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,7 +14,7 @@ use crate::suite::{Case, Group, Suite, describe, print};
 /// Stands for what belongs to no single test: the end of the taskscope that they share.
 const ALL: &str = "all_together";
 
-/// One process from its start until nothing of it is left.
+/// One process, from its start until its last child is gone.
 struct Shared<'a> {
     group: &'a Group,
     attach: &'a str,

@@ -1,5 +1,5 @@
-//! What an operator does with the package, on a real system: installs, starts, reloads, upgrades and removes it, and what
-//! can happen to the service meanwhile.
+//! Tests what an operator does with the package on a real system: install, start, reload, upgrade and remove it; and faults of
+//! the service in between.
 //!
 //! `cargo xtask vm --systemd` boots a Debian with systemd as process 1 from a disk; a unit there unpacks
 //! this with the packages and starts it. Verdicts go to the second serial port, as those of guest-init.
@@ -21,7 +21,7 @@ mod systemctl;
 use crate::power::Verdict;
 use crate::run::{Run, Step};
 
-/// In this order: each begins with what the one before it left.
+/// The steps in order; each begins with the state that the one before left.
 const STEPS: [Step; 15] = [
     ("installs", package::installs),
     ("is_live_as_soon_as_it_is_started", service::starts),

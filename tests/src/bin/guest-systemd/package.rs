@@ -1,4 +1,4 @@
-//! The package comes, is replaced and goes.
+//! Installs, upgrades and removes the package.
 
 use std::fs;
 use std::path::Path;
@@ -77,7 +77,7 @@ pub(crate) fn purges(run: &mut Run) -> anyhow::Result<()> {
     gone(run)
 }
 
-/// No program, no socket.
+/// No program and no socket is left.
 pub(crate) fn gone(run: &Run) -> anyhow::Result<()> {
     let before = run.programs_before.context("the first step did not count programs")?;
     // The kernel frees them after a grace period.

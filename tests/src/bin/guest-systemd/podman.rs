@@ -1,4 +1,5 @@
-//! Real containers: one whose entry point does not reap, and our own image with what the manifest for Kubernetes gives it.
+//! Tests with real containers: one whose entry point does not reap, and our own image with the settings of the Kubernetes
+//! manifest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,7 @@ use crate::daemon::{self, get_local, metrics, status};
 use crate::run::{Run, until};
 use crate::systemctl::sh;
 
-/// Put beside us with the packages.
+/// The scenario program, installed beside this one.
 const SCENARIO: &str = "/opt/scenario";
 const IMAGE: &str = "/opt/taskscope-oci.tar";
 const MANIFEST: &str = include_str!("../../../../packaging/kubernetes/daemonset.yaml");
@@ -35,7 +36,7 @@ const SAME: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// The parent of zombies is named with its container and what runs it; the verdict is that pid 1 of it does not reap.
+/// The parent of zombies is named with its container and runtime; the verdict is that pid 1 of the container does not reap.
 pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     let root = Path::new("/opt/leaky");
     fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
@@ -88,7 +89,7 @@ pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
     })
 }
 
-/// Ours starts from the image as it would in a pod, and sees the host.
+/// The daemon starts from the image as in a pod, and sees the host.
 pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
     let loaded = podman("load", &["--input", IMAGE])?;
     let image = loaded.rsplit(' ').next().context("podman load says nothing")?;
@@ -103,7 +104,7 @@ pub(crate) fn runs_the_image(run: &mut Run) -> anyhow::Result<()> {
             Ok(seen) => break seen,
             Err(said) => said,
         };
-        // What a runtime and a kernel may want besides; the log names the remedy, and so does the manifest.
+        // A runtime and a kernel may need more; the log and the manifest name the remedy.
         let (remedy, option) = if said.contains("seccomp filter") {
             allow_bpf()?;
             ("a seccomp profile with bpf", "--security-opt=seccomp=/opt/pod/seccomp.json")

@@ -1,4 +1,4 @@
-//! The service as it should be: starts soon, sees, answers, reloads.
+//! Tests of the running service: it starts in time, observes, answers and reloads.
 
 use std::fs;
 use std::process::{Child, Command};
@@ -16,7 +16,7 @@ use crate::systemctl::{journal, main_pid, property, unit};
 /// emulated CPU is some ten times slower, and not alone.
 const START_LIMIT_MS: u128 = 30_000;
 
-/// READY after attach and snapshot, then at once a /metrics with the tasks in it.
+/// READY comes after attaching and the first snapshot; /metrics then shows the tasks at once.
 pub(crate) fn starts(run: &mut Run) -> anyhow::Result<()> {
     unit("stop")?;
     let started = Instant::now();
@@ -40,7 +40,7 @@ fn zombie() -> anyhow::Result<Child> {
     Command::new("/bin/true").spawn().context("making a zombie")
 }
 
-/// Zombies come, have a culprit, and go; both ways to ask are open.
+/// Zombies appear with their parent and disappear; TCP and the socket both answer.
 pub(crate) fn observes(run: &mut Run) -> anyhow::Result<()> {
     let before = metrics()?;
     let parent = fs::read_to_string("/proc/self/comm").context("reading our own name")?;
@@ -136,7 +136,7 @@ pub(crate) fn reloads(_run: &mut Run) -> anyhow::Result<()> {
     unit("reload").map(drop)
 }
 
-/// Says what is wrong and goes on as before.
+/// The service logs what is wrong and continues with its settings.
 pub(crate) fn refuses_a_broken_configuration(_run: &mut Run) -> anyhow::Result<()> {
     let pid = main_pid()?;
     let configuration = fs::read_to_string(CONFIGURATION).context("reading the configuration")?;

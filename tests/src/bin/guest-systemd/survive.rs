@@ -1,4 +1,4 @@
-//! What can happen to a service, and its end.
+//! Faults of the service, and its end.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::run::{Run, until};
 use crate::service::signal;
 use crate::systemctl::{drop_in, journal, main_pid, property, restarted, unit};
 
-/// A daemon that stands still feeds no watchdog, and systemd makes another.
+/// A stopped daemon does not notify the watchdog, and systemd restarts it.
 pub(crate) fn watchdog(run: &mut Run) -> anyhow::Result<()> {
     drop_in("[Service]\nWatchdogSec=3s\n")?;
     unit("restart")?;
@@ -26,7 +26,7 @@ pub(crate) fn watchdog(run: &mut Run) -> anyhow::Result<()> {
     unit("restart").map(drop)
 }
 
-/// Nothing of a killed one stands in the way of the next: no socket, no program.
+/// A killed daemon leaves nothing that hinders the next one: no socket, no program.
 pub(crate) fn kill(run: &mut Run) -> anyhow::Result<()> {
     let running = programs::observing()?;
     let pid = main_pid()?;

@@ -1,4 +1,4 @@
-//! Zombies whose parent looks guilty, and for which something else stands in the way; ends and sleeps that look like others.
+//! Zombies whose parent seems to be the cause and is not, and ends and sleeps that look like others.
 
 use std::fs;
 
@@ -224,7 +224,7 @@ fn mutual_tracers() {
     });
     gate.send(second);
     proc::until_state(first, 't');
-    // SIGCHLD tells it that its tracee has stopped, and any signal stops who is traced.
+    // SIGCHLD reports that its tracee has stopped, and every signal stops a traced task.
     proc::until_state(second, 't');
     Fact::new("stopped").flag("both", true).emit();
     pause("held");

@@ -342,7 +342,7 @@ fn unit() -> Cgroup {
     cgroups::unit("cgroup2", "stop")
 }
 
-/// Until the test has seen what the daemon tells of it then.
+/// Waits until the test has seen what the daemon reports.
 fn ask_to_stop(main: sys::Pid) {
     sys::kill(main, libc::SIGTERM);
     pause("asked");
@@ -479,7 +479,7 @@ fn crash_loop() {
         });
         wait("scenario", "child", child);
     }
-    // A cgroup that is gone at once has no name for anybody.
+    // If the cgroup were removed at once, the daemon could not find its name.
     pause("looped");
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn pause(at: &str) {
     die_with("waiting for `go` on stdin", libc::EPIPE);
 }
 
-/// A call that must not fail has failed: says so and ends the calling process.
+/// Reports that a call failed that must not fail, and ends the calling process.
 pub(crate) fn die(call: &str) -> ! {
     die_with(call, sys::errno())
 }
@@ -109,7 +109,7 @@ pub(crate) fn die_with(call: &str, errno: i32) -> ! {
     sys::exit_group(70)
 }
 
-/// This kernel or machine does not offer what the scenario needs: says what was tried and what it answered.
+/// Reports that this kernel or machine does not support the scenario: the call and its errno.
 pub(crate) fn skip(call: &str, errno: i32) -> ! {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     Fact::new("skip").text("call", call).number("errno", errno).text("message", &text).emit();

@@ -1,5 +1,5 @@
-//! Parents with a zombie that would wait for it, and do not come to that: another process holds them in a call, or their own handler
-//! does, or they look for dead children now and then.
+//! Parents with a zombie that they would reap but do not yet: another process or their own handler holds them in a call, or they
+//! look for dead children at intervals.
 
 use std::{
     fs::File,
@@ -48,7 +48,7 @@ fn dead_child() -> Pid {
     child
 }
 
-/// Shows the parent that has come to its call, lets what the verdict says come true by `free`, and ends when the zombie is taken.
+/// Announces the parent once it is in its call, applies the remedy by `free`, and ends when the zombie is reaped.
 fn shown(parent: Pid, child: Pid, holder: Option<Pid>, free: impl FnOnce()) {
     proc::until_asleep(parent, parent);
     pause("owed");
@@ -175,7 +175,7 @@ fn waits_late() {
     let parent = spawn("parent", || {
         let child = dead_child();
         made.send(child);
-        // A poll with a timeout would be the same, but nobody knows when a test has seen it.
+        // A poll with a timeout would have the same effect, but its end would not depend on the test.
         go.receive();
         wait("parent", "child", child);
         sys::sleep_for_ever()

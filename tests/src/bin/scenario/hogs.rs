@@ -1,4 +1,4 @@
-//! Takes what a machine has: its pids, its memory, its CPUs. For guests, unless a limit of its own holds it.
+//! Exhausts pids, memory or CPUs of a machine. It is for guests, unless it runs under a limit of its own.
 
 use crate::{
     Entry,
@@ -75,7 +75,7 @@ fn memory(_: &[String]) {
     let first = killed.receive();
     Fact::new("hog").number("killed", first).emit();
     pause("killed");
-    // All of it, this process included: whoever takes memory now has no parent that could end it.
+    // All processes, this one included, because a process that takes memory now has no parent that could end it.
     sys::kill(0, libc::SIGKILL);
 }
 

@@ -3,7 +3,7 @@
 //! The facts are the oracle: a test compares them with what taskscope says about the same tasks. Where a state
 //! must last, the scenario prints a `pause` and goes on when it reads a line from stdin.
 //!
-//! It needs nothing but /proc, /sys and /tmp: where a scenario execs, it execs itself.
+//! It needs only /proc, /sys and /tmp: a scenario that calls execve(2) executes itself.
 
 mod actor;
 mod basic;

@@ -1,4 +1,4 @@
-//! Pid namespaces: pid 1 inside, orphans inside, an init whose death takes all down or hangs.
+//! Pid namespaces: pid 1 in them, orphans in them, an init whose death ends all processes or hangs.
 
 use crate::{
     Entry,

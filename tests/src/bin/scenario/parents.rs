@@ -1,4 +1,4 @@
-//! Parents that do not reap for reasons that are easily mistaken, and processes that are killed and not gone.
+//! Parents that do not reap for reasons that are easily mistaken, and processes that were killed and have not ended.
 
 use std::fs;
 

@@ -123,8 +123,8 @@ fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
     Stat::read(pid, tid).is_some_and(|stat| stat.state == state) && has_left_its_cpu(pid, tid)
 }
 
-/// Who has set a state still runs until it has switched, and can be made to wait for a CPU before that. For this file the kernel
-/// waits until a task is off its CPU and not about to get one; it says `running` of one that goes on instead.
+/// A task that has set its state still runs until it has switched, and it can be preempted before. The kernel waits until the
+/// task is off its CPU before it fills this file, and writes `running` if the task continues instead.
 pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
     let syscall = fs::read(format!("/proc/{pid}/task/{tid}/syscall"));
     // Where it may not be read, the state has to do.

@@ -21,8 +21,8 @@ pub(crate) const SCENARIOS: &[Entry] = &[
 /// Naps, and how long each of them is, ms.
 const NAPS: i32 = 20;
 const NAP_MS: i64 = 10;
-/// For how long the rivals compute at least, ms, and how often they get the CPU: on a machine whose CPUs stand still now and then
-/// a time alone says nothing of that.
+/// How long the rivals compute at least, ms, and how often each gets the CPU at least: if the host stops CPUs at times, the time
+/// alone does not show that.
 const RIVALRY_MS: i64 = 300;
 const RIVALS: usize = 3;
 const TURNS: i64 = 60;

@@ -1,7 +1,7 @@
-//! What processes use, as the kernel tells it to those who wait for them.
+//! What processes use, as wait4(2) reports it to their parent.
 //!
-//! Everything runs on one CPU, and a task that has done its work becomes a real-time task before it ends: so nothing, not even the
-//! parent that its end wakes, runs before its last switch, and what wait4(2) then tells of it is all that it ever used.
+//! Everything runs on one CPU, and a task becomes a real-time task before it ends. So no task, not even the parent that its end
+//! wakes, runs before its last switch, and wait4(2) then reports all that it ever used.
 
 use crate::{
     Entry,
@@ -128,7 +128,7 @@ fn with_threads(args: &[String]) {
 /// CPU time that each works for, ns.
 const WORK_NS: i64 = 5_000_000;
 
-/// That of the thread: so much that a CPU that stands still while it ends is no second thread.
+/// CPU time of the thread, ns: so much that a CPU that stands still while it ends is not mistaken for a second thread.
 const THREAD_WORK_NS: i64 = 200_000_000;
 
 fn in_a_tree(args: &[String]) {
@@ -248,7 +248,7 @@ fn keep_to_one_cpu() {
     }
 }
 
-/// One CPU for all, and the right to real-time scheduling, or the scenario cannot be acted.
+/// Binds all to one CPU and checks the right to real-time scheduling, which the scenario needs.
 fn prepare() {
     keep_to_one_cpu();
     if let Err(errno) = schedule(libc::SCHED_FIFO, 1) {

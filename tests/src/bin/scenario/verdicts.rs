@@ -1,4 +1,4 @@
-//! Parents that owe a wait, each for a reason of its own: what `taskscope explain` must find out.
+//! Parents that have not waited, each for another reason, which `taskscope explain` must find.
 
 use crate::{
     Entry,

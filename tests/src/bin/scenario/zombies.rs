@@ -121,7 +121,7 @@ fn nocldwait(_: &[String]) {
 fn never_a_zombie() {
     let child = spawn("child", || 2);
     wait_with("scenario", "child", child, 0);
-    // The wait can end a moment before the release does; a parent that exits in between hands the child on.
+    // The wait can return a moment before the release is done; if the parent exits in between, the child is reparented.
     proc::until_gone(child, child);
     proc::at("after", "child", child);
 }

@@ -1,4 +1,4 @@
-//! A taskscope under soak: its events become a tree as they come, and are not kept.
+//! A taskscope under soak. Its events are applied to a tree and not kept.
 
 use std::{
     fs,
@@ -26,9 +26,9 @@ const KEPT: [&str; 3] = ["taskscope: warning:", "taskscope: error:", "taskscope:
 /// Ring sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ring {
-    /// One page: loses at any chance.
+    /// One page: it loses records at every burst.
     Page,
-    /// 256 KiB: loses when the daemon stands still.
+    /// 256 KiB: it loses records when the daemon is stopped.
     Small,
     /// The default.
     Usual,
@@ -42,7 +42,7 @@ pub(crate) struct Cost {
     pub(crate) longest_us: u64,
 }
 
-/// What its reader makes of it.
+/// What its reader has seen.
 #[derive(Default)]
 struct Seen {
     tree: Tree,
@@ -141,11 +141,11 @@ impl Daemon {
         }
     }
 
-    /// Nothing of it is left: the deaths came through, or were repaired.
+    /// No process below `root` is left in the tree: their deaths were reported or repaired.
     pub(crate) fn forgets(&self, root: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.seen().tree.contains_key(&root) {
-            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not told");
+            ensure!(begun.elapsed() < DEADLINE, "{root} is gone and its release was not reported");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
@@ -223,8 +223,7 @@ fn audit_us(line: &str) -> Option<u64> {
     line.split_once("tasks (Audit) in ")?.1.split(' ').next()?.parse().ok()
 }
 
-/// Reads as fast as taskscope writes, so that its memory is its own and not what waits for us; understanding what was read is
-/// another thread's.
+/// Reads as fast as taskscope writes, so that taskscope's memory has no waiting output. Another thread parses the lines.
 fn read_events(stdout: Option<ChildStdout>, seen: Arc<Mutex<Seen>>) -> Option<JoinHandle<()>> {
     let stdout = stdout?;
     let (raw, lines) = mpsc::channel();

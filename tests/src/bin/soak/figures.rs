@@ -1,4 +1,4 @@
-//! What is counted over the whole run, and whether it is good.
+//! Figures of the whole run, and whether they are good.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Takes in a daemon's last words.
+    /// Adds the summary of a daemon.
     pub(crate) fn add(&mut self, end: &End) -> anyhow::Result<()> {
         let summary = &end.summary;
         let before = |word: &str| number_before(summary, word);
@@ -149,7 +149,7 @@ impl Figures {
             ),
             ("repaired after losses", self.repaired.to_string()),
             ("drift", self.drift.to_string()),
-            ("events told as repaired", self.repaired_events.to_string()),
+            ("events marked as repaired", self.repaired_events.to_string()),
             ("canaries whole, broken", format!("{}, {}", self.whole, self.broken)),
             ("peak RSS", format!("{peak} KiB")),
             ("RSS first, last third", format!("{first}, {last} KiB")),

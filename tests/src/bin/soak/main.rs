@@ -1,5 +1,5 @@
-//! A mixed storm for as long as asked, with provoked losses and daemon restarts. It ends well if every tree compared
-//! equals /proc, every sum comes out and the daemon's memory is flat. The table goes to stdout.
+//! A mixed storm for a given time, with provoked losses and restarts of the daemon. It succeeds if every compared tree equals
+//! /proc, every sum balances and the daemon's memory does not grow. The table goes to stdout.
 //!
 //! `soak [MINUTES [FAMILY]]`, or `soak faults [SECONDS [FAMILY [FAULT...]]]`; `TASKSCOPE_BIN` and `TASKSCOPE_SCENARIO` say where the programs are.
 
@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
             figures.sample(ring, daemon.rss_kib()?, daemon.peak_kib()?);
         }
         figures.audited(daemon.audits());
-        // Every fourth is killed, and the next one starts into what it left.
+        // Every fourth daemon is killed, and the next one starts with what it left behind.
         if life % 4 == 3 {
             daemon.kill()?;
             figures.kills += 1;

@@ -37,7 +37,7 @@ pub(crate) fn round(daemon: &Daemon, life: u32, round: u32, figures: &mut Figure
     for (name, args, at) in STANDING {
         standing.push((start(name, args)?, at));
     }
-    // Once a life it stands still for long, and otherwise every other round while the storm passes.
+    // Once in its life the daemon is stopped for long, and otherwise in every second round during the storm.
     let long = round == 2 && life % 2 == 1;
     let stopped = long || round % 2 == 1;
     if stopped {

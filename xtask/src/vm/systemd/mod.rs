@@ -12,10 +12,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::boot::{Guest, Root};
-use super::cache::Cache;
+use super::fetch::cache::Cache;
+use super::fetch::kernels::{self, Kernel};
+use super::fetch::qemu::Qemu;
 use super::guest::Binaries;
-use super::kernels::{self, Kernel};
-use super::qemu::Qemu;
 use super::report::{self, Row};
 use super::run::Run;
 use super::table;

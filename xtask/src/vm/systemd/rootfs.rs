@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::shell;
-use crate::vm::apt::sources::Mirror;
-use crate::vm::apt::{self};
-use crate::vm::cache::Cache;
-use crate::vm::qemu::codename;
-use crate::vm::tools;
+use crate::{
+    shell,
+    vm::fetch::{
+        apt::{self, sources::Mirror},
+        cache::Cache,
+        qemu::codename,
+        tools,
+    },
+};
 
 const RECIPE: &str = include_str!("../../../vm/rootfs.sh");
 

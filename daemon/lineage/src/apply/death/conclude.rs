@@ -1,6 +1,6 @@
 //! Concludes the cause of a group's end from the signals sent to it and from its wait status.
 //!
-//! A cause is certain only if no other cause leaves the same evidence; otherwise the missing fact is named.
+//! A cause is certain only if no other cause leaves the same evidence; otherwise the conclusion names the missing fact.
 
 use crate::model::death::{Cause, Missing, OomMark, Sent, Watch};
 use crate::model::id::Ktime;
@@ -40,9 +40,9 @@ pub(super) struct Case<'a> {
     pub(super) sent: &'a [Sent],
     pub(super) oom: Option<&'a OomMark>,
     pub(super) is_traced: bool,
-    /// When it began, where that was seen.
+    /// When the group was created; 0 if no record showed it.
     pub(super) began: Ktime,
-    /// Signals to it were dropped because there was no room.
+    /// Whether signals to it were dropped because there was no room.
     pub(super) has_forgotten: bool,
     pub(super) watch: &'a Watch,
 }
@@ -82,8 +82,8 @@ impl Case<'_> {
         }
     }
 
-    /// Returns the signal that ended the group: the first SIGKILL, which ends it at once; of other signals the last, because earlier ones may have
-    /// been handled.
+    /// Returns the signal that ended the group. That is the first SIGKILL, which ends a group at once, or the last of other
+    /// signals, because a handler may have handled earlier ones.
     fn killer(&self, signal: i32) -> Option<(usize, &Sent)> {
         let mut fitting =
             self.sent.iter().enumerate().filter(|(_, sent)| sent.signal == signal && sent.is_delivered());
@@ -122,25 +122,25 @@ impl Case<'_> {
         }
     }
 
-    /// The kernel sent it without a `siginfo`: as a consequence of what the current task did.
+    /// The cause if the kernel sent the signal without a `siginfo`, as a consequence of what the current task did.
     fn on_behalf(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.is_from_itself()) {
             (SIGPIPE, true) => certain(Cause::BrokenPipe),
             (SIGXFSZ, true) => certain(Cause::FileSizeLimit),
             (_, false) if sent.to_group && sent.is_sender_exiting() => certain(Cause::ParentDeathSignal),
             (SIGKILL, false) if !sent.to_group => certain(Cause::CgroupKill),
-            // kill(2) of newer kernels (seen on 7.3) makes no `siginfo` either; it is always for the whole group.
+            // kill(2) of newer kernels (seen on 7.3) passes no `siginfo` either; its signal always goes to the whole group.
             _ if sent.to_group => self.by_process(sent, at),
             _ => likely(Cause::Kernel, Missing::NotGenerated),
         }
     }
 
-    /// `SEND_SIG_PRIV`: the kernel sent it for itself, while the current task ran.
+    /// The cause if the kernel sent the signal on its own behalf (`SEND_SIG_PRIV`), while the current task ran.
     fn by_kernel(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         let is_own = sent.is_from_itself();
         match sent.signal {
             SIGKILL if self.is_oom_victim(sent) => certain(Cause::Oom),
-            // exit_ptrace(): the tracer is detached before the task's own exit shows it.
+            // exit_ptrace() of the tracer sends this signal; the exit record of the task comes after the tracer has detached.
             SIGKILL if !is_own && sent.is_sender_exiting() && !sent.to_group => {
                 if self.is_traced {
                     certain(Cause::Tracer)
@@ -177,7 +177,7 @@ impl Case<'_> {
         })
     }
 
-    /// `force_sig()` and its like: a positive `si_code`.
+    /// The cause if `force_sig()` or a similar function sent the signal, with a positive `si_code`.
     fn forced(sent: &Sent) -> (Cause, Option<Missing>) {
         match (sent.signal, sent.code) {
             (SIGSYS, Some(SYS_SECCOMP)) => certain(Cause::Seccomp),
@@ -187,7 +187,7 @@ impl Case<'_> {
         }
     }
 
-    /// A system call of a process.
+    /// The cause if a process sent the signal by a system call.
     fn by_process(&self, sent: &Sent, at: usize) -> (Cause, Option<Missing>) {
         if sent.is_from_itself() {
             let by_abort = sent.signal == SIGABRT && sent.code == Some(SI_TKILL);

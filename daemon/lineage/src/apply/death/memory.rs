@@ -1,4 +1,5 @@
-//! Stores signals until their group ends, and ends. It is separate from the groups, so a group without signals needs no memory for it.
+//! Stores signals until their group ends, and stores how groups ended. It is separate from the groups, so a group without signals
+//! needs no memory for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,13 +8,13 @@ use super::stops::Stops;
 use crate::model::death::{GroupDeath, OomMark, Sent, Watch};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 
-/// Groups whose signals are kept at most.
+/// The most groups whose signals are kept.
 const PENDING: usize = 4_096;
-/// Signals that are kept of one group: the first, and the last ones.
+/// The most signals of one group that are kept: the first one and the last ones.
 const SIGNALS: usize = 6;
 /// Supervisors wait up to minutes between SIGTERM and SIGKILL.
 const KEEP_NS: u64 = 600_000_000_000;
-/// Ends that are kept at most.
+/// The most ends that are kept.
 const RECENT: usize = 4_096;
 
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ pub(super) struct Pending {
 pub(crate) struct Deaths {
     pub(super) watch: Watch,
     pending: HashMap<u32, Pending>,
-    /// Groups with pending signals, the oldest first; a group's last place counts.
+    /// Groups with stored signals, the oldest first. A group can be listed more than once; its last entry counts.
     order: VecDeque<(Ktime, u32)>,
     /// Time until which signals were dropped because there was no room.
     forgotten_until: Ktime,
@@ -81,7 +82,7 @@ impl Deaths {
                 self.forgotten_until = at.max(self.forgotten_until);
             }
         }
-        // Places of groups that have ended, or have a later one, are no reason to grow without a bound.
+        // Entries of groups that have ended, or that have a later entry, must not make the queue grow without bound.
         if self.order.len() >= 2 * PENDING {
             let pending = &self.pending;
             self.order.retain(|(at, tgid)| pending.get(tgid).is_some_and(|pending| pending.at == *at));
@@ -92,7 +93,7 @@ impl Deaths {
         pending
     }
 
-    /// What is kept of a group that ends now.
+    /// Removes and returns the stored signals of a group that ends now.
     pub(super) fn take(&mut self, tgid: u32) -> Option<Pending> {
         if self.pending.is_empty() { None } else { self.pending.remove(&tgid) }
     }
@@ -125,22 +126,22 @@ impl Deaths {
         self.by_key.insert(death.key, Arc::clone(death));
     }
 
-    /// How this group ended.
+    /// Returns how this group ended.
     pub(crate) fn of(&self, key: GroupKey) -> Option<&Arc<GroupDeath>> {
         if self.by_key.is_empty() { None } else { self.by_key.get(&key) }
     }
 
-    /// The ends that are kept, the last first.
+    /// Returns the stored ends, the last first.
     pub(super) fn recent(&self) -> impl Iterator<Item = &Arc<GroupDeath>> {
         self.recent.iter().rev()
     }
 
-    /// Groups with signals that may end them.
+    /// Returns the number of groups with stored signals.
     pub(crate) fn pending_len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Ends that are kept.
+    /// Returns the number of stored ends.
     pub(crate) fn recent_len(&self) -> usize {
         self.recent.len()
     }

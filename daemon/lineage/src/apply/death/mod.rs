@@ -19,30 +19,30 @@ use crate::model::record::{OomVictim, SignalSent};
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// Processes above a sender that are kept.
+/// The most ancestors of a sender that are stored.
 const ANCESTORS: usize = 6;
 /// SIGCONT and SIGSTOP end nothing.
 const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 
 impl Lineage {
-    /// Says which signals are reported from now on.
+    /// Sets which signals the records report from now on.
     pub const fn watch_signals(&mut self, watch: Watch) {
         self.deaths.watch = watch;
     }
 
-    /// Records of signals were lost or shed up to this moment.
+    /// Notes that records of signals were lost or shed up to this moment.
     pub fn doubt_signals(&mut self, lost_until: Ktime) {
         let watch = &mut self.deaths.watch;
         watch.lost_until = lost_until.max(watch.lost_until);
     }
 
-    /// How groups ended, the last first; not those that exited with code 0 by themselves.
+    /// Returns how groups ended, the last first. Groups that received no signal and exited with code 0 are left out.
     pub fn deaths(&self) -> impl Iterator<Item = &Arc<GroupDeath>> {
         self.deaths.recent()
     }
 
-    /// Groups with signals that may end them, and ends that are kept.
+    /// Returns the number of groups with stored signals, and the number of stored ends.
     #[must_use]
     pub fn deaths_kept(&self) -> (usize, usize) {
         (self.deaths.pending_len(), self.deaths.recent_len())
@@ -85,7 +85,7 @@ impl Lineage {
         );
     }
 
-    /// The sender as it is now, with the processes above it.
+    /// Returns the sender as it is now, with its ancestors.
     fn sender(&self, sent: &SignalSent) -> Sender {
         let group =
             sent.sender.and_then(|task| self.store.find(task.key)).and_then(|ix| self.store[ix].group());
@@ -125,14 +125,14 @@ impl Lineage {
         self.deaths.mark(tgid.map_or(oom.tid.0, |tgid| tgid.0), mark);
     }
 
-    /// Whether its parent is known to be in another cgroup.
+    /// Whether the group's parent is known to be in another cgroup.
     fn is_top(&self, group: Ix<Group>) -> bool {
         let own = self.store.cgroup_of(&self.store[group]);
         let parent = self.store.parents_of(group).and_then(|it| self.store.cgroup_of(&self.store[it]));
         own.is_some() && parent.is_some() && own != parent
     }
 
-    /// Why a group ended whose last task is dead; `None` where it exited by itself and was sent nothing.
+    /// Returns why a group ended whose last task is dead; `None` if it exited with code 0 and received no signal.
     pub(crate) fn group_death(&mut self, group: Ix<Group>, at: Ktime) -> Option<Arc<GroupDeath>> {
         let members = &self.store[group];
         let status = members.status().settled(members.is_dead());
@@ -146,7 +146,7 @@ impl Lineage {
         let (key, began) = (members.key(), members.start());
         let oom = pending.as_ref().and_then(|pending| pending.oom.clone()).filter(|oom| oom.at >= began);
         let mut sent = pending.as_mut().map(|pending| std::mem::take(&mut pending.sent)).unwrap_or_default();
-        // Of a former group that had the same id.
+        // The stored signals are those of an earlier group with the same tgid.
         sent.retain(|sent| sent.last >= began);
         let has_forgotten = pending.is_some_and(|pending| pending.has_forgotten)
             || self.deaths.forgotten_until() >= began && self.deaths.forgotten_until() > Ktime(0);

@@ -15,11 +15,11 @@ use crate::model::record::{SignalInfo, SignalSent};
 use crate::store::slot::group::{Group, fact};
 use crate::store::tables::arena::Ix;
 
-/// Stops that are under way at most, and those that are kept after their end.
+/// The most stops that are followed at once, and the most that are kept after their end.
 const STOPS: usize = 256;
 /// The most processes of one stop that are listed.
 const MEMBERS: usize = 256;
-/// A unit that lives on for so long was not stopped: supervisors wait minutes.
+/// A stop whose processes still live after this time, ns, is dropped: supervisors wait for minutes at most.
 const KEEP_NS: u64 = 600_000_000_000;
 
 /// Stops under way, and those that have ended.
@@ -57,13 +57,13 @@ impl Stops {
 }
 
 impl Lineage {
-    /// Stops that are under way, and then those that have ended, the last first.
+    /// Returns stops that are under way, and then those that have ended, the last first.
     pub fn stops(&self) -> impl Iterator<Item = Arc<Stop>> {
         let under_way = self.deaths.stops.under_way.values().map(|stop| Arc::new(stop.clone()));
         under_way.chain(self.deaths.stops.ended.iter().rev().cloned())
     }
 
-    /// Stops that have ended since the last call.
+    /// Returns stops that have ended since the last call.
     pub fn take_ended_stops(&mut self) -> impl Iterator<Item = Arc<Stop>> {
         self.deaths.stops.take_ended()
     }
@@ -83,7 +83,7 @@ impl Lineage {
         let sender = self.sender(sent);
         let is_own = sender.cgroup_id == Some(cgroup_id);
         if !is_under_way {
-            // Another cgroup's process asks one at the top of this cgroup.
+            // A process of another cgroup sends a stop signal to a process at the top of this cgroup.
             let parent = self.store.parents_of(group).and_then(|it| self.store.cgroup_of(&self.store[it]));
             if is_own || sender.cgroup_id.is_none() || parent == Some(cgroup_id) {
                 return;
@@ -115,7 +115,7 @@ impl Lineage {
         self.deaths.stops.under_way.insert(cgroup_id, stop);
     }
 
-    /// Adds live processes of the cgroup that the stop does not have yet; returns whether there are any.
+    /// Adds live processes of the cgroup that the stop does not list yet. Returns whether the cgroup has live processes.
     fn add_members(&self, stop: &mut Stop) -> bool {
         let (known, more) = (stop.members.len(), stop.more);
         stop.more = 0;

@@ -1,4 +1,4 @@
-//! The new parent of an exiting task's children, by the kernel's rule.
+//! Finds the new parent of an exiting task's children by the kernel's rule.
 
 use crate::Lineage;
 use crate::model::event_context::EventContext;
@@ -16,7 +16,7 @@ impl Lineage {
     /// same namespace, else the namespace's init. A subreaper is known only after orphans were reparented to it.
     pub(crate) fn new_reaper_by_rule(&self, dying: Ix<Task>, ctx: EventContext) -> Option<Ix<Task>> {
         let group = self.store[dying].group()?;
-        // Where the function hooks are in use, a handing on to another group is seen: what was not stayed in the group.
+        // Function hooks report each reparenting to another group. A child without such a record stayed in the group.
         let is_seen = self.reconcile.sees_reparenting || (ctx.hook.is_some() && !ctx.is_by_tracepoint());
         let states = if is_seen { TaskState::Zombie } else { TaskState::Exiting };
         let sibling = self.store.find_alive_thread(group, dying, TaskState::Exiting);

@@ -13,18 +13,18 @@ use crate::store::tables::arena::Ix;
 
 /// A transfer of children from an exiting task to a new reaper, with the parts that are uncertain.
 struct OrphanTransfer {
-    /// The dying task as records name it.
+    /// The exiting task, as records name it.
     own: Option<TaskRef>,
     new_reaper: Option<Ix<Task>>,
-    /// The kernel showed this new reaper; else it is the one by its rule.
+    /// A record showed this new reaper; otherwise it follows from the kernel's rule.
     is_shown: bool,
     /// A new reaper that the kernel showed and that has died since: the children have been reparented again.
     intermediate_parent: Option<TaskRef>,
-    /// How they came to the intermediate parent, which was seen.
+    /// The context of the move to the intermediate parent, which a record showed.
     came: EventContext,
-    /// How they come to the new reaper.
+    /// The context of the move to the new reaper.
     ctx: EventContext,
-    /// Some may have gone before it died, unseen.
+    /// Some children may have been released, without a record, before the task died.
     may_be_lost: bool,
 }
 
@@ -42,20 +42,20 @@ impl Lineage {
         let transfer = self.orphan_transfer(dying, new_reaper, t);
         while let Some(child) = self.store[dying].first_child() {
             if self.store[child].has(fact::FREED) || self.was_reaped(child) {
-                // Released below this parent already, though the RCU callback may not have shown it yet.
+                // The child was released while it had this parent, though the RCU callback may not have shown that yet.
                 self.store.unlink_child(child);
                 continue;
             }
             self.transfer_orphan(child, &transfer, t.out);
             if self.store[dying].first_child() == Some(child) {
-                // No new reaper, or one that cannot be: whose child it is now is not known.
+                // There is no new reaper, or it would make a cycle, so the child's new parent is not known.
                 self.store.unlink_child(child);
                 self.store[child].set(fact::PARENT | fact::PARENT_START, false);
             }
         }
     }
 
-    /// Whether the end of a child is reported already, and only its release is awaited.
+    /// Whether the end of a child has been emitted and only its release is missing.
     fn was_reaped(&self, child: Ix<Group>) -> bool {
         self.store[child].leader().is_some_and(|leader| {
             let leader = &self.store[leader];
@@ -74,7 +74,7 @@ impl Lineage {
             .filter(|&new_reaper| new_reaper != dying);
         let is_shown = new_reaper.is_some();
         let own = self.store.reference(dying);
-        // A new reaper that is dead by now has handed them on in its turn, but those that were released before it died.
+        // If the new reaper has died since, its own exit reparented the children again, except those that were released before.
         let gone = shown.filter(|_| !is_shown).and_then(|new_reaper| self.store.find(new_reaper.key));
         let intermediate_parent =
             shown.filter(|new_reaper| gone.is_some() && own.is_none_or(|own| own.tgid != new_reaper.tgid));
@@ -100,7 +100,7 @@ impl Lineage {
         self.store[child].set(fact::PARENT_INFERRED, !is_shown);
         let may_be_gone = self.may_have_been_reaped(child);
         let is_pending = may_be_gone && (transfer.may_be_lost || self.may_be_autoreaping(child, ctx));
-        // What is open of a child is whether it left the first parent.
+        // The open question is whether the child left its first parent.
         let via = transfer.intermediate_parent;
         if is_pending {
             let Some(new_reaper) = new_reaper else { return };

@@ -25,7 +25,7 @@ impl Lineage {
         let (is_known, is_inferred) = (child.has(fact::PARENT), child.has(fact::PARENT_INFERRED));
         if is_known && child.parent_at() > t.ctx.at {
             let is_same = child.parent_tgid() == reference.tgid.0;
-            // A snapshot may well be the first to name the thread that it went to.
+            // A snapshot can be the first to name the thread that adopted the child.
             let is_in_snapshot = t.ctx.provenance != Provenance::Observed;
             let is_refuted = is_inferred
                 && (t.ctx.at > self.parent_shown_at(group) || self.was_shown_in(group, reference))
@@ -38,7 +38,7 @@ impl Lineage {
                 return Some(is_same);
             }
         }
-        // Given back to a parent that is dead: it says what is known.
+        // The record repeats a parent that is already known to be dead; nothing changes.
         let child = &self.store[group];
         if is_known && child.parent().is_none() && child.parent_tgid() == reference.tgid.0 {
             return Some(true);
@@ -48,9 +48,9 @@ impl Lineage {
             return None;
         }
         let Some(parent) = living else {
-            // It has handed its children on since then.
+            // The parent has died since then, so the child has another parent now.
             let dead = self.store.find(reference.key);
-            // The kernel counts threads of its group that are still to be seen: the child stayed among them.
+            // If the kernel counted threads of its group that no record has shown, one of them has the child now.
             let shown = dead.and_then(|dead| self.new_reaper_shown(dead, t.ctx.at));
             let shown = shown.and_then(|new_reaper| self.resolve_or_create_living(new_reaper, t));
             if !self.still_leads(leader, group) {
@@ -88,7 +88,7 @@ impl Lineage {
             _ => self.stats.wrong_parents += 1,
         }
         let old_parent = if is_inferred && self.was_shown_in(group, reference) {
-            // It never left that process: what was concluded did not come about.
+            // The child never left that process, so the concluded reparenting did not take place.
             self.take_back_reparenting(group);
             Some(reference)
         } else {
@@ -98,24 +98,27 @@ impl Lineage {
         Some(true)
     }
 
-    /// Whether a group is still there after another task was named, such as a parent. Naming a task can conclude that the former
-    /// owner of its tid or its leader's has ended: if the record contradicts itself, that owner is the very group it is about.
-    /// Its slot is free then, or another group's; the slot of its leader stays until the record is applied. If not, counts it.
+    /// Whether a group still exists after another task, such as a parent, was resolved. Resolving a task can conclude that the
+    /// former owner of its tid, or of its leader's tid, has ended. If a record contradicts itself, that owner can be the group
+    /// that the record is about. The slot of that group is then free or reused; the slot of its leader stays until the record is
+    /// applied. Counts a contradiction if the group is gone.
     pub(crate) fn still_leads(&mut self, leader: Ix<Task>, group: Ix<Group>) -> bool {
         let is_there = self.store[leader].group() == Some(group);
         self.stats.contradictory += u64::from(!is_there);
         is_there
     }
 
-    /// Returns the parent, in another process, that the children of a dead task had when it died. Earlier records are older than that.
+    /// Returns the new reaper, in another process, to which the children of a dead task went when it died; `None` for a record
+    /// that is older than the death.
     fn new_reaper_shown(&self, dead: Ix<Task>, seen_at: Ktime) -> Option<TaskRef> {
         let task = &self.store[dead];
         let (of, new_reaper) = self.store.rare_of(&self.store[task.group()?])?.new_reaper?;
         (of == task.key() && seen_at <= task.since).then_some(new_reaper)
     }
 
-    /// Whether a dead parent's children are with its process still: the kernel counted threads there that nobody has seen, or the
-    /// parent was seen to have the child after its death, so that another thread must have taken its place.
+    /// Whether a dead parent's children are still in its process. They are if the kernel counted threads there that no record has
+    /// shown. They also are if a record shows the parent with the child after the parent's death: then another thread has taken
+    /// its place.
     fn keeps_children(&self, dead: Ix<Task>, seen_at: Ktime) -> bool {
         let task = &self.store[dead];
         let Some(group) = task.group() else { return false };
@@ -134,8 +137,8 @@ impl Lineage {
         }
     }
 
-    /// Returns the task that a record names as a parent, if it can be one now. A dead leader counts, because another thread of its
-    /// group may be in an exec.
+    /// Returns the task that a record names as a parent, if it can still be a parent. A dead leader counts, because another
+    /// thread of its group may be in an exec.
     pub(crate) fn resolve_or_create_living(
         &mut self,
         reference: TaskRef,
@@ -145,7 +148,8 @@ impl Lineage {
         if let Some(named) = named.filter(|&named| self.store[named].state() < TaskState::Zombie) {
             return Some(named);
         }
-        // A released thread's children stayed in its group, and so did those of one that took its leader's place.
+        // The children of a released thread stayed in its group, and so did the children of a thread that took the leader's
+        // place.
         let of_named = named.and_then(|named| self.store[named].group());
         let leader = self.store.find_current(reference.tgid.leader());
         let group = of_named.or_else(|| self.store[leader?].group())?;
@@ -153,7 +157,7 @@ impl Lineage {
         if members.tgid() != reference.tgid.0 || members.start() > reference.key.start {
             return None;
         }
-        // Who began to die before that one did inherited nothing from it.
+        // A thread that began to exit before that task died inherited nothing from it.
         let died_at = named.map_or(Ktime(0), |named| self.store[named].since);
         self.store.members(group).find(|&ix| {
             let task = &self.store[ix];
@@ -163,7 +167,7 @@ impl Lineage {
         })
     }
 
-    /// Whether some thread of a task's group lives: then no child has left that group, whatever was concluded before that thread
+    /// Whether a thread of the task's group lives. If so, no child has left that group, whatever was concluded before that thread
     /// was known.
     fn has_living_group(&self, task: TaskRef) -> bool {
         let group = self.store.find_current(task.tgid.leader()).and_then(|leader| self.store[leader].group());

@@ -16,16 +16,16 @@ use crate::store::slot::pending_reparent::{PendingReparent, ReparentStep};
 use crate::store::slot::task::{Queue, Task, known};
 use crate::store::tables::arena::Ix;
 
-/// What a child's exit shows of its parent.
+/// Facts that a child's exit shows about its parent's disposition of SIGCHLD.
 const IGNORED: u32 = fact::IGNORED_KNOWN | fact::IGNORED;
 
 /// An RCU callback nearly always comes within this time after the release, ns.
 const CALLBACK_WITHIN_NS: u64 = 1_000_000_000;
 
 impl Lineage {
-    /// Handles an exiting task without children: it has reaped those that it still has in the tree.
+    /// Handles an exiting task that has no children by its record: it has reaped the children that the tree still has.
     pub(crate) fn reap_unseen_children(&mut self, dying: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
-        // Where releases are seen as they happen, the child's own is on its way and says more.
+        // If releases are reported when they begin, the child's own release record follows and has more facts.
         if self.reconcile.sees_releases {
             return;
         }
@@ -33,7 +33,7 @@ impl Lineage {
         while let Some(child) = next {
             next = self.store[child].sibling_next();
             let Some(leader) = self.store[child].leader() else { continue };
-            // Among several threads the tree may have given the child to the wrong one.
+            // In a group of several threads, the tree may have linked the child to the wrong thread.
             let is_certain =
                 self.store.present(&self.store[group]) == 1 || !self.store[child].has(fact::PARENT_INFERRED);
             let is_pending = self.store[child].has(fact::PARENT_PENDING);
@@ -44,7 +44,7 @@ impl Lineage {
             let nobody_waits =
                 self.would_autoreap(child) == Some(true) && !self.store[child].has(fact::ZOMBIE);
             if nobody_waits {
-                // The last switch comes after this: the task lost its CPU to its parent, on its way out.
+                // The record of the child's last switch follows: the scheduler ran the parent before the child's exit had ended.
                 self.autoreap_late(leader, child, &mut t.inferred());
             } else {
                 self.die_and_be_reaped(leader, child, Death::default(), &mut t.inferred());
@@ -52,15 +52,17 @@ impl Lineage {
         }
     }
 
-    /// Whether an exiting task, by the record of its last switch, can have lost children that are still in the tree.
+    /// Whether children that the tree still has may have been released before this task exited. Only records of a last switch
+    /// leave this open.
     pub(crate) fn may_have_lost_children(&self, dying: Ix<Task>, ctx: EventContext) -> bool {
         if !ctx.is_by_tracepoint() || self.reconcile.sees_reparenting {
             return false;
         }
         let mut children = self.store.children_of(dying);
         let (Some(child), None) = (children.next(), children.next()) else { return true };
-        // It had a child left when it began to die. If the tree has one only, it is that one; a zombie then stays one, as
-        // nobody waits for it in between but another thread, or a namespace's init in its own death.
+        // The task had a child when its exit began. If the tree has exactly one child, it is that one. If that child is a zombie,
+        // it stays one during the exit: only another thread, or a namespace's init in zap_pid_ns_processes(), still calls
+        // wait(2).
         let group = self.store[dying].group();
         let nobody_waits =
             group.is_some_and(|group| self.store[group].is_sole() && !self.store.is_namespace_init(group));
@@ -76,30 +78,32 @@ impl Lineage {
         }) && self.store.members(child).all(|ix| self.store[ix].state() >= TaskState::Exiting)
     }
 
-    /// Whether a child of a dying task may be past `exit_notify()`, on its way to release itself: `reparent_leader()` leaves that
-    /// one alone, and no hook tells of it.
+    /// Whether a child of an exiting task may be past `exit_notify()` and about to release itself. `reparent_leader()` skips such
+    /// a child, and no hook reports that.
     pub(crate) fn may_be_autoreaping(&self, child: Ix<Group>, father: EventContext) -> bool {
         let is_exiting = self.store[child].leader().is_some_and(|leader| {
-            // A dead leader whose last thread is about to tell that it has let it go, in its second turn.
+            // A dead leader that `release_task()` of its last thread may be releasing in its second turn, whose record is still
+            // to come.
             let is_candidate = self.store[leader].queue() == Queue::Candidate;
             self.store[leader].state() == TaskState::Exiting || is_candidate
         });
         let is_by_function = father.hook.is_some() && !father.is_by_tracepoint();
-        // Once open it stays so: what the parent does about SIGCHLD that it came to since decides nothing.
+        // A case that is open stays open: the SIGCHLD disposition of a parent that adopted the child later decides nothing.
         let goes_by_itself =
             self.store[child].has(fact::PARENT_PENDING) || self.would_autoreap(child) == Some(true);
         is_exiting && is_by_function && goes_by_itself
     }
 
-    /// A thread's last switch shows its group's parent as it was at the thread's end. Where the tree has one that is dying and
-    /// it shows another that is not, the group had been handed on.
+    /// Whether the last switch of a thread shows a reparenting of its group. It shows the group's parent at the thread's end. If
+    /// the parent in the tree is exiting and the parent in the record is not, the group was reparented in between.
     pub(crate) fn shows_reparenting(&self, group: Ix<Group>, parent: Option<TaskRef>) -> bool {
         let is_dying = |ix: Ix<Task>| self.store[ix].state() >= TaskState::Exiting;
         let shown = parent.and_then(|parent| self.store.find(parent.key));
         self.store[group].parent().is_some_and(is_dying) && shown.is_some_and(|ix| !is_dying(ix))
     }
 
-    /// Moves a child to its new parent, through another parent that died in between (`via`), and keeps open whether it was reparented.
+    /// Links a child to its new parent and notes that the reparenting may not have taken place. `via` is another parent that
+    /// adopted the child and died in between.
     pub(crate) fn reparent_pending(
         &mut self,
         group: Ix<Group>,
@@ -116,7 +120,7 @@ impl Lineage {
             return;
         }
         let step = ReparentStep { new: self.store.reference(parent), ctx };
-        // Handed on again: what is open is still whether the first parent took it.
+        // This is a further reparenting. The open question is still whether the first parent reaped the child.
         if let Some(open) = self.store.pending_reparent_mut(group) {
             open.further.extend(via.into_iter().chain([step]));
             return;
@@ -135,7 +139,7 @@ impl Lineage {
         }
     }
 
-    /// The child's own record shows its parent, at a time when it cannot change any more or has just been handed on. False if the
+    /// Settles an open reparenting by the parent that a record of the child shows after the reparenting. Returns false if the
     /// group is gone: see [`Lineage::still_leads`].
     #[must_use]
     pub(crate) fn resolve_pending_reparent(
@@ -146,7 +150,7 @@ impl Lineage {
         out: &mut Vec<Effect>,
     ) -> bool {
         let open = self.store.pending_reparent(&self.store[group]);
-        // What is older than the handing on says nothing about it.
+        // A record from before the reparenting cannot settle it.
         if open.is_none_or(|open| open.first.ctx.at > at) {
             return true;
         }
@@ -159,17 +163,17 @@ impl Lineage {
             self.renew_pending_reparent(group, &open, shown, out);
             return true;
         }
-        // Where the record does not say, the common case is assumed: it had been taken.
+        // If the record shows no parent, assume the common case: the former parent had reaped the child.
         let parent = parent.or(open.old);
         let now = self.store[group].parent().and_then(|parent| self.store.reference(parent));
         let key = |task: Option<TaskRef>| task.map(|task| task.key);
-        // Asked second: a new reaper that exec'ed since has the identity of its dead leader.
+        // The present parent is compared first: a new reaper that called execve(2) since has the identity of its dead leader.
         if key(parent) != key(now) && key(parent) == key(open.old) {
             self.restore_parent(group, open.old_group);
             self.store[group].set(open.ignored, true);
             return true;
         }
-        // A new reaper that took its leader's place since is still of that group.
+        // A new reaper that has taken its leader's place since is still a task of that group.
         let parents = self.store[group].parent_key();
         let is_there = |parent: TaskRef| {
             parents.is_some_and(|now| {
@@ -180,7 +184,7 @@ impl Lineage {
         if let Some(parent) = parent
             && !is_there(parent)
         {
-            // Handed on more than once, and taken on the way, or never handed on from there.
+            // Of several reparentings, only those up to the shown parent took place: it reaped the child, or it still has it.
             steps = open.steps_to(parent).unwrap_or(1);
             let t = &mut Transition::new(EventContext { at, hook: None, ..open.first.ctx }, out);
             let ix = self.resolve_or_create_living(parent, t);
@@ -196,8 +200,8 @@ impl Lineage {
         true
     }
 
-    /// The child was seen with a new parent at a time before the last step of the tree. If that new parent has died since, it is
-    /// open whether it reaped the child.
+    /// Handles a record that shows the child with a parent that adopted it and has died since. The open question is now whether
+    /// that parent reaped the child.
     fn renew_pending_reparent(
         &mut self,
         group: Ix<Group>,
@@ -224,7 +228,7 @@ impl Lineage {
         self.open_reparent(group, again);
     }
 
-    /// Identity of a task's group, as far as it is known.
+    /// Returns the identity of a task's group, as far as it is known.
     pub(crate) fn group_key_of(&self, task: TaskRef) -> GroupKey {
         match self.store.find(task.key).and_then(|ix| self.store[ix].group()) {
             Some(group) => self.store[group].key(),
@@ -232,7 +236,7 @@ impl Lineage {
         }
     }
 
-    /// It went by itself, below the parent it had when that was decided.
+    /// Undoes an open reparenting of a child that was autoreaped: it was released under its former parent.
     pub(crate) fn cancel_pending_reparent(&mut self, group: Ix<Group>) {
         if let Some(open) = self.take_pending(group) {
             self.restore_parent(group, open.old_group);
@@ -240,7 +244,8 @@ impl Lineage {
         }
     }
 
-    /// `reparent_leader()`: a zombie handed to a parent that ignores SIGCHLD is released by the one that hands it on.
+    /// Notes which task releases a zombie that is reparented to a parent that ignores SIGCHLD: `reparent_leader()` runs in the
+    /// exiting former parent.
     pub(crate) fn note_exiting_parent(&mut self, group: Ix<Group>, father: Option<GroupKey>) {
         let is_zombie = self.store[group].leader().is_some_and(|leader| {
             self.store[leader].state() == TaskState::Zombie && self.store[group].is_sole()
@@ -258,21 +263,22 @@ impl Lineage {
         self.store.take_pending_reparent(group)
     }
 
-    /// How many reparentings were left open so far: [`Lineage::doubtful`] has those that still are.
+    /// Returns how many reparentings were uncertain so far; [`Lineage::doubtful`] returns those that still are.
     #[must_use]
     pub const fn reparents_opened(&self) -> u64 {
         self.reconcile.reparents_opened
     }
 
-    /// Whether it is open if this child was handed on, and for so short a time that its RCU callback may be under way, which tells
-    /// whose child it was at its release.
+    /// Whether the reparenting of this child is uncertain and so recent that the child's RCU callback, which shows its parent at
+    /// the release, may still arrive.
     pub(crate) fn awaits_callback(&self, group: Ix<Group>, now: Ktime) -> bool {
         let open = self.store.pending_reparent(&self.store[group]);
         open.is_some_and(|open| now.since(open.first.ctx.at) < CALLBACK_WITHIN_NS)
     }
 
-    /// Dead children of dead parents of which it is open whether they are still there, with the time when that began. A
-    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one `Config::release_within` does.
+    /// Returns dead children of dead parents that may have been released already, with the time since when that is uncertain. A
+    /// [`Snapshot`](crate::model::record::Snapshot) of such a task settles it; without one, the time `Config::release_within`
+    /// does.
     #[must_use]
     pub fn doubtful(&self) -> impl DoubleEndedIterator<Item = (TaskKey, Ktime)> {
         let is_pending = |key: TaskKey| {
@@ -286,8 +292,8 @@ impl Lineage {
             .map(|&(at, key)| (key, at))
     }
 
-    /// Tells the first so many steps, the last with the parent that is shown: the present one, if none is. Answers the parent that
-    /// the last of them leaves.
+    /// Emits the first `steps` reparentings. The last one leads to the parent that a record shows, or to the present parent if no
+    /// record shows one. Returns the parent from which the last of them moved the child.
     fn emit_pending_reparents(
         &mut self,
         group: Ix<Group>,
@@ -315,8 +321,8 @@ impl Lineage {
         self.store[group].set(IGNORED, false);
     }
 
-    /// The RCU callback shows the parent at the release. Its memory may be another task's by then: only one that is known counts.
-    /// False if the group is gone: see [`Lineage::still_leads`].
+    /// Applies the parent at the release, which the RCU callback shows. The memory of that parent may have been reused by then,
+    /// so a parent that is not in the tree is ignored. Returns false if the group is gone: see [`Lineage::still_leads`].
     #[must_use]
     pub(crate) fn learn_parent_at_free(
         &mut self,
@@ -333,7 +339,7 @@ impl Lineage {
         let is_gone = self.store[ix].state() >= TaskState::Zombie;
         let is_other = self.store[group].parent_key().is_none_or(|known| known.tgid != parent.tgid);
         if is_gone && is_other && self.store[ix].key().tid == parent.tgid.leader() {
-            // Handed on in the tree only: it had been taken before.
+            // Only the tree reparented the child: the former parent had reaped it before.
             self.stats.contradictory += 1;
             self.restore_parent(group, Some(GroupKey { tgid: parent.tgid, start: Some(parent.key.start) }));
         } else if !is_gone {

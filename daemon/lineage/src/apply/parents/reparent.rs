@@ -1,4 +1,4 @@
-//! `forget_original_parent()`: reparentings that a hook reported.
+//! Applies reparentings that a hook in `forget_original_parent()` reported.
 
 use crate::Lineage;
 use crate::apply::parents::new_reaper::INIT;
@@ -21,11 +21,11 @@ impl Lineage {
         self.store.set_seen_running(child, at);
         self.reconcile.sees_reparenting = true;
         if self.store[group].leader() != Some(child) {
-            // Only leaders hang on a parent; threads follow theirs.
+            // Only leaders are linked to a parent; other threads share the parent of their leader.
             self.stats.contradictory += 1;
             return;
         }
-        // Whoever is handed on is there.
+        // A child that is reparented still exists.
         self.store.confirm_zombie(child, group);
         let known = &self.store[group];
         let is_inferred = known.has(fact::PARENT_INFERRED);
@@ -65,7 +65,7 @@ impl Lineage {
         parent: Ix<Task>,
         t: &mut Transition<'_>,
     ) {
-        // Seen with the parent it leaves now, it had come to it.
+        // A record shows the child leaving this parent, so an open reparenting to this parent did take place.
         self.confirm_pending_reparent(group, t.out);
         let first_parent = self.store[group].parent_key();
         if self.store.link_child(group, parent) {
@@ -99,11 +99,11 @@ impl Lineage {
         {
             self.store.rare(group).forked_by = Some((old, t.ctx.at));
         }
-        // A child on its way out is nobody's concern any more.
+        // The end of this child has been emitted, so its reparenting is not emitted.
         if self.store[leader].state() < TaskState::Dead {
             let is_built = self.emit(t, leader, Action::Reparented { old_parent: old, new_parent, kind });
             if is_built && let Some(effect) = t.out.last_mut() {
-                // It may have been handed on since.
+                // The child may have been reparented since.
                 effect.process.parent = Some(self.group_key_of(new_parent));
             }
         }

@@ -19,7 +19,7 @@ pub enum Cause {
     Oom,
     /// The init of its pid namespace ended.
     PidNamespaceInit,
-    /// Its parent ended and it had asked for a signal then: `PR_SET_PDEATHSIG`.
+    /// Its parent ended, and it had requested a signal for that by `PR_SET_PDEATHSIG`.
     ParentDeathSignal,
     /// It wrote to a pipe or socket that nobody reads: SIGPIPE.
     BrokenPipe,
@@ -27,21 +27,21 @@ pub enum Cause {
     TerminalHangup,
     /// Somebody pressed the interrupt or quit key of its terminal.
     TerminalKey,
-    /// It did what the CPU or the memory map forbids.
+    /// A fault: the CPU or the memory map forbids what it did (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP).
     Fault,
-    /// It called abort(3), or an assertion of it failed.
+    /// It called abort(3), or an assertion failed in it.
     Abort,
-    /// A seccomp filter, or seccomp's strict mode.
+    /// A seccomp filter or seccomp's strict mode ended it.
     Seccomp,
     /// It used the CPU for longer than `RLIMIT_CPU` allows.
     CpuLimit,
     /// It made a file larger than `RLIMIT_FSIZE` allows.
     FileSizeLimit,
-    /// The process that traced it.
+    /// The process that traced it ended it.
     Tracer,
-    /// The kernel sent the signal for a reason that it does not tell.
+    /// The kernel sent the signal, and no record shows the reason.
     Kernel,
-    /// See [`Missing`].
+    /// The cause is not known; [`Missing`] says why.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ impl Cause {
         Self::Unknown,
     ];
 
-    /// Stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ pub enum Missing {
     /// Kernels before 5.16 end a task for a seccomp filter without generating a signal, and strict mode always does; no record
     /// shows the filter or the mode.
     SeccompMode,
-    /// Whether the tracer passed the signal on or made it is in no record.
+    /// No record shows whether the tracer passed the signal on or sent it.
     TracerRequest,
     /// The hook of the out-of-memory killer is not attached.
     OomHook,
@@ -136,7 +136,7 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// Stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -157,7 +157,7 @@ impl Missing {
         }
     }
 
-    /// What is missing, as a sentence.
+    /// Returns a sentence about what is missing.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

@@ -14,48 +14,48 @@ use crate::model::id::{GroupKey, Ktime};
 use crate::model::record::Comm;
 use crate::model::status::WaitStatus;
 
-/// Nothing else looks the same.
+/// The certainty of a cause that alone explains the evidence.
 pub const CERTAIN: &str = "certain";
-/// One fact is missing.
+/// The certainty of a cause for which one fact is missing.
 pub const LIKELY: &str = "likely";
-/// Nothing is known of the cause.
+/// The certainty if no cause is known.
 pub const UNKNOWN: &str = "unknown";
 
 /// Why a thread group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDeath {
-    /// Which.
+    /// The group.
     pub key: GroupKey,
-    /// When its last task was dead.
+    /// When its last task died.
     pub at: Ktime,
     /// Its leader's comm.
     pub name: Option<Comm>,
-    /// Its parent then.
+    /// Its parent at that time.
     pub parent: Option<GroupKey>,
-    /// That one's comm.
+    /// The comm of that parent's leader.
     pub parent_name: Option<Comm>,
     /// Its real uid.
     pub uid: Option<u32>,
     /// Its cgroup's id in the v2 hierarchy.
     pub cgroup_id: Option<u64>,
-    /// Its parent was in another cgroup: it was at the top of its unit or container.
+    /// Whether its parent was in another cgroup, so that it was at the top of its unit or container.
     pub is_top: bool,
-    /// What wait(2) says of it.
+    /// Its wait(2) status.
     pub status: Option<WaitStatus>,
     /// The cause.
     pub cause: Cause,
-    /// Without this fact the cause is likely, not certain; of an unknown one it is the reason.
+    /// The fact without which the cause is likely and not certain, or not known at all.
     pub missing: Option<Missing>,
     /// The signal that ended it.
     pub by: Option<Sent>,
-    /// Other signals that it was sent, oldest first.
+    /// Other signals that were sent to it, oldest first.
     pub others: Vec<Sent>,
     /// The out-of-memory killer's choice.
     pub oom: Option<OomMark>,
 }
 
 impl GroupDeath {
-    /// Whether nothing else looks the same.
+    /// Returns how certain the cause is: `certain`, `likely` or `unknown`.
     #[must_use]
     pub const fn certainty(&self) -> &'static str {
         match (self.cause, self.missing) {
@@ -66,16 +66,16 @@ impl GroupDeath {
     }
 }
 
-/// Which signals are seen, and since when.
+/// Which signals the records report, and since when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
-    /// Since when they are seen; `None`: they are not.
+    /// Since when records report signals; `None` if they do not.
     pub since: Option<Ktime>,
-    /// Bit N - 1 for each signal N that is reported.
+    /// Bit N - 1 is set if signal N is reported.
     pub signals: u32,
-    /// Whether victims of the out-of-memory killer are reported.
+    /// Whether records report victims of the out-of-memory killer.
     pub oom: bool,
-    /// Records of signals were lost or shed until then.
+    /// Until when records of signals were lost or shed.
     pub lost_until: Ktime,
 }
 

@@ -1,7 +1,7 @@
 //! The out-of-memory killer's choice, and the limit that it met.
 
+use crate::model::comm::Comm;
 use crate::model::id::{Ktime, TaskRef};
-use crate::model::record::Comm;
 
 /// The out-of-memory killer has chosen a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,17 +16,17 @@ pub struct OomMark {
     pub limit: Option<Box<OomLimit>>,
 }
 
-/// Whose limit on memory was met.
+/// The kind of limit on memory that was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OomScope {
-    /// The host's, or that of the memory nodes that the trigger may use.
+    /// The memory of the host, or of the NUMA nodes that the trigger may use.
     Host,
-    /// A memory cgroup's.
+    /// The limit of a memory cgroup.
     Cgroup,
 }
 
 impl OomScope {
-    /// Stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -39,44 +39,46 @@ impl OomScope {
 /// The limit that the out-of-memory killer met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomLimit {
-    /// Whose.
+    /// Whether the host or a memory cgroup has the limit.
     pub scope: OomScope,
-    /// The kernel says it (`oom_control.memcg`); else it is taken from the use of the trigger's memory cgroups.
+    /// Whether the kernel names the limit (`oom_control.memcg`). Otherwise the limit is concluded from the usage of the trigger's
+    /// memory cgroups.
     pub is_certain: bool,
     /// The cgroup's id in the hierarchy of the memory controller.
     pub cgroup_id: Option<u64>,
-    /// Name of its directory.
+    /// The name of the cgroup's directory.
     pub cgroup_name: Option<String>,
-    /// Its limit in bytes; `None` where it has none: the limit on memory and swap together was met then.
+    /// Its limit in bytes; `None` if it has none, so that the limit on memory and swap together was met.
     pub limit_bytes: Option<u64>,
-    /// Bytes charged to it then.
+    /// The bytes that were charged to it at that time.
     pub used_bytes: Option<u64>,
-    /// What its files say, where it was found.
+    /// The contents of its files; `None` if the cgroup was not found.
     pub cgroup: Option<OomCgroup>,
     /// The host's memory, read when the choice became known.
     pub host: Option<HostMemory>,
 }
 
-/// A memory cgroup as its files have it.
+/// A memory cgroup, read from its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomCgroup {
     /// Path below the root of the hierarchy, with a leading slash.
     pub path: String,
-    /// In a v1 hierarchy.
+    /// Whether it is in a v1 hierarchy.
     pub is_v1: bool,
-    /// All of its processes are ended together: `memory.oom.group`.
+    /// Whether the killer ends all of its processes together (`memory.oom.group`).
     pub kills_group: bool,
-    /// Its victims so far: `oom_kill` of `memory.events` (v2, with those below) or `memory.oom_control` (v1, its own).
+    /// Its victims so far: `oom_kill` of `memory.events` (v2, descendants included) or of `memory.oom_control` (v1, without
+    /// descendants).
     pub victims: Option<u64>,
 }
 
 /// Memory of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostMemory {
-    /// Of all.
+    /// Total memory, bytes.
     pub total_bytes: u64,
-    /// Swap.
+    /// Total swap, bytes.
     pub swap_bytes: u64,
-    /// Swap that is free.
+    /// Free swap, bytes.
     pub swap_free_bytes: u64,
 }

@@ -1,19 +1,19 @@
-//! A signal that was sent to a group, with who sent it.
+//! A signal that was sent to a group, and its sender.
 
 use crate::model::flags::{PF_EXITING, PF_KTHREAD};
 use crate::model::id::{GroupKey, Ktime, TaskRef};
 use crate::model::record::{Comm, Disposition, SignalInfo};
 
-/// A process above the sender when it sent the signal.
+/// An ancestor of the sender at the time of the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// Which.
+    /// The process.
     pub key: GroupKey,
     /// Its leader's comm.
     pub name: Option<Comm>,
 }
 
-/// Who sent a signal: the current task, as it was then.
+/// The sender of a signal: the task that was current when the signal was generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// The task.
@@ -26,9 +26,9 @@ pub struct Sender {
     pub flags: u32,
     /// Its cgroup's id in the v2 hierarchy.
     pub cgroup_id: Option<u64>,
-    /// The processes above it, its parent first.
+    /// Its ancestors, its parent first.
     pub ancestors: Box<[Ancestor]>,
-    /// The init of a pid namespace below the initial one.
+    /// Whether it is the init of a pid namespace other than the initial one.
     pub is_namespace_init: bool,
 }
 
@@ -55,25 +55,25 @@ pub struct Sent {
     pub signal: i32,
     /// `si_code`.
     pub code: Option<i32>,
-    /// What `si_code` is from.
+    /// The kind of `siginfo` that `si_code` comes from.
     pub info: SignalInfo,
-    /// To any task of the group, not to [`Sent::target`] alone.
+    /// Whether it was sent to the whole group and not to [`Sent::target`] alone.
     pub to_group: bool,
-    /// The task it was for.
+    /// The target task.
     pub target: TaskRef,
-    /// `TRACE_SIGNAL_` number.
+    /// `TRACE_SIGNAL_` number (include/trace/events/signal.h).
     pub result: i32,
     /// `si_addr` of a fault.
     pub address: u64,
     /// `si_syscall` of a SIGSYS.
     pub syscall: i32,
-    /// What the target does with it, where that was read.
+    /// The target's disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
-    /// How often it came from this sender, and when last.
+    /// How often this sender sent it.
     pub times: u32,
-    /// When it last came.
+    /// When this sender last sent it.
     pub last: Ktime,
 }
 

@@ -1,4 +1,4 @@
-//! A unit or container that somebody asked to stop: from the first stop signal to the last exit.
+//! The stop of a unit or container: from the first stop signal to the last exit.
 
 use crate::model::death::{Cause, Sender};
 use crate::model::id::{GroupKey, Ktime};
@@ -9,21 +9,21 @@ use crate::model::record::{Comm, Disposition};
 pub struct Stop {
     /// The cgroup's id, as groups have it.
     pub cgroup_id: u64,
-    /// When the first stop signal came.
+    /// When the first stop signal was sent.
     pub began: Ktime,
     /// That signal.
     pub signal: i32,
-    /// Who sent it: a process of another cgroup.
+    /// The sender: a process of another cgroup.
     pub sender: Sender,
-    /// The processes that were there then, and those that were born since, as far as there is room.
+    /// The processes that the cgroup had then, and those forked since, up to a bound.
     pub members: Vec<StopMember>,
-    /// Processes for which there was no room.
+    /// The number of processes beyond the bound.
     pub more: u64,
     /// When the last process ended; `None` while one lives.
     pub ended: Option<Ktime>,
 }
 
-/// A process of a cgroup that stops.
+/// A process of a cgroup that is stopping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopMember {
     /// Which.
@@ -32,28 +32,29 @@ pub struct StopMember {
     pub name: Option<Comm>,
     /// Its parent.
     pub parent: Option<GroupKey>,
-    /// The first stop signal that it was sent.
+    /// The first stop signal that was sent to it.
     pub asked: Option<StopRequest>,
-    /// When it was sent SIGKILL by a process or by `cgroup.kill`.
+    /// When a process or `cgroup.kill` sent it SIGKILL.
     pub killed: Option<Ktime>,
-    /// When its last task was dead.
+    /// When its last task died.
     pub ended: Option<Ktime>,
     /// Why it ended.
     pub cause: Option<Cause>,
 }
 
-/// A stop signal that a process was sent.
+/// A stop signal that was sent to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopRequest {
     /// When.
     pub at: Ktime,
     /// Which.
     pub signal: i32,
-    /// Whether the kernel dropped it: the process ignores it, or is the init of a pid namespace and has no handler for it.
+    /// Whether the kernel dropped the signal, because the process ignores it or is the init of a pid namespace without a handler
+    /// for it.
     pub is_dropped: bool,
-    /// What the process does with it, where that was read.
+    /// The disposition of the signal, if it was read.
     pub disposition: Option<Disposition>,
-    /// A process of its own cgroup sent it: it was passed on.
+    /// Whether a process of the same cgroup sent it, which passed the signal on.
     pub is_passed_on: bool,
 }
 
@@ -62,9 +63,9 @@ pub struct StopRequest {
 pub enum StopOutcome {
     /// Every process ended without a SIGKILL.
     ByItself,
-    /// A process was sent SIGKILL before it ended.
+    /// SIGKILL was sent to a process before it ended.
     Killed,
-    /// A process lives.
+    /// A process still lives.
     Unfinished,
 }
 
@@ -81,7 +82,7 @@ impl StopOutcome {
 }
 
 impl Stop {
-    /// How it ended.
+    /// Returns how the stop ended.
     #[must_use]
     pub fn outcome(&self) -> StopOutcome {
         if self.members.iter().any(|member| member.killed.is_some()) {
@@ -93,13 +94,13 @@ impl Stop {
         }
     }
 
-    /// When the first SIGKILL was sent.
+    /// Returns when the first SIGKILL was sent.
     #[must_use]
     pub fn first_kill(&self) -> Option<Ktime> {
         self.members.iter().filter_map(|member| member.killed).min()
     }
 
-    /// From the first stop signal to the last exit, ns; `None` while a process lives.
+    /// Returns the time from the first stop signal to the last exit, ns; `None` while a process lives.
     #[must_use]
     pub fn duration_ns(&self) -> Option<u64> {
         self.ended.map(|ended| ended.since(self.began))

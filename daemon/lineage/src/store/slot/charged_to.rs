@@ -1,12 +1,12 @@
-//! To whom the figures of an ended group were added.
+//! The process to which the usage of an ended group was added.
 
 use crate::model::id::Tgid;
 
-/// To whom a group's figures were passed on when it was gone.
+/// The process to which a group's usage was added when the group was released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChargedTo {
-    /// Its parent, or who waited for it: the last to have this tgid that is older than the child.
+    /// The tgid of its parent, or of the process that reaped it: the last group with this tgid that is older than the child.
     pub(crate) to: Tgid,
-    /// Whether a wait(2) took it, and so the kernel passed them on as well.
+    /// Whether a wait(2) reaped it, so that the kernel added its usage to the parent too.
     pub(crate) by_wait: bool,
 }

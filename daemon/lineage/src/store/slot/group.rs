@@ -19,7 +19,7 @@ use crate::store::slot::threads::{ThreadBits, Threads};
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::ProfileIx;
 
-/// Facts of a group that can be unknown, and what was told of it.
+/// Bits of [`Group`]: which facts are known, and which effects were emitted.
 pub(crate) mod fact {
     pub(crate) const CLONE_FLAGS: u32 = 1 << 0;
     pub(crate) const CGROUP: u32 = 1 << 1;
@@ -29,54 +29,54 @@ pub(crate) mod fact {
     pub(crate) const START: u32 = 1 << 6;
     pub(crate) const PARENT: u32 = 1 << 7;
     pub(crate) const PARENT_START: u32 = 1 << 8;
-    /// The present parent was concluded, not seen.
+    /// The present parent was concluded; no record showed it.
     pub(crate) const PARENT_INFERRED: u32 = 1 << 9;
-    /// Holds the parent that vforked it.
+    /// It still holds the parent that created it by vfork(2).
     pub(crate) const HOLDS_PARENT: u32 = 1 << 10;
-    /// Was seen to adopt orphans though it is no namespace's init.
+    /// It adopted orphans without being the init of a pid namespace.
     pub(crate) const SUBREAPER: u32 = 1 << 11;
-    /// The kernel itself counted no other task than the leader any more.
+    /// The kernel counts no task of the group but the leader.
     pub(crate) const SOLE: u32 = 1 << 12;
-    /// The death of its last task was reported.
+    /// `group_exited` was emitted.
     pub(crate) const EXIT_EMITTED: u32 = 1 << 13;
-    /// It is a zombie, and that was reported.
+    /// It is a zombie, and `zombie_began` was emitted.
     pub(crate) const ZOMBIE: u32 = 1 << 14;
-    /// The zombie is older than the time kept for it.
+    /// It became a zombie before the stored time.
     pub(crate) const ZOMBIE_OLDER: u32 = 1 << 15;
-    /// The zombie is younger than the time kept for it.
+    /// It became a zombie after the stored time.
     pub(crate) const ZOMBIE_YOUNGER: u32 = 1 << 16;
-    /// It is open whether it came to the parent it has: `Extra::pending`.
+    /// It may not have been reparented to the present parent: `Extra::pending`.
     pub(crate) const PARENT_PENDING: u32 = 1 << 21;
-    /// Its leader is dead and others live on.
+    /// Its leader is dead and other threads live.
     pub(crate) const DEAD_LEADER: u32 = 1 << 20;
-    /// Its leader died before the others.
+    /// Its leader died before other threads.
     pub(crate) const LEADER_DIED: u32 = 1 << 17;
-    /// Whether its present parent ignores SIGCHLD was read when its last task began to die.
+    /// Whether its parent ignores SIGCHLD is known from the time when its last task began to exit.
     pub(crate) const IGNORED_KNOWN: u32 = 1 << 18;
-    /// It does.
+    /// The value of that fact.
     pub(crate) const IGNORED: u32 = 1 << 19;
-    /// That is of a parent it came to since then.
+    /// That fact is about a parent that adopted it later.
     pub(crate) const IGNORED_LATER: u32 = 1 << 24;
-    /// Its leader's RCU callback came before the last switch of another of its tasks: the leader is released with that.
+    /// Its leader's RCU callback arrived before the last switch of another task; the leader is released with that switch.
     pub(crate) const FREED: u32 = 1 << 25;
-    /// It is gone, and its parent has got what it used: `PackedUsage::charged_to`.
+    /// It was released, and its usage was added to its parent: `PackedUsage::charged_to`.
     pub(crate) const CHARGED: u32 = 1 << 26;
-    /// It is a zombie, and nothing has shown it since records were lost.
+    /// It is an unconfirmed zombie: no record or snapshot has shown it since records were lost.
     pub(crate) const UNCONFIRMED: u32 = 1 << 30;
-    /// Of such a zombie: it was flagged as old before that.
+    /// It is an unconfirmed zombie that was flagged as old before the loss.
     pub(crate) const FLAGGED: u32 = 1 << 31;
-    /// Whether it ignores SIGCHLD itself was read when some child of it began to die.
+    /// Whether it ignores SIGCHLD is known from the time when a child of it began to exit.
     pub(crate) const IGNORES_KNOWN: u32 = 1 << 22;
-    /// It does.
+    /// The value of that fact.
     pub(crate) const IGNORES: u32 = 1 << 23;
-    /// Somebody took it, or nobody had to.
+    /// It was reaped; `AUTOREAPED` is set if no wait(2) was needed.
     pub(crate) const REAPED: u32 = 1 << 3;
     pub(crate) const AUTOREAPED: u32 = 1 << 27;
-    /// Two bits that say what `Group::status_code` is.
+    /// The position of two bits that show what `Group::status_code` is.
     pub(crate) const STATUS_SHIFT: u32 = 28;
     pub(crate) const STATUS: u32 = 3 << STATUS_SHIFT;
 
-    /// Each bit is one fact's.
+    /// Each bit is used for one fact only.
     const _: () = {
         let all = [
             CLONE_FLAGS,
@@ -120,7 +120,7 @@ pub(crate) mod fact {
     };
 }
 
-/// One thread group. First is what the records of its children need of it, so that they fetch one cache line, or two.
+/// One thread group. The fields that records of its children need come first, so that they are in one or two cache lines.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(32))]
 pub(crate) struct Group {
@@ -134,7 +134,7 @@ pub(crate) struct Group {
     pub(in crate::store) debt: Option<Ix<Account>>,
     pub(in crate::store) profile: ProfileIx,
     pub(crate) executable: Option<Arc<PathName>>,
-    /// Of the tasks that are dead, and who has got that, once the group was gone.
+    /// What its dead tasks used, and to which process that was added once the group was released.
     pub(in crate::store) usage: Option<Ix<PackedUsage>>,
     /// `real_parent`.
     pub(in crate::store) parent: Option<Ix<Task>>,
@@ -147,9 +147,9 @@ pub(crate) struct Group {
     pub(in crate::store) status_code: i32,
 
     pub(in crate::store) parent_start: Ktime,
-    /// When the kernel was last seen to have this parent: an older record does not change it back.
+    /// When a record last showed this parent; an older record must not change it.
     pub(in crate::store) parent_at: Ktime,
-    /// Identity of the parent's group, so that telling the parent costs no look at it.
+    /// The tgid of the parent's group, so that an effect can name the parent without reading its slot.
     pub(in crate::store) parent_tgid: u32,
     pub(crate) execs: u32,
     /// Last exec.
@@ -158,20 +158,20 @@ pub(crate) struct Group {
 
 const _: () = assert!(size_of::<Group>() == 96, "a zombie's bytes are budgeted: see tests/memory.rs");
 
-/// Of groups that have, or had, more than one thread, another parent, or another name.
+/// Facts of groups that have, or had, more than one thread, another parent, or another comm.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extra {
     /// Last reparenting.
     pub(crate) reparented_at: Ktime,
     first_parent_start: Ktime,
     leader_died_at: Ktime,
-    /// When a record last showed its parent, where the present one is concluded.
+    /// When a record last showed its parent, if the present one is concluded.
     pub(crate) parent_shown_at: Ktime,
     first_parent_tgid: u32,
     parent_shown: u32,
     pub(crate) reparented: u32,
     pub(crate) renames: u32,
-    /// Threads besides the leader, ever and at most at once.
+    /// Threads besides the leader: in total, and the most at once.
     pub(crate) threads_created: u32,
     pub(crate) threads_peak: u32,
     hidden_threads: u32,
@@ -181,7 +181,7 @@ pub(crate) struct Extra {
     pub(crate) pending: Option<Ix<PendingReparent>>,
     pub(crate) rare: Option<Ix<Rare>>,
     pub(crate) reparent_kind: Option<ReparentKind>,
-    /// Which of the fields without an `Option` are known.
+    /// Bits for the fields without an `Option`: whether each is known.
     known: u8,
 }
 
@@ -198,7 +198,7 @@ impl Extra {
         self.known & what != 0
     }
 
-    /// Parent before the first reparenting.
+    /// Returns the parent before the first reparenting.
     pub(crate) fn first_parent(&self) -> Option<GroupKey> {
         let start = self.knows(FIRST_PARENT_START).then_some(self.first_parent_start);
         self.knows(FIRST_PARENT).then_some(GroupKey { tgid: Tgid(self.first_parent_tgid), start })
@@ -215,7 +215,7 @@ impl Extra {
         }
     }
 
-    /// When the leader died before the others.
+    /// Returns when the leader died, if it died before other threads.
     pub(crate) fn leader_died_at(&self) -> Option<Ktime> {
         self.knows(LEADER_DIED_AT).then_some(self.leader_died_at)
     }
@@ -225,7 +225,7 @@ impl Extra {
         self.leader_died_at = at;
     }
 
-    /// Of which process the last parent was that a record showed.
+    /// Returns the process of the last parent that a record showed.
     pub(crate) fn parent_shown(&self) -> Option<Tgid> {
         self.knows(PARENT_SHOWN).then_some(Tgid(self.parent_shown))
     }
@@ -238,7 +238,7 @@ impl Extra {
         }
     }
 
-    /// Threads that the kernel counted when the leader was seen dead, and that nobody has seen since.
+    /// Returns the number of threads that the kernel counted when a record showed the leader dead, and that no record has shown.
     pub(crate) fn hidden_threads(&self) -> Option<u32> {
         self.knows(HIDDEN_THREADS).then_some(self.hidden_threads)
     }
@@ -249,29 +249,29 @@ impl Extra {
     }
 }
 
-/// What few groups have.
+/// Facts that very few groups have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
-    /// Who called clone(2), where that is not the first parent.
+    /// The task that called clone(2), if it is not the first parent.
     pub(crate) creator: Option<TaskRef>,
     pub(crate) tracer: Option<TaskRef>,
-    /// When a thread took the place of its leader: what is older is about the old one.
+    /// When a thread took the leader's place; older records are about the old leader.
     pub(crate) taken_over_at: Option<Ktime>,
-    /// That was some time before: only the last words of the old leader told it.
+    /// Whether the exec may be older than that time, because only the last record of the old leader showed it.
     pub(crate) taken_over_before: bool,
-    /// A task of it that died, and another process's task that its children had as their parent then.
+    /// A dead task of the group, and the task of another process that adopted its children.
     pub(crate) new_reaper: Option<(TaskKey, TaskRef)>,
     /// The kernel's rule alone gave children of a thread of it to another process.
     pub(crate) children_by_rule: bool,
-    /// The dying parent that released it, as the new one ignores SIGCHLD.
+    /// The exiting parent that released it, because the new parent ignores SIGCHLD.
     pub(crate) exiting_reaper: Option<GroupKey>,
-    /// How it was reaped, where its release is not in the same record.
+    /// How it was reaped, if another record shows its release.
     pub(crate) reaping: Option<Reaping>,
-    /// The thread of its parent that forked it, and when that ended: a sibling thread got the child.
+    /// The thread of its parent that forked it, and when that thread ended and a sibling thread adopted the child.
     pub(crate) forked_by: Option<(TaskRef, Ktime)>,
     /// What it did before its last exec.
     pub(crate) before_exec: Option<Box<BeforeExec>>,
-    /// When it was last moved to another cgroup: what was read before has the former one.
+    /// When it was last moved to another cgroup; older records have the former cgroup.
     pub(crate) attached_at: Ktime,
 }
 
@@ -288,7 +288,7 @@ impl Group {
         }
     }
 
-    /// How it ended, once that was reported.
+    /// Returns how it ended, once that was emitted.
     pub(crate) const fn end(&self) -> Option<End> {
         if self.has(fact::REAPED) {
             Some(End::Reaped)
@@ -299,13 +299,13 @@ impl Group {
         }
     }
 
-    /// Tells how it ended.
+    /// Sets how it ended.
     pub(crate) fn set_end(&mut self, end: End) {
         self.set(fact::REAPED, end == End::Reaped);
         self.set(fact::AUTOREAPED, end == End::Autoreaped);
     }
 
-    /// How much is known of its wait(2) status.
+    /// Returns what is known of its wait(2) status.
     pub(crate) const fn status(&self) -> GroupStatus {
         match (self.facts & fact::STATUS) >> fact::STATUS_SHIFT {
             0 => GroupStatus::Unknown,
@@ -340,7 +340,7 @@ impl Group {
         Some(GroupKey { tgid: Tgid(self.parent_tgid), start })
     }
 
-    /// Whether it is a zombie that its parent is charged with.
+    /// Whether it is a zombie that is counted at its parent.
     pub(crate) const fn is_owed_a_wait(&self) -> bool {
         self.has(fact::ZOMBIE) && !self.has(fact::UNCONFIRMED)
     }
@@ -375,22 +375,22 @@ impl Group {
         self.facts
     }
 
-    /// Its account as a parent.
+    /// Its counts as a parent.
     pub(crate) const fn debt(&self) -> Option<Ix<Account>> {
         self.debt
     }
 
-    /// When the kernel was last seen to have this parent.
+    /// Returns when a record last showed this parent.
     pub(crate) const fn parent_at(&self) -> Ktime {
         self.parent_at
     }
 
-    /// The signal that its end sends to its parent, if [`fact::EXIT_SIGNAL`].
+    /// Returns the signal that its parent gets when it ends, if [`fact::EXIT_SIGNAL`] is set.
     pub(crate) const fn exit_signal(&self) -> i32 {
         self.exit_signal as i32
     }
 
-    /// Sets that. What no kernel has as one is unknown.
+    /// Sets the exit signal. A number that no kernel uses counts as unknown.
     pub(crate) fn set_exit_signal(&mut self, signal: i32) {
         let fits = i16::try_from(signal);
         self.exit_signal = fits.unwrap_or_default();

@@ -2,12 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `task` | a task: identity, state, queue, links, what is known of it |
-//! | `group` | a thread group: leader, parent, threads; `Extra` and `Rare` for what few groups have |
-//! | `parent_account` | what a parent owes its children, and what the dead ones used |
+//! | `task` | a task: identity, state, queue, links, known facts |
+//! | `group` | a thread group: leader, parent, threads; `Extra` and `Rare` for facts that few groups have |
+//! | `parent_account` | a parent's counts of children, and what the dead ones used |
 //! | `packed_usage` | what the dead tasks of a group used, in 40 bytes |
-//! | `charged_to` | to whom those figures were added when the group ended |
-//! | `threads` | how many tasks a group has, and the ends of their list |
+//! | `charged_to` | the process to which that usage was added when the group ended |
+//! | `threads` | the number of tasks of a group, and both ends of their list |
 //! | `small_extra` | `Extra` of a zombie, in 20 bytes |
 //! | `pending_reparent` | a reparenting that may not have taken place |
 

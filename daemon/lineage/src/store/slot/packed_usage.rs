@@ -1,5 +1,5 @@
-//! What a dead group used, in 40 bytes: counters of 64 bits are far wider than nearly every process needs. What does not fit is kept
-//! whole in a second table.
+//! Packs the usage of a group into 40 bytes, because few processes need counters of 64 bits. Usage that does not fit is stored
+//! unpacked in a second table.
 
 use crate::config::Room;
 use crate::model::id::Tgid;
@@ -22,9 +22,9 @@ const FEW_BITS: u32 = 4;
 const PENDING_SHIFT: u32 = TASKS_BITS;
 const UNKNOWN_SHIFT: u32 = PENDING_SHIFT + FEW_BITS;
 const MAJOR_SHIFT: u32 = UNKNOWN_SHIFT + FEW_BITS;
-/// There are figures.
+/// The usage is known.
 const IS_KNOWN: u32 = 1 << 29;
-/// They are in the second table.
+/// The usage is in the second table.
 const IS_WIDE: u32 = 1 << 30;
 /// [`ChargedTo::by_wait`].
 const BY_WAIT: u32 = 1 << 31;
@@ -32,7 +32,7 @@ const BY_WAIT: u32 = 1 << 31;
 const _: () = assert!(MAJOR_SHIFT + MAJOR_BITS - MAJOR_LOW_BITS <= 29, "counts and flags share a word");
 const _: () = assert!(TID_LIMIT <= 1 << (32 - MAJOR_LOW_BITS), "a tgid and the major faults share a word");
 
-/// What a group used, and to whom that was passed on. Either can be unknown.
+/// What a group used, and the process to which that was added. Either can be unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PackedUsage {
     figures: [u64; 4],
@@ -50,7 +50,7 @@ impl PackedUsage {
         (to != 0).then_some(ChargedTo { to: Tgid(to), by_wait: self.counts & BY_WAIT != 0 })
     }
 
-    /// Nobody has a tgid above the limit, so what is passed there is passed to nobody.
+    /// No process has a tgid above the limit, so such a tgid is not stored.
     pub(crate) fn set_charged_to(&mut self, charged_to: Option<ChargedTo>) {
         let charged_to = charged_to.filter(|charged_to| charged_to.to.0 < TID_LIMIT);
         let to = charged_to.map_or(0, |charged_to| charged_to.to.0);
@@ -87,7 +87,7 @@ impl PackedUsage {
         }
     }
 
-    /// False if it does not fit.
+    /// Packs a usage. Returns false if it does not fit.
     fn pack(&mut self, usage: &GroupUsage) -> bool {
         let GroupUsage { sum, tasks, pending, unknown } = usage;
         let times = sum.exec_runtime_ns | sum.run_delay_ns | sum.utime_ns | sum.stime_ns;
@@ -105,7 +105,7 @@ impl PackedUsage {
             sum.utime_ns | sum.nvcsw << TIME_BITS,
             sum.stime_ns | sum.nivcsw << TIME_BITS,
         ];
-        // Below 2^19 by now.
+        // The remaining bits are below 2^19.
         let major = sum.maj_flt as u32;
         let tgid = self.charged_to >> MAJOR_LOW_BITS << MAJOR_LOW_BITS;
         self.charged_to = tgid | major & ((1 << MAJOR_LOW_BITS) - 1);
@@ -119,7 +119,7 @@ impl PackedUsage {
     }
 }
 
-/// What dead groups used: a slot for each group that has one dead task at least, and those figures that do not fit into one.
+/// The usage of all groups that have a dead task: a slot for each, and a second table for usage that does not fit into a slot.
 pub(crate) struct UsageStore {
     slots: Arena<PackedUsage>,
     wide: Arena<GroupUsage>,
@@ -135,12 +135,12 @@ impl UsageStore {
         self.slots.len()
     }
 
-    /// A slot, empty.
+    /// Adds an empty slot.
     pub(crate) fn insert(&mut self) -> Ix<PackedUsage> {
         self.slots.insert(PackedUsage::default())
     }
 
-    /// Empties a slot; what was in it is the caller's to keep or to release.
+    /// Removes a slot and returns its content, which the caller must store or pass to [`UsageStore::release`].
     pub(crate) fn remove(&mut self, ix: Ix<PackedUsage>) -> PackedUsage {
         self.slots.remove(ix)
     }
@@ -183,7 +183,7 @@ impl UsageStore {
         }
     }
 
-    /// Lets go of figures.
+    /// Releases a usage.
     pub(crate) fn release(&mut self, packed: PackedUsage) {
         if let Some(wide) = packed.wide() {
             self.wide.remove(wide);

@@ -1,11 +1,11 @@
-//! A parent's account as it is stored.
+//! How a parent's counts of its children are stored.
 
 use crate::model::debt::Debt;
 use crate::model::usage::Descent;
 use crate::store::tables::arena::Ix;
 
-/// A parent's account, with what its dead children used in a side table: few parents have any, and fewer of both sorts.
-/// One cache line each.
+/// A parent's counts of its children, in one cache line. What its dead children used is in a side table, because few parents need
+/// it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Account {

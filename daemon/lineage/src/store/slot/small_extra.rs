@@ -1,28 +1,28 @@
-//! What a zombie has beside its group, in 20 bytes: an [`Extra`] is four times as large. Nothing is left out: what does not fit stays
-//! in full.
+//! Packs the extra facts of a zombie into 20 bytes; an [`Extra`] is four times as large. The packing loses nothing: facts that do
+//! not fit stay in an `Extra`.
 
 use crate::model::id::{GroupKey, Ktime, Tgid};
 use crate::model::kinds::ReparentKind;
 use crate::store::slot::group::{Extra, Group};
 use crate::store::tables::arena::Ix;
 
-/// Together with the task, the group, what it used and its place in the index these make 256 bytes.
+/// With the task, the group, its usage and its entry in the index, a zombie takes 256 bytes.
 const BYTES: usize = 20;
 
-/// The first two bytes say which facts follow. Their lowest bits are `Extra::known`.
+/// The first two bytes show which facts follow. Their lowest bits are `Extra::known`.
 const FIRST_PARENT: u16 = 1 << 0;
 const FIRST_PARENT_START: u16 = 1 << 1;
 const LEADER_DIED_AT: u16 = 1 << 2;
 const HIDDEN_THREADS: u16 = 1 << 3;
 const PARENT_SHOWN: u16 = 1 << 4;
-/// The parent that was shown last is the first one.
+/// The parent that a record showed last is the first parent.
 const SHOWN_IS_FIRST: u16 = 1 << 5;
 /// A [`ReparentKind`], or 0.
 const KIND_SHIFT: u32 = 6;
 const KIND: u16 = 7 << KIND_SHIFT;
-/// It was handed on once.
+/// It was reparented once.
 const REPARENTED: u16 = 1 << 9;
-/// The number of reparentings is another than 0 and 1.
+/// It was reparented more than once; the number follows.
 const REPARENTINGS: u16 = 1 << 10;
 const REPARENTED_AT: u16 = 1 << 11;
 const SHOWN_AT: u16 = 1 << 12;
@@ -34,20 +34,20 @@ const ANY_HIDDEN: u16 = 1 << 15;
 const KINDS: [ReparentKind; 4] =
     [ReparentKind::SiblingThread, ReparentKind::Subreaper, ReparentKind::NamespaceInit, ReparentKind::Init];
 
-/// The times that an [`Extra`] can have, each with the bit that says whether it does.
+/// A bit for each time that an [`Extra`] can have.
 const TIMES: [u16; 4] = [FIRST_PARENT_START, REPARENTED_AT, LEADER_DIED_AT, SHOWN_AT];
-/// Each time has half a byte, which says how many bytes it takes, and with this bit that it counts from `Base::parent_at`.
+/// Each time has half a byte with its length in bytes. With this bit, the time counts from `Base::parent_at`.
 const FROM_PARENT_AT: u8 = 1 << 3;
 const MOST_TIME_BYTES: usize = 7;
 const TGID_BYTES: usize = 3;
 
-/// Facts of a zombie, each as short as it is.
+/// The extra facts of a zombie, each in as few bytes as it needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SmallExtra([u8; BYTES]);
 
 const _: () = assert!(size_of::<SmallExtra>() == BYTES, "a zombie's bytes are budgeted: see tests/memory.rs");
 
-/// What the times count from: most are near one of these.
+/// The two times that stored times count from; most times are near one of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Base {
     start: Ktime,
@@ -60,12 +60,12 @@ impl Base {
     }
 }
 
-/// Bytes that a number takes.
+/// Returns the number of bytes that a number needs.
 const fn length(number: u64) -> usize {
     (64 - number.leading_zeros()).div_ceil(8) as usize
 }
 
-/// How far a time is from another: the lowest bit says in which direction.
+/// Returns the distance of a time from another; the lowest bit is the direction.
 const fn distance(time: Ktime, from: Ktime) -> u64 {
     let signed = time.0.wrapping_sub(from.0).cast_signed();
     (signed << 1 ^ signed >> 63).cast_unsigned()
@@ -82,7 +82,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// The lowest bytes of a number. `None` if there is no room.
+    /// Writes the lowest bytes of a number. Returns `None` if there is no room.
     fn put(&mut self, number: u64, bytes: usize) -> Option<()> {
         let room = self.bytes.get_mut(self.at..self.at + bytes)?;
         room.copy_from_slice(number.to_le_bytes().get(..bytes)?);
@@ -90,7 +90,7 @@ impl Writer {
         Some(())
     }
 
-    /// A number of which each byte says whether another follows.
+    /// Writes a number of variable length: the highest bit of each byte shows whether another byte follows.
     fn put_count(&mut self, mut count: u32) -> Option<()> {
         while count > 0x7f {
             self.put(u64::from(count & 0x7f | 0x80), 1)?;
@@ -178,7 +178,7 @@ impl Reader<'_> {
 }
 
 impl SmallExtra {
-    /// `None` if it does not fit. `Extra::threads` is not looked at.
+    /// Packs an [`Extra`]. Returns `None` if it does not fit. `Extra::threads` is ignored.
     pub(crate) fn pack(extra: &Extra, base: Base) -> Option<Self> {
         if extra.pending.is_some() || extra.rare.is_some() {
             return None;
@@ -234,7 +234,7 @@ impl SmallExtra {
         Some(Self(to.bytes))
     }
 
-    /// The same in full.
+    /// Returns the unpacked [`Extra`].
     pub(crate) fn unpack(&self, base: Base) -> Extra {
         let mut from = Reader { bytes: &self.0, at: 0 };
         // Two bytes.
@@ -274,11 +274,11 @@ const fn bit(bit: u16, is_set: bool) -> u16 {
     if is_set { bit } else { 0 }
 }
 
-/// Where what a group has beside it is kept: nowhere, in full, or small. In one word.
+/// The place of a group's extra facts, in one word: none, an [`Extra`], or a [`SmallExtra`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExtraIx(u32);
 
-/// Where that is.
+/// The place of a group's extra facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExtraPlace {
     Nothing,
@@ -286,7 +286,7 @@ pub(crate) enum ExtraPlace {
     Small(Ix<SmallExtra>),
 }
 
-/// Slots are far fewer than 2^31.
+/// The bit of a place in the table of [`SmallExtra`]; there are far fewer than 2^31 slots.
 const IS_SMALL: u32 = 1 << 31;
 
 impl ExtraIx {

@@ -8,38 +8,38 @@ use crate::model::task::{TaskKind, TaskState};
 use crate::store::slot::group::Group;
 use crate::store::tables::arena::Ix;
 
-/// Facts of a task that can be unknown.
+/// Bits of [`Task`]: which facts are known, and which effects were emitted.
 pub(crate) mod known {
-    /// Its start is that of /proc: rounded down to a tick, until a record brings the exact one.
+    /// Its start is from /proc and rounded down to a tick, until a record has the exact one.
     pub(crate) const ROUGH_START: u16 = 1 << 15;
     pub(crate) const FLAGS: u16 = 1 << 0;
     pub(crate) const EXIT_CODE: u16 = 1 << 1;
     pub(crate) const VTID: u16 = 1 << 2;
     pub(crate) const COMM: u16 = 1 << 3;
-    /// Its start is known; a leader learned of through another thread has none yet.
+    /// Its start is known. A leader that only another thread named has none yet.
     pub(crate) const START: u16 = 1 << 4;
-    /// Its birth was reported as an effect.
+    /// `forked` was emitted.
     pub(crate) const FORK_EMITTED: u16 = 1 << 5;
-    /// Who took it, or that nobody had to, was reported as an effect.
+    /// `reaped` or `autoreaped` was emitted.
     pub(crate) const END_EMITTED: u16 = 1 << 6;
-    /// It was taken for gone because a snapshot did not show it.
+    /// It was concluded to be gone because a snapshot did not show it.
     pub(crate) const CONCLUDED_GONE: u16 = 1 << 7;
-    /// Whether it was a zombie is not known: its end was concluded, not seen.
+    /// Its end was concluded, so it is not known whether it was a zombie.
     pub(crate) const NO_EXIT_STATE: u16 = 1 << 8;
-    /// It had children when it began to die.
+    /// It had children when its exit began.
     pub(crate) const HAD_CHILDREN: u16 = 1 << 10;
-    /// It was seen as an `io_uring` worker, or as another user worker: it stays one, though its exit clears the PF_ bit.
+    /// It is an `io_uring` worker or another user worker. Its exit clears the PF_ bit.
     pub(crate) const IO_WORKER: u16 = 1 << 11;
     pub(crate) const USER_WORKER: u16 = 1 << 12;
-    /// It was in `do_exit()` already when that was first seen.
+    /// It was in `do_exit()` already when a snapshot first showed that.
     pub(crate) const EXIT_BEGAN_UNSEEN: u16 = 1 << 13;
     /// A snapshot showed it as `EXIT_DEAD`: the kernel counts it until its release.
     pub(crate) const SHOWN_DEAD: u16 = 1 << 14;
-    /// Its final accounting was added to its group's.
+    /// Its final usage was added to its group's.
     pub(crate) const ACCOUNTED: u16 = 1 << 9;
 }
 
-/// Which queue a task stands in; it can only be in one.
+/// The queue that a task is in. A task is in one queue only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// None.
@@ -49,28 +49,28 @@ pub(crate) enum Queue {
     Exiting,
     /// In `do_exit()`, and reported as stuck.
     Stuck,
-    /// Became a zombie by the end of its last thread; the same `release_task()` may yet release it.
+    /// A dead leader whose last thread was released; the same `release_task()` may still release the leader.
     Candidate,
     /// A zombie not yet flagged.
     Zombie,
     /// A zombie flagged as old.
     Flagged,
-    /// A zombie that nothing has shown since records were lost.
+    /// An unconfirmed zombie: no record or snapshot has shown it since records were lost.
     Unconfirmed,
-    /// `EXIT_DEAD`, its release still to be seen.
+    /// In `EXIT_DEAD`; the record of its release is still to come.
     Dead,
     /// Released.
     Tombstone,
 }
 
-/// One task. In the order of the fields, three times 32 bytes: the middle ones, which are always in one cache line, are what other
-/// tasks' records need of it.
+/// One task, 96 bytes. The fields are ordered so that those that records of other tasks need are in the middle 32 bytes, which
+/// are always in one cache line.
 #[derive(Clone, Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Task {
-    /// When it came into its present state.
+    /// When it entered its present state.
     pub(crate) since: Ktime,
-    /// When the kernel had this comm: an older record does not change it back.
+    /// When a record showed this comm; an older record must not change it.
     pub(crate) comm_at: Ktime,
     pub(in crate::store) thread_prev: Option<Ix<Self>>,
     pub(in crate::store) thread_next: Option<Ix<Self>>,
@@ -78,11 +78,11 @@ pub(crate) struct Task {
     pub(in crate::store) queue_next: Option<Ix<Self>>,
 
     pub(in crate::store) key: TaskKey,
-    /// Its group. Of a tombstone: a group that may be gone.
+    /// Its group. The group of a tombstone may be gone.
     pub(in crate::store) group: Option<Ix<Group>>,
-    /// Older task with the same tid.
+    /// The next older task with the same tid.
     pub(in crate::store) same_tid: Option<Ix<Self>>,
-    /// First of the groups whose `real_parent` it is.
+    /// The first of the groups whose `real_parent` is this task.
     pub(in crate::store) first_child: Option<Ix<Group>>,
     pub(crate) known: u16,
     pub(in crate::store) state: TaskState,
@@ -93,7 +93,7 @@ pub(crate) struct Task {
     pub(crate) exit_code: i32,
     pub(crate) vtid: u32,
     pub(crate) provenance: Provenance,
-    /// Last snapshot that showed it.
+    /// The number of the last snapshot that showed it.
     pub(crate) round: u8,
 }
 
@@ -124,7 +124,7 @@ impl Default for Task {
 }
 
 impl Task {
-    /// What it is, now or before its exit.
+    /// Returns its kind, also after its exit cleared PF_ bits.
     pub(crate) const fn kind(&self, is_leader: bool) -> TaskKind {
         let mut flags = self.flags;
         if self.knows(known::IO_WORKER) {
@@ -145,7 +145,7 @@ impl Task {
         self.key
     }
 
-    /// Where it is in its life.
+    /// Its state.
     pub(crate) const fn state(&self) -> TaskState {
         self.state
     }
@@ -160,7 +160,7 @@ impl Task {
         self.queue
     }
 
-    /// The task behind it in that queue.
+    /// The task after it in its queue.
     pub(crate) const fn queue_next(&self) -> Option<Ix<Self>> {
         self.queue_next
     }
@@ -170,7 +170,7 @@ impl Task {
         self.thread_next
     }
 
-    /// The first of the groups whose `real_parent` it is.
+    /// The first of the groups whose `real_parent` is this task.
     pub(crate) const fn first_child(&self) -> Option<Ix<Group>> {
         self.first_child
     }

@@ -3,11 +3,11 @@
 use crate::store::slot::task::Task;
 use crate::store::tables::arena::Ix;
 
-/// How many tasks a group has, and the ends of their list, in the order of their creation: the order in which the kernel looks for a
-/// live one.
+/// The number of tasks of a group, and both ends of their list. The list is in the order of creation, in which the kernel
+/// searches for a live thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Threads {
-    /// Tasks not past `exit_notify()`, of `present`.
+    /// Tasks of `present` that are not past `exit_notify()`.
     pub(crate) live: u32,
     /// Tasks that the kernel still counts: neither `Dead` nor `Released`.
     pub(crate) present: u32,
@@ -15,7 +15,7 @@ pub(crate) struct Threads {
     pub(crate) last: Option<Ix<Task>>,
 }
 
-/// What a group keeps of its [`Threads`].
+/// The part of [`Threads`] that is stored in the group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ThreadBits(u8);
 
@@ -24,7 +24,7 @@ const ANY_PRESENT: u8 = 1 << 1;
 const SEVERAL_PRESENT: u8 = 1 << 2;
 /// The list is not empty.
 const LINKED: u8 = 1 << 3;
-/// The rest is in `Extra::threads`. Without this bit the leader is the only task that can be in the list.
+/// The list is in `Extra::threads`. Without this bit, only the leader can be in the list.
 const IN_EXTRA: u8 = 1 << 4;
 
 impl Threads {
@@ -61,12 +61,12 @@ impl ThreadBits {
         self.0 & SEVERAL_PRESENT != 0
     }
 
-    /// The same after the leader, the only task, died or left.
+    /// Returns these bits after the leader, the only task, died or was removed.
     pub(in crate::store) const fn without_leader(self, died: bool, left: bool) -> Self {
         Self(self.0 & !((died as u8 * ANY_LIVE) | (left as u8 * ANY_PRESENT)))
     }
 
-    /// The same of a group whose leader is the only task, once its extra is gone.
+    /// Returns these bits for a group whose leader is the only task, once its `Extra` is removed.
     pub(in crate::store) const fn without_extra(self) -> Self {
         Self(self.0 & !IN_EXTRA)
     }
@@ -76,7 +76,7 @@ impl ThreadBits {
         if self.0 & LINKED == 0 { None } else { leader }
     }
 
-    /// The tasks of a group that has nothing of them in its extra.
+    /// Returns the [`Threads`] of a group that has no list in its `Extra`.
     pub(in crate::store) const fn leader_only(self, leader: Option<Ix<Task>>) -> Threads {
         let first = self.first_of_leader_only(leader);
         Threads {

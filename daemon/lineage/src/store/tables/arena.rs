@@ -1,4 +1,4 @@
-//! Fixed-size slots with stable places: memory for tasks and groups without an allocation per record.
+//! Slots of fixed size that never move, so that tasks and groups need no allocation per record.
 #![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "only `insert` makes places"))]
 
 use std::fmt;
@@ -8,16 +8,16 @@ use std::ops::{Index, IndexMut};
 
 use crate::config::Room;
 
-/// Slots a chunk, a power of two. A chunk never moves, so growing to a million tasks copies nothing. What of it is not used yet is
-/// only an address: the kernel gives memory when it is touched.
+/// Slots per chunk, a power of two. A chunk never moves, so growth to a million tasks copies nothing. The unused part of a chunk
+/// takes address space only: the kernel maps memory when it is touched.
 const CHUNK: usize = 64 * 1024;
-/// Size of a huge page on every architecture with pages of 4 KiB; elsewhere it only rounds.
+/// The size of a huge page on architectures with pages of 4 KiB; on others it only rounds sizes.
 const HUGE_PAGE: usize = 2 << 20;
-/// What an allocator may keep before a large piece of memory, so that piece and this fill huge pages exactly: only then does the
-/// kernel place them on the border of one.
+/// Bytes that an allocator may store before a large piece of memory. Both together fill huge pages exactly, because only then
+/// does the kernel align them to huge pages.
 const HEADER: usize = 64;
 
-/// Place of a `T` in its [`Arena`]. An `Option` of it is no larger.
+/// Place of a `T` in its [`Arena`]. An `Option` of it has the same size.
 pub(crate) struct Ix<T>(NonZeroU32, PhantomData<fn() -> T>);
 
 impl<T> Ix<T> {
@@ -31,18 +31,18 @@ impl<T> Ix<T> {
         self.0.get() as usize
     }
 
-    /// As a number, which is never 0.
+    /// Returns the place as a number, which is never 0.
     pub(crate) const fn number(self) -> u32 {
         self.0.get()
     }
 
-    /// The place that had this number.
+    /// Returns the place with this number.
     pub(crate) fn of_number(number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(|number| Self(number, PhantomData))
     }
 }
 
-// Derives would ask the same of `T`.
+// A derive would require the same trait of `T`.
 impl<T> Clone for Ix<T> {
     fn clone(&self) -> Self {
         *self
@@ -61,17 +61,17 @@ impl<T> fmt::Debug for Ix<T> {
     }
 }
 
-/// Slots of one type. Freed slots are used again, last freed first: they are still in the cache.
+/// Slots of one type. The slot that was freed last is reused first, because it is still in the cache.
 pub(crate) struct Arena<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<Ix<T>>,
-    /// Slots ever used; slot 0 is not.
+    /// The number of slots that were ever used.
     touched: usize,
     room: Option<Room>,
 }
 
 impl<T: Default> Arena<T> {
-    /// Without any slot; `room` is told of memory for many.
+    /// Returns an arena without slots. It calls `room` for each chunk that it allocates, except the first.
     pub(crate) const fn new(room: Option<Room>) -> Self {
         Self { chunks: Vec::new(), free: Vec::new(), touched: 0, room }
     }
@@ -93,12 +93,12 @@ impl<T: Default> Arena<T> {
         ix
     }
 
-    /// Room for another chunk.
+    /// Allocates another chunk.
     #[cold]
     fn grow(&mut self) {
         let bytes = (CHUNK * size_of::<T>() + HEADER).next_multiple_of(HUGE_PAGE) - HEADER;
         let mut chunk: Vec<T> = Vec::with_capacity((bytes / size_of::<T>().max(1)).max(CHUNK));
-        // The first one is seldom full: small pages keep it small.
+        // The first chunk is seldom full: without huge pages it takes less memory.
         if self.chunks.is_empty() {
             // Slot 0.
             chunk.push(T::default());

@@ -1,6 +1,7 @@
-//! From a tid to the newest task or life that has it, in one step.
+//! A table from tids to values.
 //!
-//! Tids are small numbers (below 2^22), handed out in turn: a table by tid needs no hash, and pages that nobody uses are not there.
+//! Tids are below 2^22 and the kernel assigns them in sequence, so the table needs no hash, and unused pages of it are not
+//! allocated.
 #![cfg_attr(
     not(test),
     expect(
@@ -10,10 +11,8 @@
 )]
 
 use crate::model::id::Tid;
-use crate::store::slot::task::Task;
-use crate::store::tables::arena::Ix;
 
-/// Tids a page: small enough that a few tasks far apart cost little.
+/// Tids per page: few enough that scattered tids take little memory.
 const PAGE: usize = 256;
 /// `PID_MAX_LIMIT` on 64-bit kernels; no tid reaches it.
 pub(crate) const TID_LIMIT: u32 = 4 * 1024 * 1024;
@@ -28,10 +27,7 @@ pub(crate) struct TidTable<T> {
     pages: Vec<Page<T>>,
 }
 
-/// Newest task of each tid; older ones hang on it by `Task::same_tid`.
-pub(crate) type TidIndex = TidTable<Ix<Task>>;
-
-// A derive would ask the same of `T`.
+// A derive would require the same trait of `T`.
 impl<T> Default for TidTable<T> {
     fn default() -> Self {
         Self { pages: Vec::new() }
@@ -43,13 +39,13 @@ const fn page_and_entry(tid: Tid) -> (usize, usize) {
 }
 
 impl<T: Copy> TidTable<T> {
-    /// What this tid has.
+    /// Returns the value of this tid.
     pub(crate) fn get(&self, tid: Tid) -> Option<T> {
         let (page, entry) = page_and_entry(tid);
         self.pages.get(page)?.entries.as_ref()?[entry]
     }
 
-    /// Gives a tid another entry, or none; answers what it had. Tids at the limit or above are refused before.
+    /// Sets or removes the value of a tid, and returns the former value. Callers refuse tids at the limit or above.
     pub(crate) fn set(&mut self, tid: Tid, value: Option<T>) -> Option<T> {
         let (number, entry) = page_and_entry(tid);
         if number >= self.pages.len() {
@@ -72,7 +68,7 @@ impl<T: Copy> TidTable<T> {
         before
     }
 
-    /// Every entry, in the order of tids.
+    /// Returns every value, in the order of tids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
         self.pages
             .iter()

@@ -1,4 +1,4 @@
-//! The tables that the store is made of.
+//! The tables of the store.
 //!
 //! | file | what |
 //! |---|---|

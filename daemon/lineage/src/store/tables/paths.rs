@@ -1,11 +1,11 @@
-//! Paths of programs, each kept once however many processes run it.
+//! Paths of programs, each stored once for all processes that run it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::path_name::PathName;
 
-/// An [`Arc`] that is looked up by its bytes.
+/// An [`Arc`] that a set finds by its bytes.
 #[derive(PartialEq, Eq, Hash)]
 struct Shared(Arc<PathName>);
 
@@ -15,10 +15,10 @@ impl std::borrow::Borrow<[u8]> for Shared {
     }
 }
 
-/// Below this many paths a sweep is not worth it.
+/// A sweep needs at least this many paths.
 const SMALL: usize = 1024;
 
-/// The paths in use. Hashed with a random key, as whoever may exec chooses them.
+/// The paths in use. They are hashed with a random key, because any user can choose paths.
 pub(crate) struct Paths {
     set: HashSet<Shared>,
     sweep_at: usize,
@@ -31,7 +31,7 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// The one copy of `path`.
+    /// Returns the shared copy of `path`.
     pub(crate) fn share(&mut self, path: &[u8]) -> Arc<PathName> {
         if let Some(known) = self.set.get(path) {
             return Arc::clone(&known.0);
@@ -50,7 +50,7 @@ impl Paths {
         self.set.len()
     }
 
-    /// Bytes held, the table's own overhead estimated.
+    /// Bytes held, with an estimate of the table's own overhead.
     pub(crate) fn bytes(&self) -> usize {
         const PER_PATH: usize = size_of::<PathName>() + 2 * size_of::<usize>();
         self.set.capacity() * (size_of::<Shared>() + 1)

@@ -1,5 +1,5 @@
-//! Facts that many groups have in common: their cgroup and pid namespace, as whom they run, how they were made. Each combination is
-//! kept once, and a group holds a number of four bytes.
+//! Facts that many groups share: cgroup, pid namespace, credentials, clone flags. Each combination is stored once, and a group
+//! has its number, four bytes.
 #![cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "only `change` makes numbers of slots, and slots stay")
@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-/// One combination. What of it is known, [`fact`](crate::store::slot::group::fact) says.
+/// One combination. Bits of [`fact`](crate::store::slot::group::fact) show which fields are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Profile {
     pub(crate) cgroup_id: u64,
@@ -18,23 +18,23 @@ pub(crate) struct Profile {
     pub(crate) euid: u32,
 }
 
-/// Number of a [`Profile`] that is held. The default is that of a group of which nothing is known.
+/// The number of a [`Profile`]. The default is the profile of a group without known facts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProfileIx(u32);
 
 #[derive(Debug)]
 struct Slot {
     profile: Profile,
-    /// Groups and dead lives that hold it.
+    /// The number of groups and exited processes that refer to it.
     holders: u32,
 }
 
-/// Places of combinations that came up lately, by a hash of a few bits.
+/// Entries for combinations that were used lately, by a hash of a few bits.
 const RECENT: usize = 64;
-/// Below this many combinations a sweep is not worth it.
+/// A sweep needs at least this many combinations.
 const SMALL: usize = 1024;
 
-/// All combinations in use, and some that were.
+/// All combinations in use, and some that were in use.
 #[derive(Debug)]
 pub(crate) struct Profiles {
     slots: Vec<Slot>,
@@ -71,7 +71,7 @@ impl Profiles {
         &self.slots[ix.0 as usize].profile
     }
 
-    /// Makes `held` the number of another combination.
+    /// Changes `held` to the number of another combination.
     pub(crate) fn change(&mut self, held: &mut ProfileIx, profile: &Profile) {
         if self.get(*held) == profile {
             return;
@@ -89,7 +89,7 @@ impl Profiles {
         *held = ProfileIx(new);
     }
 
-    /// A holder is gone. The combination stays until a sweep: the next process is likely to have the same.
+    /// Removes one reference. The combination stays until a sweep, because the next process probably has the same.
     pub(crate) fn release(&mut self, held: ProfileIx) {
         if held != ProfileIx::default() {
             self.slots[held.0 as usize].holders -= 1;
@@ -110,14 +110,14 @@ impl Profiles {
             ix
         } else {
             self.slots.push(slot);
-            // Each is held by a group or a dead life, and there are far fewer than 2^32 of these.
+            // Each combination is used by a group or an exited process, and there are far fewer than 2^32 of these.
             (self.slots.len() - 1) as u32
         };
         self.by_value.insert(*profile, ix);
         ix
     }
 
-    /// Forgets combinations that nobody holds.
+    /// Removes combinations without references.
     fn sweep(&mut self) {
         let (slots, free) = (&mut self.slots, &mut self.free);
         self.by_value.retain(|_, &mut ix| {
@@ -128,7 +128,7 @@ impl Profiles {
             }
             slot.holders > 0
         });
-        // A place that is free now must not be found by what was there.
+        // A free entry must not be found by its former content.
         self.recent = [0; RECENT];
         self.sweep_at = (self.by_value.len() * 2).max(SMALL);
     }

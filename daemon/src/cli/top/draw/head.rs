@@ -1,4 +1,4 @@
-//! The lines above the panes, and the one below them.
+//! Draws the lines above the panes, and the line below them.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ const KEYS: [(&str, &str); 9] = [
     ("c", "zombie parent"),
 ];
 
-/// Who observes, how far that can be trusted, and the limits on pids; returns how many rows that takes.
+/// Draws the observer, its health, and the limits on pids. Returns the number of rows.
 pub(super) fn head(view: &View, pen: &mut Pen<'_>) -> u16 {
     let Rect { x, y, width, height, .. } = pen.area;
     let (caps, mut next) = (pen.caps, y);
@@ -73,7 +73,7 @@ fn bar(used: f64, unicode: bool) -> String {
     format!("{}{}", on.repeat(full), off.repeat(10 - full))
 }
 
-/// How far what is shown can be trusted.
+/// Returns the mark and the text about the daemon's health.
 fn trust(view: &View) -> (Mark, String) {
     if let Some(why) = view.disconnected() {
         return (Mark::Bad, format!("NO DAEMON, what is shown is older: {}", escape(why)));
@@ -113,7 +113,7 @@ fn trust(view: &View) -> (Mark, String) {
     (mark, text)
 }
 
-/// The keys, or what is being typed.
+/// Draws the keys, or the filter that is being typed.
 pub(super) fn foot(view: &View, choice: &Choice, pen: &mut Pen<'_>) {
     let Rect { x, width, .. } = pen.area;
     let y = pen.area.bottom() - 1;

@@ -1,4 +1,4 @@
-//! The view as characters. Only rows that are seen are made.
+//! Draws the view. Only visible rows are made.
 
 mod head;
 mod panes;
@@ -12,7 +12,7 @@ use ratatui::{
 use super::keys::{Choice, Over};
 use crate::view::{Mark, Pane, View};
 
-/// What the terminal takes.
+/// What the terminal supports.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TerminalCaps {
     pub(super) colour: bool,
@@ -20,7 +20,8 @@ pub(super) struct TerminalCaps {
 }
 
 impl TerminalCaps {
-    /// Colours that differ in brightness and not by red and green alone; a sign or a word stands beside each.
+    /// Returns the colour of a mark. Colours differ in brightness and not only in red and green, and each has a sign or a word
+    /// beside it.
     fn of(self, mark: Mark) -> Style {
         let style = Style::new();
         match mark {
@@ -37,7 +38,7 @@ impl TerminalCaps {
     }
 }
 
-/// Draws all of it; says whether the tree is to be seen.
+/// Draws the view. Returns whether the tree is visible.
 pub(super) fn draw(
     view: &View,
     choice: &mut Choice,
@@ -81,7 +82,7 @@ pub(super) fn draw(
     places.iter().any(|(pane, _)| *pane == Pane::Tree)
 }
 
-/// Writes within an area.
+/// Draws text within an area.
 struct Pen<'a> {
     out: &'a mut Buffer,
     caps: TerminalCaps,
@@ -89,7 +90,7 @@ struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    /// Writes text that is escaped already, in at most `width` columns; what does not fit ends in a sign. Returns the next column.
+    /// Draws text that is escaped already, in at most `width` columns; a sign marks text that is cut. Returns the next column.
     fn text(&mut self, x: u16, y: u16, text: &str, style: Style, width: u16) -> u16 {
         let width = width.min(self.area.right().saturating_sub(x));
         if y >= self.area.bottom() || width == 0 {
@@ -104,12 +105,12 @@ impl Pen<'_> {
     }
 }
 
-/// Columns that a text takes in a terminal.
+/// Returns the width of a text in a terminal.
 fn columns(text: &str) -> usize {
     ratatui::text::Span::raw(text).width()
 }
 
-/// A text in place of the panes, folded at the width.
+/// Draws a text in place of the panes, wrapped at the width.
 fn overlay(title: &str, text: &str, from: u16, body: Rect, pen: &mut Pen<'_>) {
     let rule = if pen.caps.unicode { "─" } else { "-" };
     pen.text(body.x, body.y, &rule.repeat(usize::from(body.width)), TerminalCaps::strong(), body.width);
@@ -127,7 +128,7 @@ fn overlay(title: &str, text: &str, from: u16, body: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-/// A line in parts that fit, broken between words; what follows the first begins where the line's text does.
+/// Wraps a line between words; further lines have the indent of the first.
 fn folded(line: &str, width: usize) -> Vec<String> {
     let indent = (line.len() - line.trim_start().len()).min(width / 2);
     let mut parts = Vec::new();

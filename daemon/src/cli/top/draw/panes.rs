@@ -1,4 +1,4 @@
-//! The panes: where each stands, and its rows.
+//! Places the panes and draws their rows.
 
 use ratatui::{
     layout::Rect,
@@ -8,17 +8,17 @@ use ratatui::{
 use super::{Pen, TerminalCaps};
 use crate::view::{Column, Mark, Pane, Row, View};
 
-/// Rows of a pane that is not alone, at least: title, heads and a little more.
+/// The least rows of a pane among others: title, column heads and a few more.
 const LEAST: u16 = 4;
 
-/// From so many columns on panes stand side by side.
+/// The least columns at which panes are side by side.
 const WIDE: u16 = 150;
 
-/// In which order panes get room where there is little.
+/// The order in which panes get room in a small terminal.
 const IMPORTANT: [Pane; 6] =
     [Pane::ZombieParents, Pane::Tree, Pane::Deaths, Pane::Events, Pane::Blocked, Pane::Reparented];
 
-/// Where each pane stands, and panes without room.
+/// Returns the area of each pane, and the panes without room.
 pub(super) fn arrange(view: &View, alone: bool, body: Rect) -> (Vec<(Pane, Rect)>, Vec<Pane>) {
     let focus = view.focus();
     if alone {
@@ -46,12 +46,12 @@ pub(super) fn arrange(view: &View, alone: bool, body: Rect) -> (Vec<(Pane, Rect)
     (stack(view, &shown, Rect { height, ..body }), hidden)
 }
 
-/// Panes one below the other: each what it needs, the focus first, the rest to the last that has more.
+/// Stacks panes vertically. Each gets the rows that it needs, the focused one first; the last pane with more rows gets the rest.
 fn stack(view: &View, panes: &[Pane], area: Rect) -> Vec<(Pane, Rect)> {
     let wants = |pane: Pane| u16::try_from(view.len(pane).max(1)).unwrap_or(u16::MAX).saturating_add(2);
     let mut heights: Vec<u16> = panes.iter().map(|pane| wants(*pane).min(LEAST)).collect();
     let mut left = area.height.saturating_sub(heights.iter().sum());
-    // Rows one by one to whoever wants more, so that none starves another; two of three to the focus.
+    // Rows are given one at a time to panes that need more, so that each gets some; the focused pane gets two of three.
     while left > 0 {
         let mut given = false;
         for (pane, height) in panes.iter().zip(&mut heights) {
@@ -94,7 +94,7 @@ pub(super) fn pane_at(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     }
     let selected = view.selected(pane).unwrap_or(0);
     let from = selected.saturating_sub(rows.saturating_sub(1)).min(count.saturating_sub(rows));
-    // A page is moved only as far as is needed for the chosen row to be seen.
+    // Scroll only as far as needed for the selected row to be visible.
     let columns = widths(pane, place.width);
     let heads = pane.columns().iter().map(|column| column.title.to_owned()).collect();
     let heads = Row { mark: Mark::None, cells: heads, target: None };
@@ -126,7 +126,7 @@ fn title(view: &View, pane: Pane, place: Rect, pen: &mut Pen<'_>) {
     pen.text(place.x + 1, place.y, &text, style, place.width - 1);
 }
 
-/// Columns with their places: the sign before them, one column between them, the last takes what is left.
+/// Returns the columns with their positions: the sign first, one blank between columns, and the last column takes the rest.
 fn widths(pane: Pane, width: u16) -> Vec<(Column, u16, u16)> {
     let columns = pane.columns();
     let wide = width >= 95;

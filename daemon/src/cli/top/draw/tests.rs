@@ -1,4 +1,4 @@
-//! Pictures without a terminal.
+//! Tests of the drawing, without a terminal.
 
 use serde_json::json;
 

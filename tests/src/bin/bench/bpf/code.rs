@@ -19,7 +19,7 @@ pub(crate) const fn instruction(code: u8, dst: u8, src: u8, offset: i16, imm: i3
         | (imm.cast_unsigned() as u64) << 32
 }
 
-/// A program of an iterator over tasks that writes as many zero bytes for each, a multiple of 8 and at most 512.
+/// Returns a program of a task iterator that writes this many zero bytes for each task, a multiple of 8 and at most 512.
 pub(crate) fn write_for_each(bytes: i16) -> Vec<u64> {
     const STACK: u8 = 10;
     const SEQ_WRITE: i32 = 127;

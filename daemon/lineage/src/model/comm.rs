@@ -1,0 +1,23 @@
+//! A task's name.
+
+/// A task's comm: up to 15 bytes, any byte but NUL, then NULs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// Makes a comm from `task_struct.comm`, and clears the bytes after the first NUL: older kernels, such as 5.10, set a comm by
+    /// `strlcpy()`, which leaves the rest of a longer former comm there.
+    #[must_use]
+    pub fn of_kernel(mut comm: [u8; 16]) -> Self {
+        let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
+        comm.iter_mut().skip(end).for_each(|byte| *byte = 0);
+        Self(comm)
+    }
+
+    /// Returns the bytes before the first NUL.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
+        self.0.get(..end).unwrap_or_default()
+    }
+}

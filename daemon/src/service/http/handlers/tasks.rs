@@ -1,0 +1,270 @@
+//! Answers about tasks. The owner of the lineage makes a draft, and a worker thread completes it from /proc (`workers`).
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::{
+    extract::{Path, Query},
+    json::Json,
+};
+use crate::{
+    answer::{
+        ExplainDraft, HostFacts, LineageAt, TaskSelector,
+        blocked::{BlockedFilter, BlockedTasks, FirstPoll},
+        explain::Explanation,
+        limits::{Limits, LimitsDraft},
+        now::AllFigures,
+        place::Place,
+        task::TaskAnswer,
+        time_arg,
+        tree::{Tree, TreeOptions},
+        zombies::{Filter, Zombies, ZombiesDraft},
+    },
+    duration,
+    export::Stamp,
+    kernel::{clock, figures::Want},
+    procfs::Procfs,
+    runtime::Pipeline,
+    service::{
+        Service,
+        http::{api::Api, error::ApiError},
+    },
+};
+
+impl Service {
+    pub(super) fn lineage_at<'a>(&self, pipeline: &'a Pipeline) -> LineageAt<'a> {
+        LineageAt { lineage: &pipeline.lineage, now: clock::boottime(), observed_since: Some(self.started) }
+    }
+
+    /// Makes the context of an answer, which only the owner of the lineage has.
+    pub(super) fn answer_context(&mut self, cgroups: Vec<u64>) -> AnswerContext {
+        let now_ns = clock::boottime().0;
+        let place = |id| Some((id, Place::from(&**self.cgroups.place(id, now_ns)?)));
+        let places = cgroups.into_iter().filter_map(place).collect();
+        AnswerContext { stamp: self.wall.stamp().clone(), places }
+    }
+}
+
+/// Facts besides the lineage, which a worker thread needs to complete an answer.
+pub(super) struct AnswerContext {
+    stamp: Stamp,
+    places: HashMap<u64, Place>,
+}
+
+/// Completes an answer on a worker thread.
+pub(super) async fn complete<T: Send + 'static>(
+    api: &Api,
+    mut context: AnswerContext,
+    complete: impl FnOnce(&mut HostFacts<'_>) -> T + Send + 'static,
+) -> Result<Json<T>, ApiError> {
+    let answer = api.workers.run(move || {
+        let AnswerContext { stamp, places } = &mut context;
+        let mut places = |id| places.get(&id).cloned();
+        complete(&mut HostFacts { stamp, procfs: &Procfs::default(), places: &mut places })
+    });
+    answer.await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::service::http) struct ZombiesQuery {
+    min_age: Option<String>,
+    unit: Option<String>,
+}
+
+pub(in crate::service::http) async fn zombies(
+    State(api): State<Api>,
+    Query(query): Query<ZombiesQuery>,
+) -> Result<Json<Zombies>, ApiError> {
+    let min_age = match query.min_age.as_deref().map(duration::parse) {
+        None => Duration::ZERO,
+        Some(Ok(age)) => age,
+        Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
+    };
+    let filter = Filter { min_age_ns: duration::ns(min_age), unit: query.unit };
+    let (draft, context) = api
+        .ask(move |pipeline, service| {
+            let view = service.lineage_at(pipeline);
+            let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+            let draft = ZombiesDraft::of(&view, &filter, &mut places);
+            let context = service.answer_context(draft.cgroups());
+            (draft, context)
+        })
+        .await?;
+    complete(&api, context, |host| draft.finish(host)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::service::http) struct BlockedQuery {
+    min_age: Option<String>,
+}
+
+/// Time between the two polls of tasks in uninterruptible sleep.
+const BETWEEN: Duration = Duration::from_millis(100);
+
+pub(in crate::service::http) async fn blocked(
+    State(api): State<Api>,
+    Query(query): Query<BlockedQuery>,
+) -> Result<Json<BlockedTasks>, ApiError> {
+    let min_age = match query.min_age.as_deref().map(duration::parse) {
+        None => Duration::ZERO,
+        Some(Ok(age)) => age,
+        Some(Err(error)) => return Err(ApiError::bad_request(format!("min_age: {error}"))),
+    };
+    let filter = BlockedFilter { min_age_ns: duration::ns(min_age) };
+    let first = api
+        .ask(|pipeline, service| match pipeline.observer.figures(Want::Blocked) {
+            Ok(figures) => Ok(FirstPoll::of(&figures)),
+            Err(why) => {
+                let stamp = service.wall.stamp();
+                Err(BlockedTasks::unknown(&service.lineage_at(pipeline), stamp, why.to_string()))
+            }
+        })
+        .await?;
+    let first = match first {
+        Ok(first) => first,
+        Err(unknown) => return Ok(Json(unknown)),
+    };
+    tokio::time::sleep(BETWEEN).await;
+    api.ask(move |pipeline, service| {
+        let figures = AllFigures::new(pipeline.observer.doing(Want::Blocked));
+        // The lineage then knows tasks whose records were still in the ring.
+        pipeline.catch_up(service);
+        let view = service.lineage_at(pipeline);
+        let stamp = service.wall.stamp().clone();
+        let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+        let age = |task| pipeline.blocked.age_ns(task);
+        Json(BlockedTasks::of(&first, &figures, filter, &age, &view, &stamp, &mut places))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::service::http) struct LimitsQuery {
+    pid: Option<String>,
+}
+
+pub(in crate::service::http) async fn limits(
+    State(api): State<Api>,
+    Query(query): Query<LimitsQuery>,
+) -> Result<Json<Limits>, ApiError> {
+    let selector = query.pid.as_deref().map(selector).transpose()?;
+    let asked = api
+        .ask(move |pipeline, service| {
+            let view = service.lineage_at(pipeline);
+            let draft = match &selector {
+                Some(selector) => LimitsDraft::asked(selector, &view, service.wall.stamp())?,
+                None => LimitsDraft::of(&view),
+            };
+            let draft = draft.with_forecasts(service.budget.forecasts());
+            let context = service.answer_context(draft.cgroups());
+            Ok((draft, context))
+        })
+        .await?;
+    let (draft, context) =
+        asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
+    complete(&api, context, |host| draft.finish(host)).await
+}
+
+pub(in crate::service::http) fn selector(text: &str) -> Result<TaskSelector, ApiError> {
+    text.parse().map_err(|error: crate::answer::NotFound| ApiError::bad_request(error.to_string()))
+}
+
+pub(in crate::service::http) async fn explain(
+    State(api): State<Api>,
+    Path(pid): Path<String>,
+) -> Result<Json<Explanation>, ApiError> {
+    let selector = selector(&pid)?;
+    let asked = api
+        .ask(move |pipeline, service| {
+            let draft = ExplainDraft::asked(&selector, &service.lineage_at(pipeline), service.wall.stamp())?;
+            let figures = AllFigures::new(pipeline.observer.doing(Want::Group(draft.key().tgid)));
+            let figures = figures.with_ages(|task| pipeline.blocked.age_ns(task));
+            let failures = pipeline.fork_failures(draft.key());
+            let draft = draft.doing(&figures).with_forecasts(service.budget.forecasts());
+            let draft = draft.with_fork_failures(failures);
+            let context = service.answer_context(draft.cgroups());
+            Ok((draft, context))
+        })
+        .await?;
+    let (draft, context) =
+        asked.map_err(|error: crate::answer::NotFound| ApiError::not_found(error.to_string()))?;
+    complete(&api, context, |host| draft.explain(host)).await
+}
+
+pub(in crate::service::http) async fn task(
+    State(api): State<Api>,
+    Path(pid): Path<String>,
+) -> Result<Json<TaskAnswer>, ApiError> {
+    let selector = selector(&pid)?;
+    let answer = api
+        .ask(move |pipeline, service| {
+            let key = selector.find(&service.lineage_at(pipeline), service.wall.stamp())?;
+            let figures = AllFigures::new(pipeline.observer.doing(Want::Group(key.tgid)));
+            let view = service.lineage_at(pipeline);
+            let life = view.lineage.life_by_key(key, view.now);
+            let cgroup = life.as_ref().and_then(|life| life.cgroup_id);
+            let AnswerContext { stamp, mut places } = service.answer_context(cgroup.into_iter().collect());
+            let mut places = |id| places.remove(&id);
+            let host = &mut HostFacts { stamp: &stamp, procfs: &Procfs::default(), places: &mut places };
+            Ok(life.map(|life| TaskAnswer::of(&life, &view, host, &figures)))
+        })
+        .await?;
+    match answer {
+        Ok(Some(answer)) => Ok(Json(answer)),
+        Ok(None) => Err(ApiError::not_found(format!("{pid} is not known any more"))),
+        Err(error) => Err(ApiError::not_found(crate::answer::NotFound::to_string(&error))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the path")]
+pub(in crate::service::http) struct TreeQuery {
+    pid: Option<u32>,
+    #[serde(default)]
+    threads: bool,
+    #[serde(default)]
+    kernel: bool,
+    at: Option<String>,
+    #[serde(default)]
+    now: bool,
+    #[serde(default)]
+    usage: bool,
+}
+
+pub(in crate::service::http) async fn tree(
+    State(api): State<Api>,
+    Query(query): Query<TreeQuery>,
+) -> Result<Json<Tree>, ApiError> {
+    let answer = api
+        .ask(move |pipeline, service| {
+            for (key, is_asked) in [("now", query.now), ("usage", query.usage)] {
+                if is_asked && query.at.is_some() {
+                    return Err(ApiError::bad_request(format!("{key}: cannot be combined with at")));
+                }
+            }
+            let TreeQuery { pid: root, threads, kernel, now, usage, .. } = query;
+            let options = TreeOptions { root, threads, kernel, at: None, now, usage };
+            let figures =
+                options.needs_figures().then(|| AllFigures::new(pipeline.observer.doing(Want::All)));
+            if usage {
+                // A task that ended before the poll is in the lineage by then, so no CPU time is counted twice or missed.
+                pipeline.catch_up(service);
+            }
+            let view = service.lineage_at(pipeline);
+            let stamp = service.wall.stamp().clone();
+            let at = query.at.map(|text| time_arg::parse(&text, view.now, &stamp));
+            let at = at.transpose().map_err(|error| ApiError::bad_request(format!("at: {error}")))?;
+            let options = TreeOptions { at, ..options };
+            let mut places = |id| service.cgroups.place(id, view.now.0).map(|place| (&**place).into());
+            Tree::of(options, &view, &stamp, &mut places, figures.as_ref())
+                .map_err(|error| ApiError::not_found(error.to_string()))
+        })
+        .await?;
+    answer.map(Json)
+}

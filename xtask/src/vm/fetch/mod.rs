@@ -1,0 +1,15 @@
+//! What guests and tests need from elsewhere, fetched once and kept in the cache of the user.
+//!
+//! - `cache`: the folder, and its lock
+//! - `apt`: packages of Debian and Ubuntu
+//! - `kernels`, `noinline`: kernel images, and the kernel that is built here
+//! - `qemu`: the emulator
+//! - `tools`, `python`: programs of other projects that tests compare with
+
+pub(super) mod apt;
+pub(super) mod cache;
+pub(super) mod kernels;
+pub(super) mod noinline;
+pub(super) mod python;
+pub(super) mod qemu;
+pub(super) mod tools;

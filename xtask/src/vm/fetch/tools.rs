@@ -1,0 +1,56 @@
+//! Programs of other projects that tests compare with, such as Prometheus: the machine's own, or unpacked from the distribution's
+//! package into the cache. Nothing is installed.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::Context as _;
+
+use super::apt::Apt;
+use super::cache::Cache;
+use super::kernels::unpack;
+use super::qemu::codename;
+
+/// The directory that holds a package's programs, below which `usr/bin/PROGRAM` is; fetched if need be.
+pub(crate) fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    if let Some(own) = env::split_paths(&paths).map(|dir| dir.join(program)).find(|path| path.is_file()) {
+        return Ok(own);
+    }
+    let cache = Cache::open()?;
+    let cached = || {
+        let places =
+            ["usr/bin", "usr/sbin"].map(|dir| cache.path(&format!("tools/{package}/{dir}/{program}")));
+        places.into_iter().find(|place| place.is_file())
+    };
+    if let Some(cached) = cached() {
+        return Ok(cached);
+    }
+    fetch(&cache, package)
+        .with_context(|| format!("no {program}: apt-get install {package}, the tests need it"))?;
+    cached().with_context(|| format!("{package} has no {program}"))
+}
+
+fn fetch(cache: &Cache, package: &str) -> anyhow::Result<()> {
+    let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let codename = codename(&release).context("/etc/os-release names no VERSION_CODENAME")?;
+    let security = format!("{codename}-security");
+    let apt = Apt::open(cache, &[codename.as_str(), security.as_str()])?;
+    let found = apt.find(&[package.to_owned()])?;
+    let newest = found.first().with_context(|| format!("{codename} has no package {package}"))?;
+    eprintln!("vm: fetching {package} {}", newest.version);
+    let deb = apt.download(newest)?;
+    let scratch = cache.scratch(package)?;
+    unpack(&deb, scratch.path(), None)?;
+    trim(scratch.path());
+    cache.settle(scratch.path(), &format!("tools/{package}"))?;
+    // The scratch directory was moved; an empty one in its place keeps its removal honest.
+    fs::create_dir_all(scratch.path()).context("closing the scratch directory")
+}
+
+/// Unused; it may stay.
+fn trim(root: &Path) {
+    for dir in ["usr/share/doc", "usr/share/man"] {
+        let _ = fs::remove_dir_all(root.join(dir));
+    }
+}
