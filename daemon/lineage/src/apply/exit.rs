@@ -83,12 +83,10 @@ impl Lineage {
             EventContext { at, provenance: Provenance::Observed, hook: Some(Hook::Exit(exited.source)) },
             out,
         );
-        // In another process: a thread of the same one keeps the children in it.
-        let new_reaper = exited.new_reaper.filter(|new_reaper| new_reaper.tgid != exited.task.tgid);
         let known = self.store.find(exited.task.key);
         if let Some(gone) = known.filter(|&ix| self.store[ix].group().is_none()) {
             self.complete(gone, exited);
-            if let Some(new_reaper) = new_reaper {
+            if let Some(new_reaper) = exited.new_reaper_process() {
                 self.apply_late_reaper(exited.task, new_reaper, t);
             }
             return;
@@ -136,22 +134,8 @@ impl Lineage {
         {
             return;
         }
-        if let Some(new_reaper) = new_reaper {
-            let rare = self.store.rare(group);
-            rare.new_reaper = Some((exited.task.key, new_reaper));
-            if std::mem::take(&mut rare.children_by_rule) {
-                self.apply_late_reaper(exited.task, new_reaper, t);
-                if !self.still_leads(ix, group) {
-                    return;
-                }
-            }
-        }
-        let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
-        if exited.new_reaper.is_some() || !has_hidden_threads {
-            self.reparent_children(ix, exited.new_reaper, t);
-            if !self.still_leads(ix, group) {
-                return;
-            }
+        if !self.reparent_children_as_shown(ix, group, exited, t) {
+            return;
         }
         self.learn_exit_signal_once(ix, group, exited.exit_signal);
         if self.store[ix].state() >= TaskState::Zombie {

@@ -331,6 +331,13 @@ pub struct Exited {
     pub usage: Option<Usage>,
 }
 
+impl Exited {
+    /// The new reaper, if it is in another process. A thread of the same process keeps the children in that process.
+    pub(crate) fn new_reaper_process(&self) -> Option<TaskRef> {
+        self.new_reaper.filter(|new_reaper| new_reaper.tgid != self.task.tgid)
+    }
+}
+
 /// A child got a new parent because its parent exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reparented {

@@ -5,6 +5,7 @@ use crate::apply::transition::Transition;
 use crate::model::effect::Effect;
 use crate::model::event_context::EventContext;
 use crate::model::id::TaskRef;
+use crate::model::record::Exited;
 use crate::model::task::TaskState;
 use crate::store::slot::group::{Group, fact};
 use crate::store::slot::pending_reparent::ReparentStep;
@@ -53,6 +54,34 @@ impl Lineage {
                 self.store[child].set(fact::PARENT | fact::PARENT_START, false);
             }
         }
+    }
+
+    /// Reparents the children of a task as the record of its exit shows it. Returns false if the group is gone: see
+    /// [`Lineage::still_leads`].
+    #[must_use]
+    pub(crate) fn reparent_children_as_shown(
+        &mut self,
+        ix: Ix<Task>,
+        group: Ix<Group>,
+        exited: &Exited,
+        t: &mut Transition<'_>,
+    ) -> bool {
+        if let Some(new_reaper) = exited.new_reaper_process() {
+            let rare = self.store.rare(group);
+            rare.new_reaper = Some((exited.task.key, new_reaper));
+            if std::mem::take(&mut rare.children_by_rule) {
+                self.apply_late_reaper(exited.task, new_reaper, t);
+                if !self.still_leads(ix, group) {
+                    return false;
+                }
+            }
+        }
+        let has_hidden_threads = self.count_hidden_threads(ix, group, exited.nr_threads) > 0;
+        if exited.new_reaper.is_none() && has_hidden_threads {
+            return true;
+        }
+        self.reparent_children(ix, exited.new_reaper, t);
+        self.still_leads(ix, group)
     }
 
     /// Whether the end of a child has been emitted and only its release is missing.

@@ -32,8 +32,9 @@ impl Lineage {
             open.scope.starts = past.starts;
             open.scope.empty_ns = past.ended.map(|ended| at.since(ended));
         }
-        if self.scopes.beginning.len() >= WAITING {
-            let oldest = self.scopes.beginning.remove(0);
+        if self.scopes.beginning.len() >= WAITING
+            && let Some(oldest) = self.scopes.beginning.extract_if(.., |_| true).next()
+        {
             self.emit_beginning(oldest, None, t);
         }
         self.scopes.beginning.push(Beginning { cgroup_id: id, at, actor: changed.actor });
