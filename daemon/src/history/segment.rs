@@ -10,6 +10,7 @@ use super::{
     frame::{Frames, whole_prefix},
     name::{Kind, SegmentName, moment},
 };
+use crate::failpoint::{self, Point};
 
 /// A segment that is written.
 pub(super) struct Segment {
@@ -40,7 +41,8 @@ impl Segment {
 
     /// Adds a frame whose last line is of this moment. If it does not fit, nothing of it stays.
     pub(super) fn add(&mut self, frame: &[u8], last: &str) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(frame) {
+        let written = failpoint::check(Point::HistoryWrite).and_then(|()| self.file.write_all(frame));
+        if let Err(error) = written {
             // A part that stays is a torn tail for the next start.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
