@@ -22,6 +22,10 @@ pub(crate) enum Point {
     CgroupList,
     /// Making a canary process.
     Clone,
+    /// Writing a segment of the history.
+    HistoryWrite,
+    /// Reading a file of the host that is no process's, or listing a directory.
+    HostRead,
     /// Opening one of the kernel's iterators.
     IteratorOpen,
     /// Reading from one.
@@ -65,6 +69,8 @@ mod injected {
                 Self::Buffer => "buffer",
                 Self::CgroupList => "cgroup.list",
                 Self::Clone => "clone",
+                Self::HistoryWrite => "history.write",
+                Self::HostRead => "host.read",
                 Self::IteratorOpen => "iterator.open",
                 Self::IteratorRead => "iterator.read",
                 Self::MapCounters => "map.counters",

@@ -1,5 +1,7 @@
-//! File descriptors: waiting for one on the event loop, writing without waiting, and holding some in reserve.
+//! File descriptors: waiting for one on the event loop, writing without waiting, holding some in reserve, and files of the
+//! host that are read with them.
 
+pub mod host;
 pub mod spare;
 mod write;
 

@@ -187,6 +187,49 @@ fn a_cgroup_that_cannot_be_listed_ends_nothing() {
 }
 
 #[test]
+fn limits_of_the_host_that_cannot_be_read_end_nothing() {
+    survives("host.read", None);
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_told_and_goes_on_later() {
+    let Some(program) = program() else { return };
+    let file = control("history-write");
+    ask_for(&file, "");
+    let directory = file.with_extension("history");
+    fs::create_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let path = directory.display().to_string();
+    let args = ["--history", path.as_str(), "--no-sandbox"];
+    let started = Daemon::start_program(&program, &setting::attach(), &args, |command, _| {
+        command.env("TASKSCOPE_FAILPOINTS", &file);
+    });
+    let daemon = started.unwrap_or_else(|why| panic!("{why}"));
+    let burst = || Scenario::start(env!("CARGO_BIN_EXE_scenario"), "burst", &["300"]).finish();
+    let from = daemon.log().len();
+    ask_for(&file, &format!("history.write=return({EIO})\n"));
+    says(&daemon, from, "failpoints: taken");
+    burst();
+    says(&daemon, from, "failpoint history.write: fails as a test asked");
+    says(&daemon, from, "history: writing to ");
+    let lifted = daemon.log().len();
+    ask_for(&file, "");
+    says(&daemon, lifted, "failpoints: taken");
+    let end = Instant::now() + DEADLINE;
+    while !daemon.log().contains("history: it is written again") {
+        assert!(Instant::now() < end, "it is not written again:\n{}", daemon.log());
+        burst();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let right = truth::has_no_phantoms(&daemon);
+    right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
+    let ended = daemon.stop();
+    // They are in a place for temporary files.
+    let _ = fs::remove_dir_all(&directory);
+    let _ = fs::remove_file(&file);
+    ended.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
 fn an_iterator_that_cannot_be_opened_ends_nothing() {
     survives("iterator.open", None);
 }

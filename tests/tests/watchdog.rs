@@ -46,10 +46,15 @@ impl Manager {
 
     /// Waits until the daemon has notified the watchdog once more, as systemd does.
     fn is_fed(&self) -> io::Result<()> {
+        self.waits_for(b"WATCHDOG=1\n")
+    }
+
+    /// Waits for a notification that begins like this.
+    fn waits_for(&self, begin: &[u8]) -> io::Result<()> {
         let mut word = [0; 4096];
         loop {
             let length = self.socket.recv(&mut word)?;
-            if word[..length].starts_with(b"WATCHDOG=1\n") {
+            if word[..length].starts_with(begin) {
                 return Ok(());
             }
         }
@@ -108,4 +113,18 @@ fn a_daemon_that_is_stopped_is_told_apart_from_one_that_works() {
     observer.signal(libc::SIGTERM);
     let end = observer.wait(setting::deadline());
     assert_eq!(end.code(), Some(0), "{}", end.text());
+}
+
+#[test]
+fn a_watchdog_limit_of_nothing_is_no_watchdog() {
+    let manager = Manager::new();
+    let mut command = manager.command(&[]);
+    command.env("WATCHDOG_USEC", "0");
+    let observer = Observer::start_command(command);
+    // Housekeeping sends it, which also feeds the watchdog.
+    manager.waits_for(b"STATUS=").unwrap_or_else(|error| panic!("no status: {error}"));
+    observer.signal(libc::SIGTERM);
+    let end = observer.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    assert!(!end.text().contains("panicked"), "{}", end.text());
 }

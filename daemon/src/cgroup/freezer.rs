@@ -5,12 +5,12 @@
 //! setting is frozen.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use super::Place;
-use crate::{fd::spare, verdict::facts::Frozen};
+use crate::{fd::host, verdict::facts::Frozen};
 
 /// The most bytes that are read of a cgroup's file: these files hold a word or a few lines.
 const FILE_MAX: usize = 4096;
@@ -26,7 +26,7 @@ enum Hierarchy {
 /// cannot be read.
 #[must_use]
 pub fn frozen(cgroups: &[u8]) -> Option<Frozen> {
-    let mounts = spare::retry(|| fs::read_to_string("/proc/self/mounts")).ok()?;
+    let mounts = host::text("/proc/self/mounts").ok()?;
     let text = std::str::from_utf8(cgroups).ok()?;
     hierarchies(&mounts).iter().find_map(|hierarchy| match hierarchy {
         Hierarchy::V1(root) => frozen_v1(root, path_in(text, |controllers| controllers == "freezer")?),
@@ -119,11 +119,13 @@ pub(super) fn word(root: &Path, path: &str, file: &str) -> Option<String> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    spare::retry(|| crate::bounded::read(path, FILE_MAX))
+    host::read_up_to(path, FILE_MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const MOUNTS: &str = "cgroup /sys/fs/cgroup/freezer cgroup rw,freezer 0 0\n\

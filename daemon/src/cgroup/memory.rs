@@ -4,12 +4,11 @@
 //! <https://docs.kernel.org/admin-guide/cgroup-v1/memory.html>
 
 use std::{
-    fs,
     os::unix::fs::DirEntryExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::{fd::spare, lineage::death::OomCgroup};
+use crate::{fd::host, lineage::death::OomCgroup};
 
 /// The most directories that one search reads.
 const WALK_LIMIT: usize = 4096;
@@ -51,7 +50,7 @@ impl MemoryHierarchy {
         while let Some(path) = open.get(next).cloned().filter(|_| next < WALK_LIMIT) {
             next += 1;
             let directory = self.root.join(path.trim_start_matches('/'));
-            let Ok(entries) = spare::retry(|| fs::read_dir(&directory)) else { continue };
+            let Ok(entries) = host::list(&directory) else { continue };
             for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
                 let below = format!("{path}/{}", entry.file_name().to_string_lossy());
                 if entry.ino() == id {
@@ -64,7 +63,7 @@ impl MemoryHierarchy {
     }
 
     fn read(&self, directory: &Path, path: String) -> OomCgroup {
-        let text = |file: &str| spare::retry(|| fs::read_to_string(directory.join(file))).unwrap_or_default();
+        let text = |file: &str| host::text(directory.join(file)).unwrap_or_default();
         let victims = text(if self.is_v1 { "memory.oom_control" } else { "memory.events" });
         let victims = victims.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
         OomCgroup { path, is_v1: self.is_v1, kills_group: text("memory.oom.group").trim() == "1", victims }
@@ -73,6 +72,7 @@ impl MemoryHierarchy {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;

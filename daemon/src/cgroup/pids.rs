@@ -1,14 +1,11 @@
 //! `pids.max` of cgroups: the limit, what is charged against it, and how often it refused a fork. The files are the same in both versions
 //! (<https://docs.kernel.org/admin-guide/cgroup-v1/pids.html>).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     cgroup_mounts::{CgroupMounts, Version},
-    fd::spare,
+    fd::host,
 };
 
 /// The most directories that one walk reads.
@@ -85,7 +82,7 @@ impl PidsHierarchy {
                 hits += self.hits(&self.directory(&path)).unwrap_or_default();
                 limits.extend(self.at(&path));
             }
-            let Ok(entries) = spare::retry(|| fs::read_dir(self.directory(&path))) else { continue };
+            let Ok(entries) = host::list(&self.directory(&path)) else { continue };
             for entry in entries.flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     open.push(format!("{path}/{}", entry.file_name().to_string_lossy()));
@@ -124,7 +121,7 @@ impl PidsHierarchy {
 }
 
 fn text(file: &Path) -> Option<String> {
-    spare::retry(|| fs::read_to_string(file)).ok()
+    host::text(file).ok()
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -133,6 +130,8 @@ fn number(file: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn tree(name: &str) -> (PathBuf, PidsHierarchy) {

@@ -10,6 +10,7 @@ use super::{
     frame::{Frames, whole_prefix},
     name::{Kind, SegmentName, moment},
 };
+use crate::failpoint::{self, Point};
 
 /// A segment that is being written.
 pub(super) struct Segment {
@@ -41,8 +42,9 @@ impl Segment {
 
     /// Appends a frame whose last line has this time. If the disk is full, the part that was written is cut off again.
     pub(super) fn add(&mut self, frame: &[u8], last: &str) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(frame) {
-            // If it cannot be cut off, the next start cuts it off as a torn tail.
+        let written = failpoint::check(Point::HistoryWrite).and_then(|()| self.file.write_all(frame));
+        if let Err(error) = written {
+            // A part that stays is a torn tail for the next start.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }

@@ -4,13 +4,13 @@
     reason = "pids are far below 2^52, and nanoseconds of a few minutes as well"
 )]
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use crate::{
     answer::limits::Forecast,
     cgroup::{PidsHierarchy, PidsLimit},
     cgroup_mounts::CgroupMounts,
-    fd::spare,
+    fd::host,
     lineage::id::Ktime,
 };
 
@@ -153,11 +153,13 @@ fn share((_, used, limit): &(String, u64, u64)) -> f64 {
 }
 
 fn number(file: &Path) -> Option<u64> {
-    spare::retry(|| fs::read_to_string(file)).ok()?.trim().parse().ok()
+    host::text(file).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn at(seconds: u64) -> Ktime {
