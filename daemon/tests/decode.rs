@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use probe_common::{
-    ARGS_LEN, Exec, ExecArgs, Exited, Header, Kind, PATH_LEN, Released, Renamed, Settings, TaskId, TaskNew,
-    Valid, Where, Wire,
+    ARGS_LEN, CgroupChanged, Exec, ExecArgs, Exited, Header, Kind, PATH_LEN, Released, Renamed, Settings,
+    TaskId, TaskNew, Valid, Where, Wire,
 };
 use taskscope::{
     kernel::decode::{DecodeError, decode},
@@ -25,13 +25,15 @@ fn bytes(record: &impl Wire, size: usize) -> Vec<u8> {
 fn sample(kind: Kind) -> Vec<u8> {
     let mut out = vec![0_u8; kind.size()];
     header(kind).write(&mut out).unwrap();
-    let source_at = match kind {
+    // The fields with few values, for which 0 stands for none of them.
+    let named_at = match kind {
         Kind::Exited => Some(std::mem::offset_of!(Exited, source)),
         Kind::Released => Some(std::mem::offset_of!(Released, source)),
+        Kind::CgroupChanged => Some(std::mem::offset_of!(CgroupChanged, change)),
         _ => None,
     };
-    if let Some(at) = source_at {
-        out[at] = 1;
+    if let Some(at) = named_at {
+        out[at..at + 4].copy_from_slice(&1_u32.to_ne_bytes());
     }
     out
 }
