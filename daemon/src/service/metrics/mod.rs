@@ -3,6 +3,7 @@
 //! Counters of events are raised with each effect; a state is read from its owner at the scrape.
 
 mod crash_loops;
+mod durations;
 mod effects;
 mod ended;
 mod families;
