@@ -289,10 +289,10 @@ fn effects_that_nobody_wants_are_counted_as_they_would_have_been_and_the_tree_is
         pair.want_all();
         pair.apply(last);
         pair.both(|lineage, effects| lineage.tick(Ktime(kernel.now + LATER_NS), effects));
-        let (short, whole) =
+        let (counted, built) =
             pair.compare(Ktime(kernel.now + LATER_NS)).map_err(|error| fail(error, stream, &[]))?;
-        briefs.set(briefs.get() + short);
-        wanted.set(wanted.get() + whole);
+        briefs.set(briefs.get() + counted);
+        wanted.set(wanted.get() + built);
         Ok(())
     });
     assert!(briefs.get() > 1000 && wanted.get() > 100, "{briefs:?} briefs, {wanted:?} effects beside them");

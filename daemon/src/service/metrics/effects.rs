@@ -1,24 +1,12 @@
 //! Counters of what happens to tasks.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use super::families::seconds;
+use super::durations::{Durations, observe};
 use super::names::{ERRNOS, KINDS, REASONS, REPARENT_KINDS, reason};
 use crate::lineage::{
     Brief, Change, death::Cause, effect::ReaperKind, flags::errno_name, status::WaitStatus,
 };
-
-/// Upper bounds of zombie durations, seconds: from a prompt wait to an incident.
-const ZOMBIE_BUCKETS: [f64; 10] = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
-
-/// Upper bounds of exit durations, seconds: from a small process to one whose memory or disk holds it.
-const EXIT_BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
-
-/// Upper bounds of the time from fork to exec, seconds: from a vfork to a child that waits for a lock or for memory.
-const TO_EXEC_BUCKETS: [f64; 9] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0];
-
-/// Upper bounds of how long programs run, seconds: from a command of a script to a service.
-const RUN_BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0];
 
 /// A counter with one label; its children are found by index.
 struct Family(Vec<IntCounter>);
@@ -66,10 +54,7 @@ pub(super) struct EffectCounters {
     stuck: IntCounter,
     flagged: IntCounter,
     blocked: IntCounter,
-    zombie_seconds: Histogram,
-    exit_seconds: Histogram,
-    to_exec_seconds: Histogram,
-    run_seconds: Histogram,
+    durations: Durations,
 }
 
 fn index_of<T: PartialEq>(values: &[T], value: &T) -> usize {
@@ -80,18 +65,6 @@ fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<In
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
     Ok(counter)
-}
-
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
-    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-    registry.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
-}
-
-fn observe(histogram: &Histogram, ns: Option<u64>) {
-    if let Some(ns) = ns {
-        histogram.observe(seconds(ns));
-    }
 }
 
 fn scopes(registry: &Registry) -> prometheus::Result<Family> {
@@ -132,27 +105,6 @@ impl EffectCounters {
             })
             .collect();
         registry.register(Box::new(exits))?;
-        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
-        let zombie_seconds = histogram(
-            "taskscope_zombie_duration_seconds",
-            "How long processes were zombies before they were reaped: the time their parent took to wait(2). By tracepoint up to an RCU grace period too long.",
-            &ZOMBIE_BUCKETS,
-        )?;
-        let exit_seconds = histogram(
-            "taskscope_exit_duration_seconds",
-            "How long tasks were in do_exit() before exit_notify(): memory, files and locks are released there.",
-            &EXIT_BUCKETS,
-        )?;
-        let to_exec_seconds = histogram(
-            "taskscope_fork_to_exec_duration_seconds",
-            "How long processes took from copy_process() to their first execve(2): fork, what the child does before it execs, and the exec itself. Without those that were there before taskscope.",
-            &TO_EXEC_BUCKETS,
-        )?;
-        let run_seconds = histogram(
-            "taskscope_exec_to_exit_duration_seconds",
-            "How long programs ran: from the last execve(2) of a process to the end of its last thread. Without those that exec'ed before taskscope started.",
-            &RUN_BUCKETS,
-        )?;
         Ok(Self {
             creations: Family::register(
                 registry,
@@ -215,10 +167,7 @@ impl EffectCounters {
                 "taskscope_blocked_flagged_total",
                 "Uninterruptible sleeps that lasted longer than --blocked-after.",
             )?,
-            zombie_seconds,
-            exit_seconds,
-            to_exec_seconds,
-            run_seconds,
+            durations: Durations::register(registry)?,
         })
     }
 
@@ -249,21 +198,21 @@ impl EffectCounters {
             }
             Change::Execed { since_fork_ns } => {
                 self.execs.inc();
-                observe(&self.to_exec_seconds, since_fork_ns);
+                observe(&self.durations.to_exec, since_fork_ns);
             }
             Change::ExecTakeover => self.takeovers.inc(),
             Change::ScopeBegan => self.scopes.raise(0),
             Change::ScopeEnded => self.scopes.raise(1),
             Change::Renamed => self.renames.inc(),
             Change::Exited { thread, exit_ns } => {
-                observe(&self.exit_seconds, exit_ns);
+                observe(&self.durations.exit, exit_ns);
                 if let Some(status) = thread {
                     self.exit(kind, status);
                 }
             }
             Change::GroupExited { status, cause, since_exec_ns } => {
                 self.exit(kind, status);
-                observe(&self.run_seconds, since_exec_ns);
+                observe(&self.durations.run, since_exec_ns);
                 self.deaths.raise(index_of(&Cause::ALL, &cause));
             }
             Change::LeaderDied => self.leader_deaths.inc(),
@@ -272,7 +221,7 @@ impl EffectCounters {
             Change::Reparented { kind } => self.reparentings.raise(index_of(&REPARENT_KINDS, &kind)),
             Change::Reaped { by, zombie_ns } => {
                 self.reaps.raise(index_of(&ReaperKind::ALL, &by));
-                observe(&self.zombie_seconds, zombie_ns);
+                observe(&self.durations.zombie, zombie_ns);
             }
             Change::Autoreaped => self.autoreaps.raise(kind),
             Change::Released => self.releases.inc(),

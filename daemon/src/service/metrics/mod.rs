@@ -3,6 +3,7 @@
 //! Counters of events are raised with each effect; gauges are read from the owner of the lineage at the scrape.
 
 mod crash_loops;
+mod durations;
 mod effects;
 mod ended;
 mod families;
