@@ -124,8 +124,8 @@ fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_stil
         ];
         let observer = Observer::start(&[]);
         let view = observer.from_now();
-        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and what happens when more clones than
-        // that are under way has a test of its own.
+        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and another test covers more clones at
+        // once than that.
         let mut storm = scenario("burst", &["500"]);
         let mut running: Vec<Scenario> = Vec::new();
         for (name, args, at) in STANDING {

@@ -15,7 +15,7 @@ const FALL_BACK: Duration = Duration::from_millis(20);
 enum Next {
     /// The kernel's notification that the ring has a record.
     Notified,
-    /// The end of the batch delay. Records that arrive in the meantime wake nobody.
+    /// The end of the batch delay. Records that arrive in the meantime do not wake the reader.
     AfterDelay,
     /// Nothing, because the last poll found a full batch.
     Now,

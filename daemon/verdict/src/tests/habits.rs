@@ -1,4 +1,4 @@
-//! What a parent does with SIGCHLD and waits: certain only where nothing else looks the same.
+//! How a parent handles SIGCHLD and waits: certain only if no other cause looks the same.
 
 use super::*;
 
@@ -112,7 +112,7 @@ fn a_vfork_child_in_the_hands_of_a_tracer_names_the_tracer() {
     assert!(verdict.remedy.unwrap().contains("kill -9 70"));
 }
 
-/// The scene with a zombie that is seven seconds old.
+/// Returns the base facts with a zombie that is seven seconds old.
 fn young(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
     let mut facts = with(change);
     facts.subject.known.life.zombie = Some(Span { ns: 7 * SECOND, bound: Bound::Exact });

@@ -7,7 +7,7 @@ use taskscope_tests::scenario::Scenario;
 
 use crate::{daemon::Daemon, figures::Figures};
 
-/// Scenarios that stand still at a moment, and on which.
+/// Scenarios that pause, and the name of the pause.
 const STANDING: [(&str, &[&str], &str); 8] = [
     ("zombie", &[], "zombie"),
     ("parent-killed", &["subreaper"], "zombie"),
