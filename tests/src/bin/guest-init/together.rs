@@ -84,7 +84,7 @@ impl Suite<'_> {
 
     fn line(&mut self, shared: &mut Shared<'_>, line: String) -> anyhow::Result<()> {
         let step = shared.progress.line(&line);
-        if step == Step::Around {
+        if step == Step::BetweenTests {
             shared.around.push(line);
             return Ok(());
         }

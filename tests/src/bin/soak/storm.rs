@@ -14,7 +14,7 @@ const STANDING: [(&str, &[&str], &str); 8] = [
     ("leader-exits-first", &[], "dead-leader"),
     ("orphan", &[], "orphaned"),
     ("nested-subreapers", &[], "with-inner"),
-    ("sibling-thread", &[], "handed-on"),
+    ("sibling-thread", &[], "reparented"),
     ("many-threads", &["150"], "all-alive"),
     ("many-orphans", &["200"], "all-alive"),
 ];
