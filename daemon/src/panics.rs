@@ -1,7 +1,7 @@
 //! Panics: one line in the log, a count, and an error for the client if the panic can be survived.
 //!
-//! A panic is a bug of taskscope. A panic in an answer is survived: the client gets an error, and nobody else notices. Any other
-//! panic ends the process, and systemd starts a new one: see "Panics" in ARCHITECTURE.md.
+//! A panic is a bug of taskscope. A panic in an answer is survived: the client gets an error, and no other client notices. Any
+//! other panic ends the process, and systemd starts a new one: see "Panics" in ARCHITECTURE.md.
 
 use std::{
     any::Any,
@@ -43,7 +43,7 @@ pub struct Panicked {
 }
 
 impl Panicked {
-    /// Survives the panic if nothing was left inconsistent; otherwise goes on unwinding to the end of the process.
+    /// Survives the panic if the state is consistent; otherwise resumes unwinding, which ends the process.
     #[must_use]
     pub fn unless_broken(self, whole: Result<(), String>) -> Self {
         if let Err(why) = whole {

@@ -37,7 +37,7 @@ use self::{
     comparison::{put_off::PutOff, resync::Kept},
     local_facts::LocalFacts,
     polling::{poll_schedule::PollSchedule, timer_fd::Ticks},
-    records::{count, hand_over, kind_of},
+    records::{apply_record, count, kind_of},
     zombies::recheck::ZombieRecheck,
 };
 pub use self::{
@@ -303,7 +303,7 @@ impl Pipeline {
             lineage.prefetch(records);
             for mut record in records.drain(..) {
                 local_facts.complete(&mut record, lineage, procfs);
-                hand_over(lineage, counts, &record, now, effects);
+                apply_record(lineage, counts, &record, now, effects);
             }
         };
         let handled = observer.drain(BATCH, |record| match record {
@@ -324,7 +324,7 @@ impl Pipeline {
         handled
     }
 
-    fn hand_on(&mut self, sink: &mut impl EventSink) {
+    fn deliver(&mut self, sink: &mut impl EventSink) {
         self.canary.filter(&mut self.effects);
         let names: Vec<_> = self.lineage.take_cgroup_names().collect();
         if !names.is_empty() {
@@ -362,13 +362,13 @@ impl Pipeline {
         if !shares.is_empty() {
             sink.take_usage(&shares);
         }
-        self.hand_on_stops(sink);
+        self.deliver_stops(sink);
         question(self, sink);
         // It may have added a reader of events.
         self.follow_wants(sink);
     }
 
-    fn hand_on_stops(&mut self, sink: &mut impl EventSink) {
+    fn deliver_stops(&mut self, sink: &mut impl EventSink) {
         let stops: Vec<_> = self.lineage.take_ended_stops().collect();
         if !stops.is_empty() {
             sink.take_stops(&stops);
@@ -399,7 +399,7 @@ impl Pipeline {
         questions: &mut mpsc::Receiver<Question<F>>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        self.hand_on(sink);
+        self.deliver(sink);
         let mut schedule = PollSchedule::new(self.ring_fd()?, self.observer.wake_ups.take())?;
         let mut ticks = Ticks::every(TICK)?;
         tokio::pin!(stop);
@@ -417,7 +417,7 @@ impl Pipeline {
                 }
                 () = schedule.due() => {
                     let handled = self.turn();
-                    self.hand_on(sink);
+                    self.deliver(sink);
                     self.settle_new_orphans(sink);
                     schedule.after(handled, sink.max_batch_delay());
                     if let Ok(question) = questions.try_recv() {
@@ -431,7 +431,7 @@ impl Pipeline {
                     self.answer(question, sink);
                 }
             }
-            self.hand_on(sink);
+            self.deliver(sink);
             schedule.follow(sink.max_batch_delay());
         }
         self.end(sink).await
@@ -445,7 +445,7 @@ impl Pipeline {
         // A program that was running on another CPU may still send its last record.
         for _ in 0..LAST_POLLS {
             while self.turn() > 0 {
-                self.hand_on(sink);
+                self.deliver(sink);
             }
             self.check_losses(sink);
             if self.sums().check().is_empty() {
@@ -457,7 +457,7 @@ impl Pipeline {
             self.resync(Why::Loss, sink);
         }
         self.lineage.tick(boottime(), &mut self.effects);
-        self.hand_on(sink);
+        self.deliver(sink);
         // Without the counters the last loss is unknown.
         self.observer.totals()?;
         for wrong in self.sums().check() {

@@ -67,13 +67,13 @@ impl Family {
         if self == Self::Full || same(expected, &found) {
             return same(expected, &found);
         }
-        let (expected_handed, expected_own) = handings_on(expected);
-        let (found_handed, found_own) = handings_on(&found);
+        let (expected_moves, expected_own) = reparentings(expected);
+        let (found_moves, found_own) = reparentings(&found);
         same(&expected_own, &found_own)
-            && expected_handed.len() == found_handed.len()
-            && expected_handed
+            && expected_moves.len() == found_moves.len()
+            && expected_moves
                 .iter()
-                .zip(&found_handed)
+                .zip(&found_moves)
                 .all(|((after, line), (found_after, found))| line == found && found_after >= after)
     }
 
@@ -85,7 +85,7 @@ impl Family {
 }
 
 /// Returns each reparenting with the number of other lines before it, and the other lines.
-fn handings_on<'a>(lines: &[&'a str]) -> (Vec<(usize, &'a str)>, Vec<&'a str>) {
+fn reparentings<'a>(lines: &[&'a str]) -> (Vec<(usize, &'a str)>, Vec<&'a str>) {
     let (mut handed, mut own) = (Vec::new(), Vec::new());
     for &line in lines {
         if line.starts_with("reparented ") {

@@ -103,7 +103,7 @@ fn a_child_whose_forking_thread_has_ended_says_so() {
     attempts(|| {
         let service = Service::start(&[]);
         let socket = service.socket().display().to_string();
-        let mut scenario = paused("sibling-thread", "handed-on");
+        let mut scenario = paused("sibling-thread", "reparented");
         let child = scenario.facts().role("child").pid.to_string();
         let asked = ["explain", "--socket", &socket, "--format", "json", &child];
         let answer = until(&asked, |answer| !answer["task"]["forked_by_thread"].is_null());

@@ -83,7 +83,7 @@ fn lines(path: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// Runs `usage` with so many children; answers its pid and theirs once all are waited for.
+/// Runs `usage` with `count` children; returns its pid and theirs once all are reaped.
 #[track_caller]
 fn waited(count: usize) -> Option<(Scenario, i64, BTreeSet<i64>)> {
     let mut scenario = scenario("usage", &[&count.to_string()]);
@@ -107,7 +107,7 @@ const TORN: usize = 40;
 /// Times that the daemon is killed in a storm.
 const TURNS: u64 = 20;
 
-/// Scrapes until so many lives are written.
+/// Scrapes until this many lives are written.
 #[track_caller]
 fn until_written(service: &Service, lives: f64) {
     let sample = "taskscope_history_lines_total{kind=\"lives\"}";

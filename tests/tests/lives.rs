@@ -59,7 +59,7 @@ fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i6
     }
 }
 
-/// Runs `usage` with so many children, until its waits are over; `None` where that is not allowed here.
+/// Runs `usage` with `count` children until its waits are over; `None` if that is not allowed here.
 fn waited(count: &str) -> Option<Scenario> {
     let mut scenario = scenario("usage", &[count]);
     if scenario.until(&["pause", "skip"])["fact"] == "pause" {

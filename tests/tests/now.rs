@@ -53,8 +53,8 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Who has set a state still runs until it has switched. The kernel waits for that before it fills this file, and says `running`
-/// of one that goes on.
+/// A task that has set its state still runs until it has switched. The kernel waits for that before it fills this file, and
+/// writes `running` if the task continues.
 fn has_left_its_cpu(pid: u32) -> bool {
     let syscall = fs::read_to_string(format!("/proc/{pid}/syscall"));
     // Where it may not be read, the state has to do.

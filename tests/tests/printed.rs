@@ -200,7 +200,7 @@ fn the_examples_of_help_run() {
                 None => (command.clone(), false),
             };
             let command = command.replace("--observe 10s", "--observe 100ms");
-            // What goes on is stopped, which is a success.
+            // A command that runs for ever is stopped, which counts as a success.
             let seconds = if command.contains("--watch") { "8" } else { "60" };
             let output = Command::new("timeout")
                 .args(["--preserve-status", "--signal=TERM", seconds, "sh", "-c", &format!("exec {command}")])

@@ -100,10 +100,10 @@ fn a_child_of_a_thread_that_ends_goes_to_a_sibling_thread_and_keeps_its_parent_p
     attempts(|| {
         let observer = shared();
         let mut scenario = scenario("sibling-thread", &[]);
-        scenario.pause("handed-on");
+        scenario.pause("reparented");
         let view = observer.view(&scenario);
         let (group, child) = (scenario.facts().role("group"), scenario.facts().role("child"));
-        for when in ["before", "handed-on"] {
+        for when in ["before", "reparented"] {
             assert_eq!(scenario.facts().proc("child", when)["ppid"], group.pid);
         }
         view.expect(event("forked").of(&child).field("process.parent_pid", group.pid)).soon();
@@ -170,7 +170,7 @@ fn orphans(scenario: &Scenario) -> Vec<Role> {
 
 /// Waits until each orphan's reparenting from one parent to the other is reported, and checks that this is soon.
 #[track_caller]
-fn expect_handed_on(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
+fn expect_reparented(view: &View<'_>, scenario: &Scenario, [old, new]: [&str; 2]) {
     let (old, new) = (scenario.facts().role(old), scenario.facts().role(new));
     for orphan in orphans(scenario) {
         let reparented = view
@@ -222,10 +222,10 @@ fn zombies_of_a_parent_that_is_killed_are_reported_with_each_new_parent_at_once(
         scenario.pause("zombies");
         scenario.go();
         scenario.pause("with-inner");
-        expect_handed_on(&view, &scenario, ["middle", "inner"]);
+        expect_reparented(&view, &scenario, ["middle", "inner"]);
         scenario.go();
         scenario.pause("with-outer");
-        expect_handed_on(&view, &scenario, ["inner", "scenario"]);
+        expect_reparented(&view, &scenario, ["inner", "scenario"]);
         scenario.go();
         scenario.finish();
         assert_steps(&view, &scenario);
@@ -240,8 +240,8 @@ fn no_step_is_lost_when_the_new_parent_of_zombies_is_killed_too() {
         scenario.pause("zombies");
         scenario.go();
         scenario.pause("with-outer");
-        expect_handed_on(&view, &scenario, ["middle", "inner"]);
-        expect_handed_on(&view, &scenario, ["inner", "scenario"]);
+        expect_reparented(&view, &scenario, ["middle", "inner"]);
+        expect_reparented(&view, &scenario, ["inner", "scenario"]);
         scenario.go();
         scenario.finish();
         assert_steps(&view, &scenario);
@@ -249,7 +249,7 @@ fn no_step_is_lost_when_the_new_parent_of_zombies_is_killed_too() {
 }
 
 #[test]
-fn explain_of_a_zombie_that_was_handed_on_names_who_forked_it() {
+fn explain_of_a_zombie_that_was_reparented_names_who_forked_it() {
     let service = Service::start(&[]);
     let mut scenario = scenario("orphaned-zombies", &["at-once"]);
     scenario.pause("zombies");

@@ -105,7 +105,7 @@ fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<Strin
         if count < runs {
             continue;
         }
-        // The two clocks are read at two places of the scheduler's way, with interrupts and the host's turns between.
+        // The two clocks are read at two places of the scheduler's code, with interrupts and the host's preemption in between.
         // Under emulation the run queue's clock (`sched_clock`, unstable there) is off by up to a tick now and then.
         let slack = 0.02 * delay + runs * if setting::in_vm() { 1e-3 } else { 100e-6 };
         if (sum - delay).abs() > slack {

@@ -31,7 +31,7 @@ fn stopped(service: &Service, name: &str) -> Option<(Value, Facts)> {
     Some((stop, facts))
 }
 
-/// The stop of a unit once it is as it must come to be.
+/// Waits until the stop of a unit meets a condition, and returns it.
 #[track_caller]
 fn until(service: &Service, unit: &str, is: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + setting::deadline();

@@ -58,11 +58,11 @@ fn five_thousand_children_of_a_parent_that_dies_are_all_reparented() {
         let mut scenario = scenario("many-orphans", &["5000"]);
         scenario.pause("all-alive");
         scenario.go();
-        scenario.pause("handed-on");
+        scenario.pause("reparented");
         scenario.go();
         let facts = scenario.finish();
         let (new_parent, parent) = (facts.role("scenario").pid, facts.role("parent").pid);
-        let orphans = pairs(&facts.all("handed-on").next().unwrap()["parents"]);
+        let orphans = pairs(&facts.all("reparented").next().unwrap()["parents"]);
         assert_eq!(orphans.len(), 5000, "the scenario did not do what this test is about");
         assert!(orphans.iter().all(|(_, ppid)| *ppid == new_parent), "the kernel chose another parent");
         let orphans: BTreeSet<i64> = orphans.into_iter().map(|(pid, _)| pid).collect();
@@ -117,15 +117,15 @@ fn the_tree_that_the_events_tell_equals_proc_while_all_kinds_of_lives_stand_stil
             ("leader-exits-first", &["group"], "dead-leader"),
             ("orphan", &[], "orphaned"),
             ("nested-subreapers", &[], "with-inner"),
-            ("sibling-thread", &[], "handed-on"),
+            ("sibling-thread", &[], "reparented"),
             ("pid-namespace", &[], "inside"),
             ("foreign-tracer", &[], "held"),
             ("exit-signal", &["10"], "zombie"),
         ];
         let observer = Observer::start(&[]);
         let view = observer.from_now();
-        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and what happens when more clones than
-        // that are under way has a test of its own.
+        // One after the other below a storm: on two CPUs a kretprobe has ten instances, and another test covers more clones at
+        // once than that.
         let mut storm = scenario("burst", &["500"]);
         let mut running: Vec<Scenario> = Vec::new();
         for (name, args, at) in STANDING {

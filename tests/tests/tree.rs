@@ -131,7 +131,7 @@ fn a_daemon_tells_of_the_dead_and_draws_the_tree_they_were_in() {
         let id = alive["process"]["entity_id"].as_str().unwrap_or_default().to_owned();
         scenario.go();
         scenario.finish();
-        // Who forked it is known by name when it is gone itself.
+        // The name of its first parent is known after that parent has ended.
         until_state("released", &["explain", "--socket", &socket, "--format", "json", &parent.to_string()]);
         for selector in [&child, &id] {
             let dead =

@@ -188,7 +188,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_the_subreaper_above_and_is_reaped_the
         scenario.go();
         let facts = scenario.finish();
         let reaper = facts.role("scenario");
-        assert_eq!(facts.proc("child", "handed-on")["ppid"], reaper.pid, "the kernel chose another parent");
+        assert_eq!(facts.proc("child", "reparented")["ppid"], reaper.pid, "the kernel chose another parent");
         view.expect(
             event("reparented")
                 .of(&child)

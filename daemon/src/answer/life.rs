@@ -1,4 +1,4 @@
-//! One record a life: all that is known of a thread group, once it is gone, as one line of JSON.
+//! Records of lives: everything known about a thread group, once it is released, as one line of JSON.
 //!
 //! The daemon's stream, its answers and its history on disk use this one serializer. `taskscope schema lives` prints the JSON Schema
 //! that is made from these types; docs/lives.md describes them.

@@ -28,9 +28,10 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// By itself and its dead children: the part below it comes with [`add_up`]. A step a thread.
+    /// Returns the usage of the process and its dead children; [`add_up`] adds its descendants. Costs O(threads).
     ///
-    /// Of a task that is dead the lineage has all, even where the kernel still shows it; of one that lives only the look has.
+    /// The usage of a dead task comes from the lineage, even if the kernel still shows the task; the usage of a live task comes
+    /// from the iterator.
     pub(super) fn of(life: &Life, view: Option<&GroupView<'_>>, figures: &AllFigures) -> Self {
         let mut account = life.usage.unwrap_or_default();
         let alive =

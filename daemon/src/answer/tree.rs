@@ -234,7 +234,7 @@ impl Tree {
 /// Returns its parent at a given time: the first and the last parent are known.
 fn parent_at(life: &Life, at: Ktime) -> Option<GroupKey> {
     match life.reparented_at {
-        Some(handed_on) if at < handed_on => life.first_parent.or(life.parent),
+        Some(reparented_at) if at < reparented_at => life.first_parent.or(life.parent),
         _ => life.parent,
     }
 }
@@ -344,7 +344,7 @@ impl Walk<'_> {
 
     /// Returns its first parent, if it was reparented before the time that is shown.
     fn orphan_of(&self, life: &Life) -> Option<ProcessRef> {
-        life.reparented_at.filter(|&handed_on| handed_on <= self.at)?;
+        life.reparented_at.filter(|&reparented_at| reparented_at <= self.at)?;
         let first = life.first_parent.filter(|first| first.tgid.0 != 0)?;
         Some(ProcessRef::by(first, self.lineage_at.lineage.name_by_key(first), self.stamp))
     }

@@ -47,7 +47,7 @@ pub(super) struct Client {
 /// Why the request failed.
 #[derive(Debug, Error)]
 pub(super) enum ClientError {
-    /// Nobody listens on the socket.
+    /// No process listens on the socket.
     #[error("no taskscope daemon answers on {0}: systemctl start taskscope, or taskscope run")]
     NotThere(PathBuf),
     /// This user may not connect.

@@ -21,7 +21,7 @@ pub enum Exit {
     Object = 5,
     /// `doctor`: observing works, but not everything can be reported.
     Degraded = 8,
-    /// `zombies`: somebody is late with a wait.
+    /// `zombies`: a parent has not waited for its zombies.
     Zombies = 9,
 }
 

@@ -168,7 +168,7 @@ impl<'a> Object<'a> {
         out.push(b'"');
     }
 
-    /// Writes bytes that somebody else chose. If they are not UTF-8, the exact bytes follow as hex under `key` + `_bytes`.
+    /// Writes bytes that another process chose. If they are not UTF-8, the exact bytes follow as hex under `key` + `_bytes`.
     pub(super) fn bytes(&mut self, key: Key, value: &[u8]) {
         if string(self.key(key), value) {
             return;
@@ -182,8 +182,8 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
     }
 
-    /// Writes a list of byte strings that somebody else chose. If some are not UTF-8, the exact bytes follow as hex under `key` +
-    /// `_bytes`, in the same places; `null` stands for the others.
+    /// Writes a list of byte strings that another process chose. If some are not UTF-8, the exact bytes follow as hex under `key`
+    /// + `_bytes`, in the same places; `null` stands for the others.
     pub(super) fn list(&mut self, key: Key, values: &[impl AsRef<[u8]>]) {
         let out = self.key(key);
         out.push(b'[');

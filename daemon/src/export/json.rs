@@ -65,7 +65,7 @@ pub fn write_gap(place: &str, lost: Option<u64>, line: &mut Vec<u8>) {
     line.push(b'\n');
 }
 
-/// The same at a moment, for lines that are kept.
+/// Appends the line of a gap at a given time, for lines that are stored.
 pub fn write_gap_at(stamp: &Stamp, at: Ktime, place: &str, lost: u64, line: &mut Vec<u8>) {
     let mut event = Object::open(line);
     event.text(key!("@timestamp"), |out| rfc3339(out, stamp.wall_ns(at)));

@@ -1,5 +1,5 @@
-//! Writes one event as an aligned line for people. Bytes that somebody else chose are escaped, because a terminal acts on control
-//! characters.
+//! Writes one event as an aligned line for people. Bytes that another process chose are escaped, because a terminal acts on
+//! control characters.
 
 use probe_common::{SchedEvent, SchedValid};
 

@@ -70,7 +70,8 @@ impl Reserve {
     }
 }
 
-/// Holds up to so many. An `eventfd(2)` and not a duplicate: a duplicate holds no place in the table of the whole system.
+/// Fills the reserve with up to `wanted` descriptors. They are of `eventfd(2)`, because a duplicate takes no entry in the
+/// system-wide file table.
 fn fill(held: &mut Vec<OwnedFd>, wanted: usize) -> io::Result<()> {
     while held.len() < wanted {
         held.push(eventfd(0, EventfdFlags::CLOEXEC)?);
@@ -98,8 +99,8 @@ pub fn retry<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     retry_if(open, is_exhausted)
 }
 
-/// The same for an error that has the kernel's inside. `open` must not call [`retry`] itself: the second attempt holds the lock, so
-/// that no other thread takes what was given up for it.
+/// Does the same for an error that contains the kernel's error. `open` must not call [`retry`] itself: the second attempt holds
+/// the lock, so that no other thread takes the released descriptor.
 pub fn retry_if<T, E>(
     mut open: impl FnMut() -> Result<T, E>,
     is_exhausted: impl Fn(&E) -> bool,
@@ -180,7 +181,7 @@ impl Lane {
         let _ = reserve().fill_all_but(self);
     }
 
-    /// Gives up one descriptor, for a connection. False if none is left.
+    /// Releases one descriptor for a connection. Returns false if none is left.
     #[must_use]
     pub fn give_up_one(self) -> bool {
         reserve().lane(self).and_then(|(_, held)| held.pop()).is_some()

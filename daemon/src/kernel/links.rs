@@ -1,4 +1,4 @@
-//! The links that keep programs attached to their hooks. A link that somebody cut can be made again.
+//! The links that keep programs attached to their hooks. A link that was cut can be made again.
 
 use std::any::Any;
 

@@ -80,7 +80,7 @@ impl Pipeline {
                 self.blocked.flag(&self.lineage, now, of, stack, &mut self.effects);
             }
         }
-        self.hand_on(sink);
+        self.deliver(sink);
     }
 
     /// Reads the tasks in uninterruptible sleep.
@@ -111,6 +111,6 @@ impl Pipeline {
     /// Polling stops: all flags are cleared, so that no reader waits for the end of a sleep.
     fn forget_blocked(&mut self, now: Ktime, sink: &mut impl EventSink) {
         self.blocked.poll(&self.lineage, now, &[], &mut self.effects);
-        self.hand_on(sink);
+        self.deliver(sink);
     }
 }

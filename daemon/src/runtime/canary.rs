@@ -1,5 +1,5 @@
-//! A canary is a short-lived child of the daemon, made from time to time, whose whole life must be seen. It finds what no counter
-//! shows, such as probes that somebody detached.
+//! A canary is a short-lived child of the daemon, made at intervals, whose whole life must be seen. It detects faults that no
+//! counter shows, such as detached probes.
 
 mod refused;
 mod rename_probe;

@@ -2,7 +2,7 @@
 //!
 //! - `poll_schedule`: after a notification, then after each batch delay until a poll finds nothing
 //! - `oneshot_epoll`: waits for one notification of the ring at a time
-//! - `timer_fd`: timers by timerfd_create(2), which are more exact than those of the event loop
+//! - `timer_fd`: timers by `timerfd_create(2)`, which are more exact than those of the event loop
 
 mod oneshot_epoll;
 pub(super) mod poll_schedule;

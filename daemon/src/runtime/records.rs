@@ -11,7 +11,7 @@ use crate::lineage::{
 };
 
 /// Applies a record to the lineage and counts the outcome.
-pub(super) fn hand_over(
+pub(super) fn apply_record(
     lineage: &mut Lineage,
     counts: &mut Counts,
     record: &Record,

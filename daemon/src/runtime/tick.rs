@@ -38,7 +38,7 @@ impl Pipeline {
         self.lineage.tick_flagging(now, flagged, &mut self.effects);
         let shares: Vec<_> = self.lineage.take_shares().collect();
         sink.take_usage(&shares);
-        self.hand_on_stops(sink);
+        self.deliver_stops(sink);
     }
 
     /// Compares the tree with the kernel's tasks if there is a reason to.

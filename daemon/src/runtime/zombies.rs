@@ -68,7 +68,7 @@ impl Pipeline {
             self.lineage.end_unconfirmed_zombie(key, boottime(), &mut self.effects);
         }
         self.repairs.repair(&before, self.lineage.stats());
-        self.hand_on(sink);
+        self.deliver(sink);
     }
 
     /// Repairs zombies that the kernel does not have any more: their release was not seen. This happens before any answer or flag

@@ -102,8 +102,8 @@ pub(super) fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketFile
     Ok((listener, file))
 }
 
-/// Makes `/run/taskscope`, which is ours. Any other directory belongs to whoever chose it: a mistyped path must not leave
-/// directories behind.
+/// Makes `/run/taskscope`, which is ours. Any other directory must exist, because a mistyped path must not leave directories
+/// behind.
 fn make_directory(path: &Path) -> Result<(), SocketError> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
         return Ok(());

@@ -194,7 +194,7 @@ impl View {
         (!state.rows.is_empty()).then(|| state.at.min(state.rows.len() - 1))
     }
 
-    /// Moves the choice in the pane that has the focus. Of a view that shows the newest first, the first row stays chosen.
+    /// Moves the selection in the focused pane. In a pane with the newest row first, a selected first row stays the first row.
     pub fn move_by(&mut self, rows: isize) {
         let Some(at) = self.selected(self.focus) else { return };
         let most = self.len(self.focus) - 1;
@@ -222,7 +222,7 @@ impl View {
         self.rebuild(self.focus);
     }
 
-    /// Folds or unfolds what the chosen row of the tree has below it, or the processes that the row stands for.
+    /// Folds or unfolds the children of the selected row of the tree, or the processes of a grouped row.
     pub fn toggle_fold(&mut self) {
         if self.focus == Pane::Tree
             && let Some(&row) = self.selected(Pane::Tree).and_then(|at| self.state(Pane::Tree).rows.get(at))

@@ -36,7 +36,7 @@ pub enum Mark {
     /// Nothing unusual.
     #[default]
     None,
-    /// Somebody has to act.
+    /// A process or an operator has to act.
     Bad,
     /// Unusual.
     Odd,

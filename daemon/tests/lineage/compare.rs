@@ -160,12 +160,12 @@ pub(crate) fn same_acts(kernel: &Kernel, effects: &[Effect], family: Family) -> 
     for (key, expected) in kernel.truth.acts() {
         let found = reported.get(key).unwrap_or(&nothing);
         // Another task does the reparenting; a hook of the child's own exit can come before or after.
-        let is_same = [true, false].into_iter().all(|handed_on| {
+        let is_same = [true, false].into_iter().all(|is_reparenting| {
             let of = |acts: &[String]| -> Vec<String> {
-                acts.iter().filter(|act| act.starts_with("reparented") == handed_on).cloned().collect()
+                acts.iter().filter(|act| act.starts_with("reparented") == is_reparenting).cloned().collect()
             };
             let (expected, found) = (of(expected), of(found));
-            if handed_on && family == Family::Tracepoint {
+            if is_reparenting && family == Family::Tracepoint {
                 return is_part(&found, &expected);
             }
             expected.len() == found.len()

@@ -134,14 +134,14 @@ pub struct PipeRead {
     pub writer: Named,
 }
 
-/// A call that a thread sits in until another process acts.
+/// A call in which a thread is blocked until another process acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldCall {
     /// The thread.
     pub tid: Tid,
     /// What it waits for.
     pub on: HeldOn,
-    /// Who holds that lock, or has that pipe open for reading.
+    /// The process that holds that lock, or has that pipe open for reading.
     pub by: Option<Named>,
 }
 
@@ -213,7 +213,7 @@ impl Throttled {
 }
 
 impl ThreadFacts {
-    /// The call that it sits in until somebody else acts, in words.
+    /// Returns the call in which it is blocked until another process acts, in words.
     #[must_use]
     pub fn held_in(&self) -> Option<String> {
         match self.call? {
@@ -235,7 +235,7 @@ impl ThreadFacts {
         }
     }
 
-    /// For how long it has been in state D, as evidence.
+    /// Returns how long it has been in state D, as evidence.
     #[must_use]
     pub fn asleep_for(&self) -> Option<String> {
         let ns = self.sleep.as_ref()?.at_least_ns?;
@@ -307,7 +307,7 @@ pub struct ProcessFacts {
     pub background: Option<BackgroundStop>,
     /// The pipe that it waits to read from; only read if it has a zombie.
     pub pipe_read: Option<PipeRead>,
-    /// The call that another process holds it in; looked for only where it has a zombie.
+    /// The call in which another process holds it; only read if it has a zombie.
     pub held_call: Option<HeldCall>,
     /// Its threads, the leader first.
     pub threads: Vec<ThreadFacts>,
@@ -492,13 +492,13 @@ pub struct VforkChild {
 /// The input of a verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// Time of the question, `CLOCK_BOOTTIME`.
+    /// The present time, on `CLOCK_BOOTTIME`.
     pub now: Ktime,
     /// Since when all tasks have been observed; `None` for a snapshot.
     pub observed_since: Option<Ktime>,
-    /// The process in question.
+    /// The process that the verdict is about.
     pub subject: Child,
-    /// Its parent, if that lives.
+    /// Its parent, if the parent lives.
     pub parent: Option<Known>,
     /// Its oldest zombie child.
     pub owed: Option<Child>,

@@ -284,7 +284,7 @@ pub struct Verdict {
     pub responsible: Option<Named>,
     /// The evidence, one sentence each.
     pub evidence: Vec<String>,
-    /// What to do; `None` where there is nothing to do.
+    /// What to do; `None` if nothing has to be done.
     pub remedy: Option<String>,
     /// Facts that were not available and would make it more certain.
     pub missing: Vec<Missing>,

@@ -4,7 +4,7 @@ use super::facts::{Facts, Frozen, Named, Sleep, ThreadFacts};
 use super::{Certainty, Code, Verdict, duration, killed, stopped, tracer_named, vfork, zombie};
 use lineage::LifeState;
 
-/// An exit is not called stuck before this time, ns.
+/// An exit is stuck if it takes longer than this, ns.
 const EXITS_WITHIN_NS: u64 = 1_000_000_000;
 
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -30,7 +30,7 @@ fn dead_leader(facts: &Facts) -> Verdict {
     );
     let mut verdict = Verdict::certain(Code::DeadLeader, summary).by(facts.subject.known.named());
     let since = life.leader_died_at.unwrap_or(life.since);
-    // What a snapshot found began at a time that nobody saw.
+    // What a snapshot found began at an unknown time.
     let when = match facts.observed_since {
         Some(began) if began < since => format!(" {} ago", duration(facts.now.since(since))),
         _ => String::new(),

@@ -1,4 +1,4 @@
-//! One test a verdict: the facts that lead to it, and what must not be mistaken for it.
+//! One test for each verdict: the facts that lead to it, and situations that must not be mistaken for it.
 
 mod blameless;
 mod exec;
@@ -117,7 +117,7 @@ fn process(pid: u32) -> ProcessFacts {
     }
 }
 
-/// A zombie, 100 s old, of a parent that sleeps; watched from before the parent's birth.
+/// Returns a zombie, 100 s old, of a sleeping parent; the observation began before the parent was forked.
 fn base_facts() -> Facts {
     let zombie = Life {
         parent: Some(key(50)),
@@ -145,7 +145,7 @@ fn base_facts() -> Facts {
     }
 }
 
-/// The scene with its parent changed.
+/// Returns the base facts with a changed parent.
 fn with(change: impl FnOnce(&mut Life, &mut ProcessFacts)) -> Facts {
     let mut facts = base_facts();
     let parent = facts.parent.as_mut().unwrap();

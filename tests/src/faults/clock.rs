@@ -1,4 +1,4 @@
-//! Time that jumps or stands still: the wall clock is set, the machine sleeps, the daemon is stopped.
+//! Faults of time: the wall clock is set, the machine is suspended, the daemon is stopped.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(super) const SUSPEND: Fault = Fault {
 /// How long the daemon is stopped.
 const STOPPED_FOR: Duration = Duration::from_secs(5);
 
-/// The daemon stands still, as under a debugger, a freezer, or a host that gives its guest no CPU.
+/// The daemon is stopped, as by a debugger, a freezer, or a host that gives its guest no CPU.
 pub(super) const STOPPED: Fault = Fault {
     name: "stopped",
     what: "the daemon is stopped for 5 s while processes come and go, and continues",

@@ -2,7 +2,8 @@
 
 use taskscope_tests::setting::now_ns;
 
-/// The least and the most that the wall clock can be ahead of `CLOCK_BOOTTIME`, ns: this may stand still between two clocks.
+/// The least and the most that the wall clock can be ahead of `CLOCK_BOOTTIME`, ns, because this process may be preempted between
+/// the two readings.
 pub(crate) fn minus_boottime_ns() -> std::ops::RangeInclusive<i128> {
     let before = now_ns();
     let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -120,7 +120,7 @@ fn a_fork_bomb_under_a_users_limit_is_seen_whole() {
     survives_a_fork_bomb(&["100"]);
 }
 
-/// A cgroup of our own that allows so many tasks; the directory is removed with it.
+/// A cgroup that allows a number of tasks; its directory is removed when this is dropped.
 struct PidsCgroup(PathBuf);
 
 impl PidsCgroup {

@@ -63,7 +63,7 @@ fn with_hidepid(command: &mut Command) {
                     c"hidepid=2".as_ptr().cast(),
                 ) != 0
                 || libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_PTRACE, 0, 0, 0) != 0
-                // Whoever is in the group of the mount's gid=, root's by default, sees all.
+                // A process in the group of the mount's gid=, root's by default, sees all.
                 || libc::setgroups(0, none.cast()) != 0
                 || libc::setgid(NOBODYS_GROUP) != 0
         };

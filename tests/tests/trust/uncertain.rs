@@ -194,7 +194,7 @@ fn zombies_that_are_all_reaped_at_once_are_none_three_seconds_later() {
     }
     let samples = service.metrics();
     assert!(samples["taskscope_zombies_old"] < 1.0, "{samples:#?}");
-    // Those whose release is still to be seen are counted apart, and not for ever.
+    // Processes whose release is still to come are counted separately, for a limited time.
     until("processes are releasing for ever", || service.metrics()["taskscope_processes_releasing"] < 100.0);
     holder.go();
     holder.finish();

@@ -210,7 +210,7 @@ pub(crate) fn run_faults(kernel: &str, family: &str) -> anyhow::Result<()> {
             ..Args::standard()?
         })
     };
-    let all = main(args(FAULTS_MIN, format!("soak faults {} {family}", FAULT_SECONDS))?);
+    let all = main(args(FAULTS_MIN, format!("soak faults {FAULT_SECONDS} {family}"))?);
     eprintln!("vm: the row `none` with {MANY_CPUS} CPUs");
     let many = args(MANY_CPUS_MIN, format!("soak faults 2 {family} none"))?;
     let many = main(Args { cpus: MANY_CPUS, ..many });

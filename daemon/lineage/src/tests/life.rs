@@ -272,7 +272,7 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
         fixture.last_switch(subreaper, None);
         fixture.actions();
         fixture.last_switch(father, Some(subreaper));
-        let handed_on: Vec<_> = fixture
+        let reparented: Vec<_> = fixture
             .new_effects()
             .iter()
             .filter_map(|effect| match effect.action {
@@ -281,11 +281,11 @@ fn children_seen_with_an_heir_that_is_dead_by_then_came_to_it_and_the_zombie_may
             })
             .collect();
         if !is_zombie {
-            assert_eq!(handed_on, [(100, Provenance::Observed), (1, Provenance::Inferred)]);
+            assert_eq!(reparented, [(100, Provenance::Observed), (1, Provenance::Inferred)]);
             assert_eq!(fixture.parent_of(child), Some(1));
             continue;
         }
-        assert_eq!(handed_on, [(100, Provenance::Observed)], "whether that one took it is open");
+        assert_eq!(reparented, [(100, Provenance::Observed)], "whether that one took it is open");
         let mut free = Fixture::released_of(child, None, ReleaseSource::Free);
         free.parent = Some(subreaper);
         fixture.record(Fact::Released(Box::new(free)));

@@ -255,7 +255,7 @@ fn so_does_one_that_was_renamed() {
 /// reparenting, `after` afterwards.
 fn bytes_per_orphan(
     before: impl Fn(&mut Host, TaskRef, TaskRef),
-    hand_on: impl Fn(&mut Host, &[TaskRef], TaskRef),
+    reparent: impl Fn(&mut Host, &[TaskRef], TaskRef),
     after: impl Fn(&mut Host, TaskRef),
 ) -> usize {
     let mut host = Host::new(0);
@@ -264,7 +264,7 @@ fn bytes_per_orphan(
     for &child in &children {
         before(&mut host, child, parent);
     }
-    hand_on(&mut host, &children, parent);
+    reparent(&mut host, &children, parent);
     for &child in &children {
         after(&mut host, child);
     }

@@ -71,7 +71,7 @@ fn key(task: TaskRef) -> GroupKey {
 }
 
 #[test]
-fn zombies_that_proc_shows_are_reported_as_handed_on_at_once() {
+fn zombies_that_proc_shows_are_reported_as_reparented_at_once() {
     let mut family = Family::new();
     assert_eq!(family.steps(), [[0; 4]; 0], "it is open");
     let open: Vec<u32> = family.fixture.lineage.doubtful().map(|(task, _)| task.tid.0).collect();

@@ -74,7 +74,7 @@ pub(super) fn steps(life: &Life, cast: &Cast<'_>, stamp: &Stamp) -> Vec<Step> {
             ),
         );
     }
-    handed_on(life, cast, &mut step);
+    reparented(life, cast, &mut step);
     for text in usage::reported(life) {
         step(None, text);
     }
@@ -150,7 +150,7 @@ fn ran(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String
     }
 }
 
-fn handed_on(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String)) {
+fn reparented(life: &Life, cast: &Cast<'_>, step: &mut impl FnMut(Option<Ktime>, String)) {
     let Some(at) = life.reparented_at else { return };
     let from = cast.first_parent.map_or_else(|| "its parent".into(), ToString::to_string);
     let to = cast.parent.as_ref().map_or_else(|| "another".into(), ToString::to_string);

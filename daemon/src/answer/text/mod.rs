@@ -45,7 +45,7 @@ pub struct Style {
 /// What a colour marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
-    /// Somebody has to act.
+    /// A process or an operator has to act.
     Bad,
     /// Unusual.
     Odd,
@@ -110,7 +110,7 @@ impl Style {
     }
 }
 
-/// Folds the lines of a text that are too long; what is folded goes on below the column that `at` gives for its line.
+/// Wraps the lines of a text that are too long; continuation lines begin at the column that `at` returns for the line.
 #[must_use]
 pub fn folded(text: &str, style: Style, at: impl Fn(&str) -> usize) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 16);

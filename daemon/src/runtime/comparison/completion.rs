@@ -10,7 +10,7 @@ use crate::{
         record::{Comm, ExitParts, Fact, Place, Record, Snapshot, SnapshotSource},
     },
     procfs::{ProcfsError, Stat},
-    runtime::{EventSink, Pipeline, hand_over},
+    runtime::{EventSink, Pipeline, apply_record},
 };
 
 /// The only group that kernels are known to hide from their own iterators.
@@ -115,7 +115,7 @@ impl Pipeline {
             if tgid == INIT {
                 self.end_threads_of_init(&tids);
             }
-            self.hand_on(sink);
+            self.deliver(sink);
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Pipeline {
     fn complete_with(&mut self, at: Ktime, snapshot: Box<Snapshot>) {
         self.counts.completed += 1;
         let record = Record { at, cpu: 0, fact: Fact::Snapshot(snapshot) };
-        hand_over(&mut self.lineage, &mut self.counts, &record, at, &mut self.effects);
+        apply_record(&mut self.lineage, &mut self.counts, &record, at, &mut self.effects);
     }
 }
 

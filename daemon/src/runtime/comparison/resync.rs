@@ -12,7 +12,7 @@ use crate::{
         record::{Fact, Record, Snapshot},
     },
     procfs::Sight,
-    runtime::{BATCH, EventSink, Pipeline, Place, Why, hand_over, records::count_many},
+    runtime::{BATCH, EventSink, Pipeline, Place, Why, apply_record, records::count_many},
 };
 
 /// After a comparison the next one waits for this many times the comparison's own duration, so that under lasting loss
@@ -68,7 +68,7 @@ impl Pipeline {
                 }
             }
         }
-        self.hand_on(sink);
+        self.deliver(sink);
         let ended = boottime();
         let duration = ended.since(begun);
         // Records that were lost in the meantime are a known loss too.
@@ -162,7 +162,7 @@ impl Pipeline {
                     let Fact::Snapshot(seen) = &record.fact else { return };
                     shown.push(seen.task.key.tid);
                     if is_first || agrees(lineage, seen) {
-                        hand_over(lineage, counts, &record, record.at, effects);
+                        apply_record(lineage, counts, &record, record.at, effects);
                     } else {
                         differing.push(record);
                     }
@@ -190,9 +190,9 @@ impl Pipeline {
         for piece in records.chunks(BATCH) {
             let Self { lineage, counts, effects, .. } = self;
             for record in piece {
-                hand_over(lineage, counts, record, record.at, effects);
+                apply_record(lineage, counts, record, record.at, effects);
             }
-            self.hand_on(sink);
+            self.deliver(sink);
         }
     }
 
@@ -200,7 +200,7 @@ impl Pipeline {
     pub(super) fn handle_batch(&mut self, sink: &mut impl EventSink) -> usize {
         let begun = boottime();
         let handled = self.turn();
-        self.hand_on(sink);
+        self.deliver(sink);
         self.handling_ns += boottime().since(begun);
         handled
     }

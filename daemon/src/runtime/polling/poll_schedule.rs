@@ -23,7 +23,7 @@ const UNDISTURBED: Duration = Duration::from_millis(10);
 enum Next {
     /// The kernel's notification that the ring has a record.
     Notified,
-    /// The end of the batch delay. Records that arrive in the meantime wake nobody.
+    /// The end of the batch delay. Records that arrive in the meantime do not wake the reader.
     AfterDelay,
     /// The end of the batch delay, or a record that cannot wait.
     DelayedOrWoken,

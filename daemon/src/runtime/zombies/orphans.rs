@@ -57,7 +57,7 @@ impl Pipeline {
                 self.found(at, task, Some(key.start), threads, &stat);
             }
         }
-        self.hand_on(sink);
+        self.deliver(sink);
     }
 }
 

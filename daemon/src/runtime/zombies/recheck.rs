@@ -84,7 +84,7 @@ impl Pipeline {
         for &key in gone {
             self.lineage.end_reaped_zombie(key, boottime(), &mut self.effects);
         }
-        self.hand_on(sink);
+        self.deliver(sink);
     }
 
     /// Does the same for all zombies before an answer, within [`BEFORE_ANSWER`].

@@ -68,7 +68,7 @@ impl ApiError {
 
     /// Returns the error if all places are taken except those kept for scrapes.
     pub(super) fn busy() -> Self {
-        let message = "every connection of this address is being answered; only short answers are given now:                        try again when one has ended";
+        let message = "all connections of this address are in use, and only short answers are possible now; try again later";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 

@@ -152,7 +152,7 @@ fn lowest(root: &Path, path: &str, names: &Names) -> Source {
         let file: PathBuf = directory.join(name);
         File::open(&file)
             .inspect_err(|error| {
-                log::warn!("{}: {error}; the daemon frees no memory near its limit", file.display())
+                log::warn!("{}: {error}; the daemon frees no memory near its limit", file.display());
             })
             .ok()
     };

@@ -21,7 +21,7 @@ impl Families<'_> {
         self.add(Gauge::new(name, help))
     }
 
-    pub(super) fn count(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    pub(super) fn int_gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(name, help))
     }
 
@@ -33,7 +33,7 @@ impl Families<'_> {
         self.add(GaugeVec::new(Opts::new(name, help), by))
     }
 
-    pub(super) fn counts(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    pub(super) fn int_gauges(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntGaugeVec> {
         self.add(IntGaugeVec::new(Opts::new(name, help), by))
     }
 

@@ -20,7 +20,7 @@ pub(super) struct HistoryMetrics {
 impl HistoryMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            up: of.count(
+            up: of.int_gauge(
                 "taskscope_history_up",
                 "1 while history can be written; 0 if it is off or cannot be written: `taskscope status` says why.",
             )?,
@@ -39,8 +39,8 @@ impl HistoryMetrics {
                 "Lines that are missing in the history: the queue of the writer was full, or the disk could not be written. A gap line has their number.",
                 &["why"],
             )?,
-            disk: of.count("taskscope_history_disk_bytes", "Bytes of all segments of the history.")?,
-            segments: of.count("taskscope_history_segments", "Segments of the history.")?,
+            disk: of.int_gauge("taskscope_history_disk_bytes", "Bytes of all segments of the history.")?,
+            segments: of.int_gauge("taskscope_history_segments", "Segments of the history.")?,
             cut: of.counter(
                 "taskscope_history_cut_bytes_total",
                 "Bytes at the end of a segment that were not written whole when taskscope ended, and were cut off at the start.",

@@ -16,7 +16,7 @@ pub(super) struct HookMetrics {
 impl HookMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            hooks: of.counts(
+            hooks: of.int_gauges(
                 "taskscope_hook_info",
                 "How each hook is attached: its rung, or none; always 1.",
                 &["hook", "rung"],

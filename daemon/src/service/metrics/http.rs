@@ -19,8 +19,8 @@ pub(super) struct HttpMetrics {
 impl HttpMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            readers: of.count("taskscope_event_readers", "Readers of the event stream now.")?,
-            reader_bytes: of.count(
+            readers: of.int_gauge("taskscope_event_readers", "Readers of the event stream now.")?,
+            reader_bytes: of.int_gauge(
                 "taskscope_event_readers_bytes",
                 "Memory of events that are kept for readers, all readers together.",
             )?,
@@ -28,7 +28,7 @@ impl HttpMetrics {
                 "taskscope_event_readers_lost_events_total",
                 "Events that readers lost because they were too slow.",
             )?,
-            connections: of.count("taskscope_http_connections", "Connections to the daemon now.")?,
+            connections: of.int_gauge("taskscope_http_connections", "Connections to the daemon now.")?,
             closed: of.counters(
                 "taskscope_http_connections_closed_total",
                 "Connections that the daemon closed, by reason: no whole request in time, a peer that read nothing for 30 s, another one needed the place, no place was left.",

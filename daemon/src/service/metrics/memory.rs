@@ -21,17 +21,17 @@ pub(super) struct MemoryMetrics {
 impl MemoryMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            bytes: of.counts(
+            bytes: of.int_gauges(
                 "taskscope_memory_held_bytes",
                 "Memory of the daemon by what it is used for: living tasks, tasks that are exiting, zombies or just released (dying), slots of tasks that are gone and kept for reuse (spare), remembered ended processes (lives), the backlog for readers that resume, readers of events with their unread events.",
                 &["of"],
             )?,
-            objects: of.counts(
+            objects: of.int_gauges(
                 "taskscope_memory_held_objects",
                 "Number of tasks, ended processes, events and readers behind taskscope_memory_held_bytes.",
                 &["of"],
             )?,
-            used: of.count(
+            used: of.int_gauge(
                 "taskscope_memory_used_bytes",
                 "Memory that is compared with taskscope_memory_limit_bytes: of the memory cgroup without inactive file pages, or resident memory if --memory-max is given; 0 without a limit.",
             )?,

@@ -74,7 +74,7 @@ impl Metrics {
         let (memory, crash_loops) = (MemoryMetrics::register(&of)?, CrashLoopMetrics::register(&of)?);
         let history = HistoryMetrics::register(&of)?;
         let sched = if has_sched { Some(SchedMetrics::register(&of)?) } else { None };
-        of.counts("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
+        of.int_gauges("taskscope_build_info", "Version of this taskscope; always 1.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(OwnProcess::new()?))?;

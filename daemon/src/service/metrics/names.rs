@@ -33,8 +33,8 @@ pub(super) fn reason(status: Option<WaitStatus>) -> usize {
 pub(super) const ERRNOS: [&str; 8] =
     ["EAGAIN", "ENOMEM", "EINVAL", "EPERM", "ENOSPC", "EEXIST", "ERESTARTNOINTR", "other"];
 
-/// The longest value of a label that somebody else chose, in characters. Any systemd unit name (`UNIT_NAME_MAX`) fits, so that it
-/// can be joined with the series of other exporters.
+/// The longest value of a label that another process chose, in characters. Any systemd unit name (`UNIT_NAME_MAX`) fits, so that
+/// it can be joined with the series of other exporters.
 const LABEL_MAX: usize = 256;
 
 /// The label value of the sum of everything without a series of its own.

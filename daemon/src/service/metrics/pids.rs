@@ -20,12 +20,12 @@ pub(super) struct PidMetrics {
 impl PidMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            used: of.counts(
+            used: of.int_gauges(
                 "taskscope_pids_used",
                 "Pids in use, by what limits them: kernel.pid_max, kernel.threads-max, or the pids.max of the cgroup nearest to it.",
                 &["scope", "name"],
             )?,
-            limit: of.counts(
+            limit: of.int_gauges(
                 "taskscope_pids_limit",
                 "The limit of taskscope_pids_used.",
                 &["scope", "name"],

@@ -51,12 +51,12 @@ impl SchedMetrics {
                 "Waits that are missing or counted as other, by cause: more tasks than can be followed, more cgroups than have histograms (counted as other), wakeups and switches that were not seen.",
                 &["cause"],
             )?,
-            cgroups: of.count(
+            cgroups: of.int_gauge(
                 "taskscope_sched_cgroups",
                 "Cgroups that have histograms of their own now.",
             )?,
         };
-        of.count("taskscope_sched_cgroups_max", "Cgroups that can have histograms of their own.")?
+        of.int_gauge("taskscope_sched_cgroups_max", "Cgroups that can have histograms of their own.")?
             .set(int(CGROUPS - 1));
         Ok(metrics)
     }

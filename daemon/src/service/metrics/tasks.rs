@@ -37,33 +37,33 @@ pub(super) struct TaskMetrics {
 impl TaskMetrics {
     pub(super) fn register(of: &Families<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            tasks: of.counts(
+            tasks: of.int_gauges(
                 "taskscope_tasks",
                 "Tasks (processes and threads) now, by state. A dead_leader has ended while threads of its process live on: no wait(2) can reap it.",
                 &["state"],
             )?,
-            processes: of.count(
+            processes: of.int_gauge(
                 "taskscope_processes",
                 "Processes now, zombies among them; without those in taskscope_processes_releasing.",
             )?,
-            zombies: of.count(
+            zombies: of.int_gauge(
                 "taskscope_zombies",
                 "Zombies now: dead processes that their parent has not reaped by wait(2). Without dead leaders, and without processes whose release is only reported late.",
             )?,
-            zombies_old: of.count("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
-            unconfirmed: of.count(
+            zombies_old: of.int_gauge("taskscope_zombies_old", "Zombies now that are older than --zombie-after.")?,
+            unconfirmed: of.int_gauge(
                 "taskscope_zombies_unconfirmed",
                 "Zombies that may be gone: no record or snapshot has shown them since records were lost, or their parent died and /proc does not have them. They are in no other metric until a record, the kernel's iterator or /proc shows them.",
             )?,
-            releasing: of.count(
+            releasing: of.int_gauge(
                 "taskscope_processes_releasing",
                 "Processes that are dead but not zombies: they were reaped or autoreaped, and their release was not reported yet. The tracepoint rung reports it an RCU grace period late. They are in no other metric.",
             )?,
-            stuck_exits: of.count(
+            stuck_exits: of.int_gauge(
                 "taskscope_stuck_exits",
                 "Tasks now that have been in do_exit() for longer than 10 seconds: their memory, files and locks are not free.",
             )?,
-            blocked: of.counts(
+            blocked: of.int_gauges(
                 "taskscope_blocked_tasks",
                 "Tasks now in uninterruptible sleep (state D) for longer than --blocked-after. A fatal signal ends a killable one; the other ends only when what it waits for happens.",
                 &["sleep"],
@@ -76,7 +76,7 @@ impl TaskMetrics {
                 "taskscope_oldest_zombie_age_seconds",
                 "Age of the oldest zombie; 0 without one.",
             )?,
-            parent_zombies: of.counts(
+            parent_zombies: of.int_gauges(
                 "taskscope_parent_zombies",
                 "Zombies now by the parent that has not waited for them: its name, and the systemd unit, container and pod that it runs in. Parents with most zombies are named, the rest is parent=\"other\".",
                 &WHO,
@@ -91,12 +91,12 @@ impl TaskMetrics {
                 "Reap debt of these parents: the ages of all their zombies together. Many young zombies can weigh as much as a few old ones.",
                 &WHO,
             )?,
-            memory: of.counts(
+            memory: of.int_gauges(
                 "taskscope_lineage_bytes",
                 "Memory held for living tasks and for remembered ended processes.",
                 &["of"],
             )?,
-            lives: of.count("taskscope_lives_remembered", "Ended processes that are still remembered.")?,
+            lives: of.int_gauge("taskscope_lives_remembered", "Ended processes that are still remembered.")?,
         })
     }
 

@@ -51,7 +51,7 @@ impl TrustMetrics {
                 "Records lost in another way, by cause: calls of programs that the kernel skipped, functions whose return was not seen, records not understood.",
                 &["cause"],
             )?,
-            uncompared: of.count(
+            uncompared: of.int_gauge(
                 "taskscope_records_uncompared",
                 "Records lost or shed that no whole comparison with the kernel's tasks has followed yet: until one does the tree may differ from them.",
             )?,

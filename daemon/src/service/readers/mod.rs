@@ -252,7 +252,7 @@ impl Attendant {
         }
     }
 
-    /// Runs for ever.
+    /// Runs until it is dropped.
     pub(super) async fn attend(self) {
         let Self(shared) = self;
         let (mut swept, mut gave_back) = (Instant::now(), Instant::now());

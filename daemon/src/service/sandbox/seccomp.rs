@@ -3,10 +3,10 @@
 //! There are three filters; the strictest result applies (seccomp(2)):
 //!
 //! 1. *Deadly* calls end the process by SIGSYS: other programs, other processes, modules, mounts, namespaces, another identity.
-//! No code of taskscope makes them, so code that does has taken the daemon over.
+//!    No code of taskscope makes them, so code that does has taken the daemon over.
 //! 2. `clone3` fails with ENOSYS: its flags are in memory, where a filter cannot read them. C libraries then use `clone`.
 //! 3. Calls that are not *allowed* fail with EPERM, and the kernel logs them (`type=1326` with the number). They do not end the
-//! process, because a future C library may try a new call, and has to work without it on old kernels anyway.
+//!    process, because a future C library may try a new call, and has to work without it on old kernels anyway.
 //!
 //! `crate seccompiler` (rust-vmm, of Firecracker) compiles the filters: it needs no C library, so it works in the static binary,
 //! and it supports both architectures. It cannot set the flag that makes the kernel log, so this file installs the filters.

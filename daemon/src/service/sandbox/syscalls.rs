@@ -102,7 +102,7 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_capget,
     libc::SYS_uname,
     libc::SYS_sysinfo,
-    // Attaching again after somebody has cut a link, where the capabilities were kept. bpf and ioctl have rules of their own.
+    // Attaching again after a link was cut, if the capabilities were kept. bpf and ioctl have rules of their own.
     libc::SYS_perf_event_open,
 ];
 

@@ -55,7 +55,7 @@ impl Kernel {
         if !children.is_empty() {
             let reaper = self.find_new_reaper(task);
             for child in children {
-                self.hand_on(child, task, reaper, &mut dead);
+                self.reparent(child, task, reaper, &mut dead);
             }
         }
         self.tasks[task].owes_exited = true;

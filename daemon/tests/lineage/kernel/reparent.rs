@@ -33,7 +33,13 @@ impl Kernel {
         self.alive_thread(init, father).or_else(dying).unwrap_or(self.groups[init].leader)
     }
 
-    pub(super) fn hand_on(&mut self, child: GroupNo, father: TaskNo, reaper: TaskNo, dead: &mut Vec<TaskNo>) {
+    pub(super) fn reparent(
+        &mut self,
+        child: GroupNo,
+        father: TaskNo,
+        reaper: TaskNo,
+        dead: &mut Vec<TaskNo>,
+    ) {
         self.groups[child].parent = reaper;
         let leader = self.groups[child].leader;
         // `reparent_leader()` skips a task in `EXIT_DEAD`.

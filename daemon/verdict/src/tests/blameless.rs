@@ -1,4 +1,5 @@
-//! What looks like a parent's fault and is not, and what an init, a subreaper or a tracer cannot be blamed for with certainty.
+//! Situations that look like a parent's fault and are not, and those in which an init, a subreaper or a tracer is not the cause
+//! with certainty.
 
 use super::*;
 use crate::facts::{PipeRead, Sleep};
@@ -88,7 +89,7 @@ fn a_parent_in_d_state_whose_call_is_not_known_may_be_in_a_vfork() {
     assert!(verdict.missing.iter().any(|missing| missing.needs.contains("CAP_SYS_PTRACE")), "{verdict:#?}");
 }
 
-/// A living process in state D, with what its kernel stack says.
+/// A live process in state D, with what its kernel stack shows.
 fn asleep(sleep: Option<Sleep>) -> Verdict {
     let mut facts = base_facts();
     let process = facts.parent.as_mut().unwrap().process.as_mut().unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use lineage::BeforeExec;
 use lineage::flags::PF_FORKNOEXEC;
 
-/// The parent (start 50 s) ran bash, forked the child (start 60 s), and execed sleep at 70 s.
+/// Returns a parent (start 50 s) that ran bash, forked the child (start 60 s), and executed sleep at 70 s.
 fn exec_over() -> Facts {
     let mut facts = with(|life, _| {
         life.exec_at = Some(Ktime(70 * SECOND));
@@ -44,7 +44,7 @@ fn waits_of_before_the_exec_do_not_count_for_the_new_program() {
     let parent = facts.parent.as_mut().unwrap();
     parent.life.debt = Some(Debt { forked: 9, reaped: 4, zombies: 1, ..Debt::default() });
     parent.life.before_exec.as_mut().unwrap().reaped = 4;
-    // The kernel goes on counting what children used.
+    // The kernel's sum of what children used continues over an exec.
     parent.process.as_mut().unwrap().has_waited = Some(true);
     let verdict = expect(&facts, Code::NeverWaits, Certainty::Certain, 50);
     assert!(

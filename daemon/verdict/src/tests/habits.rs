@@ -1,4 +1,4 @@
-//! What a parent does with SIGCHLD and waits: certain only where nothing else looks the same.
+//! How a parent handles SIGCHLD and waits: certain only if no other cause looks the same.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Killed, and not gone.
+//! Processes that were killed and have not ended.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Those that live, are half dead, or are gone.
+//! Processes that live, dead leaders, and processes that have ended.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Zombies: who stands between them and their end.
+//! Zombies: which process keeps them from being reaped.
 
 use super::*;
 
@@ -265,7 +265,7 @@ fn who_died_just_now_is_nobodys_fault_yet() {
     let mut facts = with(|_, process| process.has_waited = Some(true));
     facts.subject.known.life.zombie = Some(Span { ns: SECOND / 100, bound: Bound::Exact });
     assert_eq!(judge(&facts).code, Code::JustDied);
-    // Found by a snapshot it may be older than it looks.
+    // A zombie that a snapshot found may be older than its time shows.
     facts.subject.known.life.zombie = Some(Span { ns: SECOND / 100, bound: Bound::AtLeast });
     assert_eq!(judge(&facts).code, Code::NotWaitedFor);
 }

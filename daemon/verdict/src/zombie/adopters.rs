@@ -10,7 +10,7 @@ pub(super) fn init(case: &Case<'_>) -> Option<Verdict> {
     let adopted = matches!(case.life.reparent_kind, Some(ReparentKind::NamespaceInit | ReparentKind::Init));
     let whose = if adopted { "an orphan that was reparented to it" } else { "its child" };
     let reaps = case.has_waited() == Some(true);
-    // It may wait for children of its own only, or look for dead ones now and then.
+    // It may wait for its own children only, or look for dead children at intervals.
     let does = if reaps { "reaps late, or other children only" } else { "does not reap" };
     let stays = if reaps { "has to wait" } else { "stays a zombie" };
     let verdict = if level > 0 {

@@ -67,7 +67,7 @@ impl<'a> Case<'a> {
         self.tracer.is_some_and(|tracer| self.parent.is_some_and(|it| it.life.key.tgid == tracer.key.tgid))
     }
 
-    /// The parent in a sentence.
+    /// Returns the parent as a sentence names it.
     pub(super) fn who(&self) -> String {
         self.parent.map_or_else(|| "its parent".into(), |parent| parent.named().to_string())
     }
@@ -99,7 +99,7 @@ impl<'a> Case<'a> {
             .then(|| format!("it has not waited for any child since {}", self.since_when()))
     }
 
-    /// The beginning of the program that the parent runs: its last exec, where one is known.
+    /// Returns since when the parent runs its program: since its last exec, if one is known.
     pub(super) fn since_when(&self) -> &'static str {
         if self.exec_at().is_some() { "its last exec" } else { "it started" }
     }
@@ -109,14 +109,14 @@ impl<'a> Case<'a> {
         self.parent?.life.exec_at
     }
 
-    /// Whether the daemon has watched the program that the parent runs from its beginning.
+    /// Whether the daemon has observed the parent's program from its start.
     pub(super) fn is_watched_from_its_beginning(&self) -> bool {
         let Some(since) = self.observed_since else { return false };
         let began = self.exec_at().or_else(|| self.parent?.life.key.start);
         began.is_some_and(|began| since < began)
     }
 
-    /// Children that the program of the parent has taken by its waits, as far as seen.
+    /// Returns the number of children that the parent's program has reaped, as far as seen.
     pub(super) fn reaped(&self) -> u64 {
         let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
         let reaped = life.debt.map_or(0, |debt| debt.reaped);
@@ -136,14 +136,14 @@ impl<'a> Case<'a> {
         if autoreaped + others <= self.forked() { autoreaped } else { 0 }
     }
 
-    /// Children that the program of the parent has forked, as far as seen.
+    /// Returns the number of children that the parent's program has forked, as far as seen.
     fn forked(&self) -> u64 {
         let Some(life) = self.parent.map(|parent| &parent.life) else { return 0 };
         let forked = life.debt.map_or(0, |debt| debt.forked);
         forked.saturating_sub(life.before_exec.as_ref().map_or(0, |before| before.forked))
     }
 
-    /// For how long it has been a zombie at most.
+    /// Returns how long it has been a zombie at most, ns.
     pub(super) fn age_at_most(&self) -> u64 {
         let since_start = self.life.key.start.map_or(u64::MAX, |start| self.now.since(start));
         match self.life.zombie {
@@ -152,14 +152,14 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether it has been a zombie for so long that a parent which looks for dead children now and then would have taken it.
+    /// Whether it has been a zombie for longer than a parent that looks for dead children at intervals would take.
     pub(super) fn is_overdue(&self) -> bool {
         let span = self.life.zombie.filter(|span| span.bound != Bound::AtMost);
         span.is_some_and(|span| span.ns >= OVERDUE_NS)
     }
 
-    /// How sure it is that the parent does not wait at all: it was watched from its beginning, has taken no child, and let this one
-    /// wait for long, though nobody holds it in a call.
+    /// Returns how certain it is that the parent does not wait at all. It is certain if the parent was observed from its start,
+    /// has reaped no child, has had this zombie for long, and no other process holds it in a call.
     pub(super) fn certainty_of_never(&self) -> Certainty {
         let never = self.is_watched_from_its_beginning() && self.has_waited() == Some(false);
         if never && self.is_overdue() && self.blocked_thread().is_none() {
@@ -169,8 +169,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The thread of the parent that forked it, or its only one, if that sits in a call that somebody else has to end: it had no chance
-    /// to wait. A handler that has run meanwhile and has not waited only tells the code that the call interrupts.
+    /// Returns the thread of the parent that forked it, or its only thread, if it is blocked in a call that another process has
+    /// to end and no handler of SIGCHLD would run meanwhile: it had no chance to wait.
     pub(super) fn blocked_thread(&self) -> Option<&'a ThreadFacts> {
         let process = self.process()?;
         let runs_handler = self.handles_sigchld() && process.blocks_sigchld() != Some(true);
@@ -192,7 +192,7 @@ impl<'a> Case<'a> {
             && self.has_waited() == Some(false)
     }
 
-    /// That the parent sits in such a call, as evidence.
+    /// Returns that the parent is blocked in such a call, as evidence.
     pub(super) fn sits_in(&self) -> Option<String> {
         let thread = self.blocked_thread()?;
         let call = thread
@@ -201,7 +201,7 @@ impl<'a> Case<'a> {
         Some(format!("thread {} of it sits in {call}, and may come to a wait after that", thread.tid))
     }
 
-    /// Whether the program that the parent runs has waited for any child; `None` is not known.
+    /// Whether the parent's program has waited for any child; `None` if not known.
     pub(super) fn has_waited(&self) -> Option<bool> {
         let by_kernel = self.process().and_then(|process| process.has_waited);
         if self.reaped() > 0 || (by_kernel == Some(true) && self.exec_at().is_none()) {
@@ -210,12 +210,12 @@ impl<'a> Case<'a> {
         if self.is_watched_from_its_beginning() {
             return Some(false);
         }
-        // An exec does not reset what the kernel counts: waits of before count too.
+        // An exec does not reset the kernel's counts, so earlier waits count too.
         by_kernel.filter(|&has_waited| !has_waited)
     }
 
-    /// That the parent has waited for others, as evidence. What the kernel counts goes on through an exec, and where nobody watched,
-    /// nobody knows of one.
+    /// Returns that the parent has waited for others, as evidence. The kernel's counts continue over an exec, and an exec before
+    /// the observation is not known.
     pub(super) fn waited_for_others(&self) -> &'static str {
         if self.reaped() > 0 || self.is_watched_from_its_beginning() {
             "it has waited for other children"
@@ -224,9 +224,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What can be done at once if the parent does not reap: end it, so that another parent reaps.
+    /// Returns what can be done at once if the parent does not reap: end it, so that another parent reaps.
     pub(super) fn way_out(&self) -> Option<String> {
-        // A parent that reaps others is worth more than one zombie.
+        // Do not suggest to end a parent that reaps other children.
         if self.has_waited() == Some(true) || self.blocked_thread().is_some() {
             return None;
         }
@@ -240,7 +240,7 @@ impl<'a> Case<'a> {
         ))
     }
 
-    /// A remedy, with the way out after it where there is one.
+    /// Returns a remedy, followed by what can be done at once, if anything can.
     pub(super) fn or_now(&self, remedy: &str) -> String {
         match self.way_out() {
             Some(way_out) => format!("{remedy}; {way_out}"),
@@ -298,7 +298,7 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// What the parent does about SIGCHLD.
+    /// Returns the parent's disposition of SIGCHLD, as evidence.
     pub(super) fn disposition(&self) -> Vec<String> {
         let Some(process) = self.process() else { return Vec::new() };
         let mut lines = Vec::new();

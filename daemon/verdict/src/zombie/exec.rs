@@ -9,14 +9,14 @@ const SHELLS: [&[u8]; 8] = [b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"m
 
 /// Evidence that the parent forked the child before its last exec.
 struct Boundary {
-    /// The program that forked it, where that is known.
+    /// The program that forked it, if known.
     forker: Option<String>,
     certainty: Certainty,
     evidence: String,
 }
 
 pub(super) fn forked_before_exec(case: &Case<'_>) -> Option<Verdict> {
-    // An orphan was another's child before: exec has nothing to do with it.
+    // An orphan had another parent before, so an exec of this one is not the cause.
     if case.life.first_parent.is_some() || case.life.reparented > 0 {
         return None;
     }
@@ -72,13 +72,13 @@ fn by_exec(case: &Case<'_>) -> Option<Boundary> {
     })
 }
 
-/// No exec was seen: a child that never execed is called as its parent was at the fork. Only a shell's name says enough, as other
-/// programs rename their children.
+/// Returns the evidence if no exec was seen: a child that never called execve(2) has the comm that its parent had at the fork.
+/// Only the name of a shell is enough, because other programs rename their children.
 fn by_name(case: &Case<'_>) -> Option<Boundary> {
     if case.exec_at().is_some() || case.is_watched_from_its_beginning() {
         return None;
     }
-    // Orphans of any shell come to an init.
+    // An init adopts orphans of all shells.
     if case.parent?.init_of_level().is_some() {
         return None;
     }
@@ -92,7 +92,7 @@ fn by_name(case: &Case<'_>) -> Option<Boundary> {
     })
 }
 
-/// The child's name, if that is a shell's which its parent does not have, and it never execed.
+/// Returns the child's comm, if it is the name of a shell, its parent has another comm, and it never called execve(2).
 pub(super) fn shell_that_never_execed(case: &Case<'_>) -> Option<String> {
     let own = own_name(case)?;
     let parent = case.parent?.life.name?;
@@ -100,14 +100,14 @@ pub(super) fn shell_that_never_execed(case: &Case<'_>) -> Option<String> {
     (is_shell(own.as_bytes()) && !is_shell(parent.bytes())).then_some(own)
 }
 
-/// The child's name, if it never execed.
+/// Returns the child's comm, if it never called execve(2).
 fn own_name(case: &Case<'_>) -> Option<String> {
     let never_execed = case.life.execs == 0 && case.life.flags? & PF_FORKNOEXEC != 0;
     let name = case.life.name.filter(|_| never_execed && case.life.renames == 0)?;
     Some(String::from_utf8_lossy(name.bytes()).into_owned())
 }
 
-/// What the parent runs now.
+/// Returns the program that the parent runs now.
 fn program(case: &Case<'_>) -> String {
     let parent = case.parent.map(|parent| &parent.life);
     let seen = parent.and_then(|life| life.executable.as_ref()).map(|path| base_name(path.bytes()));

@@ -30,7 +30,7 @@ pub(super) fn never_waits(case: &Case<'_>) -> Option<Verdict> {
     } else {
         format!("{who} has never waited for any child")
     };
-    // It may sit in its first wait, one that passes this child over.
+    // It may be in its first wait(2), which skips this child.
     let knows_calls =
         case.process().is_some_and(|process| process.live().any(|thread| thread.call.is_some()));
     let is_watched = case.is_watched_from_its_beginning();

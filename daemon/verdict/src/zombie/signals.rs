@@ -16,8 +16,7 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
     }
     let summary =
         format!("{} blocks SIGCHLD: the handler that would reap its children does not run", case.who());
-    // One call may be all that it blocks the signal for: it must have left the call that the first look found. A loop may block it
-    // but for one call of each turn.
+    // It may block the signal for one call only, so it must have left the call that the first poll found.
     let has_run = process.live().any(|thread| thread.has_run == Some(true));
     let certainty = if has_run && case.is_overdue() { Certainty::Certain } else { Certainty::Likely };
     let deadlock = in_handler(case);
@@ -39,7 +38,8 @@ pub(super) fn sigchld_blocked(case: &Case<'_>) -> Option<Verdict> {
 
 const DEADLOCK_REMEDY: &str = "look at its stack (gdb -p PID -batch -ex 'thread apply all bt'): <signal handler called> above a lock is a deadlock. A handler may call only async-signal-safe functions: no malloc(3), printf(3) or mutex";
 
-/// A handler of SIGCHLD that takes a lock which the interrupted code holds waits for ever, with SIGCHLD blocked.
+/// Returns, as evidence, a possible deadlock: a handler of SIGCHLD that takes a lock which the interrupted code holds waits for
+/// ever, with SIGCHLD blocked.
 fn in_handler(case: &Case<'_>) -> Option<String> {
     let blocks = |thread: &&ThreadFacts| thread.blocked.is_some_and(|blocked| blocked.has(SIGCHLD));
     let thread = case.process()?.live().filter(blocks).find(|thread| thread.call == Some(Call::Futex))?;

@@ -27,7 +27,7 @@ pub(super) fn exit_signal(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// Whether a wait takes this zombie, whoever calls it.
+/// Whether a wait(2) with these arguments reaps this zombie, in any thread.
 fn takes(case: &Case<'_>, wait: WaitCall) -> Option<bool> {
     let sees = wait.exited && (wait.options & WCLONE == 0 || wait.options & WALL != 0);
     Some(sees).filter(|&sees| sees).and(match wait.target {
@@ -37,7 +37,7 @@ fn takes(case: &Case<'_>, wait: WaitCall) -> Option<bool> {
     })
 }
 
-/// Whether a thread's wait passes over it because it is another thread's child.
+/// Whether a thread's wait(2) skips it because it is another thread's child.
 fn passes_over(case: &Case<'_>, thread: Tid, wait: WaitCall) -> bool {
     wait.options & WNOTHREAD != 0 && case.parent_thread.is_some_and(|parent| parent != thread)
 }
@@ -78,7 +78,7 @@ pub(super) fn wait_nothread(case: &Case<'_>) -> Option<Verdict> {
     Some(case.blame(verdict))
 }
 
-/// Another thread of the parent may take it, or come to take it.
+/// Whether no other thread of the parent may reap it.
 fn is_alone(case: &Case<'_>) -> bool {
     case.process().is_some_and(|process| process.threads_omitted == 0 && process.live().count() == 1)
 }

@@ -18,7 +18,7 @@ pub(crate) enum Step {
     /// The running test has ended.
     Ended(String, Verdict),
     /// No test runs: libtest's own summary, and what comes after it.
-    Around,
+    BetweenTests,
 }
 
 /// Follows one process through the tests that it was asked for.
@@ -47,12 +47,12 @@ impl Progress {
     }
 
     pub(crate) fn line(&mut self, line: &str) -> Step {
-        let Some(current) = self.current() else { return Step::Around };
+        let Some(current) = self.current() else { return Step::BetweenTests };
         let mut rest = line;
         if !self.running {
             let begun =
                 line.strip_prefix("test ").and_then(|line| line.strip_prefix(current)?.strip_prefix(" ..."));
-            let Some(begun) = begun else { return Step::Around };
+            let Some(begun) = begun else { return Step::BetweenTests };
             self.running = true;
             rest = begun;
         }
@@ -108,7 +108,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         );
         assert_eq!(steps[2], Step::Output);
         assert_eq!(steps[3], Step::Output, "no test is begun while one runs");
-        assert_eq!(steps.last(), Some(&Step::Around));
+        assert_eq!(steps.last(), Some(&Step::BetweenTests));
         assert!(progress.left().is_empty());
     }
 
@@ -125,7 +125,7 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     #[test]
     fn a_name_is_no_prefix_of_another() {
         let mut progress = Progress::new(["two".to_owned()]);
-        assert_eq!(progress.line("test two_more ... ok"), Step::Around);
+        assert_eq!(progress.line("test two_more ... ok"), Step::BetweenTests);
         assert_eq!(progress.line("test two ... ok"), ended("two", Verdict::Passed));
     }
 }

@@ -1,4 +1,4 @@
-//! The tests of one binary in one process, and what is done when that goes wrong.
+//! Runs the tests of one binary in one process, and handles a broken process.
 //!
 //! A verdict given here stays. A test that failed runs once more alone, only to show whether it depends on the others. Tests that
 //! a broken process did not reach run alone.
@@ -84,7 +84,7 @@ impl Suite<'_> {
 
     fn line(&mut self, shared: &mut Shared<'_>, line: String) -> anyhow::Result<()> {
         let step = shared.progress.line(&line);
-        if step == Step::Around {
+        if step == Step::BetweenTests {
             shared.around.push(line);
             return Ok(());
         }

@@ -41,7 +41,7 @@ pub(crate) fn are_few(run: &mut Run) -> anyhow::Result<()> {
     }
     let reported = journal()?;
     let reported = reported.lines().rev().find_map(|line| line.split_once("capabilities: "));
-    run.report("privileges.told", reported.context("the journal says nothing of capabilities")?.1)?;
+    run.report("privileges.reported", reported.context("the journal says nothing of capabilities")?.1)?;
 
     let socket = std::fs::metadata(SOCKET).with_context(|| format!("looking at {SOCKET}"))?;
     let mode = socket.permissions().mode() & 0o777;

@@ -16,10 +16,10 @@ const PROGRAM: &str = "deb";
 /// Name and work.
 pub(crate) type Step = (&'static str, fn(&mut Run) -> anyhow::Result<()>);
 
-/// The run, and what steps hand on.
+/// The run, and what steps pass to later steps.
 pub(crate) struct Run {
     results: Results,
-    /// eBPF programs for observing before the daemon came, by systemd or whoever.
+    /// The number of eBPF programs that observe before the daemon starts, such as systemd's.
     pub(crate) programs_before: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! A kernel thread made and stopped on command.
+//! Makes and stops a kernel thread.
 //!
 //! The huge-page daemon `khugepaged` exists exactly while transparent huge pages are not switched off: the
 //! one kernel thread that a plain write to sysfs makes, on every kernel line.

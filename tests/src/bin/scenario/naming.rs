@@ -35,7 +35,7 @@ const HOSTILE: [&[u8]; 13] = [
     b"\xd8\x9c\xe2\x80\x8f\xe2\x80\xa9b",
 ];
 
-/// The label values of /metrics for the rest and the unknown; a byte, and the text that stands for it.
+/// Label values of /metrics for the sum of others and for unknown names; a byte, and its escape.
 const NAMESAKES: [(&str, &[u8]); 4] =
     [("other", b"other"), ("unknown", b"unknown"), ("byte", b"\xff"), ("text", b"\\xff")];
 

@@ -174,8 +174,8 @@ fn sibling_thread(_: &[String]) {
     go_on.send(0);
     ended.receive();
     proc::until_gone(group, forker);
-    proc::at("handed-on", "child", child);
-    pause("handed-on");
+    proc::at("reparented", "child", child);
+    pause("reparented");
     gate.send(0);
     go_on.send(child);
     wait("scenario", "group", group);

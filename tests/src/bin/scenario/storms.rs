@@ -131,8 +131,8 @@ fn many_orphans(args: &[String]) {
         .iter()
         .map(|&pid| (pid, proc::Stat::read(pid, pid).map_or(-1, |stat| stat.ppid() as i32)))
         .collect();
-    Fact::new("handed-on").text("role", "orphan").pairs("parents", &parents).emit();
-    pause("handed-on");
+    Fact::new("reparented").text("role", "orphan").pairs("parents", &parents).emit();
+    pause("reparented");
     for _ in &children {
         gate.send(0);
     }

@@ -84,7 +84,7 @@ fn parent_killed(args: &[String]) {
     sys::kill(parent, libc::SIGKILL);
     wait("scenario", "parent", parent);
     if keeps {
-        proc::at("handed-on", "child", child);
+        proc::at("reparented", "child", child);
         wait("scenario", "child", child);
     } else {
         proc::until_gone(child, child);

@@ -7,14 +7,14 @@ use taskscope_tests::scenario::Scenario;
 
 use crate::{daemon::Daemon, figures::Figures};
 
-/// Scenarios that stand still at a moment, and on which.
+/// Scenarios that pause, and the name of the pause.
 const STANDING: [(&str, &[&str], &str); 8] = [
     ("zombie", &[], "zombie"),
     ("parent-killed", &["subreaper"], "zombie"),
     ("leader-exits-first", &[], "dead-leader"),
     ("orphan", &[], "orphaned"),
     ("nested-subreapers", &[], "with-inner"),
-    ("sibling-thread", &[], "handed-on"),
+    ("sibling-thread", &[], "reparented"),
     ("many-threads", &["150"], "all-alive"),
     ("many-orphans", &["200"], "all-alive"),
 ];

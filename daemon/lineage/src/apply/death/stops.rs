@@ -22,7 +22,7 @@ const MEMBERS: usize = 256;
 /// A stop whose processes still live after this time, ns, is dropped: supervisors wait for minutes at most.
 const KEEP_NS: u64 = 600_000_000_000;
 
-/// Stops under way, and those that have ended.
+/// Stops in progress, and those that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Stops {
     under_way: HashMap<u64, Stop>,
@@ -57,7 +57,7 @@ impl Stops {
 }
 
 impl Lineage {
-    /// Returns stops that are under way, and then those that have ended, the last first.
+    /// Returns stops in progress, and then those that have ended, the last first.
     pub fn stops(&self) -> impl Iterator<Item = Arc<Stop>> {
         let under_way = self.deaths.stops.under_way.values().map(|stop| Arc::new(stop.clone()));
         under_way.chain(self.deaths.stops.ended.iter().rev().cloned())

@@ -32,9 +32,9 @@ impl Lineage {
             open.scope.starts = past.starts;
             open.scope.empty_ns = past.ended.map(|ended| at.since(ended));
         }
-        if self.scopes.beginning.len() >= WAITING
-            && let Some(oldest) = self.scopes.beginning.extract_if(.., |_| true).next()
-        {
+        let is_full = self.scopes.beginning.len() >= WAITING;
+        let oldest = self.scopes.beginning.extract_if(.., |_| is_full).next();
+        if let Some(oldest) = oldest {
             self.emit_beginning(oldest, None, t);
         }
         self.scopes.beginning.push(Beginning { cgroup_id: id, at, actor: changed.actor });

@@ -13,7 +13,7 @@ pub enum Cause {
     Escalation,
     /// timeout(1) sent the signal to its child.
     Timeout,
-    /// Somebody wrote to `cgroup.kill`.
+    /// A process wrote to `cgroup.kill`.
     CgroupKill,
     /// The out-of-memory killer of a memory cgroup or of the host.
     Oom,
@@ -21,11 +21,11 @@ pub enum Cause {
     PidNamespaceInit,
     /// Its parent ended, and it had requested a signal for that by `PR_SET_PDEATHSIG`.
     ParentDeathSignal,
-    /// It wrote to a pipe or socket that nobody reads: SIGPIPE.
+    /// It wrote to a pipe or socket without a reader: SIGPIPE.
     BrokenPipe,
     /// Its terminal was hung up: SIGHUP by the kernel.
     TerminalHangup,
-    /// Somebody pressed the interrupt or quit key of its terminal.
+    /// The interrupt or quit key of its terminal was pressed.
     TerminalKey,
     /// A fault: the CPU or the memory map forbids what it did (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP).
     Fault,
