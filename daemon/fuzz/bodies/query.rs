@@ -3,7 +3,7 @@
 use taskscope::service::http::query;
 
 /// Every path of openapi.json that has a query, and one whose last part is chosen by who asks.
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 10] = [
     "/v1/events",
     "/v1/tree",
     "/v1/zombies",
@@ -13,6 +13,7 @@ pub(crate) const PATHS: [&str; 9] = [
     "/v1/deaths",
     "/v1/stops",
     "/v1/lives",
+    "/v1/scopes",
 ];
 
 /// One input.

@@ -80,7 +80,8 @@ impl Sleepers {
     pub fn read(&self, ebpf: &Ebpf) -> Result<Option<Vec<Figures>>, SleepersError> {
         let program = ebpf.program(PROGRAM).ok_or(SleepersError::NoProgram)?;
         let program = <&RawTracePoint>::try_from(program)?;
-        let (slots, behind) = self.table.words().split_at(SLEEPER_SLOTS as usize);
+        let words = self.table.words();
+        let (slots, behind) = words.split_at_checked(SLEEPER_SLOTS as usize).unwrap_or((words, &[]));
         if behind.iter().any(|word| word.swap(0, Ordering::Relaxed) != 0) {
             return Ok(None);
         }
