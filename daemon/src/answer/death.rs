@@ -7,6 +7,7 @@ mod subtree;
 mod words;
 
 pub(super) use self::parent_then::{Then, of as parents_then};
+use self::subtree::Subtrees;
 pub use self::{
     crash_loop::{CRASH_LOOP_ENDS, CrashLoop, is_crash, recent},
     oom::Oom,
@@ -230,14 +231,14 @@ impl DeathsDraft {
     pub fn of(lineage_at: &LineageAt<'_>, filter: DeathFilter) -> Self {
         let lineage = lineage_at.lineage;
         let mut deaths: Vec<_> = lineage.deaths().filter(|death| filter.wants(death)).cloned().collect();
-        // A selector by subtree needs the ancestors of each process.
-        let is_below = |death: &Arc<GroupDeath>| subtree::is_below_any(death, &filter.subtrees, lineage_at);
+        // What is asked for from one that descends from somebody.
+        let mut subtrees = Subtrees::new(&filter.subtrees, lineage_at);
         if filter.all {
             let plain = lineage.dead_lives().filter(|life| life.death.is_none()).map(|life| exited(&life));
             deaths.extend(plain.filter(|death| filter.wants(death)).map(Arc::new));
             deaths.sort_by_key(|death| std::cmp::Reverse(death.at));
         }
-        deaths.retain(is_below);
+        deaths.retain(|death| subtrees.have(death));
         if filter.units.is_empty() && filter.containers.is_empty() {
             deaths.truncate(filter.limit);
         }
