@@ -43,7 +43,7 @@ impl TrustMetrics {
             )?,
             shed: of.counters(
                 "taskscope_records_shed_total",
-                "Records left out by rule while the ring was nearly full, so that exits and releases still find room, by kind. Each but a signal is followed by a resync.",
+                "Records left out by rule while the ring was nearly full, so that exits and releases still find room, by kind. Each is followed by a resync, except signals and changes of cgroups: the tree does not depend on them.",
                 &["kind"],
             )?,
             lost: of.counters(

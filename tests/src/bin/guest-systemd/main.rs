@@ -15,14 +15,15 @@ mod programs;
 mod results;
 mod run;
 mod service;
+mod stops;
 mod survive;
 mod systemctl;
 
 use crate::power::Verdict;
 use crate::run::{Run, Step};
 
-/// The steps in order; each begins with the state that the one before left.
-const STEPS: [Step; 15] = [
+/// In this order: each begins with what the one before it left.
+const STEPS: [Step; 17] = [
     ("installs", package::installs),
     ("is_live_as_soon_as_it_is_started", service::starts),
     ("runs_with_few_privileges", privileges::are_few),
@@ -31,6 +32,8 @@ const STEPS: [Step; 15] = [
     ("reloads", service::reloads),
     ("survives_a_broken_configuration", service::refuses_a_broken_configuration),
     ("names_a_container_that_does_not_reap", podman::names_a_container),
+    ("reports_a_unit_that_ignores_sigterm", stops::of_a_unit_that_ignores_sigterm),
+    ("reports_an_entry_point_that_is_deaf_to_sigterm", stops::of_an_entry_point_without_a_handler),
     ("runs_as_an_image", podman::runs_the_image),
     ("is_restarted_when_it_stands_still", survive::watchdog),
     ("is_restarted_when_it_is_killed", survive::kill),

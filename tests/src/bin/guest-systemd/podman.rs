@@ -14,6 +14,8 @@ use crate::systemctl::sh;
 
 /// The scenario program, installed beside this one.
 const SCENARIO: &str = "/opt/scenario";
+/// Root of a container that has the scenarios and nothing else.
+pub(crate) const LEAKY: &str = "/opt/leaky";
 const IMAGE: &str = "/opt/taskscope-oci.tar";
 const MANIFEST: &str = include_str!("../../../../packaging/kubernetes/daemonset.yaml");
 
@@ -38,10 +40,10 @@ const SAME: [(&str, &[&str]); 9] = [
 
 /// The parent of zombies is named with its container and runtime; the verdict is that pid 1 of the container does not reap.
 pub(crate) fn names_a_container(run: &mut Run) -> anyhow::Result<()> {
-    let root = Path::new("/opt/leaky");
+    let root = Path::new(LEAKY);
     fs::create_dir_all(root).with_context(|| format!("making {}", root.display()))?;
     fs::copy(SCENARIO, root.join("scenario")).with_context(|| format!("copying {SCENARIO}"))?;
-    let options = ["--detach", "--name=leaky", "--network=none", "--rootfs", "/opt/leaky"];
+    let options = ["--detach", "--name=leaky", "--network=none", "--rootfs", LEAKY];
     let id = podman("run", &[&options[..], &["/scenario", "entry-point"]].concat())?;
     let short = id.get(..12).context("podman answered with no id")?;
     let labels = format!(
@@ -187,7 +189,7 @@ fn configuration() -> anyhow::Result<String> {
 }
 
 /// The last line of its answer.
-fn podman(verb: &str, args: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn podman(verb: &str, args: &[&str]) -> anyhow::Result<String> {
     let text = podman_text(verb, args)?;
     Ok(text.lines().last().unwrap_or_default().trim().to_owned())
 }
