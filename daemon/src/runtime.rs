@@ -341,6 +341,7 @@ impl Pipeline {
             sink.take_briefs(briefs.as_slice());
         }
         drop(briefs);
+        self.lineage.trim_briefs(KEPT_EFFECTS);
         self.follow_wants(sink);
     }
 

@@ -220,6 +220,11 @@ impl Lineage {
         self.briefs.drain(..)
     }
 
+    /// Gives back memory for more than so many of them: a comparison of many tasks makes many at once.
+    pub fn trim_briefs(&mut self, most: usize) {
+        self.briefs.shrink_to(most);
+    }
+
     /// Marks groups that the kernel hides from the programs: no record shows what they do, or what is done to them.
     pub fn set_hidden(&mut self, groups: impl IntoIterator<Item = Tgid>) {
         self.reconcile.hidden = groups.into_iter().collect();
