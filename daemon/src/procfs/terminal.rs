@@ -109,13 +109,13 @@ mod tests {
         let terminal = Terminal::parse(LINE).unwrap();
         assert_eq!((terminal.group, terminal.session, terminal.foreground), (1761, 1760, 1760));
         for (device, path) in [
-            (34816, "/dev/pts/0"),
-            (136 << 8 | 255, "/dev/pts/255"),
-            (137 << 8 | 1, "/dev/pts/257"),
-            (136 << 8 | 1 << 20, "/dev/pts/256"),
-            (4 << 8 | 1, "/dev/tty1"),
-            (4 << 8 | 65, "/dev/ttyS1"),
-            (204 << 8 | 64, "device 204:64"),
+            (0x8800, "/dev/pts/0"),
+            (0x88ff, "/dev/pts/255"),
+            (0x8901, "/dev/pts/257"),
+            (0x10_8800, "/dev/pts/256"),
+            (0x0401, "/dev/tty1"),
+            (0x0441, "/dev/ttyS1"),
+            (0xcc40, "device 204:64"),
         ] {
             assert_eq!(Terminal { device, ..terminal }.path(), path);
         }
