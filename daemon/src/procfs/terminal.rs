@@ -108,16 +108,14 @@ mod tests {
     fn a_terminal_is_known_by_its_number() {
         let terminal = Terminal::parse(LINE).unwrap();
         assert_eq!((terminal.group, terminal.session, terminal.foreground), (1761, 1760, 1760));
-        // As the kernel's new_encode_dev() does.
-        let number = |major: u32, minor: u32| minor & 0xff | major << 8 | (minor & !0xff) << 12;
         for (device, path) in [
-            (34816, "/dev/pts/0"),
-            (number(136, 255), "/dev/pts/255"),
-            (number(137, 1), "/dev/pts/257"),
-            (number(136, 256), "/dev/pts/256"),
-            (number(4, 1), "/dev/tty1"),
-            (number(4, 65), "/dev/ttyS1"),
-            (number(204, 64), "device 204:64"),
+            (0x8800, "/dev/pts/0"),
+            (0x88ff, "/dev/pts/255"),
+            (0x8901, "/dev/pts/257"),
+            (0x10_8800, "/dev/pts/256"),
+            (0x0401, "/dev/tty1"),
+            (0x0441, "/dev/ttyS1"),
+            (0xcc40, "device 204:64"),
         ] {
             assert_eq!(Terminal { device, ..terminal }.path(), path);
         }

@@ -63,7 +63,7 @@ impl FailedForks {
 /// The failures that an answer about limits was made with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failures {
-    pub(super) of_forks: ForkFailures,
+    pub(super) forks: ForkFailures,
     pub(super) now: Ktime,
     /// The pid namespace of the process, if that is not the host's, and the tasks in it.
     pub(super) nested: Option<(u32, u64)>,
@@ -75,13 +75,13 @@ impl Limits {
     pub(in crate::answer) fn pid_max_is_left(&self) -> bool {
         let is_full = self.limits.iter().any(|limit| limit.full);
         let Some(failures) = self.failures.as_ref().filter(|_| !is_full) else { return false };
-        let ForkFailures { errno, is_read, by, .. } = &failures.of_forks;
+        let ForkFailures { errno, is_read, by, .. } = &failures.forks;
         failures.nested.is_some() && *errno == EAGAIN && *is_read && by.is_none()
     }
 
     /// The failed forks in a sentence.
     pub(super) fn failed_forks(&self) -> Option<String> {
-        let Failures { of_forks: failures, now, .. } = self.failures.as_ref()?;
+        let Failures { forks: failures, now, .. } = self.failures.as_ref()?;
         let forks = if failures.count == 1 {
             "1 of its forks".into()
         } else {

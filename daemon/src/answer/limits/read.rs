@@ -75,8 +75,8 @@ pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limit
         process: draft.subject.as_ref().map(|subject| ProcessRef::of(&subject.named, host_facts.stamp)),
         limits,
         missing,
-        failures: draft.failures.clone().map(|failures| Failures {
-            failures,
+        failures: draft.failures.clone().map(|forks| Failures {
+            forks,
             now: draft.now,
             nested: draft.nested(),
         }),
