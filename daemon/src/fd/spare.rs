@@ -94,7 +94,7 @@ pub fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Opens something, in place of what is held where no other descriptor is left.
+/// Calls `open`. If no descriptor is left, releases the spare ones and calls `open` again.
 pub fn retry<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     retry_if(open, is_exhausted)
 }

@@ -125,7 +125,7 @@ impl History {
         self.directory
     }
 
-    /// Returns counters of what was written and lost.
+    /// Returns the counters of written and lost lines.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats

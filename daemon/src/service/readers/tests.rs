@@ -150,7 +150,7 @@ impl Listener {
             let sequence = value["event"]["sequence"].as_u64().unwrap();
             if let Some(only) = self.only {
                 assert_eq!(value["process"]["pid"], only);
-                // What is between is of the others.
+                // The numbers in between belong to events of other processes.
                 assert!(
                     sequence >= self.next && sequence - self.next <= between,
                     "{sequence} after {}",
@@ -158,7 +158,7 @@ impl Listener {
                 );
                 between = 1;
             } else {
-                assert_eq!(sequence, self.next, "neither got nor told as lost");
+                assert_eq!(sequence, self.next, "an event was neither received nor reported as lost");
             }
             self.next = sequence + 1;
             self.got += 1;
