@@ -52,7 +52,7 @@ impl Monitor {
         ]
     }
 
-    /// Writes the registers of each CPU several times, makes the kernel print the stacks of its tasks (SysRq), and then
+    /// Writes the registers of each CPU several times, makes the kernel print the stacks of its tasks (`SysRq`), and then
     /// injects an NMI, on which the kernel panics and prints its state. The NMI works even if interrupts are disabled.
     ///
     /// Returns whether the kernel printed anything before the NMI: if so, the kernel runs, and a program hangs.
