@@ -1,10 +1,10 @@
 //! Lengths of time as people write them, on the command line and in the configuration.
 //!
-//! Not by `jiff`, whose format also takes what would be a mistake here (`1 year`, `-5s`, `5s ago`), refuses a bare number, and whose
-//! errors name neither the units that there are nor the longest time.
+//! Not by `jiff`, whose format also takes what would be a mistake here (`1 year`, `-5s`, `5s ago`), refuses a bare number,
+//! and whose errors name neither the units that there are nor the longest time.
 //!
-//! A length of time in a sentence or a table is written by `verdict::duration`. In a line of `taskscope events` it is a field without
-//! blanks (`export/text.rs`).
+//! A length of time in a sentence or a table is written by `verdict::duration`. In a line of `taskscope events` it is a field
+//! without blanks (`export/text.rs`).
 
 use std::time::Duration;
 

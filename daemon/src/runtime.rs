@@ -228,7 +228,7 @@ impl Pipeline {
         Self::start_with(object, options, choice, config, Trust::default())
     }
 
-    /// Does the same with other [`Trust`] settings.
+    /// Same as [`start`](Self::start), with other [`Trust`] settings.
     pub fn start_with(
         object: Option<&Path>,
         options: Options,

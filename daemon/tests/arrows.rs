@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The rooms, the lowest level first. A room may use those of lower levels and not those of its own. A room that is missing here is an
-/// error, so that none is added unnoticed.
+/// The rooms, the lowest level first. A room may use those of lower levels and not those of its own. A room that is missing
+/// here is an error, so that none is added unnoticed.
 const LEVELS: &[&[&str]] = &[
     &[
         "bounded",

@@ -202,12 +202,12 @@ impl Observer {
         }
     }
 
-    /// It is a daemon that answers there.
+    /// Sets the socket on which this daemon serves its API.
     pub(crate) fn answers_on(&self, socket: &Path) {
         self.socket.get_or_init(|| socket.to_owned());
     }
 
-    /// Whether it ends within a time.
+    /// Waits up to `deadline` for the process to end. Returns whether it ended.
     #[must_use]
     pub fn ends_within(&self, deadline: Duration) -> bool {
         self.log.ended_within(deadline)

@@ -319,7 +319,7 @@ impl Lines {
     }
 }
 
-/// What the daemon that answers there says that it lost. It is asked while a test fails, so this must not fail itself.
+/// Number of lost records that the daemon on this socket reports. A failing test calls this, so it must not panic.
 pub(crate) fn records_lost(socket: &Path) -> Option<u64> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(setting::deadline())).ok()?;

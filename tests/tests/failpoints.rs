@@ -20,7 +20,7 @@ use taskscope_tests::{
     setting, spawner,
 };
 
-/// Longer than an audit, a walk over the cgroups, and a rest after a failed comparison.
+/// Longer than a comparison with /proc, a walk over the cgroups, and the pause after a failed comparison.
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Any errno that none of these calls treats as an answer: `EIO`.
@@ -308,7 +308,7 @@ fn whoever_connects_while_nothing_can_be_accepted_is_answered_after_that() {
         asked.push(stream);
     }
     says(&daemon, from, "failpoint accept: fails as a test asked");
-    says(&daemon, from, "whoever connects waits until that works");
+    says(&daemon, from, "new clients wait until accepting works again");
     let mut waiting: Vec<_> = asked
         .into_iter()
         .filter_map(|mut stream| answer_of(&mut stream).is_none().then_some(stream))

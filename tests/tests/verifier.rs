@@ -4,7 +4,8 @@ use std::process::Command;
 
 use taskscope_tests::{setting, verifier::loads};
 
-/// A fifth of what the kernel allows. The dearest, which walks a path up to its root, takes half of that before 6.12.
+/// Programs may take a fifth of the verifier's limit. The largest, which walks a path up to its root, takes half of that
+/// share before Linux 6.12.
 const SHARE: u64 = 5;
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let _ = procfs.stat(Tgid(PID));
 }
 
-/// A /proc in memory, this process's own; whoever ends it may remove it.
+/// Directory in /dev/shm that imitates /proc for this process. A fuzzer that is stopped leaves it behind.
 pub(crate) fn root() -> &'static PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {

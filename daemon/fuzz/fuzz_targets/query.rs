@@ -1,4 +1,4 @@
-//! Bytes as the query of an HTTP request: the first says of which path.
+//! Bytes as the query of an HTTP request: the first byte selects the path.
 #![no_main]
 
 #[path = "../bodies/query.rs"]

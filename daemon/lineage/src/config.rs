@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Called with address and size, in bytes, of each large piece of memory before it is touched.
 ///
-/// The lineage does no I/O, so the daemon asks the kernel for huge pages (madvise(2)): with a million tasks nearly every access is to
-/// a page that no TLB entry covers.
+/// The lineage does no I/O, so the daemon asks the kernel for huge pages (madvise(2)): with a million tasks nearly every
+/// access is to a page that no TLB entry covers.
 pub type Room = fn(usize, usize);
 
 /// Settings of a lineage.

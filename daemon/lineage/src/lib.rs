@@ -29,8 +29,8 @@
 //!                         Released   (kept for a while, so that late records are recognised)
 //! ```
 //!
-//! Two exceptions go back: a leader that another thread replaces by execve(2) lives on (`apply/de_thread`), and a snapshot can show
-//! a task that an earlier snapshot did not (`reconcile/snapshot`).
+//! Two exceptions go back: a leader that another thread replaces by execve(2) lives on (`apply/de_thread`), and a snapshot
+//! can show a task that an earlier snapshot did not (`reconcile/snapshot`).
 //!
 //! # Modules
 //!
@@ -44,8 +44,8 @@
 //! | `history` | processes that ended, and queries |
 //! | [`blocked`] | tasks that stay in uninterruptible sleep |
 //!
-//! Arrows point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call each other
-//! across `apply`, `reconcile` and `accounting`, because one kernel event has consequences in all three.
+//! Arrows point one way: `model` <- `store` <- `accounting`, `history`, `apply` <- `reconcile`. Methods of [`Lineage`] call
+//! each other across `apply`, `reconcile` and `accounting`, because one kernel event has consequences in all three.
 //!
 //! # Kernel terms
 //!
@@ -239,7 +239,8 @@ impl Lineage {
     /// The best number of records to pass to [`Lineage::prefetch`] at once.
     pub const PREFETCHED: usize = Store::PREFETCHED;
 
-    /// Prefetches the cache lines that the next records need. Changes nothing; reads the first [`Lineage::PREFETCHED`] records only.
+    /// Prefetches the cache lines that the next records need. Changes nothing; reads the first [`Lineage::PREFETCHED`]
+    /// records only.
     pub fn prefetch(&self, records: &[Record]) {
         let records = records.get(..Self::PREFETCHED).unwrap_or(records);
         let released = records.iter().filter(|record| matches!(record.fact, Fact::Released(_)));

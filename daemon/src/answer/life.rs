@@ -1,7 +1,7 @@
 //! Records of lives: everything known about a thread group, once it is released, as one line of JSON.
 //!
-//! The daemon's stream, its answers and its history on disk use this one serializer. `taskscope schema lives` prints the JSON Schema
-//! that is made from these types; docs/lives.md describes them.
+//! The daemon's stream, its answers and its history on disk use this one serializer. `taskscope schema lives` prints the JSON
+//! Schema that is made from these types; docs/lives.md describes them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The process tree, now or at an earlier time of which the daemon has the history.
+//! The process tree now, or at an earlier time that the daemon's history covers.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! `pids.max` of cgroups: the limit, what is charged against it, and how often it refused a fork. The files are the same in both versions
-//! (<https://docs.kernel.org/admin-guide/cgroup-v1/pids.html>).
+//! `pids.max` of cgroups: the limit, what is charged against it, and how often it refused a fork. The files are the same in
+//! both versions (<https://docs.kernel.org/admin-guide/cgroup-v1/pids.html>).
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +22,8 @@ pub struct PidsLimit {
     pub used: u64,
     /// `pids.max`.
     pub limit: u64,
-    /// `max` of `pids.events`: forks that failed. Until 6.11, and with v1, each is counted in the cgroup of the task that forked, which
-    /// can be one below. `None` where there is no such file (before 4.5).
+    /// `max` of `pids.events`: forks that failed. Until 6.11, and with v1, each is counted in the cgroup of the task that
+    /// forked, which can be one below. `None` where there is no such file (before 4.5).
     pub hits: Option<u64>,
 }
 

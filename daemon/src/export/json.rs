@@ -1,4 +1,4 @@
-//! Writes one event as a line of JSON. Field names are an interface: docs/events.md documents them, and a test compares.
+//! Writes one event as a line of JSON. Field names are an interface: docs/events.md documents them, and a test compares both.
 
 use super::Stamp;
 use super::death;

@@ -1,4 +1,10 @@
 //! SHELL: effects as JSON and as text.
+//!
+//! - `json`, `sched`: one event as a line of JSON; `answer`, `death`, `usage` are parts of it and of answers
+//! - `text`: one event as a line for people
+//! - `filter`: which events a reader gets
+//! - `encode`: numbers and escaped strings; `width`: columns of a text on a terminal
+//! - `stamp`, `time`, `zone`: wall-clock times
 
 pub mod json;
 pub mod text;

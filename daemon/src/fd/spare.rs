@@ -1,8 +1,9 @@
 //! Descriptors held in reserve: questions are answered also where the limit on open files is reached.
 //!
-//! The daemon holds a few descriptors that it does not use. Where an open fails with `EMFILE` or `ENFILE`, [`retry`] closes them and
-//! opens again; the places are taken back as soon as there is room. Only connections stay open for long, so only they can use
-//! up all descriptors: a listener has a reserve of its own ([`Lane`]) and accepts only while the reserves of all others are whole.
+//! The daemon holds a few descriptors that it does not use. Where an open fails with `EMFILE` or `ENFILE`, [`retry`] closes
+//! them and opens again; the places are taken back as soon as there is room. Only connections stay open for long, so only
+//! they can use up all descriptors: a listener has a reserve of its own ([`Lane`]) and accepts only while the reserves of all
+//! others are whole.
 //!
 //! The table of descriptors belongs to the process, and so does the reserve. A process that never calls [`hold`] has none, and
 //! [`retry`] then tries once.
@@ -94,7 +95,7 @@ pub fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Opens something, in place of what is held where no other descriptor is left.
+/// Calls `open`. If no descriptor is left, releases the spare ones and calls `open` again.
 pub fn retry<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     retry_if(open, is_exhausted)
 }

@@ -1,5 +1,5 @@
-//! The end of the queue that the owner of the lineage has. It hands effects to the writer or counts them as lost, and never
-//! waits.
+//! The sending end of the queue to the writer, which the owner of the lineage uses. It sends effects or counts them as lost, and
+//! never waits.
 
 use std::{
     io,
@@ -125,7 +125,7 @@ impl History {
         self.directory
     }
 
-    /// Returns counters of what was written and lost.
+    /// Returns the counters of written and lost lines.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -1,4 +1,4 @@
-//! Counts of what the history has written and could not write. The writer counts; `status` and /metrics read.
+//! Counters of the events that the history has written and could not write. The writer counts; `status` and /metrics read.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,

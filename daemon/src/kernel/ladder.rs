@@ -1,5 +1,5 @@
-//! Walks the hook table: each hook uses the first rung that loads **and** attaches. Why earlier rungs did not is kept. Nothing is
-//! decided by comparing kernel versions.
+//! Walks the hook table: each hook uses the first rung that loads **and** attaches. The errors of earlier rungs are kept. No
+//! decision compares kernel versions.
 
 use std::{fmt, io};
 

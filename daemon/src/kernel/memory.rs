@@ -20,7 +20,7 @@ pub fn prefer_huge_pages(address: usize, bytes: usize) {
 /// Returns free memory to the kernel; without this the allocator keeps free pieces between pieces in use.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim(3) gives back only pages that no piece of memory in use lies on, and may be called at any time.
+    // SAFETY: malloc_trim(3) releases only pages that contain no allocated memory, and may be called at any time.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -1,4 +1,11 @@
 //! SHELL: everything that talks to the running kernel about tasks, except /proc; one file for each interface of the kernel.
+//!
+//! - Loading: `object`, `fields` and `btf` (offsets of members), `hooks` and `ladder` (what to attach), `links`
+//! - Records: `observer` reads the ring, `decode` decodes the bytes
+//! - Tasks, by the kernel's iterator: `snapshot`, `figures`
+//! - Scheduler: `sched`, `sched_trace`
+//! - Counters: `counters`, `program_stats`
+//! - This host and process: `survey`, `privilege`, `address_space`, `memory`, `clock`
 
 mod address_space;
 pub mod btf;

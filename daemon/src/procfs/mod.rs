@@ -1,4 +1,10 @@
 //! SHELL: facts that only /proc has. The root is a parameter, so that tests can make their own.
+//!
+//! - `tasks`: all tasks; `stat`: /proc/PID/stat of one
+//! - `facts`: what a verdict needs; `pipes` and `signals` read parts of it
+//! - `limits`: the limits on forks
+//! - `shift`: the offset of start times in a time namespace
+//! - `own`: what taskscope itself uses
 
 mod facts;
 mod limits;

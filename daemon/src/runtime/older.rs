@@ -13,8 +13,8 @@ use crate::{
     procfs::Procfs,
 };
 
-/// Arguments that take longer to read stay unknown. They are in the memory of their process, which can be locked or on a file system
-/// that does not answer.
+/// Arguments that take longer to read stay unknown. They are in the memory of their process, which can be locked or on a file
+/// system that does not answer.
 const ARGUMENTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The operation that warnings name.

@@ -1,4 +1,4 @@
-//! Logs once for each cause, with the remedy, what `--sched` has no room for. /metrics has the counts.
+//! Logs, once for each cause and with the remedy, that a table of `--sched` is full. /metrics has the counts.
 
 use probe_common::{SchedLosses, SchedLost};
 
@@ -34,8 +34,8 @@ impl Losses {
 fn text(why: SchedLost) -> Option<String> {
     match why {
         SchedLost::TasksFull => Some(format!(
-            "there are more tasks than --sched follows, and what the rest waits is not counted; it follows kernel.pid_max as it was when \
-             taskscope was started, but at most {TASKS}: restart taskscope if kernel.pid_max was raised since"
+            "there are more tasks than --sched follows, and waits of the other tasks are not counted; the table is as large as kernel.pid_max \
+             was when taskscope started, but at most {TASKS}: restart taskscope if kernel.pid_max was raised since"
         )),
         SchedLost::CgroupsFull => Some(format!(
             "more cgroups have tasks than the {} that can have histograms of their own, and waits in the others count as unit=\"other\"; histograms of removed cgroups are used again: let services remove theirs when they end",

@@ -1,4 +1,12 @@
 //! `taskscope run`: the daemon as a service, with metrics, the API, systemd, and as few privileges as possible.
+//!
+//! - `start`: the daemon from its start to its end; `vital`: its parts that it cannot do without
+//! - `config`: settings
+//! - `event_sink`: passes events to `metrics` and to `readers`; `sched` and `losses` add those of `--sched`
+//! - `http`, `socket`: the API; `status`: the daemon's health
+//! - `memory`, `descriptors`, `budget`: limits of memory, file descriptors and pids
+//! - `notify`: systemd
+//! - `privileges`, `sandbox`: what the daemon may do once it runs
 
 mod budget;
 pub mod config;

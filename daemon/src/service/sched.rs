@@ -1,8 +1,8 @@
 //! Time spent waiting for a CPU: adds the histograms of cgroups up to a bounded number of histograms of units and containers.
 //!
-//! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units that waited longest get the free
-//! series, all others are summed as `other`. A unit that gets its series later begins at zero: what it had counted before stays in
-//! `other`.
+//! Counters may only grow, so a unit keeps its series while one of its cgroups exists, unless `top` is lowered. The units
+//! that waited longest get the free series, all others are summed as `other`. A unit that gets its series later begins at
+//! zero: what it had counted before stays in `other`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,7 +43,8 @@ pub(super) struct Shown {
 }
 
 impl SchedSums {
-    /// Takes what the kernel has counted so far. `find` gives the unit of a cgroup; it is asked again at each reading until it knows.
+    /// Takes what the kernel has counted so far. `find` gives the unit of a cgroup; it is asked again at each reading until
+    /// it knows.
     pub(super) fn take(
         &mut self,
         reading: &Reading,

@@ -1,7 +1,8 @@
-//! Verdicts: what is wrong with a process, which process has to act, and what to do. Pure functions of [`Facts`]; no I/O, no clock.
+//! Verdicts: what is wrong with a process, which process has to act, and what to do. Pure functions of [`Facts`]; no I/O, no
+//! clock.
 //!
-//! [`judge`] is the entry: the caller collects [`Facts`] from the lineage and /proc, and gets a [`Verdict`]. docs/verdicts.md lists every
-//! [`Code`].
+//! [`judge`] is the entry: the caller collects [`Facts`] from the lineage and /proc, and gets a [`Verdict`]. docs/verdicts.md
+//! lists every [`Code`].
 //!
 //! | file | what |
 //! |---|---|

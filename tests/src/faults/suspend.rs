@@ -18,9 +18,11 @@ const SLEPT_NS: u64 = 1_000_000_000;
 /// What reading two clocks, and an answer, may differ by on a machine that has just woken up.
 const NOISE_NS: u64 = 1_000_000_000;
 
-/// Suspends to memory (S3) until the clock wakes the machine up. An error unless boottime went on while monotonic time stood still.
+/// Suspends to memory (S3) until the clock wakes the machine up. An error unless boottime went on while monotonic time stood
+/// still.
 ///
-/// In a sleep that only idles (`s2idle`) an emulated CPU has no idle state in which the kernel stops its clocks: nothing differs then.
+/// In a sleep that only idles (`s2idle`) an emulated CPU has no idle state in which the kernel stops its clocks: nothing
+/// differs then.
 pub(super) fn suspend() -> Result<(), String> {
     let depth = Setting::set(DEPTH, "deep")?;
     write(ALARM, "0")?;

@@ -26,7 +26,11 @@ fn an_audit_of_a_quiet_tree_finds_no_drift() {
             .filter(|seen| seen.action == "forked" && seen.text("task.provenance") == Some("repaired"))
             .map(ToString::to_string)
             .collect();
-        assert_eq!(born_late, Vec::<String>::new(), "births that were only under way were taken for missed");
+        assert_eq!(
+            born_late,
+            Vec::<String>::new(),
+            "forks whose records were not read yet were taken for missed ones"
+        );
         standing.go();
         standing.finish();
         let end = observer.stop();
@@ -99,7 +103,7 @@ fn link_ids(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// What `bpftool link detach` does; answers the errno.
+/// Detaches a link as `bpftool link detach` does. Returns the errno if that fails.
 #[cfg(target_arch = "x86_64")]
 fn detach_by_id(link: u32) -> Option<i32> {
     const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;

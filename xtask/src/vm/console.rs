@@ -1,6 +1,6 @@
-//! What a guest's console says of the kernel's health.
+//! Kernel messages on a guest's console that show a fault.
 
-/// Kernel messages that no passing run may have, each as the beginning of what the kernel prints.
+/// Prefixes of kernel messages that must not appear in a passing run.
 const TROUBLE: [&str; 14] = [
     "Kernel panic",
     "BUG:",

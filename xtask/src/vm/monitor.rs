@@ -52,11 +52,11 @@ impl Monitor {
         ]
     }
 
-    /// Writes where each CPU is, several times; has the kernel tell what its tasks do; and then interrupts it so that it
-    /// panics with what it knows. The last works also where it takes no other interrupts.
+    /// Writes the registers of each CPU several times, makes the kernel print the stacks of its tasks (`SysRq`), and then
+    /// injects an NMI, on which the kernel panics and prints its state. The NMI works even if interrupts are disabled.
     ///
-    /// Answers whether the kernel said anything before it was made to panic: then it lives, and what hangs is a program.
-    /// Its command line has `sysrq_always_enabled` and `unknown_nmi_panic`.
+    /// Returns whether the kernel printed anything before the NMI: if so, the kernel runs, and a program hangs.
+    /// The kernel's command line has `sysrq_always_enabled` and `unknown_nmi_panic`.
     pub(super) fn interrogate(&self, into: &Path) -> anyhow::Result<bool> {
         let mut session = Session::open(&self.path)?;
         let mut text = String::new();
@@ -74,7 +74,7 @@ impl Monitor {
         for key in KEYS {
             session.ask("chardev-send-break", &json!({ "id": CONSOLE }))?;
             console.write_all(&[key]).context("writing to the console")?;
-            // QEMU's own log has it; here it only has to be read from the socket.
+            // QEMU also writes the console to its log. This only shows whether the kernel printed anything.
             let mut taken = [0; 4096];
             while console.read(&mut taken).is_ok_and(|count| count > 0) {
                 answered = true;

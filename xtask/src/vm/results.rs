@@ -25,7 +25,7 @@ pub(super) enum Line {
     },
     /// Output of an `--exec` command.
     Out(String),
-    /// The tests are over; so many passed and failed.
+    /// The tests have ended, with these numbers of passed and failed tests.
     End {
         passed: u32,
         failed: u32,

@@ -186,7 +186,7 @@ impl Run {
     }
 }
 
-/// QEMU's own last words.
+/// Last line that QEMU wrote to stderr.
 fn said(boot: &Boot) -> String {
     boot.stderr.trim().lines().next_back().map_or_else(String::new, |line| format!(": {line}"))
 }

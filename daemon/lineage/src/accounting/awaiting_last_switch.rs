@@ -1,7 +1,7 @@
 //! What tasks had used at their death, until the record of their last switch has the final figures.
 //!
-//! The last switch follows within microseconds, so at any time there are about as many entries as CPUs: a short list needs less memory
-//! than a field in each task. The list is bounded, because records of last switches can be lost.
+//! The last switch follows within microseconds, so at any time there are about as many entries as CPUs: a short list needs
+//! less memory than a field in each task. The list is bounded, because records of last switches can be lost.
 #![cfg_attr(
     not(test),
     expect(clippy::disallowed_methods, clippy::indexing_slicing, reason = "two lists that change together")

@@ -1,8 +1,9 @@
-//! Adds what a dead child used to its parent's account, as the kernel's `wait_task_zombie()` does, and to that of each ancestor when the
-//! child's parent ends.
+//! Adds what a dead child used to its parent's account, as the kernel's `wait_task_zombie()` does, and to that of each
+//! ancestor when the child's parent ends.
 //!
-//! The kernel adds a child's figures when the parent waits for it, which can be before the last switch. This file adds the figures of
-//! the last switch too, to every group that has received the child's figures by then. So the sums do not depend on the order of records.
+//! The kernel adds a child's figures when the parent waits for it, which can be before the last switch. This file adds the
+//! figures of the last switch too, to every group that has received the child's figures by then. So the sums do not depend on
+//! the order of records.
 
 use crate::Lineage;
 use crate::model::id::{Ktime, Tgid};
@@ -47,8 +48,8 @@ impl Lineage {
         }
     }
 
-    /// Passes on what a group and its own children used. If no process waited for the group, the kernel passes nothing on, not even
-    /// the usage of children that the group had waited for.
+    /// Passes on what a group and its own children used. If no process waited for the group, the kernel passes nothing on,
+    /// not even the usage of children that the group had waited for.
     fn charge_ancestors(
         &mut self,
         group: Ix<Group>,

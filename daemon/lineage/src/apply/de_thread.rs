@@ -1,7 +1,7 @@
 //! `de_thread()`: an exec by a thread that is not the leader.
 //!
-//! All other threads die. The thread that calls execve(2) takes over the leader's tid and start time, and so its identity. The kernel
-//! releases the old leader under the thread's former tid. The life of the process continues.
+//! All other threads die. The thread that calls execve(2) takes over the leader's tid and start time, and so its identity.
+//! The kernel releases the old leader under the thread's former tid. The life of the process continues.
 
 use crate::Lineage;
 use crate::apply::exit::Death;
@@ -125,7 +125,8 @@ impl Lineage {
             && self.store.is_leader(ix)
     }
 
-    /// Handles a leader that died and is alive again: another thread replaced it, and neither the thread's fork nor its exec was seen.
+    /// Handles a leader that died and is alive again: another thread replaced it, and neither the thread's fork nor its exec
+    /// was seen.
     pub(crate) fn revive_leader(&mut self, ix: Ix<Task>, group: Ix<Group>, t: &mut Transition<'_>) {
         let at = t.ctx.at;
         self.store.clear_zombie(group);
@@ -169,7 +170,8 @@ impl Lineage {
         ix
     }
 
-    /// Handles the release of the old leader by the thread that replaces it: with kprobes or fentry this is the first record of the exec.
+    /// Handles the release of the old leader by the thread that replaces it: with kprobes or fentry this is the first record
+    /// of the exec.
     pub(crate) fn take_over_at_release(&mut self, released: &Released, t: &mut Transition<'_>) {
         let TaskRef { key, tgid } = released.task;
         if self.store.find(key).is_some() || key.tid == tgid.leader() {

@@ -184,8 +184,8 @@ impl Lineage {
         Some(task)
     }
 
-    /// Frees a tid: the kernel reuses a tid only after a release, so an older task with it ended unseen. Returns false if a younger task has
-    /// the tid.
+    /// Frees a tid: the kernel reuses a tid only after a release, so an older task with it ended unseen. Returns false if a
+    /// younger task has the tid.
     pub(crate) fn vacate(&mut self, tid: Tid, start: Ktime, t: &mut Transition<'_>) -> bool {
         let Some(holder) = self.store.newest(tid) else { return true };
         let task = &self.store[holder];

@@ -5,15 +5,15 @@ use crate::model::kinds::{Bound, Span};
 /// A parent's counts of its children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debt {
-    /// Children forked, of which a record showed the fork.
+    /// Children whose fork a record showed.
     pub forked: u64,
     /// Children that its wait(2) calls reaped.
     pub reaped: u64,
     /// Children that the kernel released without a wait(2), because it ignores `SIGCHLD`.
     pub autoreaped: u64,
-    /// Zombies that it has not reaped now.
+    /// Children that are zombies now and that it has not reaped.
     pub zombies: u32,
-    /// Reaped children of which records showed both the death and the release.
+    /// Reaped children for which records showed both the death and the release.
     pub timed: u64,
     /// Sum of the times for which these children were zombies, ns.
     pub latency_sum_ns: u64,
@@ -22,7 +22,7 @@ pub struct Debt {
 }
 
 impl Debt {
-    /// Counts a reaped child that was a zombie for this long. Only times of which both ends were seen are added.
+    /// Counts a reaped child that was a zombie for `zombie`. Adds only exact times.
     pub(crate) fn reap(&mut self, zombie: Option<Span>) {
         self.reaped += 1;
         if let Some(Span { ns, bound: Bound::Exact }) = zombie {

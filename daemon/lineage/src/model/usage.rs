@@ -90,7 +90,7 @@ impl Usage {
         Self { utime_ns, stime_ns, ..*self }
     }
 
-    /// Adds another usage. The sums wrap, so that [`Usage::minus`] can subtract again what was added.
+    /// Adds another usage. The sums wrap, so that `Usage::minus` can subtract again what was added.
     pub fn add(&mut self, other: &Self) {
         self.each(other, u64::wrapping_add);
     }

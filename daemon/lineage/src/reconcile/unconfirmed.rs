@@ -1,7 +1,8 @@
 //! Zombies whose release may have been missed: after a loss, and where hooks report releases late or not at all.
 //!
-//! The record of a zombie's release may be among the lost ones, so a zombie is unconfirmed from the loss on, until a record, the
-//! kernel's iterator or /proc shows it again. An unconfirmed zombie is not counted, not reported and not added to its parent's zombies.
+//! The record of a zombie's release may be among the lost ones, so a zombie is unconfirmed from the loss on, until a record,
+//! the kernel's iterator or /proc shows it again. An unconfirmed zombie is not counted, not reported and not added to its
+//! parent's zombies.
 
 use crate::Lineage;
 use crate::apply::exit::Death;

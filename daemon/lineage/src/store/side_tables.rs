@@ -13,7 +13,8 @@ use crate::store::slot::task::known;
 use crate::store::tables::arena::Ix;
 use crate::store::tables::profile::{Profile, ProfileIx};
 
-/// A release that names no reaper is reported after an RCU grace period, which takes less than this unless the machine is overloaded.
+/// A release that names no reaper is reported after an RCU grace period, which takes less than this unless the machine is
+/// overloaded.
 const LATE_RELEASE_NS: u64 = 1_000_000_000;
 
 impl Store {

@@ -277,8 +277,8 @@ pub(in crate::answer) fn vforked(parent: GroupView<'_>, lineage_at: &LineageAt<'
     Some(Holder { child: of_view(child), is_seen })
 }
 
-/// Returns the new parent of a process's children when it ends: the nearest ancestor that is a known subreaper, else the init of its
-/// namespace.
+/// Returns the new parent of a process's children when it ends: the nearest ancestor that is a known subreaper, else the init
+/// of its namespace.
 fn new_reaper(of: GroupView<'_>, lineage_at: &LineageAt<'_>) -> Option<Named> {
     let own = of.life(lineage_at.now)?.namespace.map(|namespace| namespace.inode);
     for ancestor in of.ancestors() {

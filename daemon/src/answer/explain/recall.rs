@@ -1,7 +1,7 @@
 //! Combines the facts of a daemon with those that its client can read, and makes one verdict of both.
 //!
-//! A daemon has the history, but has dropped `CAP_SYS_PTRACE`; a client that runs as root has that capability but no history. So the
-//! answer carries the lives that its verdict uses, and the client makes the verdict again with its own facts.
+//! A daemon has the history, but has dropped `CAP_SYS_PTRACE`; a client that runs as root has that capability but no history.
+//! So the answer carries the lives that its verdict uses, and the client makes the verdict again with its own facts.
 
 use std::sync::Arc;
 

@@ -115,7 +115,7 @@ pub struct RepairStats {
     pub repaired: Repairs,
     /// Repairs without a known loss: should be 0.
     pub drift: Repairs,
-    /// Differences without a known loss that this kernel hides. Canaries are counted in [`super::canary`].
+    /// Differences without a known loss that this kernel hides. Canaries are counted in [`crate::runtime::canary`].
     pub(super) hidden: HiddenCounts,
     /// Duration of the last comparison, ns.
     pub last_ns: u64,

@@ -63,8 +63,8 @@ pub(super) struct MemoryGuard {
     pub(super) shed: Shed,
 }
 
-/// With less than half of the limit in use, only every fourth call reads how much it is: a storm adds some 30 MB a second, which is too
-/// much for one reading a second near a small limit.
+/// With less than half of the limit in use, only every fourth call reads how much it is: a storm adds some 30 MB a second,
+/// which is too much for one reading a second near a small limit.
 const CALM_CALLS: u8 = 4;
 
 /// Returns the usage above which memory is freed.

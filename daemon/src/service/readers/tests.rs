@@ -157,14 +157,14 @@ impl Listener {
             let sequence = value["event"]["sequence"].as_u64().unwrap();
             if let Some(only) = self.only {
                 assert_eq!(value["process"]["pid"], only);
-                // What is between is of the others: one before each gap, and one after it.
+                // The numbers in between belong to events of other processes.
                 assert!(
                     sequence >= self.next && sequence - self.next <= 1 + self.gaps,
                     "{sequence} after {}",
                     self.next
                 );
             } else {
-                assert_eq!(sequence, self.next, "neither got nor told as lost");
+                assert_eq!(sequence, self.next, "an event was neither received nor reported as lost");
             }
             self.next = sequence + 1;
             self.gaps = 0;

@@ -49,7 +49,8 @@ impl Sandbox {
         Self { is_wanted, seccomp: None, landlock: None }
     }
 
-    /// Restricts access to files. Applies to the calling thread and to threads that it makes later: call it while there is one thread.
+    /// Restricts access to files. Applies to the calling thread and to threads that it makes later: call it while there is
+    /// one thread.
     pub fn restrict_files(&mut self, paths: &Paths) {
         if self.is_wanted {
             self.landlock = Some(landlock::restrict(paths));

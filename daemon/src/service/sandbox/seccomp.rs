@@ -51,8 +51,8 @@ const WRITING: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
 
 /// Restricts all threads of this process, for ever. Sets `PR_SET_NO_NEW_PRIVS`.
 ///
-/// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock says that a
-/// path cannot lead elsewhere.
+/// `history` is the descriptor of the history's directory: files can be opened relative to it for writing as well. Landlock
+/// says that a path cannot lead elsewhere.
 pub fn install(history: Option<RawFd>) -> Result<(), SeccompError> {
     // All are compiled before the first is installed: half a sandbox would be misleading.
     let filters = [

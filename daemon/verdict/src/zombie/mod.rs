@@ -1,4 +1,5 @@
-//! Reasons why a zombie is not reaped. Each reason is a function of the facts; the first in [`REASONS`] that applies is the verdict.
+//! Reasons why a zombie is not reaped. Each reason is a function of the facts; the first in [`REASONS`] that applies is the
+//! verdict.
 //!
 //! | file | reasons |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! The parent reads what its child writes, and waits for the child after that. The read ends when the last process that has the
-//! pipe open for writing closes it, which a process in the background may never do. A write to a full pipe or socket, the open of a
-//! FIFO and a wait for a file lock end when another process reads, opens or unlocks.
+//! The parent reads what its child writes, and waits for the child after that. The read ends when the last process that has
+//! the pipe open for writing closes it, which a process in the background may never do. A write to a full pipe and a wait for
+//! a file lock end when another process reads or unlocks.
 
 use super::Case;
 use crate::{

@@ -9,7 +9,7 @@ use super::table::Table;
 
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 
-/// With so many live tasks.
+/// Result for one number of live tasks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) live: u64,

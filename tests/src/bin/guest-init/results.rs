@@ -18,7 +18,7 @@ impl Results {
             .write(true)
             .open(path)
             .with_context(|| format!("opening {path} for results"))?;
-        // A terminal turns "\n" into "\r\n" unless told not to.
+        // A terminal turns "\n" into "\r\n" unless it is in raw mode.
         raw_mode(&port).with_context(|| format!("setting {path} to raw mode"))?;
         Ok(Self { port })
     }

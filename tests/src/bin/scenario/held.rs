@@ -23,10 +23,10 @@ pub(crate) const SCENARIOS: &[Entry] = &[
         waits_for_lock();
     }),
     ("reads-input", "a parent reads a pipe that an older process has open, then waits", |_| reads_input()),
-    ("handler-deadlock", "a handler of SIGCHLD takes a lock that the code has which it interrupts", |_| {
+    ("handler-deadlock", "a SIGCHLD handler takes a lock that the interrupted code holds", |_| {
         handler_deadlock();
     }),
-    ("waits-late", "a parent looks for dead children when it is told to, not before", |_| waits_late()),
+    ("waits-late", "a parent waits for its dead child only after `go`", |_| waits_late()),
     ("waits-per-thread", "a thread waits for one child, another thread takes the zombie later", |_| {
         waits_per_thread();
     }),

@@ -16,7 +16,7 @@ pub(crate) const SCENARIOS: &[Entry] = &[
     ),
     (
         "hog-memory",
-        "memory until the OOM killer ends whoever took it, again and again until all of it is killed",
+        "memory until the OOM killer kills the process that took it; repeated until no process is left",
         memory,
     ),
     ("hog-cpu", "N (200) children that spin, under POLICY (normal, fifo), until `go`", cpu),

@@ -1,8 +1,8 @@
 //! Tracepoints do not show a wait(2), and they show the release of the child only an RCU grace period later.
 //!
-//! If the parent dies in between, its dead child is still in the tree. Either the parent had reaped the child, or the kernel reparented
-//! the child as a zombie. Two facts decide: whether the parent had any child left when its exit began, and the child's `real_parent`,
-//! which does not change after the release.
+//! If the parent dies in between, its dead child is still in the tree. Either the parent had reaped the child, or the kernel
+//! reparented the child as a zombie. Two facts decide: whether the parent had any child left when its exit began, and the
+//! child's `real_parent`, which does not change after the release.
 
 use crate::Lineage;
 use crate::apply::exit::Death;

@@ -81,7 +81,10 @@ pub(in crate::service::http) async fn serve(listener: impl Listener, answers: An
                 // Log consecutive failures once.
                 let level = if has_failed { log::Level::Debug } else { log::Level::Warn };
                 has_failed = true;
-                log::log!(level, "accepting a connection: {error}; whoever connects waits until that works");
+                log::log!(
+                    level,
+                    "accepting a connection: {error}; new clients wait until accepting works again"
+                );
                 // If descriptors have run out, another connection is closed. Other errors have nothing to do with connections.
                 if spare::is_exhausted(&error) {
                     places.make_room();
@@ -146,7 +149,7 @@ async fn connection(
     }
 }
 
-/// Answers the requests of one connection.
+/// Reads the requests of one connection and writes the responses.
 struct Answering {
     router: TowerToHyperService<Router>,
     answers: Answers,
