@@ -10,17 +10,7 @@ use std::{
 /// The rooms, the lowest level first. A room may use those of lower levels and not those of its own. A room that is missing
 /// here is an error, so that none is added unnoticed.
 const LEVELS: &[&[&str]] = &[
-    &[
-        "bounded",
-        "cgroup_mounts",
-        "duration",
-        "event_loop",
-        "failpoint",
-        "panics",
-        "pidns",
-        "size",
-        "timens",
-    ],
+    &["bounded", "cgroup_mounts", "duration", "event_loop", "failpoint", "panics", "pidns", "size", "timens"],
     &["fd"],
     &["cgroup", "kernel", "procfs"],
     &["export"],
