@@ -22,6 +22,7 @@ const LEVELS: &[&[&str]] = &[
         "size",
         "timens",
     ],
+    &["host"],
     &["cgroup", "kernel", "procfs"],
     &["export"],
     &["answer", "runtime"],
