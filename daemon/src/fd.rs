@@ -1,7 +1,5 @@
-//! File descriptors: waiting for one on the event loop, writing without waiting, holding some in reserve, and files of the
-//! host that are read with them.
+//! File descriptors: waiting for one on the event loop, writing without waiting, and holding some in reserve.
 
-pub mod host;
 pub mod spare;
 mod write;
 

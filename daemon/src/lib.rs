@@ -27,6 +27,7 @@ pub mod export;
 mod failpoint;
 pub mod fd;
 pub mod history;
+mod host;
 pub mod kernel;
 pub mod panics;
 pub mod pidns;

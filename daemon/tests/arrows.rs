@@ -10,8 +10,19 @@ use std::{
 /// The rooms, the lowest level first. A room may use those of lower levels and not those of its own. A room that is missing
 /// here is an error, so that none is added unnoticed.
 const LEVELS: &[&[&str]] = &[
-    &["bounded", "cgroup_mounts", "duration", "event_loop", "failpoint", "panics", "pidns", "size", "timens"],
-    &["fd"],
+    &[
+        "bounded",
+        "cgroup_mounts",
+        "duration",
+        "event_loop",
+        "failpoint",
+        "fd",
+        "panics",
+        "pidns",
+        "size",
+        "timens",
+    ],
+    &["host"],
     &["cgroup", "kernel", "procfs"],
     &["export"],
     &["answer", "runtime"],

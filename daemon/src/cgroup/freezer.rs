@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::Place;
-use crate::{fd::host, verdict::facts::Frozen};
+use crate::{host, verdict::facts::Frozen};
 
 /// The most bytes that are read of a cgroup's file: these files hold a word or a few lines.
 const FILE_MAX: usize = 4096;

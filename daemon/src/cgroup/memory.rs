@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{fd::host, lineage::death::OomCgroup};
+use crate::{host, lineage::death::OomCgroup};
 
 /// The most directories that one search reads.
 const WALK_LIMIT: usize = 4096;

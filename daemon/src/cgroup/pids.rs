@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     cgroup_mounts::{CgroupMounts, Version},
-    fd::host,
+    host,
 };
 
 /// The most directories that one walk reads.

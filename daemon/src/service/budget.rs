@@ -10,7 +10,7 @@ use crate::{
     answer::limits::Forecast,
     cgroup::{PidsHierarchy, PidsLimit},
     cgroup_mounts::CgroupMounts,
-    fd::host,
+    host,
     lineage::id::Ktime,
 };
 
