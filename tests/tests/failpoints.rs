@@ -170,12 +170,12 @@ fn a_directory_of_proc_that_cannot_be_listed_ends_nothing() {
 
 #[test]
 fn a_cgroup_that_cannot_be_listed_ends_nothing() {
-    let name = format!("taskscope-failpoint-{}", std::process::id());
+    // The record of a new cgroup has no room for this name, so that the daemon searches for it when a process is born there.
+    let name = format!("taskscope-failpoint-{}-{}", std::process::id(), "x".repeat(128));
     if Cgroup::make(&[&name]).is_none() {
         setting::skip(format_args!("no cgroup of the v2 hierarchy can be made here"));
         return;
     }
-    // The daemon searches for a new cgroup when a process is born there.
     survives_provoked("cgroup.list", Some("listing "), &|| {
         let Some(cgroup) = Cgroup::make(&[&name]) else { panic!("making {name} worked before") };
         let mut command = Command::new(env!("CARGO_BIN_EXE_scenario"));
@@ -251,7 +251,7 @@ fn counters_that_cannot_be_read_end_nothing() {
 
 #[test]
 fn a_map_that_cannot_be_written_ends_nothing() {
-    survives("map.wanted", Some("writing the map WANTED"));
+    survives("map.wanted", None);
 }
 
 #[test]
