@@ -3,7 +3,14 @@
 
 mod common;
 
-use std::{ffi::CString, fs, os::fd::AsRawFd as _, path::PathBuf, process::Command, time::Instant};
+use std::{
+    ffi::CString,
+    fs,
+    os::fd::AsRawFd as _,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use common::scenario;
 use serde_json::Value;
@@ -13,6 +20,9 @@ use taskscope_tests::{
     setting,
     verdict::{self, explain, pid, says},
 };
+
+/// A task that is in one sleep for so long is in the one that the test is about.
+const STEADILY: Duration = Duration::from_millis(300);
 
 /// Returns the verdicts of a daemon and of a client without one on a role of a scenario that is paused at `at`.
 #[track_caller]
@@ -225,13 +235,17 @@ fn a_sleep_that_sigkill_ends_says_so_and_for_whom_it_waits() {
     };
     let id = reader.id();
     let end = Instant::now() + setting::deadline();
-    // It may sleep for its own program's file before.
+    // It may sleep for its own program's file before, but not for long.
     let is_blocked = || {
         let of = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
         let is_d = of("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'));
         is_d && (of("wchan").contains("fuse") || of("wchan") == "0")
     };
-    while !is_blocked() && Instant::now() < end {
+    let mut since = Instant::now();
+    while since.elapsed() < STEADILY && Instant::now() < end {
+        if !is_blocked() {
+            since = Instant::now();
+        }
         std::thread::yield_now();
     }
     for daemon in [Some(&service), None] {
