@@ -44,6 +44,18 @@ pub fn of_host() -> CgroupMounts {
     fs::read_to_string("/proc/self/mounts").map(|mounts| CgroupMounts::of(&mounts)).unwrap_or_default()
 }
 
+/// Returns the mount points of a v1 controller and of the v2 hierarchy, from the text of `/proc/self/mounts`, in its order.
+pub(crate) fn with_controller<'a>(
+    mounts: &'a str,
+    controller: &str,
+) -> impl Iterator<Item = (Version, &'a Path)> {
+    mounts.lines().filter_map(Line::of).filter_map(move |line| match line.kind {
+        "cgroup2" => Some((Version::V2, Path::new(line.point))),
+        "cgroup" if line.has(controller) => Some((Version::V1, Path::new(line.point))),
+        _ => None,
+    })
+}
+
 impl CgroupMounts {
     /// Parses the text of `/proc/self/mounts`.
     #[must_use]

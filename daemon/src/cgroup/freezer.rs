@@ -10,17 +10,17 @@ use std::{
 };
 
 use super::Place;
-use crate::{host, verdict::facts::Frozen};
+use crate::{
+    cgroup_mounts::{Version, with_controller},
+    host,
+    verdict::facts::Frozen,
+};
+
+/// The v1 controller that can freeze.
+const CONTROLLER: &str = "freezer";
 
 /// The most bytes that are read of a cgroup's file: these files hold a word or a few lines.
 const FILE_MAX: usize = 4096;
-
-/// The mount points of the hierarchies that can freeze.
-#[derive(Debug, PartialEq, Eq)]
-enum Hierarchy {
-    V1(PathBuf),
-    V2(PathBuf),
-}
 
 /// Returns the frozen cgroup that holds a process, given the text of its /proc/PID/cgroup; `None` if there is none, or if it
 /// cannot be read.
@@ -28,9 +28,9 @@ enum Hierarchy {
 pub fn frozen(cgroups: &[u8]) -> Option<Frozen> {
     let mounts = host::text("/proc/self/mounts").ok()?;
     let text = std::str::from_utf8(cgroups).ok()?;
-    hierarchies(&mounts).iter().find_map(|hierarchy| match hierarchy {
-        Hierarchy::V1(root) => frozen_v1(root, path_in(text, |controllers| controllers == "freezer")?),
-        Hierarchy::V2(root) => frozen_v2(root, path_in(text, str::is_empty)?),
+    with_controller(&mounts, CONTROLLER).find_map(|(version, root)| match version {
+        Version::V1 => frozen_v1(root, path_in(text, |controller| controller == CONTROLLER)?),
+        Version::V2 => frozen_v2(root, path_in(text, str::is_empty)?),
     })
 }
 
@@ -42,21 +42,6 @@ pub(super) fn path_in(text: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> 
         let found = controllers.split(',').any(&is_it);
         found.then_some(path)
     })
-}
-
-fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
-    let each = mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        match kind {
-            "cgroup2" => Some(Hierarchy::V2(point.into())),
-            "cgroup" if options.split(',').any(|option| option == "freezer") => {
-                Some(Hierarchy::V1(point.into()))
-            }
-            _ => None,
-        }
-    });
-    each.collect()
 }
 
 /// Returns the cgroup and those above it, below the root, the innermost first.
@@ -139,9 +124,10 @@ mod tests {
 
     #[test]
     fn the_hierarchies_that_freeze_are_found_on_a_hybrid_host() {
-        let v1 = Hierarchy::V1("/sys/fs/cgroup/freezer".into());
-        assert_eq!(hierarchies(MOUNTS), [v1, Hierarchy::V2("/sys/fs/cgroup/unified".into())]);
-        assert_eq!(hierarchies("garbage\n\n"), []);
+        let v1 = (Version::V1, Path::new("/sys/fs/cgroup/freezer"));
+        let found: Vec<_> = with_controller(MOUNTS, CONTROLLER).collect();
+        assert_eq!(found, [v1, (Version::V2, Path::new("/sys/fs/cgroup/unified"))]);
+        assert_eq!(with_controller("garbage\n\n", CONTROLLER).count(), 0);
     }
 
     #[test]

@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{host, lineage::death::OomCgroup};
+use crate::{
+    cgroup_mounts::{Version, with_controller},
+    host,
+    lineage::death::OomCgroup,
+};
 
 /// The most directories that one search reads.
 const WALK_LIMIT: usize = 4096;
@@ -24,21 +28,9 @@ impl MemoryHierarchy {
     /// Returns the hierarchy from the text of `/proc/self/mounts`; `None` if none is mounted.
     #[must_use]
     pub fn of(mounts: &str) -> Option<Self> {
-        let mut unified = None;
-        for line in mounts.lines() {
-            let mut fields = line.split(' ').skip(1);
-            let (Some(point), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
-            if kind == "cgroup" && options.split(',').any(|option| option == "memory") {
-                return Some(Self { root: point.into(), is_v1: true });
-            }
-            if kind == "cgroup2" && unified.is_none() {
-                unified = Some(Self { root: point.into(), is_v1: false });
-            }
-        }
-        unified
+        let found = |version| with_controller(mounts, "memory").find(|&(of, _)| of == version);
+        let (version, root) = found(Version::V1).or_else(|| found(Version::V2))?;
+        Some(Self { root: root.into(), is_v1: version == Version::V1 })
     }
 
     /// Returns the cgroup with this id, the inode number of its directory; `None` if it is gone or not among the first few

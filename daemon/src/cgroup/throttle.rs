@@ -1,34 +1,29 @@
 //! Finds the cgroup whose limit on CPU time (`cpu.max`, `cpu.cfs_quota_us` in v1) holds a process back.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::freezer::{directory, path_in, upwards, word};
-use crate::{fd::spare, verdict::facts::Throttled};
+use crate::{
+    cgroup_mounts::{Version, with_controller},
+    host,
+    verdict::facts::Throttled,
+};
 
-/// Where the cpu controller is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
+/// The v1 controller that limits CPU time.
+const CONTROLLER: &str = "cpu";
 
 /// Returns the innermost cgroup that limits the CPU time of a process and has throttled its tasks, given the text of /proc/PID/cgroup;
 /// `None` if there is none, or if it cannot be read.
 #[must_use]
 pub fn throttled(cgroups: &[u8]) -> Option<Throttled> {
-    let mounts = spare::retry(|| fs::read_to_string("/proc/self/mounts")).ok()?;
+    let mounts = host::text("/proc/self/mounts").ok()?;
     let text = std::str::from_utf8(cgroups).ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (root, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let (version, path) = match kind {
-            "cgroup2" => (Version::V2, path_in(text, str::is_empty)?),
-            "cgroup" if options.split(',').any(|option| option == "cpu") => {
-                (Version::V1, path_in(text, |controllers| controllers == "cpu")?)
-            }
-            _ => return None,
+    with_controller(&mounts, CONTROLLER).find_map(|(version, root)| {
+        let path = match version {
+            Version::V1 => path_in(text, |controller| controller == CONTROLLER)?,
+            Version::V2 => path_in(text, str::is_empty)?,
         };
-        of(Path::new(root), path, version)
+        of(root, path, version)
     })
 }
 
@@ -68,6 +63,8 @@ fn limit(root: &Path, path: &str, version: Version) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
