@@ -41,7 +41,7 @@ impl Stat {
     /// Parses the text. The comm may contain parentheses and blanks: it ends at the last closing parenthesis.
     pub fn parse(text: &[u8]) -> Result<Self, StatError> {
         let open = text.iter().position(|&byte| byte == b'(').ok_or(StatError::NoComm)?;
-        let close = text.iter().rposition(|&byte| byte == b')').ok_or(StatError::NoComm)?;
+        let close = end_of_comm(text).ok_or(StatError::NoComm)?;
         let comm = text.get(open + 1..close).ok_or(StatError::NoComm)?.to_vec();
         let pid = text.get(..open).and_then(|bytes| number(bytes.trim_ascii())).ok_or(StatError::Field(1))?;
         let rest: Vec<&[u8]> = text
@@ -64,6 +64,11 @@ impl Stat {
             exit_signal: field(38).ok().and_then(number),
         })
     }
+}
+
+/// Returns the place of the parenthesis after the comm, which may contain parentheses itself.
+pub(super) fn end_of_comm(text: &[u8]) -> Option<usize> {
+    text.iter().rposition(|&byte| byte == b')')
 }
 
 /// Returns what waited-for children used; `None` if a field is missing.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{Procfs, read};
+use super::{Procfs, read, stat::end_of_comm};
 use crate::{
     lineage::id::{GroupKey, Tgid},
     verdict::facts::{BackgroundStop, Call, Named, ProcessFacts, TerminalAccess, ThreadFacts},
@@ -26,7 +26,7 @@ struct Terminal {
 impl Terminal {
     /// Returns `None` if the process has no controlling terminal, or the line was cut.
     fn parse(stat: &[u8]) -> Option<Self> {
-        let close = stat.iter().rposition(|&byte| byte == b')')?;
+        let close = end_of_comm(stat)?;
         let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
         let mut fields = rest.split_ascii_whitespace().skip(2).map(str::parse::<i32>);
         let mut next = || fields.next()?.ok();

@@ -17,10 +17,8 @@ impl Lineage {
         for leader in children {
             // An earlier one in the list can have ended it.
             let group = self.store[leader].group().filter(|_| self.was_reparented_by_rule(leader, gone));
-            if let Some(group) = group {
-                // `None`: the group has ended, and has no parent to correct.
-                self.learn_parent(group, Some(new_reaper), t).unwrap_or_default();
-            }
+            // Naming the new reaper can end the group: then there is no parent to correct.
+            let _ = group.and_then(|group| self.learn_parent(group, Some(new_reaper), t));
         }
     }
 
