@@ -171,6 +171,8 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
+    const FAILED: CloneFailed =
+        CloneFailed { creator: None, clone_flags: None, exit_signal: None, errno: EAGAIN, refused_by: None };
 
     fn key(pid: u32) -> GroupKey {
         GroupKey { tgid: Tgid(pid), start: Some(Ktime(7)) }
@@ -179,35 +181,21 @@ mod tests {
     #[test]
     fn failures_are_counted_together_and_forgotten_after_a_minute() {
         let mut forks = ForkRefusals::default();
-        let failed = CloneFailed {
-            creator: None,
-            clone_flags: None,
-            exit_signal: None,
-            errno: EAGAIN,
-            refused_by: None,
-        };
         for second in [10, 20, 70] {
-            forks.keep(key(5), Ktime(second * SECOND), &failed, true);
+            forks.keep(key(5), Ktime(second * SECOND), &FAILED, true);
         }
         let found = forks.failures(key(5), Ktime(100 * SECOND)).unwrap();
         assert_eq!((found.count, found.first, found.last), (3, Ktime(10 * SECOND), Ktime(70 * SECOND)));
         assert_eq!(forks.failures(key(5), Ktime(131 * SECOND)), None);
-        forks.keep(key(5), Ktime(140 * SECOND), &failed, true);
+        forks.keep(key(5), Ktime(140 * SECOND), &FAILED, true);
         assert_eq!(forks.failures(key(5), Ktime(140 * SECOND)).unwrap().count, 1);
     }
 
     #[test]
     fn no_more_processes_are_kept_than_allowed() {
         let mut forks = ForkRefusals::default();
-        let failed = CloneFailed {
-            creator: None,
-            clone_flags: None,
-            exit_signal: None,
-            errno: EAGAIN,
-            refused_by: None,
-        };
         for pid in 0..1000 {
-            forks.keep(key(pid), Ktime(u64::from(pid)), &failed, true);
+            forks.keep(key(pid), Ktime(u64::from(pid)), &FAILED, true);
         }
         assert_eq!(forks.failures.len(), MOST_PROCESSES);
         assert!(

@@ -79,6 +79,16 @@ fn ok<T>(what: &str, result: std::io::Result<T>) -> T {
     result.unwrap_or_else(|error| die_with(what, error.raw_os_error().unwrap_or(0)))
 }
 
+/// A parent that waits for its zombie once it is told to, by the channel.
+fn parent_until_told() -> (Pid, Pid, Channel) {
+    let (made, go) = (Channel::new(), Channel::new());
+    let until_told = || {
+        go.receive();
+    };
+    let parent = parent(made, || (), until_told);
+    (parent, made.receive(), go)
+}
+
 fn accepts_first() {
     let (made, path) = (Channel::new(), scratch("accept"));
     let listener = ok("bind", UnixListener::bind(&path));
@@ -269,15 +279,7 @@ fn nocldwait_later() {
 }
 
 fn stopped_in_turn() {
-    let (made, go) = (Channel::new(), Channel::new());
-    let parent = parent(
-        made,
-        || (),
-        || {
-            go.receive();
-        },
-    );
-    let child = made.receive();
+    let (parent, child, go) = parent_until_told();
     let limiter = spawn("limiter", || {
         loop {
             sys::kill(parent, libc::SIGSTOP);
@@ -306,15 +308,7 @@ fn ptrace(request: libc::c_uint, pid: Pid) {
 }
 
 fn tracer_stopped() {
-    let (made, go) = (Channel::new(), Channel::new());
-    let parent = parent(
-        made,
-        || (),
-        || {
-            go.receive();
-        },
-    );
-    let child = made.receive();
+    let (parent, child, go) = parent_until_told();
     let tracer = spawn("tracer", || {
         ptrace(libc::PTRACE_SEIZE, parent);
         ptrace(libc::PTRACE_INTERRUPT, parent);
