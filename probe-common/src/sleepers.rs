@@ -10,8 +10,8 @@ pub const SLEEPER_SLOTS: u32 = 32_768;
 /// aligns to a cache line: <https://elixir.bootlin.com/linux/v6.18/source/kernel/fork.c>, `fork_init()`. Zero is an empty slot.
 pub const SLEEPER_TAG: u64 = 63;
 
-/// The most tasks that one call of the program that reads them takes.
-pub const SLEEPERS_READ: u32 = 64;
+/// The most tasks that one call of the program that reads them takes. The verifier goes through the program once for each.
+pub const SLEEPERS_READ: u32 = 16;
 
 wire_struct! {
     /// A task of the table, as the daemon asks for it and as a program reads it.

@@ -3,8 +3,8 @@
 //! `bpf_d_path()` is not open to tracepoint programs, so the names are walked here: leaf first, each with its NUL. The
 //! daemon turns them round.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
-use probe_common::PATH_LEN;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
+use probe_common::{ABSENT, PATH_LEN};
 
 use crate::{
     globals::offset,
@@ -23,55 +23,83 @@ pub fn is_deleted(file: *const u8) -> bool {
     Probed::get::<u64>(dentry, offset!(dentry_hashed)) == Some(0)
 }
 
-/// Writes the names to `into`. Answers the bytes used and whether the root was reached with every name whole.
+/// The word at `offset` from `base`; zero if it cannot be read, because the helper clears what it does not fill. There is no branch,
+/// so the verifier does not follow two ways.
 #[inline(always)]
-pub fn walk(file: *const u8, into: &mut [u8; PATH_LEN]) -> (usize, bool) {
-    let Some(mut dentry) = pointer::<Probed>(file, offset!(file_path_dentry)) else { return (0, false) };
-    let Some(vfsmount) = pointer::<Probed>(file, offset!(file_path_mnt)) else { return (0, false) };
-    let embedded = offset!(mount_mnt);
-    if embedded == probe_common::ABSENT {
-        return (0, false);
+fn word(base: u64, offset: u32) -> u64 {
+    let mut word = 0_u64;
+    let into: *mut u64 = &raw mut word;
+    // SAFETY: the helper checks the address, and writes the eight bytes of `word`.
+    unsafe {
+        bpf_probe_read_kernel(into.cast(), 8, base.wrapping_add(u64::from(offset)) as *const _);
+        into.read_volatile()
     }
+}
+
+/// Writes the names to `names` and the number of bytes in use to `used`. Returns whether the root was reached with every name whole.
+///
+/// The number of bytes is kept in the record and not in a register: the verifier takes what it loads from there for any number. So
+/// each step begins in the same state whatever the last one did, and the verifier follows each branch once a step and not in all
+/// combinations.
+#[inline(always)]
+pub fn walk(file: *const u8, names: &mut [u8; PATH_LEN], used: &mut u16) -> bool {
+    let used: *mut u16 = used;
+    // SAFETY: made from a unique reference above. Volatile keeps the compiler from holding it in a register.
+    let load = || usize::from(unsafe { used.read_volatile() }) & (PATH_LEN * 2 - 1);
+    // SAFETY: as above.
+    let store = |bytes: usize| unsafe { used.write_volatile(bytes as u16) };
+    store(0);
+    let embedded = offset!(mount_mnt);
+    let needed = [
+        embedded,
+        offset!(mount_parent),
+        offset!(mount_mountpoint),
+        offset!(vfsmount_root),
+        offset!(file_path_dentry),
+        offset!(file_path_mnt),
+        offset!(dentry_parent),
+        offset!(dentry_name),
+        offset!(dentry_name_len),
+    ];
+    if needed.contains(&ABSENT) {
+        return false;
+    }
+    let mut dentry = word(file as u64, offset!(file_path_dentry));
     // `struct mount` contains the vfsmount that the file points to.
-    let mut mount = vfsmount.wrapping_sub(embedded as usize);
-    let mut used = 0_usize;
-    // Non-zero once a name was cut. Collected without a branch, and `used` masked, so that the verifier sees the same
-    // state in every turn and does not go through all combinations.
+    let mut mount = word(file as u64, offset!(file_path_mnt)).wrapping_sub(u64::from(embedded));
+    // Non-zero once a name was cut. Collected without a branch.
     let mut cut = 0_u32;
     for _ in 0..MAX_STEPS {
-        let root = pointer::<Probed>(mount.wrapping_add(embedded as usize), offset!(vfsmount_root));
-        let parent = pointer::<Probed>(dentry, offset!(dentry_parent)).unwrap_or(dentry);
+        let root = word(mount, embedded + offset!(vfsmount_root));
+        let parent = word(dentry, offset!(dentry_parent));
+        let bytes = load();
         // A memfd is the only file of its mount that is its own parent and not that mount's root: it has one name.
-        if root == Some(dentry) || (parent == dentry && used > 0) {
+        if root == dentry || (parent == dentry && bytes > 0) {
             // The root of this mount: go on at the place where it is mounted, if it is mounted on another one.
-            let Some(outer) = pointer::<Probed>(mount, offset!(mount_parent)) else { return (used, false) };
+            let outer = word(mount, offset!(mount_parent));
             if outer == mount {
-                return (used, cut == 0);
+                // What could not be read is zero, and not the root of the file system.
+                return mount != 0 && cut == 0;
             }
-            let Some(point) = pointer::<Probed>(mount, offset!(mount_mountpoint)) else {
-                return (used, false);
-            };
-            dentry = point;
+            dentry = word(mount, offset!(mount_mountpoint));
             mount = outer;
             continue;
         }
-        let Some(name) = pointer::<Probed>(dentry, offset!(dentry_name)) else { return (used, false) };
-        let name_len = Probed::get::<u32>(dentry, offset!(dentry_name_len)).unwrap_or(0);
-        used &= PATH_LEN * 2 - 1;
-        if used > PATH_LEN - MAX_NAME {
-            return (used, false);
+        let name_len = word(dentry, offset!(dentry_name_len)) as u32;
+        if bytes > PATH_LEN - MAX_NAME {
+            return false;
         }
-        // SAFETY: `used` leaves room for MAX_NAME bytes; the helper checks the address of the name.
-        let len = unsafe {
-            bpf_probe_read_kernel_str(into.as_mut_ptr().add(used).cast(), MAX_NAME as u32, name.cast())
-        };
+        let name = word(dentry, offset!(dentry_name)) as *const _;
+        // SAFETY: `bytes` leaves room for MAX_NAME bytes; the helper checks the address of the name.
+        let len =
+            unsafe { bpf_probe_read_kernel_str(names.as_mut_ptr().add(bytes).cast(), MAX_NAME as u32, name) };
         if len <= 0 {
-            return (used, false);
+            return false;
         }
         let len = len.unsigned_abs() as usize & (MAX_NAME * 2 - 1);
         cut |= name_len ^ (len as u32).wrapping_sub(1);
-        used += len;
+        store(bytes + len);
         dentry = parent;
     }
-    (used, false)
+    false
 }

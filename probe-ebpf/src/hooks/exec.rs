@@ -49,8 +49,7 @@ fn execed<M: Mem>(task: Task<M>, old_tid: u32, bprm: *const u8) {
         }
         record.executable_len = 0;
         if let Some(file) = pointer::<M>(bprm, offset!(bprm_file)) {
-            let (len, whole) = walk(file, &mut record.executable);
-            record.executable_len = len as u16;
+            let whole = walk(file, &mut record.executable, &mut record.executable_len);
             mark(&mut record.valid, Valid::EXECUTABLE);
             if !whole {
                 mark(&mut record.valid, Valid::TRUNCATED);
