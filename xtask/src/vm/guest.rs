@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -38,6 +38,26 @@ const SCENARIOS: [&str; 17] = [
     "threads",
     "workers",
     "zombies",
+];
+
+/// Stands for every binary of [`INTERFACE_TESTS`].
+pub(super) const INTERFACE: &str = "interface";
+/// The test binaries about what clients, readers and people get: little of it depends on the kernel. They are dealt out among the
+/// kernels of a run in this order, so that neighbours take about as long.
+const INTERFACE_TESTS: [&str; 13] = [
+    "hostile",
+    "readers",
+    "agree",
+    "connections",
+    "service",
+    "exhausted",
+    "answers",
+    "watchdog",
+    "history",
+    "bad_input",
+    "printed",
+    "top",
+    "lives",
 ];
 
 /// Static executables, by the name of their target.
@@ -114,15 +134,37 @@ impl Binaries {
         Ok(())
     }
 
-    /// Names of test binaries and tests, with [`DAEMON`] written out.
+    /// Names of test binaries and tests, with [`DAEMON`] and [`INTERFACE`] written out.
     pub(super) fn expand(&self, names: &[String]) -> Vec<String> {
         let others =
             self.tests.iter().map(|(name, _)| name).filter(|name| !SCENARIOS.contains(&name.as_str()));
         let others: Vec<String> = others.cloned().collect();
-        names
-            .iter()
-            .flat_map(|name| if name == DAEMON { others.clone() } else { vec![name.clone()] })
-            .collect()
+        let expand = |name: &String| match name.as_str() {
+            DAEMON => others.clone(),
+            INTERFACE => INTERFACE_TESTS.map(str::to_owned).to_vec(),
+            _ => vec![name.clone()],
+        };
+        names.iter().flat_map(expand).collect()
+    }
+
+    /// Fails for a name that no test binary and no test has: a test that was renamed would run where it should not.
+    pub(super) fn demand(&self, names: &[String]) -> anyhow::Result<()> {
+        let mut unknown: Vec<&String> =
+            names.iter().filter(|name| !self.tests.iter().any(|(binary, _)| binary == *name)).collect();
+        for (name, path) in &self.tests {
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let listed = Command::new(path).args(["--list", "--format", "terse"]).output();
+            let listed = listed.with_context(|| format!("listing the tests of {name}"))?;
+            let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+            let tests: Vec<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+            unknown.retain(|name| !tests.contains(&name.as_str()));
+        }
+        match unknown.first() {
+            Some(name) => bail!("no test and no test binary is called {name}"),
+            None => Ok(()),
+        }
     }
 
     /// Init alone, for a guest that has nothing to do.

@@ -94,6 +94,9 @@ pub(crate) struct Args {
     /// Test binaries, and tests, that do not run; `daemon` as above
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     skip: Vec<String>,
+    /// Test binaries, and tests, that run on one of the kernels each; `interface` is all about what clients and people get
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    spread: Vec<String>,
     /// Run this command in the guest in place of the tests, and show its output; can be given several times
     #[arg(long, value_name = "COMMAND", conflicts_with = "test")]
     exec: Vec<String>,
@@ -165,16 +168,17 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
 /// `cargo xtask vm` leaves nothing out.
 ///
 /// The tests of the daemon's own command line, service and trust, which take longer than all scenarios together under
-/// emulation, run under kprobe on the oldest line and the newest.
+/// emulation, run under kprobe on the oldest line and the newest; those about what clients get, on one of the two each.
 pub(crate) fn run_short() -> anyhow::Result<()> {
     // One waits for a threshold of ten seconds, the other stops at each of thousands of system calls.
-    const SLOW: [&str; 2] = ["an_exit_that_hangs_is_told_as_stuck_with_its_time", "verifier"];
+    const SLOW: [&str; 2] = ["an_exit_that_hangs_is_reported_as_stuck_with_its_time", "verifier"];
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let args = |kernels: [&str; 2]| -> anyhow::Result<Args> {
         Ok(Args { kernels: owned(&kernels), ..Args::standard()? })
     };
     let once = [SLOW[0], SLOW[1], guest::DAEMON];
-    main(Args { once: owned(&once), ..args(["5.10", table::NEWEST])? })?;
+    let spread = owned(&[guest::INTERFACE]);
+    main(Args { once: owned(&once), spread, ..args(["5.10", table::NEWEST])? })?;
     main(Args { once: owned(&SLOW), skip: owned(&[guest::DAEMON]), ..args(["6.1", "6.12"])? })
 }
 

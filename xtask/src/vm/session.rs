@@ -43,6 +43,8 @@ pub(super) struct Session {
     kernels: Vec<Found>,
     binaries: Binaries,
     plan: Plan,
+    /// Test binaries, and tests, that run on one of the kernels each.
+    spread: Vec<String>,
     /// What guests may fill, once it is made.
     disk: Option<PathBuf>,
 }
@@ -74,15 +76,26 @@ impl Session {
             skip: binaries.expand(&args.skip),
             done: Vec::new(),
         };
-        Ok(Self { cache, args, qemu, kernels, binaries, plan, disk: None })
+        let spread = binaries.expand(&args.spread);
+        if args.exec.is_empty() {
+            binaries.demand(&[plan.once.as_slice(), &plan.skip, &spread].concat())?;
+        }
+        Ok(Self { cache, args, qemu, kernels, binaries, plan, spread, disk: None })
+    }
+
+    /// What the kernel at this place is asked to do: all but those tests of `spread` that another kernel runs.
+    fn plan(&self, place: usize) -> Plan {
+        let mut plan = self.plan.clone();
+        let kernels = self.kernels.len().max(1);
+        let others = self.spread.iter().enumerate().filter(|(dealt, _)| dealt % kernels != place);
+        plan.skip.extend(others.map(|(_, name)| name.clone()));
+        plan
     }
 
     /// Boots every kernel, as many at once as there are CPUs for: a test's work is mostly on one.
     pub(super) fn run(mut self) -> anyhow::Result<Vec<Row>> {
         let logs = logs_dir();
         fs::create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
-        let initramfs = logs.with_file_name("initramfs.cpio");
-        self.binaries.initramfs(&self.plan, &initramfs)?;
         self.disk = disk::make(&logs.with_file_name("scratch.ext4"))?;
         let mut accel = Accel::Tcg;
         if let Some(kernel) = self.kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok()) {
@@ -93,8 +106,10 @@ impl Session {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             let work = || {
-                while let Some((name, kernel)) = self.kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let row = self.row(name, kernel, accel, &initramfs, &logs);
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((name, kernel)) = self.kernels.get(place) else { break };
+                    let row = self.row(name, kernel, accel, &self.plan(place), &logs);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(row);
                 }
             };
@@ -126,12 +141,12 @@ impl Session {
         asked: &str,
         kernel: &anyhow::Result<Kernel>,
         accel: Accel,
-        initramfs: &Path,
+        plan: &Plan,
         logs: &Path,
     ) -> Row {
         let name = kernel.as_ref().map_or(asked, |kernel| kernel.name.as_str()).to_owned();
         let outcome = match kernel {
-            Ok(kernel) => self.boot(kernel, accel, initramfs, logs).map_err(|error| format!("{error:#}")),
+            Ok(kernel) => self.boot(kernel, accel, plan, logs).map_err(|error| format!("{error:#}")),
             Err(error) => Err(format!("{error:#}")),
         };
         if let Err(reason) = &outcome {
@@ -141,30 +156,23 @@ impl Session {
     }
 
     /// Boots, and if the kernel or QEMU hangs, once more for the tests that are left.
-    fn boot(&self, kernel: &Kernel, accel: Accel, initramfs: &Path, logs: &Path) -> anyhow::Result<Run> {
+    fn boot(&self, kernel: &Kernel, accel: Accel, plan: &Plan, logs: &Path) -> anyhow::Result<Run> {
         let name = &kernel.name;
-        let mut run = self.boot_once(kernel, accel, initramfs, &logs.join(format!("{name}.console")))?;
-        if run.hung && self.plan.exec.is_empty() {
+        let mut run = self.boot_once(kernel, accel, plan, &logs.join(format!("{name}.console")))?;
+        if run.hung && plan.exec.is_empty() {
             eprintln!("vm: {name}: booting again for what is left; the first console is beside the second");
-            let plan = Plan { done: run.done.clone(), ..self.plan.clone() };
-            let initramfs = logs.join(format!("{name}.again.cpio"));
-            self.binaries.initramfs(&plan, &initramfs)?;
+            let plan = Plan { done: run.done.clone(), ..plan.clone() };
             let console = logs.join(format!("{name}.again.console"));
-            run = run.and_then(self.boot_once(kernel, accel, &initramfs, &console)?);
-            fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
+            run = run.and_then(self.boot_once(kernel, accel, &plan, &console)?);
         }
         run.demand(&self.plan.attach);
         Ok(run)
     }
 
-    fn boot_once(
-        &self,
-        kernel: &Kernel,
-        accel: Accel,
-        initramfs: &Path,
-        console: &Path,
-    ) -> anyhow::Result<Run> {
+    fn boot_once(&self, kernel: &Kernel, accel: Accel, plan: &Plan, console: &Path) -> anyhow::Result<Run> {
         let Kernel { name, version, image } = kernel;
+        let initramfs = console.with_extension("cpio");
+        self.binaries.initramfs(plan, &initramfs)?;
         eprintln!("vm: booting {name} ({version})");
         match fs::remove_file(console) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -172,7 +180,7 @@ impl Session {
             }
             _ => {}
         }
-        let mut guest = Guest::new(&self.qemu, accel, image, initramfs, console.to_owned());
+        let mut guest = Guest::new(&self.qemu, accel, image, &initramfs, console.to_owned());
         guest.disk.clone_from(&self.disk);
         guest.set_cpus(self.args.cpus);
         guest.limit = Duration::from_secs(self.args.timeout * 60);
@@ -180,6 +188,7 @@ impl Session {
         let tail = self.args.verbose.then(|| Tail::follow(console.to_owned()));
         let boot = guest.run(&mut |line| show(name, line, self.args.verbose))?;
         drop(tail);
+        fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
         let text = fs::read(console).with_context(|| format!("reading {}", console.display()))?;
         let text = String::from_utf8_lossy(&text);
         let run = Run::judge(&boot, &text);
