@@ -1,0 +1,431 @@
+//! A running taskscope.
+
+use std::{
+    fmt,
+    io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    normal::Family,
+    programs::{self, Kept},
+    scenario::Scenario,
+    service,
+    setting::{self, report},
+    skipped::{self, Skips},
+    spawner,
+    stream::Stream,
+    view::View,
+};
+
+const READY: &str = "taskscope: ready";
+const SUMMARY: &str = "taskscope: summary:";
+
+/// A taskscope process whose events are kept.
+pub struct Observer {
+    child: Child,
+    stream: Arc<Stream>,
+    log: Arc<Log>,
+    /// Its programs, from the first signal to it on.
+    kept: OnceLock<Kept>,
+    /// The socket of the daemon, which reports losses there and not on stdout.
+    socket: OnceLock<PathBuf>,
+}
+
+/// What taskscope writes on stderr.
+#[derive(Default)]
+pub struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    changed: Condvar,
+}
+
+/// How a taskscope ended.
+#[derive(Debug)]
+pub struct End {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// All of stderr.
+    pub stderr: Vec<String>,
+    /// How many calls of its programs the kernel skipped.
+    pub skipped: u64,
+}
+
+impl Observer {
+    /// Starts `taskscope events` with these arguments more and waits until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(setting::taskscope());
+        command.args(["events", "--attach", &setting::attach()]).args(args);
+        Self::start_command(command)
+    }
+
+    /// As [`Self::start`] with a command of one's own.
+    #[must_use]
+    #[track_caller]
+    pub fn start_command(command: Command) -> Self {
+        let observer = Self::launch(command);
+        let ready = observer.log.line(READY, setting::deadline());
+        assert!(ready.is_some(), "taskscope did not get ready:\n{}", observer.log.text());
+        observer
+    }
+
+    /// Starts it with a stdout that is not read here, and waits until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start_silent(command: Command, stdout: Stdio) -> Self {
+        let observer = Self::launch_to(command, stdout);
+        let ready = observer.log.line(READY, setting::deadline());
+        assert!(ready.is_some(), "taskscope did not get ready:\n{}", observer.log.text());
+        observer
+    }
+
+    /// Starts it and does not wait until it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn launch(command: Command) -> Self {
+        Self::launch_to(command, Stdio::piped())
+    }
+
+    /// The same with a stdout that is not read here.
+    #[must_use]
+    #[track_caller]
+    pub fn launch_with(command: Command, stdout: Stdio) -> Self {
+        Self::launch_to(command, stdout)
+    }
+
+    #[track_caller]
+    fn launch_to(mut command: Command, stdout: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = spawner::spawn(command).unwrap_or_else(|error| {
+            panic!("starting {program}: {error}: build it with `cargo xtask build` or set TASKSCOPE_BIN")
+        });
+        let stream = Arc::new(Stream::default());
+        let log = Arc::new(Log::default());
+        if let Some(stdout) = child.stdout.take() {
+            read_events(stdout, stream.clone());
+        } else {
+            stream.end();
+        }
+        if let Some(stderr) = child.stderr.take() {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.push(line);
+                }
+                log.end();
+            });
+        }
+        Self { child, stream, log, kept: OnceLock::new(), socket: OnceLock::new() }
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it sees of a scenario.
+    #[must_use]
+    pub fn view(&self, scenario: &Scenario) -> View<'_> {
+        View::new(&self.stream, &self.log, scenario.started_ns(), self.family())
+    }
+
+    /// What it sees from now on.
+    #[must_use]
+    pub fn from_now(&self) -> View<'_> {
+        View::new(&self.stream, &self.log, setting::now_ns(), self.family())
+    }
+
+    /// Its events.
+    #[must_use]
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Its stderr.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Returns what its rungs can report, from its ready line.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(&setting::attach(), &self.log.text())
+    }
+
+    /// Keeps the kernel's counts of its programs beyond its end: for one that ends by itself.
+    pub fn keep_programs(&self) {
+        self.kept.get_or_init(|| programs::keep(self.pid()));
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        self.keep_programs();
+        spawner::signal(&self.child, signal);
+    }
+
+    /// Waits until it has reported all calls of its programs that the kernel skipped; `None` if it lost anything else.
+    pub fn skips(&self) -> Option<Skips> {
+        let end = Instant::now() + setting::deadline();
+        loop {
+            // The kernel's count is read first: calls skipped after that are reported later.
+            let kernel = if self.log.ended_within(Duration::ZERO) {
+                None
+            } else {
+                Some(programs::skipped(self.pid()))
+            };
+            let skips = Skips { kernel: kernel?, reported: self.reported() };
+            if skips.reported == Some(skips.kernel) && self.stream.broken().is_empty() {
+                return Some(skips);
+            }
+            if Instant::now() > end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Returns how many losses it has reported so far; `None` if it does not answer.
+    fn reported(&self) -> Option<u64> {
+        match self.socket.get() {
+            Some(socket) => service::records_lost(socket),
+            None => Some(self.stream.skipped()),
+        }
+    }
+
+    /// Sets the socket on which this daemon serves its API.
+    pub(crate) fn answers_on(&self, socket: &Path) {
+        self.socket.get_or_init(|| socket.to_owned());
+    }
+
+    /// Waits up to `deadline` for the process to end. Returns whether it ended.
+    #[must_use]
+    pub fn ends_within(&self, deadline: Duration) -> bool {
+        self.log.ended_within(deadline)
+    }
+
+    /// Whether it ends in time, after it was asked to, with a summary without losses except calls that the kernel skipped.
+    pub(crate) fn ends_well(&self) -> bool {
+        let ended = self.ends_within(setting::deadline());
+        let summary = self.log.line(SUMMARY, Duration::ZERO);
+        let skipped = self.kept.get().map_or(0, Kept::skipped);
+        if skipped > 0 {
+            report(skipped::REPORT, skipped);
+        }
+        ended && summary.as_deref().and_then(lost) == Some(skipped)
+    }
+
+    /// Checks that it has reported no losses except calls that the kernel skipped.
+    #[track_caller]
+    pub fn assert_lost_to_the_kernel_only(&self, said: &Value) {
+        // After it said so: both only grow.
+        let skipped = programs::skipped(self.pid());
+        assert!(
+            said.as_u64().is_some_and(|lost| lost <= skipped),
+            "lost {said}, and the kernel skipped {skipped}: {}",
+            self.log.text()
+        );
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self, deadline: Duration) -> End {
+        // stderr ends when the process does; a status can then be waited for without a deadline.
+        assert!(self.log.ended_within(deadline), "taskscope does not end:\n{}", self.log.text());
+        let status = self.child.wait().unwrap_or_else(|error| panic!("waiting for taskscope: {error}"));
+        // All its output exists, but it includes storms of other tests, so reading may take as long as it makes progress.
+        let mut read = self.stream.len();
+        while !self.stream.ended_within(deadline) {
+            let now = self.stream.len();
+            assert!(now > read, "taskscope ended and its stdout did not");
+            read = now;
+        }
+        let skipped = self.kept.get().map_or(0, Kept::skipped);
+        End { status, stderr: self.log.lines(), skipped }
+    }
+
+    /// Stops it by SIGTERM. It must end with code 0, without losses, and must have printed only events.
+    #[track_caller]
+    pub fn stop(self) -> End {
+        self.signal(libc::SIGTERM);
+        let stream = self.stream.clone();
+        let end = self.wait(setting::deadline());
+        end.assert_clean();
+        assert_eq!(stream.broken(), Vec::<String>::new(), "lines that are no events, or gaps");
+        end
+    }
+}
+
+/// Reads as fast as taskscope writes; another thread parses the lines.
+fn read_events(stdout: ChildStdout, stream: Arc<Stream>) {
+    let (raw, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::with_capacity(1 << 20, stdout).lines().map_while(Result::ok) {
+            if raw.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        for line in lines {
+            stream.line(&line);
+        }
+        stream.end();
+    });
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            skipped::note(self);
+        }
+        // After `wait` this changes nothing: the child is reaped and std does not signal it again.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl End {
+    /// The exit code, where it was not a signal.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// All of stderr in one.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.stderr.join("\n")
+    }
+
+    /// The summary line.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        self.stderr.iter().find(|line| line.starts_with(SUMMARY)).map(String::as_str)
+    }
+
+    /// Checks for exit code 0 and a summary without losses except calls that the kernel skipped.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        assert_eq!(self.status.into_raw(), 0, "taskscope ended with {}:\n{}", self.status, self.text());
+        let summary = self.summary().unwrap_or_else(|| panic!("no summary on stderr:\n{}", self.text()));
+        let skipped = self.skipped;
+        assert!(lost(summary) == Some(skipped), "the summary does not say `lost {skipped}`: {summary}");
+        if skipped > 0 {
+            report(skipped::REPORT, skipped);
+        }
+    }
+}
+
+/// The number after `lost` in a summary line.
+#[must_use]
+pub fn lost(summary: &str) -> Option<u64> {
+    let mut words = summary.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.find(|word| *word == "lost")?;
+    words.next()?.parse().ok()
+}
+
+impl Log {
+    fn push(&self, line: String) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.push(line);
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_all();
+    }
+
+    /// The first line that begins with `start`; `None` if it has not come in time.
+    #[must_use]
+    pub fn line(&self, start: &str, deadline: Duration) -> Option<String> {
+        let found = |lines: &[String]| lines.iter().find(|line| line.starts_with(start)).cloned();
+        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = self
+            .changed
+            .wait_timeout_while(state, deadline, |(lines, ended)| !*ended && found(lines).is_none());
+        found(&wait.unwrap_or_else(PoisonError::into_inner).0.0)
+    }
+
+    fn ended_within(&self, deadline: Duration) -> bool {
+        let state = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = self.changed.wait_timeout_while(state, deadline, |(_, ended)| !*ended);
+        wait.unwrap_or_else(PoisonError::into_inner).0.1
+    }
+
+    /// Every line so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Every line so far in one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+static SHARED: OnceLock<Observer> = OnceLock::new();
+
+/// The one of [`shared`], if a test has asked for it.
+pub fn shared_so_far() -> Option<&'static Observer> {
+    SHARED.get()
+}
+
+/// One taskscope for all tests of a test binary: it sees the whole system, and each test checks its own pids.
+#[must_use]
+#[track_caller]
+pub fn shared() -> &'static Observer {
+    shared_with(&[])
+}
+
+/// As [`shared`], with arguments that all tests of the test binary agree on.
+#[must_use]
+#[track_caller]
+pub fn shared_with(args: &[&str]) -> &'static Observer {
+    extern "C" fn at_exit() {
+        let Some(observer) = SHARED.get() else { return };
+        observer.signal(libc::SIGTERM);
+        let broken = observer.stream.broken();
+        if observer.ends_well() && broken.is_empty() {
+            return;
+        }
+        eprintln!("the shared taskscope did not end well:\n{}\n{}", observer.log.text(), broken.join("\n"));
+        // SAFETY: ends the process as libtest would for a failed test; exit may not be called from here again.
+        unsafe { libc::_exit(101) };
+    }
+    SHARED.get_or_init(|| {
+        let observer = Observer::start(args);
+        // SAFETY: the handler has no arguments and does not unwind.
+        unsafe { libc::atexit(at_exit) };
+        observer
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_lost_records_is_read_from_the_summary() {
+        assert_eq!(lost("taskscope: summary: forked 3, exited 3, lost 0; copy_process by kprobe"), Some(0));
+        assert_eq!(lost("taskscope: summary: 12 events, lost 7"), Some(7));
+        assert_eq!(lost("taskscope: summary: 12 events"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Which BPF programs a process holds, and whether the kernel still has them.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::setting;
+
+/// `BPF_PROG_GET_FD_BY_ID` of bpf(2).
+const GET_FD_BY_ID: libc::c_long = 13;
+
+/// The ids of the programs behind a process's descriptors, its links' too.
+#[must_use]
+pub fn held_by(pid: u32) -> BTreeSet<u32> {
+    values(pid, "prog_id:").into_iter().filter_map(|id| id.try_into().ok()).collect()
+}
+
+/// How often the kernel skipped a program because it was at work on that CPU already, over all programs of a process. A kernel
+/// that preempts programs does that; the program does not notice that the record is lost.
+#[must_use]
+pub fn skipped(pid: u32) -> u64 {
+    values(pid, "recursion_misses:").into_iter().sum()
+}
+
+/// Waits until a process has attached this many programs.
+#[track_caller]
+pub fn wait_attached(pid: u32, links: usize) {
+    let end = Instant::now() + setting::deadline();
+    while values(pid, "link_id:").len() < links {
+        assert!(Instant::now() < end, "process {pid} does not attach {links} programs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Programs of another process, kept in the kernel beyond its end for what the kernel counted of them.
+pub struct Kept(Vec<OwnedFd>);
+
+/// Takes hold of the programs of a process.
+#[must_use]
+pub fn keep(pid: u32) -> Kept {
+    Kept(held_by(pid).into_iter().filter_map(open).collect())
+}
+
+impl Kept {
+    /// As [`skipped`].
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        let path = |fd: &OwnedFd| format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+        self.0.iter().filter_map(|fd| value(path(fd).as_ref(), "recursion_misses:")).sum()
+    }
+}
+
+/// Returns a number from the fdinfo of each of a process's descriptors that has it.
+fn values(pid: u32, key: &str) -> Vec<u64> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("reading {directory}: {error}"));
+    entries.filter_map(|entry| value(&entry.ok()?.path(), key)).collect()
+}
+
+fn value(fdinfo: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(fdinfo).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+}
+
+/// Waits until the kernel has none of these programs any more: it frees them a moment after their last user.
+#[track_caller]
+pub fn assert_gone(ids: &BTreeSet<u32>) {
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let left: Vec<&u32> = ids.iter().filter(|id| exists(**id)).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "the kernel still has these programs: {left:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn exists(id: u32) -> bool {
+    open(id).is_some()
+}
+
+fn open(id: u32) -> Option<OwnedFd> {
+    // `union bpf_attr`: the id is its first field, the rest must be zero.
+    let mut attributes = [0_u32; 16];
+    attributes[0] = id;
+    // SAFETY: the attributes are as long as the length says and only read.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
+    if let Ok(fd) = RawFd::try_from(fd)
+        && fd >= 0
+    {
+        // SAFETY: the descriptor was just made and is used by nobody else.
+        return Some(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+    let error = io::Error::last_os_error();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "asking for program {id}: {error}");
+    None
+}

@@ -1,0 +1,69 @@
+//! Child processes that cannot outlive the test process.
+//!
+//! The kernel sends the parent-death signal when the *thread* that made the child ends, and libtest ends a
+//! thread with each test: so one thread, which never ends, makes all children.
+
+use std::{
+    io,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command},
+    sync::{
+        OnceLock,
+        mpsc::{self, Sender},
+    },
+};
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// Starts `command`; the kernel kills it when the test process ends, however it ends.
+pub fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                // The test that sent this may have panicked.
+                let _ = reply.send(bound(&mut command).spawn());
+            }
+        });
+        orders
+    });
+    let (reply, answer) = mpsc::channel();
+    spawner.send((command, reply)).map_err(|_| io::Error::other("the spawner thread is gone"))?;
+    answer.recv().map_err(|_| io::Error::other("the spawner thread is gone"))?
+}
+
+fn bound(command: &mut Command) -> &mut Command {
+    // SAFETY: prctl with integers is async-signal-safe and touches no memory.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        })
+    }
+}
+
+/// A process that does nothing but begin and end; returns its pid after it was waited for.
+pub fn blink() -> io::Result<u32> {
+    let mut command = Command::new("/proc/self/exe");
+    // SAFETY: _exit is async-signal-safe. The child ends before its exec, which spawn takes for a success.
+    unsafe { command.pre_exec(|| libc::_exit(0)) };
+    let mut child = spawn(command)?;
+    child.wait()?;
+    Ok(child.id())
+}
+
+/// Sends a signal to a child that was not reaped yet.
+pub fn signal(child: &Child, signal: i32) {
+    // SAFETY: no pointers; an unreaped child's pid cannot belong to another process.
+    unsafe { libc::kill(child.id().cast_signed(), signal) };
+}
+
+/// Kills a process group whose leader was not reaped yet.
+pub fn kill_group(leader: &Child) {
+    // SAFETY: no pointers; the group exists at least as long as its unreaped leader.
+    unsafe { libc::kill(-leader.id().cast_signed(), libc::SIGKILL) };
+}
