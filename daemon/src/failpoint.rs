@@ -4,7 +4,7 @@
 //!
 //! `TASKSCOPE_FAILPOINTS` names a file whose lines are `POINT=ACTION`, such as `proc.read=1*return(5)`: reading a file of
 //! /proc fails once, with errno 5. The file is read at the start and, where it has changed, a few times a second
-//! ([`follow`]), so that a test can lift what it asked for. tests/tests/failpoints.rs does.
+//! ([`follow`]), so that a test can lift what it asked for. tests/tests/faults/failpoints.rs does.
 
 #[cfg(not(feature = "failpoints"))]
 use std::io;

@@ -6,25 +6,12 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
 #![expect(clippy::must_use_candidate, reason = "of most calls the assertion matters, not the value")]
 
-pub mod cgroup;
-pub mod event;
-pub mod facts;
+mod events;
 pub mod faults;
-pub mod life;
-pub mod matcher;
-pub mod normal;
-pub mod observer;
-pub mod oracle;
-pub mod programs;
-pub mod replay;
-pub mod scenario;
-pub mod service;
+mod oracles;
+mod processes;
 pub mod setting;
-pub mod skipped;
-pub mod spawner;
-pub mod stream;
-pub mod tmux;
-pub mod tree;
-pub mod verdict;
-pub mod verifier;
-pub mod view;
+
+pub use events::{event, life, matcher, normal, replay, stream, view};
+pub use oracles::{facts, oracle, skipped, tree, verdict, verifier};
+pub use processes::{cgroup, observer, programs, scenario, service, spawner, tmux};

@@ -1,7 +1,7 @@
 //! What the daemon does when the machine runs out of a resource: one row per fault.
 //!
 //! Each row runs the same steps ([`run`]): start a daemon and stopped processes, cause the fault, ask during the fault, end it,
-//! and compare the daemon's tree with /proc. The tests of `tests/faults.rs` fail if anything is wrong in a row; `soak faults`
+//! and compare the daemon's tree with /proc. The tests of `tests/tests/faults/faults.rs` fail if anything is wrong in a row; `soak faults`
 //! prints all rows as a table.
 
 mod answers;

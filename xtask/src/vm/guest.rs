@@ -292,9 +292,51 @@ mod tests {
         let tests = ["cli", "exits", "trust"].map(|name| (name.to_owned(), PathBuf::new())).to_vec();
         let binaries = Binaries { tests, ..Binaries::default() };
         assert_eq!(binaries.expand(&["x".to_owned(), DAEMON.to_owned()]), ["x", "cli", "trust"]);
+        let targets = named_targets();
         for name in SCENARIOS {
-            assert!(shell::workspace().join(format!("tests/tests/{name}.rs")).exists(), "{name}");
+            assert!(targets.iter().any(|(known, _)| known == name), "tests/Cargo.toml has no test {name}");
         }
+    }
+
+    /// Cargo itself finds only `tests/tests/*.rs` and `tests/tests/*/main.rs`.
+    #[test]
+    fn every_file_of_tests_in_a_folder_is_a_target_with_the_files_name() {
+        let mut files = vec![];
+        for folder in fs::read_dir(shell::workspace().join("tests/tests")).unwrap() {
+            let folder = folder.unwrap();
+            let name = folder.file_name().into_string().unwrap();
+            if !folder.file_type().unwrap().is_dir()
+                || folder.path().join("main.rs").exists()
+                || name == "common"
+            {
+                continue;
+            }
+            for file in fs::read_dir(folder.path()).unwrap() {
+                let path = file.unwrap().path();
+                let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                let path = format!("tests/{name}/{stem}.rs");
+                files.push((stem, path));
+            }
+        }
+        files.sort();
+        assert!(files.len() > 50, "{files:?}");
+        assert_eq!(named_targets(), files);
+    }
+
+    /// Names and paths of the `[[test]]` tables in tests/Cargo.toml, sorted by name.
+    fn named_targets() -> Vec<(String, String)> {
+        let manifest = fs::read_to_string(shell::workspace().join("tests/Cargo.toml")).unwrap();
+        let value = |table: &str, key: &str| {
+            let line = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+            line.unwrap().trim_matches('"').to_owned()
+        };
+        let mut targets: Vec<_> = manifest
+            .split("[[test]]")
+            .skip(1)
+            .map(|table| (value(table, "name"), value(table, "path")))
+            .collect();
+        targets.sort();
+        targets
     }
 
     #[test]

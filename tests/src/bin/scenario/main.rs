@@ -5,40 +5,21 @@
 //!
 //! It needs only /proc, /sys and /tmp: a scenario that calls execve(2) executes itself.
 
-mod actor;
-mod basic;
-mod blameless;
-mod bomb;
-mod cgroups;
-mod clones;
-mod crowd;
-mod deaths;
-mod executables;
-mod exits;
-mod fact;
-mod held;
-mod hogs;
-mod kernel;
-mod limits;
-mod namespaces;
-mod naming;
-mod parents;
-mod proc;
-mod ptrace;
-mod reparenting;
-mod sched;
-mod scopes;
-mod storms;
-mod strangers;
-mod sys;
-mod terminal;
-mod threads;
-mod uring;
-mod usage;
-mod verdicts;
-mod zombies;
+mod ends;
+mod lives;
+mod situations;
+mod tools;
 
+use ends::{deaths, exits, scopes};
 use fact::Fact;
+use lives::{
+    basic, clones, crowd, executables, kernel, namespaces, naming, reparenting, sched, storms, threads,
+    uring, usage,
+};
+use situations::{
+    blameless, bomb, held, hogs, limits, parents, ptrace, strangers, terminal, verdicts, zombies,
+};
+use tools::{actor, cgroups, fact, proc, sys};
 
 /// A scenario: its name, what it shows, and the act.
 type Entry = (&'static str, &'static str, fn(&[String]));

@@ -1,0 +1,8 @@
+//! What the kernel and scenarios report, to compare with.
+
+pub mod facts;
+pub mod oracle;
+pub mod skipped;
+pub mod tree;
+pub mod verdict;
+pub mod verifier;

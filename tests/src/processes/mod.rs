@@ -1,0 +1,9 @@
+//! Processes and cgroups that tests start and control.
+
+pub mod cgroup;
+pub mod observer;
+pub mod programs;
+pub mod scenario;
+pub mod service;
+pub mod spawner;
+pub mod tmux;

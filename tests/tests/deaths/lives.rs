@@ -1,0 +1,271 @@
+//! Records of lives, compared with wait4(2) and /proc.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{
+    facts::{Facts, numbers},
+    scenario::Scenario,
+    service::Service,
+    setting::{self, deadline, report},
+    skipped::attempts,
+};
+
+/// The records of some lines.
+fn records(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// What `taskscope` prints to standard output.
+#[track_caller]
+fn printed(service: &Service, args: &[&str]) -> String {
+    let output = Command::new(setting::taskscope())
+        .args(args)
+        .arg("--socket")
+        .arg(service.socket())
+        .output()
+        .unwrap_or_else(|error| panic!("starting taskscope: {error}"));
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+/// Lives of these pids by pid, once all are reported.
+#[track_caller]
+fn reported(service: &Service, pids: &BTreeSet<i64>, parent: i64) -> BTreeMap<i64, Value> {
+    let end = Instant::now() + deadline();
+    loop {
+        let all = records(&printed(service, &["lives"]));
+        let ours = all.into_iter().filter(|life| life["process"]["parent_pid"] == parent);
+        let lives: BTreeMap<_, _> = ours
+            .filter_map(|life| Some((life["process"]["pid"].as_i64()?, life)))
+            .filter(|(pid, _)| pids.contains(pid))
+            .collect();
+        if lives.len() == pids.len() {
+            return lives;
+        }
+        assert!(Instant::now() < end, "{} of {} lives are reported", lives.len(), pids.len());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs `usage` with `count` children until its waits are over; `None` if that is not allowed here.
+fn waited(count: &str) -> Option<Scenario> {
+    let mut scenario = scenario("usage", &[count]);
+    if scenario.until(&["pause", "skip"])["fact"] == "pause" {
+        return Some(scenario);
+    }
+    let skip = scenario.finish_or_skip();
+    println!("SKIP: {skip:?}");
+    None
+}
+
+/// What wait4(2) returned: pid, CPU time in us, minor faults.
+fn rusages(facts: &Facts) -> BTreeMap<i64, (i64, i64)> {
+    let fact = facts.all("rusages").next().unwrap_or_else(|| panic!("the scenario has no rusages"));
+    let list = |key: &str| numbers(&fact[key]);
+    let (pids, user, system, minor) = (list("pids"), list("user_us"), list("system_us"), list("minor"));
+    let of = |n: usize| (pids[n], (user[n] + system[n], minor[n]));
+    (0..pids.len()).map(of).collect()
+}
+
+/// CPU time in us and minor faults of a life and of the children that it waited for.
+fn used(life: &Value) -> (i64, i64) {
+    let of = |usage: &Value| {
+        let number = |key: &str| usage[key].as_i64().unwrap_or(0);
+        (number("user_ns") + number("system_ns"), number("minor_faults"))
+    };
+    let (own, children) = (of(&life["usage"]), of(&life["children_usage"]["reaped"]));
+    ((own.0 + children.0) / 1000, own.1 + children.1)
+}
+
+#[test]
+fn a_life_says_what_wait_reported_it() {
+    attempts(|| {
+        let service = Service::start(&[]);
+        let Some(mut scenario) = waited(if setting::in_vm() { "200" } else { "1000" }) else { return };
+        let expected = rusages(scenario.facts());
+        let me = scenario.facts().role("scenario").pid;
+        let lives = reported(&service, &expected.keys().copied().collect(), me);
+        let mut wrong = Vec::new();
+        for (pid, life) in &lives {
+            assert_eq!(life["life_version"], 1, "{life:#}");
+            assert_eq!(life["process"]["exit"]["status"], 0, "{life:#}");
+            assert_eq!(life["death"]["cause"], "exited", "{life:#}");
+            assert_eq!(life["end"], "reaped", "{life:#}");
+            assert_eq!(life["reaper"]["pid"], me, "{life:#}");
+            assert_eq!(life["reaper"]["kind"], "parent", "{life:#}");
+            assert_eq!(life["provenance"], "observed", "{life:#}");
+            let [start, ended, gone] = ["start_boottime_ns", "ended_boottime_ns", "boottime_ns"]
+                .map(|key| life[key].as_u64().unwrap_or_else(|| panic!("no {key}: {life:#}")));
+            assert!(start < ended && ended <= gone, "{life:#}");
+            let id = life["process"]["entity_id"].as_str().unwrap_or_default();
+            assert!(id.ends_with(&format!("-{pid}-{start}")), "{life:#}");
+            // Wait4 rounds user and system time down, each by itself.
+            let ((reported_us, reported_minor), (waited_us, waited_minor)) = (used(life), expected[pid]);
+            if reported_minor != waited_minor || !(0..=3).contains(&(reported_us - waited_us)) {
+                wrong.push((*pid, used(life), expected[pid]));
+            }
+        }
+        report("lives_held_against_wait4", lives.len());
+        assert!(
+            wrong.is_empty(),
+            "{} differ (pid, reported, waited): {:?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    });
+}
+
+#[test]
+fn a_life_tells_its_program_threads_signal_and_reaper() {
+    if !std::path::Path::new("/bin/sh").exists() {
+        return setting::skip(format_args!("there is no /bin/sh"));
+    }
+    let service = Service::start(&[]);
+    let mut child = Command::new("sh")
+        .args(["-c", "exec sleep 1000"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("starting sh: {error}"));
+    let pid = i64::from(child.id());
+    // Its second program runs once /proc says so.
+    let comm = format!("/proc/{pid}/comm");
+    let end = Instant::now() + deadline();
+    while std::fs::read_to_string(&comm).is_ok_and(|name| name != "sleep\n") && Instant::now() < end {
+        sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap_or_else(|error| panic!("killing it: {error}"));
+    let status = std::os::unix::process::ExitStatusExt::into_raw(
+        child.wait().unwrap_or_else(|error| panic!("waiting: {error}")),
+    );
+    let me = i64::from(std::process::id());
+    let life = reported(&service, &BTreeSet::from([pid]), me).remove(&pid).unwrap_or_default();
+    assert_eq!(life["process"]["exit"]["status"], status, "{life:#}");
+    assert_eq!(life["process"]["name"], "sleep", "{life:#}");
+    assert_eq!(life["execs"], 2, "{life:#}");
+    let program = life["process"]["executable"]["path"].as_str().unwrap_or_default();
+    assert!(
+        program.contains("sleep") || program.contains("coreutils") || program.contains("busybox"),
+        "{life:#}"
+    );
+    assert_eq!(life["death"]["cause"], "killed", "{life:#}");
+    assert_eq!(life["death"]["signal"]["sender"]["process"]["pid"], me, "{life:#}");
+    assert_eq!(life["reaper"]["pid"], me, "{life:#}");
+    service.stop_clean();
+}
+
+#[test]
+fn filters_choose_lives_and_a_wrong_one_is_refused_by_name() {
+    let service = Service::start(&[]);
+    let facts = scenario("burst", &["20"]).finish();
+    let me = facts.role("scenario").pid;
+    let name = "scenario";
+    let end = Instant::now() + deadline();
+    while records(&printed(&service, &["lives", "--comm", "scen*"])).len() < 20 {
+        assert!(Instant::now() < end, "the lives of the burst are not reported");
+    }
+    for life in records(&printed(&service, &["lives", "--comm", "scen*", "--since", "1h"])) {
+        assert_eq!(life["process"]["name"], name, "{life:#}");
+    }
+    assert_eq!(records(&printed(&service, &["lives", "--limit", "7"])).len(), 7);
+    assert_eq!(records(&printed(&service, &["lives", "--cause", "oom"])).len(), 0);
+    let own = records(&printed(&service, &["lives", "--pid", &me.to_string()]));
+    assert!(own.iter().all(|life| life["process"]["pid"] == me), "{own:#?}");
+    for wrong in ["cause=nothing", "pid=x", "action=reaped", "since=soon"] {
+        let answer = service.get_local(&format!("/v1/lives?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}: {answer:?}");
+    }
+    let answer = service.get_local("/v1/lives?limit=0");
+    assert!(answer.head.contains("taskscope-known-since: 20"), "{answer:?}");
+    service.stop_clean();
+}
+
+#[test]
+fn a_stream_of_lives_has_one_line_for_each_process_that_ends() {
+    const COUNT: usize = 100;
+    let service = Service::start(&[]);
+    let mut lines = service.events("?format=life&comm=scenario", "");
+    let me = scenario("burst", &[&COUNT.to_string()]).finish().role("scenario").pid;
+    let mut pids = BTreeSet::new();
+    let end = Instant::now() + deadline();
+    while pids.len() < COUNT {
+        assert!(Instant::now() < end, "{} lives came", pids.len());
+        let life = lines.next_json();
+        if life["process"]["parent_pid"] == me {
+            assert!(pids.insert(life["process"]["pid"].as_i64()), "twice: {life:#}");
+            assert_eq!(life["life_version"], 1, "{life:#}");
+        }
+    }
+    assert_eq!(pids.len(), COUNT);
+    drop(lines);
+    service.stop_clean();
+}
+
+/// Checks lines by a schema with a validator of another project.
+const VALIDATE: &str = "\
+import json, sys, jsonschema_rs
+check = jsonschema_rs.validator_for(json.load(open(sys.argv[1])))
+count = 0
+for line in sys.stdin:
+    check.validate(json.loads(line))
+    count += 1
+print(count)";
+
+#[test]
+fn every_life_is_as_its_schema_says() {
+    // The environment of schemathesis has a validator.
+    let Some(python) = std::env::var_os("TASKSCOPE_SCHEMATHESIS") else {
+        setting::skip(
+            "TASKSCOPE_SCHEMATHESIS names no python; schemathesis brings the validator jsonschema_rs",
+        );
+        return;
+    };
+    let service = Service::start(&[]);
+    scenario("usage", &["50"]).until(&["pause", "skip"]);
+    scenario("death-killed", &[]).finish();
+    let output = Command::new(setting::taskscope()).args(["schema", "lives"]).output();
+    let schema = output.unwrap_or_else(|error| panic!("starting taskscope: {error}")).stdout;
+    let path = service.directory().join("schema.json");
+    std::fs::write(&path, schema).unwrap_or_else(|error| panic!("writing the schema: {error}"));
+    // A release is seen an RCU grace period late.
+    let end = Instant::now() + setting::deadline();
+    let lives = loop {
+        let lives = printed(&service, &["lives"]);
+        if lives.lines().count() > 50 || Instant::now() > end {
+            break lives;
+        }
+        std::thread::yield_now();
+    };
+    let mut child = Command::new(python)
+        .args(["-c", VALIDATE])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("starting python: {error}"));
+    let mut stdin = child.stdin.take().unwrap_or_else(|| panic!("no standard input"));
+    // What is wrong is in its words on standard error.
+    let _ = stdin.write_all(lives.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().unwrap_or_else(|error| panic!("waiting for python: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0);
+    assert!(count >= 50, "{count} lives were checked");
+    service.stop_clean();
+}

@@ -1,0 +1,167 @@
+//! What taskscope does when it cannot do its work: a clear message, a documented exit code, nothing left behind.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{
+    ffi::CStr,
+    io::{self, PipeReader},
+    os::unix::process::CommandExt as _,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use common::scenario;
+use taskscope_tests::{
+    observer::{End, Observer},
+    programs, setting, spawner,
+};
+
+const FAILURE: i32 = 1;
+const USAGE: i32 = 2;
+const PRIVILEGE: i32 = 3;
+const KERNEL: i32 = 4;
+
+fn taskscope(args: &[&str]) -> Command {
+    let mut command = Command::new(setting::taskscope());
+    command.args(args);
+    command
+}
+
+fn events() -> Command {
+    taskscope(&["events", "--attach", &setting::attach()])
+}
+
+/// Runs a command that must end by itself.
+#[track_caller]
+fn end_of(command: Command) -> End {
+    Observer::launch(command).wait(setting::deadline())
+}
+
+#[test]
+fn an_unknown_flag_is_named_and_is_wrong_use() {
+    let end = end_of(taskscope(&["events", "--no-such-flag"]));
+    assert_eq!(end.code(), Some(USAGE), "{}", end.text());
+    assert!(end.text().contains("--no-such-flag"), "{}", end.text());
+}
+
+#[test]
+fn an_unknown_subcommand_is_named_and_is_wrong_use() {
+    let end = end_of(taskscope(&["evnets"]));
+    assert_eq!(end.code(), Some(USAGE), "{}", end.text());
+    assert!(end.text().contains("evnets"), "{}", end.text());
+}
+
+#[test]
+fn an_unknown_rung_family_is_named_and_is_wrong_use() {
+    let end = end_of(taskscope(&["events", "--attach", "uprobe"]));
+    assert_eq!(end.code(), Some(USAGE), "{}", end.text());
+    assert!(end.text().contains("uprobe") && end.text().contains("tracepoint"), "{}", end.text());
+}
+
+#[test]
+fn without_privilege_it_says_which_one_is_missing_and_how_to_get_it() {
+    let mut command = events();
+    // SAFETY: two system calls with integers; both are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            }
+        });
+    }
+    let end = end_of(command);
+    let text = end.text();
+    assert_eq!(end.code(), Some(PRIVILEGE), "{text}");
+    assert!(text.contains("root") || text.contains("CAP_BPF"), "names no remedy: {text}");
+    assert_eq!(end.summary(), None, "it never observed: {text}");
+}
+
+#[test]
+fn without_btf_it_names_the_missing_file() {
+    let mut command = events();
+    // SAFETY: system calls with constants; unshare and mount are async-signal-safe.
+    unsafe { command.pre_exec(hide_btf) };
+    let end = end_of(command);
+    assert_eq!(end.code(), Some(KERNEL), "{}", end.text());
+    assert!(end.text().contains("/sys/kernel/btf/vmlinux"), "{}", end.text());
+}
+
+/// Gives the calling process a view of the system without the kernel's type information.
+fn hide_btf() -> io::Result<()> {
+    let mount = |source: &CStr, target: &CStr, kind: &CStr, flags| {
+        // SAFETY: all strings end with NUL; the data pointer may be null.
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) }
+    };
+    // SAFETY: one integer.
+    let done = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0
+        && mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE) == 0
+        && mount(c"tmpfs", c"/sys/kernel/btf", c"tmpfs", 0) == 0;
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Starts it with a stdout that only the returned reader keeps open.
+#[track_caller]
+fn start_with_pipe() -> (Observer, PipeReader) {
+    let (reader, writer) = io::pipe().unwrap_or_else(|error| panic!("making a pipe: {error}"));
+    (Observer::start_silent(events(), writer.into()), reader)
+}
+
+#[test]
+fn a_stdout_that_closes_ends_it_well() {
+    let (observer, reader) = start_with_pipe();
+    drop(reader);
+    // The next event finds the pipe closed.
+    spawner::blink().unwrap();
+    let end = observer.wait(setting::deadline());
+    assert_eq!(end.code(), Some(0), "{}", end.text());
+    assert!(end.summary().is_some(), "no summary: {}", end.text());
+}
+
+#[test]
+fn ctrl_c_ends_it_well() {
+    let observer = Observer::start(&[]);
+    observer.signal(libc::SIGINT);
+    observer.wait(setting::deadline()).assert_clean();
+}
+
+#[test]
+fn a_further_ctrl_c_ends_it_also_where_nobody_reads_its_output() {
+    let (observer, reader) = start_with_pipe();
+    let held = programs::held_by(observer.pid());
+    // More than a pipe holds: it waits for a reader now.
+    scenario("burst", &["2000"]).finish();
+    let end = Instant::now() + setting::deadline();
+    // Two signals at once can merge into one, so signal again as a user would.
+    while !observer.ends_within(Duration::from_millis(200)) {
+        assert!(Instant::now() < end, "it does not end:\n{}", observer.log().text());
+        observer.signal(libc::SIGINT);
+    }
+    let ended = observer.wait(setting::deadline());
+    assert_eq!(ended.code(), Some(FAILURE), "{}", ended.text());
+    assert!(ended.text().contains("error:"), "it lost events and does not say so: {}", ended.text());
+    programs::assert_gone(&held);
+    drop(reader);
+}
+
+#[test]
+fn its_programs_are_detached_at_its_end() {
+    let observer = Observer::start(&[]);
+    let held = programs::held_by(observer.pid());
+    assert!(held.len() >= 5, "five hooks and more, but only these programs: {held:?}");
+    observer.stop();
+    programs::assert_gone(&held);
+}
+
+#[test]
+fn its_programs_are_detached_when_it_is_killed() {
+    let observer = Observer::start(&[]);
+    let held = programs::held_by(observer.pid());
+    assert!(!held.is_empty());
+    observer.signal(libc::SIGKILL);
+    let end = observer.wait(setting::deadline());
+    assert_eq!(end.code(), None, "{}", end.text());
+    programs::assert_gone(&held);
+}

@@ -1,0 +1,446 @@
+//! `run --sched`: its histograms, compared with the scheduler's own figures of the same tasks.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{
+    cgroup::Cgroup,
+    observer::Observer,
+    programs,
+    scenario::Scenario,
+    service::{self, Service},
+    setting, spawner,
+};
+
+const RUN_QUEUE: &str = "taskscope_sched_run_queue_latency_seconds";
+const OFF_CPU: &str = "taskscope_sched_off_cpu_seconds";
+
+type Samples = BTreeMap<String, f64>;
+
+/// The sum of a histogram's samples with these labels; `part` is `_count`, `_sum` or `_bucket`.
+fn value(samples: &Samples, name: &str, part: &str, labels: &[String]) -> f64 {
+    let begin = format!("{name}{part}{{");
+    let has = |key: &str| key.starts_with(&begin) && labels.iter().all(|label| key.contains(label));
+    samples.iter().filter(|(key, _)| has(key)).map(|(_, value)| value).sum()
+}
+
+fn unit(name: &str) -> String {
+    format!("unit=\"{name}\"")
+}
+
+/// Four cgroups, one for each part of the scenario; `None` where there are none, or the kernel has no account to compare with.
+fn cgroups(prefix: &str) -> Option<(Vec<Cgroup>, [String; 4], [String; 4])> {
+    if fs::metadata("/proc/self/schedstat").is_err() {
+        setting::skip(format_args!("the kernel does not count waits (no /proc/PID/schedstat)"));
+        return None;
+    }
+    let names = ["naps", "rivals", "vfork", "stop"]
+        .map(|role| format!("{prefix}{}-{role}.service", std::process::id()));
+    let made: Vec<Cgroup> = names.iter().filter_map(|name| Cgroup::make(&[name])).collect();
+    let paths: Vec<String> = made.iter().map(|cgroup| cgroup.path().display().to_string()).collect();
+    Some((made, names, paths.try_into().ok()?))
+}
+
+/// Times that the sums are compared: one of them must agree. A host that takes a CPU away between the two places where the clocks
+/// are read makes them differ by as much as it pleases.
+const COMPARISONS: u32 = 5;
+
+#[test]
+fn histograms_agree_with_the_schedulers_own_account() {
+    let Some((_made, names, paths)) = cgroups("ts") else { return };
+    for left in (0..COMPARISONS).rev() {
+        let differing = compare_with_schedstat(&names, &paths);
+        if differing.is_empty() {
+            return;
+        }
+        println!("{}; {left} more comparisons", differing.join(", "));
+        assert!(left > 0, "{}", differing.join(", "));
+    }
+}
+
+/// The sums of waits that differ.
+#[expect(clippy::unwrap_used, reason = "it is the test above, once")]
+fn compare_with_schedstat(names: &[String; 4], paths: &[String; 4]) -> Vec<String> {
+    let mut differing = Vec::new();
+    let service = Service::start(&["--sched"]);
+    let mut scenario = scenario("scheduled", &paths.each_ref().map(String::as_str));
+    scenario.pause("before");
+    let before = service.metrics();
+    scenario.go();
+    scenario.pause("after");
+    let after = service.metrics();
+    let facts = scenario.facts().clone();
+    let grown = |name: &str, part: &str, labels: &[String]| {
+        value(&after, name, part, labels) - value(&before, name, part, labels)
+    };
+
+    let account = |role: &str, key: &str| -> f64 {
+        let at = |when: &str| -> f64 {
+            let of = facts.all("schedstat").filter(|fact| fact["role"] == role && fact["when"] == when);
+            of.map(|fact| fact[key].as_f64().unwrap()).sum()
+        };
+        at("after") - at("before")
+    };
+    let acted = facts.all("acted").next().unwrap();
+    // Runs, and what came before them: the kernel counts both for the same moments, by the run queue's own clock.
+    for (role, name) in ["naps", "rivals"].into_iter().zip(names) {
+        let runs = account(role, "run_count");
+        let delay = account(role, "run_delay_ns") / 1e9;
+        let (count, sum) =
+            (grown(RUN_QUEUE, "_count", &[unit(name)]), grown(RUN_QUEUE, "_sum", &[unit(name)]));
+        println!("{role}: {count} waits of {sum} s by the histogram; {runs} of {delay} s by schedstat");
+        setting::report(&format!("sched_{role}"), format!("{count}/{runs},{sum:.6}/{delay:.6}s"));
+        let least = acted[if role == "naps" { "naps" } else { "turns" }].as_f64().unwrap();
+        // A nap can be over before its task has gone to sleep: then the task is not switched in again.
+        assert!(runs >= least / 2.0, "{role} ran {runs} times");
+        let unseen = unseen(&after) - unseen(&before);
+        assert!(
+            count <= runs && count >= runs - unseen,
+            "{role}: {count} waits, {runs} runs, {unseen} not seen"
+        );
+        // A sleep whose beginning was not seen has an unknown length.
+        if count < runs {
+            continue;
+        }
+        // The two clocks are read at two places of the scheduler's code, with interrupts and the host's preemption in between.
+        // Under emulation the run queue's clock (`sched_clock`, unstable there) is off by up to a tick now and then.
+        let slack = 0.02 * delay + runs * if setting::in_vm() { 1e-3 } else { 100e-6 };
+        if (sum - delay).abs() > slack {
+            differing.push(format!("{role}: {sum} s of waiting, {delay} s by schedstat"));
+        }
+    }
+
+    let (naps, nap) = (acted["naps"].as_f64().unwrap(), acted["nap_ns"].as_f64().unwrap() / 1e9);
+    let held = acted["held_ns"].as_f64().unwrap() / 1e9;
+    // 4.096 ms is the last limit below a nap.
+    let longer = |name: &str, state: &str| {
+        let labels = [unit(name), format!("state=\"{state}\"")];
+        let short = [labels[0].clone(), labels[1].clone(), "le=\"0.004096\"".to_owned()];
+        (
+            grown(OFF_CPU, "_count", &labels) - grown(OFF_CPU, "_bucket", &short),
+            grown(OFF_CPU, "_sum", &labels),
+        )
+    };
+    for (role, name, state, times, each) in [
+        ("naps", &names[0], "interruptible", naps, nap),
+        ("vfork", &names[2], "killable", 1.0, held),
+        ("stop", &names[3], "stopped", 1.0, held),
+    ] {
+        let (count, sum) = longer(name, state);
+        // Its time can begin before it sleeps: what it still runs then, or waits to run, is no sleep.
+        let awake = (account(role, "run_ns") + account(role, "run_delay_ns")) / 1e9;
+        let too_short = (awake / (each - 0.004_096)).floor();
+        assert!(
+            count >= times - too_short && sum >= times * each - awake,
+            "{name}, {state}: {count} sleeps of {sum} s, awake for {awake} s"
+        );
+        let states = ["interruptible", "killable", "stopped", "uninterruptible", "idle", "other"];
+        let text = states.iter().fold(String::new(), |mut text, state| {
+            // Writing to a String does not fail.
+            let _ = write!(text, " {state} {:?}", longer(name, state));
+            text
+        });
+        println!("{name}:{text}");
+    }
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+    differing
+}
+
+/// Ends of sleeps and of waits that were not seen. There are none, but on a kernel that hides some tasks from programs.
+fn unseen(samples: &Samples) -> f64 {
+    let of = |cause: &str| value(samples, "taskscope_sched_lost_total", "", &[format!("\"{cause}\"")]);
+    let count = of("no_wakeup") + of("no_switch");
+    assert!(count == 0.0 || !setting::in_vm(), "{count} were not seen");
+    count
+}
+
+#[test]
+fn without_the_flag_nothing_of_it_is_in_the_kernel() {
+    let service = Service::start(&[]);
+    let samples = service.metrics();
+    assert!(!samples.keys().any(|key| key.contains("sched_histograms") || key.contains("taskscope_sched_")));
+    service.stop_clean();
+}
+
+#[test]
+fn more_units_than_may_be_named_are_counted_as_other() {
+    let Some((_made, _, paths)) = cgroups("to") else { return };
+    let service = Service::start(&["--sched", "--top", "0"]);
+    let before = service.metrics();
+    let mut scenario = scenario("scheduled", &paths.each_ref().map(String::as_str));
+    scenario.pause("before");
+    scenario.go();
+    scenario.pause("after");
+    let after = service.metrics();
+    let counts: Vec<&String> =
+        after.keys().filter(|key| key.starts_with(&format!("{RUN_QUEUE}_count"))).collect();
+    assert_eq!(counts.len(), 1, "{counts:?}");
+    let other = [unit("other")];
+    assert!(value(&after, RUN_QUEUE, "_count", &other) >= value(&before, RUN_QUEUE, "_count", &other) + 50.0);
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
+/// More cgroups, one after another, than there are histograms: those of the dead go to the living.
+#[test]
+fn histograms_of_cgroups_that_are_gone_are_used_again() {
+    const CGROUPS: usize = 300;
+    let service = Service::start(&["--sched", "--top", "1000"]);
+    let mut samples = Samples::new();
+    for n in 0..CGROUPS {
+        let name = format!("tr{}-{n}.service", std::process::id());
+        let Some(cgroup) = Cgroup::make(&[&name]) else { return };
+        let act = || {
+            let mut command = Command::new(setting::scenario(env!("CARGO_BIN_EXE_scenario")));
+            command.args(["burst", "1"]).stdout(std::process::Stdio::null());
+            cgroup.begin(&mut command);
+            assert!(command.status().unwrap().success());
+        };
+        act();
+        if n == 0 {
+            // What is counted before a cgroup is found under its name stays with the others: act until it is.
+            service.until("a name of its own", |now| {
+                act();
+                value(now, RUN_QUEUE, "_count", &[unit(&name)]) > 0.0
+            });
+        }
+        drop(cgroup);
+        if n % 16 == 15 {
+            samples = service.metrics();
+        }
+    }
+    let cgroups = samples["taskscope_sched_cgroups"];
+    assert!(cgroups < samples["taskscope_sched_cgroups_max"], "{cgroups}");
+    let lost = value(&samples, "taskscope_sched_lost_total", "", &["cgroups_full".to_owned()]);
+    assert!(lost == 0.0, "{lost} waits had no histogram of their own");
+    // The counters of those that are gone stay under their names, where they lived long enough to have one.
+    let named = |n: usize| unit(&format!("tr{}-{n}.service", std::process::id()));
+    let is_there = |n: &usize| value(&samples, RUN_QUEUE, "_count", &[named(*n)]) > 0.0;
+    let early = (0..CGROUPS / 2).filter(is_there).count();
+    assert!(early > 0, "{samples:#?}");
+    service.stop_clean();
+}
+
+/// The histogram that runqlat printed: by upper limit, us, exclusive.
+fn printed(text: &str) -> Vec<(u64, f64)> {
+    let rows = text.lines().filter_map(|line| {
+        let (range, rest) = line.split_once(':')?;
+        let (_, high) = range.split_once("->")?;
+        let count = rest.split_whitespace().next()?;
+        Some((high.trim().parse::<u64>().ok()? + 1, count.parse().ok()?))
+    });
+    rows.collect()
+}
+
+/// The last limit of the exported histogram, us; beyond it there is all.
+const LAST_LIMIT_US: u64 = 1 << 20;
+
+/// Both watch the same storm; each has its own programs and its own clock readings.
+#[test]
+fn the_shape_of_the_histogram_is_that_of_runqlat() {
+    let Some(runqlat) = std::env::var_os("TASKSCOPE_RUNQLAT") else {
+        setting::skip(format_args!("TASKSCOPE_RUNQLAT does not say where runqlat of libbpf-tools is"));
+        return;
+    };
+    let service = Service::start(&["--sched"]);
+    let mut scenario = scenario("ping-pong", &["20000"]);
+    scenario.pause("before");
+    // Longer than any storm: it is reported when the storm is over.
+    let mut command = Command::new(runqlat);
+    command.args(["600", "1"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let before = service.metrics();
+    let mut child = command.spawn().unwrap();
+    // Wakeups, wakeups of new tasks, switches.
+    programs::wait_attached(child.id(), 3);
+    until_sigint_is_caught(child.id());
+    scenario.go();
+    scenario.pause("after");
+    let end = std::time::Instant::now() + setting::deadline();
+    // One that comes before it sleeps does not wake it.
+    while child.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < end, "runqlat does not end");
+        spawner::signal(&child, libc::SIGINT);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let output = child.wait_with_output().unwrap();
+    let after = service.metrics();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let theirs = printed(&text);
+    assert!(!theirs.is_empty(), "{output:?}");
+    // What is at most 2, 4, 8 .. us here is less than that there.
+    let up_to = |samples: &Samples, limit: u64| {
+        let le = format!("le=\"{}\"", std::time::Duration::from_micros(limit).as_secs_f64());
+        value(samples, RUN_QUEUE, "_bucket", &[le])
+    };
+    let all = |samples: &Samples| value(samples, RUN_QUEUE, "_count", &[]);
+    let total: f64 = theirs.iter().map(|(_, count)| count).sum();
+    let ours = all(&after) - all(&before);
+    let shares = |limit: u64| {
+        if limit > LAST_LIMIT_US { 1.0 } else { (up_to(&after, limit) - up_to(&before, limit)) / ours }
+    };
+    let mut so_far = 0.0;
+    for (limit, count) in &theirs {
+        so_far += count;
+        let theirs = so_far / total;
+        let (less, same, more) = (shares(limit / 2), shares(*limit), shares(limit * 2));
+        println!("< {limit} us: {theirs:.4} by runqlat, {same:.4} by taskscope");
+        // Each one's programs are in the other's way and in its figures, some hundred ns a wait: a bucket's difference among the
+        // smallest.
+        assert!(
+            (less - 0.05..=more + 0.05).contains(&theirs),
+            "< {limit} us: {theirs} by runqlat; {less}, {same}, {more} here:\n{text}"
+        );
+    }
+    setting::report("sched_runqlat", format!("{total}/{ours}"));
+    // It starts later and ends earlier than the daemon's two readings.
+    assert!(
+        total > 30_000.0 && (0.5..1.02).contains(&(total / ours)),
+        "{total} by runqlat, {ours} by taskscope"
+    );
+    scenario.go();
+    scenario.finish();
+    service.stop_clean();
+}
+
+/// It prints what it saw when it is interrupted, once it has said so to the kernel.
+fn until_sigint_is_caught(pid: u32) {
+    let end = std::time::Instant::now() + setting::deadline();
+    let is_caught = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        caught.is_some_and(|mask| mask & 1 << (libc::SIGINT - 1) != 0)
+    };
+    while !is_caught() {
+        assert!(std::time::Instant::now() < end, "runqlat does not catch SIGINT");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Switches that are hidden on a kernel that hides some tasks from programs; none in a guest.
+fn hidden() -> i64 {
+    if setting::in_vm() { 0 } else { 8 }
+}
+
+#[test]
+fn the_steps_of_a_ping_pong_are_the_switches_that_the_kernel_counted() {
+    let mut scenario = scenario("ping-pong", &[]);
+    scenario.pause("before");
+    let pids: Vec<String> = counted(&scenario, "before").iter().map(|fact| fact["pid"].to_string()).collect();
+    let directory = service::directory();
+    let path = directory.join("steps");
+    let file = fs::File::create(&path).unwrap();
+    let mut command = Command::new(setting::taskscope());
+    command.args(["events", "--sched", "--pid", &pids.join(",")]);
+    let observer = Observer::start_silent(command, file.into());
+    observer.keep_programs();
+    scenario.go();
+    scenario.pause("after");
+    let (before, after) = (counted(&scenario, "before"), counted(&scenario, "after"));
+    scenario.go();
+    scenario.finish();
+    // Both have ended, so it does.
+    let end = observer.wait(setting::deadline());
+    end.assert_clean();
+    let text = fs::read_to_string(&path).unwrap();
+    let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (before, after) in before.iter().zip(&after) {
+        let within = before["boottime_ns"].as_u64()..after["boottime_ns"].as_u64();
+        let of_it = |step: &&Value| {
+            step["thread"]["id"] == before["pid"] && within.contains(&step["boottime_ns"].as_u64())
+        };
+        check_steps(&all.iter().filter(of_it).collect::<Vec<_>>(), before, after);
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn counted(scenario: &Scenario, when: &str) -> Vec<Value> {
+    scenario.facts().all("switches").filter(|fact| fact["when"] == when).cloned().collect()
+}
+
+/// The steps of one task between two readings of the kernel's own counts.
+fn check_steps(steps: &[&Value], before: &Value, after: &Value) {
+    let number = |fact: &Value, key: &str| fact[key].as_i64().unwrap_or_else(|| panic!("no {key}: {fact}"));
+    let grown = |key: &str| number(after, key) - number(before, key);
+    let count = |action: &str, is_wanted: &dyn Fn(&Value) -> bool| {
+        let steps = steps.iter().filter(|step| step["event"]["action"] == action);
+        steps.filter(|step| is_wanted(&step["sched"])).map(|_| 1_i64).sum::<i64>()
+    };
+    // On a real-time kernel some sleeps are those of locks that spin elsewhere.
+    let sleeps = count("switched_out", &|sched| sched["state"] != "runnable");
+    let preemptions = count("switched_out", &|sched| sched["state"] == "runnable");
+    let runs = count("switched_in", &|sched| sched["waited_ns"].is_u64());
+    let wakeups = count("woken", &|_| true);
+    let (voluntary, involuntary) = (grown("voluntary"), grown("involuntary"));
+    println!(
+        "{sleeps} sleeps, {preemptions} preemptions, {runs} runs, {wakeups} wakeups; {voluntary} and {involuntary} by /proc"
+    );
+    setting::report("sched_steps", format!("{sleeps}+{preemptions}/{voluntary}+{involuntary}"));
+    assert!(voluntary + involuntary >= 500, "{before} {after}");
+    let near = |found: i64, wanted: i64| {
+        assert!((wanted - hidden()..=wanted).contains(&found), "{found}, not {wanted}");
+    };
+    near(sleeps, voluntary);
+    near(preemptions, involuntary);
+    near(runs, voluntary + involuntary);
+    near(wakeups, voluntary);
+    // Off the CPU it slept first and waited then: the three durations add up.
+    let mut slept = None;
+    for step in steps {
+        let sched = &step["sched"];
+        match step["event"]["action"].as_str() {
+            Some("woken") => slept = sched["slept_ns"].as_u64(),
+            Some("switched_in") => {
+                let (waited, off) = (sched["waited_ns"].as_u64(), sched["off_cpu_ns"].as_u64());
+                if let (Some(slept), Some(waited), Some(off)) = (slept.take(), waited, off) {
+                    assert_eq!(slept + waited, off, "{step}");
+                }
+            }
+            _ => slept = None,
+        }
+    }
+    // They wake each other, and no other task does.
+    let wakers = count("woken", &|sched| {
+        sched["waker"]["name"].as_str().is_some_and(|name| name.starts_with("scenario"))
+    });
+    assert!(wakers >= wakeups - 10, "{wakers} of {wakeups} wakeups by the other");
+}
+
+#[test]
+fn what_sched_cannot_do_is_said_with_the_remedy() {
+    for (args, word) in [
+        (&["--sched"][..], "--pid"),
+        (&["--sched", "--pid", "1", "--action", "exited"], "switched_out"),
+        (&["--sched", "--pid", "4194305"], "no such process"),
+        (&["--sched", "--pid", "1", "--blocked-after", "1s"], "--blocked-after"),
+        (&["--sched", "--pid", "1", "--zombie-after", "1s"], "--zombie-after"),
+        (&["--sched", "--pid", "1", "--args"], "--args"),
+        (&["--pid", "0"], "0 is the kernel's idle task"),
+    ] {
+        let mut command = Command::new(setting::taskscope());
+        let output = command.arg("events").args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(word), "{args:?}: {text}");
+    }
+    // The tests run in threads, so this one's tid is no process's pid.
+    // SAFETY: no arguments.
+    let tid = unsafe { libc::gettid() }.to_string();
+    let output =
+        Command::new(setting::taskscope()).args(["events", "--sched", "--pid", &tid]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains(&format!("give --pid {}", std::process::id())), "{text}");
+}
+
+#[test]
+fn a_pid_that_nobody_has_is_reported_and_waited_for() {
+    let end = Observer::start(&["--alone", "--pid", "4194305,1"]).stop();
+    let warnings: Vec<_> = end.stderr.iter().filter(|line| line.contains("--pid")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("--pid 4194305: no such process"), "{}", end.text());
+}

@@ -1,0 +1,398 @@
+//! The history on disk after a clean end and after kill -9, and with a directory that cannot be used. Segments are read by other
+//! projects' programs: zstd(1), and `DuckDB` if installed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{
+    facts::numbers,
+    scenario::Scenario,
+    service::{self, Service},
+    setting::{self, deadline, report},
+};
+
+/// A directory for history, below one of a daemon; removed at the end.
+struct History(PathBuf);
+
+impl History {
+    fn new() -> Self {
+        Self(service::directory())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("history")
+    }
+
+    fn start(&self) -> Service {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, args: &[&str]) -> Service {
+        let path = self.path();
+        let path = path.to_str().unwrap_or_else(|| panic!("no UTF-8"));
+        Service::start(&[&["--history", path], args].concat())
+    }
+
+    fn segments(&self, kind: &str) -> Vec<PathBuf> {
+        let entries =
+            fs::read_dir(self.path()).unwrap_or_else(|error| panic!("reading the history: {error}"));
+        let paths = entries.map(|entry| entry.unwrap_or_else(|error| panic!("{error}")).path());
+        let is_of = |path: &PathBuf| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(kind))
+        };
+        let mut found: Vec<_> = paths.filter(is_of).collect();
+        found.sort();
+        found
+    }
+
+    /// All lines of a kind, as zstd(1) gives them. Damage is reported by it.
+    fn lines(&self, kind: &str) -> Vec<Value> {
+        self.segments(kind).iter().flat_map(|path| lines(path)).collect()
+    }
+
+    fn bytes(&self, kind: &str) -> u64 {
+        self.segments(kind).iter().map(|path| fs::metadata(path).map_or(0, |meta| meta.len())).sum()
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn lines(path: &Path) -> Vec<Value> {
+    let output = Command::new("zstd").arg("-dc").arg(path).output();
+    let output = output.unwrap_or_else(|error| panic!("starting zstd (apt-get install zstd): {error}"));
+    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Runs `usage` with `count` children; returns its pid and theirs once all are reaped.
+#[track_caller]
+fn waited(count: usize) -> Option<(Scenario, i64, BTreeSet<i64>)> {
+    let mut scenario = scenario("usage", &[&count.to_string()]);
+    if scenario.until(&["pause", "skip"])["fact"] != "pause" {
+        println!("SKIP: {:?}", scenario.finish_or_skip());
+        return None;
+    }
+    let pids = scenario.facts().all("rusages").next().map(|fact| numbers(&fact["pids"])).unwrap_or_default();
+    let me = scenario.facts().role("scenario").pid;
+    Some((scenario, me, pids.into_iter().collect()))
+}
+
+fn pids_of(lives: &[Value], parent: i64) -> BTreeSet<i64> {
+    let ours = lives.iter().filter(|life| life["process"]["parent_pid"] == parent);
+    ours.filter_map(|life| life["process"]["pid"].as_i64()).collect()
+}
+
+/// Bytes of a frame that is not whole: fewer than any has.
+const TORN: usize = 40;
+
+/// Times that the daemon is killed in a storm.
+const TURNS: u64 = 20;
+
+/// Scrapes until this many lives are written.
+#[track_caller]
+fn until_written(service: &Service, lives: f64) {
+    let sample = "taskscope_history_lines_total{kind=\"lives\"}";
+    service.until("lives are written", |samples| samples[sample] >= lives);
+}
+
+/// Waits until these lives are on disk. Lives of others are written, too.
+#[track_caller]
+fn until_on_disk(history: &History, parent: i64, pids: &BTreeSet<i64>) {
+    let end = Instant::now() + deadline();
+    loop {
+        let mut found = BTreeSet::new();
+        for path in history.segments("lives") {
+            // The last frame may be half written at this moment: what is before it counts.
+            let output = Command::new("zstd").arg("-dc").arg(&path).output();
+            let text = output.unwrap_or_else(|error| panic!("starting zstd: {error}")).stdout;
+            let lives =
+                text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            found.extend(pids_of(&lives.collect::<Vec<_>>(), parent));
+        }
+        if found == *pids {
+            return;
+        }
+        assert!(Instant::now() < end, "{} of {} lives are on disk", found.len(), pids.len());
+        sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn every_life_is_on_disk_after_a_clean_end_and_another_start_adds_to_it() {
+    if setting::in_vm() {
+        setting::skip("a guest has no zstd(1), and files do not depend on the kernel");
+        return;
+    }
+    let history = History::new();
+    let mut all = BTreeSet::new();
+    for turn in 1..=2 {
+        let service = history.start();
+        let Some((mut scenario, me, pids)) = waited(300) else { return };
+        scenario.go();
+        scenario.finish();
+        // The record of the last release may still be on its way, on the tracepoint rung for an RCU grace period.
+        service.until("the lives of the scenario are reported", |_| {
+            let reported = service.get_local("/v1/lives?comm=scenario").body;
+            pids_of(
+                &reported.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>(),
+                me,
+            ) == pids
+        });
+        service.stop_clean();
+        let lives = history.lines("lives");
+        assert_eq!(pids_of(&lives, me), pids, "turn {turn}");
+        assert!(lives.iter().all(|life| life["life_version"] == 1));
+        all.insert(me);
+    }
+    let lives = history.lines("lives");
+    assert!(all.iter().all(|parent| pids_of(&lives, *parent).len() == 300), "the first run is gone");
+    // Nothing is open, and the names say when.
+    for path in history.segments("lives") {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        assert_eq!(name.matches('Z').count(), 2, "{name}");
+        let mode = fs::metadata(&path).unwrap_or_else(|error| panic!("{error}")).permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640, "{name}");
+    }
+    let mode = fs::metadata(history.path()).unwrap_or_else(|error| panic!("{error}")).mode();
+    assert_eq!(mode & 0o7777, 0o750);
+}
+
+#[test]
+fn after_kill_9_every_whole_line_is_there_and_the_torn_tail_is_reported() {
+    if setting::in_vm() {
+        setting::skip("a guest has no zstd(1), and files do not depend on the kernel");
+        return;
+    }
+    let history = History::new();
+    let service = history.start();
+    let Some((mut scenario, me, pids)) = waited(300) else { return };
+    scenario.go();
+    scenario.finish();
+    until_on_disk(&history, me, &pids);
+    fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
+    let open = history.segments("lives").pop().unwrap_or_else(|| panic!("no segment"));
+    assert_eq!(pids_of(&lines(&open), me), pids);
+    // What a crash of the machine leaves: the beginning of a frame.
+    let whole = fs::read(&open).unwrap_or_else(|error| panic!("{error}"));
+    let torn = [&whole[..], &whole[..TORN]].concat();
+    fs::write(&open, &torn).unwrap_or_else(|error| panic!("{error}"));
+    let service = history.start();
+    let said = service.says("warning: history: lives-");
+    assert!(said.contains(&format!("its last {TORN} bytes were not written whole")), "{said}");
+    let status = service.json("/v1/status");
+    assert_eq!(status["history"]["cut_bytes"], TORN, "{status:#}");
+    service.stop_clean();
+    assert_eq!(pids_of(&history.lines("lives"), me), pids);
+}
+
+#[test]
+fn kill_9_in_a_storm_costs_at_most_what_was_not_flushed() {
+    if setting::in_vm() {
+        setting::skip("a guest has no zstd(1), and files do not depend on the kernel");
+        return;
+    }
+    let history = History::new();
+    let mut written = 0;
+    for turn in 0..TURNS {
+        let service = history.start();
+        let mut storm = Command::new("sh")
+            .args(["-c", "while :; do /bin/true; done"])
+            .spawn()
+            .unwrap_or_else(|error| panic!("starting sh: {error}"));
+        // A moment of its own each time, without a source of chance.
+        sleep(Duration::from_millis(200 + turn * 7919 % 6000));
+        let reported = service.metrics()["taskscope_history_lines_total{kind=\"lives\"}"];
+        fs::remove_dir_all(service.kill()).unwrap_or_else(|error| panic!("{error}"));
+        let _ = storm.kill();
+        let _ = storm.wait();
+        // Every whole frame is read by zstd(1) without a complaint, and has what the daemon said that it wrote.
+        let now = history.lines("lives").len();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
+        let reported = reported as usize;
+        assert!(
+            now >= written + reported,
+            "turn {turn}: {now} lines, and {written} and {reported} were written"
+        );
+        written = now;
+    }
+    let service = history.start();
+    assert_eq!(service.json("/v1/status")["history"]["error"], Value::Null);
+    service.stop_clean();
+    assert!(history.lines("lives").len() >= written);
+    report("history_lives_after_kills", written);
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_costs_nothing_but_history() {
+    let history = History::new();
+    fs::create_dir(history.path()).unwrap_or_else(|error| panic!("{error}"));
+    let check = |what: &str, service: Service| {
+        let status = service.json("/v1/status");
+        let error = status["history"]["error"].as_str().unwrap_or_default();
+        assert!(error.contains(what), "`{what}` is not in {status:#}");
+        assert!(service.metrics()["taskscope_history_up"] < 0.5);
+        assert_eq!(service.get("/readyz").status, 200);
+        service.stop_clean();
+    };
+    let mode = |mode: u32| {
+        let set = fs::set_permissions(history.path(), fs::Permissions::from_mode(mode));
+        set.unwrap_or_else(|error| panic!("{error}"));
+    };
+    mode(0o777);
+    check("others may write", history.start());
+    mode(0o750);
+    let first = history.start();
+    assert!(first.metrics()["taskscope_history_up"] > 0.5);
+    check("another taskscope writes to the directory", history.start());
+    first.stop_clean();
+    std::os::unix::fs::chown(history.path(), Some(12_345), None).unwrap_or_else(|error| panic!("{error}"));
+    check("belongs to uid 12345", history.start());
+    check("opening the directory /proc/version", Service::start(&["--history", "/proc/version"]));
+    // Of a file system that is read-only.
+    check("making a file in the directory /sys/kernel", Service::start(&["--history", "/sys/kernel"]));
+}
+
+/// A file system of its own, that is full soon.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    fn new(size: &str) -> Option<Self> {
+        let path = service::directory();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0750"), "tmpfs"])
+            .arg(&path)
+            .output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        is_mounted.then_some(Self(path))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_is_reported_costs_history_alone_and_is_written_again_once_there_is_room() {
+    let Some(disk) = Tmpfs::new("256k") else {
+        setting::skip("no tmpfs can be mounted");
+        return;
+    };
+    let filler = disk.0.join("filler");
+    let path = disk.0.to_str().unwrap_or_else(|| panic!("no UTF-8"));
+    let service = Service::start(&["--history", path]);
+    // Until nothing fits any more: a write that fails has written what there was room for.
+    let _ = fs::write(&filler, vec![1; 1 << 20]);
+    let storm = || {
+        scenario("burst", &["200"]).finish();
+    };
+    let lost = "taskscope_history_lost_lines_total{why=\"disk\"}";
+    let end = Instant::now() + deadline();
+    while service.metrics()[lost] < 1.0 {
+        storm();
+        assert!(Instant::now() < end, "nothing is lost on a full disk");
+    }
+    let status = service.json("/v1/status");
+    assert!(
+        status["history"]["error"].as_str().is_some_and(|error| error.contains("os error 28")),
+        "{status:#}"
+    );
+    fs::remove_file(&filler).unwrap_or_else(|error| panic!("{error}"));
+    let end = Instant::now() + deadline() * 2;
+    while service.metrics()["taskscope_history_up"] < 0.5 {
+        storm();
+        sleep(Duration::from_millis(200));
+        assert!(Instant::now() < end, "it is not written again: {:#}", service.json("/v1/status"));
+    }
+    service.stop_clean();
+    if setting::in_vm() {
+        return;
+    }
+    let mut gaps = Vec::new();
+    for entry in fs::read_dir(&disk.0).unwrap_or_else(|error| panic!("{error}")) {
+        let path = entry.unwrap_or_else(|error| panic!("{error}")).path();
+        if path.to_string_lossy().contains("/events-") {
+            gaps.extend(lines(&path).into_iter().filter(|line| line["gap"]["place"] == "history"));
+        }
+    }
+    assert!(gaps.iter().any(|gap| gap["gap"]["lost"].as_u64() > Some(0)), "no gap line says what is missing");
+}
+
+#[test]
+fn history_keeps_within_its_size() {
+    if setting::in_vm() {
+        setting::skip("a guest is slow, and files do not depend on the kernel");
+        return;
+    }
+    let history = History::new();
+    let service = history.start_with(&["--history-size", "1M"]);
+    for _ in 0..40 {
+        scenario("burst", &["1000"]).finish();
+    }
+    until_written(&service, 20_000.0);
+    let samples = service.metrics();
+    assert!(samples["taskscope_history_disk_bytes"] <= f64::from(1 << 20), "{samples:#?}");
+    service.stop_clean();
+    assert!(history.bytes("lives") + history.bytes("events") <= 1 << 20);
+    assert!(history.lines("lives").len() > 1000);
+}
+
+/// Which commands ran longest, by another project's program, straight from the segments.
+const DUCKDB: &str = "\
+import duckdb, json, sys
+rows = duckdb.sql(f\"\"\"
+    SELECT process.name AS name, count(*) AS lives, sum(usage.exec_runtime_ns) AS cpu_ns
+    FROM read_ndjson_auto('{sys.argv[1]}/lives-*.ndjson.zst', union_by_name = true)
+    GROUP BY ALL ORDER BY cpu_ns DESC\"\"\").fetchall()
+print(json.dumps(rows))";
+
+#[test]
+fn duckdb_reads_the_segments_as_they_are() {
+    let Some(python) = env::var_os("TASKSCOPE_DUCKDB") else {
+        setting::skip("TASKSCOPE_DUCKDB names no python with duckdb; cargo xtask test makes one");
+        return;
+    };
+    let history = History::new();
+    let service = history.start();
+    let Some((mut scenario, _, _)) = waited(200) else { return };
+    scenario.go();
+    scenario.finish();
+    until_written(&service, 200.0);
+    service.stop_clean();
+    let output = Command::new(python).args(["-c", DUCKDB]).arg(history.path()).output();
+    let output = output.unwrap_or_else(|error| panic!("starting python: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<(Option<String>, u64, Option<u64>)> =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}"));
+    let lives = history.lines("lives");
+    assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), lives.len() as u64);
+    for (name, count, cpu_ns) in rows {
+        let ours = lives.iter().filter(|life| life["process"]["name"].as_str() == name.as_deref());
+        let (ours, used) = ours.fold((0, 0), |(count, sum), life| {
+            (count + 1, sum + life["usage"]["exec_runtime_ns"].as_u64().unwrap_or(0))
+        });
+        assert_eq!((count, cpu_ns.unwrap_or(0)), (ours, used), "{name:?}");
+    }
+}

@@ -1,0 +1,133 @@
+//! A real Prometheus scrapes the daemon, and its tools find nothing wrong.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{fs, io::Write as _, net::TcpStream, process::Command, time::Duration};
+
+use common::scenario;
+use taskscope_tests::{
+    service::{self, Service},
+    setting,
+};
+
+/// A program of another project, by the variable that says where it is.
+fn tool(variable: &str, name: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))
+}
+
+/// A Prometheus that scrapes one daemon every second; killed when it is dropped.
+struct Prometheus {
+    child: std::process::Child,
+    address: String,
+    directory: std::path::PathBuf,
+}
+
+impl Prometheus {
+    fn start(target: &str) -> Self {
+        let directory = service::directory();
+        let config = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: taskscope\n  static_configs: [ {{ targets: [ '{target}' ] }} ]\n"
+        );
+        let file = directory.join("prometheus.yml");
+        fs::write(&file, config).unwrap_or_else(|error| panic!("writing its configuration: {error}"));
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = address.unwrap_or_else(|error| panic!("a free port: {error}")).to_string();
+        let child = tool("TASKSCOPE_PROMETHEUS", "prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("prometheus: {error}: apt-get install prometheus, or cargo xtask test")
+            });
+        Self { child, address, directory }
+    }
+
+    /// The first value of a query's answer that is as expected.
+    fn until(&self, query: &str, come: impl Fn(f64) -> bool) -> f64 {
+        let deadline = std::time::Instant::now() + setting::deadline() * 4;
+        let path = format!("/api/v1/query?query={}", query.replace('"', "%22").replace(' ', "%20"));
+        let mut last = String::new();
+        while std::time::Instant::now() < deadline {
+            // It takes a moment until it listens.
+            if TcpStream::connect(&self.address).is_ok() {
+                last = service::get(&self.address, &path).body;
+                let answer: serde_json::Value = serde_json::from_str(&last).unwrap_or_default();
+                let value =
+                    answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok());
+                if let Some(value) = value.filter(|value| come(*value)) {
+                    return value;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        panic!("{query} does not become what it must: {last}");
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_a_scrape() {
+    if setting::in_vm() {
+        setting::skip("a guest has no Prometheus, and the text is the same everywhere");
+        return;
+    }
+    let service = service::shared();
+    let mut promtool = tool("TASKSCOPE_PROMTOOL", "promtool");
+    promtool.args(["check", "metrics"]).stdin(std::process::Stdio::piped());
+    promtool.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = promtool.spawn().expect("promtool: apt-get install prometheus, or cargo xtask test");
+    child.stdin.take().unwrap().write_all(service.get("/metrics").body.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_real_prometheus_scrapes_it_and_answers_who_owes_a_wait() {
+    if setting::in_vm() {
+        setting::skip("a guest has no Prometheus, and the text is the same everywhere");
+        return;
+    }
+    let service = Service::start(&["--zombie-after", "200ms"]);
+    let prometheus = Prometheus::start(service.address());
+    prometheus.until("up{job=\"taskscope\"}", |up| up > 0.0);
+    let mut zombie = scenario("zombie", &[]);
+    zombie.pause("zombie");
+    prometheus.until("taskscope_parent_zombies{parent=\"scenario\"}", |zombies| zombies >= 1.0);
+    scenario("burst", &["100"]).finish();
+    prometheus.until("sum(increase(taskscope_exits_total{kind=\"process\"}[1m]))", |exits| exits > 50.0);
+    zombie.go();
+    zombie.finish();
+    // The series of a parent that owes nothing ends; what stays says 0.
+    prometheus.until("sum(taskscope_parent_zombies{parent=~\"scenario|other\"})", |zombies| zombies < 1.0);
+    drop(prometheus);
+    service.stop_clean();
+}
+
+#[test]
+fn how_long_programs_take_to_start_and_how_long_they_run_is_counted() {
+    let service = Service::start(&[]);
+    let of = |name: &str, part: &str| format!("taskscope_{name}_duration_seconds_{part}");
+    let before = service.metrics();
+    // The scenario is a program that is forked, calls exec and ends.
+    scenario("burst", &["1"]).finish();
+    service.until("the program", |now| {
+        let more = |name: &str, part: &str| now[&of(name, part)] - before[&of(name, part)];
+        more("fork_to_exec", "count") >= 1.0
+            && more("fork_to_exec", "sum") > 0.0
+            && more("exec_to_exit", "count") >= 1.0
+            && more("exec_to_exit", "sum") > 0.0
+    });
+    service.stop_clean();
+}

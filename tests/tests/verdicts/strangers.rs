@@ -1,0 +1,174 @@
+//! Situations from public threads in which a parent is easily accused: what `explain` says, and that its remedy works.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::time::Instant;
+
+use common::scenario;
+use serde_json::Value;
+use taskscope_tests::{
+    cgroup::Cgroup,
+    scenario::Scenario,
+    service::Service,
+    setting,
+    verdict::{self, explain, pid, says},
+};
+
+/// The verdict on a zombie whose parent it names; never a kill of that parent, which is not certain to stay as it is.
+#[track_caller]
+fn owed(name: &str, code: &str, check: impl Fn(&Scenario, &Value, bool)) {
+    verdict::both(
+        || scenario(name, &[]),
+        "owed",
+        "child",
+        |scenario, verdict, is_watched| {
+            assert_eq!(
+                (&verdict["code"], &verdict["certainty"]),
+                (&code.into(), &"likely".into()),
+                "{verdict:#}"
+            );
+            assert_eq!(verdict["culprit"]["pid"], pid(scenario, "parent"), "{verdict:#}");
+            assert!(!says(verdict, "remedy", &format!("kill {}", pid(scenario, "parent"))), "{verdict:#}");
+            check(scenario, verdict, is_watched);
+        },
+    );
+}
+
+#[test]
+fn a_server_that_reaps_after_its_next_connection_is_in_accept() {
+    owed("accepts-first", "never_waits", |_, verdict, _| {
+        assert!(says(verdict, "evidence", "accept(2)"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_who_sends_to_it() {
+    owed("sends-first", "blocked_elsewhere", |_, verdict, _| {
+        assert!(says(verdict, "summary", "socket") && says(verdict, "remedy", "/dev/log"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_fifo_without_its_other_end_holds_who_opens_it() {
+    verdict::both(
+        || scenario("opens-fifo", &[]),
+        "owed",
+        "child",
+        |scenario, verdict, _| {
+            // Where the kernel does not show in which function a task sleeps (5.10), it may be the open of another file.
+            let is_shown = says(verdict, "evidence", "it sleeps in ");
+            let code = if is_shown { "blocked_elsewhere" } else { "never_waits" };
+            assert_eq!(
+                (&verdict["code"], &verdict["certainty"]),
+                (&code.into(), &"likely".into()),
+                "{verdict:#}"
+            );
+            assert!(says(verdict, "evidence", "FIFO"), "{verdict:#}");
+            assert!(!says(verdict, "remedy", &format!("kill {}", pid(scenario, "parent"))), "{verdict:#}");
+        },
+    );
+}
+
+#[test]
+fn a_flag_that_was_set_right_before_the_poll_is_seen_at_the_next_signal() {
+    owed("flag-handler", "never_waits", |scenario, verdict, _| {
+        let remedy = format!("first: kill -CHLD {}", pid(scenario, "parent"));
+        assert!(says(verdict, "remedy", &remedy), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_signal_blocked_during_a_receive_is_not_said_to_stay_blocked() {
+    owed("masked-receive", "sigchld_blocked", |_, verdict, _| {
+        assert!(says(verdict, "evidence", "sits in read(2)"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn a_parent_that_waits_in_io_uring_may_wait_for_children_there() {
+    owed("ring-waits", "never_waits", |_, verdict, _| {
+        assert!(says(verdict, "evidence", "IORING_OP_WAITID"), "{verdict:#}");
+    });
+}
+
+#[test]
+fn sa_nocldwait_after_the_death_does_not_help() {
+    verdict::both(
+        || scenario("nocldwait-later", &[]),
+        "owed",
+        "child",
+        |_, verdict, is_watched| {
+            assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+            // Only who has watched knows that others were released.
+            let code = if is_watched { "sigchld_ignored_too_late" } else { "never_waits" };
+            assert_eq!(verdict["code"], code, "{verdict:#}");
+            assert_eq!(says(verdict, "summary", "SA_NOCLDWAIT"), is_watched, "{verdict:#}");
+        },
+    );
+}
+
+#[test]
+fn who_is_stopped_and_continued_in_turn_is_not_told_to_be_continued() {
+    let mut scenario = scenario("stopped-in-turn", &[]);
+    scenario.pause("owed");
+    let (child, parent) = (pid(&scenario, "child"), pid(&scenario, "parent"));
+    let end = Instant::now() + setting::deadline();
+    loop {
+        let verdict = explain(child, None);
+        assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+        assert!(!says(&verdict, "remedy", &format!("kill -CONT {parent}")), "{verdict:#}");
+        // It may run in the moment of the first poll.
+        if verdict["code"] == "parent_stopped" {
+            assert!(says(&verdict, "remedy", "cpulimit"), "{verdict:#}");
+            break;
+        }
+        assert!(Instant::now() < end, "{verdict:#}");
+    }
+    scenario.go();
+    scenario.finish();
+}
+
+#[test]
+fn a_tracer_that_is_stopped_itself_must_be_continued_or_ended_first() {
+    verdict::both(
+        || scenario("tracer-stopped", &[]),
+        "owed",
+        "child",
+        |scenario, verdict, _| {
+            assert_eq!(verdict["code"], "parent_stopped_by_tracer", "{verdict:#}");
+            let remedy = format!("kill -9 {}", pid(scenario, "tracer"));
+            assert!(says(verdict, "remedy", &remedy), "{verdict:#}");
+            assert!(says(verdict, "evidence", "is stopped too"), "{verdict:#}");
+        },
+    );
+}
+
+#[test]
+fn a_parent_without_cpu_time_is_told_apart_from_one_that_does_not_wait() {
+    let name = format!("taskscope-throttled-{}", std::process::id());
+    let Some((cgroup, limit, lift)) = Cgroup::with_cpu_limit(&name) else {
+        return setting::skip(format_args!("no cgroup can limit CPU time here"));
+    };
+    let (procs, limit) = (cgroup.path().join("cgroup.procs"), limit.display().to_string());
+    let mut scenario = scenario("throttled", &[&procs.display().to_string(), &limit, lift]);
+    if scenario.pause_or_skip("owed") {
+        let service = Service::start(&[]);
+        let child = pid(&scenario, "child");
+        let end = Instant::now() + setting::deadline();
+        for daemon in [Some(&service), None] {
+            // In the moment that it runs it is seen to run.
+            let mut verdict = explain(child, daemon);
+            while verdict["code"] != "parent_throttled" {
+                assert!(Instant::now() < end, "{verdict:#}");
+                verdict = explain(child, daemon);
+            }
+            assert_eq!(verdict["certainty"], "likely", "{verdict:#}");
+            assert!(says(&verdict, "remedy", &format!("echo {lift} > {limit}")), "{verdict:#}");
+        }
+        // What the remedy says is what the scenario does.
+        scenario.go();
+        scenario.finish();
+        service.stop_clean();
+    }
+}
