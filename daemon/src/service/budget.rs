@@ -102,20 +102,15 @@ impl Budget {
         self.counted = Some(counted);
     }
 
-    /// Reads the limits; `tasks` is the number of tasks.
-    pub(super) fn poll(&mut self, now: Ktime, tasks: u64, mounts: &CgroupMounts) {
-        for (what, file) in
-            [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")]
-        {
-            if let Some(limit) = number(Path::new(file)) {
-                self.follow(now, what, "", tasks, limit);
-            }
+    /// Takes a reading of the limits; `tasks` is the number of tasks.
+    pub(super) fn take(&mut self, now: Ktime, tasks: u64, reading: PidLimits) {
+        for (what, limit) in reading.host {
+            self.follow(now, what, "", tasks, limit);
         }
-        let limits = PidsHierarchy::of(mounts).map(|hierarchy| hierarchy.walk());
-        if let Some((_, counted)) = &limits {
-            self.count_refused(*counted);
+        if let Some(refused) = reading.refused {
+            self.count_refused(refused);
         }
-        let nearest = limits.and_then(|(limits, _)| nearest_cgroup(limits));
+        let nearest = reading.nearest;
         let keep = nearest.as_ref().map_or("", |(name, _, _)| name);
         self.scopes.retain(|scope| scope.what != "cgroup" || scope.name == keep);
         if let Some((name, used, limit)) = nearest {
@@ -136,6 +131,30 @@ impl Budget {
                 at: now,
             });
         }
+    }
+}
+
+/// What the files of the kernel say about limits on pids. A host may have thousands of cgroups, so the thread that owns the lineage
+/// does not read them.
+#[derive(Debug)]
+pub(super) struct PidLimits {
+    /// `pid_max` and `threads_max`.
+    host: Vec<(&'static str, u64)>,
+    /// The cgroup that has used the largest part of its pids.max: path, used, limit.
+    nearest: Option<(String, u64, u64)>,
+    /// The forks that the cgroups have refused; `None` if there is no pids controller.
+    refused: Option<u64>,
+}
+
+impl PidLimits {
+    /// Reads the limits.
+    pub(super) fn of(mounts: &CgroupMounts) -> Self {
+        let files =
+            [("pid_max", "/proc/sys/kernel/pid_max"), ("threads_max", "/proc/sys/kernel/threads-max")];
+        let host =
+            files.into_iter().filter_map(|(what, file)| Some((what, number(Path::new(file))?))).collect();
+        let (limits, refused) = PidsHierarchy::of(mounts).map(|hierarchy| hierarchy.walk()).unzip();
+        Self { host, nearest: limits.and_then(nearest_cgroup), refused }
     }
 }
 
@@ -203,15 +222,15 @@ mod tests {
         let mounts = CgroupMounts { unified: Some(root.clone()), ..CgroupMounts::default() };
         let mut budget = Budget::default();
         assert_eq!(budget.refused_forks(), None);
-        budget.poll(at(1), 10, &mounts);
+        budget.take(at(1), 10, PidLimits::of(&mounts));
         let cgroup = budget.scopes().iter().find(|scope| scope.what == "cgroup").unwrap();
         assert_eq!((cgroup.name.as_str(), cgroup.used, cgroup.limit), ("/b", 50, 100));
         assert_eq!(budget.refused_forks(), Some(0), "what was refused before is not counted");
         fs::write(root.join("a/pids.events"), "max 8\n").unwrap();
-        budget.poll(at(2), 10, &mounts);
+        budget.take(at(2), 10, PidLimits::of(&mounts));
         assert_eq!(budget.refused_forks(), Some(5));
         fs::remove_dir_all(root.join("a")).unwrap();
-        budget.poll(at(3), 10, &mounts);
+        budget.take(at(3), 10, PidLimits::of(&mounts));
         assert_eq!(budget.refused_forks(), Some(5), "a cgroup that is gone lowers nothing");
         fs::remove_dir_all(root).unwrap();
     }

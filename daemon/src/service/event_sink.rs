@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    budget::Budget,
+    budget::{self, Budget},
     config::Settings,
     http::ConnectionCounts,
     losses::Losses,
@@ -178,10 +178,10 @@ impl Service {
         memory.poll(&mut Held { readers, lineage: &mut pipeline.lineage, dead_lives: settings.dead_lives });
     }
 
-    /// Reads the limits on pids.
-    pub(super) fn poll_budget(&mut self, pipeline: &Pipeline) {
+    /// Takes a reading of the limits on pids.
+    pub(super) fn take_limits(&mut self, pipeline: &Pipeline, reading: budget::PidLimits) {
         let tasks = pipeline.lineage.state_counts().present() as u64;
-        self.budget.poll(clock::boottime(), tasks, self.cgroups.mounts());
+        self.budget.take(clock::boottime(), tasks, reading);
     }
 
     /// Returns whether canaries are seen, and if not why. `Ok` with a text names what this is judged by while no canary can be

@@ -28,6 +28,7 @@ use super::{
     vital::vital,
 };
 use crate::{
+    cgroup_mounts::CgroupMounts,
     event_loop,
     fd::spare,
     history::History,
@@ -46,6 +47,9 @@ const QUESTIONS: usize = 64;
 
 /// The most connections that the kernel keeps until they are accepted.
 const LISTEN_BACKLOG: u32 = 4096;
+
+/// Interval at which the scheduling histograms are read.
+const POLL_EVERY: Duration = Duration::from_secs(5);
 
 /// Interval of status notifications to systemd.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -177,6 +181,9 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
         &service.connections,
         ended.clone(),
     )?;
+    let cgroup_mounts = service.cgroups.mounts().clone();
+    let reading = read_limits(sender.clone(), workers.clone(), cgroup_mounts.clone());
+    tokio::spawn(vital("reading limits on pids", reading, ended.clone()));
     tokio::spawn(vital(
         "housekeeping",
         housekeeping(sender.clone(), service.memory.is_limited()),
@@ -196,7 +203,7 @@ pub async fn serve(start: Start) -> Result<(), ServiceError> {
             log::log!(level, "sandbox: {}; without {}", service.sandbox, missing.join(", without "));
         }
     }
-    service.poll_budget(&pipeline);
+    service.take_limits(&pipeline, budget::PidLimits::of(&cgroup_mounts));
     let observer = &pipeline.observer;
     log::info!("ready: {}", in_words(observer.hooks.iter().chain(&observer.sched_hooks)));
     let line = Status::of(&pipeline, &service).line();
@@ -254,19 +261,34 @@ fn observe(
     Ok(Pipeline::start_with(object, options, choice, config, trust)?)
 }
 
-/// Does what is done at intervals: reads limits on pids and memory, notifies systemd.
+/// Reads the limits on pids at intervals. Answers are completed by the same threads.
+async fn read_limits(questions: mpsc::Sender<Question<Service>>, workers: Workers, mounts: CgroupMounts) {
+    let mut timer = event_loop::every(budget::EVERY);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        timer.tick().await;
+        let mounts = mounts.clone();
+        let Ok(reading) = workers.run(move || budget::PidLimits::of(&mounts)).await else { continue };
+        let question: Question<Service> =
+            Box::new(move |pipeline, service| service.take_limits(pipeline, reading));
+        if questions.send(caught(question)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does what is done at intervals: reads the scheduling histograms and the memory limit, notifies systemd.
 async fn housekeeping(questions: mpsc::Sender<Question<Service>>, has_memory_limit: bool) {
-    let mut budget = event_loop::every(budget::EVERY);
+    let mut polls = event_loop::every(POLL_EVERY);
     let mut memory = event_loop::every(MEMORY_EVERY);
     let mut status = event_loop::every(STATUS_EVERY);
     let mut watchdog = event_loop::every(watchdog_every().unwrap_or(Duration::from_secs(3600)));
-    for timer in [&mut budget, &mut memory, &mut status, &mut watchdog] {
+    for timer in [&mut polls, &mut memory, &mut status, &mut watchdog] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
         let question: Question<Service> = select! {
-            _ = budget.tick() => Box::new(|pipeline, service| {
-                service.poll_budget(pipeline);
+            _ = polls.tick() => Box::new(|pipeline, service| {
                 service.poll_sched(pipeline);
                 service.poll_life_readers(pipeline);
             }),

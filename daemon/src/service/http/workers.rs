@@ -49,7 +49,7 @@ impl Workers {
     }
 
     /// Completes an answer on one of the threads, once one is idle.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::service) async fn run<T: Send + 'static>(
         &self,
         complete: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
