@@ -1,9 +1,6 @@
 //! The mount points of this host's cgroup hierarchies: v2, and those of v1 controllers (`cgroups(7)`).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// v1 controllers in which container runtimes make a cgroup for each container; the first that is mounted is used. `pids` comes
 /// first because it also shows the cgroup that a task is charged to.
@@ -36,12 +33,6 @@ pub struct CgroupMounts {
     pub unified: Option<PathBuf>,
     /// A v1 controller in which containers have cgroups, and its hierarchy.
     pub controller: Option<(&'static str, PathBuf)>,
-}
-
-/// The mount points of this host, from `/proc/self/mounts`.
-#[must_use]
-pub fn of_host() -> CgroupMounts {
-    fs::read_to_string("/proc/self/mounts").map(|mounts| CgroupMounts::of(&mounts)).unwrap_or_default()
 }
 
 /// Returns the mount points of a v1 controller and of the v2 hierarchy, from the text of `/proc/self/mounts`, in its order.

@@ -4,6 +4,7 @@ use std::{fs, io, path::Path};
 
 use crate::{
     bounded,
+    cgroup_mounts::CgroupMounts,
     failpoint::{self, Point},
     fd::spare,
 };
@@ -12,6 +13,11 @@ use crate::{
 pub(crate) fn text(path: impl AsRef<Path>) -> io::Result<String> {
     failpoint::check(Point::HostRead)?;
     spare::retry(|| fs::read_to_string(path.as_ref()))
+}
+
+/// Returns where cgroup hierarchies are mounted; none if the mounts cannot be read.
+pub(crate) fn cgroup_mounts() -> CgroupMounts {
+    text("/proc/self/mounts").map(|mounts| CgroupMounts::of(&mounts)).unwrap_or_default()
 }
 
 /// The bytes of a file that has no more than `most`.

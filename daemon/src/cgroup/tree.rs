@@ -13,9 +13,10 @@ use std::{
 use probe_common::CgroupPair;
 
 use super::Place;
-use crate::cgroup_mounts::{self, CgroupMounts};
+use crate::cgroup_mounts::CgroupMounts;
 use crate::failpoint::{self, Point};
 use crate::fd::spare;
+use crate::host;
 
 /// The most directories that one round through the hierarchies reads. On a host with more, the place of some tasks stays unknown.
 const ROUND_LIMIT: usize = 65_536;
@@ -99,7 +100,7 @@ impl Cgroups {
     /// The cgroups of this host, wherever its hierarchies are mounted.
     #[must_use]
     pub fn of_host() -> Self {
-        Self::of(cgroup_mounts::of_host())
+        Self::of(host::cgroup_mounts())
     }
 
     /// The cgroups below a directory, with v2 alone; without a directory no cgroup is known.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Attach, ask::Format, exit::Exit, terminal};
 use crate::{
     answer::text::folded,
-    cgroup_mounts,
+    host,
     kernel::{
         ladder::HookState,
         survey::{Finding, Survey, Verdict, survey},
@@ -52,7 +52,7 @@ impl Surroundings {
             None => Finding { ok: true, detail: good.into() },
             Some(why) => Finding { ok: false, detail: why },
         };
-        let mounts = cgroup_mounts::of_host();
+        let mounts = host::cgroup_mounts();
         Self {
             cgroups: finding(mounts.lacks().map(str::to_owned), &mounts.sources()),
             proc: finding(Procfs::default().lacks().map(str::to_owned), "all processes are visible"),

@@ -14,7 +14,7 @@ use super::{
     memory, privilege,
     sched::{self, Sched},
 };
-use crate::cgroup_mounts;
+use crate::host;
 
 /// The programs, as the build script (daemon/build) left them; empty if `AYA_BUILD_SKIP` was set.
 pub static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/taskscope-probe"));
@@ -196,7 +196,7 @@ pub fn load(name: &str, object: &[u8], options: Options) -> Result<Loaded, Objec
     memory::give_back();
     let types = Types::from_file(Path::new(VMLINUX))?;
     let (mut offsets, missing) = fields::resolve(&types);
-    offsets.css_set_controller = fields::controller(&types, cgroup_mounts::of_host().controller());
+    offsets.css_set_controller = fields::controller(&types, host::cgroup_mounts().controller());
     offsets.css_set_memory = fields::controller(&types, Some("memory"));
     drop(types);
     // aya reads the same BTF again, in its own form. Each copy takes tens of megabytes, so this one is freed first.

@@ -3,11 +3,10 @@
 
 mod fork_refused;
 
-use std::fs;
-
 use self::fork_refused::ForkRefusals;
 use crate::{
     cgroup::MemoryHierarchy,
+    host,
     lineage::{
         Lineage,
         death::OomScope,
@@ -73,7 +72,7 @@ fn add_memory(oom: &mut OomVictim, procfs: &Procfs) {
     match limit.scope {
         OomScope::Host => limit.host = procfs.memory(),
         OomScope::Cgroup => {
-            let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+            let mounts = host::text("/proc/self/mounts").unwrap_or_default();
             let hierarchy = MemoryHierarchy::of(&mounts);
             limit.cgroup = limit.cgroup_id.and_then(|id| hierarchy?.find(id));
         }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Holdings, Service};
 use crate::{
-    cgroup_mounts, duration,
+    duration,
     history::History,
+    host,
     kernel::clock,
     panics,
     procfs::{OwnUsage, Procfs},
@@ -156,7 +157,7 @@ impl Status {
         let no_figures = observer.no_figures.iter().map(|why| format!("state of tasks now: {why}"));
         let no_iterator = observer.no_iterator.iter().map(|why| format!("task iterator: {why}"));
         let no_procfs = Procfs::default().lacks().map(|why| format!("processes in /proc: {why}"));
-        let no_cgroups = cgroup_mounts::of_host().lacks().map(|why| format!("cgroups: {why}"));
+        let no_cgroups = host::cgroup_mounts().lacks().map(|why| format!("cgroups: {why}"));
         let no_counters = pipeline.no_counters.iter().map(|why| format!("losses: {why}"));
         let shifted = timens::lacks().map(|why| format!("time namespace: {why}"));
         let dropped: u64 = counts.kernel.dropped.iter().sum();

@@ -15,8 +15,9 @@ use crate::{
         verdict::Missing,
     },
     cgroup::{PidsHierarchy, PidsLimit},
-    cgroup_mounts::{self, Version},
+    cgroup_mounts::Version,
     export::Stamp,
+    host,
     lineage::{id::Tgid, record::Comm},
     procfs::{NextNamespace, Procfs},
 };
@@ -39,7 +40,7 @@ struct Counting<'a> {
 }
 
 pub(super) fn read(draft: &LimitsDraft, host_facts: &mut HostFacts<'_>) -> Limits {
-    let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host());
+    let hierarchy = PidsHierarchy::of(&host::cgroup_mounts());
     let version = hierarchy.as_ref().map(PidsHierarchy::version);
     let ids = draft.cgroups().into_iter();
     let paths = ids.filter_map(|id| Some((id, path_of(&(host_facts.places)(id)?, version?)))).collect();

@@ -7,7 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     cgroup::PidsHierarchy,
-    cgroup_mounts::{self, Version},
+    cgroup_mounts::Version,
+    host,
     lineage::{
         Lineage,
         id::{GroupKey, Ktime, Tgid},
@@ -130,7 +131,7 @@ fn of_user(tgid: Tgid, lineage: &Lineage, procfs: &Procfs) -> Option<ForkLimit> 
 }
 
 fn of_cgroups(tgid: Tgid, procfs: &Procfs) -> Option<ForkLimit> {
-    let hierarchy = PidsHierarchy::of(&cgroup_mounts::of_host())?;
+    let hierarchy = PidsHierarchy::of(&host::cgroup_mounts())?;
     let text = String::from_utf8(procfs.cgroups(tgid).ok()?).ok()?;
     let path = text.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
