@@ -10,6 +10,7 @@ mod build;
 mod ci;
 mod dist;
 mod ebpf;
+mod fuzz;
 mod run;
 mod setup;
 mod shell;
@@ -63,6 +64,8 @@ enum Command {
     Dist(dist::Args),
     /// Storm for minutes with provoked losses and restarts, and compare every tree with /proc
     Soak(soak::Args),
+    /// Run libFuzzer on the targets of daemon/fuzz, for seconds each
+    Fuzz(fuzz::Args),
     /// Measure what taskscope and its rivals cost and miss, into docs/benchmarks
     Bench(bench::Args),
 }
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Vm(args) => vm::main(args),
         Command::Dist(args) => dist::main(&args),
         Command::Soak(args) => soak::main(args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Bench(args) => bench::main(&args),
     }
 }
