@@ -218,7 +218,7 @@ impl Drop for Daemon {
         let _ = self.child().kill();
         let _ = self.child().wait();
         if let Ok(path) = CString::new(self.directory.as_os_str().as_bytes()) {
-            // SAFETY: a string that ends with NUL. Most of these directories are no file system of their own.
+            // SAFETY: the string ends with NUL and outlives the call. Most of these directories are no file system of their own.
             unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         }
         let _ = fs::remove_dir_all(&self.directory);

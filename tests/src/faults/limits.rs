@@ -157,7 +157,8 @@ fn v2(controller: &str) -> Result<PathBuf, String> {
         root = std::env::temp_dir().join("taskscope-cgroup");
         fs::create_dir_all(&root).map_err(|error| format!("making {}: {error}", root.display()))?;
         let path = CString::new(root.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
-        // SAFETY: strings that end with NUL. Mounted already is as good.
+        // SAFETY: the strings end with NUL and outlive the call. If it fails because the hierarchy is mounted already, that is as
+        // good.
         unsafe { libc::mount(c"cgroup2".as_ptr(), path.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
     }
     let control = root.join("cgroup.subtree_control");

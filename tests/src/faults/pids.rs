@@ -149,6 +149,6 @@ fn as_a_user(command: &mut Command, place: &Place) {
         };
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closure makes only system calls, which are async-signal-safe.
     unsafe { command.pre_exec(become_user) };
 }

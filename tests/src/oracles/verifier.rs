@@ -105,7 +105,7 @@ impl Tracee {
     /// Waits until it stands, and says by which signal; nothing once it has ended.
     fn wait(&self) -> Option<i32> {
         let mut status = 0;
-        // SAFETY: a valid place for the status.
+        // SAFETY: the pointer is to a status that outlives the call.
         let pid = unsafe { libc::waitpid(self.0, &raw mut status, libc::__WALL) };
         (pid == self.0 && libc::WIFSTOPPED(status)).then(|| libc::WSTOPSIG(status))
     }

@@ -247,7 +247,7 @@ impl Service {
     pub fn stop_clean(self) {
         let (end, directory) = self.stop();
         end.assert_clean();
-        // It is in a place for temporary files.
+        // The file is in a directory for temporary files.
         let _ = fs::remove_dir_all(directory);
     }
 
@@ -276,7 +276,7 @@ pub fn shared() -> &'static Service {
         let Some(service) = SHARED.get() else { return };
         service.observer.signal(libc::SIGTERM);
         let well = service.observer.ends_well();
-        // It is in a place for temporary files.
+        // The file is in a directory for temporary files.
         let _ = fs::remove_dir_all(&service.directory);
         if well {
             return;

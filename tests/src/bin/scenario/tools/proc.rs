@@ -127,7 +127,7 @@ fn is_in(pid: Pid, tid: Pid, state: char) -> bool {
 /// task is off its CPU before it fills this file, and writes `running` if the task continues instead.
 pub(crate) fn has_left_its_cpu(pid: Pid, tid: Pid) -> bool {
     let syscall = fs::read(format!("/proc/{pid}/task/{tid}/syscall"));
-    // Where it may not be read, the state has to do.
+    // If the file cannot be read, the state has to do.
     !syscall.is_ok_and(|text| text.starts_with(b"running"))
 }
 
