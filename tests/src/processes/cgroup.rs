@@ -126,12 +126,12 @@ impl Cgroup {
         moved.unwrap_or_else(|error| panic!("moving {pid} to {}: {error}", self.path().display()));
     }
 
-    /// Lets a command begin there.
+    /// Lets a command begin in the cgroup.
     #[track_caller]
     pub fn begin(&self, command: &mut Command) {
         let file = fs::OpenOptions::new().write(true).open(self.path().join("cgroup.procs"));
         let mut file = file.unwrap_or_else(|error| panic!("{}: {error}", self.path().display()));
-        // SAFETY: one write(2) to a file that is open already, which is async-signal-safe.
+        // SAFETY: the closure makes one write(2) to an open file, which is async-signal-safe.
         unsafe {
             command.pre_exec(move || file.write_all(b"0"));
         }
@@ -146,7 +146,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
-            // Its last task may still be on its way out.
+            // Its last task may still be exiting.
             for _ in 0..100 {
                 match fs::remove_dir(path) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {

@@ -247,7 +247,7 @@ impl Service {
     pub fn stop_clean(self) {
         let (end, directory) = self.stop();
         end.assert_clean();
-        // The file is in a directory for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(directory);
     }
 
@@ -276,7 +276,7 @@ pub fn shared() -> &'static Service {
         let Some(service) = SHARED.get() else { return };
         service.observer.signal(libc::SIGTERM);
         let well = service.observer.ends_well();
-        // The file is in a directory for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(&service.directory);
         if well {
             return;

@@ -170,7 +170,7 @@ fn a_zombie_whose_parent_is_killed_goes_to_init_and_is_reaped_there() {
                 (
                     "child",
                     forked_by("parent")
-                        .dies_unasked()
+                        .dies_without_a_wait()
                         .does(&format!("reparented old=parent new={new_parent} kind={kind}"))
                         .reaped_by(new_parent, "parent"),
                 ),
@@ -261,7 +261,7 @@ fn a_zombie_whose_new_parent_ignores_sigchld_is_released_by_the_exiting_parent()
             &[(
                 "child",
                 forked_by("parent")
-                    .dies_unasked()
+                    .dies_without_a_wait()
                     .does("reparented old=parent new=scenario kind=subreaper")
                     .reaped_by("parent", "dying_father"),
             )],

@@ -131,7 +131,7 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     ask_for(&file, "");
     says(&daemon, lifted, "failpoints: taken");
     let roots = [parent, threads.facts().role("scenario").pid];
-    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_no_phantoms(&daemon));
+    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_the_zombies_of_proc(&daemon));
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     for question in questions(parent, child) {
         daemon.ask(&question).unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
@@ -139,7 +139,7 @@ fn survives_asking(asking: Asking, point: &str, action: &str, named: Option<&str
     let ended = daemon.stop();
     drop(manager);
     for path in [&file, &manager_path] {
-        // The files are in a directory for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_file(path);
     }
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -221,10 +221,10 @@ fn a_history_that_cannot_be_written_is_reported_and_continues_later() {
         burst();
         std::thread::sleep(Duration::from_millis(500));
     }
-    let right = truth::has_no_phantoms(&daemon);
+    let right = truth::has_the_zombies_of_proc(&daemon);
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     let ended = daemon.stop();
-    // The files are in a directory for temporary files.
+    // The directory is one for temporary files, so it may stay.
     let _ = fs::remove_dir_all(&directory);
     let _ = fs::remove_file(&file);
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -323,10 +323,10 @@ fn clients_that_connect_while_accepting_fails_are_answered_after_that() {
         let answer = answer_of(stream).unwrap_or_default();
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}\n{}", daemon.log());
     }
-    let right = truth::has_no_phantoms(&daemon);
+    let right = truth::has_the_zombies_of_proc(&daemon);
     right.unwrap_or_else(|wrong| panic!("{wrong}\n{}", daemon.log()));
     let ended = daemon.stop();
-    // The file is in a directory for temporary files.
+    // The directory is one for temporary files, so it may stay.
     let _ = fs::remove_file(&file);
     ended.unwrap_or_else(|wrong| panic!("{wrong}"));
 }

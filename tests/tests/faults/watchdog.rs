@@ -64,7 +64,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // The file is in a directory for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -67,7 +67,7 @@ fn a_new_pid_namespace_has_an_init_with_vpid_1_that_gets_orphans_and_kills_all_a
             &facts,
             &[
                 ("init", cloned_by("scenario", "SIGCHLD", "CLONE_NEWPID").waited_for_by("scenario")),
-                ("middle", forked_by("init").dies_unasked().reaped_by("init", "parent")),
+                ("middle", forked_by("init").dies_without_a_wait().reaped_by("init", "parent")),
                 // An exiting namespace init ignores SIGCHLD before it kills the other processes.
                 (
                     "orphan",

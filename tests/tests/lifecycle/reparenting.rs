@@ -53,7 +53,7 @@ fn an_orphan_goes_to_init_or_the_subreaper_that_the_kernel_chose() {
                     "orphan",
                     forked_by("middle")
                         .does(&format!("reparented old=middle new={new_parent} kind={kind}"))
-                        .dies_unasked()
+                        .dies_without_a_wait()
                         .reaped_by(new_parent, "parent"),
                 ),
             ],

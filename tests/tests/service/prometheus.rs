@@ -31,7 +31,7 @@ impl Prometheus {
         );
         let file = directory.join("prometheus.yml");
         fs::write(&file, config).unwrap_or_else(|error| panic!("writing its configuration: {error}"));
-        // A port that was free just before; Prometheus has no way to choose one itself.
+        // A port that was free just before.
         let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.unwrap_or_else(|error| panic!("a free port: {error}")).to_string();
         let child = tool("TASKSCOPE_PROMETHEUS", "prometheus")

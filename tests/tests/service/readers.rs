@@ -199,7 +199,7 @@ impl Storm {
         );
         let (end, directory) = service.stop();
         assert_eq!(end.code(), Some(0), "{}", end.text());
-        // The file is in a directory for temporary files.
+        // The directory is one for temporary files, so it may stay.
         let _ = std::fs::remove_dir_all(directory);
         Self { dropped: status["records_dropped"].as_u64().unwrap_or_else(|| panic!("{status}")), resident }
     }

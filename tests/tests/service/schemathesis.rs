@@ -21,7 +21,7 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     );
     let seconds = env::var("TASKSCOPE_SCHEMATHESIS_SECONDS").unwrap_or_else(|_| SECONDS.into());
     let service = Service::start(&["--api-on-tcp"]);
-    // The directory in which schemathesis stores its examples.
+    // The working directory, in which schemathesis stores its cache.
     let directory = taskscope_tests::service::directory();
     let output = Command::new(python)
         .args(["-c", MAIN, "run", &format!("http://{}/openapi.json", service.address())])
@@ -37,7 +37,7 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let generated = text.lines().find(|line| line.contains(" generated"));
     println!("schemathesis: {}", generated.unwrap_or("the number of cases is unknown").trim());
-    // The file is in a directory for temporary files.
+    // The directory is one for temporary files, so it may stay.
     let _ = std::fs::remove_dir_all(directory);
     service.stop_clean();
 }

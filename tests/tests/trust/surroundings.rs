@@ -123,7 +123,7 @@ fn in_a_time_namespace_every_age_is_the_kernels() {
         assert!(!explained.to_string().contains("another's by now"), "{explained:#}");
     }
     let roots = [&zombie, &later].map(|scenario| scenario.facts().role("scenario").pid);
-    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_no_phantoms(&daemon));
+    let right = truth::becomes_proc(&daemon, &roots).and_then(|()| truth::has_the_zombies_of_proc(&daemon));
     right.unwrap_or_else(|wrong| panic!("{wrong}"));
     for mut scenario in [zombie, later] {
         scenario.go();
