@@ -76,13 +76,13 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Its pid.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its directory.
+    /// Returns the directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -218,7 +218,8 @@ impl Drop for Daemon {
         let _ = self.child().kill();
         let _ = self.child().wait();
         if let Ok(path) = CString::new(self.directory.as_os_str().as_bytes()) {
-            // SAFETY: the string ends with NUL and outlives the call. Most of these directories are no file system of their own.
+            // SAFETY: the string ends with NUL and outlives the call. The call fails for most directories, which are no mount
+            // points.
             unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         }
         let _ = fs::remove_dir_all(&self.directory);

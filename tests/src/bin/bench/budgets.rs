@@ -38,7 +38,7 @@ pub(crate) fn judge(report: &Report) -> Vec<Row> {
         row("CPU of the daemon a record, metrics only", "<= 1 us", cpu(report, RUN, 1e3)),
         row("CPU an event as NDJSON", "<= 2 us", cpu(report, EVENTS, 2e3)),
         row("CPU an event as NDJSON / forkstat's", "<= 0.25", beside_forkstat(report)),
-        row("CPU an event as NDJSON / the best rival's in a workload", "< 1", beside_rivals(report)),
+        row("CPU an event / the cheapest rival's, per workload", "< 1", beside_rivals(report)),
         row(
             "lineage alone, slowest of all sizes",
             ">= 5 M records/s",
